@@ -1,0 +1,74 @@
+"""Weight files of this project's own models: safetensors that carry their architecture with them.
+
+The header (safetensors metadata, key `svdaudio`) is one JSON object: `role`, `architecture`, `config` (the
+keyword arguments that build the network), `recipe` and `recipe_version` (what trained it), and free `extra`
+values (class names, constants). Tensors are stored in half precision and come back as float32.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from svdaudio.errors import CheckpointError
+
+HEADER_KEY = "svdaudio"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a weight file says about itself."""
+
+    role: str
+    architecture: str
+    config: dict[str, Any]
+    recipe: str
+    recipe_version: int
+    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> None:
+    """Write `state` (floating tensors as float16) with `header`, atomically."""
+    tensors = {
+        name: tensor.detach().cpu().to(torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in state.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    save_file(tensors, partial, metadata={HEADER_KEY: json.dumps(asdict(header), sort_keys=True)})
+    partial.replace(path)
+
+
+def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
+    """Read a weight file: its tensors (float16 turned into float32) and its header.
+
+    Raises:
+        CheckpointError: the file is missing, no safetensors file, without our header, or of another role.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}", fix="run `svdaudio checkpoints list` to see where weights come from")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no Mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read",
+            expected="a safetensors file",
+            got=str(error),
+            fix="restore it with `git checkout` or train it again",
+        ) from error
+    if HEADER_KEY not in metadata:
+        raise CheckpointError(f"the checkpoint {path} does not say what it is", expected=f"metadata '{HEADER_KEY}'", got="none")
+    header = Header(**json.loads(metadata[HEADER_KEY]))
+    if header.role != role:
+        raise CheckpointError(f"the checkpoint {path} is of another kind", expected=role, got=header.role)
+    return {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}, header
