@@ -1,0 +1,40 @@
+# `just` lists the recipes. Continuous integration runs `check`; without just on the machine: `uv run just check`.
+
+_default:
+    @just --list --unsorted
+
+# everything that has to pass before a change goes in
+check: format-check lint types layers test
+
+# write the code as the formatter does
+format:
+    uv run ruff format
+    uv run ruff check --fix
+
+# is the code as the formatter writes it?
+format-check:
+    uv run ruff format --check
+
+# ruff's rules
+lint:
+    uv run ruff check
+
+# pyright, strict
+types:
+    uv run pyright
+
+# who may import whom
+layers:
+    uv run lint-imports
+
+# the tests; give arguments for a part of them: `just test tests/unit -k svd`
+test *arguments:
+    uv run pytest {{arguments}}
+
+# the demo scene
+demo:
+    uv run svdaudio demo
+
+# install the hooks that run before a commit
+hooks:
+    uv run pre-commit install
