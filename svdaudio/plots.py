@@ -1,0 +1,363 @@
+"""Pictures of what the stages did: masks, patch grids, singular values, boxes, spectrograms, scores.
+
+Every function takes numpy arrays and gives a matplotlib figure; `save` writes it as a PNG whose bytes depend on
+the figure alone. matplotlib is imported on the first use, and never its global `pyplot`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svdaudio.files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+REMOVED_COLOUR = "#D55E00"
+ADDED_COLOUR = "#0072B2"
+NEUTRAL_COLOUR = "#8A8A8A"
+SERIES_COLOURS = ("#8A8A8A", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+DOTS_PER_INCH = 110
+PICTURE_WIDTH_IN = 6.4
+PATCH_GRID_SIZE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A region that was clicked on, as the pictures show it.
+
+    Args:
+        mask: [H, W] bool, in the pixels of the upright picture.
+        points: [n, 3], x and y in pixels, and label 1 (inside) or 0 (outside).
+        colour: of the overlay.
+        title: of the picture.
+    """
+
+    mask: NDArray[Any]
+    points: Sequence[Sequence[float]]
+    colour: str
+    title: str
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG: whole or not at all, and without a date, so that the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())
+    return path
+
+
+def mask_overlay(pixels: NDArray[Any], region: Region) -> Figure:
+    """The picture with the region tinted, outlined, and the clicks on it.
+
+    Args:
+        pixels: [H, W, 3] uint8.
+        region: what to draw over it.
+    """
+    figure = _figure_for(pixels)
+    _draw_region(figure.subplots(), pixels, region)
+    return figure
+
+
+def patch_grid(
+    pixels: NDArray[Any], coverage: NDArray[Any], grid: NDArray[Any], *, threshold: float, title: str, colour: str
+) -> Figure:
+    """How much of each patch the mask covers, over the picture; the patches that count are framed.
+
+    Drawn for the geometry `squash`, in which the 16 x 16 patches span the whole picture.
+
+    Args:
+        pixels: [H, W, 3] uint8.
+        coverage: [256], 0 to 1, row by row.
+        grid: [256], 1 where the patch counts.
+        threshold: the coverage from which a patch counts.
+        title: of the picture.
+        colour: of the region.
+    """
+    from matplotlib.patches import Rectangle
+
+    height, width = pixels.shape[:2]
+    n = PATCH_GRID_SIZE
+    figure = _figure_for(pixels)
+    axes = figure.subplots()
+    axes.imshow(pixels)
+    axes.imshow(
+        _tint(np.asarray(coverage, dtype=np.float64).reshape(n, n), colour, opacity=0.65),
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    inside = np.asarray(grid).reshape(n, n) > 0
+    for row, column in np.argwhere(inside):
+        corner = (column * width / n - 0.5, row * height / n - 0.5)
+        axes.add_patch(Rectangle(corner, width / n, height / n, fill=False, edgecolor="white", linewidth=1.0))
+    _picture_axes(axes, f"{title}: {int(inside.sum())} of {n * n} patches, coverage at least {threshold:g}")
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
+    return figure
+
+
+def singular_values(before: NDArray[Any], after: NDArray[Any], *, k: int, factor: float, title: str) -> Figure:
+    """Singular values of a region before and after the first `k` are multiplied.
+
+    Args:
+        before: [r], descending.
+        after: [r], as manipulated.
+        k: how many were multiplied.
+        factor: by what.
+        title: of the picture.
+    """
+    figure = _figure(PICTURE_WIDTH_IN, 3.4)
+    axes = figure.subplots()
+    place = np.arange(1, len(before) + 1)
+    axes.plot(place, before, marker="o", markersize=4, color=NEUTRAL_COLOUR, label="before")
+    axes.plot(place, after, marker="o", markersize=4, color=REMOVED_COLOUR if factor < 1 else ADDED_COLOUR, label="after")
+    axes.axvspan(0.5, min(k, len(before)) + 0.5, color="#000000", alpha=0.06, linewidth=0)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0.5, max(len(before), 2) + 0.5)
+    axes.set_xlabel("singular value, by size")
+    axes.set_ylabel("value")
+    axes.set_title(f"{title}: the first {k} times {factor:g}", fontsize=10)
+    axes.legend(frameon=False)
+    _plain(axes)
+    return figure
+
+
+def boxes(
+    pixels: NDArray[Any], corners: NDArray[Any], scores: NDArray[Any], names: Sequence[str], *, title: str
+) -> Figure:
+    """The objects that the detector found.
+
+    Args:
+        pixels: [H, W, 3] uint8.
+        corners: [n, 4], left, top, right, bottom, in pixels.
+        scores: [n], 0 to 1.
+        names: n class names.
+        title: of the picture.
+    """
+    from matplotlib.patches import Rectangle
+
+    figure = _figure_for(pixels)
+    axes = figure.subplots()
+    axes.imshow(pixels)
+    for place, (left, top, right, bottom) in enumerate(np.asarray(corners, dtype=np.float64).reshape(-1, 4)):
+        colour = SERIES_COLOURS[1:][place % (len(SERIES_COLOURS) - 1)]
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=2))
+        axes.text(
+            left, top, f" {names[place]} {float(scores[place]):.2f} ",
+            color="white", fontsize=9, verticalalignment="bottom", backgroundcolor=colour,
+        )  # fmt: skip
+    _picture_axes(axes, title)
+    return figure
+
+
+def spectrogram(levels: NDArray[Any], *, duration_s: float, title: str, highest_hz: float | None = None) -> Figure:
+    """A log-mel spectrogram, time from left to right, low frequencies below.
+
+    Args:
+        levels: [frame, band], in any logarithmic unit.
+        duration_s: what the frames span.
+        title: of the picture.
+        highest_hz: upper end of the highest band; without it the axis counts bands.
+    """
+    figure = _figure(PICTURE_WIDTH_IN, 2.8)
+    _draw_spectrogram(figure.subplots(), levels, duration_s=duration_s, title=title, highest_hz=highest_hz)
+    return figure
+
+
+def similarities(embeddings: Mapping[str, NDArray[Any]], *, title: str) -> Figure:
+    """Cosine of every embedding with every other one.
+
+    Args:
+        embeddings: name → [width], all of one width; none of them zero.
+        title: of the picture.
+    """
+    rows = np.stack([np.asarray(e, dtype=np.float64).ravel() for e in embeddings.values()])
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    cosines = rows @ rows.T
+    side = 2.4 + 0.55 * len(rows)
+    figure = _figure(side + 0.8, side)
+    axes = figure.subplots()
+    image = axes.imshow(cosines, vmin=-1, vmax=1, cmap="RdBu_r")
+    ticks = range(len(rows))
+    axes.set_xticks(ticks, list(embeddings), rotation=35, horizontalalignment="right", fontsize=8)
+    axes.set_yticks(ticks, list(embeddings), fontsize=8)
+    for row in ticks:
+        for column in ticks:
+            value = cosines[row, column]
+            colour = "white" if abs(value) > 0.6 else "black"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    axes.set_title(title, fontsize=10)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="cosine")
+    return figure
+
+
+def score_bars(scores: Mapping[str, Mapping[str, float]], *, title: str) -> Figure:
+    """Class scores of several sounds side by side.
+
+    Args:
+        scores: name of the sound → class → score, 0 to 1.
+        title: of the picture.
+    """
+    figure = _figure(PICTURE_WIDTH_IN, 3.0)
+    _draw_scores(figure.subplots(), scores, title)
+    return figure
+
+
+def curve(values: NDArray[Any], *, title: str, x_label: str, y_label: str) -> Figure:
+    """A plain line through `values` [n]."""
+    figure = _figure(PICTURE_WIDTH_IN, 2.4)
+    axes = figure.subplots()
+    axes.plot(np.asarray(values, dtype=np.float64).ravel(), color=ADDED_COLOUR, linewidth=0.7)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title, fontsize=10)
+    _plain(axes)
+    return figure
+
+
+def overview(
+    pictures: Sequence[tuple[NDArray[Any], Region]],
+    sounds: Mapping[str, tuple[NDArray[Any], float]],
+    scores: Mapping[str, Mapping[str, float]],
+    *,
+    highest_hz: float,
+    title: str,
+) -> Figure:
+    """A whole run on one page: the regions above, the sounds' spectrograms and their scores below.
+
+    Args:
+        pictures: each picture [H, W, 3] with its region.
+        sounds: name → (log-mel spectrogram [frame, band], duration in seconds).
+        scores: name of the sound → class → score.
+        highest_hz: upper end of the spectrograms.
+        title: of the page.
+    """
+    figure = _figure(10.5, 4.2 + 1.5 * len(sounds))
+    above, below = figure.subfigures(2, 1, height_ratios=[4.0, 1.5 * len(sounds)])
+    figure.suptitle(title, fontsize=11)
+    for axes, (pixels, region) in zip(np.atleast_1d(above.subplots(1, len(pictures))), pictures, strict=True):
+        _draw_region(axes, pixels, region)
+    left, right = below.subfigures(1, 2, width_ratios=[1.9, 1.0])
+    rows = np.atleast_1d(left.subplots(len(sounds), 1, sharex=True))
+    for axes, (name, (levels, duration_s)) in zip(rows, sounds.items(), strict=True):
+        _draw_spectrogram(axes, levels, duration_s=duration_s, title=name, highest_hz=highest_hz)
+        if axes is not rows[-1]:
+            axes.set_xlabel("")
+    _draw_scores(right.subplots(), scores, "scores of the tagger")
+    return figure
+
+
+def log_mel(waveform: NDArray[Any], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0) -> NDArray[Any]:
+    """A log-mel spectrogram for looking at: [frame, band] in dB, 0 at the loudest, cut off at -80.
+
+    Frames of 2048 samples, 512 apart, Hann window; triangular bands, evenly spaced in mel (O'Shaughnessy 1987).
+
+    Args:
+        waveform: [n_samples], or [1, n_samples].
+        sample_rate_hz: of the waveform.
+        n_bands: mel bands between 0 and `highest_hz`.
+        highest_hz: upper end of the highest band.
+    """
+    frame, hop = 2048, 512
+    samples = np.asarray(waveform, dtype=np.float64).ravel()
+    samples = np.pad(samples, (frame // 2, frame // 2 + max(0, frame - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[::hop]
+    power = np.abs(np.fft.rfft(frames * np.hanning(frame), axis=1)) ** 2
+    edges_mel = np.linspace(0.0, 2595 * np.log10(1 + highest_hz / 700), n_bands + 2)
+    edges_hz = 700 * (10 ** (edges_mel / 2595) - 1)
+    bins_hz = np.fft.rfftfreq(frame, 1 / sample_rate_hz)
+    low, middle, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
+    bands = np.clip(np.minimum((bins_hz - low) / (middle - low), (high - bins_hz) / (high - middle)), 0, None)
+    levels = 10 * np.log10(np.maximum(power @ bands.T, 1e-10))
+    return np.maximum(levels - levels.max(), -80.0)
+
+
+def _figure(width_in: float, height_in: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _figure_for(pixels: NDArray[Any]) -> Figure:
+    """A figure of the picture's proportions, within reason, with room for a title."""
+    height, width = pixels.shape[:2]
+    return _figure(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * min(max(height / width, 0.3), 2.0) + 0.35)
+
+
+def _draw_region(axes: Axes, pixels: NDArray[Any], region: Region) -> None:
+    mask = np.asarray(region.mask, dtype=bool)
+    axes.imshow(pixels)
+    axes.imshow(_tint(mask.astype(np.float64), region.colour, opacity=0.45))
+    if mask.any() and not mask.all() and min(mask.shape) > 1:
+        axes.contour(mask.astype(np.float64), levels=[0.5], colors=[region.colour], linewidths=1.5)
+    for x, y, label in region.points:
+        axes.plot(
+            [x], [y],
+            marker="o" if label else "X", markersize=9, color="white" if label else "black",
+            markeredgecolor=region.colour, markeredgewidth=2.5,
+        )  # fmt: skip
+    _picture_axes(axes, region.title)
+
+
+def _draw_spectrogram(
+    axes: Axes, levels: NDArray[Any], *, duration_s: float, title: str, highest_hz: float | None
+) -> None:
+    bands = np.asarray(levels, dtype=np.float64)
+    axes.imshow(
+        bands.T, origin="lower", aspect="auto", cmap="magma", interpolation="nearest",
+        extent=(0.0, duration_s, 0.0, float(bands.shape[1])),
+    )  # fmt: skip
+    axes.set_xlabel("time in s")
+    if highest_hz is None:
+        axes.set_ylabel("mel band")
+    else:
+        marks_hz = [hz for hz in (0, 500, 1000, 2000, 4000, 8000) if hz <= highest_hz]
+        scale = bands.shape[1] / np.log10(1 + highest_hz / 700)
+        axes.set_yticks([float(np.log10(1 + hz / 700) * scale) for hz in marks_hz], [f"{hz / 1000:g}" for hz in marks_hz])
+        axes.set_ylabel("kHz")
+    axes.set_title(title, fontsize=10)
+
+
+def _draw_scores(axes: Axes, scores: Mapping[str, Mapping[str, float]], title: str) -> None:
+    classes = list(dict.fromkeys(name for row in scores.values() for name in row))
+    width = 0.8 / max(len(scores), 1)
+    for place, (sound, row) in enumerate(scores.items()):
+        offsets = np.arange(len(classes)) + (place - (len(scores) - 1) / 2) * width
+        colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
+        axes.bar(offsets, [row.get(name, 0.0) for name in classes], width, label=sound, color=colour)
+    axes.set_xticks(range(len(classes)), classes, rotation=35, horizontalalignment="right", fontsize=8)
+    axes.set_ylim(0, 1.05)
+    axes.set_ylabel("score")
+    axes.set_title(title, fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    _plain(axes)
+
+
+def _tint(strength: NDArray[Any], colour: str, *, opacity: float) -> NDArray[Any]:
+    """One colour, as opaque as `strength` [rows, columns] (0 to 1) says: [rows, columns, 4]."""
+    from matplotlib.colors import to_rgb
+
+    layer = np.empty((*strength.shape, 4))
+    layer[..., :3] = to_rgb(colour)
+    layer[..., 3] = np.clip(strength, 0, 1) * opacity
+    return layer
+
+
+def _picture_axes(axes: Axes, title: str) -> None:
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
