@@ -8,10 +8,10 @@ values (class names, constants). Tensors are stored in half precision and come b
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,6 +21,8 @@ from torch import Tensor
 from svdaudio.errors import CheckpointError
 
 HEADER_KEY = "svdaudio"
+
+M = TypeVar("M", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,3 +74,24 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
     if header.role != role:
         raise CheckpointError(f"the checkpoint {path} is of another kind", expected=role, got=header.role)
     return {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}, header
+
+
+def load_module(
+    path: Path, *, role: str, build: Callable[[dict[str, Any]], M], device: str | torch.device = "cpu"
+) -> tuple[M, Header]:
+    """Build the network that a weight file describes, fill it strictly, and put it in eval mode on `device`.
+
+    Raises:
+        CheckpointError: as `load_weights`; or the file's tensors are not the ones that its network has.
+    """
+    state, header = load_weights(path, role=role)
+    try:
+        model = build(header.config)
+        model.load_state_dict(state, strict=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} does not fit its own description",
+            got=str(error).strip().splitlines()[-1][:200],
+            fix="restore it with `git checkout` or train it again",
+        ) from error
+    return model.eval().requires_grad_(False).to(device), header
