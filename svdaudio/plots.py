@@ -68,39 +68,71 @@ def mask_overlay(pixels: NDArray[Any], region: Region) -> Figure:
 
 
 def patch_grid(
-    pixels: NDArray[Any], coverage: NDArray[Any], grid: NDArray[Any], *, threshold: float, title: str, colour: str
+    pixels: NDArray[Any],
+    coverage: NDArray[Any],
+    grid: NDArray[Any],
+    *,
+    geometry: str,
+    threshold: float,
+    title: str,
+    colour: str,
 ) -> Figure:
     """How much of each patch the mask covers, over the picture; the patches that count are framed.
-
-    Drawn for the geometry `squash`, in which the 16 x 16 patches span the whole picture.
 
     Args:
         pixels: [H, W, 3] uint8.
         coverage: [256], 0 to 1, row by row.
         grid: [256], 1 where the patch counts.
+        geometry: "squash" or "crop": which part of the picture the 16 x 16 patches span.
         threshold: the coverage from which a patch counts.
         title: of the picture.
         colour: of the region.
     """
     from matplotlib.patches import Rectangle
 
-    height, width = pixels.shape[:2]
     n = PATCH_GRID_SIZE
+    left, top, width, height = _patched_area(pixels, geometry)
     figure = _figure_for(pixels)
     axes = figure.subplots()
     axes.imshow(pixels)
     axes.imshow(
         _tint(np.asarray(coverage, dtype=np.float64).reshape(n, n), colour, opacity=0.65),
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        extent=(left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5),
         interpolation="nearest",
     )
     inside = np.asarray(grid).reshape(n, n) > 0
     for row, column in np.argwhere(inside):
-        corner = (column * width / n - 0.5, row * height / n - 0.5)
+        corner = (left + column * width / n - 0.5, top + row * height / n - 0.5)
         axes.add_patch(Rectangle(corner, width / n, height / n, fill=False, edgecolor="white", linewidth=1.0))
     _picture_axes(axes, f"{title}: {int(inside.sum())} of {n * n} patches, coverage at least {threshold:g}")
-    axes.set_xlim(-0.5, width - 0.5)
-    axes.set_ylim(height - 0.5, -0.5)
+    _whole_picture(axes, pixels)
+    return figure
+
+
+def patch_map(pixels: NDArray[Any], values: NDArray[Any], *, geometry: str, title: str, label: str) -> Figure:
+    """One number for each patch, as colours over the picture.
+
+    Args:
+        pixels: [H, W, 3] uint8.
+        values: [256], row by row.
+        geometry: "squash" or "crop": which part of the picture the 16 x 16 patches span.
+        title: of the picture.
+        label: what the numbers are.
+    """
+    left, top, width, height = _patched_area(pixels, geometry)
+    figure = _figure_for(pixels)
+    axes = figure.subplots()
+    axes.imshow(np.asarray(pixels).mean(axis=2), cmap="gray", vmin=0, vmax=255)
+    image = axes.imshow(
+        np.asarray(values, dtype=np.float64).reshape(PATCH_GRID_SIZE, PATCH_GRID_SIZE),
+        extent=(left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5),
+        interpolation="nearest",
+        cmap="viridis",
+        alpha=0.7,
+    )
+    _picture_axes(axes, title)
+    _whole_picture(axes, pixels)
+    figure.colorbar(image, ax=axes, shrink=0.8, label=label)
     return figure
 
 
@@ -342,6 +374,21 @@ def _draw_scores(axes: Axes, scores: Mapping[str, Mapping[str, float]], title: s
     axes.set_title(title, fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     _plain(axes)
+
+
+def _patched_area(pixels: NDArray[Any], geometry: str) -> tuple[float, float, float, float]:
+    """Left, top, width and height of what the patches span: the whole picture, or its central square."""
+    height, width = pixels.shape[:2]
+    if geometry == "squash":
+        return 0.0, 0.0, float(width), float(height)
+    side = min(width, height)
+    return (width - side) / 2, (height - side) / 2, float(side), float(side)
+
+
+def _whole_picture(axes: Axes, pixels: NDArray[Any]) -> None:
+    height, width = pixels.shape[:2]
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
 
 
 def _tint(strength: NDArray[Any], colour: str, *, opacity: float) -> NDArray[Any]:

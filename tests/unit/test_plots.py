@@ -27,7 +27,13 @@ def figures(pixels, region):
     levels = plots.log_mel(waveform, sample_rate_hz=22050)
     return {
         "mask": plots.mask_overlay(pixels, region),
-        "grid": plots.patch_grid(pixels, coverage, coverage > 0.5, threshold=0.5, title="removed", colour="#0072B2"),
+        "squashed grid": plots.patch_grid(
+            pixels, coverage, coverage > 0.5, geometry="squash", threshold=0.5, title="removed", colour="#0072B2"
+        ),
+        "cropped grid": plots.patch_grid(
+            pixels, coverage, coverage > 0.5, geometry="crop", threshold=0.5, title="removed", colour="#0072B2"
+        ),
+        "patches": plots.patch_map(pixels, coverage, geometry="squash", title="likeness", label="cosine"),
         "values": plots.singular_values(np.array([3.0, 2, 1]), np.array([0.9, 2, 1]), k=1, factor=0.3, title="removed"),
         "boxes": plots.boxes(pixels, np.array([[1, 2, 30, 40.0]]), np.array([0.9]), ["dog"], title="objects"),
         "no boxes": plots.boxes(pixels, np.zeros((0, 4)), np.zeros(0), [], title="objects"),
@@ -92,3 +98,9 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path, pixels, region):
     with pytest.raises(StoreError):
         plots.save(plots.mask_overlay(pixels, region), target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mask.png"]
+
+
+@pytest.mark.parametrize(("geometry", "left", "right"), [("squash", -0.5, 63.5), ("crop", 7.5, 55.5)])
+def test_patches_lie_where_the_geometry_puts_them(pixels, geometry, left, right):
+    figure = plots.patch_map(pixels, np.zeros(256), geometry=geometry, title="zero", label="cosine")
+    assert figure.axes[0].images[1].get_extent()[:2] == [left, right]
