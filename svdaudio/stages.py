@@ -134,15 +134,15 @@ NODES: dict[str, Node] = {node.name: node for node in (
 # fmt: on
 
 
-def ancestors(targets: Iterable[str]) -> list[Node]:
-    """The nodes that `targets` need, themselves included, in the order of `NODES` made topological."""
+def ancestors(targets: Iterable[str], nodes: Mapping[str, Node] = NODES) -> list[Node]:
+    """The nodes that `targets` need, themselves included, in topological order."""
     order: dict[str, Node] = {}
 
     def visit(name: str) -> None:
         if name not in order:
-            for source in NODES[name].upstream:
+            for source in nodes[name].upstream:
                 visit(source)
-            order[name] = NODES[name]
+            order[name] = nodes[name]
 
     for target in targets:
         visit(target)

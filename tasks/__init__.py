@@ -1,0 +1,42 @@
+"""Stage bodies, one file a stage: load inputs, call one library function, return arrays. No Prefect in here.
+
+`tasks.execute` is what both runners call for a node; `load_body` finds the body of a stage by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+class ModelSource(Protocol):
+    """Models by role, loaded when first asked for: `svdaudio.bundle.Models`."""
+
+    def __getitem__(self, role: str, /) -> Any: ...
+
+
+class Body(Protocol):
+    """What a stage does: `run` in `tasks/<stage>.py`.
+
+    Inputs and outputs go by the names of the stage table; an input that is a file comes as its path. Parameters
+    are plain JSON data. `note` puts a remark into the artifact's record.
+    """
+
+    def __call__(
+        self,
+        inputs: Mapping[str, NDArray[Any] | Path],
+        parameters: Mapping[str, Any],
+        models: ModelSource,
+        note: Callable[[str], None],
+    ) -> Mapping[str, NDArray[Any]]: ...
+
+
+def load_body(stage: str) -> Body:
+    """The body of a stage, imported now."""
+    return cast("Body", import_module(f"tasks.{stage}").run)

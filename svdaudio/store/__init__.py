@@ -1,0 +1,22 @@
+"""The store: artifacts by action key, and the records of runs. Importing it loads neither zarr nor numpy."""
+
+from svdaudio.store.base import Store
+from svdaudio.store.keys import Action, digest_array, digest_file
+from svdaudio.store.local import LocalStore, open_store
+from svdaudio.store.records import ArraySpec, ArtifactRecord
+from svdaudio.store.runs import FileUse, RunLog, RunRecord, StageEntry
+
+__all__ = [
+    "Action",
+    "ArraySpec",
+    "ArtifactRecord",
+    "FileUse",
+    "LocalStore",
+    "RunLog",
+    "RunRecord",
+    "StageEntry",
+    "Store",
+    "digest_array",
+    "digest_file",
+    "open_store",
+]

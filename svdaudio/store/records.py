@@ -1,0 +1,82 @@
+"""The record of an artifact: what was computed, from what, into what. It is written last.
+
+An artifact exists if and only if its record does. Records are plain JSON; reading one needs neither zarr nor
+numpy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from svdaudio.store.keys import Action
+
+RECORD_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySpec:
+    """An output array as it must be found again."""
+
+    digest: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactRecord:
+    """What an artifact says about itself.
+
+    Only `action` is identity. The rest tells where it came from; `sources` names the node outputs or files that
+    the inputs were read from when it was computed.
+    """
+
+    action: Action
+    outputs: Mapping[str, ArraySpec]
+    sources: Mapping[str, str]
+    notes: tuple[str, ...]
+    seconds: float
+    code_version: str
+    host: str
+    created_at: str
+    """UTC, ISO 8601."""
+
+    @property
+    def key(self) -> str:
+        """The action key, under which the artifact lies in the store."""
+        return self.action.key
+
+    def to_json(self) -> str:
+        """The record as text, readable by people."""
+        fields = asdict(self)
+        action = fields.pop("action")
+        return json.dumps({"format": RECORD_FORMAT, "key": self.key, **action, **fields}, indent=1, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a record and check that it is the one its key names.
+
+        Raises:
+            ValueError: it is truncated, of an unknown format, or its key is not that of its contents.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            if fields["format"] != RECORD_FORMAT:
+                raise ValueError(f"record format {fields['format']}, not {RECORD_FORMAT}")
+            record = cls(
+                action=Action(**{name: fields[name] for name in ("stage", "version", "parameters", "inputs", "models")}),
+                outputs={
+                    name: ArraySpec(digest=spec["digest"], shape=tuple(spec["shape"]), dtype=spec["dtype"])
+                    for name, spec in fields["outputs"].items()
+                },
+                sources=fields["sources"],
+                notes=tuple(fields["notes"]),
+                **{name: fields[name] for name in ("seconds", "code_version", "host", "created_at")},
+            )
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise ValueError(f"the record is incomplete ({error})") from error
+        if record.key != fields["key"]:
+            raise ValueError("the record's key is not that of its contents")
+        return record

@@ -1,0 +1,249 @@
+"""Records of runs: what was asked for, what every stage did, what came out.
+
+One JSON file a run, `runs/<id>.json`, replaced atomically. Ids sort by time. While a process works on a run it
+holds a lock on it, which the kernel frees when the process dies: a record that says "running" without a holder
+is an interrupted run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from svdaudio.errors import RunError, StoreError
+from svdaudio.store.keys import Action
+
+RUN_FORMAT = 1
+
+StageStatus = Literal["pending", "cached", "computed", "failed", "skipped"]
+RunState = Literal["running", "finished", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileUse:
+    """A file that the user gave, and what was in it."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEntry:
+    """What one node did in a run."""
+
+    node: str
+    stage: str
+    status: StageStatus = "pending"
+    reason: str = ""
+    """Why it was computed, failed or skipped; "unchanged" for a hit."""
+    key: str | None = None
+    """The action key, once every input was known."""
+    seconds: float = 0.0
+    """Wall time in this run: of the computation, or of the look-up."""
+    notes: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Output name → digest."""
+    action: Action | None = None
+    """What entered the key: for `plan` and `diff`, even when the artifact is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run. `results` is free for whoever reports: paths of audio, scores, anything JSON can hold."""
+
+    id: str
+    kind: str
+    """"manipulate" or "baseline"."""
+    created_at: str
+    """UTC, ISO 8601."""
+    files: Mapping[str, FileUse]
+    """File name in the stage table ("original") → the file."""
+    config: Mapping[str, Any]
+    """The whole configuration, nested as RunConfig reads it."""
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Dotted name → where the value came from."""
+    remarks: tuple[str, ...] = ()
+    bundle: str = ""
+    targets: tuple[str, ...] = ()
+    state: RunState = "running"
+    runner: str = "in-process"
+    stages: tuple[StageEntry, ...] = ()
+    """One entry a node, in the order of work."""
+    results: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    error: str | None = None
+    """The one line that says why it failed."""
+    traceback: str | None = None
+    seconds: float = 0.0
+    """Wall time of the last attempt."""
+    attempts: int = 0
+    code_version: str = ""
+    host: str = ""
+
+    def stage(self, node: str) -> StageEntry | None:
+        """The entry of a node, if it is part of the run."""
+        return next((entry for entry in self.stages if entry.node == node), None)
+
+    def with_stage(self, entry: StageEntry) -> RunRecord:
+        """The record with the entry of one node put in place."""
+        if self.stage(entry.node) is None:
+            return replace(self, stages=(*self.stages, entry))
+        return replace(self, stages=tuple(entry if old.node == entry.node else old for old in self.stages))
+
+    def to_json(self) -> str:
+        """The record as text."""
+        return json.dumps({"format": RUN_FORMAT, **asdict(self)}, indent=1, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a record.
+
+        Raises:
+            ValueError: it is truncated or of an unknown format.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            if fields.pop("format") != RUN_FORMAT:
+                raise ValueError("the run record is of an unknown format")
+            fields["files"] = {name: FileUse(**use) for name, use in fields["files"].items()}
+            fields["stages"] = tuple(_entry(stage) for stage in fields["stages"])
+            for name in ("remarks", "targets"):
+                fields[name] = tuple(fields[name])
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise ValueError(f"the run record is incomplete ({error})") from error
+
+
+def _entry(fields: dict[str, Any]) -> StageEntry:
+    action = fields.pop("action")
+    return StageEntry(**{**fields, "notes": tuple(fields["notes"])}, action=Action(**action) if action else None)
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """An id that sorts by time: UTC to the millisecond, and four random hexadecimal digits."""
+    now = now or datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(2)}"
+
+
+class RunLog:
+    """The runs of one local store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
+        """Create or replace the record of a run, atomically; returns it.
+
+        Args:
+            run: the record.
+            durable: wait until it is on the disk. Progress may go without.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        partial = self.folder / f".{run.id}.{os.getpid()}.{secrets.token_hex(4)}.partial"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                with partial.open("w", encoding="utf-8") as file:
+                    file.write(run.to_json())
+                    if durable:
+                        file.flush()
+                        os.fsync(file.fileno())
+                partial.replace(self._path(run.id))
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise StoreError(f"the record of run {run.id} cannot be written to {self.folder}", got=error.strerror or str(error)) from error
+        return run
+
+    def ids(self) -> list[str]:
+        """Ids of every run, newest first."""
+        try:
+            names = os.listdir(self.folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(f"the store {self.folder.parent} cannot be read", got=error.strerror or str(error)) from error
+        return sorted((name[:-5] for name in names if name.endswith(".json") and not name.startswith(".")), reverse=True)
+
+    def __iter__(self) -> Iterator[RunRecord]:
+        """Every readable run, newest first."""
+        for run_id in self.ids():
+            try:
+                yield self._read(run_id)
+            except (ValueError, FileNotFoundError):
+                continue
+
+    def load(self, name: str) -> RunRecord:
+        """A run by its id, an unambiguous beginning or end of it, or "latest".
+
+        Raises:
+            RunError: there is none, or more than one.
+        """
+        ids = self.ids()
+        if not ids:
+            raise RunError(f"there are no runs in {self.folder.parent}", fix="start one with `svdaudio run`, or give another --store")
+        if name == "latest":
+            matches = ids[:1]
+        else:
+            matches = [name] if name in ids else [i for i in ids if name and (i.startswith(name) or i.endswith(name))]
+        if not matches:
+            raise RunError(f"there is no run '{name}'", fix="`svdaudio runs` lists them")
+        if len(matches) > 1:
+            raise RunError(f"'{name}' names {len(matches)} runs", got=f"{matches[0]}, {matches[1]} …", fix="give more of the id")
+        try:
+            return self._read(matches[0])
+        except (ValueError, FileNotFoundError) as error:
+            raise RunError(f"the record of run {matches[0]} is damaged", got=error) from error
+
+    def is_active(self, run_id: str) -> bool:
+        """Whether a process is at work on the run."""
+        try:
+            with self._lock_path(run_id).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    @contextmanager
+    def hold(self, run_id: str) -> Iterator[None]:
+        """Work on a run, alone.
+
+        Raises:
+            RunError: another process is at work on it.
+        """
+        path = self._lock_path(run_id)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("wb")
+        except OSError as error:
+            raise StoreError(f"the store {self.folder.parent} cannot be written", got=error.strerror or str(error)) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"run {run_id} is still going in another process", fix="wait for it, or stop it first") from None
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def _path(self, run_id: str) -> Path:
+        return self.folder / f"{run_id}.json"
+
+    def _lock_path(self, run_id: str) -> Path:
+        return self.folder / f".{run_id}.lock"
+
+    def _read(self, run_id: str) -> RunRecord:
+        return RunRecord.from_json(self._path(run_id).read_bytes())
