@@ -1,0 +1,441 @@
+"""What a run hands over: WAV files, pictures and scores, written from its artifacts alone.
+
+Files go into one folder per result, named after the pictures and the keys of every stage: the same work gives the
+same folder, and what is in it already is not drawn again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import wave
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svdaudio.errors import SvdAudioError
+from svdaudio.files import write_bytes
+from svdaudio.store.keys import canonical
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from svdaudio.store import RunRecord, Store
+
+SAMPLE_RATE_HZ = 22_050
+SOUNDS = ("original", "edited", "manipulated")
+REGIONS = ("removed", "added")
+SHOWN_UP_TO_HZ = 8000.0
+PICTURES_VERSION = 1
+INDEX = ".pictures.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was written for a run.
+
+    Args:
+        folder: where everything is.
+        audio: name of the sound → WAV file.
+        pictures: name of the picture → PNG file.
+        scores: name of the sound → class → score, 0 to 1.
+    """
+
+    folder: Path
+    audio: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    pictures: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+
+    def results(self) -> dict[str, Any]:
+        """The report as plain data, for the record of the run."""
+        return {
+            "folder": str(self.folder),
+            "audio": {name: str(path) for name, path in self.audio.items()},
+            "pictures": {name: str(path) for name, path in self.pictures.items()},
+            "scores": {name: dict(scores) for name, scores in self.scores.items()},
+        }
+
+
+class RunArtifacts:
+    """The arrays of a run by the names of its nodes, each loaded once.
+
+    Args:
+        store: where the artifacts are.
+        run: the record that names their keys.
+    """
+
+    def __init__(self, store: Store, run: RunRecord) -> None:
+        self.run = run
+        self._store = store
+        self._loaded: dict[str, dict[str, NDArray[Any]]] = {}
+
+    def key(self, node: str) -> str | None:
+        """The key of a node's artifact, or None if the run has not got as far."""
+        entry = self.run.stage(node)
+        done = entry is not None and entry.status in ("cached", "computed")
+        return entry.key if entry is not None and done else None
+
+    def has(self, *nodes: str) -> bool:
+        """Whether every one of `nodes` is part of the run, and done."""
+        return all(self.key(node) is not None for node in nodes)
+
+    def parameters(self, node: str) -> Mapping[str, Any]:
+        """The parameters that entered a node, by their local names."""
+        entry = self.run.stage(node)
+        return {} if entry is None or entry.action is None else entry.action.parameters
+
+    def __getitem__(self, node: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a node that is done."""
+        if node not in self._loaded:
+            key = self.key(node)
+            if key is None:
+                raise KeyError(node)
+            self._loaded[node] = self._store.load(key)
+        return self._loaded[node]
+
+
+def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
+    """A WAV file of 16-bit PCM, one channel.
+
+    Args:
+        waveform: [n_samples] or [1, n_samples], -1 to 1; what lies beyond is cut off.
+        sample_rate_hz: of the waveform.
+
+    Raises:
+        SvdAudioError: the waveform holds numbers that are not finite.
+    """
+    import numpy as np
+
+    samples = np.asarray(waveform, dtype=np.float64).ravel()
+    if not np.isfinite(samples).all():
+        raise SvdAudioError("the waveform is not finite", fix="compute it again; `svdaudio doctor` checks the installation")
+    pcm = np.clip(np.rint(samples * 32767), -32768, 32767).astype("<i2")
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate_hz)
+        file.writeframes(pcm.tobytes())
+    return buffer.getvalue()
+
+
+def output_folder(root: Path, run: RunRecord) -> Path:
+    """Where the files of a run go: the names of its pictures, and a digest over the keys of its stages."""
+    names = [re.sub(r"[^A-Za-z0-9_-]+", "_", Path(use.path).stem)[:40] or "picture" for use in run.files.values()]
+    keys = {entry.node: entry.key for entry in run.stages}
+    digest = hashlib.sha256(canonical(keys).encode()).hexdigest()
+    return root / f"{'-'.join(dict.fromkeys(names))}.{digest[:10]}"
+
+
+def write_report(
+    store: Store, run: RunRecord, *, root: Path, class_names: Sequence[str], pictures: bool = True
+) -> Report:
+    """Write the sounds of a run as WAV files, its pictures as PNG, and read its scores.
+
+    Args:
+        store: where its artifacts are.
+        run: the record of a run; what it has not got to is left out.
+        root: the folder in which the run's own folder is made.
+        class_names: of the tagger, in the order of its scores.
+        pictures: draw masks, spectrograms and scores, too.
+
+    Raises:
+        StoreError: an artifact is gone or damaged, or the files cannot be written.
+    """
+    artifacts = RunArtifacts(store, run)
+    folder = output_folder(root, run)
+    audio: dict[str, Path] = {}
+    for sound in SOUNDS:
+        if artifacts.has(f"{sound}.choose"):
+            audio[sound] = folder / f"{sound}.wav"
+            data = wav_bytes(artifacts[f"{sound}.choose"]["waveform"])
+            if not audio[sound].is_file() or audio[sound].read_bytes() != data:
+                write_bytes(audio[sound], data)
+    scores = {s: class_scores(artifacts, s, class_names) for s in SOUNDS if artifacts.has(f"{s}.scores")}
+    drawn = _write_pictures(folder, list(_run_pictures(artifacts, scores))) if pictures else {}
+    return Report(folder=folder, audio=audio, pictures=drawn, scores=scores)
+
+
+def class_scores(artifacts: RunArtifacts, sound: str, class_names: Sequence[str]) -> dict[str, float]:
+    """Class → score of one sound, in the order of the tagger's classes."""
+    values = artifacts[f"{sound}.scores"]["scores"].ravel()
+    return {name: round(float(value), 6) for name, value in zip(class_names, values, strict=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    """A picture to draw: its name, what it shows (for not drawing it twice), and how."""
+
+    name: str
+    nodes: tuple[str, ...]
+    keys: tuple[str | None, ...]
+    draw: Callable[[], Figure]
+
+    @property
+    def stamp(self) -> str:
+        shown = [PICTURES_VERSION, self.name, list(self.nodes), list(self.keys)]
+        return hashlib.sha256(canonical(shown).encode()).hexdigest()
+
+
+def draw_node(
+    store: Store, run: RunRecord, node: str, *, root: Path, class_names: Sequence[str], object_names: Sequence[str]
+) -> dict[str, Path]:
+    """Draw what there is to see of one node of a run: name of the picture → PNG file.
+
+    Args:
+        store: where its artifacts are.
+        run: the record of the run.
+        node: a node that is done ("removed.mask").
+        root: the folder in which the run's own folder is made.
+        class_names: of the tagger, in the order of its scores.
+        object_names: of the detector, by class number.
+    """
+    artifacts = RunArtifacts(store, run)
+    found = list(_node_pictures(artifacts, node, class_names, object_names))
+    return _write_pictures(output_folder(root, run), found)
+
+
+def _write_pictures(folder: Path, pictures: Sequence[_Picture]) -> dict[str, Path]:
+    index_path = folder / INDEX
+    try:
+        index: dict[str, str] = json.loads(index_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        index = {}
+    paths = {picture.name: folder / f"{picture.name}.png" for picture in pictures}
+    missing = [p for p in pictures if index.get(p.name) != p.stamp or not paths[p.name].is_file()]
+    if missing:
+        from svdaudio.plots import save
+
+        for picture in missing:
+            save(picture.draw(), paths[picture.name])
+            index[picture.name] = picture.stamp
+        write_bytes(index_path, (json.dumps(index, indent=1, sort_keys=True) + "\n").encode())
+    return paths
+
+
+def _run_pictures(artifacts: RunArtifacts, scores: Mapping[str, Mapping[str, float]]) -> Iterator[_Picture]:
+    """The pictures of a whole run: masks, spectrograms, scores, and the page with all of them."""
+    regions = [r for r in REGIONS if artifacts.has(f"{r}.mask", f"{_picture_of(r)}.image")]
+    sounds = [s for s in SOUNDS if artifacts.has(f"{s}.choose")]
+    for region in regions:
+        nodes = (f"{region}.mask", f"{_picture_of(region)}.image")
+        yield _picture(artifacts, f"{region}.mask", nodes, partial(_draw_mask, artifacts, region))
+    for sound in sounds:
+        yield _picture(artifacts, f"{sound}.spectrogram", (f"{sound}.choose",), partial(_draw_sound, artifacts, sound))
+    if scores:
+        nodes = tuple(f"{sound}.scores" for sound in scores)
+        yield _picture(artifacts, "scores", nodes, partial(_draw_scores, scores))
+    if regions and sounds and scores:
+        nodes = (
+            *(node for r in regions for node in (f"{r}.mask", f"{_picture_of(r)}.image")),
+            *(f"{sound}.choose" for sound in sounds),
+            *(f"{sound}.scores" for sound in scores),
+        )
+        yield _picture(artifacts, "overview", nodes, partial(_draw_overview, artifacts, regions, sounds, scores))
+
+
+def _picture(artifacts: RunArtifacts, name: str, nodes: tuple[str, ...], draw: Callable[[], Figure]) -> _Picture:
+    return _Picture(name=name, nodes=nodes, keys=tuple(artifacts.key(node) for node in nodes), draw=draw)
+
+
+def _picture_of(region: str) -> str:
+    return {"removed": "original", "added": "edited"}[region]
+
+
+def _region(artifacts: RunArtifacts, region: str) -> Any:
+    from svdaudio import plots
+
+    found = artifacts[f"{region}.mask"]
+    points = [(x, y, label) for x, y, label in artifacts.parameters(f"{region}.mask").get("points", ())]
+    share = float(found["mask"].mean())
+    return plots.Region(
+        mask=found["mask"],
+        points=points,
+        colour=plots.REMOVED_COLOUR if region == "removed" else plots.ADDED_COLOUR,
+        title=f"{region}: {share:.1%} of the picture, score {float(found['score']):.2f}",
+    )
+
+
+def _draw_mask(artifacts: RunArtifacts, region: str) -> Figure:
+    from svdaudio import plots
+
+    return plots.mask_overlay(artifacts[f"{_picture_of(region)}.image"]["pixels"], _region(artifacts, region))
+
+
+def _levels(artifacts: RunArtifacts, sound: str) -> tuple[NDArray[Any], float]:
+    from svdaudio import plots
+
+    waveform = artifacts[f"{sound}.choose"]["waveform"].ravel()
+    levels = plots.log_mel(waveform, sample_rate_hz=SAMPLE_RATE_HZ, highest_hz=SHOWN_UP_TO_HZ)
+    return levels, len(waveform) / SAMPLE_RATE_HZ
+
+
+def _draw_sound(artifacts: RunArtifacts, sound: str) -> Figure:
+    from svdaudio import plots
+
+    levels, duration_s = _levels(artifacts, sound)
+    return plots.spectrogram(levels, duration_s=duration_s, title=sound, highest_hz=SHOWN_UP_TO_HZ)
+
+
+def _draw_scores(scores: Mapping[str, Mapping[str, float]]) -> Figure:
+    from svdaudio import plots
+
+    return plots.score_bars(scores, title="scores of the tagger")
+
+
+def _draw_overview(
+    artifacts: RunArtifacts, regions: Sequence[str], sounds: Sequence[str], scores: Mapping[str, Mapping[str, float]]
+) -> Figure:
+    from svdaudio import plots
+
+    return plots.overview(
+        [(artifacts[f"{_picture_of(r)}.image"]["pixels"], _region(artifacts, r)) for r in regions],
+        {sound: _levels(artifacts, sound) for sound in sounds},
+        scores,
+        highest_hz=SHOWN_UP_TO_HZ,
+        title=f"bundle {artifacts.run.bundle}, seed {artifacts.run.config.get('seed')}",
+    )
+
+
+def _node_pictures(
+    artifacts: RunArtifacts, node: str, class_names: Sequence[str], object_names: Sequence[str]
+) -> Iterator[_Picture]:
+    """Pictures of one node, by the kind of its stage. A kind with nothing to see gives none."""
+    from svdaudio import plots
+
+    entry = artifacts.run.stage(node)
+    if entry is None or not artifacts.has(node):
+        return
+    place = node.rpartition(".")[0]
+
+    def picture(name: str, draw: Callable[[], Figure], *others: str) -> _Picture:
+        return _picture(artifacts, f"{node}.{name}" if name else node, (node, *others), draw)
+
+    match entry.stage:
+        case "mask":
+            source = f"{_picture_of(place)}.image"
+            if artifacts.has(source):
+                yield picture("", partial(_draw_mask, artifacts, place), source)
+        case "tokens":
+            source = f"{place}.image"
+            if artifacts.has(source):
+                yield picture("likeness", partial(_draw_tokens, artifacts, place), source)
+        case "align":
+            source = f"{_picture_of(place)}.image"
+            if artifacts.has(source):
+                yield picture("grid", partial(_draw_grid, artifacts, place), source)
+        case "factors":
+            yield picture("singular_values", partial(_draw_singular_values, artifacts, place))
+        case "mix":
+            yield picture("similarities", partial(_draw_mix, artifacts))
+        case "locals":
+            source = f"{place}.image"
+            if artifacts.has(source):
+                yield picture("boxes", partial(_draw_boxes, artifacts, place, object_names), source)
+        case "remix":
+            others = tuple(f"{s}.remix" for s in SOUNDS if s != place and artifacts.has(f"{s}.remix"))
+            if others:
+                yield picture("similarities", partial(_draw_claps, artifacts), *others)
+        case "decode":
+            duration_s = float(artifacts[node]["mel"].shape[-2]) * 160 / 16_000
+            for number, mel in enumerate(_pages(artifacts[node]["mel"])):
+                title = f"{node}, candidate {number + 1}: log-mel spectrogram"
+                yield picture(f"{number + 1}", partial(plots.spectrogram, mel, duration_s=duration_s, title=title))
+        case "vocode":
+            for number, waveform in enumerate(_rows(artifacts[node]["waveforms"])):
+                levels = plots.log_mel(waveform, sample_rate_hz=16_000, highest_hz=SHOWN_UP_TO_HZ)
+                draw = partial(
+                    plots.spectrogram, levels, duration_s=len(waveform) / 16_000,
+                    title=f"{node}, candidate {number + 1}", highest_hz=SHOWN_UP_TO_HZ,
+                )  # fmt: skip
+                yield picture(f"{number + 1}", draw)
+        case "choose":
+            yield picture("spectrogram", partial(_draw_sound, artifacts, place))
+        case "scores":
+            scores = {place: class_scores(artifacts, place, class_names)}
+            yield picture("bars", partial(_draw_scores, scores))
+        case _:
+            return
+
+
+def _draw_tokens(artifacts: RunArtifacts, place: str) -> Figure:
+    from svdaudio import plots
+
+    found = artifacts[f"{place}.tokens"]
+    return plots.patch_map(
+        artifacts[f"{place}.image"]["pixels"],
+        found["tokens"][1:] @ found["embedding"],
+        geometry=artifacts.parameters(f"{place}.tokens")["geometry"],
+        title=f"{place}: likeness of each patch to the whole picture",
+        label="cosine with the image embedding",
+    )
+
+
+def _draw_grid(artifacts: RunArtifacts, region: str) -> Figure:
+    from svdaudio import plots
+
+    found, parameters = artifacts[f"{region}.align"], artifacts.parameters(f"{region}.align")
+    return plots.patch_grid(
+        artifacts[f"{_picture_of(region)}.image"]["pixels"],
+        found["coverage"],
+        found["grid"],
+        geometry=parameters["geometry"],
+        threshold=parameters["threshold"],
+        title=region,
+        colour=plots.REMOVED_COLOUR if region == "removed" else plots.ADDED_COLOUR,
+    )
+
+
+def _draw_singular_values(artifacts: RunArtifacts, region: str) -> Figure:
+    from svdaudio import plots
+
+    parameters: Mapping[str, Any] = artifacts.run.config["svd"]
+    k, factor = int(parameters["k"]), float(parameters["alpha" if region == "removed" else "beta"])
+    before = artifacts[f"{region}.factors"]["s"]
+    after = before.copy()
+    after[:k] *= factor
+    return plots.singular_values(before, after, k=k, factor=factor, title=region)
+
+
+def _draw_mix(artifacts: RunArtifacts) -> Figure:
+    from svdaudio import plots
+
+    embeddings = {"mix": artifacts["mix"]["embedding"], **{n: artifacts["mix"][n] for n in ("suppress", "boost")}}
+    if artifacts.has("background") and artifacts["background"]["embedding"].size:
+        embeddings["background"] = artifacts["background"]["embedding"]
+    for name in ("original", "edited"):
+        if artifacts.has(f"{name}.tokens"):
+            embeddings[name] = artifacts[f"{name}.tokens"]["embedding"]
+    return plots.similarities(embeddings, title="the mix and what went into it")
+
+
+def _draw_claps(artifacts: RunArtifacts) -> Figure:
+    from svdaudio import plots
+
+    claps = {sound: artifacts[f"{sound}.remix"]["clap"] for sound in SOUNDS if artifacts.has(f"{sound}.remix")}
+    return plots.similarities(claps, title="CLAP embeddings of the sounds wanted")
+
+
+def _draw_boxes(artifacts: RunArtifacts, place: str, object_names: Sequence[str]) -> Figure:
+    from svdaudio import plots
+
+    found = artifacts[f"{place}.locals"]
+    numbers = [int(number) for number in found["classes"].ravel()]
+    names = [object_names[n] if n < len(object_names) else f"class {n}" for n in numbers]
+    title = f"{place}: {len(names)} objects"
+    return plots.boxes(artifacts[f"{place}.image"]["pixels"], found["boxes"], found["scores"], names, title=title)
+
+
+def _pages(array: NDArray[Any]) -> NDArray[Any]:
+    """[..., frame, band] as [page, frame, band]."""
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def _rows(array: NDArray[Any]) -> NDArray[Any]:
+    """[..., n] as [row, n]."""
+    return array.reshape(-1, array.shape[-1])
