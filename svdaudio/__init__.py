@@ -1,0 +1,48 @@
+"""Sound that follows an image edit.
+
+Two pictures, the original and its edit, a click on what goes and a click on what comes: the CLIP tokens of both
+regions are manipulated by their singular values, and SSV2A and AudioLDM make the sound. The names below are
+those of the published description; each is imported when it is first used, so that `import svdaudio` is light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from svdaudio.api import (
+        combine_manipulated_embeddings,
+        downsample_mask_to_patch_weights,
+        extract_full_clip_tokens,
+        generate_baseline_audio,
+        get_mask,
+        main_pipeline,
+        manipulated_image_to_audio,
+        svd_manipulate_embeddings,
+        visualize_mask,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "combine_manipulated_embeddings",
+    "downsample_mask_to_patch_weights",
+    "extract_full_clip_tokens",
+    "generate_baseline_audio",
+    "get_mask",
+    "main_pipeline",
+    "manipulated_image_to_audio",
+    "svd_manipulate_embeddings",
+    "visualize_mask",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("svdaudio.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

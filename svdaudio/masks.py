@@ -8,7 +8,7 @@ instantiate, so that loading one cannot run anything.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,12 @@ def check_points(points: ArrayLike, labels: ArrayLike, height: int, width: int) 
                 fix="give it in the pixels of the upright image",
             )
     return where, kind.astype(np.int32)
+
+
+def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Clicks written as (x, y, label), as two arrays [n, 2] and [n]."""
+    table = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+    return table[:, :2].astype(np.float32), table[:, 2].astype(np.int32)
 
 
 class Segmenter:
