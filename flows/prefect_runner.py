@@ -1,0 +1,159 @@
+"""Run a request through Prefect: the same stage table, walked by submitting the same tasks.
+
+Tasks hand on references, never arrays, and Prefect caches nothing (`NO_CACHE`): there is one cache, the store. A
+hit ends as `Completed(name="Cached")`, so that Prefect's page shows it.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before prefect is imported: it reads them then. This project sends nothing to anybody.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, as_completed
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, State
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.journal import Journal, Progress, keep_journal, no_progress
+from flows.server import require_api_url
+from svdaudio.plan import Request
+from svdaudio.stages import Node
+from svdaudio.store.base import Store
+from svdaudio.store.runs import RunRecord
+from tasks import Body, ModelSource, load_body
+from tasks.execute import Reference, Work, execute
+
+
+@task(name="stage", cache_policy=NO_CACHE, persist_result=False)
+def execute_node(work: Work, name: str, upstream: dict[str, Reference]) -> State[Reference] | Reference:
+    """One node as a Prefect task.
+
+    Args:
+        work: request, store and models; opaque to Prefect, since it is no collection.
+        name: of the node.
+        upstream: references of every node above, as futures when submitted.
+    """
+    log = get_run_logger()
+    reference = execute(work, name, upstream, lambda what, text: log.info("%s: %s", what, text))
+    if reference.status == "cached":
+        return cast("State[Reference]", Completed(name="Cached", message=f"artifact {reference.key[:12]}", data=reference))
+    return reference
+
+
+def execute_run(
+    request: Request,
+    store: Store,
+    models: ModelSource,
+    *,
+    run: RunRecord,
+    progress: Progress = no_progress,
+    body: Callable[[str], Body] = load_body,
+    api_url: str | None = None,
+) -> RunRecord:
+    """As `flows.in_process.execute_run`, through a Prefect server.
+
+    Args:
+        request: what is to be computed.
+        store: where artifacts and runs are.
+        models: models by role.
+        run: the run's record.
+        progress: hears of every event, but for those from inside a stage, which go to Prefect's log.
+        body: finds the body of a stage.
+        api_url: of the server; if not given, that of PREFECT_API_URL or of `svdaudio server start`.
+
+    Raises:
+        RunError: there is no server.
+        Exception: as in process.
+    """
+    finished: list[RunRecord] = []
+
+    def body_of_flow(files: dict[str, str], config: dict[str, Any], targets: list[str]) -> None:
+        del files, config, targets  # for Prefect's page
+        finished.append(walk(request, store, models, run=run, progress=progress, body=body))
+
+    as_flow = flow(
+        name=request.kind, flow_run_name=run.id, task_runner=task_runner(), persist_result=False, validate_parameters=False
+    )(body_of_flow)
+    with temporary_settings({PREFECT_API_URL: api_url or require_api_url()}):
+        as_flow(
+            files={name: use.path for name, use in run.files.items()},
+            config=request.config.model_dump(mode="json"),
+            targets=list(request.targets),
+        )
+    return finished[0]
+
+
+def task_runner() -> TaskRunner[Any]:
+    """One stage at a time: models are large, and each uses every core."""
+    return cast("TaskRunner[Any]", ThreadPoolTaskRunner(max_workers=1))
+
+
+def walk(
+    request: Request,
+    store: Store,
+    models: ModelSource,
+    *,
+    run: RunRecord,
+    progress: Progress = no_progress,
+    body: Callable[[str], Body] = load_body,
+    n_parallel: int = 1,
+) -> RunRecord:
+    """Submit every node of a request as a task of the flow this is called in, and keep the run's record.
+
+    A node is submitted once those above it are done; after a failure none is.
+
+    Args:
+        request: what is to be computed.
+        store: where artifacts and runs are.
+        models: models by role.
+        run: the run's record.
+        progress: hears of every event.
+        body: finds the body of a stage.
+        n_parallel: most tasks under way at a time.
+    """
+    with keep_journal(request, store, run, progress) as journal:
+        _walk(journal, Work(request, store, models, body), n_parallel)
+    return journal.run
+
+
+def _walk(journal: Journal, work: Work, n_parallel: int) -> None:
+    waiting = list(work.request.nodes)
+    futures: dict[str, PrefectFuture[Reference]] = {}
+    references: dict[str, Reference] = {}
+    under_way: dict[str, PrefectFuture[Reference]] = {}
+    failure: Exception | None = None
+    while under_way or (waiting and failure is None):
+        for node in _ready(waiting, references, n_parallel - len(under_way)) if failure is None else ():
+            waiting.remove(node)
+            under_way[node.name] = futures[node.name] = _submit(work, node, futures)
+        done = next(iter(as_completed(list(under_way.values()))))
+        name = next(name for name, future in under_way.items() if future is done)
+        del under_way[name]
+        try:
+            references[name] = done.result()
+        except Exception as error:  # noqa: BLE001 - told again below, once nothing is under way
+            if failure is None:
+                failure = error
+            journal.failed(name, error)
+        else:
+            journal.finished(references[name])
+    if failure is not None:
+        raise failure
+
+
+def _ready(waiting: list[Node], references: Mapping[str, Reference], room: int) -> list[Node]:
+    return [node for node in waiting if all(source in references for source in node.upstream)][:room]
+
+
+def _submit(work: Work, node: Node, futures: Mapping[str, PrefectFuture[Reference]]) -> PrefectFuture[Reference]:
+    named = execute_node.with_options(name=node.stage.name, task_run_name=node.name, description=node.stage.summary)
+    upstream = {source: futures[source] for source in node.upstream}
+    return cast("PrefectFuture[Reference]", cast("Any", named).submit(work, node.name, upstream))
