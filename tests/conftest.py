@@ -1,0 +1,179 @@
+"""Fixtures for every test: a toy workflow of tiny stages that the engine runs like the real one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from svdaudio.config import RunConfig
+from svdaudio.plan import Request, new_run
+from svdaudio.stages import Node, Stage
+from svdaudio.store import LocalStore, RunRecord, open_store
+
+TOY_STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(name="image", inputs=("file",), outputs=("pixels",), summary="numbers of a text file"),
+        Stage(
+            name="align",
+            inputs=("pixels",),
+            outputs=("grid", "n_inside"),
+            parameters={"threshold": "align.threshold"},
+            summary="which are large",
+        ),
+        Stage(name="factors", inputs=("pixels", "grid"), outputs=("region", "rest"), summary="the large ones"),
+        Stage(
+            name="mix",
+            inputs=("one", "other"),
+            outputs=("embedding",),
+            parameters={"alpha": "svd.alpha", "k": "svd.k"},
+            summary="a weighted sum",
+        ),
+        Stage(
+            name="scores",
+            inputs=("embedding",),
+            outputs=("scores",),
+            models=("tagger",),
+            parameters={"seed": "seed"},
+            summary="by the model",
+        ),
+    )
+}
+
+
+def _toy_nodes() -> dict[str, Node]:
+    nodes: list[Node] = []
+    for name in ("original", "edited"):
+        nodes += [
+            Node(name=f"{name}.image", stage=TOY_STAGES["image"], inputs={"file": f"file:{name}"}),
+            Node(name=f"{name}.align", stage=TOY_STAGES["align"], inputs={"pixels": f"{name}.image.pixels"}),
+            Node(
+                name=f"{name}.factors",
+                stage=TOY_STAGES["factors"],
+                inputs={"pixels": f"{name}.image.pixels", "grid": f"{name}.align.grid"},
+            ),
+        ]
+    nodes += [
+        Node(
+            name="mix",
+            stage=TOY_STAGES["mix"],
+            inputs={"one": "original.factors.region", "other": "edited.factors.region"},
+        ),
+        Node(name="manipulated.scores", stage=TOY_STAGES["scores"], inputs={"embedding": "mix.embedding"}),
+    ]
+    return {node.name: node for node in nodes}
+
+
+TOY_NODES = _toy_nodes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyBundle:
+    """Models that are one number each; their digests are its text."""
+
+    name: str = "toy"
+    numbers: Mapping[str, float] = field(default_factory=lambda: {"tagger": 2.0})
+
+    def digests(self, role: str) -> str:
+        return f"digest of {self.numbers[role]}"
+
+
+class ToyWorld:
+    """A store, two files and a workflow, with a count of what was computed.
+
+    `failing` holds names of stages that are to fail.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store: LocalStore = open_store(folder / "store")
+        self.bundle = ToyBundle()
+        self.config = RunConfig()
+        self.calls: Counter[str] = Counter()
+        self.failing: dict[str, Exception] = {}
+        self.files = {"original": folder / "original.txt", "edited": folder / "edited.txt"}
+        self.files["original"].write_text("1 2 6 8")
+        self.files["edited"].write_text("9 3 7 1")
+
+    def request(self, **changes: Any) -> Request:
+        """The request for everything; `changes` are dotted parameters with `__` for the dot."""
+        config = self.config.model_dump()
+        for name, value in changes.items():
+            section, _, leaf = name.rpartition("__")
+            (config[section] if section else config)[leaf] = value
+        return Request(
+            kind="manipulate",
+            files=self.files,
+            config=RunConfig.model_validate(config),
+            bundle=self.bundle,
+            targets=("manipulated.scores",),
+            table=TOY_NODES,
+        )
+
+    @property
+    def models(self) -> Mapping[str, float]:
+        return self.bundle.numbers
+
+    def run(self, request: Request | None = None, *, runner: Callable[..., RunRecord] | None = None, **options: Any) -> RunRecord:
+        """Execute a request in process, or by another runner."""
+        from flows.in_process import execute_run
+
+        request = request or self.request()
+        run = options.pop("run", None) or new_run(request)
+        self.calls.clear()
+        return (runner or execute_run)(request, self.store, self.models, run=run, body=self.body, **options)
+
+    def with_model(self, number: float) -> None:
+        """Replace the model by another."""
+        self.bundle = replace(self.bundle, numbers={"tagger": number})
+
+    def body(self, stage: str) -> Callable[..., dict[str, Any]]:
+        """The body of a toy stage."""
+
+        def counted(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
+            self.calls[stage] += 1
+            if stage in self.failing:
+                raise self.failing[stage]
+            return BODIES[stage](inputs, parameters, models, note)
+
+        return counted
+
+
+def _image(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
+    return {"pixels": np.array(inputs["file"].read_text().split(), dtype=np.float32)}
+
+
+def _align(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
+    grid = inputs["pixels"] >= 10 * parameters["threshold"]
+    note(f"{int(grid.sum())} inside")
+    return {"grid": grid, "n_inside": np.array(grid.sum())}
+
+
+def _factors(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
+    pixels, grid = inputs["pixels"], inputs["grid"]
+    return {"region": pixels[grid], "rest": pixels[~grid][:0].reshape(0, 768)}
+
+
+def _mix(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
+    one, other = (inputs[name].sum(dtype=np.float64) for name in ("one", "other"))
+    return {"embedding": np.array([parameters["alpha"] * one, other, parameters["k"]], dtype=np.float32)}
+
+
+def _scores(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
+    noise = np.random.default_rng(parameters["seed"]).random(3, dtype=np.float32)
+    return {"scores": inputs["embedding"] * np.float32(models["tagger"]) + noise}
+
+
+BODIES = {"image": _image, "align": _align, "factors": _factors, "mix": _mix, "scores": _scores}
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> ToyWorld:
+    """A toy world in a temporary folder."""
+    return ToyWorld(tmp_path)
