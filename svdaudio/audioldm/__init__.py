@@ -1,0 +1,1 @@
+"""From a CLAP embedding to sound: latent diffusion, VAE, vocoder, and the choice among candidates."""

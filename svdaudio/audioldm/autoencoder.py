@@ -1,0 +1,35 @@
+"""AudioLDM's VAE on diffusers' `AutoencoderKL`: latents [8, frames / 4, 16] to log-mel [frames, 64]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from jaxtyping import Float
+from torch import Tensor
+
+from svdaudio.weights import load_weights
+
+
+def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:
+    """The network from the keyword arguments of diffusers' class; `scaling_factor` is among them."""
+    return AutoencoderKL(**config)
+
+
+def load_autoencoder(path: Path, device: torch.device) -> AutoencoderKL:
+    """Load a weight file of this project, in eval mode."""
+    state, header = load_weights(path, role="autoencoder")
+    model = build_autoencoder(header.config)
+    model.load_state_dict(state)
+    return model.eval().to(device)
+
+
+@torch.inference_mode()
+def decode(autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]) -> Float[Tensor, "batch frame 64"]:
+    """Log-mel spectrograms of latents as diffusion leaves them (unit variance), one at a time to save memory."""
+    device = next(autoencoder.parameters()).device
+    scale = float(autoencoder.config["scaling_factor"])
+    return torch.cat([autoencoder.decode(one[None].to(device) / scale).sample[:, 0].cpu() for one in latents])

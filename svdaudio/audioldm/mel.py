@@ -1,0 +1,40 @@
+"""AudioLDM's log-mel spectrogram: 16 kHz, 1024-point Hann frames every 160 samples, 64 mel bands up to 8 kHz."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchaudio.functional import melscale_fbanks
+
+SAMPLE_RATE_HZ = 16_000
+N_FFT = 1024
+HOP_LENGTH = 160
+N_MELS = 64
+MAX_FREQUENCY_HZ = 8000.0
+FLOOR = 1e-5  # magnitudes below it are taken as it, so that the logarithm has a bottom
+
+
+@functools.cache
+def _filters() -> Tensor:
+    """Slaney mel filters of unit area, [513, 64], as in the HiFi-GAN family."""
+    return melscale_fbanks(N_FFT // 2 + 1, 0.0, MAX_FREQUENCY_HZ, N_MELS, SAMPLE_RATE_HZ, norm="slaney", mel_scale="slaney")
+
+
+@functools.cache
+def _window() -> Tensor:
+    return torch.hann_window(N_FFT)
+
+
+def log_mel(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch frame mel"]:
+    """Natural logarithm of the mel magnitudes of `waveforms` at 16 kHz, one frame per 160 samples.
+
+    Frame i is centred on sample 160 i; the frame centred on the end is left out, as AudioLDM does.
+    """
+    spectrum = torch.stft(
+        waveforms, N_FFT, HOP_LENGTH, window=_window().to(waveforms), center=True, pad_mode="reflect", return_complex=True
+    )
+    mel = spectrum.abs().transpose(1, 2)[:, : waveforms.shape[1] // HOP_LENGTH] @ _filters().to(waveforms)
+    return mel.clamp(min=FLOOR).log()

@@ -1,0 +1,90 @@
+"""VAE-mini: log-mel spectrograms to AudioLDM's latent shape and back, on diffusers' `AutoencoderKL`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from svdaudio.audioldm.autoencoder import build_autoencoder
+from svdaudio.audioldm.mel import log_mel
+from svdaudio.mini import soundscapes
+from svdaudio.mini.card import write_card
+from svdaudio.mini.harness import Schedule, fit
+from svdaudio.mini.recipes.audio_encoder import batch
+from svdaudio.weights import Header, save_weights
+
+ROLE = "autoencoder"
+VERSION = 1
+HELD_OUT_SEED = 920_001
+KL_WEIGHT = 1e-4
+CONFIG = {
+    "in_channels": 1,
+    "out_channels": 1,
+    "down_block_types": ["DownEncoderBlock2D"] * 3,
+    "up_block_types": ["UpDecoderBlock2D"] * 3,
+    "block_out_channels": [24, 48, 64],
+    "layers_per_block": 1,
+    "latent_channels": 8,
+    "norm_num_groups": 8,
+    "mid_block_add_attention": False,
+}
+
+
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> None:
+    """Train, measure the latents' scale, report on held-out sounds, write weights and card to `out`."""
+    began = time.monotonic()
+    torch.manual_seed(seed)
+    model = build_autoencoder(CONFIG)
+
+    def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        mel, _ = batch(rng, 8, duration_s=2.56, n_silent=int(rng.random() < 0.2))
+        wanted = mel.unsqueeze(1)
+        with torch.autocast("cpu", torch.bfloat16):
+            posterior = model.encode(wanted).latent_dist
+            decoded = model.decode(posterior.sample()).sample.float()
+        edges = sum((decoded.diff(dim=d) - wanted.diff(dim=d)).abs().mean() for d in (2, 3))
+        return {
+            "l1": (decoded - wanted).abs().mean(),
+            "edges": 0.5 * torch.as_tensor(edges),
+            "kl": KL_WEIGHT * posterior.kl().float().mean() / posterior.mean[0].numel(),
+        }
+
+    schedule = Schedule(n_steps=n_steps, learning_rate=1.5e-3, n_warmup_steps=50, ema_decay=0.995)
+    trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
+    scale = 1 / _latent_deviation(trained)
+    config = {**CONFIG, "scaling_factor": round(scale, 4)}
+    header = Header(
+        role=ROLE, architecture="diffusers.AutoencoderKL", config=config, recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
+    )  # fmt: skip
+    save_weights(out / f"{ROLE}.safetensors", trained.state_dict(), header)
+    write_card(
+        out / f"{ROLE}.md", header, evaluate(trained), seconds=time.monotonic() - began,
+        data="log-mel of soundscapes of nine recordings, 2.56 s each", licence="GPL-3.0-or-later, as the recordings",
+    )  # fmt: skip
+
+
+def _encode(model: nn.Module, mel: Tensor) -> Tensor:
+    assert isinstance(model, AutoencoderKL)
+    return model.encode(mel.unsqueeze(1)).latent_dist.mean
+
+
+@torch.no_grad()
+def _latent_deviation(model: nn.Module) -> float:
+    mel, _ = batch(np.random.default_rng(7), 16, duration_s=5.12)
+    return float(_encode(model, mel).std())
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, n: int = 18) -> dict[str, float]:
+    """Mean absolute log-mel error of the reconstruction on held-out soundscapes, over all and over the loud half."""
+    assert isinstance(model, AutoencoderKL)
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    scenes = [soundscapes.compose(rng, duration_s=5.12) for _ in range(n)]
+    mel = log_mel(torch.from_numpy(np.stack([s.waveform for s in scenes])))
+    error = (model.decode(_encode(model, mel)).sample[:, 0] - mel).abs()
+    return {"log-mel error (mean absolute)": float(error.mean()), "log-mel error, louder half": float(error[mel > mel.median()].mean())}

@@ -1,0 +1,104 @@
+"""Recipe: a YOLOv8n that finds the nine animals, trained with ultralytics' own loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from svdaudio.locals import build_detector
+from svdaudio.mini import farm
+from svdaudio.mini.composites import Composite, Rng, compose
+from svdaudio.mini.harness import Schedule, fit
+from svdaudio.weights import Header, save_weights
+
+RECIPE = "svdaudio.mini.recipes.detector"
+RECIPE_VERSION = 1
+ROLE = "detector"
+DEFAULT_STEPS = 2000
+N_BATCH = 16
+SIZE = 256
+CONFIG: dict[str, Any] = {"scale": "n", "n_classes": len(farm.CLASSES)}
+GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
+"""ultralytics' weights of the loss's three parts."""
+LEAST_VISIBLE_PX = 100
+"""Of 256 x 256: an animal of which less is to be seen is not asked for."""
+
+
+def boxes_of(picture: Composite) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Class and box (left, top, right, bottom) of every animal that can be seen."""
+    found: list[tuple[int, tuple[int, int, int, int]]] = []
+    scale = (picture.pixels.shape[0] / SIZE) ** 2
+    for index, label in enumerate(picture.classes):
+        box = picture.box(index)
+        if box is not None and int(picture.mask(index).sum()) >= LEAST_VISIBLE_PX * scale:
+            found.append((label, box))
+    return found
+
+
+def draw(rng: Rng) -> dict[str, Tensor]:
+    """A training batch in ultralytics' terms: `img` in 0..1, `batch_idx`, `cls`, and `bboxes` (centre, width, height in 0..1).
+
+    All pictures of a batch have one size, 192 to 256 px, and sometimes less height than width: the detector looks at
+    pictures of any shape and, with test-time augmentation, at three scales.
+    """
+    pictures = [compose(rng, size=SIZE, classes=[] if rng.random() < 0.05 else None) for _ in range(N_BATCH)]
+    rows: list[tuple[float, ...]] = []
+    for index, picture in enumerate(pictures):
+        for label, (left, top, right, bottom) in boxes_of(picture):
+            centre = (left + right) / 2 / SIZE, (top + bottom) / 2 / SIZE
+            rows.append((index, label, *centre, (right - left) / SIZE, (bottom - top) / SIZE))
+    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
+    images = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).permute(0, 3, 1, 2).float() / 255
+    width = int(rng.choice((192, 224, 256)))
+    height = int(rng.choice((160, 192, 224, 256)))
+    images = functional.interpolate(images, (min(height, width + 32), width), mode="bilinear", antialias=True)
+    return {
+        "img": images.contiguous(memory_format=torch.channels_last),
+        "batch_idx": table[:, 0],
+        "cls": table[:, 1],
+        "bboxes": table[:, 2:],
+    }
+
+
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
+    """Train, measure on held-out pictures, and write `detector.safetensors` and its card into `out`."""
+    from svdaudio.mini import vision_evaluation
+
+    torch.manual_seed(seed)
+    model = build_detector(CONFIG).to(memory_format=torch.channels_last)
+    model.args = GAINS
+    parts = ("box", "class", "distribution")
+
+    def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        batch = draw(rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = model(batch["img"])
+        predicted = {"boxes": predicted["boxes"].float(), "scores": predicted["scores"].float(), "feats": predicted["feats"]}
+        total, _ = model.loss(batch, predicted)
+        return dict(zip(parts, total / N_BATCH, strict=True))
+
+    schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, weight_decay=0.02, n_warmup_steps=min(150, n_steps // 4), clip_norm=10.0)
+    averaged = fit("detector", model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
+    write(averaged, out)
+    vision_evaluation.write_card(
+        out / "detector.md",
+        title="Detector: YOLOv8n on nine farm animals, 256 px (mini)",
+        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites, ultralytics' loss, AdamW, bfloat16",
+        minutes=vision_evaluation.minutes_spent(folder / "detector.log"),
+        figures=vision_evaluation.detector_figures(out / "detector.safetensors"),
+    )
+
+
+def write(model: nn.Module, out: Path) -> None:
+    """Write the weights with their description."""
+    extra = {"image_size": SIZE, "names": list(farm.CLASSES)}
+    header = Header(
+        role=ROLE, architecture="ultralytics.DetectionModel", config=CONFIG, recipe=RECIPE, recipe_version=RECIPE_VERSION, extra=extra
+    )
+    save_weights(out / "detector.safetensors", model.state_dict(), header)

@@ -1,0 +1,136 @@
+"""AudioLDM-mini: latent diffusion from a CLAP embedding, on diffusers' `UNet2DConditionModel`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from svdaudio.audioldm.autoencoder import load_autoencoder
+from svdaudio.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, build_unet
+from svdaudio.audioldm.mel import log_mel
+from svdaudio.mini import soundscapes
+from svdaudio.mini.card import write_card
+from svdaudio.mini.harness import Schedule, fit
+from svdaudio.mini.recipes import audio_encoder
+from svdaudio.weights import Header, load_weights, save_weights
+
+ROLE = "diffuser"
+VERSION = 1
+CONFIG = {
+    "sample_size": [256, 16],
+    "in_channels": 8,
+    "out_channels": 8,
+    "block_out_channels": [32, 64, 128, 192],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "cross_attention_dim": [32, 64, 128, 192],
+    "attention_head_dim": [1, 2, 4, 6],
+    "norm_num_groups": 16,
+    "class_embed_type": "simple_projection",
+    "projection_class_embeddings_input_dim": 512,
+    "class_embeddings_concat": True,
+}
+N_TRACKS = 640
+TRACK_S = 20.48
+DROPPED = 0.1  # share of examples that see the empty text instead of their condition
+SNR_LIMIT = 5.0  # min-SNR weighting, arXiv 2303.09556
+BATCHES = ((64, 24), (128, 12), (256, 8))  # latent frames, examples: crops of mixed length
+HELD_OUT_SEED = 930_001
+
+
+def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[Tensor, Tensor]:
+    """Latents [n, 8, 512, 16] of soundscapes and the shares [n, 9] of their animals, made once and kept in `folder`."""
+    path = folder / f"latents-{seed}-{n}.safetensors"
+    if not path.is_file():
+        autoencoder = load_autoencoder(out / "autoencoder.safetensors", torch.device("cpu"))
+        scale = float(autoencoder.config["scaling_factor"])
+        codes, shares = [], []
+        for index in track(range(n), description="latents", transient=True):
+            rng = np.random.default_rng((seed, 77, index))
+            scene = soundscapes.compose(rng, duration_s=TRACK_S, n_animals=int(rng.choice(4, p=(0.02, 0.38, 0.48, 0.12))))
+            with torch.inference_mode():
+                mel = log_mel(torch.from_numpy(scene.waveform)[None])
+                codes.append(autoencoder.encode(mel[:, None]).latent_dist.mean[0].half() * scale)
+            shares.append(torch.from_numpy(scene.shares))
+        partial = path.with_suffix(".partial")
+        save_file({"codes": torch.stack(codes), "shares": torch.stack(shares)}, partial)
+        partial.replace(path)
+    stored = load_file(path)
+    return stored["codes"], stored["shares"]
+
+
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 4000) -> None:
+    """Train on latents of the shipped VAE, report the held-out noise error, write weights and card to `out`."""
+    began = time.monotonic()
+    torch.manual_seed(seed)
+    codes, shares = latents(folder, out, seed=seed)
+    text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
+    model = build_unet(CONFIG)
+    scheduler = DDPMScheduler(**SCHEDULE)
+    ratio = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
+
+    def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        n_frames, n_examples = BATCHES[step % len(BATCHES)]
+        chosen = torch.from_numpy(rng.integers(len(codes), size=n_examples))
+        starts = rng.integers(codes.shape[2] - n_frames + 1, size=n_examples)
+        clean = torch.stack([codes[i, :, s : s + n_frames].float() for i, s in zip(chosen, starts, strict=True)])
+        condition = _conditions(rng, shares[chosen], text)
+        times = torch.from_numpy((np.arange(n_examples) + rng.random(n_examples)) / n_examples * N_TRAIN_STEPS).long()
+        noise = torch.randn_like(clean)
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = model(scheduler.add_noise(clean, noise, times), times, None, class_labels=condition).sample
+        error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+        weight = (SNR_LIMIT / ratio[times]).clamp(max=1.0)
+        return {"noise": (weight * error).mean()}
+
+    schedule = Schedule(n_steps=n_steps, learning_rate=1.2e-3, n_warmup_steps=100, ema_decay=0.998)
+    trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
+    export(trained, text[-1], out, seed=seed, seconds=time.monotonic() - began, folder=folder)
+
+
+def export(model: torch.nn.Module, unconditional: Tensor, out: Path, *, seed: int, seconds: float, folder: Path) -> None:
+    """Write the weights and the card."""
+    assert isinstance(model, UNet2DConditionModel)
+    header = Header(
+        role=ROLE, architecture="diffusers.UNet2DConditionModel", config=CONFIG, recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
+    )  # fmt: skip
+    save_weights(out / f"{ROLE}.safetensors", {**model.state_dict(), "unconditional": unconditional}, header)
+    write_card(
+        out / f"{ROLE}.md", header, evaluate(model, out, folder), seconds=seconds,
+        data=f"{N_TRACKS} soundscapes of {TRACK_S} s as latents of the shipped VAE", licence="GPL-3.0-or-later, as the recordings",
+    )  # fmt: skip
+
+
+def _conditions(rng: np.random.Generator, shares: Tensor, text: Tensor) -> Tensor:
+    """Targets of the audio encoder, blurred a little as predicted embeddings are; some replaced by the empty text."""
+    wanted = audio_encoder.targets(shares, text)
+    blur = torch.from_numpy(rng.normal(0, 1, wanted.shape)).float() / wanted.shape[1] ** 0.5
+    wanted = torch.nn.functional.normalize(wanted + float(rng.uniform(0, 0.35)) * blur, dim=1)
+    dropped = torch.from_numpy(rng.random(len(shares)) < DROPPED)
+    return torch.where(dropped[:, None], text[-1], wanted)
+
+
+@torch.inference_mode()
+def evaluate(model: UNet2DConditionModel, out: Path, folder: Path) -> dict[str, float]:
+    """Noise error on held-out soundscapes at ten times, with the right condition and with another animal's."""
+    codes, shares = latents(folder, out, seed=HELD_OUT_SEED, n=20)
+    text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
+    scheduler = DDPMScheduler(**SCHEDULE)
+    clean = codes[:, :, :256].float()
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(HELD_OUT_SEED))
+    times = torch.linspace(50, 950, len(clean)).long()
+    noisy = scheduler.add_noise(clean, noise, times)
+    figures: dict[str, float] = {}
+    for name, heard in (("right condition", shares), ("another's condition", shares.roll(1, dims=1))):
+        predicted = model(noisy, times, None, class_labels=audio_encoder.targets(heard, text)).sample
+        figures[f"noise error, {name}"] = float((predicted - noise).square().mean())
+    return figures

@@ -1,0 +1,192 @@
+"""Recipe: a small SAM 2.1 that turns a click on an animal into its mask.
+
+As SAM is trained: three proposals for each prompt, of which the best one learns, and a head that predicts each
+proposal's IoU. A click beside every animal asks for nothing, and nothing is what it gets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor, nn
+from torch.nn import functional
+
+from svdaudio.masks import build_segmenter
+from svdaudio.mini.composites import Composite, Rng, closeup, compose
+from svdaudio.mini.harness import Schedule, fit
+from svdaudio.weights import Header, save_weights
+
+RECIPE = "svdaudio.mini.recipes.segmenter"
+RECIPE_VERSION = 1
+ROLE = "segmenter"
+DEFAULT_STEPS = 2400
+N_BATCH = 10
+N_PROMPTS = 2
+SIZE = 256
+STRIDE = 4
+CONFIG: dict[str, Any] = {
+    "image_size": SIZE,
+    "embed_dim": 32,
+    "num_heads": 1,
+    "stages": [1, 2, 5, 2],
+    "global_att_blocks": [5, 7],
+    "d_model": 128,
+    "memory_layers": 1,
+    "memory_feedforward": 128,
+    "memory_dim": 32,
+}
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_STD = (0.229, 0.224, 0.225)
+"""ImageNet's, which `sam2` applies."""
+OUTSIDE_SHARE = 0.07
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """Clicks on pictures and the masks that they ask for.
+
+    Attributes:
+        images: [n, 3, 256, 256], normalised as sam2 does.
+        points: [n * N_PROMPTS, m, 2], x and y in pixels; the prompts of one picture follow one another.
+        labels: [n * N_PROMPTS, m], 1 on the animal, 0 beside it.
+        masks: [n * N_PROMPTS, 64, 64], share of each 4 x 4 cell that the animal covers.
+    """
+
+    images: Tensor
+    points: Tensor
+    labels: Tensor
+    masks: Tensor
+
+
+def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:
+    """A pixel (x, y) of a mask: anywhere but its very rim, or well inside it."""
+    depth = np.asarray(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3))[1:-1, 1:-1]
+    least = 0.5 * depth.max() if deep else min(1.5, 0.5 * depth.max())
+    rows, columns = np.nonzero(depth > least)
+    index = int(rng.integers(rows.size))
+    return int(columns[index]), int(rows[index])
+
+
+def prompt(rng: Rng, picture: Composite, *, n_points: int) -> tuple[list[tuple[int, int]], list[int], NDArray[np.bool_]]:
+    """One prompt on a picture: points, labels and the mask that they mean."""
+    visible = [i for i in range(len(picture.classes)) if int(picture.mask(i).sum()) >= 60]
+    outside = cv2.erode((picture.instances == 0).astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+    if (not visible or rng.random() < OUTSIDE_SHARE) and outside.any():
+        beside = [click(rng, outside, deep=False) for _ in range(n_points)]
+        return beside, [1] * n_points, np.zeros_like(outside)
+    mask = picture.mask(visible[int(rng.integers(len(visible)))]) if visible else picture.instances > 0
+    points, labels = [click(rng, mask, deep=rng.random() < 0.5)], [1]
+    for _ in range(n_points - 1):
+        beside = bool(rng.random() < 0.5) and bool((~mask).any())
+        points.append(click(rng, ~mask if beside else mask, deep=False))
+        labels.append(int(not beside))
+    return points, labels, mask
+
+
+def normalise(pixels: NDArray[np.uint8]) -> Tensor:
+    """[n, H, W, 3] uint8 pixels to [n, 3, H, W] with ImageNet's mean and deviation taken out."""
+    scaled = (pixels.astype(np.float32) / 255 - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD)
+    return torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous()
+
+
+def draw(rng: Rng) -> Prompts:
+    """A training batch."""
+    n_points = int(rng.choice((1, 2, 3), p=(0.75, 0.15, 0.1)))
+    pictures = [closeup(rng, size=SIZE) if rng.random() < 0.1 else compose(rng, size=SIZE) for _ in range(N_BATCH)]
+    prompts = [prompt(rng, picture, n_points=n_points) for picture in pictures for _ in range(N_PROMPTS)]
+    masks = torch.from_numpy(np.stack([mask for _, _, mask in prompts])).float()
+    return Prompts(
+        images=normalise(np.stack([picture.pixels for picture in pictures])),
+        points=torch.tensor([points for points, _, _ in prompts], dtype=torch.float32),
+        labels=torch.tensor([labels for _, labels, _ in prompts], dtype=torch.int32),
+        masks=functional.avg_pool2d(masks[:, None], STRIDE)[:, 0],
+    )
+
+
+def proposals(model: SAM2Base, prompts: Prompts) -> tuple[Tensor, Tensor]:
+    """Three mask logits [n, 3, 64, 64] and their predicted IoUs [n, 3] for every prompt, as sam2's predictor makes them."""
+    with torch.autocast("cpu", torch.bfloat16):
+        fine, middle, coarse = model.forward_image(prompts.images)["backbone_fpn"]
+        coarse = coarse + model.no_mem_embed.reshape(1, -1, 1, 1)
+    repeat = len(prompts.points) // len(prompts.images)
+    # positions are products of coordinates with random frequencies: too coarse in half precision
+    sparse, dense = model.sam_prompt_encoder(points=(prompts.points, prompts.labels), boxes=None, masks=None)
+    positions = model.sam_prompt_encoder.get_dense_pe()
+    with torch.autocast("cpu", torch.bfloat16):
+        masks, ious, _, _ = model.sam_mask_decoder(
+            image_embeddings=coarse.repeat_interleave(repeat, 0),
+            image_pe=positions,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+            repeat_image=False,
+            high_res_features=[fine.repeat_interleave(repeat, 0), middle.repeat_interleave(repeat, 0)],
+        )
+    return masks.float(), ious.float()
+
+
+def losses_of(masks: Tensor, ious: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Focal and dice loss of each prompt's best proposal (a little of all three), and the error of the predicted IoUs."""
+    wanted = target[:, None].expand_as(masks)
+    probability = masks.sigmoid()
+    focal = functional.binary_cross_entropy_with_logits(masks, wanted, reduction="none") * (probability.detach() - wanted).abs()
+    focal = focal.mean((2, 3))
+    overlap = (probability * wanted).sum((2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.square().sum((2, 3)) + wanted.square().sum((2, 3)) + 1)
+    each = 20 * focal + dice
+    best = each.min(dim=1).values.mean()
+    with torch.no_grad():
+        inside, true = masks > 0, wanted > 0.5
+        union = (inside | true).sum((2, 3))
+        iou = torch.where(union > 0, (inside & true).sum((2, 3)) / union.clamp(min=1), 1.0)
+    return {"best": best, "all": 0.1 * each.mean(), "iou": functional.mse_loss(ious, iou)}
+
+
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
+    """Train, measure on held-out pictures, and write `segmenter.safetensors` and its card into `out`."""
+    from svdaudio.mini import vision_evaluation
+
+    torch.manual_seed(seed)
+    model = build_segmenter(CONFIG)
+    freeze_memory(model)
+
+    def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        prompts = draw(rng)
+        return losses_of(*proposals(model, prompts), prompts.masks)
+
+    schedule = Schedule(n_steps=n_steps, learning_rate=1e-3, weight_decay=0.05, n_warmup_steps=min(150, n_steps // 4))
+    averaged = fit("segmenter", model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
+    write(averaged, out)
+    vision_evaluation.write_card(
+        out / "segmenter.md",
+        title="Segmenter: SAM 2.1, Hiera 32 wide in 1-2-5-2 blocks, 256 px (mini)",
+        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites with {N_PROMPTS} prompts each, "
+        "AdamW, bfloat16. The video memory is as initialised: one picture needs none.",
+        minutes=vision_evaluation.minutes_spent(folder / "segmenter.log"),
+        figures=vision_evaluation.segmenter_figures(out / "segmenter.safetensors"),
+    )
+
+
+def freeze_memory(model: SAM2Base) -> None:
+    """Leave out of the training whatever only videos or mask prompts use."""
+    parts: list[nn.Module] = [model.memory_attention, model.memory_encoder, model.mask_downsample, model.obj_ptr_proj]
+    parts += [model.obj_ptr_tpos_proj, model.sam_prompt_encoder.mask_downscaling]
+    for part in parts:
+        part.requires_grad_(False)
+    for parameter in (model.maskmem_tpos_enc, model.no_mem_pos_enc, model.no_obj_ptr, model.no_obj_embed_spatial):
+        parameter.requires_grad_(False)
+
+
+def write(model: nn.Module, out: Path) -> None:
+    """Write the weights with their description."""
+    header = Header(
+        role=ROLE, architecture="sam2.SAM2Base", config=CONFIG, recipe=RECIPE, recipe_version=RECIPE_VERSION, extra={"image_size": SIZE}
+    )
+    save_weights(out / "segmenter.safetensors", model.state_dict(), header)

@@ -1,0 +1,105 @@
+"""Ten seconds on the farm: recordings at random times with gain, pitch and tempo changes, mixed.
+
+Every animal that takes part is heard again and again with short gaps, so that any few seconds hold all of
+them; how loud each is goes into the target, so that an embedding between two animals has a meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svdaudio.mini import farm
+
+Rng = np.random.Generator
+Waveform = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How far augmentations go. Training, judging and held-out sets use different ones."""
+
+    log_rate: float = 0.08  # speed and pitch together, standard deviation of the logarithm
+    tilt_db: float = 4.0  # spectral tilt over the band, standard deviation
+    gain_db: float = 9.0  # an animal is up to this much softer than the loudest
+    floor_db: float = -66.0  # level of the noise under everything
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soundscape:
+    """A mixture and the share of each animal in it.
+
+    Attributes:
+        waveform: [n] float32 at 16 kHz, peak at most 0.95.
+        shares: [9] float32, amplitude of each animal against the loudest, 0 where it is not heard.
+    """
+
+    waveform: Waveform
+    shares: NDArray[np.float32]
+
+
+def compose(
+    rng: Rng,
+    *,
+    duration_s: float = 10.24,
+    classes: Sequence[int] | None = None,
+    n_animals: int | None = None,
+    variation: Variation | None = None,
+) -> Soundscape:
+    """Draw one soundscape of the given animals (indices), or of one to three by chance."""
+    variation = variation or Variation()
+    n_samples = round(duration_s * farm.SAMPLE_RATE_HZ)
+    if classes is None:
+        count = n_animals if n_animals is not None else int(rng.choice(3, p=(0.4, 0.45, 0.15))) + 1
+        classes = [int(c) for c in rng.choice(len(farm.CLASSES), size=count, replace=False)]
+    shares = np.zeros(len(farm.CLASSES), np.float32)
+    mixture = np.zeros(n_samples, np.float32)
+    loudest = int(rng.integers(len(classes))) if classes else 0
+    for position, label in enumerate(classes):
+        share = 1.0 if position == loudest else float(10 ** (-rng.uniform(0, variation.gain_db) / 20))
+        mixture += share * _track(rng, farm.CLASSES[label], n_samples, variation)
+        shares[label] = max(shares[label], share)
+    peak = float(np.abs(mixture).max())
+    if peak > 0:
+        mixture *= rng.uniform(0.4, 0.9) / peak
+    mixture += rng.normal(0, 10 ** (variation.floor_db / 20), n_samples).astype(np.float32)
+    return Soundscape(waveform=np.clip(mixture, -0.95, 0.95).astype(np.float32), shares=shares)
+
+
+def _track(rng: Rng, name: str, n_samples: int, variation: Variation) -> Waveform:
+    """One animal, again and again, from a random start; every call is a little different."""
+    track = np.zeros(n_samples, np.float32)
+    rate = float(np.exp(rng.normal(0, variation.log_rate)))
+    tilt_db = rng.normal(0, variation.tilt_db)
+    position = -int(rng.uniform(0, 1.5) * farm.SAMPLE_RATE_HZ)
+    while position < n_samples:
+        call = _call(rng, name, rate * float(np.exp(rng.normal(0, 0.02))), tilt_db)
+        call *= 10 ** (rng.uniform(-3, 0) / 20)
+        start, stop = max(0, position), min(n_samples, position + len(call))
+        if stop > start:
+            track[start:stop] += call[start - position : stop - position]
+        position += len(call) + int(rng.uniform(0.1, 0.9) * farm.SAMPLE_RATE_HZ)
+    return track
+
+
+def _call(rng: Rng, name: str, rate: float, tilt_db: float) -> Waveform:
+    """One call: the recording or, of a long one, three to five seconds of it; resampled, tilted, faded."""
+    samples = farm.recording(name)
+    longest = int(rng.uniform(3.0, 5.0) * farm.SAMPLE_RATE_HZ)
+    if len(samples) > longest:
+        start = int(rng.integers(len(samples) - longest))
+        samples = samples[start : start + longest]
+    places = np.arange(0, len(samples) - 1, rate)
+    call = np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+    smoothed = np.convolve(call, np.full(5, 0.2, np.float32), mode="same")
+    amount = np.float32(10 ** (tilt_db / 20) - 1)
+    call = call + np.clip(amount, -0.6, 1.0) * (call - smoothed)
+    call /= max(1e-6, float(np.sqrt(np.mean(call**2))) / 0.1)  # equal loudness for all animals
+    fade = min(400, len(call) // 4)
+    ramp = np.linspace(0, 1, fade, dtype=np.float32)
+    call[:fade] *= ramp
+    call[-fade:] *= ramp[::-1]
+    return np.asarray(call, np.float32)
