@@ -61,18 +61,34 @@ class Report:
         }
 
 
+Read = Callable[[str], "dict[str, NDArray[Any]]"]
+"""Gives the arrays of a node by its name."""
+
+
 class RunArtifacts:
-    """The arrays of a run by the names of its nodes, each loaded once.
+    """The arrays of a run by the names of its nodes, each read once.
 
     Args:
-        store: where the artifacts are.
-        run: the record that names their keys.
+        run: the record that says which nodes are done.
+        read: gives the arrays of a node that is.
     """
 
-    def __init__(self, store: Store, run: RunRecord) -> None:
+    def __init__(self, run: RunRecord, read: Read) -> None:
         self.run = run
-        self._store = store
+        self._read = read
         self._loaded: dict[str, dict[str, NDArray[Any]]] = {}
+
+    @classmethod
+    def in_store(cls, run: RunRecord, store: Store) -> RunArtifacts:
+        """The arrays as they are in the store; one that is gone or damaged is an error."""
+
+        def read(node: str) -> dict[str, NDArray[Any]]:
+            entry = run.stage(node)
+            if entry is None or entry.key is None:
+                raise KeyError(node)
+            return store.load(entry.key)
+
+        return cls(run, read)
 
     def key(self, node: str) -> str | None:
         """The key of a node's artifact, or None if the run has not got as far."""
@@ -92,10 +108,7 @@ class RunArtifacts:
     def __getitem__(self, node: str) -> dict[str, NDArray[Any]]:
         """The arrays of a node that is done."""
         if node not in self._loaded:
-            key = self.key(node)
-            if key is None:
-                raise KeyError(node)
-            self._loaded[node] = self._store.load(key)
+            self._loaded[node] = self._read(node)
         return self._loaded[node]
 
 
@@ -133,13 +146,12 @@ def output_folder(root: Path, run: RunRecord) -> Path:
 
 
 def write_report(
-    store: Store, run: RunRecord, *, root: Path, class_names: Sequence[str], pictures: bool = True
+    artifacts: RunArtifacts, *, root: Path, class_names: Sequence[str], pictures: bool = True
 ) -> Report:
     """Write the sounds of a run as WAV files, its pictures as PNG, and read its scores.
 
     Args:
-        store: where its artifacts are.
-        run: the record of a run; what it has not got to is left out.
+        artifacts: of the run; what it has not got to is left out.
         root: the folder in which the run's own folder is made.
         class_names: of the tagger, in the order of its scores.
         pictures: draw masks, spectrograms and scores, too.
@@ -147,8 +159,7 @@ def write_report(
     Raises:
         StoreError: an artifact is gone or damaged, or the files cannot be written.
     """
-    artifacts = RunArtifacts(store, run)
-    folder = output_folder(root, run)
+    folder = output_folder(root, artifacts.run)
     audio: dict[str, Path] = {}
     for sound in SOUNDS:
         if artifacts.has(f"{sound}.choose"):
@@ -183,21 +194,19 @@ class _Picture:
 
 
 def draw_node(
-    store: Store, run: RunRecord, node: str, *, root: Path, class_names: Sequence[str], object_names: Sequence[str]
+    artifacts: RunArtifacts, node: str, *, root: Path, class_names: Sequence[str], object_names: Sequence[str]
 ) -> dict[str, Path]:
     """Draw what there is to see of one node of a run: name of the picture → PNG file.
 
     Args:
-        store: where its artifacts are.
-        run: the record of the run.
+        artifacts: of the run.
         node: a node that is done ("removed.mask").
         root: the folder in which the run's own folder is made.
         class_names: of the tagger, in the order of its scores.
         object_names: of the detector, by class number.
     """
-    artifacts = RunArtifacts(store, run)
     found = list(_node_pictures(artifacts, node, class_names, object_names))
-    return _write_pictures(output_folder(root, run), found)
+    return _write_pictures(output_folder(root, artifacts.run), found)
 
 
 def _write_pictures(folder: Path, pictures: Sequence[_Picture]) -> dict[str, Path]:

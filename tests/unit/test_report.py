@@ -27,6 +27,10 @@ def put(store, node, stage, arrays, **parameters):
     return StageEntry(node=node, stage=stage, status="computed", key=action.key, action=action)
 
 
+def write(store, run, **options):
+    return report.write_report(report.RunArtifacts.in_store(run, store), **options)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return LocalStore(tmp_path_factory.mktemp("report") / "store")
@@ -102,7 +106,7 @@ def test_a_waveform_that_is_not_finite_is_refused():
 
 
 def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
-    found = report.write_report(store, run, root=tmp_path / "out", class_names=CLASSES)
+    found = write(store, run, root=tmp_path / "out", class_names=CLASSES)
     assert list(found.audio) == ["original", "edited", "manipulated"]
     assert found.scores["manipulated"] == {"cat": 0.1, "dog": 0.8, "duck": 0.3}
     assert list(found.pictures) == [
@@ -117,20 +121,20 @@ def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
 
 
 def test_the_same_work_is_not_written_twice(tmp_path, store, run):
-    first = report.write_report(store, run, root=tmp_path, class_names=CLASSES)
+    first = write(store, run, root=tmp_path, class_names=CLASSES)
     paths = [*first.audio.values(), *first.pictures.values()]
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths}
-    assert report.write_report(store, replace(run, id="another"), root=tmp_path, class_names=CLASSES) == first
+    assert write(store, replace(run, id="another"), root=tmp_path, class_names=CLASSES) == first
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths} == before
 
 
 def test_what_was_damaged_or_deleted_is_written_again(tmp_path, store, run):
-    found = report.write_report(store, run, root=tmp_path, class_names=CLASSES)
+    found = write(store, run, root=tmp_path, class_names=CLASSES)
     sound, picture = found.audio["edited"], found.pictures["scores"]
     data = sound.read_bytes(), picture.read_bytes()
     sound.write_bytes(b"damaged")
     picture.unlink()
-    report.write_report(store, run, root=tmp_path, class_names=CLASSES)
+    write(store, run, root=tmp_path, class_names=CLASSES)
     assert (sound.read_bytes(), picture.read_bytes()) == data
 
 
@@ -141,7 +145,7 @@ def test_other_work_goes_elsewhere(tmp_path, store, run):
 
 def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
     failed = run.with_stage(replace(run.stage("manipulated.choose"), status="failed", key=None))
-    found = report.write_report(store, failed, root=tmp_path, class_names=CLASSES, pictures=False)
+    found = write(store, failed, root=tmp_path, class_names=CLASSES, pictures=False)
     assert list(found.audio) == ["original", "edited"]
     assert found.pictures == {}
 
@@ -165,6 +169,6 @@ def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
     ],
 )
 def test_every_node_is_drawn_as_what_it_is(tmp_path, store, run, node, names):
-    drawn = report.draw_node(store, run, node, root=tmp_path, class_names=CLASSES, object_names=("cat", "dog"))
+    drawn = report.draw_node(report.RunArtifacts.in_store(run, store), node, root=tmp_path, class_names=CLASSES, object_names=("cat", "dog"))
     assert list(drawn) == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())

@@ -1,0 +1,20 @@
+"""Where things are: the checkout, its store, its scenes."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+STORE_FOLDER = "artifacts"
+
+
+@cache
+def project_root() -> Path:
+    """The checkout that this package runs from; where there is none, the current folder."""
+    checkout = Path(__file__).resolve().parents[1]
+    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+
+
+def default_store() -> Path:
+    """The store unless one is given: `artifacts` of the checkout."""
+    return project_root() / STORE_FOLDER

@@ -1,0 +1,68 @@
+"""Scenes to try the method on: two pictures, and clicks on what goes and what comes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from svdaudio.errors import InputError
+from svdaudio.places import project_root
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A pair of pictures with clicks, in pixels.
+
+    Args:
+        original: picture before the edit.
+        edited: picture after it.
+        remove: clicks (x, y) on what is in the first alone.
+        add: clicks (x, y) on what is in the second alone.
+        removed: class names of what goes.
+        added: class names of what comes.
+    """
+
+    original: Path
+    edited: Path
+    remove: tuple[tuple[float, float], ...]
+    add: tuple[tuple[float, float], ...]
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+
+
+def read_scene(path: Path) -> Scene:
+    """The scene that a JSON file describes: for `original` and `edited` the image and its objects.
+
+    What goes are the objects whose class is in the original alone; what comes, those in the edited picture alone.
+
+    Raises:
+        InputError: the file is missing or is no such description.
+    """
+    try:
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        objects = {
+            side: {entry["cls"]: (float(entry["point"][0]), float(entry["point"][1])) for entry in description[side]["objects"]}
+            for side in ("original", "edited")
+        }
+        images = {side: path.parent / description[side]["image"] for side in objects}
+    except OSError as error:
+        raise InputError(f"the scene {path} cannot be read", got=error.strerror, fix="run this in a checkout of svdaudio") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path} describes no scene", got=f"{type(error).__name__}: {error}") from error
+    removed = tuple(name for name in objects["original"] if name not in objects["edited"])
+    added = tuple(name for name in objects["edited"] if name not in objects["original"])
+    return Scene(
+        original=images["original"],
+        edited=images["edited"],
+        remove=tuple(objects["original"][name] for name in removed),
+        add=tuple(objects["edited"][name] for name in added),
+        removed=removed,
+        added=added,
+    )
+
+
+def demo_scene() -> Scene:
+    """The farm scene of the examples: dog and cat, edited to dog and duck."""
+    return read_scene(project_root() / "examples" / "scenes.json")
