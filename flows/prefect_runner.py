@@ -19,11 +19,12 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Completed, State
+from prefect.states import Completed, Failed, State
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.journal import Journal, Progress, keep_journal, no_progress
 from flows.server import require_api_url
+from svdaudio.errors import SvdAudioError
 from svdaudio.plan import Request
 from svdaudio.stages import Node
 from svdaudio.store.base import Store
@@ -42,7 +43,10 @@ def execute_node(work: Work, name: str, upstream: dict[str, Reference]) -> State
         upstream: references of every node above, as futures when submitted.
     """
     log = get_run_logger()
-    reference = execute(work, name, upstream, lambda what, text: log.info("%s: %s", what, text))
+    try:
+        reference = execute(work, name, upstream, lambda what, text: log.info("%s: %s", what, text))
+    except SvdAudioError as error:  # what a user can cause is one line, also in Prefect's log
+        return cast("State[Reference]", Failed(message=error.line(), data=error))
     if reference.status == "cached":
         return cast("State[Reference]", Completed(name="Cached", message=f"artifact {reference.key[:12]}", data=reference))
     return reference
@@ -74,20 +78,30 @@ def execute_run(
         Exception: as in process.
     """
     finished: list[RunRecord] = []
+    failed: list[SvdAudioError] = []
 
-    def body_of_flow(files: dict[str, str], config: dict[str, Any], targets: list[str]) -> None:
+    def body_of_flow(files: dict[str, str], config: dict[str, Any], targets: list[str]) -> State[Any] | None:
         del files, config, targets  # for Prefect's page
-        finished.append(walk(request, store, models, run=run, progress=progress, body=body))
+        try:
+            finished.append(walk(request, store, models, run=run, progress=progress, body=body))
+        except SvdAudioError as error:
+            failed.append(error)
+            return Failed(message=error.line())
+        return None
 
     as_flow = flow(
         name=request.kind, flow_run_name=run.id, task_runner=task_runner(), persist_result=False, validate_parameters=False
     )(body_of_flow)
     with temporary_settings({PREFECT_API_URL: api_url or require_api_url()}):
-        as_flow(
+        state = as_flow(
+            return_state=True,
             files={name: use.path for name, use in run.files.items()},
             config=request.config.model_dump(mode="json"),
             targets=list(request.targets),
         )
+    if failed:
+        raise failed[0]
+    state.result()  # raises what else went wrong
     return finished[0]
 
 

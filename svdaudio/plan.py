@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -397,6 +397,7 @@ def compare_runs(before: RunRecord, after: RunRecord, table: Mapping[str, Node] 
     return found
 
 
+@cache
 def code_version() -> str:
     """This project's version, for records."""
     try:

@@ -14,7 +14,7 @@ import pytest
 from svdaudio.config import RunConfig
 from svdaudio.plan import Request, new_run
 from svdaudio.stages import Node, Stage
-from svdaudio.store import LocalStore, RunRecord, open_store
+from svdaudio.store import LocalStore, RunRecord
 
 TOY_STAGES = {
     stage.name: stage
@@ -92,7 +92,7 @@ class ToyWorld:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.store: LocalStore = open_store(folder / "store")
+        self.store: LocalStore = LocalStore(folder / "store", durable=False)
         self.bundle = ToyBundle()
         self.config = RunConfig()
         self.calls: Counter[str] = Counter()

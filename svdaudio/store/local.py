@@ -65,14 +65,16 @@ class LocalStore:
 
     Args:
         folder: where; made on the first write.
+        durable: wait for the disk before an artifact counts as there. A store that may be lost can go without.
         at_step: called after each step of writing an artifact. Tests use it to stop there.
 
     Raises:
         StoreError: `folder` is no folder, or a store of another format.
     """
 
-    def __init__(self, folder: Path, *, at_step: Callable[[Step], None] = at_no_step) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True, at_step: Callable[[Step], None] = at_no_step) -> None:
         self.folder = folder.absolute()
+        self._durable = durable
         self.runs = RunLog(self.folder / "runs")
         self._at_step = at_step
         self._check()
@@ -139,7 +141,8 @@ class LocalStore:
                 self._at_step("arrays written")
                 (building / RECORD).write_text(record.to_json(), encoding="utf-8")
                 self._at_step("record written")
-                _flush(building)
+                if self._durable:
+                    _flush(building)
                 self._at_step("flushed")
                 return self._put(building, record)
             finally:
@@ -163,7 +166,8 @@ class LocalStore:
                     self.quarantine(record.key, "there is no record")
                 continue
             self._at_step("renamed")
-            _flush_folder(target.parent)
+            if self._durable:
+                _flush_folder(target.parent)
             self._at_step("done")
             return record
 
