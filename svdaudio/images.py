@@ -25,7 +25,7 @@ from svdaudio.errors import InputError
 Pixels: TypeAlias = UInt8[NDArray[np.uint8], "height width 3"]
 """An upright picture: RGB, rows from top to bottom, 0 to 255."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MIN_SIDE_PX = 16  # one pixel for each of the 16 patches along a side; with fewer, patches have nothing to show
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 64_000_000
@@ -90,7 +90,7 @@ def decode_image(data: bytes, name: str) -> Pixels:
         with image:
             _check_size(image, name)
             try:
-                # An MPO is a camera's JPEG with a preview behind it, not an animation.
+                # An MPO is a camera's JPEG with a preview behind it (Pillow opens it as JPEG), not an animation.
                 n_frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
             except Exception as error:
                 raise _damaged(name, error) from error
