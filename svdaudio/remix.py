@@ -83,4 +83,4 @@ def remix(
         var_samples=settings.var_samples,
         generator=generator,
     )
-    return torch.nn.functional.normalize(clap[0].float(), dim=-1).cpu().numpy()
+    return clap[0].float().cpu().numpy()

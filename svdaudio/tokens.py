@@ -7,8 +7,9 @@ size: ViT-L/14 with QuickGELU is one `ImageEncoderConfig`, a small one another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,27 +120,39 @@ class ImageEncoder:
         embedding = tokens[0] if geometry is Geometry.CROP else self.embed([pixels])[0]
         return ImageTokens(tokens, embedding.copy())
 
-    @torch.inference_mode()
     def token_batch(
         self, images: Sequence[Pixels], geometry: Geometry, batch_size: int = 8
     ) -> Float[NDArray[np.float32], "image token dim"]:
         """All tokens of some pictures, [n, 257, 768]; pictures may differ in size."""
-        return self._in_batches(images, geometry, batch_size, lambda batch: project_tokens(self.visual, batch))
+        return self._in_batches(images, geometry, batch_size, partial(project_tokens, self.visual))
 
-    @torch.inference_mode()
     def embed(self, images: Sequence[Pixels], batch_size: int = 16) -> Float[NDArray[np.float32], "image dim"]:
         """CLIP's ordinary image embeddings, [n, 768], by CLIP's own preprocessing. No pictures give [0, 768]."""
         if not images:
             return np.zeros((0, self.visual.output_dim), np.float32)
         return self._in_batches(images, Geometry.CROP, batch_size, self.visual)
 
-    def _in_batches(self, images: Sequence[Pixels], geometry: Geometry, batch_size: int, network: Any) -> NDArray[np.float32]:
+    @torch.inference_mode()
+    def encode(
+        self, images: Float[Tensor, "image 3 size size"], batch_size: int = 8
+    ) -> Float[NDArray[np.float32], "image token dim"]:
+        """All tokens of pictures that have the encoder's size and CLIP's normalisation already."""
+        batches = (batch.to(self.device).float() for batch in images.split(batch_size))
+        return torch.cat([_unit(project_tokens(self.visual, batch)) for batch in batches]).numpy()
+
+    @torch.inference_mode()
+    def _in_batches(
+        self, images: Sequence[Pixels], geometry: Geometry, batch_size: int, network: Callable[[Tensor], Tensor]
+    ) -> NDArray[np.float32]:
         parts: list[Tensor] = []
         for start in range(0, len(images), batch_size):
             squares = np.stack([fit_image(pixels, geometry, self.size_px) for pixels in images[start : start + batch_size]])
-            batch = normalise_pixels(torch.from_numpy(squares).to(self.device))
-            parts.append(nn.functional.normalize(network(batch), dim=-1).cpu())
+            parts.append(_unit(network(normalise_pixels(torch.from_numpy(squares).to(self.device)))))
         return torch.cat(parts).numpy()
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return nn.functional.normalize(vectors, dim=-1).cpu()
 
 
 def load_image_encoder(path: Path, device: str | torch.device = "cpu") -> ImageEncoder:

@@ -1,0 +1,310 @@
+"""The method under the names of its published description; all of it is importable from `svdaudio`.
+
+Arrays may be numpy's or torch's: a torch tensor among the arguments makes the result one, on its device. Where
+weights are needed, `bundle` is the name of a checkpoint bundle, or `Models` that are already open (so that
+repeated calls load nothing twice).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svdaudio.align import check_threshold, patch_coverage
+from svdaudio.errors import InputError
+from svdaudio.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry
+from svdaudio.images import load_image
+from svdaudio.mix import MixWeights, combine
+from svdaudio.svd import svd_manipulate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from svdaudio.bundle import Models
+
+Array: TypeAlias = "NDArray[Any] | Tensor"
+OVERLAY_COLOUR = (255, 64, 32)
+
+
+def get_mask(
+    image_path: str | Path,
+    point_x: float | Sequence[float],
+    point_y: float | Sequence[float],
+    point_labels: int | Sequence[int] = 1,
+    *,
+    bundle: str | Models = "mini",
+    device: str = "auto",
+) -> NDArray[np.bool_]:
+    """Step 1: the mask of the object that was clicked on.
+
+    Args:
+        image_path: an image file.
+        point_x: column of the click in the upright picture, or several.
+        point_y: row of the click, or several.
+        point_labels: 1 on the object, 0 beside it; one for all clicks, or one each.
+        bundle: where the segmenter comes from.
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        [height, width], True on the object.
+
+    Raises:
+        InputError: the image cannot be used, or a point is outside of it.
+    """
+    x, y = np.atleast_1d(np.asarray(point_x, float)), np.atleast_1d(np.asarray(point_y, float))
+    if x.shape != y.shape or x.ndim != 1:
+        raise InputError("the points do not fit", expected="as many x as y", got=f"{x.shape} and {y.shape}")
+    labels = np.broadcast_to(np.atleast_1d(np.asarray(point_labels)), x.shape) if np.size(point_labels) == 1 else np.asarray(point_labels)
+    pixels = load_image(image_path)
+    return open_models(bundle, device)["segmenter"].segment(pixels, np.stack([x, y], axis=1), labels).mask
+
+
+def extract_full_clip_tokens(
+    images: Any,
+    batch_size: int = 8,
+    device: str = "auto",
+    *,
+    bundle: str | Models = "mini",
+    geometry: str = "squash",
+) -> Array:
+    """Step 2: all 257 CLIP tokens of each picture, projected and L2-normalised.
+
+    Args:
+        images: one or several pictures: paths, Pillow images, or uint8 arrays [H, W, 3]; or float tensors
+            [B, 3, 224, 224] that have been through CLIP's normalisation already.
+        batch_size: pictures at a time.
+        device: "auto", "cpu" or "cuda".
+        bundle: where the image encoder comes from.
+        geometry: how a picture becomes a square, "squash" or "crop".
+
+    Returns:
+        [B, 257, 768]: CLS, then the 16 x 16 patches row by row.
+
+    Raises:
+        InputError: something that is no picture.
+    """
+    encoder = open_models(bundle, device)["image_encoder"]
+    if _is_prepared(images):
+        return _like(encoder.encode(images, batch_size), images)
+    pictures = _pictures(images)
+    return _like(encoder.token_batch(pictures, Geometry.of(geometry), batch_size), images)
+
+
+def downsample_mask_to_patch_weights(
+    mask: Array, patch_grid_size: int = PATCH_GRID_SIZE, threshold: float = 0.5, *, geometry: str = "squash"
+) -> Array:
+    """Step 3: which patches a mask covers.
+
+    Args:
+        mask: [H, W] or [B, H, W] or [B, 1, H, W], truth values or shares from 0 to 1.
+        patch_grid_size: patches along a side; divides 224.
+        threshold: share of a patch that has to be covered.
+        geometry: the one that the tokens were made with.
+
+    Returns:
+        [B, patch_grid_size²], 1 where the coverage reaches the threshold, else 0. An empty region is refused by
+        what would use it, `svd_manipulate_embeddings`.
+
+    Raises:
+        InputError: a mask of another shape.
+        ConfigError: a threshold or grid without a meaning.
+    """
+    check_threshold(threshold)
+    masks = _array(mask)
+    if masks.ndim == 4 and masks.shape[1] == 1:
+        masks = masks[:, 0]
+    if masks.ndim == 2:
+        masks = masks[None]
+    if masks.ndim != 3 or not len(masks):
+        raise InputError("the mask has another shape", expected="[H, W] or [B, H, W]", got=list(masks.shape))
+    coverage = np.stack([patch_coverage(each, Geometry.of(geometry), patch_grid_size) for each in masks])
+    return _like((coverage >= np.float32(threshold)).astype(np.float32), mask)
+
+
+def svd_manipulate_embeddings(
+    cls_token: Array,
+    patch_tokens: Array,
+    mask_weights: Array,
+    k: int = 5,
+    mode: str = "suppress",
+    alpha: float = 0.3,
+    beta: float = 1.5,
+) -> Array:
+    """Steps 5 and 6: scale the first `k` singular values of [CLS; the region's patches], and sum the region up.
+
+    Args:
+        cls_token: [768].
+        patch_tokens: [256, 768], all of them.
+        mask_weights: [256], what each patch counts; 0 is outside of the region.
+        k: singular values to scale, 1 to 15 recommended; more than there are means all.
+        mode: "suppress" multiplies them by `alpha`, "boost" by `beta`.
+        alpha: 0.1 to 0.5 recommended.
+        beta: 1.1 to 3 recommended.
+
+    Returns:
+        [768], L2-normalised.
+
+    Raises:
+        EmptyRegionError: the mask covers no patch, or nothing is left.
+        ConfigError: an unknown mode, or a `k`, α or β without a meaning.
+        InputError: shapes that do not fit.
+    """
+    result = svd_manipulate(
+        _squeezed(cls_token, 1),
+        _squeezed(patch_tokens, 2),
+        _squeezed(mask_weights, 1),
+        k=k,
+        mode=mode,
+        alpha=alpha,
+        beta=beta,
+    )
+    return _like(result, cls_token, patch_tokens, mask_weights)
+
+
+def combine_manipulated_embeddings(
+    emb_suppress: Array,
+    emb_boost: Array,
+    emb_bg: Array | None,
+    alpha: float,
+    beta: float,
+    gamma: float,
+    emb_direct: Array | None = None,
+    direct: float = 0.0,
+) -> Array:
+    """Step 7: α E_suppress + β E_boost + γ E_bg + direct E_direct, L2-normalised.
+
+    Args:
+        emb_suppress: [768].
+        emb_boost: [768].
+        emb_bg: [768], or None where there is no background: its term drops out.
+        alpha: weight of `emb_suppress`.
+        beta: weight of `emb_boost`.
+        gamma: weight of `emb_bg`.
+        emb_direct: [768], the edited picture's own embedding.
+        direct: weight of `emb_direct`.
+
+    Raises:
+        ConfigError: a weight that is negative or no number, or all of them 0.
+        EmptyRegionError: nothing is left.
+        InputError: shapes that do not fit, or `direct` without `emb_direct`.
+    """
+    result = combine(
+        MixWeights(suppress=alpha, boost=beta, background=gamma, direct=direct),
+        suppress=_squeezed(emb_suppress, 1),
+        boost=_squeezed(emb_boost, 1),
+        background=None if emb_bg is None else _squeezed(emb_bg, 1),
+        direct=None if emb_direct is None else _squeezed(emb_direct, 1),
+    )
+    return _like(result, emb_suppress, emb_boost, emb_bg, emb_direct)
+
+
+def visualize_mask(image_path: str | Path, mask: Array, output_path: str | Path | None = None) -> NDArray[np.uint8]:
+    """The picture with the mask tinted.
+
+    Args:
+        image_path: an image file.
+        mask: [height, width] of that picture.
+        output_path: where to write it as PNG, if anywhere.
+
+    Returns:
+        [height, width, 3], uint8.
+
+    Raises:
+        InputError: the image cannot be used, or the mask has another size.
+        StoreError: the file cannot be written.
+    """
+    pixels = load_image(image_path)
+    inside = _array(mask).astype(bool)
+    if inside.shape != pixels.shape[:2]:
+        raise InputError("the mask has another size than the image", expected=list(pixels.shape[:2]), got=list(inside.shape))
+    tinted = (pixels.astype(np.uint16) + np.array(OVERLAY_COLOUR, np.uint16)) // 2
+    overlay = np.where(inside[..., None], tinted, pixels).astype(np.uint8)
+    if output_path is not None:
+        from io import BytesIO
+
+        from PIL import Image
+
+        from svdaudio.files import write_bytes
+
+        buffer = BytesIO()
+        Image.fromarray(overlay).save(buffer, format="PNG")
+        write_bytes(Path(output_path), buffer.getvalue())
+    return overlay
+
+
+def open_models(bundle: str | Models, device: str = "auto") -> Models:
+    """The models of a bundle, by its name; models that are open already are given back as they are."""
+    if not isinstance(bundle, str):
+        return bundle
+    from svdaudio.bundle import Bundle, Models
+
+    return Models(Bundle.open(bundle), device=device)
+
+
+def _is_tensor(value: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _array(value: Any) -> NDArray[Any]:
+    if _is_tensor(value):
+        value = value.detach().cpu()
+        return (value.float() if value.is_floating_point() else value).numpy()
+    return np.asarray(value)
+
+
+def _squeezed(value: Any, n_dims: int) -> NDArray[Any]:
+    """As an array without leading axes of length 1 (a batch of one)."""
+    array = _array(value)
+    while array.ndim > n_dims and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
+def _like(result: NDArray[Any], *arguments: Any) -> Array:
+    """The result as a tensor if any argument is one, or holds one."""
+    for argument in arguments:
+        first: Any = argument[0] if isinstance(argument, list | tuple) and len(argument) else argument
+        if _is_tensor(first):
+            import torch
+
+            return torch.from_numpy(np.ascontiguousarray(result)).to(first.device)
+    return result
+
+
+def _is_prepared(images: Any) -> bool:
+    if not (_is_tensor(images) and images.is_floating_point()):
+        return False
+    if images.ndim != 4 or tuple(images.shape[1:]) != (3, INPUT_SIZE_PX, INPUT_SIZE_PX):
+        expected = f"[B, 3, {INPUT_SIZE_PX}, {INPUT_SIZE_PX}], normalised as CLIP does"
+        raise InputError("the float tensor is no batch for CLIP", expected=expected, got=list(images.shape))
+    return True
+
+
+def _pictures(images: Any) -> list[NDArray[np.uint8]]:
+    """One or several pictures of any accepted kind, as a list of pixels."""
+    array = _array(images) if _is_tensor(images) or isinstance(images, np.ndarray) else None
+    if array is not None:
+        single = array.ndim == 3
+        return [_picture(each) for each in (array[None] if single else array)]
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        if not images:
+            raise InputError("there is no picture", expected="at least one")
+        return [_picture(each) for each in images]  # pyright: ignore[reportUnknownVariableType]
+    return [_picture(images)]
+
+
+def _picture(image: Any) -> NDArray[np.uint8]:
+    if isinstance(image, str | Path):
+        return load_image(image)
+    if hasattr(image, "convert") and hasattr(image, "getbands"):
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    pixels = _array(image)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise InputError("a picture has another shape", expected="[H, W, 3] uint8", got=f"{list(pixels.shape)} {pixels.dtype}")
+    return pixels
