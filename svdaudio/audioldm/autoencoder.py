@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from jaxtyping import Float
 from torch import Tensor
 
-from svdaudio.weights import load_weights
+from svdaudio.weights import load_module
 
 
 def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:
@@ -19,12 +19,13 @@ def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:
     return AutoencoderKL(**config)
 
 
-def load_autoencoder(path: Path, device: torch.device) -> AutoencoderKL:
-    """Load a weight file of this project, in eval mode."""
-    state, header = load_weights(path, role="autoencoder")
-    model = build_autoencoder(header.config)
-    model.load_state_dict(state)
-    return model.eval().to(device)
+def load_autoencoder(path: Path, device: str | torch.device = "cpu") -> AutoencoderKL:
+    """A VAE from a weight file of this project.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+    """
+    return load_module(path, role="autoencoder", build=build_autoencoder, device=device)[0]
 
 
 @torch.inference_mode()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from svdaudio.weights import load_weights
+from svdaudio.weights import load_module
 
 N_TRAIN_STEPS = 1000
 BETA_START, BETA_END = 0.0015, 0.0195
@@ -34,8 +34,7 @@ def build_unet(config: Mapping[str, Any]) -> UNet2DConditionModel:
     return UNet2DConditionModel(**config)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Diffuser:
+class Diffuser(nn.Module):
     """The noise network and what stands for "no condition".
 
     Attributes:
@@ -43,14 +42,26 @@ class Diffuser:
         unconditional: [512] unit vector, the CLAP embedding of the empty text; one constant per checkpoint.
     """
 
-    unet: UNet2DConditionModel
-    unconditional: Float[Tensor, "512"]
+    unconditional: Tensor
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.unet = build_unet(config)
+        self.register_buffer("unconditional", torch.zeros(config["projection_class_embeddings_input_dim"]))
+
+    def noise(
+        self, latents: Float[Tensor, "batch 8 time 16"], step: Tensor, clap: Float[Tensor, "batch 512"]
+    ) -> Float[Tensor, "batch 8 time 16"]:
+        """The noise in `latents` at diffusion steps `step`, [] or [batch], 0..999."""
+        return self.unet(latents, step, None, class_labels=clap).sample
 
 
-def load_diffuser(path: Path, device: torch.device) -> Diffuser:
-    """Load a weight file of this project, in eval mode."""
-    state, header = load_weights(path, role="diffuser")
-    unconditional = state.pop("unconditional")
-    unet = build_unet(header.config)
-    unet.load_state_dict(state)
-    return Diffuser(unet=unet.eval().to(device), unconditional=torch.nn.functional.normalize(unconditional, dim=0).to(device))
+def load_diffuser(path: Path, device: str | torch.device = "cpu") -> Diffuser:
+    """A diffuser from a weight file of this project.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+    """
+    model = load_module(path, role="diffuser", build=Diffuser, device=device)[0]
+    model.unconditional = functional.normalize(model.unconditional, dim=0)
+    return model

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from svdaudio.audioldm.mel import HOP_LENGTH
-from svdaudio.weights import load_weights
+from svdaudio.weights import load_module
 
 
 def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
@@ -20,13 +20,19 @@ def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
     return SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
 
 
-def load_vocoder(path: Path, device: torch.device) -> SpeechT5HifiGan:
-    """Load a weight file of this project, in eval mode, weight norm folded into the weights."""
-    state, header = load_weights(path, role="vocoder")
-    model = build_vocoder(header.config)
-    model.remove_weight_norm()
-    model.load_state_dict(state)
-    return model.eval().to(device)
+def load_vocoder(path: Path, device: str | torch.device = "cpu") -> SpeechT5HifiGan:
+    """A vocoder from a weight file of this project, whose weights have their norms folded in.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+    """
+
+    def build(config: Mapping[str, Any]) -> SpeechT5HifiGan:
+        model = build_vocoder(config)
+        model.remove_weight_norm()
+        return model
+
+    return load_module(path, role="vocoder", build=build, device=device)[0]
 
 
 @torch.inference_mode()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from svdaudio.audioldm.autoencoder import load_autoencoder
-from svdaudio.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, build_unet
+from svdaudio.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, Diffuser
 from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import soundscapes
 from svdaudio.mini.card import write_card
@@ -39,7 +39,7 @@ CONFIG = {
     "projection_class_embeddings_input_dim": 512,
     "class_embeddings_concat": True,
 }
-N_TRACKS = 640
+N_TRACKS = 480
 TRACK_S = 20.48
 DROPPED = 0.1  # share of examples that see the empty text instead of their condition
 SNR_LIMIT = 5.0  # min-SNR weighting, arXiv 2303.09556
@@ -57,9 +57,9 @@ def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[T
         for index in track(range(n), description="latents", transient=True):
             rng = np.random.default_rng((seed, 77, index))
             scene = soundscapes.compose(rng, duration_s=TRACK_S, n_animals=int(rng.choice(4, p=(0.02, 0.38, 0.48, 0.12))))
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
                 mel = log_mel(torch.from_numpy(scene.waveform)[None])
-                codes.append(autoencoder.encode(mel[:, None]).latent_dist.mean[0].half() * scale)
+                codes.append((autoencoder.encode(mel[:, None]).latent_dist.mean[0] * scale).half())
             shares.append(torch.from_numpy(scene.shares))
         partial = path.with_suffix(".partial")
         save_file({"codes": torch.stack(codes), "shares": torch.stack(shares)}, partial)
@@ -74,7 +74,8 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 4000) -> Non
     torch.manual_seed(seed)
     codes, shares = latents(folder, out, seed=seed)
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
-    model = build_unet(CONFIG)
+    model = Diffuser(CONFIG)
+    model.unconditional = text[-1]
     scheduler = DDPMScheduler(**SCHEDULE)
     ratio = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
 
@@ -87,23 +88,23 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 4000) -> Non
         times = torch.from_numpy((np.arange(n_examples) + rng.random(n_examples)) / n_examples * N_TRAIN_STEPS).long()
         noise = torch.randn_like(clean)
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = model(scheduler.add_noise(clean, noise, times), times, None, class_labels=condition).sample
+            predicted = model.noise(scheduler.add_noise(clean, noise, times), times, condition)
         error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
         weight = (SNR_LIMIT / ratio[times]).clamp(max=1.0)
         return {"noise": (weight * error).mean()}
 
     schedule = Schedule(n_steps=n_steps, learning_rate=1.2e-3, n_warmup_steps=100, ema_decay=0.998)
     trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    export(trained, text[-1], out, seed=seed, seconds=time.monotonic() - began, folder=folder)
+    export(trained, out, seed=seed, seconds=time.monotonic() - began, folder=folder)
 
 
-def export(model: torch.nn.Module, unconditional: Tensor, out: Path, *, seed: int, seconds: float, folder: Path) -> None:
+def export(model: torch.nn.Module, out: Path, *, seed: int, seconds: float, folder: Path) -> None:
     """Write the weights and the card."""
-    assert isinstance(model, UNet2DConditionModel)
+    assert isinstance(model, Diffuser)
     header = Header(
-        role=ROLE, architecture="diffusers.UNet2DConditionModel", config=CONFIG, recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
+        role=ROLE, architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)", config=CONFIG, recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
     )  # fmt: skip
-    save_weights(out / f"{ROLE}.safetensors", {**model.state_dict(), "unconditional": unconditional}, header)
+    save_weights(out / f"{ROLE}.safetensors", model.state_dict(), header)
     write_card(
         out / f"{ROLE}.md", header, evaluate(model, out, folder), seconds=seconds,
         data=f"{N_TRACKS} soundscapes of {TRACK_S} s as latents of the shipped VAE", licence="GPL-3.0-or-later, as the recordings",
@@ -120,7 +121,7 @@ def _conditions(rng: np.random.Generator, shares: Tensor, text: Tensor) -> Tenso
 
 
 @torch.inference_mode()
-def evaluate(model: UNet2DConditionModel, out: Path, folder: Path) -> dict[str, float]:
+def evaluate(model: Diffuser, out: Path, folder: Path) -> dict[str, float]:
     """Noise error on held-out soundscapes at ten times, with the right condition and with another animal's."""
     codes, shares = latents(folder, out, seed=HELD_OUT_SEED, n=20)
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
@@ -131,6 +132,6 @@ def evaluate(model: UNet2DConditionModel, out: Path, folder: Path) -> dict[str, 
     noisy = scheduler.add_noise(clean, noise, times)
     figures: dict[str, float] = {}
     for name, heard in (("right condition", shares), ("another's condition", shares.roll(1, dims=1))):
-        predicted = model(noisy, times, None, class_labels=audio_encoder.targets(heard, text)).sample
+        predicted = model.noise(noisy, times, audio_encoder.targets(heard, text))
         figures[f"noise error, {name}"] = float((predicted - noise).square().mean())
     return figures

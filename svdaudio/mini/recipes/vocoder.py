@@ -87,7 +87,7 @@ def excerpts(rng: np.random.Generator, n: int, autoencoder: AutoencoderKL | None
     return torch.stack(mels[:n]), torch.stack(sounds[:n])
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2400) -> None:
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1600) -> None:
     """Train, report against Griffin-Lim on held-out sounds, write weights and card to `out`."""
     began = time.monotonic()
     torch.manual_seed(seed)

@@ -1,0 +1,227 @@
+"""SSV2A-mini: what the picture's embedding and its objects' embeddings sound like, as one CLAP embedding.
+
+The networks are SSV2A's, narrower. They are taught what the full ones learn from video: a code that pictures
+and sounds share, a sound for each object, and one sound for all of them. How loud an animal is to be is half
+what the global embedding says of it and half that it is among the objects, so that a mixed global embedding,
+as the method makes it, moves the sound by degrees.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional
+
+from svdaudio.geometry import Geometry
+from svdaudio.locals import embed_boxes
+from svdaudio.mini import composites, farm
+from svdaudio.mini.card import write_card
+from svdaudio.mini.harness import Schedule, fit
+from svdaudio.mini.recipes import image_encoder
+from svdaudio.ssv2a import SSV2A, Config, MLPConfig, RemixerConfig, StylerConfig
+from svdaudio.tokens import ImageEncoder, load_image_encoder
+from svdaudio.weights import Header, load_weights, save_weights
+
+ROLE = "ssv2a"
+VERSION = 1
+CONFIG = Config(
+    manifold_dim=128,
+    manifold=MLPConfig(layers=(256, 256, 256)),
+    generator=MLPConfig(layers=(256, 256, 256)),
+    remixer=RemixerConfig(styler=StylerConfig(embed_dim=192)),
+)
+N_PICTURES = 1200
+MOST_OBJECTS = 4
+N_BATCH = 32
+HELD_OUT_SEED = 950_001
+SHARE_OF_OBJECTS = 0.5  # of the loudness; the rest is the global embedding's
+LOG_VARIANCE = -6.0  # where the log variances are drawn to: draws differ, but not in what they say
+
+
+def bank(folder: Path, out: Path, *, seed: int, n: int, backgrounds: tuple[str, ...]) -> dict[str, Tensor]:
+    """What the shipped image encoder sees in `n` composites, made once and kept in `folder`.
+
+    Returns:
+        `direct` [n, 768] and what it ought to say of each animal, `direct_says` [n, 9]; `regions` [n, 4, 768], the mean
+        patch token of each animal, and `background` [n, 768]; `objects` [n, 4, 768], the embedding of each animal's
+        box; `labels` [n, 4], which animal, -1 for none.
+    """
+    digest = load_digest(out / "image_encoder.safetensors")
+    path = folder / f"pictures-{seed}-{n}-{digest}.safetensors"
+    if not path.is_file():
+        encoder = load_image_encoder(out / "image_encoder.safetensors")
+        rows = [
+            _look(encoder, np.random.default_rng((seed, 78, index)), backgrounds)
+            for index in track(range(n), description="pictures", transient=True)
+        ]
+        partial = path.with_suffix(".partial")
+        save_file({key: torch.stack([row[key] for row in rows]) for key in rows[0]}, partial)
+        partial.replace(path)
+    return load_file(path)
+
+
+def load_digest(path: Path) -> str:
+    """A short name for the content of a file."""
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _look(encoder: ImageEncoder, rng: np.random.Generator, backgrounds: tuple[str, ...]) -> dict[str, Tensor]:
+    """One row of the bank."""
+    picture = composites.compose(rng, size=image_encoder.SIZE, backgrounds=backgrounds, invented_backgrounds=0.1)
+    coverage = image_encoder.batch_of([picture]).coverage[0]
+    tokens = torch.from_numpy(encoder.tokens(picture.pixels, Geometry.CROP).tokens)
+    says = coverage.mean(dim=0).sqrt()
+    says[-1] *= 0.3  # as the image encoder is taught
+    row = {
+        "direct": tokens[0],
+        "direct_says": functional.normalize(says, dim=0)[:-1],
+        "background": functional.normalize(tokens[1:][coverage[:, -1] > 0.8].sum(dim=0), dim=0),
+        "regions": torch.zeros(MOST_OBJECTS, tokens.shape[1]),
+        "objects": torch.zeros(MOST_OBJECTS, tokens.shape[1]),
+        "labels": torch.full((MOST_OBJECTS,), -1),
+    }
+    for index, label in enumerate(picture.classes[:MOST_OBJECTS]):
+        box = picture.box(index)
+        patches = coverage[:, label] > 0.5
+        if box is None or not patches.any():
+            continue
+        jitter = rng.normal(0, 0.03, 4) * (np.array(box)[[2, 3, 2, 3]] - np.array(box)[[0, 1, 0, 1]])
+        corners = np.clip(np.array(box) + jitter, 0, image_encoder.SIZE).astype(np.float32)
+        row["regions"][index] = functional.normalize(tokens[1:][patches].sum(dim=0), dim=0)
+        row["objects"][index] = torch.from_numpy(embed_boxes(picture.pixels, corners[None], encoder)[0])
+        row["labels"][index] = label
+    return row
+
+
+def draw(rng: np.random.Generator, seen: dict[str, Tensor], n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`n` examples of slots: clips [n, 64, 768], labels of slots 1… [n, 63] (-1 none), what slot 0 says [n, 9].
+
+    Slot 0 is the picture's own embedding or a mix of it with regions of this and another picture and the background;
+    now and then there are no objects, as where a detector finds none.
+    """
+    n_slots = CONFIG.remixer.slot
+    clips = torch.zeros(n, n_slots, CONFIG.clip_dim)
+    labels = torch.full((n, n_slots - 1), -1)
+    says = torch.zeros(n, len(farm.CLASSES))
+    for example in range(n):
+        chosen, other = (int(i) for i in rng.integers(len(seen["direct"]), size=2))
+        vector, word = seen["direct"][chosen], seen["direct_says"][chosen]
+        if rng.random() < 0.6:
+            vector, word = float(rng.uniform(0.2, 1)) * vector, float(1) * word
+            scale = float(vector.norm())
+            word = scale * word
+            for source in (chosen, chosen, other):
+                index = int(rng.integers(MOST_OBJECTS))
+                label = int(seen["labels"][source, index])
+                if label >= 0:
+                    weight = float(rng.uniform(0, 0.8 if source == chosen else 0.4))
+                    vector = vector + weight * seen["regions"][source, index]
+                    word = word + weight * functional.one_hot(torch.tensor(label), len(farm.CLASSES))
+            vector = vector + float(rng.uniform(0, 0.3)) * seen["background"][chosen]
+            length = vector.norm()
+            vector, word = vector / length, word / length
+        clips[example, 0], says[example] = vector, word
+        if rng.random() < 0.85:
+            there = seen["labels"][chosen] >= 0
+            count = int(there.sum())
+            clips[example, 1 : 1 + count] = seen["objects"][chosen][there]
+            labels[example, :count] = seen["labels"][chosen][there]
+    return clips, labels, says
+
+
+def wanted_claps(labels: Tensor, says: Tensor, text: Tensor) -> Tensor:
+    """The CLAP embedding of the whole, [n, 512]: half what slot 0 says, half what the objects are."""
+    counts = functional.one_hot(labels + 1, len(farm.CLASSES) + 1)[..., 1:].float().sum(dim=1).clamp(max=1)
+    heard = functional.normalize(says.clamp(min=0), dim=1)
+    both = SHARE_OF_OBJECTS * functional.normalize(counts, dim=1) + (1 - SHARE_OF_OBJECTS) * heard
+    return functional.normalize(both @ text[:-1] + 1e-3 * text[-1], dim=1)
+
+
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2500) -> None:
+    """Train on embeddings of the shipped encoders, report on held-out pictures, write weights and card to `out`."""
+    began = time.monotonic()
+    torch.manual_seed(seed)
+    seen = bank(folder, out, seed=seed, n=N_PICTURES, backgrounds=farm.TRAIN_BACKGROUNDS)
+    text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
+    model = SSV2A(CONFIG)
+
+    def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        clips, labels, says = draw(rng, seen, N_BATCH)
+        whole = wanted_claps(labels, says, text)
+        own = text[labels]  # label -1 is the last row, the empty text
+        first = functional.normalize(functional.normalize(says.clamp(min=0), dim=1) @ text[:-1] + 1e-3 * text[-1], dim=1)
+        slots = torch.cat([first[:, None], own], dim=1)
+        n_read = 1 + int((labels >= 0).sum(dim=1).max()) + 1  # slots that are filled somewhere, and an empty one
+        clip_mu, clip_log = model.encode_clips(clips[:, :n_read])
+        blurred = functional.normalize(slots[:, :n_read] + 0.2 * torch.randn_like(slots[:, :n_read]) / slots.shape[-1] ** 0.5, dim=-1)
+        clap_mu, clap_log = model.encode_claps(blurred)
+        codes = clip_mu + (0.5 * clip_log).exp() * torch.randn_like(clip_mu)
+        clap_codes = clap_mu + (0.5 * clap_log).exp() * torch.randn_like(clap_mu)
+        parts = {
+            "meet": 0.1 * (clip_mu - clap_mu).square().sum(dim=-1).mean(),
+            "spread": _contrast(clip_mu[:, 0], clap_mu[:, 0]),
+        }
+        pairs = ((codes, slots[:, :n_read]), (clap_codes, slots[:, :n_read]))
+        generated = [(model.generate(code), wanted) for code, wanted in pairs]
+        # slots past `n_read` are zeros as the last one read is: their codes are that one's
+        padded = torch.cat([codes, codes[:, -1:].expand(-1, clips.shape[1] - n_read, -1)], dim=1)
+        cycled = torch.from_numpy(rng.random(len(clips)) < 0.5)
+        again, _ = model.encode_claps(functional.normalize(whole + float(rng.uniform(0, 0.4)) * torch.randn_like(whole) / whole.shape[1] ** 0.5, dim=1))
+        zero = torch.where(cycled[:, None], again, padded[:, 0])
+        remixed = model.remix(torch.cat([zero[:, None], padded[:, 1:]], dim=1), clips)
+        parts["sound"] = sum((_distance(pair, wanted) for pair, wanted in generated), torch.zeros(()))
+        parts["mix"] = 3 * _distance(remixed, whole)
+        logs = (clip_log, clap_log, remixed[1], *(pair[1] for pair, _ in generated))
+        parts["calm"] = 0.01 * torch.stack([(log - LOG_VARIANCE).square().mean() for log in logs]).sum()
+        return parts
+
+    schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, n_warmup_steps=100, ema_decay=0.995)
+    trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
+    assert isinstance(trained, SSV2A)
+    header = Header(
+        role=ROLE, architecture="svdaudio.ssv2a.SSV2A", config=CONFIG.to_dict(), recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
+    )  # fmt: skip
+    save_weights(out / f"{ROLE}.safetensors", trained.state_dict(), header)
+    write_card(
+        out / f"{ROLE}.md", header, evaluate(trained, folder, out), seconds=time.monotonic() - began,
+        data=f"embeddings of {N_PICTURES} composites by the shipped image encoder, class vectors of the shipped audio encoder",
+        licence="AGPL-3.0-or-later",
+    )  # fmt: skip
+
+
+def _distance(pair: tuple[Tensor, Tensor], wanted: Tensor) -> Tensor:
+    """One minus the cosine, and the error of the length, of a draw from (μ, log σ²)."""
+    mu, log_variance = pair
+    drawn = mu + (0.5 * log_variance).exp() * torch.randn_like(mu)
+    return (1 - functional.cosine_similarity(drawn, wanted, dim=-1)).mean() + 0.5 * (drawn - wanted).square().sum(dim=-1).mean()
+
+
+def _contrast(a: Tensor, b: Tensor) -> Tensor:
+    """Symmetric InfoNCE between paired codes."""
+    logits = functional.normalize(a, dim=-1) @ functional.normalize(b, dim=-1).T * 10
+    labels = torch.arange(len(a))
+    return 0.1 * (functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels))
+
+
+@torch.no_grad()
+def evaluate(model: SSV2A, folder: Path, out: Path, n: int = 100) -> dict[str, float]:
+    """Held-out backgrounds and placements: cosine of the result of `cycle_mix` with what the pictures call for."""
+    seen = bank(folder, out, seed=HELD_OUT_SEED, n=n, backgrounds=farm.HELD_OUT_BACKGROUNDS)
+    text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
+    clips, labels, says = draw(np.random.default_rng(HELD_OUT_SEED), seen, n)
+    generator = torch.Generator().manual_seed(HELD_OUT_SEED)
+    claps = model.eval().cycle_mix(clips, its=16, samples=64, var_samples=64, generator=generator)
+    wanted = wanted_claps(labels, says, text)
+    loudest = (wanted @ text[:-1].T).argmax(dim=1)
+    return {
+        "mean cosine with the wanted embedding": float((claps * wanted).sum(dim=1).mean()),
+        "loudest animal right": float(((claps @ text[:-1].T).argmax(dim=1) == loudest).float().mean()),
+    }

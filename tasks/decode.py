@@ -1,0 +1,23 @@
+"""Step 8, VAE: latents to log-mel spectrograms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from svdaudio.audioldm.autoencoder import decode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tasks import ModelSource
+
+
+def run(
+    inputs: Mapping[str, Any], parameters: Mapping[str, Any], models: ModelSource, note: Callable[[str], None]
+) -> dict[str, NDArray[Any]]:
+    """Run the stage; see `tasks.Body`."""
+    del parameters, note
+    return {"mel": decode(models["autoencoder"], torch.from_numpy(inputs["latents"])).numpy()}

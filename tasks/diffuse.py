@@ -1,0 +1,34 @@
+"""Step 8, diffusion: a CLAP embedding to latents, every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from svdaudio.audioldm.diffuse import diffuse
+from svdaudio.randomness import stage_generator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tasks import ModelSource
+
+
+def run(
+    inputs: Mapping[str, Any], parameters: Mapping[str, Any], models: ModelSource, note: Callable[[str], None]
+) -> dict[str, NDArray[Any]]:
+    """Run the stage; see `tasks.Body`."""
+    del note
+    latents = diffuse(
+        models["diffuser"],
+        torch.from_numpy(inputs["clap"]),
+        scheduler=parameters["scheduler"],
+        n_steps=parameters["steps"],
+        guidance_scale=parameters["guidance_scale"],
+        n_candidates=parameters["n_candidates"],
+        duration_s=parameters["duration_s"],
+        generator=stage_generator(parameters["seed"], "diffuse"),
+    )
+    return {"latents": latents.numpy()}
