@@ -110,7 +110,8 @@ class Letterbox:
     """How a picture was fitted into the detector's input, and the way back."""
 
     image: NDArray[np.uint8]
-    gain: float
+    scale: tuple[float, float]
+    """Across and down; they differ by the rounding to whole pixels."""
     left_px: int
     top_px: int
 
@@ -128,11 +129,12 @@ class Letterbox:
         top, bottom = round(half_height - 0.1), round(half_height + 0.1)
         left, right = round(half_width - 0.1), round(half_width + 0.1)
         padded = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(_PADDING_GREY,) * 3)
-        return cls(image=np.asarray(padded, dtype=np.uint8), gain=gain, left_px=left, top_px=top)
+        scale = (new_width / width, new_height / height)
+        return cls(image=np.asarray(padded, dtype=np.uint8), scale=scale, left_px=left, top_px=top)
 
     def back(self, boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """Boxes in the detector's input as boxes in the picture."""
-        moved = (boxes - np.array([self.left_px, self.top_px] * 2, np.float32)) / np.float32(self.gain)
+        moved = (boxes - np.array([self.left_px, self.top_px] * 2, np.float32)) / np.array(self.scale * 2, np.float32)
         return np.clip(moved, 0, np.array([width, height] * 2, np.float32)).astype(np.float32)
 
 
