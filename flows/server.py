@@ -162,6 +162,7 @@ def _start(home: Path, port: int, timeout_s: float) -> Server:
         _end(server.pid, server.began)
         process.wait()
         raise
+    process.returncode = 0  # it outlives this object, which would warn of that
     return server
 
 

@@ -63,6 +63,7 @@ class ArtifactRecord:
         """
         try:
             fields: dict[str, Any] = json.loads(text)
+            key: str = fields["key"]
             if fields["format"] != RECORD_FORMAT:
                 raise ValueError(f"record format {fields['format']}, not {RECORD_FORMAT}")
             record = cls(
@@ -77,6 +78,6 @@ class ArtifactRecord:
             )
         except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise ValueError(f"the record is incomplete ({error})") from error
-        if record.key != fields["key"]:
+        if record.key != key:
             raise ValueError("the record's key is not that of its contents")
         return record

@@ -184,7 +184,7 @@ class RunLog:
                 continue
 
     def load(self, name: str) -> RunRecord:
-        """A run by its id, an unambiguous beginning or end of it, or "latest".
+        """A run by its id, an unambiguous beginning or end of it, or "last" ("latest").
 
         Raises:
             RunError: there is none, or more than one.
@@ -192,7 +192,7 @@ class RunLog:
         ids = self.ids()
         if not ids:
             raise RunError(f"there are no runs in {self.folder.parent}", fix="start one with `svdaudio run`, or give another --store")
-        if name == "latest":
+        if name in ("last", "latest"):
             matches = ids[:1]
         else:
             matches = [name] if name in ids else [i for i in ids if name and (i.startswith(name) or i.endswith(name))]

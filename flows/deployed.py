@@ -1,0 +1,57 @@
+"""What the deployed flows share: from plain parameters to a finished run with its sounds written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger
+
+from flows.in_process import read_outputs
+from flows.prefect_runner import walk
+from svdaudio.bundle import Bundle, Models
+from svdaudio.config import Resolved, RunConfig, resolve
+from svdaudio.plan import Request, new_run
+from svdaudio.places import default_store
+from svdaudio.report import RunArtifacts, write_report
+from svdaudio.store import open_store
+
+OUT_FOLDER = "out"
+
+
+def carry_out(
+    settings: Mapping[str, Any], store: str | None, make_request: Callable[[RunConfig, Bundle], Request]
+) -> dict[str, Any]:
+    """Run a request inside the flow that calls this, and write its sounds, pictures and scores.
+
+    Args:
+        settings: dotted parameter → value; the bundle's own settings fill in what is not given.
+        store: where artifacts are; SVDAUDIO_STORE or the checkout's `artifacts` if not given.
+        make_request: what to compute, from the configuration and the bundle.
+
+    Returns:
+        The run's id under "run", and what was written (`svdaudio.report.Report.results`).
+    """
+    log = get_run_logger()
+    bundles: dict[str, Bundle] = {}
+
+    def bundle_settings(name: str) -> Mapping[str, Any]:
+        bundles[name] = Bundle.open(name)
+        return bundles[name].settings
+
+    resolved: Resolved = resolve(given=settings, bundle_settings=bundle_settings)
+    for remark in resolved.remarks:
+        log.warning("%s", remark)
+    config = resolved.config
+    bundle = bundles[config.bundle]
+    where = open_store(store or os.environ.get("SVDAUDIO_STORE") or default_store())
+    models = Models(bundle, device=config.execution.device, keep=config.execution.keep_models)
+    request = make_request(config, bundle)
+    run = walk(request, where, models, run=new_run(request, resolved, runner="prefect"))
+    artifacts = RunArtifacts(run, lambda node: read_outputs(request, where, models, run=run, node=node))
+    report = write_report(artifacts, root=Path(where.location) / OUT_FOLDER, class_names=tuple(bundle.classes("tagger")))
+    where.runs.write(replace(run, results=report.results()))
+    return {"run": run.id, **report.results()}

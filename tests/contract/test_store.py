@@ -1,0 +1,165 @@
+"""What every backend of the store keeps to. A new backend is one more entry in BACKENDS."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from svdaudio.errors import CorruptArtifactError, StoreError
+from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, RunRecord, digest_array
+
+BACKENDS = {"local": lambda folder: LocalStore(folder / "store")}
+
+ARRAYS = {
+    "tokens": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
+    "none": np.zeros((0, 768), np.float32),
+    "scalar": np.array(3.5),
+    "mask": np.array([[True, False], [False, False]]),
+    "zeros": np.zeros((4, 4), np.uint8),
+    "transposed": np.arange(6, dtype=np.int64).reshape(2, 3).T,
+    "nan": np.array([np.nan, -0.0], np.float16),
+}
+
+
+def make_record(arrays, *, stage="toy", notes=(), **parameters):
+    return ArtifactRecord(
+        action=Action(stage=stage, version=1, parameters=parameters, inputs={"x": "0" * 64}, models={}),
+        outputs={n: ArraySpec(digest=digest_array(a), shape=a.shape, dtype=a.dtype.str) for n, a in arrays.items()},
+        sources={"x": "above.x"},
+        notes=tuple(notes),
+        seconds=0.5,
+        code_version="0",
+        host="here",
+        created_at="2025-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
+def store(request, tmp_path):
+    return request.param(tmp_path)
+
+
+class TestArtifacts:
+    def test_what_was_saved_is_found_and_loaded(self, store):
+        record = make_record(ARRAYS, k=5, notes=["a remark"])
+        assert store.find(record.key) is None
+        assert store.save(record, ARRAYS) == record
+        assert store.find(record.key) == record
+        loaded = store.load(record.key)
+        assert loaded.keys() == ARRAYS.keys()
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(loaded[name], array)
+            assert loaded[name].dtype == array.dtype
+            assert loaded[name].shape == array.shape
+        assert list(store.keys()) == [record.key]
+
+    def test_some_arrays_can_be_loaded_alone(self, store):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        assert list(store.load(record.key, ["mask"])) == ["mask"]
+
+    def test_what_is_not_there_cannot_be_loaded(self, store):
+        with pytest.raises(StoreError, match="there is no artifact"):
+            store.load("0" * 64)
+
+    def test_the_first_writer_wins(self, store):
+        first = store.save(make_record(ARRAYS, notes=["first"]), ARRAYS)
+        other = {**ARRAYS, "scalar": np.array(4.0)}
+        assert store.save(make_record(other, notes=["second"]), other) == first
+        assert store.load(first.key)["scalar"] == 3.5
+
+    def test_a_second_handle_sees_it(self, store, tmp_path):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        assert BACKENDS["local"](tmp_path).find(record.key) == record
+
+    def test_quarantine_takes_an_artifact_out(self, store):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        assert not store.was_quarantined(record.key)
+        assert store.quarantine(record.key, "on purpose")
+        assert store.was_quarantined(record.key)
+        assert store.find(record.key) is None
+        assert not list(store.keys())
+        assert store.quarantine(record.key, "again") is None
+        assert store.save(record, ARRAYS) == record
+
+    def test_a_wrong_array_is_found_on_reading(self, store):
+        record = make_record({"x": np.zeros(3)})
+        store.save(record, {"x": np.ones(3)})
+        with pytest.raises(CorruptArtifactError, match="'x' is not what the record says"):
+            store.load(record.key)
+        assert store.was_quarantined(record.key)
+        assert store.find(record.key) is None
+
+    def test_a_missing_array_is_found_on_reading(self, store):
+        record = make_record({"x": np.zeros(3), "y": np.zeros(3)})
+        store.save(record, {"x": np.zeros(3)})
+        with pytest.raises(CorruptArtifactError, match="is damaged"):
+            store.load(record.key)
+
+
+class TestLocks:
+    def test_one_holder_at_a_time(self, store):
+        inside, most, told = [], [], []
+
+        def work():
+            with store.lock("a" * 64, lambda: told.append(1)):
+                inside.append(1)
+                most.append(len(inside))
+                seen.set()
+                released.wait(5)
+                inside.pop()
+
+        seen, released = threading.Event(), threading.Event()
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        assert seen.wait(5)
+        released.set()
+        for thread in threads:
+            thread.join()
+        assert most == [1, 1, 1]
+
+    def test_waiting_is_told_and_other_keys_are_free(self, store):
+        held, told, done = threading.Event(), threading.Event(), []
+
+        def hold():
+            with store.lock("a" * 64):
+                held.set()
+                assert told.wait(5)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert held.wait(5)
+        with store.lock("b" * 64, told.set):
+            assert not told.is_set()
+        with store.lock("a" * 64, told.set):
+            done.append(told.is_set())
+        thread.join()
+        assert done == [True]
+
+    def test_a_lock_is_freed_by_an_error(self, store):
+        with pytest.raises(ZeroDivisionError), store.lock("a" * 64):
+            raise ZeroDivisionError
+        with store.lock("a" * 64, lambda: pytest.fail("still held")):
+            pass
+
+
+class TestRuns:
+    RUN = RunRecord(id="20250101-000000-000-aaaa", kind="manipulate", created_at="2025-01-01", files={}, config={"svd": {"k": 5}})
+
+    def test_runs_are_kept_newest_first(self, store):
+        assert store.runs.ids() == []
+        later = replace(self.RUN, id="20250102-000000-000-bbbb")
+        for run in (later, self.RUN):
+            store.runs.write(run)
+        assert list(store.runs) == [later, self.RUN]
+        assert store.runs.load("latest") == later
+        assert store.runs.load("20250101") == self.RUN
+
+    def test_writing_again_replaces(self, store):
+        store.runs.write(self.RUN)
+        changed = replace(self.RUN, state="finished", results={"audio": {"original": "a.wav"}})
+        store.runs.write(changed, durable=False)
+        assert list(store.runs) == [changed]

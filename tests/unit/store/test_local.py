@@ -1,0 +1,248 @@
+"""The local store against damage, sudden death and crowds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from svdaudio.errors import CorruptArtifactError, StoreError
+from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, digest_array, open_store
+
+ARRAYS = {"x": np.linspace(0, 1, 1000), "zeros": np.zeros(500)}
+STEPS = ("begin", "arrays written", "record written", "flushed", "renamed", "done")
+
+
+def make_record(arrays=ARRAYS, **parameters):
+    return ArtifactRecord(
+        action=Action(stage="toy", version=1, parameters=parameters, inputs={}, models={}),
+        outputs={n: ArraySpec(digest=digest_array(a), shape=a.shape, dtype=a.dtype.str) for n, a in arrays.items()},
+        sources={},
+        notes=(),
+        seconds=0.0,
+        code_version="0",
+        host="",
+        created_at="",
+    )
+
+
+def chunks(store, key):
+    return sorted(p for p in (store.path(key) / "arrays.zarr").rglob("c/*") if p.is_file())
+
+
+def is_whole(store, key):
+    """Whether an artifact is there; if it is, it must be whole."""
+    if store.find(key) is None:
+        return False
+    np.testing.assert_array_equal(store.load(key)["x"], ARRAYS["x"])
+    return True
+
+
+SCRIPT = """
+import os, signal, sys
+import numpy as np
+import zarr  # once, before any fork
+from pathlib import Path
+from svdaudio.store import *
+
+arrays = {"x": np.linspace(0, 1, 1000), "zeros": np.zeros(500)}
+
+def make_record(**parameters):
+    return ArtifactRecord(
+        action=Action(stage="toy", version=1, parameters=parameters, inputs={}, models={}),
+        outputs={n: ArraySpec(digest=digest_array(a), shape=a.shape, dtype=a.dtype.str) for n, a in arrays.items()},
+        sources={}, notes=(), seconds=0.0, code_version="0", host="", created_at="",
+    )
+
+def in_children(work, arguments):
+    children = []
+    for argument in arguments:
+        child = os.fork()
+        if child == 0:
+            try:
+                work(argument)
+            finally:
+                os._exit(0)
+        children.append(child)
+    return [os.waitpid(child, 0)[1] for child in children]
+"""
+
+
+def script(text, *arguments):
+    command = [sys.executable, "-c", SCRIPT + textwrap.dedent(text), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_killed_at_any_step_there_is_all_or_nothing(tmp_path):
+    script(
+        """
+        def die(step):
+            def at_step(now):
+                if now == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            store = LocalStore(Path(sys.argv[1]) / step, at_step=at_step)
+            with store.lock(make_record().key):
+                store.save(make_record(), arrays)
+        statuses = in_children(die, sys.argv[2:])
+        assert statuses == [signal.SIGKILL] * len(statuses), statuses
+        """,
+        tmp_path,
+        *STEPS,
+    )
+    key = make_record().key
+    there = {step: is_whole(LocalStore(tmp_path / step), key) for step in STEPS}
+    assert there == dict.fromkeys(STEPS[:4], False) | dict.fromkeys(STEPS[4:], True)
+    for step in STEPS:
+        store = LocalStore(tmp_path / step)
+        with store.lock(key, lambda: pytest.fail("a dead process holds the lock")):
+            store.save(make_record(), ARRAYS)
+        assert is_whole(store, key)
+
+
+def test_a_crowd_computes_each_key_once(tmp_path):
+    script(
+        """
+        def work(seed):
+            store = LocalStore(Path(sys.argv[1]))
+            for k in np.random.default_rng(seed).permutation(4).tolist():
+                record = make_record(k=k)
+                with store.lock(record.key):
+                    if store.find(record.key) is None:
+                        with open(Path(sys.argv[1]) / "log", "a") as log:
+                            log.write(f"{k}\\n")
+                        store.save(record, arrays)
+                assert len(store.load(record.key)) == 2
+        assert in_children(work, range(4)) == [0] * 4
+        """,
+        tmp_path,
+    )
+    assert sorted((tmp_path / "log").read_text().split()) == ["0", "1", "2", "3"]
+    assert not list((tmp_path / "tmp").glob("*"))
+    assert not list((tmp_path / "locks").iterdir())
+
+
+def test_every_flipped_bit_and_lost_chunk_is_noticed(tmp_path):
+    store = LocalStore(tmp_path, durable=False)
+    key = make_record().key
+    rng = np.random.default_rng(0)
+    for how in ("flip", "flip", "truncate", "empty", "remove"):
+        for which in range(len(ARRAYS)):
+            store.save(make_record(), ARRAYS)
+            chunk = chunks(store, key)[which]
+            data = bytearray(chunk.read_bytes())
+            if how == "flip":
+                data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+                chunk.write_bytes(bytes(data))
+            elif how == "truncate":
+                chunk.write_bytes(bytes(data[:-3]))
+            elif how == "empty":
+                chunk.write_bytes(b"")
+            else:
+                chunk.unlink()
+            if how == "remove" and chunk.parent.parent.name == "zeros":
+                # zarr reads a missing chunk as zeros, and zeros they were: nothing false is read
+                assert not store.load(key)["zeros"].any()
+                store.quarantine(key, "on purpose")
+                continue
+            with pytest.raises(CorruptArtifactError) as caught:
+                store.load(key)
+            assert str(store.folder / "quarantine") in caught.value.line()
+            assert store.find(key) is None
+
+
+def test_damaged_metadata_is_noticed(tmp_path):
+    store = LocalStore(tmp_path, durable=False)
+    key = make_record().key
+    for name in ("zarr.json", "x/zarr.json"):
+        for damage in (b"", b"{", b"[]"):
+            store.save(make_record(), ARRAYS)
+            (store.path(key) / "arrays.zarr" / name).write_bytes(damage)
+            with pytest.raises(CorruptArtifactError):
+                store.load(key)
+
+
+def test_a_damaged_record_counts_as_none(tmp_path, caplog):
+    store = LocalStore(tmp_path)
+    record = store.save(make_record(), ARRAYS)
+    path = store.path(record.key) / "record.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert store.find(record.key) is None
+    assert "is damaged" in caplog.text
+    assert store.was_quarantined(record.key)
+    assert is_whole(store, store.save(record, ARRAYS).key)
+
+
+def test_the_record_of_another_key_counts_as_none(tmp_path):
+    store = LocalStore(tmp_path)
+    one, other = (store.save(make_record(k=k), ARRAYS) for k in (1, 2))
+    (store.path(one.key) / "record.json").write_text(other.to_json())
+    assert store.find(one.key) is None
+    assert store.find(other.key) == other
+
+
+def test_a_folder_without_a_record_is_no_artifact_and_no_obstacle(tmp_path):
+    store = LocalStore(tmp_path)
+    record = make_record()
+    store.path(record.key).mkdir(parents=True)
+    (store.path(record.key) / "rest").write_text("of something")
+    assert store.find(record.key) is None
+    assert not list(store.keys())
+    store.save(record, ARRAYS)
+    assert is_whole(store, record.key)
+
+
+def test_a_newer_artifact_is_not_set_aside_for_an_older_one(tmp_path):
+    store = LocalStore(tmp_path)
+    record = store.save(make_record(), ARRAYS)
+    assert store.quarantine(record.key, "seen damaged a while ago", b"what was there then") is None
+    assert is_whole(store, record.key)
+
+
+@pytest.mark.parametrize("step", STEPS[:4])
+def test_a_full_disk_leaves_nothing(tmp_path, step):
+    def fail(now):
+        if now == step:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store = LocalStore(tmp_path, at_step=fail)
+    with pytest.raises(StoreError, match=r"No space left on device\. Make room"):
+        store.save(make_record(), ARRAYS)
+    assert not list(store.keys())
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes wherever it likes")
+def test_a_read_only_store_says_so(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match="cannot be written"):
+        LocalStore(tmp_path).save(make_record(), ARRAYS)
+
+
+def test_places_that_cannot_be_a_store(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="not a folder"):
+        open_store(tmp_path / "file")
+    with pytest.raises(StoreError):
+        open_store(tmp_path / "file" / "below").save(make_record(), ARRAYS)
+    with pytest.raises(StoreError, match="of a kind that is not known"):
+        open_store("gopher://host/store")
+    (tmp_path / "store.json").write_text('{"format": 99}')
+    with pytest.raises(StoreError, match="of another format"):
+        open_store(tmp_path)
+    (tmp_path / "store.json").write_text("[]")
+    with pytest.raises(StoreError, match="is damaged"):
+        open_store(tmp_path)
+
+
+def test_looking_makes_nothing(tmp_path):
+    store = open_store(tmp_path / "store")
+    assert store.find("0" * 64) is None
+    assert not store.was_quarantined("0" * 64)
+    assert list(store.keys()) == []
+    assert store.runs.ids() == []
+    assert not (tmp_path / "store").exists()
