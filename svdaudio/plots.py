@@ -150,7 +150,9 @@ def singular_values(before: NDArray[Any], after: NDArray[Any], *, k: int, factor
     axes = figure.subplots()
     place = np.arange(1, len(before) + 1)
     axes.plot(place, before, marker="o", markersize=4, color=NEUTRAL_COLOUR, label="before")
-    axes.plot(place, after, marker="o", markersize=4, color=REMOVED_COLOUR if factor < 1 else ADDED_COLOUR, label="after")
+    axes.plot(
+        place, after, marker="o", markersize=4, color=REMOVED_COLOUR if factor < 1 else ADDED_COLOUR, label="after"
+    )
     axes.axvspan(0.5, min(k, len(before)) + 0.5, color="#000000", alpha=0.06, linewidth=0)
     axes.set_ylim(bottom=0)
     axes.set_xlim(0.5, max(len(before), 2) + 0.5)
@@ -273,7 +275,8 @@ def overview(
         title: of the page.
     """
     figure = _figure(10.5, 4.2 + 1.5 * len(sounds))
-    above, below = figure.subfigures(2, 1, height_ratios=[4.0, 1.5 * len(sounds)])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[4.0, 1.5 * len(sounds)])
+    above, below = halves
     figure.suptitle(title, fontsize=11)
     for axes, (pixels, region) in zip(np.atleast_1d(above.subplots(1, len(pictures))), pictures, strict=True):
         _draw_region(axes, pixels, region)
@@ -287,7 +290,9 @@ def overview(
     return figure
 
 
-def log_mel(waveform: NDArray[Any], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0) -> NDArray[Any]:
+def log_mel(
+    waveform: NDArray[Any], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0
+) -> NDArray[Any]:
     """A log-mel spectrogram for looking at: [frame, band] in dB, 0 at the loudest, cut off at -80.
 
     Frames of 2048 samples, 512 apart, Hann window; triangular bands, evenly spaced in mel (O'Shaughnessy 1987).
@@ -356,7 +361,9 @@ def _draw_spectrogram(
     else:
         marks_hz = [hz for hz in (0, 500, 1000, 2000, 4000, 8000) if hz <= highest_hz]
         scale = bands.shape[1] / np.log10(1 + highest_hz / 700)
-        axes.set_yticks([float(np.log10(1 + hz / 700) * scale) for hz in marks_hz], [f"{hz / 1000:g}" for hz in marks_hz])
+        axes.set_yticks(
+            [float(np.log10(1 + hz / 700) * scale) for hz in marks_hz], [f"{hz / 1000:g}" for hz in marks_hz]
+        )
         axes.set_ylabel("kHz")
     axes.set_title(title, fontsize=10)
 

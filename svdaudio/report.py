@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from svdaudio.store import RunRecord, Store
 
 SAMPLE_RATE_HZ = 22_050
+VOCODER_RATE_HZ = 16_000
+MEL_HOP_S = 160 / VOCODER_RATE_HZ
 SOUNDS = ("original", "edited", "manipulated")
 REGIONS = ("removed", "added")
 SHOWN_UP_TO_HZ = 8000.0
@@ -126,7 +128,9 @@ def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = SAMPLE_RATE_HZ) -
 
     samples = np.asarray(waveform, dtype=np.float64).ravel()
     if not np.isfinite(samples).all():
-        raise SvdAudioError("the waveform is not finite", fix="compute it again; `svdaudio doctor` checks the installation")
+        raise SvdAudioError(
+            "the waveform is not finite", fix="compute it again; `svdaudio doctor` checks the installation"
+        )
     pcm = np.clip(np.rint(samples * 32767), -32768, 32767).astype("<i2")
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
@@ -145,9 +149,7 @@ def output_folder(root: Path, run: RunRecord) -> Path:
     return root / f"{'-'.join(dict.fromkeys(names))}.{digest[:10]}"
 
 
-def write_report(
-    artifacts: RunArtifacts, *, root: Path, class_names: Sequence[str], pictures: bool = True
-) -> Report:
+def write_report(artifacts: RunArtifacts, *, root: Path, class_names: Sequence[str], pictures: bool = True) -> Report:
     """Write the sounds of a run as WAV files, its pictures as PNG, and read its scores.
 
     Args:
@@ -285,10 +287,7 @@ def _levels(artifacts: RunArtifacts, sound: str) -> tuple[NDArray[Any], float]:
 
 
 def _draw_sound(artifacts: RunArtifacts, sound: str) -> Figure:
-    from svdaudio import plots
-
-    levels, duration_s = _levels(artifacts, sound)
-    return plots.spectrogram(levels, duration_s=duration_s, title=sound, highest_hz=SHOWN_UP_TO_HZ)
+    return _draw_waveform(artifacts[f"{sound}.choose"]["waveform"].ravel(), SAMPLE_RATE_HZ, sound)
 
 
 def _draw_scores(scores: Mapping[str, Mapping[str, float]]) -> Figure:
@@ -311,65 +310,115 @@ def _draw_overview(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Names:
+    """What class numbers mean: the tagger's and the detector's."""
+
+    classes: Sequence[str]
+    objects: Sequence[str]
+
+
+_Found = Iterator[tuple[str, Callable[[], "Figure"], tuple[str, ...]]]
+"""Ending of the picture's name, how to draw it, and the other nodes that it shows."""
+
+
 def _node_pictures(
     artifacts: RunArtifacts, node: str, class_names: Sequence[str], object_names: Sequence[str]
 ) -> Iterator[_Picture]:
     """Pictures of one node, by the kind of its stage. A kind with nothing to see gives none."""
-    from svdaudio import plots
-
     entry = artifacts.run.stage(node)
-    if entry is None or not artifacts.has(node):
+    if entry is None or not artifacts.has(node) or entry.stage not in _PICTURES_OF_STAGE:
         return
     place = node.rpartition(".")[0]
+    names = _Names(classes=class_names, objects=object_names)
+    for ending, draw, others in _PICTURES_OF_STAGE[entry.stage](artifacts, place, names):
+        if artifacts.has(*others):
+            yield _picture(artifacts, f"{node}.{ending}" if ending else node, (node, *others), draw)
 
-    def picture(name: str, draw: Callable[[], Figure], *others: str) -> _Picture:
-        return _picture(artifacts, f"{node}.{name}" if name else node, (node, *others), draw)
 
-    match entry.stage:
-        case "mask":
-            source = f"{_picture_of(place)}.image"
-            if artifacts.has(source):
-                yield picture("", partial(_draw_mask, artifacts, place), source)
-        case "tokens":
-            source = f"{place}.image"
-            if artifacts.has(source):
-                yield picture("likeness", partial(_draw_tokens, artifacts, place), source)
-        case "align":
-            source = f"{_picture_of(place)}.image"
-            if artifacts.has(source):
-                yield picture("grid", partial(_draw_grid, artifacts, place), source)
-        case "factors":
-            yield picture("singular_values", partial(_draw_singular_values, artifacts, place))
-        case "mix":
-            yield picture("similarities", partial(_draw_mix, artifacts))
-        case "locals":
-            source = f"{place}.image"
-            if artifacts.has(source):
-                yield picture("boxes", partial(_draw_boxes, artifacts, place, object_names), source)
-        case "remix":
-            others = tuple(f"{s}.remix" for s in SOUNDS if s != place and artifacts.has(f"{s}.remix"))
-            if others:
-                yield picture("similarities", partial(_draw_claps, artifacts), *others)
-        case "decode":
-            duration_s = float(artifacts[node]["mel"].shape[-2]) * 160 / 16_000
-            for number, mel in enumerate(_pages(artifacts[node]["mel"])):
-                title = f"{node}, candidate {number + 1}: log-mel spectrogram"
-                yield picture(f"{number + 1}", partial(plots.spectrogram, mel, duration_s=duration_s, title=title))
-        case "vocode":
-            for number, waveform in enumerate(_rows(artifacts[node]["waveforms"])):
-                levels = plots.log_mel(waveform, sample_rate_hz=16_000, highest_hz=SHOWN_UP_TO_HZ)
-                draw = partial(
-                    plots.spectrogram, levels, duration_s=len(waveform) / 16_000,
-                    title=f"{node}, candidate {number + 1}", highest_hz=SHOWN_UP_TO_HZ,
-                )  # fmt: skip
-                yield picture(f"{number + 1}", draw)
-        case "choose":
-            yield picture("spectrogram", partial(_draw_sound, artifacts, place))
-        case "scores":
-            scores = {place: class_scores(artifacts, place, class_names)}
-            yield picture("bars", partial(_draw_scores, scores))
-        case _:
-            return
+def _of_mask(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del names
+    yield "", partial(_draw_mask, artifacts, place), (f"{_picture_of(place)}.image",)
+
+
+def _of_tokens(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del names
+    yield "likeness", partial(_draw_tokens, artifacts, place), (f"{place}.image",)
+
+
+def _of_align(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del names
+    yield "grid", partial(_draw_grid, artifacts, place), (f"{_picture_of(place)}.image",)
+
+
+def _of_factors(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del names
+    yield "singular_values", partial(_draw_singular_values, artifacts, place), ()
+
+
+def _of_mix(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del place, names
+    yield "similarities", partial(_draw_mix, artifacts), ()
+
+
+def _of_locals(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    yield "boxes", partial(_draw_boxes, artifacts, place, names.objects), (f"{place}.image",)
+
+
+def _of_remix(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del names
+    others = tuple(f"{s}.remix" for s in SOUNDS if s != place and artifacts.has(f"{s}.remix"))
+    if others:
+        yield "similarities", partial(_draw_claps, artifacts), others
+
+
+def _of_decode(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del names
+    from svdaudio.plots import spectrogram
+
+    mels = artifacts[f"{place}.decode"]["mel"]
+    for number, mel in enumerate(mels.reshape(-1, *mels.shape[-2:]), start=1):
+        title = f"{place}, candidate {number}: log-mel spectrogram"
+        yield f"{number}", partial(spectrogram, mel, duration_s=len(mel) * MEL_HOP_S, title=title), ()
+
+
+def _of_vocode(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del names
+    waveforms = artifacts[f"{place}.vocode"]["waveforms"]
+    for number, waveform in enumerate(waveforms.reshape(-1, waveforms.shape[-1]), start=1):
+        yield f"{number}", partial(_draw_waveform, waveform, VOCODER_RATE_HZ, f"{place}, candidate {number}"), ()
+
+
+def _of_choose(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    del names
+    yield "spectrogram", partial(_draw_sound, artifacts, place), ()
+
+
+def _of_scores(artifacts: RunArtifacts, place: str, names: _Names) -> _Found:
+    yield "bars", partial(_draw_scores, {place: class_scores(artifacts, place, names.classes)}), ()
+
+
+_PICTURES_OF_STAGE: Mapping[str, Callable[[RunArtifacts, str, _Names], _Found]] = {
+    "mask": _of_mask,
+    "tokens": _of_tokens,
+    "align": _of_align,
+    "factors": _of_factors,
+    "mix": _of_mix,
+    "locals": _of_locals,
+    "remix": _of_remix,
+    "decode": _of_decode,
+    "vocode": _of_vocode,
+    "choose": _of_choose,
+    "scores": _of_scores,
+}
+
+
+def _draw_waveform(waveform: NDArray[Any], sample_rate_hz: int, title: str) -> Figure:
+    from svdaudio import plots
+
+    levels = plots.log_mel(waveform, sample_rate_hz=sample_rate_hz, highest_hz=SHOWN_UP_TO_HZ)
+    duration_s = waveform.size / sample_rate_hz
+    return plots.spectrogram(levels, duration_s=duration_s, title=title, highest_hz=SHOWN_UP_TO_HZ)
 
 
 def _draw_tokens(artifacts: RunArtifacts, place: str) -> Figure:
@@ -438,13 +487,3 @@ def _draw_boxes(artifacts: RunArtifacts, place: str, object_names: Sequence[str]
     names = [object_names[n] if n < len(object_names) else f"class {n}" for n in numbers]
     title = f"{place}: {len(names)} objects"
     return plots.boxes(artifacts[f"{place}.image"]["pixels"], found["boxes"], found["scores"], names, title=title)
-
-
-def _pages(array: NDArray[Any]) -> NDArray[Any]:
-    """[..., frame, band] as [page, frame, band]."""
-    return array.reshape(-1, *array.shape[-2:])
-
-
-def _rows(array: NDArray[Any]) -> NDArray[Any]:
-    """[..., n] as [row, n]."""
-    return array.reshape(-1, array.shape[-1])

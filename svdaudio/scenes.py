@@ -43,12 +43,17 @@ def read_scene(path: Path) -> Scene:
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         objects = {
-            side: {entry["cls"]: (float(entry["point"][0]), float(entry["point"][1])) for entry in description[side]["objects"]}
+            side: {
+                entry["cls"]: (float(entry["point"][0]), float(entry["point"][1]))
+                for entry in description[side]["objects"]
+            }
             for side in ("original", "edited")
         }
         images = {side: path.parent / description[side]["image"] for side in objects}
     except OSError as error:
-        raise InputError(f"the scene {path} cannot be read", got=error.strerror, fix="run this in a checkout of svdaudio") from error
+        raise InputError(
+            f"the scene {path} cannot be read", got=error.strerror, fix="run this in a checkout of svdaudio"
+        ) from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"{path} describes no scene", got=f"{type(error).__name__}: {error}") from error
     removed = tuple(name for name in objects["original"] if name not in objects["edited"])

@@ -81,10 +81,18 @@ def run(store):
             put(store, f"{sound}.remix", "remix", {"clap": tokens[number, :512]}),
             put(store, f"{sound}.decode", "decode", {"mel": random.random((2, 100, 64)).astype(np.float32)}),
             put(store, f"{sound}.vocode", "vocode", {"waveforms": np.stack([waveform, waveform])}),
-            put(store, f"{sound}.choose", "choose", {"waveform": waveform, "similarity": np.ones(2), "choice": np.int64(0)}),
+            put(
+                store,
+                f"{sound}.choose",
+                "choose",
+                {"waveform": waveform, "similarity": np.ones(2), "choice": np.int64(0)},
+            ),
             put(store, f"{sound}.scores", "scores", {"scores": np.array([0.1, 0.8, 0.1 + number / 10])}),
         ]
-    files = {"original": FileUse(path="/a/dog cat.jpg", digest="0"), "edited": FileUse(path="/a/dog_duck.jpg", digest="1")}
+    files = {
+        "original": FileUse(path="/a/dog cat.jpg", digest="0"),
+        "edited": FileUse(path="/a/dog_duck.jpg", digest="1"),
+    }
     return RunRecord(
         id="20260101-000000-000-abcd", kind="manipulate", created_at="2026-01-01T00:00:00Z", files=files,
         config=RunConfig().model_dump(mode="json"), bundle="mini", stages=tuple(entries), state="finished",
@@ -169,6 +177,8 @@ def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
     ],
 )
 def test_every_node_is_drawn_as_what_it_is(tmp_path, store, run, node, names):
-    drawn = report.draw_node(report.RunArtifacts.in_store(run, store), node, root=tmp_path, class_names=CLASSES, object_names=("cat", "dog"))
+    drawn = report.draw_node(
+        report.RunArtifacts.in_store(run, store), node, root=tmp_path, class_names=CLASSES, object_names=("cat", "dog")
+    )
     assert list(drawn) == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())

@@ -19,7 +19,9 @@ def test_a_missing_scene_is_one_clear_error(tmp_path):
         read_scene(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("description", ["", "{}", json.dumps({"original": {"objects": [{"cls": "dog", "point": [1]}]}})])
+@pytest.mark.parametrize(
+    "description", ["", "{}", json.dumps({"original": {"objects": [{"cls": "dog", "point": [1]}]}})]
+)
 def test_a_file_that_is_no_scene_is_one_clear_error(tmp_path, description):
     path = tmp_path / "scene.json"
     path.write_text(description)

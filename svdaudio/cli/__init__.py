@@ -1,0 +1,34 @@
+"""The command line: `svdaudio`, and `python -m svdaudio.cli`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+OFFLINE_SWITCHES = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "YOLO_OFFLINE": "true",
+    "YOLO_AUTOINSTALL": "false",
+    "YOLO_VERBOSE": "false",
+}
+"""What keeps libraries from calling home, looking for updates or installing things. A value that the user set stays."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: without the program's name; those of the process if not given.
+
+    Returns:
+        The exit code: 0, or 1 for a fault, 2 for bad input, 3 for checkpoints, 4 for the store, 130 after Ctrl-C.
+    """
+    for name, value in OFFLINE_SWITCHES.items():
+        os.environ.setdefault(name, value)
+    from svdaudio.cli.app import invoke
+
+    return invoke(sys.argv[1:] if arguments is None else list(arguments))

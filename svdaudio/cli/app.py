@@ -1,0 +1,121 @@
+"""The commands by name, and how any of them ends: an exit code, and at most one line of error."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from svdaudio.cli import checkpoints, doctor, history, mask, run, server, train
+from svdaudio.cli.help import GroupedCommands, WithParameters
+from svdaudio.errors import SvdAudioError
+
+INTERRUPTED = 130
+FAULT = 70
+
+app = typer.Typer(
+    name="svdaudio",
+    cls=GroupedCommands,
+    help="Sound that follows an image edit: two pictures in, ten seconds of audio out, every stage cached.",
+    epilog="`svdaudio demo` shows the whole of it. Errors leave 1 or more: 2 bad input, 3 checkpoints, 4 store.",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """A docstring as help: its line breaks within paragraphs are those of the source, and say nothing."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+for _panel, _commands in {
+    "Sound": (run.demo, run.run, run.plan, run.baseline, run.resume),
+    "Runs": (history.runs, history.show, history.diff, history.inspect),
+    "Tools": (mask.mask, doctor.doctor),
+}.items():
+    for _command in _commands:
+        _class = WithParameters if _command in (run.run, run.plan, run.baseline, mask.mask) else None
+        app.command(rich_help_panel=_panel, cls=_class, help=_help(_command))(_command)
+app.add_typer(server.app, name="server", rich_help_panel="Tools")
+app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel="Tools")
+app.add_typer(train.app, name="train", rich_help_panel="Tools")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"svdaudio {version('svdaudio')}\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
+    context: typer.Context,
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. May stand anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    del debug, version  # both have been dealt with before this is called
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run the command that `arguments` name, and turn every error into one line on standard error.
+
+    Args:
+        arguments: as typed, without the program's name.
+
+    Returns:
+        The exit code.
+    """
+    debug = "--debug" in arguments
+    try:
+        result = app(
+            args=[argument for argument in arguments if argument != "--debug"],
+            prog_name="svdaudio",
+            standalone_mode=False,
+        )
+    except SvdAudioError as error:
+        return _fail(error.line(), error.exit_code, debug=debug)
+    except typer.TyperException as error:
+        # A group without a command has shown its help, and has nothing to add.
+        return _fail(_usage(error), error.exit_code, debug=debug) if error.format_message() else error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; nothing may be written any more, not even when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last place that can turn a fault into one line
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = "" if debug else " This is a fault of svdaudio; --debug shows where."
+        return _fail(f"{what}.{hint}", FAULT, debug=debug)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(line: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"error: {line}\n")
+    return code
+
+
+def _usage(error: typer.TyperException) -> str:
+    """A usage error on one line, with the command whose help says more."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "svdaudio"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message}. `{command} --help` says what there is."

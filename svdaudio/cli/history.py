@@ -1,0 +1,351 @@
+"""The commands that look back: runs, show, diff, inspect."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from svdaudio.cli import options
+from svdaudio.cli.output import console, print_json, remark, seconds_text, short_path, table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from svdaudio.store import LocalStore, RunRecord, StageEntry
+
+N_DIGEST_DIGITS = 12
+
+
+def runs(
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
+    """The runs of a store, newest first."""
+    from itertools import islice
+
+    from svdaudio.cli.work import open_store, run_state
+
+    where = open_store(store)
+    found = list(islice(where.runs, limit))
+    if as_json:
+        print_json({"store": where.location, "runs": [_run_summary(where, run) for run in found]})
+        return
+    if not found:
+        console().print(f"no runs in {where.location} yet", markup=False)
+        return
+    rows = [
+        [
+            run.id,
+            run.kind,
+            " ".join(dict.fromkeys(Path(use.path).name for use in run.files.values())),
+            run.bundle,
+            run_state(where, run),
+            _counts(run),
+            seconds_text(run.seconds),
+        ]
+        for run in found
+    ]
+    console().print(table(["run", "kind", "pictures", "bundle", "state", "stages", "time"], rows, right=[6]))
+
+
+def show(name: options.Run, *, store: options.Store = None, as_json: options.Json = False) -> None:
+    """One run: its configuration and where each value came from, what every stage did, what came out."""
+    from svdaudio.cli.work import open_store, run_state
+    from svdaudio.config import PARAMETERS
+
+    where = open_store(store)
+    run = where.runs.load(name)
+    if as_json:
+        print_json({**_run_summary(where, run), **_run_details(run)})
+        return
+    screen = console()
+    screen.print(
+        f"[bold]Run {run.id}[/bold], {run.kind}, bundle [bold]{run.bundle}[/bold], "
+        f"{run_state(where, run)}, {run.created_at}"
+    )
+    for role, use in run.files.items():
+        screen.print(f"{role}: {use.path} (sha256 {use.digest[:N_DIGEST_DIGITS]})", markup=False)
+    if run.error:
+        screen.print(f"error: {run.error}", markup=False)
+    for text in run.remarks:
+        screen.print(f"note: {text}", markup=False)
+    values = _flat(run.config)
+    rows = [
+        [
+            parameter,
+            value,
+            run.sources.get(parameter, "default"),
+            PARAMETERS[parameter].meaning if parameter in PARAMETERS else "",
+        ]
+        for parameter, value in values.items()
+    ]
+    screen.print(table(["parameter", "value", "from", "meaning"], rows, title="\nConfiguration"))
+    screen.print(_stage_table(run))
+    for entry in run.stages:
+        for text in entry.notes:
+            screen.print(f"note: {entry.node}: {text}", markup=False)
+    _print_results(run)
+
+
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A run.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    *,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
+    """What differs between two runs: values, the first stage and why, the scores."""
+    from svdaudio.cli.work import open_store
+    from svdaudio.plan import compare_runs
+
+    where = open_store(store)
+    first, second = where.runs.load(before), where.runs.load(after)
+    values = _different_values(first, second)
+    nodes = [node for node in compare_runs(first, second) if node.reasons]
+    scores = _score_changes(first, second)
+    if as_json:
+        print_json(
+            {
+                "a": first.id,
+                "b": second.id,
+                "parameters": {name: {"a": a, "b": b} for name, (a, b) in values.items()},
+                "first": nodes[0].node if nodes else None,
+                "stages": [{"stage": n.node, "reason": n.reason, "same_outputs": n.same_outputs} for n in nodes],
+                "scores": scores,
+            }
+        )
+        return
+    screen = console()
+    if values:
+        screen.print(table(["parameter", first.id, second.id], ([n, a, b] for n, (a, b) in values.items())))
+        screen.print()
+    else:
+        screen.print("Every parameter is the same.")
+    if nodes:
+        screen.print(f"The first stage that differs is [bold]{nodes[0].node}[/bold]: {nodes[0].reason}.\n")
+        rows = [[n.node, n.reason, "the same" if n.same_outputs else "different"] for n in nodes]
+        screen.print(table(["stage", "why", "outputs"], rows))
+    else:
+        screen.print("Every stage that both got to is the same.")
+    rows = [
+        [sound, name, f"{a:.3f}", f"{b:.3f}", f"{b - a:+.3f}"]
+        for sound, classes in scores.items()
+        for name, (a, b) in classes.items()
+        if abs(b - a) >= 0.0005
+    ]
+    if rows:
+        screen.print()
+        screen.print(table(["sound", "class", "score in A", "score in B", "change"], rows, right=[2, 3, 4]))
+
+
+def inspect(
+    name: options.Run,
+    stage: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STAGE]",
+            help="A stage of it: 'removed.mask', 'mask' for all masks, 'removed' for all of the region.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    plot: options.Plot = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
+    """The arrays of a run: shape, type, range, digest. With --plot, pictures of them."""
+    from svdaudio.cli.work import open_store
+
+    where = open_store(store)
+    run = where.runs.load(name)
+    entries = _chosen(run, stage)
+    described = {entry.node: _describe(where, entry) for entry in entries if entry.key is not None and entry.outputs}
+    drawn = _draw(where, run, list(described)) if plot else {}
+    if as_json:
+        print_json(
+            {
+                "run": run.id,
+                "stages": [{"stage": node, "arrays": arrays} for node, arrays in described.items()],
+                "pictures": {picture: str(path) for picture, path in drawn.items()},
+            }
+        )
+        return
+    screen = console()
+    rows = [
+        [
+            f"{node}.{array['name']}",
+            str(tuple(array["shape"])),
+            array["dtype"],
+            *_range(array),
+            array["digest"][:N_DIGEST_DIGITS],
+        ]
+        for node, arrays in described.items()
+        for array in arrays
+    ]
+    screen.print(table(["array", "shape", "dtype", "min", "max", "mean", "digest"], rows, right=[3, 4, 5]))
+    if drawn:
+        screen.print()
+        screen.print(table(["picture", "file"], ([picture, short_path(path)] for picture, path in drawn.items())))
+    elif plot:
+        remark("there is nothing to draw of that")
+
+
+def _run_summary(store: LocalStore, run: RunRecord) -> dict[str, Any]:
+    from svdaudio.cli.work import run_state
+
+    return {
+        "run": run.id,
+        "kind": run.kind,
+        "created_at": run.created_at,
+        "state": run_state(store, run),
+        "bundle": run.bundle,
+        "files": {name: use.path for name, use in run.files.items()},
+        "targets": list(run.targets),
+        "seconds": round(run.seconds, 3),
+        "error": run.error,
+    }
+
+
+def _run_details(run: RunRecord) -> dict[str, Any]:
+    return {
+        "config": {n: {"value": v, "from": run.sources.get(n, "default")} for n, v in _flat(run.config).items()},
+        "remarks": list(run.remarks),
+        "runner": run.runner,
+        "attempts": run.attempts,
+        "stages": [
+            {
+                "stage": entry.node,
+                "key": entry.key,
+                "status": entry.status,
+                "seconds": round(entry.seconds, 4),
+                "reason": entry.reason,
+                "notes": list(entry.notes),
+                "outputs": dict(entry.outputs),
+            }
+            for entry in run.stages
+        ],
+        "results": dict(run.results),
+    }
+
+
+def _counts(run: RunRecord) -> str:
+    counts = Counter(entry.status for entry in run.stages)
+    return ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested configuration as dotted name → value."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _stage_table(run: RunRecord) -> Any:
+    rows = [
+        [entry.node, entry.status, seconds_text(entry.seconds), (entry.key or "")[:N_DIGEST_DIGITS], entry.reason]
+        for entry in run.stages
+    ]
+    return table(["stage", "status", "time", "key", "reason"], rows, title="\nStages", right=[2])
+
+
+def _print_results(run: RunRecord) -> None:
+    from svdaudio.cli.output import score_table
+
+    screen = console()
+    if run.results.get("scores"):
+        screen.print("\nScores")
+        screen.print(score_table(run.results["scores"]))
+    files = {**run.results.get("audio", {}), **run.results.get("pictures", {})}
+    if files:
+        screen.print(
+            table(["what", "file"], ([what, short_path(Path(path))] for what, path in files.items()), title="\nFiles")
+        )
+
+
+def _different_values(first: RunRecord, second: RunRecord) -> dict[str, tuple[Any, Any]]:
+    """Parameter → value in both, where they differ; and files whose content does."""
+    a, b = _flat(first.config), _flat(second.config)
+    changed = {name: (a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)}
+    for name in dict.fromkeys([*first.files, *second.files]):
+        before, after = first.files.get(name), second.files.get(name)
+        if before is None or after is None or before.digest != after.digest:
+            changed[f"file {name}"] = (before and before.path, after and after.path)
+    return changed
+
+
+def _score_changes(first: RunRecord, second: RunRecord) -> dict[str, dict[str, tuple[float, float]]]:
+    """Sound → class → score in both, for what both have."""
+    a, b = first.results.get("scores", {}), second.results.get("scores", {})
+    return {
+        sound: {name: (a[sound][name], b[sound][name]) for name in a[sound] if name in b[sound]}
+        for sound in a
+        if sound in b
+    }
+
+
+def _chosen(run: RunRecord, stage: str | None) -> list[StageEntry]:
+    from svdaudio.errors import RunError
+
+    if stage is None:
+        return list(run.stages)
+    found = [e for e in run.stages if stage in (e.node, e.stage) or e.node.startswith(f"{stage}.")]
+    if not found:
+        import difflib
+
+        known = list(dict.fromkeys([*(e.node for e in run.stages), *(e.stage for e in run.stages)]))
+        near = difflib.get_close_matches(stage, known, n=1, cutoff=0.4)
+        raise RunError(
+            f"run {run.id} has no stage '{stage}'",
+            fix=f"did you mean '{near[0]}'?" if near else f"`svdaudio show {run.id}` lists them",
+        )
+    if not any(e.outputs for e in found):
+        raise RunError(
+            f"run {run.id} did not get to '{stage}'",
+            got=found[0].status,
+            fix=f"`svdaudio resume {run.id}` goes on with it",
+        )
+    return found
+
+
+def _describe(store: LocalStore, entry: StageEntry) -> list[dict[str, Any]]:
+    arrays = store.load(entry.key or "")
+    return [{"name": name, **_summary(array), "digest": entry.outputs[name]} for name, array in arrays.items()]
+
+
+def _summary(array: NDArray[Any]) -> dict[str, Any]:
+    import numpy as np
+
+    facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
+    values = array.astype(np.float64).ravel()
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return {**facts, "min": None, "max": None, "mean": None}
+    return {**facts, "min": float(finite.min()), "max": float(finite.max()), "mean": float(finite.mean())}
+
+
+def _range(array: dict[str, Any]) -> list[str]:
+    return ["" if array[name] is None else f"{array[name]:.5g}" for name in ("min", "max", "mean")]
+
+
+def _draw(store: LocalStore, run: RunRecord, nodes: list[str]) -> dict[str, Path]:
+    from svdaudio.cli.work import OUT_FOLDER, class_names, object_names, open_bundle
+    from svdaudio.report import RunArtifacts, draw_node
+
+    bundle = open_bundle(run.bundle)
+    artifacts = RunArtifacts.in_store(run, store)
+    root = store.folder / OUT_FOLDER
+    drawn: dict[str, Path] = {}
+    for node in nodes:
+        drawn.update(
+            draw_node(artifacts, node, root=root, class_names=class_names(bundle), object_names=object_names(bundle))
+        )
+    return drawn

@@ -1,0 +1,84 @@
+"""`svdaudio mask`: try a click, look at the mask."""
+
+from __future__ import annotations
+
+from svdaudio.cli import options
+from svdaudio.cli.output import console, print_json, short_path, table
+
+
+def mask(
+    image: options.Image,
+    *,
+    points: options.PointOption = None,
+    config: options.Config = None,
+    overrides: options.Set = None,
+    bundle: options.Bundle = None,
+    out: options.Out = None,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
+    """Try a click: the mask that it gives, drawn over the picture, and how many patches it covers."""
+    from svdaudio.cli.work import (
+        OUT_FOLDER,
+        Work,
+        carry_out,
+        check_out,
+        open_models,
+        open_store,
+        resolve_config,
+    )
+    from svdaudio.errors import InputError
+    from svdaudio.files import write_bytes
+    from svdaudio.plan import baseline_request, new_run
+    from svdaudio.report import draw_node
+
+    check_out(out)
+    if not points:
+        raise InputError("no click says where the object is", fix="give --point X,Y, in pixels of the picture")
+    resolved, checkpoints = resolve_config(config, overrides, {"remove": points, "bundle": bundle})
+    request = baseline_request(image, resolved.config, checkpoints, targets=("removed.align",))
+    work = Work(
+        request=request,
+        store=open_store(store),
+        bundle=checkpoints,
+        models=open_models(checkpoints, resolved.config),
+    )
+    record = carry_out(work, new_run(request, resolved))
+    artifacts = work.artifacts(record)
+    root = work.store.folder / OUT_FOLDER
+    drawn = {
+        name: path
+        for node in ("removed.mask", "removed.align")
+        for name, path in draw_node(artifacts, node, root=root, class_names=(), object_names=()).items()
+    }
+    overlay = drawn["removed.mask"]
+    if out is not None:
+        write_bytes(out.absolute(), overlay.read_bytes())
+        overlay = out.absolute()
+    found = artifacts["removed.mask"]
+    score, share = float(found["score"]), float(found["mask"].mean())
+    n_patches = int((artifacts["removed.align"]["grid"] > 0).sum())
+    if as_json:
+        print_json(
+            {
+                "bundle": record.bundle,
+                "run": record.id,
+                "picture": str(overlay),
+                "grid": str(drawn["removed.align.grid"]),
+                "score": round(score, 6),
+                "coverage": round(share, 6),
+                "patches": n_patches,
+            }
+        )
+        return
+    screen = console()
+    rows = [
+        ["score of the mask", f"{score:.3f}"],
+        ["share of the picture", f"{share:.1%}"],
+        ["patches", f"{n_patches} of 256 are covered to at least {resolved.config.align.threshold:g}"],
+        ["mask", short_path(overlay)],
+        ["patch grid", short_path(drawn["removed.align.grid"])],
+    ]
+    screen.print(table(["what", "value"], rows))
+    if n_patches == 0:
+        screen.print("[yellow]The mask covers no patch:[/yellow] `run` would refuse this click.")

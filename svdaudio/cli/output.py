@@ -1,0 +1,97 @@
+"""What is printed where: results on standard output; progress, remarks and logs on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object. Numbers that are not finite would not be JSON, and are refused."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def console() -> Console:
+    """Standard output, for people. Words are not cut or wrapped where nobody watches (a pipe, a file)."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+
+
+def error_console() -> Console:
+    """Standard error, for people."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(f"note: {' '.join(text.split())}\n")
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Sequence[int] = ()
+) -> Table:
+    """A plain table; the columns numbered in `right` are set to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    built = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
+    for place, heading in enumerate(headings):
+        built.add_column(heading, justify="right" if place in right else "left", overflow="fold")
+    for row in rows:
+        built.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return built
+
+
+def score_table(scores: Mapping[str, Mapping[str, float]]) -> Table:
+    """Class scores, one row a class, one column a sound, and the change from the first sound to the last."""
+    from rich.text import Text
+
+    sounds = list(scores)
+    classes = list(dict.fromkeys(name for row in scores.values() for name in row))
+    classes.sort(key=lambda name: -max(row.get(name, 0.0) for row in scores.values()))
+    rows: list[list[object]] = []
+    for name in classes:
+        values = [scores[sound].get(name) for sound in sounds]
+        row: list[object] = [name, *("" if value is None else f"{value:.3f}" for value in values)]
+        if len(sounds) > 1:
+            first, last = values[0], values[-1]
+            change = 0.0 if first is None or last is None else last - first
+            style = "green" if change >= 0.1 else "red" if change <= -0.1 else "dim"
+            row.append(Text(f"{change:+.3f}", style=style))
+        rows.append(row)
+    headings = ["class", *sounds, *(["change"] if len(sounds) > 1 else [])]
+    return table(headings, rows, right=range(1, len(headings)))
+
+
+@contextlib.contextmanager
+def quiet_stdout() -> Generator[None]:
+    """Send what libraries print to standard error, so that standard output holds the result alone."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def short_path(path: Path) -> str:
+    """A path as one would type it here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration for people: 0.02 s, 1.4 s, 34 s, 2 min 05 s."""
+    if seconds >= 60:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2f} s"

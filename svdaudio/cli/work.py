@@ -1,0 +1,237 @@
+"""What the commands do with stores, bundles and runs, each thing once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from svdaudio.cli.output import error_console, quiet_stdout, remark, seconds_text
+from svdaudio.errors import InputError
+
+if TYPE_CHECKING:
+    from flows.journal import Event, Progress
+    from svdaudio.bundle import Bundle, Models
+    from svdaudio.config import Resolved, RunConfig
+    from svdaudio.plan import Request
+    from svdaudio.report import Report, RunArtifacts
+    from svdaudio.store import LocalStore, RunRecord
+
+OUT_FOLDER = "out"
+INTERRUPTED = 130
+
+
+def open_store(location: Path | None) -> LocalStore:
+    """The store that was asked for, else the checkout's."""
+    from svdaudio import store
+    from svdaudio.places import default_store
+
+    return store.open_store(location if location is not None else default_store())
+
+
+def open_bundle(name: str) -> Bundle:
+    """A checkpoint bundle by its name. Reads its description alone."""
+    from svdaudio.bundle import Bundle
+
+    return Bundle.open(name)
+
+
+def open_models(bundle: Bundle, config: RunConfig) -> Models:
+    """The models of a bundle. Nothing is loaded before it is needed."""
+    from svdaudio.bundle import Models
+
+    return Models(bundle, device=config.execution.device, keep=config.execution.keep_models)
+
+
+def resolve_config(
+    config_file: Path | None, overrides: Sequence[str] | None, given: Mapping[str, Any]
+) -> tuple[Resolved, Bundle]:
+    """The configuration from every source, and the bundle it names. Remarks go to standard error."""
+    from svdaudio.config import resolve
+
+    opened: dict[str, Bundle] = {}
+
+    def settings(name: str) -> Mapping[str, Any]:
+        opened[name] = open_bundle(name)
+        return opened[name].settings
+
+    options = {name: value for name, value in given.items() if value is not None and value != []}
+    resolved = resolve(config_file=config_file, overrides=overrides or (), given=options, bundle_settings=settings)
+    for text in resolved.remarks:
+        remark(text)
+    return resolved, opened[resolved.config.bundle]
+
+
+def check_out(out: Path | None) -> None:
+    """Refuse a place that cannot take the result before any work is done.
+
+    Raises:
+        InputError: it is a folder, or lies in something that is none, or must not be written.
+    """
+    if out is None:
+        return
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if out.is_dir() or not parent.is_dir():
+        raise InputError(
+            f"{out} cannot be written to",
+            expected="a file",
+            got="a folder" if out.is_dir() else f"{parent} is no folder",
+        )
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"{out} cannot be written to", got=f"no permission to write in {parent}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A request with all that carrying it out needs."""
+
+    request: Request
+    store: LocalStore
+    bundle: Bundle
+    models: Models
+
+    def artifacts(self, run: RunRecord) -> RunArtifacts:
+        """The arrays of a run; what is damaged or gone is computed anew."""
+        from flows.in_process import read_outputs
+        from svdaudio.report import RunArtifacts
+
+        return RunArtifacts(run, lambda node: read_outputs(self.request, self.store, self.models, run=run, node=node))
+
+    @property
+    def out_root(self) -> Path:
+        """Where the files of runs go."""
+        return self.store.folder / OUT_FOLDER
+
+
+def carry_out(work: Work, run: RunRecord, *, prefect: bool = False) -> RunRecord:
+    """Execute a run with progress on standard error, in process or through Prefect.
+
+    Raises:
+        typer.Exit: with 130, after Ctrl-C.
+    """
+    log_to_stderr()
+    if prefect or os.environ.get("PREFECT_API_URL"):
+        from flows.prefect_runner import execute_run
+
+        run = replace(run, runner="prefect")
+    else:
+        from flows.in_process import execute_run
+    try:
+        with quiet_stdout(), _progress() as progress:
+            return execute_run(work.request, work.store, work.models, run=run, progress=progress)
+    except KeyboardInterrupt:
+        remark(f"interrupted; what is done is kept, and `svdaudio resume {run.id}` goes on")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def hand_over(
+    work: Work, run: RunRecord, *, out: Path | None, sound: str, pictures: bool = True
+) -> tuple[RunRecord, Report]:
+    """Write the files of a finished run, copy the wanted sound to `out`, and enter all of it into the run's record."""
+    from svdaudio.files import write_bytes
+    from svdaudio.report import write_report
+
+    with quiet_stdout():
+        report = write_report(
+            work.artifacts(run), root=work.out_root, class_names=class_names(work.bundle), pictures=pictures
+        )
+    if out is not None:
+        write_bytes(out.absolute(), report.audio[sound].read_bytes())
+        report = replace(report, audio={**report.audio, sound: out.absolute()})
+    run = work.store.runs.write(replace(run, results=report.results()))
+    return run, report
+
+
+def class_names(bundle: Bundle) -> tuple[str, ...]:
+    """Class names of the bundle's tagger, in the order of its scores."""
+    return tuple(bundle.classes("tagger"))
+
+
+def object_names(bundle: Bundle) -> tuple[str, ...]:
+    """Class names of the bundle's detector, by class number."""
+    return tuple(bundle.classes("detector"))
+
+
+def find_run(store: LocalStore, name: str | None, *, wanted: Callable[[RunRecord], bool] | None = None) -> RunRecord:
+    """A run by its name; without one the newest that is `wanted`.
+
+    Raises:
+        RunError: there is none.
+    """
+    from svdaudio.errors import RunError
+
+    if name is not None:
+        return store.runs.load(name)
+    for run in store.runs:
+        if wanted is None or wanted(run):
+            return run
+    raise RunError(
+        "there is no run to go on with", got=f"only finished runs in {store.location}", fix="`svdaudio runs` lists them"
+    )
+
+
+def run_state(store: LocalStore, run: RunRecord) -> str:
+    """The state of a run, knowing that a process that died can no longer say so."""
+    return "interrupted" if run.state == "running" and not store.runs.is_active(run.id) else run.state
+
+
+def log_to_stderr() -> None:
+    """Warnings of this project and of libraries: one line each on standard error."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="note: %(message)s")
+
+
+@contextlib.contextmanager
+def _progress() -> Generator[Progress]:
+    """A moving bar for somebody who watches; for a log, a line for each stage that was computed."""
+    if not sys.stderr.isatty():
+        yield _tell_line
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = error_console()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("looking up", total=None)
+
+        def tell(event: Event) -> None:
+            bar.update(task, total=event.n_total, completed=event.n_done)
+            if event.kind == "started":
+                bar.update(task, description=event.node)
+            else:
+                line = _line(event)
+                if line:
+                    console.print(line, markup=False)
+
+        yield tell
+
+
+def _tell_line(event: Event) -> None:
+    line = _line(event)
+    if line:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def _line(event: Event) -> str | None:
+    """What to say of an event; nothing of a hit, of what begins, or of a failure, which is told as the error."""
+    if event.kind == "waiting":
+        return f"{event.node}: {event.text}"
+    if event.kind == "note":
+        return f"note: {event.node}: {event.text}"
+    entry = event.entry
+    if event.kind == "finished" and entry is not None and entry.status == "computed":
+        return f"[{event.n_done}/{event.n_total}] {event.node}: {seconds_text(entry.seconds)} ({entry.reason})"
+    return None

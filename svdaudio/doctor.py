@@ -1,0 +1,292 @@
+"""Is everything here that a run needs? One `Check` for each thing looked at; nothing is changed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from svdaudio.errors import SvdAudioError
+
+State = Literal["ok", "note", "broken"]
+
+GIB = 2**30
+LEAST_DISK_BYTES = GIB // 4
+PLEASANT_DISK_BYTES = 2 * GIB
+LEAST_MEMORY_BYTES = 2 * GIB
+LEFT_OVER_AFTER_S = 3600.0
+OFFLINE = {"DO_NOT_TRACK": ("1", "true"), "PREFECT_SERVER_ANALYTICS_ENABLED": ("false", "0")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What was found when looking at one thing, and what to do if it is not right."""
+
+    name: str
+    state: State
+    found: str
+    fix: str | None = None
+
+
+def examine(*, store: Path, bundle: str) -> list[Check]:
+    """Look at everything, quick things first.
+
+    Args:
+        store: folder of the store; need not exist yet.
+        bundle: name of the checkpoint bundle to look at.
+    """
+    looks: tuple[Callable[[], Iterator[Check]], ...] = (
+        _python,
+        _packages,
+        _machine,
+        _device,
+        lambda: _bundle(bundle),
+        lambda: _store(store),
+        lambda: _leftovers(store),
+        lambda: offline(os.environ),
+        _server,
+        _examples,
+    )
+    return [check for look in looks for check in look()]
+
+
+def _python() -> Iterator[Check]:
+    found = f"{platform.python_version()} ({sys.executable})"
+    right = (3, 11) <= sys.version_info[:2] < (3, 13)
+    yield Check(
+        name="python", state="ok" if right else "broken", found=found, fix=None if right else "use Python 3.11 or 3.12"
+    )
+
+
+def _packages() -> Iterator[Check]:
+    yield from packages(metadata.requires("svdaudio") or [])
+
+
+def packages(requirements: list[str]) -> Iterator[Check]:
+    """Whether every requirement is installed in the version that it asks for.
+
+    Args:
+        requirements: as in a package's metadata ("numpy<3,>=2"); those of an extra are left out.
+    """
+    from packaging.requirements import Requirement
+
+    n_right = 0
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            yield Check(name=requirement.name, state="broken", found="not installed", fix="run `uv sync`")
+            continue
+        if requirement.specifier.contains(version, prereleases=True):
+            n_right += 1
+        else:
+            found = f"{version}, not {requirement.specifier}"
+            yield Check(name=requirement.name, state="broken", found=found, fix="run `uv sync`")
+    yield Check(name="packages", state="ok", found=f"{n_right} in the versions asked for")
+
+
+def _machine() -> Iterator[Check]:
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield Check(name="cores", state="ok", found=f"{n_cores}, load {os.getloadavg()[0]:.1f}")
+    free = free_memory_bytes()
+    if free is not None:
+        tight = free < LEAST_MEMORY_BYTES
+        yield Check(
+            name="memory",
+            state="note" if tight else "ok",
+            found=f"{free / GIB:.1f} GiB free",
+            fix=f"a run may need {LEAST_MEMORY_BYTES / GIB:.0f} GiB" if tight else None,
+        )
+
+
+def free_memory_bytes(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Memory that can still be had: the machine's, or what the control group leaves; None where nobody says."""
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB$", (proc / "meminfo").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    if found is None:
+        return None
+    free = int(found.group(1)) * 1024
+    try:
+        limit = (control_group / "memory.max").read_text().strip()
+        used = int((control_group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return free if limit == "max" else max(0, min(free, int(limit) - used))
+
+
+def _device() -> Iterator[Check]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        yield Check(name="torch", state="broken", found=f"cannot be imported: {error}", fix="run `uv sync`")
+        return
+    found = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        found += f", {torch.cuda.get_device_name(0)}"
+    yield Check(name="device", state="ok", found=f"{found}{'' if torch.cuda.is_available() else ', CPU'}")
+
+
+def _bundle(name: str) -> Iterator[Check]:
+    from svdaudio.bundle import Bundle
+
+    try:
+        bundle = Bundle.open(name)
+    except SvdAudioError as error:
+        yield Check(name=f"bundle {name}", state="broken", found=error.line())
+        return
+    wrong = 0
+    for role in bundle.roles:
+        try:
+            bundle.check(role)
+        except SvdAudioError as error:
+            wrong += 1
+            yield Check(name=f"bundle {name}: {role}", state="broken", found=error.line())
+    if not wrong:
+        yield Check(name=f"bundle {name}", state="ok", found=f"{len(bundle.roles)} models, every digest right")
+
+
+def _store(folder: Path) -> Iterator[Check]:
+    from svdaudio.store import open_store
+
+    try:
+        n_runs = len(open_store(folder).runs.ids())
+    except SvdAudioError as error:
+        yield Check(name="store", state="broken", found=error.line())
+        return
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    trouble = _trouble_writing(nearest)
+    if trouble is not None:
+        yield Check(
+            name="store", state="broken", found=f"{folder}: {trouble}", fix="give another --store, or SVDAUDIO_STORE"
+        )
+    else:
+        yield Check(
+            name="store",
+            state="ok",
+            found=f"{folder}, {n_runs} runs" if folder.exists() else f"{folder}, not there yet",
+        )
+    free = shutil.disk_usage(nearest).free
+    state: State = "broken" if free < LEAST_DISK_BYTES else "note" if free < PLEASANT_DISK_BYTES else "ok"
+    fix = None if state == "ok" else "make room: a run of the demo takes about 0.2 GiB"
+    yield Check(name="disk", state=state, found=f"{free / GIB:.1f} GiB free", fix=fix)
+
+
+def _trouble_writing(folder: Path) -> str | None:
+    """What keeps files from being written, locked and renamed in `folder`."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".svdaudio-doctor.") as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _leftovers(folder: Path) -> Iterator[Check]:
+    yield from leftovers(folder, now=time.time())
+
+
+def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
+    """What killed processes left in a store: unfinished writing, damaged artifacts, interrupted runs.
+
+    Args:
+        folder: of the store.
+        now: seconds since the epoch; what is younger than an hour may still be in use.
+    """
+    from svdaudio.store import open_store
+
+    try:
+        store = open_store(folder)
+        old = [
+            path
+            for pattern in ("tmp/*", "**/*.partial")
+            for path in folder.glob(pattern)
+            if now - path.lstat().st_mtime > LEFT_OVER_AFTER_S
+        ]
+        damaged = list(folder.glob("quarantine/*"))
+        unfinished = [run.id for run in store.runs if run.state == "running" and not store.runs.is_active(run.id)]
+    except (SvdAudioError, OSError):
+        return  # the look at the store itself says so
+    if old:
+        yield Check(
+            name="leftovers", state="note", found=f"{len(old)} unfinished files, as {old[0]}", fix="they may be deleted"
+        )
+    if damaged:
+        found = f"{len(damaged)} damaged artifacts in {damaged[0].parent}"
+        yield Check(name="quarantine", state="note", found=found, fix="check the disk; they may be deleted")
+    if unfinished:
+        yield Check(
+            name="runs",
+            state="note",
+            found=f"{len(unfinished)} interrupted, the last {unfinished[0]}",
+            fix=f"`svdaudio resume {unfinished[0]}` goes on with it",
+        )
+    if not (old or damaged or unfinished):
+        yield Check(name="leftovers", state="ok", found="none")
+
+
+def offline(environment: Mapping[str, str]) -> Iterator[Check]:
+    """Whether the switches are set that keep Prefect from calling home."""
+    wrong = [name for name, values in OFFLINE.items() if environment.get(name, "").lower() not in values]
+    if wrong:
+        fix = " ".join(f"{name}={OFFLINE[name][0]}" for name in wrong)
+        yield Check(
+            name="offline", state="note", found=f"{', '.join(wrong)} not set: Prefect may call home", fix=f"set {fix}"
+        )
+    else:
+        yield Check(name="offline", state="ok", found="nothing calls home")
+
+
+def _server() -> Iterator[Check]:
+    chosen = os.environ.get("PREFECT_API_URL")
+    if chosen is None:
+        yield Check(name="prefect", state="ok", found="PREFECT_API_URL is not set: runs go in process")
+        return
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{chosen.rstrip('/')}/health", timeout=3) as reply:  # noqa: S310 - the user's own URL
+            answer = reply.status
+    except (OSError, ValueError) as error:
+        yield Check(
+            name="prefect",
+            state="broken",
+            found=f"the server at {chosen} does not answer: {error}",
+            fix="unset PREFECT_API_URL, or start it with `svdaudio server start`",
+        )
+        return
+    yield Check(
+        name="prefect", state="ok" if answer == 200 else "broken", found=f"the server at {chosen} answers {answer}"
+    )
+
+
+def _examples() -> Iterator[Check]:
+    from svdaudio.scenes import demo_scene
+
+    try:
+        scene = demo_scene()
+    except SvdAudioError as error:
+        yield Check(name="examples", state="note", found=error.line())
+        return
+    missing = [str(path) for path in (scene.original, scene.edited) if not path.is_file()]
+    if missing:
+        fix = "restore it with `git checkout -- examples`"
+        yield Check(name="examples", state="broken", found=f"{missing[0]} is missing", fix=fix)
+    else:
+        yield Check(name="examples", state="ok", found=str(scene.original.parent))

@@ -1,0 +1,444 @@
+"""The command line, with toy models in place of the weights; the stages that need none are the real ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from svdaudio.cli import main
+from svdaudio.cli import work as cli_work
+
+CLASSES = ("cat", "dog", "duck")
+N_SAMPLES = 220_500
+PAIR = ["one.png", "two.png", "--remove", "20,20", "--add", "40,30"]
+LIBRARIES = ("torch", "prefect", "zarr", "numpy", "matplotlib", "pydantic")
+
+
+class ToyBundle:
+    """Named and described like a bundle; its digests are its roles."""
+
+    name = "mini"
+    title = "toy models"
+    settings = {"generate.steps": 20}
+
+    def digests(self, role):
+        return f"{role} of the toy"
+
+    def classes(self, role):
+        return CLASSES
+
+
+def unit(vector):
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def mask(inputs, parameters, models, note):
+    (x, y, _), *_ = parameters["points"]
+    height, width = inputs["pixels"].shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    inside = (abs(rows - y) < height / 4) & (abs(columns - x) < width / 4)
+    return {"mask": inside, "score": np.float32(0.9), "logits": np.zeros((8, 8), np.float32)}
+
+
+def tokens(inputs, parameters, models, note):
+    random = np.random.default_rng(int(inputs["pixels"].sum()))
+    found = random.standard_normal((257, 768))
+    found = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return {"tokens": found, "embedding": unit(found.sum(axis=0))}
+
+
+def local_objects(inputs, parameters, models, note):
+    print("what a library prints")
+    note("one object")
+    return {
+        "boxes": np.array([[2, 2, 20, 20]], np.float32), "scores": np.array([0.9], np.float32),
+        "classes": np.array([1]), "embeddings": unit(np.ones(768))[None],
+    }  # fmt: skip
+
+
+def remix(inputs, parameters, models, note):
+    return {"clap": unit(inputs["embedding"][:512] + parameters["seed"] * 1e-3)}
+
+
+def diffuse(inputs, parameters, models, note):
+    return {"latents": np.tile(inputs["clap"][:16], (2, 8, 1, 1)).astype(np.float32)}
+
+
+def decode(inputs, parameters, models, note):
+    return {"mel": np.repeat(inputs["latents"][:, :1, 0, :, None], 64, axis=-1)}
+
+
+def vocode(inputs, parameters, models, note):
+    tone = np.sin(np.arange(160_000) * (0.05 + inputs["mel"][0].mean()))
+    return {"waveforms": np.stack([tone, tone]).astype(np.float32)}
+
+
+def choose(inputs, parameters, models, note):
+    wave_form = np.resize(inputs["waveforms"][0], N_SAMPLES) * 0.5
+    return {"waveform": wave_form, "similarity": np.ones(2, np.float32), "choice": np.int64(0)}
+
+
+def scores(inputs, parameters, models, note):
+    level = float(abs(inputs["waveform"]).mean())
+    return {"scores": np.array([level, 0.5, 1 - level], np.float32)}
+
+
+BODIES = {
+    "mask": mask, "tokens": tokens, "locals": local_objects, "remix": remix, "diffuse": diffuse, "decode": decode,
+    "vocode": vocode, "choose": choose, "scores": scores,
+}  # fmt: skip
+
+
+def install(patch, folder):
+    """Toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current one."""
+    for stage, body in BODIES.items():
+        patch.setitem(sys.modules, f"tasks.{stage}", SimpleNamespace(run=body))
+    patch.setattr(cli_work, "open_bundle", lambda name: ToyBundle())
+    patch.setattr(cli_work, "open_models", lambda bundle, config: {})
+    patch.setenv("SVDAUDIO_STORE", str(folder / "store"))
+    patch.delenv("PREFECT_API_URL", raising=False)
+    patch.chdir(folder)
+    random = np.random.default_rng(0)
+    for name in ("one", "two"):
+        Image.fromarray(random.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    """A world in which nothing has been computed yet."""
+    install(monkeypatch, tmp_path)
+    return SimpleNamespace(folder=tmp_path, store=tmp_path / "store", pair=PAIR)
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """A folder in which the pair was run once, and what that printed; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch, folder)
+        patch.setattr(sys, "stdout", printed)
+        assert main(["run", *PAIR, "--json"]) == 0
+    return folder, json.loads(printed.getvalue())
+
+
+@pytest.fixture
+def done(world, finished_run):
+    """A world in which the pair was run once."""
+    folder, world.result = finished_run
+    shutil.copytree(folder / "store", world.store)
+    return world
+
+
+@pytest.fixture
+def cli(capsys):
+    """Call the command line: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
+
+    return call
+
+
+def test_run_gives_one_object_sounds_and_scores(done):
+    result = done.result
+    assert list(result) == ["bundle", "run", "audio", "scores", "stages", "seconds"]
+    assert result["bundle"] == "mini"
+    assert list(result["audio"]) == list(result["scores"]) == ["original", "edited", "manipulated"]
+    assert list(result["scores"]["manipulated"]) == list(CLASSES)
+    assert {stage["status"] for stage in result["stages"]} == {"computed"}
+    assert list(result["stages"][0]) == ["stage", "key", "status", "seconds", "reason"]
+    for path in result["audio"].values():
+        with wave.open(path) as file:
+            assert (file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes()) == (
+                1,
+                2,
+                22_050,
+                N_SAMPLES,
+            )
+
+
+def test_the_same_run_again_is_cached_and_gives_the_same_bytes(done, cli):
+    before = {name: Path(path).read_bytes() for name, path in done.result["audio"].items()}
+    again = cli("run", *done.pair, "--json").json()
+    assert {stage["status"] for stage in again["stages"]} == {"cached"}
+    assert again["run"] != done.result["run"]
+    assert {name: Path(path).read_bytes() for name, path in again["audio"].items()} == before
+    assert again["scores"] == done.result["scores"]
+
+
+def test_plan_says_beforehand_what_a_change_runs_and_why(done, cli):
+    planned = cli("plan", *done.pair, "--set", "svd.alpha=0.2", "--json").json()["stages"]
+    status = {stage["stage"]: stage["status"] for stage in planned}
+    assert status["mix"] == "run"
+    assert next(s["reason"] for s in planned if s["stage"] == "mix") == "svd.alpha changed 0.3 → 0.2"
+    above = ("removed.mask", "edited.tokens", "added.align", "removed.factors", "edited.locals", "original.scores")
+    assert {status[name] for name in above} == {"cached"}
+    assert status["manipulated.diffuse"] == "unknown"
+    ran = cli("run", *done.pair, "--set", "svd.alpha=0.2", "--json").json()["stages"]
+    computed = {stage["stage"] for stage in ran if stage["status"] == "computed"}
+    assert {stage["stage"] for stage in planned if stage["status"] == "cached"}.isdisjoint(computed)
+    assert "mix" in computed
+
+
+def test_a_threshold_that_leaves_the_grid_as_it_was_runs_nothing_below(done, cli):
+    ran = cli("run", *done.pair, "--set", "align.threshold=0.51", "--json").json()["stages"]
+    assert {s["stage"] for s in ran if s["status"] == "computed"} == {"removed.align", "added.align"}
+
+
+def test_everything_for_people_names_the_bundle_and_where_things_are(world, cli):
+    result = cli("run", *world.pair)
+    assert result.code == 0
+    for word in ("bundle mini", "cat", "change", "manipulated.wav", "removed.mask.png", "overview.png"):
+        assert word in result.out
+    assert "what a library prints" not in result.out
+    assert "edited.locals" in result.err
+    assert "one object" in result.err
+
+
+def test_json_is_alone_on_standard_output(done, cli):
+    result = cli("run", *done.pair, "--json", "--set", "svd.k=20", "--set", "locals.confidence=0.3")
+    assert result.json()["bundle"] == "mini"
+    assert "what a library prints" in result.err
+    assert "note: svd.k = 20 is outside the recommended 1 to 15" in result.err
+
+
+def test_out_gets_the_sound_too(done, cli):
+    result = cli("run", *done.pair, "--no-baselines", "--out", "new/sound.wav", "--json").json()
+    assert list(result["audio"]) == list(result["scores"]) == ["manipulated"]
+    assert result["audio"]["manipulated"] == str(done.folder / "new" / "sound.wav")
+    with wave.open("new/sound.wav") as file:
+        assert file.getnframes() == N_SAMPLES
+
+
+def test_points_options_file_and_bundle_reach_the_configuration(done, cli):
+    Path("run.toml").write_text("seed = 1\n[svd]\nk = 7\n")
+    assert (
+        cli("run", *done.pair, "--remove", "5,5,0", "--config", "run.toml", "--set", "mix.gamma=0.2", "--json").code
+        == 0
+    )
+    shown = cli("show", "latest", "--json").json()["config"]
+    assert shown["remove"]["value"] == [[20.0, 20.0, 1], [5.0, 5.0, 0]]
+    assert shown["svd.k"] == {"value": 7, "from": "run.toml"}
+    assert shown["mix.gamma"] == {"value": 0.2, "from": "--set"}
+    assert shown["generate.steps"] == {"value": 20, "from": "bundle mini"}
+    assert shown["svd.alpha"] == {"value": 0.3, "from": "default"}
+
+
+def test_baseline_is_the_sound_of_one_picture(world, cli):
+    result = cli("baseline", "one.png", "--out", "plain.wav", "--json").json()
+    assert list(result["audio"]) == ["original"]
+    assert {s["stage"].split(".")[0] for s in result["stages"]} == {"original"}
+    assert Path("plain.wav").stat().st_size > 2 * N_SAMPLES
+
+
+def test_the_demo_is_the_farm_scene(world, cli, monkeypatch):
+    first = cli("demo", "--json").json()
+    assert list(first["audio"]) == ["original", "edited", "manipulated"]
+    monkeypatch.setattr("svdaudio.plots.save", lambda *arguments: pytest.fail("drawn again"))
+    second = cli("demo")
+    assert second.code == 0
+    assert "0 stages computed" in second.out
+    assert "Next:" in second.out
+    assert "dog_cat.jpg" in second.out
+
+
+def test_mask_draws_the_click(world, cli):
+    result = cli("mask", "one.png", "--point", "20,20", "--out", "mask.png", "--json").json()
+    assert result["score"] == pytest.approx(0.9)
+    assert 0.1 < result["coverage"] < 0.5
+    assert result["patches"] > 0
+    assert Path("mask.png").read_bytes().startswith(b"\x89PNG")
+    assert "patches" in cli("mask", "one.png", "--point", "20,20").out
+
+
+def test_runs_lists_the_newest_first(done, cli):
+    cli("run", *done.pair, "--no-baselines")
+    listed = cli("runs", "--json").json()["runs"]
+    assert [run["state"] for run in listed] == ["finished", "finished"]
+    assert listed[1]["run"] == done.result["run"]
+    assert done.result["run"] in cli("runs").out
+    assert done.result["run"] not in cli("runs", "--limit", "1").out
+
+
+def test_show_tells_configuration_stages_and_results(done, cli):
+    shown = cli("show", done.result["run"])
+    for word in ("svd.alpha", "bundle mini", "manipulated.remix", "never computed", "one object", "manipulated.wav"):
+        assert word in shown.out
+
+
+def test_diff_names_the_first_stage_and_the_reason(done, cli):
+    other = cli("run", *done.pair, "--set", "svd.alpha=0.2", "--json").json()["run"]
+    found = cli("diff", done.result["run"], other, "--json").json()
+    assert found["parameters"] == {"svd.alpha": {"a": 0.3, "b": 0.2}}
+    assert found["first"] == "mix"
+    assert found["stages"][0]["reason"] == "svd.alpha changed 0.3 → 0.2"
+    assert set(found["scores"]) == {"original", "edited", "manipulated"}
+    assert "The first stage that differs is mix" in cli("diff", done.result["run"], other).out
+    assert "Every parameter is the same" in cli("diff", other, other).out
+
+
+def test_inspect_describes_arrays_and_draws_them(done, cli):
+    found = cli("inspect", "latest", "removed.align", "--plot", "--json").json()
+    (stage,) = found["stages"]
+    coverage = next(array for array in stage["arrays"] if array["name"] == "coverage")
+    assert coverage["shape"] == [256]
+    assert 0 <= coverage["min"] <= coverage["mean"] <= coverage["max"] <= 1
+    assert len(coverage["digest"]) == 64
+    assert Path(found["pictures"]["removed.align.grid"]).is_file()
+    everything = cli("inspect", "latest")
+    assert "mix.embedding" in everything.out
+    assert len(cli("inspect", "latest", "mask", "--json").json()["stages"]) == 2
+
+
+BAD_INPUT = {
+    "no such file": (["none.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "there is no file none.png"),
+    "not an image": (["text.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "text.png"),
+    "0 bytes": (["empty.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "empty.png"),
+    "a folder": ([".", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "."),
+    "no point": (["one.png", "two.png", "--add", "1,1"], 2, "--remove X,Y"),
+    "half a point": (["one.png", "two.png", "--remove", "1", "--add", "1,1"], 2, "X,Y"),
+    "K = 0": (["PAIR", "--set", "svd.k=0"], 2, "svd.k"),
+    "α = NaN": (["PAIR", "--set", "svd.alpha=nan"], 2, "svd.alpha"),
+    "unknown parameter": (["PAIR", "--set", "svd.alhpa=1"], 2, "svd.alpha"),
+    "no TOML": (["PAIR", "--config", "text.png"], 2, "text.png"),
+    "unknown option": (["PAIR", "--sett", "svd.k=1"], 2, "--set"),
+    "out is a folder": (["PAIR", "--out", "."], 2, "a folder"),
+    "the store is a file": (["PAIR", "--store", "text.png"], 4, "text.png"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_leaves_nothing(world, cli, case):
+    arguments, code, text = BAD_INPUT[case]
+    Path("text.png").write_text("This is no picture.")
+    Path("empty.png").touch()
+    arguments = [a for argument in arguments for a in (world.pair if argument == "PAIR" else [argument])]
+    result = cli("run", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert result.err.count("\n") == 1
+    assert result.err.startswith("error: ")
+    assert text in result.err
+    assert not list(world.folder.rglob("*.wav"))
+    assert not list(world.folder.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["show", "nothing"], 2),
+        (["resume"], 2),
+        (["inspect", "latest", "mask"], 2),
+        (["mask", "one.png"], 2),
+        (["nonsense"], 2),
+        (["server"], 2),
+        (["run"], 2),
+    ],
+)
+def test_commands_that_cannot_be_carried_out_say_so_on_one_line(world, cli, arguments, code):
+    result = cli(*arguments)
+    assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
+
+
+def test_an_unknown_stage_names_the_nearest(done, cli):
+    result = cli("inspect", "latest", "removed.msk")
+    assert result.code == 2
+    assert "did you mean 'removed.mask'" in result.err.lower()
+
+
+def test_a_fault_is_one_line_and_debug_shows_where(world, cli, monkeypatch):
+    def broken(inputs, parameters, models, note):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setitem(sys.modules, "tasks.remix", SimpleNamespace(run=broken))
+    result = cli("run", *world.pair)
+    assert (result.code, result.out) == (70, "")
+    assert result.err.splitlines()[-1].startswith("error: ZeroDivisionError: oh.")
+    assert "Traceback" not in result.err
+    assert "Traceback" in cli("run", *world.pair, "--debug").err
+    assert cli("runs", "--json").json()["runs"][0]["state"] == "failed"
+
+
+def test_ctrl_c_leaves_a_run_that_resume_finishes(world, cli, monkeypatch):
+    def interrupted(inputs, parameters, models, note):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
+    result = cli("run", *world.pair)
+    assert result.code == 130
+    (run,) = cli("runs", "--json").json()["runs"]
+    assert run["state"] == "interrupted"
+    assert f"svdaudio resume {run['run']}" in result.err
+    monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=diffuse))
+    resumed = cli("resume", "--json").json()
+    assert resumed["run"] == run["run"]
+    status = {stage["stage"]: stage["status"] for stage in resumed["stages"]}
+    assert status["original.tokens"] == "cached"
+    assert status["manipulated.scores"] == "computed"
+
+
+def test_a_damaged_artifact_is_mended_while_writing_the_sound(done, cli):
+    key = next(s["key"] for s in done.result["stages"] if s["stage"] == "edited.choose")
+    chunk = next(
+        p for p in (done.store / "objects" / key[:2] / key / "arrays.zarr" / "waveform" / "c").rglob("*") if p.is_file()
+    )
+    chunk.write_bytes(chunk.read_bytes()[:-8])
+    again = cli("run", *done.pair, "--json")
+    assert again.code == 0
+    assert again.json()["scores"] == done.result["scores"]
+
+
+def imported(code, **environment):
+    """Which of the heavy libraries a program imports."""
+    program = f"import sys\n{code}\nprint([m for m in {LIBRARIES!r} if m in sys.modules], file=sys.stderr)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+    )
+    return ended.stderr.strip().splitlines()[-1]
+
+
+def test_help_imports_nothing_heavy():
+    assert imported("from svdaudio.cli import main\nassert main(['--help']) == 0") == "[]"
+
+
+def test_importing_the_library_imports_nothing_heavy():
+    assert imported("import svdaudio") == "[]"
+
+
+@pytest.mark.parametrize("command", ["plan", "runs", "show", "inspect"])
+def test_looking_imports_neither_torch_nor_prefect(done, command):
+    arguments = {
+        "plan": ["plan", *done.pair, "--json"],
+        "runs": ["runs"],
+        "show": ["show", "latest"],
+        "inspect": ["inspect", "latest"],
+    }[command]
+    code = (
+        "from types import SimpleNamespace\nfrom svdaudio.cli import main, work\n"
+        "work.open_bundle = lambda name: SimpleNamespace(name=name, settings={}, digests=lambda role: role)\n"
+        f"assert main({arguments!r}) == 0"
+    )
+    found = imported(code)
+    assert "torch" not in found
+    assert "prefect" not in found
+
+
+def test_the_program_starts_as_a_module_and_tells_its_version():
+    ended = subprocess.run(
+        [sys.executable, "-m", "svdaudio.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.startswith("svdaudio ")
