@@ -1,0 +1,41 @@
+"""Describe a folder of this project's weight files as a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from svdaudio.bundle import LOADERS, MANIFEST
+from svdaudio.errors import CheckpointError
+from svdaudio.files import write_bytes
+from svdaudio.weights import HEADER_KEY
+
+TITLE = "mini: small models of nine farm animals, trained by this project; not the published ones"
+SETTINGS = {"generate.scheduler": "dpm-solver++", "generate.steps": 25}
+CLASS_KEYS = {"detector": "names", "tagger": "classes"}
+
+
+def describe(folder: Path) -> Path:
+    """Write `bundle.json` from the weight files in `folder`, and return its path.
+
+    Raises:
+        CheckpointError: a role has no weight file.
+    """
+    models: dict[str, Any] = {}
+    for role in LOADERS:
+        path = folder / f"{role}.safetensors"
+        if not path.is_file():
+            raise CheckpointError(f"the bundle in {folder} is not complete", expected=path.name, got="no such file", fix=f"run `svdaudio train {role}`")
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads(file.metadata()[HEADER_KEY])
+        data = path.read_bytes()
+        models[role] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        if role in CLASS_KEYS:
+            models[role]["classes"] = header["extra"][CLASS_KEYS[role]]
+    manifest = {"name": folder.name, "title": TITLE, "settings": SETTINGS, "models": models}
+    write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    return folder / MANIFEST
