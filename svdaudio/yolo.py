@@ -41,6 +41,7 @@ def _kept_environment() -> Iterator[None]:
 with _kept_environment():
     from ultralytics.nn.tasks import DetectionModel
     from ultralytics.utils import ROOT
+    from ultralytics.utils.metrics import ap_per_class
     from ultralytics.utils.nms import non_max_suppression
 
-__all__ = ["ROOT", "DetectionModel", "non_max_suppression"]
+__all__ = ["ROOT", "DetectionModel", "ap_per_class", "non_max_suppression"]

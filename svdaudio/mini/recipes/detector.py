@@ -68,8 +68,6 @@ def draw(rng: Rng) -> dict[str, Tensor]:
 
 def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
     """Train, measure on held-out pictures, and write `detector.safetensors` and its card into `out`."""
-    from svdaudio.mini import vision_evaluation
-
     torch.manual_seed(seed)
     model = build_detector(CONFIG).to(memory_format=torch.channels_last)
     model.args = GAINS
@@ -86,6 +84,9 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, weight_decay=0.02, n_warmup_steps=min(150, n_steps // 4), clip_norm=10.0)
     averaged = fit("detector", model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
     write(averaged, out)
+
+    from svdaudio.mini import vision_evaluation  # which measures with this recipe's own boxes
+
     vision_evaluation.write_card(
         out / "detector.md",
         title="Detector: YOLOv8n on nine farm animals, 256 px (mini)",

@@ -1,0 +1,306 @@
+"""Held-out figures of the mini bundle's segmenter, detector and image encoder, measured through the real wrappers.
+
+Held out are backgrounds, placements, light and every other random choice: no picture here was seen in training or
+in choosing when to stop. Intervals are 95 % bootstrap intervals over pictures (prompts for masks).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from svdaudio.geometry import Geometry
+from svdaudio.images import load_image
+from svdaudio.locals import DetectionSettings, Detector, load_detector
+from svdaudio.masks import load_segmenter
+from svdaudio.mini import farm
+from svdaudio.mini.composites import Composite, closeup, compose
+from svdaudio.mini.recipes import detector as detector_recipe
+from svdaudio.mini.recipes import image_encoder as image_encoder_recipe
+from svdaudio.mini.recipes import segmenter as segmenter_recipe
+from svdaudio.tokens import ImageEncoder, load_image_encoder
+
+HELD_OUT_SEED = 90_001
+EXAMPLES = farm.FARM.parent
+_IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured number.
+
+    Attributes:
+        name: what was measured.
+        value: the number.
+        low: lower end of its 95 % bootstrap interval, None if it has none.
+        high: upper end.
+        n: how many samples.
+        goal: the least it should be, None if there is no goal.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    goal: float | None = None
+
+    def __str__(self) -> str:
+        interval = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
+        return f"{self.value:.3f}{interval}"
+
+
+def bootstrap(statistic: Callable[[NDArray[np.intp]], float], n: int, *, n_resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of `statistic`, which is given the indices of a resample of `n` samples."""
+    rng = np.random.default_rng(seed)
+    values = [statistic(rng.integers(n, size=n)) for _ in range(n_resamples)]
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def mean_figure(name: str, values: Sequence[float], *, goal: float | None = None) -> Figure:
+    """The mean of some values and its interval."""
+    array = np.asarray(values, np.float64)
+    low, high = bootstrap(lambda index: float(array[index].mean()), array.size)
+    return Figure(name=name, value=float(array.mean()), low=low, high=high, n=array.size, goal=goal)
+
+
+def held_out(index: int, *, size: int, n_animals: int | None = None) -> Composite:
+    """Held-out picture number `index`: other backgrounds, another seed."""
+    rng = np.random.default_rng((HELD_OUT_SEED, index, 0))
+    return compose(rng, size=size, n_animals=n_animals, backgrounds=farm.HELD_OUT_BACKGROUNDS, invented_backgrounds=0.0)
+
+
+def segmenter_figures(path: Path, *, n_pictures: int = 150) -> tuple[Figure, ...]:
+    """IoU of the mask from one click with the true visible part, on held-out pictures and on the example scene."""
+    segmenter = load_segmenter(path)
+    ious: list[float] = []
+    for index in range(n_pictures):
+        picture = held_out(index, size=448)
+        rng = np.random.default_rng((HELD_OUT_SEED, index, 1))
+        for animal in range(len(picture.classes)):
+            true = picture.mask(animal)
+            # an animal of which a few pixels peep out is no fair target for a click
+            if int(true.sum()) < 0.004 * true.size:
+                continue
+            point = segmenter_recipe.click(rng, true, deep=False)
+            ious.append(mask_iou(segmenter.segment(picture.pixels, np.array([point]), np.array([1])).mask, true))
+    scene: list[float] = []
+    for image, label, point in scene_clicks():
+        true = load_image(EXAMPLES / f"{image.stem}.{label}.mask.png")[..., 0] > 127
+        scene.append(mask_iou(segmenter.segment(load_image(image), np.array([point]), np.array([1])).mask, true))
+    return (
+        mean_figure("mask IoU from one click", ious, goal=0.90),
+        Figure(name="mask IoU from one click, median", value=float(np.median(ious)), n=len(ious)),
+        Figure(name="mask IoU from one click, example scene, worst", value=min(scene), n=len(scene)),
+    )
+
+
+def scene_clicks() -> list[tuple[Path, str, tuple[int, int]]]:
+    """Picture, class and click point of every animal in the example scene."""
+    scenes = json.loads((EXAMPLES / "scenes.json").read_text())
+    clicks: list[tuple[Path, str, tuple[int, int]]] = []
+    for name in ("original", "edited"):
+        for item in scenes[name]["objects"]:
+            clicks.append((EXAMPLES / scenes[name]["image"], item["cls"], (item["point"][0], item["point"][1])))
+    return clicks
+
+
+def mask_iou(mask: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks; 1 if both are empty."""
+    union = int((mask | true).sum())
+    return float((mask & true).sum() / union) if union else 1.0
+
+
+def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]:
+    """mAP50 and mAP50-95 over the nine classes by ultralytics' own code, and what it finds in the example scene."""
+    from svdaudio.yolo import ap_per_class
+
+    detector = load_detector(path)
+    settings = DetectionSettings(confidence=0.001, top_k=63)
+    hits: list[NDArray[np.bool_]] = []
+    scores: list[NDArray[np.float32]] = []
+    classes: list[NDArray[np.int64]] = []
+    wanted: list[NDArray[np.int64]] = []
+    for index in range(n_pictures):
+        picture = held_out(index, size=448)
+        found = detector.detect(picture.pixels, settings)
+        true = detector_recipe.boxes_of(picture)
+        labels = np.array([label for label, _ in true], np.int64)
+        boxes = np.array([box for _, box in true], np.float32).reshape(-1, 4)
+        hits.append(matches(found.boxes, found.classes, boxes, labels))
+        scores.append(found.scores)
+        classes.append(found.classes)
+        wanted.append(labels)
+
+    def precision(index: NDArray[np.intp]) -> NDArray[np.float64]:
+        chosen = [[part[i] for i in index] for part in (hits, scores, classes, wanted)]
+        tp, confidence, predicted, target = (np.concatenate(part) for part in chosen)
+        return np.asarray(ap_per_class(tp, confidence, predicted, target)[5].mean(axis=0))
+
+    average = precision(np.arange(n_pictures))
+    low, high = bootstrap(lambda index: float(precision(index)[0]), n_pictures, n_resamples=200)
+    right = [float(scene_found(detector, image) == names) for image, names in scene_names().items()]
+    return (
+        Figure(name="detector, mAP50 over nine classes", value=float(average[0]), low=low, high=high, n=n_pictures, goal=0.95),
+        Figure(name="detector, mAP50-95 over nine classes", value=float(average.mean()), n=n_pictures),
+        Figure(name="detector, pictures of the example scene with exactly their animals found", value=float(np.mean(right)), n=len(right)),
+    )
+
+
+def scene_names() -> dict[Path, list[str]]:
+    """The animals of each picture of the example scene, sorted."""
+    names: dict[Path, list[str]] = {}
+    for image, label, _ in scene_clicks():
+        names.setdefault(image, []).append(label)
+    return {image: sorted(found) for image, found in names.items()}
+
+
+def scene_found(detector: Detector, image: Path) -> list[str]:
+    """The animals that the detector finds with the method's own settings, sorted."""
+    return sorted(detector.names[c] for c in detector.detect(load_image(image), DetectionSettings()).classes.tolist())
+
+
+def matches(
+    boxes: NDArray[np.float32], classes: NDArray[np.int64], true_boxes: NDArray[np.float32], true_classes: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which detections (most confident first) find an object not found yet, at each of the ten IoU thresholds. [n, 10]."""
+    hits = np.zeros((len(boxes), _IOU_THRESHOLDS.size), np.bool_)
+    if not len(boxes) or not len(true_boxes):
+        return hits
+    low = np.maximum(boxes[:, None, :2], true_boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], true_boxes[None, :, 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=2)
+    area, true_area = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, true_boxes))
+    iou = overlap / (area[:, None] + true_area[None] - overlap)
+    iou[classes[:, None] != true_classes[None]] = 0
+    for column, threshold in enumerate(_IOU_THRESHOLDS):
+        free = np.ones(len(true_boxes), np.bool_)
+        for row in range(len(boxes)):
+            best = int(np.argmax(iou[row] * free))
+            if free[best] and iou[row, best] >= threshold:
+                hits[row, column], free[best] = True, False
+    return hits
+
+
+def image_encoder_figures(path: Path, *, n_pictures: int = 200) -> tuple[Figure, ...]:
+    """Whether patch tokens say what lies under them, and the embedding what the picture holds.
+
+    A patch that an animal covers by half or more is right when its token is nearer to that animal's prototype (the
+    mean token of such patches in 120 training composites) than to those of the other eight and of the background.
+    """
+    encoder = load_image_encoder(path)
+    train = [compose(np.random.default_rng((HELD_OUT_SEED, i, 2)), size=448) for i in range(120)]
+    tokens, labels = patches(encoder, train)
+    prototypes = np.stack([tokens[labels == c].mean(axis=0) for c in range(len(farm.CLASSES) + 1)])
+    prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
+    texts = image_encoder_recipe.text_vectors().numpy()
+
+    pictures = [held_out(i, size=448) for i in range(n_pictures)]
+    by_prototype, by_text = (np.zeros((n_pictures, 2)) for _ in range(2))
+    embeddings: list[NDArray[np.float32]] = []
+    present: list[NDArray[np.bool_]] = []
+    for index, picture in enumerate(pictures):
+        tokens, labels = patches(encoder, [picture])
+        animal = labels < len(farm.CLASSES)
+        for table, vectors in ((by_prototype, prototypes), (by_text, texts)):
+            nearest = (tokens[animal] @ vectors.T).argmax(axis=1)
+            table[index] = (nearest == labels[animal]).sum(), animal.sum()
+        embeddings.append(encoder.embed([picture.pixels])[0])
+        share = [float(picture.mask(i).mean()) for i in range(len(picture.classes))]
+        shown = {label for label, part in zip(picture.classes, share, strict=True) if part > 0.006}
+        present.append(np.isin(np.arange(len(farm.CLASSES)), list(shown)))
+    likeness, truth = np.stack(embeddings) @ texts[:-1].T, np.stack(present)
+
+    closeups = [
+        closeup(np.random.default_rng((HELD_OUT_SEED, i, 3)), size=320, backgrounds=farm.HELD_OUT_BACKGROUNDS) for i in range(n_pictures)
+    ]
+    crops = encoder.embed([picture.pixels for picture in closeups]) @ texts[:-1].T
+    largest = [main_animal(picture) for picture in closeups]
+
+    def share_right(table: NDArray[np.float64], index: NDArray[np.intp]) -> float:
+        right, n = table[index].sum(axis=0)
+        return float(right / n)
+
+    def mean_precision(index: NDArray[np.intp]) -> float:
+        return float(np.nanmean([average_precision(likeness[index, c], truth[index, c]) for c in range(len(farm.CLASSES))]))
+
+    everything = np.arange(n_pictures)
+    low, high = bootstrap(lambda index: share_right(by_prototype, index), n_pictures)
+    ap_low, ap_high = bootstrap(mean_precision, n_pictures, n_resamples=300)
+    return (
+        Figure(
+            name="patch tokens, nearest class prototype", value=share_right(by_prototype, everything), low=low, high=high,
+            n=int(by_prototype[:, 1].sum()), goal=0.90,
+        ),
+        Figure(name="patch tokens, nearest text vector", value=share_right(by_text, everything), n=int(by_text[:, 1].sum())),
+        Figure(name="embedding, mean average precision of the animals present", value=mean_precision(everything), low=ap_low, high=ap_high, n=n_pictures),
+        mean_figure("embedding of a detector's crop, nearest text vector", (crops.argmax(axis=1) == np.array(largest)).astype(float).tolist()),
+    )  # fmt: skip
+
+
+def patches(encoder: ImageEncoder, pictures: Sequence[Composite]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Normalised tokens of the patches that one thing covers by half or more, [n, 768], and what that is, [n]."""
+    tokens: list[NDArray[np.float32]] = []
+    labels: list[NDArray[np.intp]] = []
+    for picture in pictures:
+        side = picture.instances.shape[0] // image_encoder_recipe.N_GRID
+        label = np.array([len(farm.CLASSES), *picture.classes])[picture.instances]
+        cells = label.reshape(-1, side, image_encoder_recipe.N_GRID, side).transpose(0, 2, 1, 3).reshape(-1, side * side)
+        share = np.stack([(cells == c).mean(axis=1) for c in range(len(farm.CLASSES) + 1)], axis=1)
+        clear = share.max(axis=1) >= 0.5
+        tokens.append(encoder.tokens(picture.pixels, Geometry.SQUASH).tokens[1:][clear])
+        labels.append(share.argmax(axis=1)[clear])
+    return np.concatenate(tokens), np.concatenate(labels)
+
+
+def main_animal(picture: Composite) -> int:
+    """Class of the animal that covers most of a picture."""
+    return picture.classes[int(np.argmax([picture.mask(i).sum() for i in range(len(picture.classes))]))]
+
+
+def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """Mean of the precision at each true sample, by falling score; NaN if there is none."""
+    right = truth[np.argsort(-scores, kind="stable")]
+    if not right.any():
+        return float("nan")
+    return float((right.cumsum() / np.arange(1, right.size + 1))[right].mean())
+
+
+def minutes_spent(log: Path) -> float:
+    """Minutes that a training took, by its log."""
+    return float(json.loads(log.read_text().splitlines()[-1])["seconds"]) / 60
+
+
+def markdown_table(figures: Sequence[Figure]) -> str:
+    """Figures as a markdown table."""
+    rows = ["| figure, on held-out data | value [95 % interval] | samples | goal |", "|---|---|---|---|"]
+    rows += [f"| {f.name} | {f} | {f.n} | {'' if f.goal is None else f'≥ {f.goal:.2f}'} |" for f in figures]
+    return "\n".join(rows)
+
+
+def write_card(path: Path, *, title: str, recipe: str, minutes: float, figures: Sequence[Figure]) -> None:
+    """Write a model card: what it is, from what, how, how long, how good, under which licence."""
+    path.write_text(
+        f"""# {title}
+
+**Data.** Composites of the farm (`examples/farm`): nine animals, a photographed and a drawn cut-out each, at random place,
+size, aspect, light and occlusion on {len(farm.TRAIN_BACKGROUNDS)} backgrounds and invented textures. Held out: the backgrounds
+{" and ".join(f"`{name}`" for name in farm.HELD_OUT_BACKGROUNDS)}, all placements and all random choices of the pictures measured.
+The cut-outs themselves are the same: these models know eighteen pictures of animals and nothing else.
+
+**Recipe.** {recipe}. {minutes:.0f} minutes on one core ({platform.machine()}, torch {torch.__version__.split("+")[0]}).
+
+{markdown_table(figures)}
+
+**Licence.** Photographs are public domain or CC0, drawings CC BY-SA 4.0 (GCompris, Timothée Giet). The weights are CC BY-SA 4.0,
+and as part of this project AGPL-3.0-or-later.
+"""
+    )
