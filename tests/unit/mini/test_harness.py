@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from svdaudio.mini.harness import Schedule, fit
+
+
+class _KilledError(Exception):
+    """Stands for a process that dies."""
+
+
+@pytest.mark.parametrize("with_muon", [False, True])
+def test_a_training_that_was_killed_ends_like_an_undisturbed_one(tmp_path, with_muon):
+    def trained(folder, die_at=None):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+        def losses(step, rng):
+            if step == die_at:
+                raise _KilledError
+            x = torch.from_numpy(rng.normal(size=(16, 4))).float()
+            return {"mse": (model(x)[:, 0] - x.sum(dim=1)).square().mean()}
+
+        return fit(
+            "toy", model=model, losses=losses, schedule=Schedule(n_steps=12, learning_rate=0.05), seed=3, folder=folder,
+            matrices=[model[0].weight] if with_muon else [], save_every_s=0.0, log_every=5,
+        )  # fmt: skip
+
+    whole = trained(tmp_path / "whole")
+    with pytest.raises(_KilledError):
+        trained(tmp_path / "broken", die_at=7)
+    resumed = trained(tmp_path / "broken")
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert len((tmp_path / "whole" / "toy.log").read_text().splitlines()) == 3
+
+
+def test_the_rate_warms_up_and_decays():
+    schedule = Schedule(n_steps=1000, learning_rate=1.0, n_warmup_steps=100, final_fraction=0.1)
+    rates = np.array([schedule.rate(step) for step in range(1001)])
+    assert rates.argmax() in (99, 100)
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[-1] == pytest.approx(0.1)
