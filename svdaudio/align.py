@@ -45,7 +45,8 @@ def patch_coverage(
         raise InputError("the mask is no picture", expected="[height, width]", got=list(mask.shape))
     if not 1 <= n_patches <= INPUT_SIZE_PX or INPUT_SIZE_PX % n_patches:
         raise ConfigError("the patch grid does not fit", expected=f"a divisor of {INPUT_SIZE_PX}", got=n_patches)
-    rows, columns = pooling_matrices(*mask.shape, geometry, n_patches)
+    height, width = mask.shape
+    rows, columns = pooling_matrices(height, width, geometry, n_patches)
     share = rows @ mask.astype(np.float64) @ columns.T
     # Sums are done in float64 and rounded once: a patch that is exactly half covered compares as 0.5.
     return np.clip(share, 0, 1).astype(np.float32).reshape(-1)
@@ -80,7 +81,8 @@ def align_mask(mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, t
         best = int(coverage.argmax())
         row, column = divmod(best, PATCH_GRID_SIZE)
         raise EmptyRegionError(
-            f"the mask covers no patch: largest coverage {coverage[best]:.2f} at ({row}, {column}), threshold {threshold:g}",
+            f"the mask covers no patch: largest coverage {coverage[best]:.2f} at ({row}, {column}), "
+            f"threshold {threshold:g}",
             fix="click on the object, or lower align.threshold",
         )
     return Region(coverage=coverage, grid=grid)

@@ -8,7 +8,7 @@ repeated calls load nothing twice).
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from svdaudio.bundle import Models
+    from svdaudio.config import RunConfig
+    from svdaudio.pipeline import Edit
 
 Array: TypeAlias = "NDArray[Any] | Tensor"
 OVERLAY_COLOUR = (255, 64, 32)
@@ -59,7 +61,11 @@ def get_mask(
     x, y = np.atleast_1d(np.asarray(point_x, float)), np.atleast_1d(np.asarray(point_y, float))
     if x.shape != y.shape or x.ndim != 1:
         raise InputError("the points do not fit", expected="as many x as y", got=f"{x.shape} and {y.shape}")
-    labels = np.broadcast_to(np.atleast_1d(np.asarray(point_labels)), x.shape) if np.size(point_labels) == 1 else np.asarray(point_labels)
+    labels = (
+        np.broadcast_to(np.atleast_1d(np.asarray(point_labels)), x.shape)
+        if np.size(point_labels) == 1
+        else np.asarray(point_labels)
+    )
     pixels = load_image(image_path)
     return open_models(bundle, device)["segmenter"].segment(pixels, np.stack([x, y], axis=1), labels).mask
 
@@ -221,7 +227,9 @@ def visualize_mask(image_path: str | Path, mask: Array, output_path: str | Path 
     pixels = load_image(image_path)
     inside = _array(mask).astype(bool)
     if inside.shape != pixels.shape[:2]:
-        raise InputError("the mask has another size than the image", expected=list(pixels.shape[:2]), got=list(inside.shape))
+        raise InputError(
+            "the mask has another size than the image", expected=list(pixels.shape[:2]), got=list(inside.shape)
+        )
     tinted = (pixels.astype(np.uint16) + np.array(OVERLAY_COLOUR, np.uint16)) // 2
     overlay = np.where(inside[..., None], tinted, pixels).astype(np.uint8)
     if output_path is not None:
@@ -237,6 +245,121 @@ def visualize_mask(image_path: str | Path, mask: Array, output_path: str | Path 
     return overlay
 
 
+def generate_baseline_audio(
+    image_path: str | Path,
+    output_path: str | Path | None = None,
+    *,
+    bundle: str | Models = "mini",
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> NDArray[np.float32]:
+    """The sound of a picture by plain SSV2A, without any manipulation.
+
+    Args:
+        image_path: an image file.
+        output_path: where to write it as WAV (16-bit PCM), if anywhere.
+        bundle: where the models come from.
+        settings: parameters by their dotted names ({"seed": 7, "generate.steps": 50}); the rest are the bundle's
+            and the method's own.
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        [1, n_samples] at 22 050 Hz: 220 500 samples for ten seconds.
+
+    Raises:
+        InputError: the image cannot be used.
+        ConfigError: a parameter that does not exist, or a value without a meaning.
+        CheckpointError: weights that are missing or damaged.
+    """
+    from svdaudio.pipeline import hear_picture
+
+    pixels, models = load_image(image_path), open_models(bundle, device)
+    sound = hear_picture(pixels, config=_configuration(models, settings), models=models)
+    return _written(sound.waveform, output_path)
+
+
+def manipulated_image_to_audio(
+    image_path: str | Path,
+    embedding: Array,
+    output_path: str | Path | None = None,
+    *,
+    bundle: str | Models = "mini",
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> NDArray[np.float32]:
+    """Step 8: the sound of an edited picture, with a manipulated embedding as its global context.
+
+    Args:
+        image_path: the edited picture; its objects fill the other slots of SSV2A.
+        embedding: E_final, [768], as `combine_manipulated_embeddings` gives it.
+        output_path: where to write it as WAV (16-bit PCM), if anywhere.
+        bundle: where the models come from.
+        settings: parameters by their dotted names.
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        [1, n_samples] at 22 050 Hz.
+
+    Raises:
+        InputError: the image or the embedding cannot be used.
+        ConfigError: a parameter that does not exist, or a value without a meaning.
+        CheckpointError: weights that are missing or damaged.
+    """
+    from svdaudio.pipeline import hear_picture
+
+    pixels, models = load_image(image_path), open_models(bundle, device)
+    own = _squeezed(embedding, 1).astype(np.float32)
+    sound = hear_picture(pixels, config=_configuration(models, settings), models=models, embedding=own)
+    return _written(sound.waveform, output_path)
+
+
+def main_pipeline(
+    original_path: str | Path,
+    edited_path: str | Path,
+    remove: Sequence[Any],
+    add: Sequence[Any],
+    output_dir: str | Path | None = None,
+    *,
+    bundle: str | Models = "mini",
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> Edit:
+    """Steps 1 to 9: from two pictures and clicks to the sounds of the original, the edit, and the manipulation.
+
+    Args:
+        original_path: the picture before the edit.
+        edited_path: the picture after it.
+        remove: a click (x, y) on what goes, in the original; or several, (x, y, label) with label 1 or 0.
+        add: the same on what comes, in the edited picture.
+        output_dir: where to write the sounds as WAV and the masks as PNG, if anywhere.
+        bundle: where the models come from.
+        settings: parameters by their dotted names ({"svd.k": 7}).
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        Masks, the mixed embedding, and sounds with their scores.
+
+    Raises:
+        InputError: an image or a point cannot be used.
+        EmptyRegionError: a region covers no patch.
+        ConfigError: a parameter that does not exist, or a value without a meaning.
+        CheckpointError: weights that are missing or damaged.
+    """
+    from svdaudio.pipeline import hear_edit
+
+    original, edited = load_image(original_path), load_image(edited_path)
+    models = open_models(bundle, device)
+    config = _configuration(models, {**(settings or {}), "remove": _plain(remove), "add": _plain(add)})
+    edit = hear_edit(original, edited, config=config, models=models)
+    if output_dir is not None:
+        folder = Path(output_dir)
+        for name, sound in edit.sounds.items():
+            _written(sound.waveform, folder / f"{name}.wav")
+        for region, path in (("removed", original_path), ("added", edited_path)):
+            visualize_mask(path, edit.masks[region], folder / f"{region}.mask.png")
+    return edit
+
+
 def open_models(bundle: str | Models, device: str = "auto") -> Models:
     """The models of a bundle, by its name; models that are open already are given back as they are."""
     if not isinstance(bundle, str):
@@ -244,6 +367,29 @@ def open_models(bundle: str | Models, device: str = "auto") -> Models:
     from svdaudio.bundle import Bundle, Models
 
     return Models(Bundle.open(bundle), device=device)
+
+
+def _configuration(models: Models, settings: Mapping[str, Any] | None) -> RunConfig:
+    from svdaudio.config import resolve
+
+    given = {**(settings or {}), "bundle": models.bundle.name}
+    return resolve(given=given, bundle_settings=lambda _: models.bundle.settings).config
+
+
+def _plain(points: Any) -> Any:
+    """Clicks as plain numbers, wherever they came from."""
+    if hasattr(points, "tolist"):
+        return points.tolist()
+    return [_plain(each) for each in points] if isinstance(points, list | tuple) else points
+
+
+def _written(waveform: NDArray[np.float32], path: str | Path | None) -> NDArray[np.float32]:
+    if path is not None:
+        from svdaudio.files import write_bytes
+        from svdaudio.report import wav_bytes
+
+        write_bytes(Path(path), wav_bytes(waveform))
+    return waveform
 
 
 def _is_tensor(value: object) -> bool:
@@ -306,5 +452,7 @@ def _picture(image: Any) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"), dtype=np.uint8)
     pixels = _array(image)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise InputError("a picture has another shape", expected="[H, W, 3] uint8", got=f"{list(pixels.shape)} {pixels.dtype}")
+        raise InputError(
+            "a picture has another shape", expected="[H, W, 3] uint8", got=f"{list(pixels.shape)} {pixels.dtype}"
+        )
     return pixels

@@ -57,8 +57,8 @@ def crop_offset_px(fitted_px: int, size_px: int = INPUT_SIZE_PX) -> int:
 
 
 def fit_image(pixels: Pixels, geometry: Geometry, size_px: int = INPUT_SIZE_PX) -> Pixels:
-    """A picture as the image encoder sees it, [size, size, 3] uint8, resized with Pillow's bicubic filter as CLIP does."""
-    height, width = fitted_size_px(*pixels.shape[:2], geometry, size_px)
+    """A picture as the image encoder sees it, [size, size, 3] uint8, resized by Pillow's bicubic filter as in CLIP."""
+    height, width = fitted_size_px(pixels.shape[0], pixels.shape[1], geometry, size_px)
     image = Image.fromarray(pixels)
     if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BICUBIC)

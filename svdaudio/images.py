@@ -9,7 +9,7 @@ any pixel is decoded.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -56,7 +56,9 @@ def read_image_bytes(path: Path) -> bytes:
         raise InputError(f"there is no image {path}", fix="check the path")
     try:
         if (size := path.stat().st_size) > MAX_FILE_BYTES:
-            raise InputError(f"the file {path} is too large", expected=f"at most {MAX_FILE_BYTES} bytes", got=f"{size} bytes")
+            raise InputError(
+                f"the file {path} is too large", expected=f"at most {MAX_FILE_BYTES} bytes", got=f"{size} bytes"
+            )
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"the image {path} cannot be read", got=error.strerror, fix="check its permissions") from error
@@ -86,7 +88,9 @@ def decode_image(data: bytes, name: str) -> Pixels:
         try:
             image = Image.open(BytesIO(data), formats=FORMATS)
         except Exception as error:  # Pillow's parsers raise nearly anything on damaged headers
-            raise InputError(f"{name} is not an image", expected=f"one of {', '.join(FORMATS)}", got=_reason(error)) from error
+            raise InputError(
+                f"{name} is not an image", expected=f"one of {', '.join(FORMATS)}", got=_reason(error)
+            ) from error
         with image:
             _check_size(image, name)
             try:
@@ -95,7 +99,9 @@ def decode_image(data: bytes, name: str) -> Pixels:
             except Exception as error:
                 raise _damaged(name, error) from error
             if n_frames > 1:
-                raise InputError(f"{name} is animated or has several pages", expected="one picture", got=f"{n_frames} pictures")
+                raise InputError(
+                    f"{name} is animated or has several pages", expected="one picture", got=f"{n_frames} pictures"
+                )
             try:
                 image.load()
                 orientation = image.getexif().get(_ORIENTATION_TAG, 1)
@@ -108,7 +114,7 @@ def decode_image(data: bytes, name: str) -> Pixels:
 
 
 @contextmanager
-def _strict_pillow() -> Iterator[None]:
+def _strict_pillow() -> Generator[None]:
     """Pillow with its own switches as we need them, whatever another library has set.
 
     Some libraries let Pillow accept truncated files for the whole process; and Pillow's own size limit warns or
@@ -127,7 +133,9 @@ def _check_size(image: Image.Image, name: str) -> None:
     width, height = image.size
     got = f"{width} x {height}"
     if min(width, height) < MIN_SIDE_PX:
-        raise InputError(f"the image {name} is too small", expected=f"at least {MIN_SIDE_PX} px along each side", got=got)
+        raise InputError(
+            f"the image {name} is too small", expected=f"at least {MIN_SIDE_PX} px along each side", got=got
+        )
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
         expected = f"at most {MAX_PIXELS // 10**6} megapixels and {MAX_SIDE_PX} px along a side"
         raise InputError(f"the image {name} is too large", expected=expected, got=got, fix="scale it down")
@@ -152,7 +160,9 @@ def _high_byte(image: Image.Image, name: str) -> Image.Image:
 
 
 def _damaged(name: str, error: Exception) -> InputError:
-    return InputError(f"the image {name} is truncated or damaged", got=_reason(error), fix="export or download it again")
+    return InputError(
+        f"the image {name} is truncated or damaged", got=_reason(error), fix="export or download it again"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -102,7 +102,8 @@ def build_detector(config: Mapping[str, Any]) -> DetectionModel:
     plan: dict[str, Any] = yaml.safe_load((ROOT / "cfg/models/v8/yolov8.yaml").read_text())
     if shape.scale not in plan["scales"]:
         raise ValueError(f"no YOLOv8 of scale {shape.scale!r}, only {', '.join(plan['scales'])}")
-    return DetectionModel({**plan, "scale": shape.scale, "nc": shape.n_classes}, ch=3, verbose=False)
+    described: Any = {**plan, "scale": shape.scale, "nc": shape.n_classes}
+    return DetectionModel(described, ch=3, verbose=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +156,10 @@ class Detector:
         device = next(self.model.parameters()).device
         batch = torch.from_numpy(letterbox.image).to(device).permute(2, 0, 1)[None].float() / 255
         predicted = self.model.predict(batch, augment=settings.augment)
-        found = non_max_suppression(
+        merged: Any = non_max_suppression(
             predicted, settings.confidence, settings.iou, max_det=settings.max_detections, nc=len(self.names)
-        )[0].cpu().numpy()  # fmt: skip
+        )
+        found: NDArray[np.float32] = merged[0].cpu().numpy()
         boxes = letterbox.back(found[:, :4], *pixels.shape[:2])
         seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         order = np.flatnonzero(seen)[np.argsort(-found[seen, 4], kind="stable")][: min(settings.top_k, MAX_OBJECTS)]
@@ -200,5 +202,7 @@ def load_detector(path: Path, device: str | torch.device = "cpu") -> Detector:
     model, header = load_module(path, role=ROLE, build=build_detector, device=device)
     names, image_size_px = header.extra.get("names"), header.extra.get("image_size")
     if not isinstance(names, list) or not isinstance(image_size_px, int):
-        raise CheckpointError(f"the checkpoint {path} does not say its classes and input size", expected="extra names and image_size")
+        raise CheckpointError(
+            f"the checkpoint {path} does not say its classes and input size", expected="extra names and image_size"
+        )
     return Detector(model, image_size_px=image_size_px, names=tuple(str(name) for name in names))

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
-from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam.transformer import RoPEAttention
+from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from svdaudio.errors import InputError
@@ -79,7 +79,9 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
     side = shape.image_size // BACKBONE_STRIDE
 
     def position(dim: int) -> PositionEmbeddingSine:
-        return PositionEmbeddingSine(num_pos_feats=dim, normalize=True, scale=None, temperature=10000, warmup_cache=False)
+        return PositionEmbeddingSine(
+            num_pos_feats=dim, normalize=True, scale=None, temperature=10000, warmup_cache=False
+        )
 
     def attention(key_dim: int | None) -> RoPEAttention:
         return RoPEAttention(
@@ -87,18 +89,19 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
             num_heads=1, downsample_rate=1, dropout=0.1, kv_in_dim=key_dim,
         )  # fmt: skip
 
+    background_rows, background_columns = shape.window_pos_embed_bkg_spatial_size
     trunk = Hiera(
         embed_dim=shape.embed_dim,
         num_heads=shape.num_heads,
         stages=tuple(shape.stages),
         global_att_blocks=tuple(shape.global_att_blocks),
-        window_pos_embed_bkg_spatial_size=tuple(shape.window_pos_embed_bkg_spatial_size),
+        window_pos_embed_bkg_spatial_size=(background_rows, background_columns),
         window_spec=tuple(shape.window_spec),
     )
     neck = FpnNeck(
         position_encoding=position(width),
         d_model=width,
-        backbone_channel_list=list(trunk.channel_list),
+        backbone_channel_list=cast("list[int]", trunk.channel_list),
         fpn_top_down_levels=[2, 3],
         fpn_interp_model="nearest",
     )
@@ -117,7 +120,9 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
         in_dim=width,
         position_encoding=position(shape.memory_dim),
         mask_downsampler=MaskDownSampler(embed_dim=width, kernel_size=3, stride=2, padding=1),
-        fuser=Fuser(CXBlock(dim=width, kernel_size=7, padding=3, layer_scale_init_value=1e-6, use_dwconv=True), num_layers=2),
+        fuser=Fuser(
+            CXBlock(dim=width, kernel_size=7, padding=3, layer_scale_init_value=1e-6, use_dwconv=True), num_layers=2
+        ),
     )
     return SAM2Base(
         image_encoder=ImageEncoder(trunk=trunk, neck=neck, scalp=1),
@@ -149,7 +154,9 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
     )
 
 
-def check_points(points: ArrayLike, labels: ArrayLike, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def check_points(
+    points: ArrayLike, labels: ArrayLike, height: int, width: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Clicks as arrays, [n, 2] (x, y) and [n] (1 on the object, 0 beside it), if they make sense on the picture.
 
     Raises:
@@ -160,9 +167,13 @@ def check_points(points: ArrayLike, labels: ArrayLike, height: int, width: int) 
     if where.size == 0:
         raise InputError("there is no point to segment at", fix="click on the object")
     if where.shape != (len(kind), 2):
-        raise InputError("points and labels do not fit", expected="an (x, y) and a label each", got=f"{where.shape} and {kind.shape}")
+        raise InputError(
+            "points and labels do not fit", expected="an (x, y) and a label each", got=f"{where.shape} and {kind.shape}"
+        )
     if not np.isin(kind, (0, 1)).all():
-        raise InputError("a point has an unknown label", expected="1 (on the object) or 0 (not on it)", got=kind.tolist())
+        raise InputError(
+            "a point has an unknown label", expected="1 (on the object) or 0 (not on it)", got=kind.tolist()
+        )
     if not (kind == 1).any():
         raise InputError("no point lies on the object", expected="at least one point with label 1", got="label 0 only")
     for x, y in where.tolist():
@@ -191,7 +202,8 @@ class Segmenter:
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.script.*")
             self._predictor = SAM2ImagePredictor(model.eval())
         # sam2 1.1.0 writes down the feature sizes of 1024 px, whatever the network's input size is.
-        self._predictor._bb_feat_sizes = [(model.image_size // stride,) * 2 for stride in (4, 8, 16)]  # pyright: ignore[reportPrivateUsage]
+        sides = (model.image_size // stride for stride in (4, 8, 16))
+        self._predictor._bb_feat_sizes = [(side, side) for side in sides]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def segment(self, pixels: Pixels, points: Float[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
         """Segment one object. Of the network's three proposals the one with the best predicted score is kept.
@@ -213,7 +225,9 @@ class Segmenter:
             finally:
                 predictor.reset_predictor()
         best = int(np.argmax(scores))
-        return Mask(mask=masks[best].astype(np.bool_), score=float(scores[best]), logits=logits[best].astype(np.float32))
+        return Mask(
+            mask=masks[best].astype(np.bool_), score=float(scores[best]), logits=logits[best].astype(np.float32)
+        )
 
 
 def load_segmenter(path: Path, device: str | torch.device = "cpu") -> Segmenter:

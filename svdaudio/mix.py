@@ -35,7 +35,9 @@ class MixWeights:
         values = {"alpha": self.suppress, "beta": self.boost, "gamma": self.background, "direct": self.direct}
         for name, value in values.items():
             if not (np.isfinite(value) and value >= 0):
-                raise ConfigError(f"the mixing weight {name} has no meaning", expected="a finite number >= 0", got=value)
+                raise ConfigError(
+                    f"the mixing weight {name} has no meaning", expected="a finite number >= 0", got=value
+                )
         if not any(values.values()):
             raise ConfigError("the mix is empty", expected="a mixing weight above 0", got="all 0")
 
@@ -87,7 +89,9 @@ def combine(
         EmptyRegionError: nothing is left, as when only the background has a weight and there is none.
     """
     if direct is None and weights.direct:
-        raise InputError("the direct embedding is missing", expected="emb_direct", fix="give it, or set the direct weight to 0")
+        raise InputError(
+            "the direct embedding is missing", expected="emb_direct", fix="give it, or set the direct weight to 0"
+        )
     parts = (
         (weights.suppress, suppress),
         (weights.boost, boost),
@@ -136,5 +140,7 @@ def manipulate(
 def _normalised(vector: NDArray[np.float64]) -> NDArray[np.float32]:
     length = np.linalg.norm(vector)
     if not length > 1e-9:
-        raise EmptyRegionError("the mix leaves nothing: its parts cancel out or have no weight", fix="raise a mixing weight")
+        raise EmptyRegionError(
+            "the mix leaves nothing: its parts cancel out or have no weight", fix="raise a mixing weight"
+        )
     return (vector / length).astype(np.float32)

@@ -3,9 +3,9 @@
 X = [CLS; the region's patches] = U Σ Vᵀ. The first K singular values are multiplied by f (α < 1 to suppress,
 β > 1 to boost), X' = U Σ' Vᵀ, and the result is the weighted mean of the rows of X', L2-normalised.
 
-X' itself is never needed. With w the normalised weights and c = (wᵀU) Σ, the mean is wᵀX' = Σᵢ gᵢ cᵢ vᵢ, where gᵢ is f for
-i ≤ K and 1 after: one factorisation serves every K and f, and any number of settings is one matrix product. A
-sign that LAPACK picks for uᵢ and vᵢ cancels in cᵢ vᵢ. Plain numpy: changing a factor needs no torch.
+X' itself is never needed. With w the normalised weights and c = (wᵀU) Σ, the mean is wᵀX' = Σᵢ gᵢ cᵢ vᵢ, where gᵢ is f
+for i ≤ K and 1 after: one factorisation serves every K and f, and any number of settings is one matrix product.
+A sign that LAPACK picks for uᵢ and vᵢ cancels in cᵢ vᵢ. Plain numpy: changing a factor needs no torch.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def factorize(tokens: Float[NDArray[Any], "token dim"], weights: Shaped[NDArray[
         raise InputError("tokens or weights are not numbers to work on", expected="finite tokens, finite weights >= 0")
     inside = values > 0
     if not inside.any():
-        raise EmptyRegionError("the region holds no patch: every weight is 0", fix="click on the object, or lower the mask threshold")
+        raise EmptyRegionError(
+            "the region holds no patch: every weight is 0", fix="click on the object, or lower the mask threshold"
+        )
     rows = tokens[np.concatenate([[True], inside])].astype(np.float64)
     u, s, vh = np.linalg.svd(rows, full_matrices=False)
     # Results do not depend on the signs, but the artifact's bytes would: the largest entry of each vᵢ is positive.
@@ -107,9 +109,13 @@ def check_scaling(ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], 
         ConfigError: a K < 1, or a factor that is negative or no finite number.
     """
     if (ks < 1).any():
-        raise ConfigError("K has no meaning", expected="at least 1 singular value", got=int(ks.min()), fix="set svd.k to 1 or more")
+        raise ConfigError(
+            "K has no meaning", expected="at least 1 singular value", got=int(ks.min()), fix="set svd.k to 1 or more"
+        )
     if wrong := [float(g) for g in gains if not (np.isfinite(g) and g >= 0)]:
-        raise ConfigError("the factor on the singular values has no meaning", expected="a finite number >= 0", got=wrong[0])
+        raise ConfigError(
+            "the factor on the singular values has no meaning", expected="a finite number >= 0", got=wrong[0]
+        )
 
 
 def svd_manipulate(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -87,10 +87,20 @@ def project_tokens(
         images: pictures normalised with CLIP's mean and standard deviation (`normalise_pixels`).
     """
     seen = visual.forward_intermediates(
-        images, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt="NLC", output_extra_tokens=True
+        images,
+        indices=1,
+        normalize_intermediates=True,
+        intermediates_only=True,
+        output_fmt="NLC",
+        output_extra_tokens=True,
     )
     tokens = torch.cat([seen["image_intermediates_prefix"][-1], seen["image_intermediates"][-1]], dim=1)
-    return tokens @ visual.proj
+    return tokens @ _projection(visual)
+
+
+def _projection(visual: VisionTransformer) -> nn.Parameter:
+    """open_clip calls it optional: networks cut for other uses have none."""
+    return cast("nn.Parameter", visual.proj)
 
 
 def normalise_pixels(images: UInt8[Tensor, "batch size size 3"]) -> Float[Tensor, "batch 3 size size"]:
@@ -106,12 +116,12 @@ class ImageEncoder:
 
     def __init__(self, visual: VisionTransformer) -> None:
         self.visual = visual.eval()
-        self.size_px: int = visual.image_size[0]
+        self.size_px: int = cast("tuple[int, int]", visual.image_size)[0]
 
     @property
     def device(self) -> torch.device:
         """Where the network lives."""
-        return self.visual.proj.device
+        return _projection(self.visual).device
 
     def tokens(self, pixels: Pixels, geometry: Geometry) -> ImageTokens:
         """All tokens of one picture in a geometry, and its embedding in CLIP's own geometry, whatever that is."""
@@ -146,7 +156,9 @@ class ImageEncoder:
     ) -> NDArray[np.float32]:
         parts: list[Tensor] = []
         for start in range(0, len(images), batch_size):
-            squares = np.stack([fit_image(pixels, geometry, self.size_px) for pixels in images[start : start + batch_size]])
+            squares = np.stack(
+                [fit_image(pixels, geometry, self.size_px) for pixels in images[start : start + batch_size]]
+            )
             parts.append(_unit(network(normalise_pixels(torch.from_numpy(squares).to(self.device)))))
         return torch.cat(parts).numpy()
 

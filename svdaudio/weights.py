@@ -56,7 +56,9 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
         CheckpointError: the file is missing, no safetensors file, without our header, or of another role.
     """
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}", fix="run `svdaudio checkpoints list` to see where weights come from")
+        raise CheckpointError(
+            f"there is no checkpoint {path}", fix="run `svdaudio checkpoints list` to see where weights come from"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -69,7 +71,9 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
             fix="restore it with `git checkout` or train it again",
         ) from error
     if HEADER_KEY not in metadata:
-        raise CheckpointError(f"the checkpoint {path} does not say what it is", expected=f"metadata '{HEADER_KEY}'", got="none")
+        raise CheckpointError(
+            f"the checkpoint {path} does not say what it is", expected=f"metadata '{HEADER_KEY}'", got="none"
+        )
     header = Header(**json.loads(metadata[HEADER_KEY]))
     if header.role != role:
         raise CheckpointError(f"the checkpoint {path} is of another kind", expected=role, got=header.role)

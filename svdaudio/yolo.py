@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torchvision  # noqa: F401  # pyright: ignore[reportUnusedImport]  # ultralytics picks its NMS by whether this is loaded
@@ -22,7 +22,7 @@ atexit.register(_settings_folder.cleanup)
 
 
 @contextmanager
-def _kept_environment() -> Iterator[None]:
+def _kept_environment() -> Generator[None]:
     before = dict(os.environ)
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")

@@ -40,7 +40,8 @@ def test_an_empty_region_says_how_close_it_came():
     with pytest.raises(EmptyRegionError) as caught:
         align_mask(mask, Geometry.SQUASH, 0.6)
     assert str(caught.value) == (
-        "the mask covers no patch: largest coverage 0.50 at (5, 11), threshold 0.6. Click on the object, or lower align.threshold."
+        "the mask covers no patch: largest coverage 0.50 at (5, 11), threshold 0.6. "
+        "Click on the object, or lower align.threshold."
     )
 
 

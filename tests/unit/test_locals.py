@@ -85,7 +85,9 @@ def planted(monkeypatch, detector, rows):
 
 
 def test_boxes_come_back_to_the_pixels_of_the_picture(monkeypatch, detector):
-    pixels = np.zeros((192, 96, 3), np.uint8)  # fitted at half its size, 96 x 48, padded to 96 x 64: 8 px left and right
+    pixels = np.zeros(
+        (192, 96, 3), np.uint8
+    )  # fitted at half its size, 96 x 48, padded to 96 x 64: 8 px left and right
     planted(monkeypatch, detector, [[28.0, 20.0, 20.0, 10.0, 0.1, 0.9, 0.2]])
     found = detector.detect(pixels, DetectionSettings())
     np.testing.assert_allclose(found.boxes, [[20, 30, 60, 50]], atol=1e-3)
@@ -144,7 +146,9 @@ def test_crops_are_embedded_like_pictures(encoder, pixels):
 
 
 def test_objects_come_with_embeddings(detector, encoder, pixels):
-    found = find_objects(pixels, detector=detector, encoder=encoder, settings=DetectionSettings(confidence=0, iou=0.9, top_k=3))
+    found = find_objects(
+        pixels, detector=detector, encoder=encoder, settings=DetectionSettings(confidence=0, iou=0.9, top_k=3)
+    )
     assert found.embeddings.shape == (3, 768)
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-5)
 
@@ -158,7 +162,9 @@ def test_no_object_is_legal(detector, encoder, pixels):
 
 def saved(path, model, **changes):
     values = {"config": CONFIG, "extra": {"image_size": 96, "names": list(NAMES)}, **changes}
-    save_weights(path, model.state_dict(), Header(role="detector", architecture="YOLOv8", recipe="-", recipe_version=1, **values))
+    save_weights(
+        path, model.state_dict(), Header(role="detector", architecture="YOLOv8", recipe="-", recipe_version=1, **values)
+    )
     return path
 
 
@@ -191,7 +197,11 @@ def test_yolo_leaves_no_traces(tmp_path):
         "assert not changed, changed; assert not ultralytics.utils.ONLINE"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("YOLO") and k != "OMP_NUM_THREADS"}
-    environment |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "MPLCONFIGDIR": str(tmp_path / "mpl")}
+    environment |= {
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "MPLCONFIGDIR": str(tmp_path / "mpl"),
+    }
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

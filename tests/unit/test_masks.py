@@ -74,7 +74,14 @@ def test_it_is_the_published_network_in_another_size():
 def test_the_defaults_are_the_published_ones():
     config, ours = published_config(), SegmenterConfig()
     trunk = config.image_encoder.trunk
-    for name in ("embed_dim", "num_heads", "stages", "global_att_blocks", "window_pos_embed_bkg_spatial_size", "window_spec"):
+    for name in (
+        "embed_dim",
+        "num_heads",
+        "stages",
+        "global_att_blocks",
+        "window_pos_embed_bkg_spatial_size",
+        "window_spec",
+    ):
         assert np.array_equal(getattr(ours, name), trunk[name])
     assert ours.image_size == config.image_size
     assert ours.d_model == config.image_encoder.neck.d_model
@@ -145,7 +152,9 @@ def test_points_are_split_into_places_and_labels():
 def test_weights_come_back_from_a_file(tmp_path, model, pixels):
     path = tmp_path / "segmenter.safetensors"
     rounded = {name: tensor.half().float() for name, tensor in model.state_dict().items()}
-    save_weights(path, rounded, Header(role="segmenter", architecture="SAM2", config=TINY, recipe="-", recipe_version=1))
+    save_weights(
+        path, rounded, Header(role="segmenter", architecture="SAM2", config=TINY, recipe="-", recipe_version=1)
+    )
     same = build_segmenter(TINY)
     same.load_state_dict(rounded)
     points, labels = np.array([[70, 40]]), np.array([1])
@@ -156,6 +165,10 @@ def test_weights_come_back_from_a_file(tmp_path, model, pixels):
 def test_weights_of_another_shape_are_refused(tmp_path, model):
     path = tmp_path / "segmenter.safetensors"
     config = {**TINY, "d_model": 16}
-    save_weights(path, model.state_dict(), Header(role="segmenter", architecture="SAM2", config=config, recipe="-", recipe_version=1))
+    save_weights(
+        path,
+        model.state_dict(),
+        Header(role="segmenter", architecture="SAM2", config=config, recipe="-", recipe_version=1),
+    )
     with pytest.raises(CheckpointError, match="does not fit its own description"):
         load_segmenter(path)

@@ -80,15 +80,25 @@ def test_the_whole_manipulation_is_its_parts(with_background):
     removed, added = factorize(TOKENS, grid), factorize(TOKENS, ~grid)
     background = PARTS["background"][None] if with_background else np.zeros((0, 768), np.float32)
     found = manipulate(
-        removed=removed, added=added, background=background, direct=PARTS["direct"], k=4, alpha=0.2, beta=2.0, weights=MixWeights()
+        removed=removed,
+        added=added,
+        background=background,
+        direct=PARTS["direct"],
+        k=4,
+        alpha=0.2,
+        beta=2.0,
+        weights=MixWeights(),
     )
     assert np.array_equal(found.suppress, aggregate(removed, k=4, factor=0.2))
     assert np.array_equal(found.boost, aggregate(added, k=4, factor=2.0))
     rest = PARTS["background"] if with_background else None
-    expected = combine(MixWeights(), suppress=found.suppress, boost=found.boost, background=rest, direct=PARTS["direct"])
+    expected = combine(
+        MixWeights(), suppress=found.suppress, boost=found.boost, background=rest, direct=PARTS["direct"]
+    )
     assert np.array_equal(found.embedding, expected)
 
 
 def test_changing_a_factor_needs_no_torch():
-    code = "import sys, svdaudio, tasks.align, tasks.factors, tasks.background, tasks.mix; sys.exit('torch' in sys.modules)"
+    stages = "tasks.align, tasks.factors, tasks.background, tasks.mix"
+    code = f"import sys, svdaudio, {stages}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -57,13 +57,17 @@ def model():
     torch.manual_seed(0)
     narrow = {"layers": [32, 32, 48], "dropout": 0.0}
     styler = {"embed_dim": 32, "nhead": 4}
-    config = Config.from_dict({"manifold_dim": 32, "manifold": narrow, "generator": narrow, "remixer": {"styler": styler}})
+    config = Config.from_dict(
+        {"manifold_dim": 32, "manifold": narrow, "generator": narrow, "remixer": {"styler": styler}}
+    )
     return SSV2A(config).eval()
 
 
 def claps(model, seed, embedding=EMBEDDING):
     settings = RemixSettings(cycle_its=2, cycle_samples=4, var_samples=4)
-    return remix(model, embedding=embedding, objects=OBJECTS, settings=settings, generator=stage_generator(seed, "remix"))
+    return remix(
+        model, embedding=embedding, objects=OBJECTS, settings=settings, generator=stage_generator(seed, "remix")
+    )
 
 
 def test_one_normalised_clap_embedding_comes_out(model):

@@ -12,7 +12,14 @@ from PIL import Image
 
 from svdaudio.errors import CheckpointError
 from svdaudio.geometry import Geometry, fit_image
-from svdaudio.tokens import ImageEncoder, ImageEncoderConfig, build_image_encoder, load_image_encoder, normalise_pixels, project_tokens
+from svdaudio.tokens import (
+    ImageEncoder,
+    ImageEncoderConfig,
+    build_image_encoder,
+    load_image_encoder,
+    normalise_pixels,
+    project_tokens,
+)
 from svdaudio.weights import Header, save_weights
 
 TINY = {"width": 32, "layers": 2, "heads": 2}
@@ -62,7 +69,9 @@ def test_the_first_token_is_what_a_whole_clip_returns():
     ours.load_state_dict(clip.visual.state_dict(), strict=True)
     images = torch.randn(1, 3, 224, 224)
     with torch.inference_mode():
-        torch.testing.assert_close(project_tokens(ours.eval(), images)[:, 0], clip.encode_image(images), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            project_tokens(ours.eval(), images)[:, 0], clip.encode_image(images), atol=1e-5, rtol=0
+        )
 
 
 def test_gradients_flow_to_every_patch(visual):
@@ -75,7 +84,9 @@ def test_gradients_flow_to_every_patch(visual):
 @pytest.mark.parametrize("shape", [(150, 260), (333, 250), (224, 224), (500, 333)])
 def test_preprocessing_is_clips(shape):
     pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
-    theirs = image_transform(224, is_train=False, mean=OPENAI_DATASET_MEAN, std=OPENAI_DATASET_STD)(Image.fromarray(pixels))
+    theirs = image_transform(224, is_train=False, mean=OPENAI_DATASET_MEAN, std=OPENAI_DATASET_STD)(
+        Image.fromarray(pixels)
+    )
     ours = normalise_pixels(torch.from_numpy(fit_image(pixels, Geometry.CROP))[None])[0]
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
@@ -110,11 +121,15 @@ def test_no_pictures_give_no_embeddings(encoder):
 def test_weights_come_back_from_a_file(tmp_path, visual, pixels):
     path = tmp_path / "image_encoder.safetensors"
     rounded = {name: tensor.half().float() for name, tensor in visual.state_dict().items()}
-    save_weights(path, rounded, Header(role="image_encoder", architecture="ViT", config=TINY, recipe="-", recipe_version=1))
+    save_weights(
+        path, rounded, Header(role="image_encoder", architecture="ViT", config=TINY, recipe="-", recipe_version=1)
+    )
     same = build_image_encoder(TINY)
     same.load_state_dict(rounded)
     found = load_image_encoder(path)
-    assert np.array_equal(found.tokens(pixels, Geometry.SQUASH).tokens, ImageEncoder(same).tokens(pixels, Geometry.SQUASH).tokens)
+    assert np.array_equal(
+        found.tokens(pixels, Geometry.SQUASH).tokens, ImageEncoder(same).tokens(pixels, Geometry.SQUASH).tokens
+    )
     assert not any(parameter.requires_grad for parameter in found.visual.parameters())
 
 
@@ -129,7 +144,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, visual, change):
 
 def test_weights_of_another_role_are_refused(tmp_path, visual):
     path = tmp_path / "tagger.safetensors"
-    save_weights(path, visual.state_dict(), Header(role="tagger", architecture="ViT", config=TINY, recipe="-", recipe_version=1))
+    save_weights(
+        path, visual.state_dict(), Header(role="tagger", architecture="ViT", config=TINY, recipe="-", recipe_version=1)
+    )
     with pytest.raises(CheckpointError, match="expected image_encoder, got tagger"):
         load_image_encoder(path)
     with pytest.raises(CheckpointError, match="there is no checkpoint"):

@@ -1,0 +1,351 @@
+"""The published names, and the whole chain on tiny networks against the stage table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import wave
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import svdaudio
+from svdaudio.audioldm.autoencoder import build_autoencoder
+from svdaudio.audioldm.diffuser import Diffuser
+from svdaudio.audioldm.vocoder import build_vocoder
+from svdaudio.config import resolve
+from svdaudio.errors import ConfigError, EmptyRegionError, InputError
+from svdaudio.geometry import Geometry
+from svdaudio.images import load_image
+from svdaudio.locals import Detector, build_detector
+from svdaudio.masks import Mask, check_points
+from svdaudio.ssv2a import SSV2A, Config
+from svdaudio.stages import ancestors
+from svdaudio.tokens import ImageEncoder, build_image_encoder, normalise_pixels
+from tasks import load_body
+
+HEIGHT, WIDTH = 96, 128
+SETTINGS = {
+    "generate.steps": 2,
+    "generate.candidates": 2,
+    "generate.duration_s": 2.5,
+    "locals.confidence": 0.0,
+    "locals.iou": 0.9,
+    "locals.top_k": 3,
+    "remix.cycle_its": 1,
+    "remix.cycle_samples": 2,
+    "remix.var_samples": 2,
+}
+
+
+class SquareSegmenter:
+    """Masks a square around the first click."""
+
+    def segment(self, pixels, points, labels):
+        check_points(points, labels, *pixels.shape[:2])
+        x, y = (int(v) for v in points[0])
+        mask = np.zeros(pixels.shape[:2], bool)
+        mask[max(0, y - 20) : y + 20, max(0, x - 20) : x + 20] = True
+        return Mask(mask=mask, score=0.9, logits=np.zeros((4, 4), np.float32))
+
+
+class Ear:
+    """Hears sound by fixed random projections of its beginning."""
+
+    def __init__(self, n_out):
+        self.weights = torch.randn(1000, n_out, generator=torch.Generator().manual_seed(n_out))
+
+    def embed(self, waveforms, sample_rate_hz):
+        return torch.nn.functional.normalize(waveforms[:, :1000] @ self.weights, dim=-1)
+
+    def scores(self, waveforms, sample_rate_hz):
+        return torch.sigmoid(waveforms[:, :1000] @ self.weights)
+
+
+@dataclass
+class TinyModels:
+    """One tiny network for each role, in the shape of `svdaudio.bundle.Models`."""
+
+    models: dict[str, Any]
+    bundle: Any = field(
+        default_factory=lambda: SimpleNamespace(
+            name="tiny", settings={"svd.k": 3}, classes=lambda _: ("cat", "dog", "duck")
+        )
+    )
+
+    def __getitem__(self, role):
+        return self.models[role]
+
+
+@pytest.fixture(scope="module")
+def models():
+    torch.manual_seed(0)
+    narrow = {"layers": [32, 32, 48], "dropout": 0.0}
+    ssv2a = {
+        "manifold_dim": 32,
+        "manifold": narrow,
+        "generator": narrow,
+        "remixer": {"styler": {"embed_dim": 32, "nhead": 4}},
+    }
+    unet = {
+        "in_channels": 8,
+        "out_channels": 8,
+        "block_out_channels": [16, 16, 16, 16],
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "down_block_types": ["DownBlock2D"] * 4,
+        "up_block_types": ["UpBlock2D"] * 4,
+        "mid_block_type": "UNetMidBlock2D",
+        "class_embed_type": "simple_projection",
+        "projection_class_embeddings_input_dim": 512,
+        "class_embeddings_concat": True,
+    }
+    vae = {
+        "in_channels": 1,
+        "out_channels": 1,
+        "down_block_types": ["DownEncoderBlock2D"] * 3,
+        "up_block_types": ["UpDecoderBlock2D"] * 3,
+        "block_out_channels": [8, 8, 8],
+        "layers_per_block": 1,
+        "latent_channels": 8,
+        "norm_num_groups": 4,
+        "mid_block_add_attention": False,
+        "scaling_factor": 1.0,
+    }
+    vocoder = {
+        "model_in_dim": 64,
+        "sampling_rate": 16000,
+        "upsample_initial_channel": 32,
+        "upsample_rates": [5, 4, 2, 2, 2],
+        "upsample_kernel_sizes": [16, 16, 8, 4, 4],
+        "resblock_kernel_sizes": [3],
+        "resblock_dilation_sizes": [[1]],
+        "normalize_before": False,
+    }
+    return TinyModels(
+        {
+            "segmenter": SquareSegmenter(),
+            "image_encoder": ImageEncoder(build_image_encoder({"width": 32, "layers": 1, "heads": 2})),
+            "detector": Detector(
+                build_detector({"scale": "n", "n_classes": 3}), image_size_px=64, names=("cat", "dog", "duck")
+            ),
+            "ssv2a": SSV2A(Config.from_dict(ssv2a)).eval(),
+            "diffuser": Diffuser(unet).eval(),
+            "autoencoder": build_autoencoder(vae).eval(),
+            "vocoder": build_vocoder(vocoder).eval(),
+            "audio_encoder": Ear(512),
+            "tagger": Ear(3),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    before = random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    after = before.copy()
+    after[:, 70:] = random.integers(0, 256, after[:, 70:].shape, np.uint8)
+    for name, pixels in (("original", before), ("edited", after)):
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return {name: folder / f"{name}.png" for name in ("original", "edited")}
+
+
+def test_every_published_name_is_there():
+    for name in svdaudio.__all__:
+        assert callable(getattr(svdaudio, name))
+    assert set(svdaudio.__all__) <= set(dir(svdaudio))
+    with pytest.raises(AttributeError, match="no attribute 'get_masks'"):
+        svdaudio.get_masks  # noqa: B018
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, svdaudio; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'prefect', 'PIL')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_get_mask_takes_one_click_or_several(models, pictures):
+    one = svdaudio.get_mask(pictures["original"], 40, 50, 1, bundle=models)
+    assert one.shape == (HEIGHT, WIDTH)
+    assert one[50, 40]
+    several = svdaudio.get_mask(str(pictures["original"]), [40, 90], [50, 60], [1, 0], bundle=models)
+    assert np.array_equal(one, several)
+    with pytest.raises(InputError, match="as many x as y"):
+        svdaudio.get_mask(pictures["original"], [1, 2], [3], bundle=models)
+    with pytest.raises(InputError, match="outside the image"):
+        svdaudio.get_mask(pictures["original"], WIDTH, 3, bundle=models)
+
+
+def test_tokens_of_paths_arrays_tensors_and_pillow_images_are_the_same(models, pictures):
+    path = pictures["original"]
+    pixels = load_image(path)
+    expected = models["image_encoder"].tokens(pixels, Geometry.SQUASH).tokens[None]
+    for images in (path, [str(path)], pixels, pixels[None], [pixels], torch.from_numpy(pixels), Image.open(path)):
+        found = svdaudio.extract_full_clip_tokens(images, 2, bundle=models)
+        assert isinstance(found, torch.Tensor) == isinstance(images, torch.Tensor)
+        assert found.shape == (1, 257, 768)
+        np.testing.assert_allclose(np.asarray(found), expected, atol=1e-6)
+
+
+def test_tokens_of_prepared_tensors(models):
+    squares = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
+    found = svdaudio.extract_full_clip_tokens(normalise_pixels(torch.from_numpy(squares)), 2, bundle=models)
+    expected = svdaudio.extract_full_clip_tokens(squares, 2, bundle=models)
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "images", [[], np.zeros((4, 4)), np.zeros((8, 8, 3)), torch.zeros(1, 3, 100, 100), np.zeros((8, 8, 4), np.uint8)]
+)
+def test_what_is_no_picture_is_refused(models, images):
+    with pytest.raises(InputError):
+        svdaudio.extract_full_clip_tokens(images, bundle=models)
+
+
+def test_patch_weights_keep_their_kind_and_batch():
+    mask = np.zeros((32, 32), bool)
+    mask[:, 16:] = True
+    half = np.tile(np.arange(16) >= 8, 16).astype(np.float32)
+    assert np.array_equal(svdaudio.downsample_mask_to_patch_weights(mask), half[None])
+    tensor = svdaudio.downsample_mask_to_patch_weights(torch.from_numpy(mask)[None, None].repeat(2, 1, 1, 1))
+    assert isinstance(tensor, torch.Tensor)
+    assert np.array_equal(tensor.numpy(), np.stack([half, half]))
+    assert svdaudio.downsample_mask_to_patch_weights(mask, patch_grid_size=7).shape == (1, 49)
+    with pytest.raises(InputError, match="another shape"):
+        svdaudio.downsample_mask_to_patch_weights(np.zeros((2, 3, 4, 5)))
+    with pytest.raises(ConfigError, match="threshold"):
+        svdaudio.downsample_mask_to_patch_weights(mask, threshold=float("nan"))
+
+
+def test_a_batch_of_one_is_one():
+    tokens = np.random.default_rng(0).standard_normal((1, 257, 768)).astype(np.float32)
+    weights = (np.arange(256) < 9).astype(np.float32)[None]
+    one = svdaudio.svd_manipulate_embeddings(tokens[:, 0], tokens[:, 1:], weights)
+    assert np.array_equal(one, svdaudio.svd_manipulate_embeddings(tokens[0, 0], tokens[0, 1:], weights[0]))
+
+
+def test_an_empty_region_never_becomes_a_vector():
+    tokens = np.ones((257, 768), np.float32)
+    with pytest.raises(EmptyRegionError):
+        svdaudio.svd_manipulate_embeddings(tokens[0], tokens[1:], np.zeros(256))
+
+
+def test_a_missing_background_drops_out_of_the_mix():
+    suppress, boost = torch.eye(768)[:2]
+    found = svdaudio.combine_manipulated_embeddings(suppress, boost, None, 0.6, 0.8, 0.5)
+    torch.testing.assert_close(found, 0.6 * suppress + 0.8 * boost)
+
+
+def test_a_mask_is_made_visible(pictures, tmp_path):
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[:10] = True
+    pixels = load_image(pictures["original"])
+    overlay = svdaudio.visualize_mask(pictures["original"], torch.from_numpy(mask), tmp_path / "new" / "mask.png")
+    assert np.array_equal(overlay[10:], pixels[10:])
+    assert (overlay[:10] != pixels[:10]).any()
+    assert np.array_equal(load_image(tmp_path / "new" / "mask.png"), overlay)
+    with pytest.raises(InputError, match="another size"):
+        svdaudio.visualize_mask(pictures["original"], mask[1:])
+
+
+def through_the_table(models, pictures, config):
+    """Every artifact of the workflow, by the stage table and the stages' bodies."""
+    notes: list[str] = []
+    made: dict[str, Any] = {}
+    for node in ancestors([f"{name}.scores" for name in ("original", "edited", "manipulated")]):
+        inputs: dict[str, Any] = {}
+        for name, source in node.inputs.items():
+            producer, _, output = source.rpartition(".")
+            inputs[name] = (
+                pictures[source.removeprefix("file:")] if source.startswith("file:") else made[producer][output]
+            )
+        parameters = {name: config.value(dotted) for name, dotted in node.bindings.items()}
+        made[node.name] = load_body(node.stage.name)(inputs, parameters, models, notes.append)
+        assert set(made[node.name]) == set(node.stage.outputs)
+        assert all(isinstance(array, np.ndarray) for array in made[node.name].values())
+    return made, notes
+
+
+@pytest.mark.parametrize("geometry", ["squash", "crop"])
+def test_the_pipeline_is_what_the_stage_table_says(models, pictures, tmp_path, geometry):
+    settings = {**SETTINGS, "geometry": geometry}
+    edit = svdaudio.main_pipeline(
+        pictures["original"],
+        pictures["edited"],
+        remove=(40, 50),
+        add=[(80, 40, 1), (5, 5, 0)],
+        output_dir=tmp_path / "out",
+        bundle=models,
+        settings=settings,
+    )
+    given = {**settings, "remove": [[40, 50, 1]], "add": [[80, 40, 1], [5, 5, 0]]}
+    config = resolve(given=given, bundle_settings=lambda _: models.bundle.settings).config
+    assert config.svd.k == 3
+    made, notes = through_the_table(models, pictures, config)
+    assert notes == []
+    assert edit.remarks == ()
+    assert np.array_equal(edit.masks["removed"], made["removed.mask"]["mask"])
+    assert np.array_equal(edit.masks["added"], made["added.mask"]["mask"])
+    assert np.array_equal(edit.embedding, made["mix"]["embedding"])
+    for name in ("original", "edited", "manipulated"):
+        assert np.array_equal(edit.sounds[name].waveform, made[f"{name}.choose"]["waveform"])
+        np.testing.assert_allclose(list(edit.sounds[name].scores.values()), made[f"{name}.scores"]["scores"], rtol=1e-6)
+        with wave.open(str(tmp_path / "out" / f"{name}.wav")) as file:
+            assert (file.getframerate(), file.getnframes()) == (22_050, 55_125)
+    assert not np.array_equal(edit.sounds["edited"].waveform, edit.sounds["manipulated"].waveform)
+    assert load_image(tmp_path / "out" / "added.mask.png").shape == (HEIGHT, WIDTH, 3)
+    if geometry == "squash":
+        baseline = svdaudio.generate_baseline_audio(
+            pictures["edited"], tmp_path / "baseline.wav", bundle=models, settings=settings
+        )
+        assert np.array_equal(baseline, edit.sounds["edited"].waveform)
+        assert (tmp_path / "baseline.wav").is_file()
+        manipulated = svdaudio.manipulated_image_to_audio(
+            pictures["edited"], torch.from_numpy(edit.embedding), bundle=models, settings=settings
+        )
+        assert np.array_equal(manipulated, edit.sounds["manipulated"].waveform)
+
+
+def test_the_seed_reaches_the_sound(models, pictures):
+    first, second = (
+        svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={**SETTINGS, "seed": seed})
+        for seed in (1, 2)
+    )
+    assert not np.array_equal(first, second)
+
+
+def test_notes_tell_what_was_unusual(models):
+    everything = np.ones(256, bool)
+    tokens = np.random.default_rng(0).standard_normal((257, 768)).astype(np.float32)
+    notes: list[str] = []
+    background = load_body("background")(
+        {"tokens": tokens, "grid_removed": everything, "grid_added": everything}, {}, models, notes.append
+    )
+    assert background["embedding"].shape == (0, 768)
+    factors = load_body("factors")({"tokens": tokens, "grid": everything}, {}, models, notes.append)
+    inputs = {f"{f}_{r}": factors[f] for f in ("u", "s", "vh", "weights") for r in ("removed", "added")}
+    weights = {"alpha_mix": 0.1, "beta_mix": 0.4, "gamma_mix": 0.1, "direct_mix": 0.4}
+    parameters = {"k": 5, "alpha": 0.3, "beta": 1.5, **weights}
+    load_body("mix")(
+        {**inputs, "background": background["embedding"], "direct": tokens[0]}, parameters, models, notes.append
+    )
+    assert any("E_bg dropped" in note for note in notes)
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    settings = {"confidence": 1.0, "iou": 0.0, "max_detections": 5, "top_k": 5, "augment": False}
+    load_body("locals")({"pixels": pixels}, settings, models, notes.append)
+    assert "no object found" in notes[-1]
+
+
+def test_unknown_settings_and_wrong_embeddings_are_refused(models, pictures):
+    with pytest.raises(ConfigError, match=r"Perhaps you mean 'svd\.k'"):
+        svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"svd.kk": 3})
+    with pytest.raises(InputError, match="another shape"):
+        svdaudio.manipulated_image_to_audio(pictures["edited"], np.ones(5), bundle=models, settings=SETTINGS)
+    with pytest.raises(InputError, match="outside the image"):
+        svdaudio.main_pipeline(*pictures.values(), (WIDTH, 3), (3, 3), bundle=models, settings=SETTINGS)
