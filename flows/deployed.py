@@ -14,8 +14,8 @@ from flows.in_process import read_outputs
 from flows.prefect_runner import walk
 from svdaudio.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig, resolve
-from svdaudio.plan import Request, new_run
 from svdaudio.places import default_store
+from svdaudio.plan import Request, new_run
 from svdaudio.report import RunArtifacts, write_report
 from svdaudio.store import open_store
 
@@ -52,6 +52,8 @@ def carry_out(
     request = make_request(config, bundle)
     run = walk(request, where, models, run=new_run(request, resolved, runner="prefect"))
     artifacts = RunArtifacts(run, lambda node: read_outputs(request, where, models, run=run, node=node))
-    report = write_report(artifacts, root=Path(where.location) / OUT_FOLDER, class_names=tuple(bundle.classes("tagger")))
+    report = write_report(
+        artifacts, root=Path(where.location) / OUT_FOLDER, class_names=tuple(bundle.classes("tagger"))
+    )
     where.runs.write(replace(run, results=report.results()))
     return {"run": run.id, **report.results()}

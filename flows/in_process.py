@@ -53,7 +53,9 @@ def execute_run(
         references: dict[str, Reference] = {}
         for node in request.nodes:
             try:
-                reference = execute(work, node.name, references, lambda what, text, name=node.name: journal.tell(name, what, text))
+                reference = execute(
+                    work, node.name, references, lambda what, text, name=node.name: journal.tell(name, what, text)
+                )
             except Exception as error:
                 journal.failed(node.name, error)
                 raise
@@ -81,8 +83,18 @@ def read_outputs(
     """
     entry = run.stage(node)
     if entry is None or entry.action is None:
-        raise RunError(f"run {run.id} has nothing of '{node}'", got=entry.status if entry else None, fix=f"`svdaudio show {run.id}` lists its stages")
+        raise RunError(
+            f"run {run.id} has nothing of '{node}'",
+            got=entry.status if entry else None,
+            fix=f"`svdaudio show {run.id}` lists its stages",
+        )
     reference = Reference(
-        node=node, action=entry.action, outputs=entry.outputs, status="cached", reason="", seconds=0.0, notes=tuple(entry.notes)
+        node=node,
+        action=entry.action,
+        outputs=entry.outputs,
+        status="cached",
+        reason="",
+        seconds=0.0,
+        notes=tuple(entry.notes),
     )
     return load_outputs(Work(request, store, models, body), reference, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -124,7 +124,7 @@ class Journal:
 
 
 @contextmanager
-def keep_journal(request: Request, store: Store, run: RunRecord, progress: Progress) -> Iterator[Journal]:
+def keep_journal(request: Request, store: Store, run: RunRecord, progress: Progress) -> Generator[Journal]:
     """Hold a run and keep its record; however the work ends, the record says how.
 
     Raises:

@@ -17,9 +17,10 @@ from typing import Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, as_completed
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.journal import Journal, Progress, keep_journal, no_progress
@@ -48,7 +49,9 @@ def execute_node(work: Work, name: str, upstream: dict[str, Reference]) -> State
     except SvdAudioError as error:  # what a user can cause is one line, also in Prefect's log
         return cast("State[Reference]", Failed(message=error.line(), data=error))
     if reference.status == "cached":
-        return cast("State[Reference]", Completed(name="Cached", message=f"artifact {reference.key[:12]}", data=reference))
+        return cast(
+            "State[Reference]", Completed(name="Cached", message=f"artifact {reference.key[:12]}", data=reference)
+        )
     return reference
 
 
@@ -90,7 +93,11 @@ def execute_run(
         return None
 
     as_flow = flow(
-        name=request.kind, flow_run_name=run.id, task_runner=task_runner(), persist_result=False, validate_parameters=False
+        name=request.kind,
+        flow_run_name=run.id,
+        task_runner=task_runner(),
+        persist_result=False,
+        validate_parameters=False,
     )(body_of_flow)
     with temporary_settings({PREFECT_API_URL: api_url or require_api_url()}):
         state = as_flow(

@@ -24,6 +24,8 @@ from svdaudio.files import write_bytes
 from svdaudio.store.locks import file_lock
 
 HOST = "127.0.0.1"
+DATA = "data"
+"""Prefect's own folder in ours."""
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 N_LOG_LINES_TOLD = 3
@@ -81,7 +83,7 @@ def start(home: Path | None = None, *, port: int | None = None, timeout_s: float
     """
     home = home or server_home()
     try:
-        (home / "prefect").mkdir(parents=True, exist_ok=True)
+        (home / DATA).mkdir(parents=True, exist_ok=True)
         with file_lock(home / "lock", lambda: None):
             return status(home) or _start(home, port or _free_port(), timeout_s)
     except OSError as error:
@@ -129,7 +131,7 @@ def server_environment(home: Path, environment: Mapping[str, str]) -> dict[str, 
     }
     return {
         **kept,
-        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_HOME": str(home / DATA),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
@@ -153,9 +155,15 @@ def _start(home: Path, port: int, timeout_s: float) -> Server:
     try:
         while not _answers(server):
             if process.poll() is not None:
-                raise RunError(f"the Prefect server ended at once with code {process.returncode}", got=_tail(log), fix=f"look into {log}")
+                raise RunError(
+                    f"the Prefect server ended at once with code {process.returncode}",
+                    got=_tail(log),
+                    fix=f"look into {log}",
+                )
             if time.monotonic() > deadline:
-                raise RunError(f"the Prefect server did not answer within {timeout_s:g} s", got=_tail(log), fix=f"look into {log}")
+                raise RunError(
+                    f"the Prefect server did not answer within {timeout_s:g} s", got=_tail(log), fix=f"look into {log}"
+                )
             time.sleep(0.2)
         write_bytes(_state(home), json.dumps(asdict(server), indent=1).encode())
     except BaseException:
@@ -203,7 +211,7 @@ def _began_without_proc(pid: int) -> str | None:
 
 def _answers(server: Server) -> bool:
     try:
-        with urllib.request.urlopen(f"{server.api_url}/health", timeout=2) as reply:
+        with urllib.request.urlopen(f"{server.api_url}/health", timeout=2) as reply:  # noqa: S310 - our own http:// address
             return reply.status == 200
     except (OSError, urllib.error.URLError):
         return False

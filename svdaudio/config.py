@@ -49,7 +49,10 @@ def parse_point(text: str) -> Point:
             raise ValueError
     except ValueError:
         raise ConfigError(
-            "a point cannot be read", expected="X,Y or X,Y,LABEL with label 1 or 0", got=repr(text), fix="write it like 120,80"
+            "a point cannot be read",
+            expected="X,Y or X,Y,LABEL with label 1 or 0",
+            got=repr(text),
+            fix="write it like 120,80",
         ) from None
     return Point(numbers[0], numbers[1], 1 if len(numbers) == 2 or numbers[2] == 1 else 0)
 
@@ -70,7 +73,9 @@ Points = Annotated[tuple[Point, ...], BeforeValidator(_points)]
 _POINTS = "points such as 120,80 or [[120, 80, 1], [30, 40, 0]]"
 
 
-def _field(default: Any, meaning: str, expected: str, recommended: tuple[float, float] | None = None, **bounds: float) -> Any:
+def _field(
+    default: Any, meaning: str, expected: str, recommended: tuple[float, float] | None = None, **bounds: float
+) -> Any:
     extra: dict[str, Any] = {"expected": expected}
     if recommended:
         extra["recommended"] = list(recommended)
@@ -84,7 +89,9 @@ class _Section(BaseModel):
 class AlignConfig(_Section):
     """Mask to patch grid (step 3)."""
 
-    threshold: Number = _field(0.5, "coverage that counts as inside", "a number above 0, at most 1", (0.4, 0.6), gt=0, le=1)
+    threshold: Number = _field(
+        0.5, "coverage that counts as inside", "a number above 0, at most 1", (0.4, 0.6), gt=0, le=1
+    )
 
 
 class SvdConfig(_Section):
@@ -101,7 +108,9 @@ class MixConfig(_Section):
     alpha: Number = _field(0.1, "weight of the suppressed embedding", "a number of at least 0", (0.0, 0.3), ge=0)
     beta: Number = _field(0.4, "weight of the boosted embedding", "a number of at least 0", (0.2, 0.6), ge=0)
     gamma: Number = _field(0.1, "weight of the background embedding", "a number of at least 0", (0.0, 0.3), ge=0)
-    direct: Number = _field(0.4, "weight of the edited image's own embedding", "a number of at least 0", (0.2, 0.6), ge=0)
+    direct: Number = _field(
+        0.4, "weight of the edited image's own embedding", "a number of at least 0", (0.2, 0.6), ge=0
+    )
 
     @model_validator(mode="after")
     def _some_weight(self) -> MixConfig:
@@ -114,7 +123,9 @@ class LocalsConfig(_Section):
     """Objects for SSV2A's local slots (step 8)."""
 
     confidence: Number = _field(0.25, "least confidence of an object", "a number from 0 to 1", ge=0, le=1)
-    iou: Number = _field(0.0, "overlap above which the lesser of two boxes is dropped", "a number from 0 to 1", ge=0, le=1)
+    iou: Number = _field(
+        0.0, "overlap above which the lesser of two boxes is dropped", "a number from 0 to 1", ge=0, le=1
+    )
     max_detections: Whole = _field(64, "most objects the detector returns", "a whole number of at least 1", ge=1)
     top_k: Whole = _field(16, "most objects kept", "a whole number from 1 to 63", ge=1, le=63)
     augment: Switch = _field(True, "look at flipped and scaled copies too", "true or false")
@@ -144,7 +155,9 @@ class ExecutionConfig(_Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = _field(
         "auto", "where models run", '"auto", "cpu", "cuda" or "cuda:N"'
     )
-    threads: Whole | None = _field(None, "CPU threads, as many as there are cores if not given", "a whole number of at least 1", ge=1)
+    threads: Whole | None = _field(
+        None, "CPU threads, as many as there are cores if not given", "a whole number of at least 1", ge=1
+    )
     keep_models: Switch = _field(False, "keep every model in memory, not one at a time", "true or false")
 
 
@@ -153,7 +166,9 @@ class RunConfig(_Section):
 
     remove: Points = _field((), "clicks on what goes, in the original image", _POINTS)
     add: Points = _field((), "clicks on what comes, in the edited image", _POINTS)
-    geometry: Literal["squash", "crop"] = _field("squash", "how image and mask become 224 x 224 px", '"squash" or "crop"')
+    geometry: Literal["squash", "crop"] = _field(
+        "squash", "how image and mask become 224 x 224 px", '"squash" or "crop"'
+    )
     seed: Whole = _field(42, "seed of every random draw", "a whole number of at least 0", ge=0, lt=2**63)
     bundle: Annotated[str, Field(min_length=1)] = _field("mini", "checkpoint bundle", "the name of a bundle")
     align: AlignConfig = AlignConfig()
@@ -261,7 +276,9 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     name, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not name:
-        raise ConfigError("an override cannot be read", expected="name=value", got=repr(text), fix="write it like svd.k=7")
+        raise ConfigError(
+            "an override cannot be read", expected="name=value", got=repr(text), fix="write it like svd.k=7"
+        )
     if name not in PARAMETERS:
         raise unknown_parameter(name, "--set")
     try:
@@ -343,7 +360,9 @@ def resolve(
     for text in overrides:
         name, value = parse_override(text)
         if sources[name] in ("command line", "--set") and chosen[name] != value:
-            raise ConfigError(f"'{name}' is given twice", got=f"{_text(chosen[name])} and {_text(value)}", fix="keep one of them")
+            raise ConfigError(
+                f"'{name}' is given twice", got=f"{_text(chosen[name])} and {_text(value)}", fix="keep one of them"
+            )
         take({name: value}, "--set")
 
     bundle = _validated({"bundle": chosen.get("bundle", PARAMETERS["bundle"].default)}, sources).bundle
@@ -385,7 +404,9 @@ def _config_error(error: ValidationError, values: Mapping[str, Any], sources: Ma
     name = next((n for n in (".".join(location[:2]), location[0] if location else "") if n in PARAMETERS), None)
     if name is None:
         return ConfigError(
-            str(first.get("ctx", {}).get("error", first["msg"])), expected="one above 0", fix="give mix.alpha, beta, gamma or direct a weight"
+            str(first.get("ctx", {}).get("error", first["msg"])),
+            expected="one above 0",
+            fix="give mix.alpha, beta, gamma or direct a weight",
         )
     source = sources.get(name, "default")
     return ConfigError(

@@ -103,7 +103,10 @@ class Request:
             InputError: a file is missing or cannot be read.
         """
         names = dict.fromkeys(
-            source.removeprefix(FILE_PREFIX) for node in self.nodes for source in node.inputs.values() if source.startswith(FILE_PREFIX)
+            source.removeprefix(FILE_PREFIX)
+            for node in self.nodes
+            for source in node.inputs.values()
+            if source.startswith(FILE_PREFIX)
         )
         return {name: digest_file(self.files[name], name=name) for name in names}
 
@@ -161,10 +164,16 @@ def manipulate_request(
     )
 
 
-def baseline_request(image: Path, config: RunConfig, bundle: ModelDigests, targets: Iterable[str] | None = None) -> Request:
+def baseline_request(
+    image: Path, config: RunConfig, bundle: ModelDigests, targets: Iterable[str] | None = None
+) -> Request:
     """Plain SSV2A on one picture: the nodes `original.*` of the same table."""
     return Request(
-        kind="baseline", files={"original": image}, config=config, bundle=bundle, targets=tuple(targets or TARGETS["baseline"])
+        kind="baseline",
+        files={"original": image},
+        config=config,
+        bundle=bundle,
+        targets=tuple(targets or TARGETS["baseline"]),
     )
 
 
@@ -188,7 +197,7 @@ def resumed_request(run: RunRecord, bundle: ModelDigests, table: Mapping[str, No
             got=f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}",
             fix="start a new run",
         ) from error
-    if run.kind != "manipulate" and run.kind != "baseline":
+    if run.kind not in ("manipulate", "baseline"):
         raise RunError(f"run {run.id} is of an unknown kind", expected="manipulate or baseline", got=run.kind)
     request = Request(
         kind=run.kind,
@@ -203,7 +212,9 @@ def resumed_request(run: RunRecord, bundle: ModelDigests, table: Mapping[str, No
             now = digest_file(Path(use.path), name=name)
         except InputError as error:
             raise RunError(
-                f"run {run.id} cannot go on, its file '{name}' cannot be read", got=use.path, fix="put it back, or start a new run"
+                f"run {run.id} cannot go on, its file '{name}' cannot be read",
+                got=use.path,
+                fix="put it back, or start a new run",
             ) from error
         if now != use.digest:
             raise RunError(
@@ -280,7 +291,9 @@ def plan(request: Request, store: Store) -> list[PlannedNode]:
         if missing:
             reasons: list[Reason] = [WaitsFor(missing)]
             if entry is not None and entry.action is not None:
-                reasons += own_differences(node, entry.action, node.stage.version, request.parameters(node), request.models(node))
+                reasons += own_differences(
+                    node, entry.action, node.stage.version, request.parameters(node), request.models(node)
+                )
             planned.append(PlannedNode(node=node, key=None, status="unknown", reasons=tuple(reasons)))
             continue
         action = request.action(node, request.input_digests(node, outputs))
@@ -317,7 +330,12 @@ def last_computations(request: Request, store: Store) -> dict[str, StageEntry]:
     needed = _files_of(request)
     for run in islice(store.runs, N_RUNS_COMPARED):
         for entry in run.stages:
-            if entry.node not in needed or entry.node in same or entry.action is None or entry.status not in ("cached", "computed"):
+            if (
+                entry.node not in needed
+                or entry.node in same
+                or entry.action is None
+                or entry.status not in ("cached", "computed")
+            ):
                 continue
             files = needed[entry.node]
             if all(name in run.files and run.files[name].digest == request.file_digests[name] for name in files):
@@ -355,7 +373,10 @@ def new_run(request: Request, resolved: Resolved | None = None, *, runner: str =
         id=new_run_id(now),
         kind=request.kind,
         created_at=now.isoformat(timespec="milliseconds"),
-        files={name: FileUse(path=str(request.files[name].absolute()), digest=digest) for name, digest in request.file_digests.items()},
+        files={
+            name: FileUse(path=str(request.files[name].absolute()), digest=digest)
+            for name, digest in request.file_digests.items()
+        },
         config=request.config.model_dump(mode="json"),
         sources=resolved.sources if resolved else {},
         remarks=tuple(resolved.remarks) if resolved else (),
@@ -392,7 +413,9 @@ def compare_runs(before: RunRecord, after: RunRecord, table: Mapping[str, Node] 
         if entry.node in table and earlier is not None and earlier.action is not None and entry.action is not None:
             reasons = differences(table[entry.node], earlier.action, entry.action)
             found.append(
-                NodeDifference(node=entry.node, reasons=tuple(reasons), same_outputs=dict(earlier.outputs) == dict(entry.outputs))
+                NodeDifference(
+                    node=entry.node, reasons=tuple(reasons), same_outputs=dict(earlier.outputs) == dict(entry.outputs)
+                )
             )
     return found
 

@@ -94,7 +94,16 @@ class WaitsFor:
         return f"waits for {', '.join(self.nodes)}"
 
 
-Reason = Unchanged | NeverComputed | ArtifactGone | VersionChanged | ParameterChanged | InputChanged | ModelChanged | WaitsFor
+Reason = (
+    Unchanged
+    | NeverComputed
+    | ArtifactGone
+    | VersionChanged
+    | ParameterChanged
+    | InputChanged
+    | ModelChanged
+    | WaitsFor
+)
 
 
 def reason_text(reasons: Iterable[Reason]) -> str:
@@ -102,7 +111,9 @@ def reason_text(reasons: Iterable[Reason]) -> str:
     return "; ".join(str(reason) for reason in reasons)
 
 
-def own_differences(node: Node, before: Action, version: int, parameters: Mapping[str, Any], models: Mapping[str, str]) -> list[Reason]:
+def own_differences(
+    node: Node, before: Action, version: int, parameters: Mapping[str, Any], models: Mapping[str, str]
+) -> list[Reason]:
     """What differs from an earlier computation in the stage itself, its parameters and its models."""
     reasons: list[Reason] = []
     if before.version != version:
@@ -118,7 +129,9 @@ def differences(node: Node, before: Action, after: Action) -> list[Reason]:
     """Everything that differs between two computations of a node; empty if they have the same key."""
     reasons = own_differences(node, before, after.version, after.parameters, after.models)
     reasons += [
-        InputChanged(name, node.inputs.get(name, name)) for name, digest in after.inputs.items() if before.inputs.get(name) != digest
+        InputChanged(name, node.inputs.get(name, name))
+        for name, digest in after.inputs.items()
+        if before.inputs.get(name) != digest
     ]
     if not reasons and before.key != after.key:  # something was dropped
         reasons.append(VersionChanged(before.version, after.version))

@@ -34,7 +34,9 @@ class Body(Protocol):
         parameters: Mapping[str, Any],
         models: ModelSource,
         note: Callable[[str], None],
-    ) -> Mapping[str, NDArray[Any]]: ...
+    ) -> Mapping[str, NDArray[Any]]:
+        """Compute the outputs."""
+        ...
 
 
 def load_body(stage: str) -> Body:

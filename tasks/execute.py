@@ -86,7 +86,9 @@ class Work:
         body: finds the body of a stage.
     """
 
-    def __init__(self, request: Request, store: Store, models: ModelSource, body: Callable[[str], Body] = load_body) -> None:
+    def __init__(
+        self, request: Request, store: Store, models: ModelSource, body: Callable[[str], Body] = load_body
+    ) -> None:
         self.request = request
         self.store = store
         self.models = models
@@ -152,7 +154,9 @@ def load_outputs(
 
 def _find_or_compute(work: Work, node: Node, known: Mapping[str, Reference], tell: Tell) -> Reference:
     request, store = work.request, work.store
-    action = request.action(node, request.input_digests(node, {name: reference.outputs for name, reference in known.items()}))
+    action = request.action(
+        node, request.input_digests(node, {name: reference.outputs for name, reference in known.items()})
+    )
     record = store.find(action.key)
     if record is not None:
         return _reference(node, record, "cached", [Unchanged()])
@@ -206,7 +210,9 @@ def _compute(
     return _reference(node, work.store.save(record, arrays), "computed", reasons)
 
 
-def _reference(node: Node, record: ArtifactRecord, status: Literal["cached", "computed"], reasons: Iterable[Reason]) -> Reference:
+def _reference(
+    node: Node, record: ArtifactRecord, status: Literal["cached", "computed"], reasons: Iterable[Reason]
+) -> Reference:
     return Reference(
         node=node.name,
         action=record.action,

@@ -120,7 +120,9 @@ class ToyWorld:
     def models(self) -> Mapping[str, float]:
         return self.bundle.numbers
 
-    def run(self, request: Request | None = None, *, runner: Callable[..., RunRecord] | None = None, **options: Any) -> RunRecord:
+    def run(
+        self, request: Request | None = None, *, runner: Callable[..., RunRecord] | None = None, **options: Any
+    ) -> RunRecord:
         """Execute a request in process, or by another runner."""
         from flows.in_process import execute_run
 

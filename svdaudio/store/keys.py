@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, cast
 from svdaudio.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 ACTION_DOMAIN = "svdaudio/action/1"
@@ -85,7 +84,7 @@ def digest_array(array: NDArray[Any]) -> str:
 
     if array.dtype.kind not in ARRAY_KINDS:
         raise TypeError(f"an artifact holds numbers and truth values, not {array.dtype}")
-    portable = cast("np.dtype[Any]", array.dtype.newbyteorder("<"))
+    portable = array.dtype.newbyteorder("<")
     data = np.ascontiguousarray(array, dtype=portable)
     digest = hashlib.sha256(f"{ARRAY_DOMAIN}\n{portable.str}{list(array.shape)}\n".encode())
     digest.update(data.reshape(-1).view(np.uint8).data)

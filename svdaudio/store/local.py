@@ -56,7 +56,9 @@ def open_store(location: str | Path) -> LocalStore:
     """
     text = str(location)
     if "://" in text:
-        raise StoreError(f"the store {text} is of a kind that is not known", expected="a folder", got=text.partition("://")[0])
+        raise StoreError(
+            f"the store {text} is of a kind that is not known", expected="a folder", got=text.partition("://")[0]
+        )
     return LocalStore(Path(text).expanduser())
 
 
@@ -119,7 +121,7 @@ class LocalStore:
             arrays = read_arrays(self.path(key) / ARRAYS, wanted)
         except PermissionError as error:
             raise self._unreadable(error) from error
-        except Exception as error:  # noqa: BLE001 - zarr and its codecs raise many kinds on damaged files
+        except Exception as error:
             raise self._corrupt(key, f"{type(error).__name__}: {error}") from error
         for name, array in arrays.items():
             if digest_array(array) != record.outputs[name].digest:
@@ -222,9 +224,16 @@ class LocalStore:
         except OSError as error:
             raise self._unreadable(error) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{marker} is damaged", got=error, fix="give another --store, or remove that file") from error
+            raise StoreError(
+                f"{marker} is damaged", got=error, fix="give another --store, or remove that file"
+            ) from error
         if found != STORE_FORMAT:
-            raise StoreError(f"the store {self.folder} is of another format", expected=STORE_FORMAT, got=found, fix="give another --store")
+            raise StoreError(
+                f"the store {self.folder} is of another format",
+                expected=STORE_FORMAT,
+                got=found,
+                fix="give another --store",
+            )
 
     def _make(self) -> None:
         marker = self.folder / "store.json"
@@ -239,11 +248,15 @@ class LocalStore:
     def _corrupt(self, key: str, why: str) -> CorruptArtifactError:
         where = self.quarantine(key, why)
         return CorruptArtifactError(
-            f"artifact {key[:12]} is damaged", got=why, fix=f"run again to compute it anew; the damaged one is in {where}" if where else None
+            f"artifact {key[:12]} is damaged",
+            got=why,
+            fix=f"run again to compute it anew; the damaged one is in {where}" if where else None,
         )
 
     def _unreadable(self, error: OSError) -> StoreError:
-        return StoreError(f"the store {self.folder} cannot be read", got=error.strerror or str(error), fix="check its permissions")
+        return StoreError(
+            f"the store {self.folder} cannot be read", got=error.strerror or str(error), fix="check its permissions"
+        )
 
     def _unwritable(self, error: OSError) -> StoreError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -258,15 +271,15 @@ def _flush(folder: Path) -> None:
     """Bring every file and folder below `folder`, and itself, to the disk."""
     for path, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _flush_path(os.path.join(path, name), os.O_RDONLY)
-        _flush_path(path, os.O_RDONLY | os.O_DIRECTORY)
+            _flush_path(Path(path) / name, os.O_RDONLY)
+        _flush_folder(Path(path))
 
 
 def _flush_folder(folder: Path) -> None:
-    _flush_path(str(folder), os.O_RDONLY | os.O_DIRECTORY)
+    _flush_path(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _flush_path(path: str, flags: int) -> None:
+def _flush_path(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)

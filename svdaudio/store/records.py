@@ -52,7 +52,9 @@ class ArtifactRecord:
         """The record as text, readable by people."""
         fields = asdict(self)
         action = fields.pop("action")
-        return json.dumps({"format": RECORD_FORMAT, "key": self.key, **action, **fields}, indent=1, sort_keys=True, allow_nan=False)
+        return json.dumps(
+            {"format": RECORD_FORMAT, "key": self.key, **action, **fields}, indent=1, sort_keys=True, allow_nan=False
+        )
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -67,7 +69,9 @@ class ArtifactRecord:
             if fields["format"] != RECORD_FORMAT:
                 raise ValueError(f"record format {fields['format']}, not {RECORD_FORMAT}")
             record = cls(
-                action=Action(**{name: fields[name] for name in ("stage", "version", "parameters", "inputs", "models")}),
+                action=Action(
+                    **{name: fields[name] for name in ("stage", "version", "parameters", "inputs", "models")}
+                ),
                 outputs={
                     name: ArraySpec(digest=spec["digest"], shape=tuple(spec["shape"]), dtype=spec["dtype"])
                     for name, spec in fields["outputs"].items()

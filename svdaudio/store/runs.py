@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -123,7 +123,8 @@ class RunRecord:
 
 def _entry(fields: dict[str, Any]) -> StageEntry:
     action = fields.pop("action")
-    return StageEntry(**{**fields, "notes": tuple(fields["notes"])}, action=Action(**action) if action else None)
+    notes = tuple(fields.pop("notes"))
+    return StageEntry(**fields, notes=notes, action=Action(**action) if action else None)
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -162,18 +163,24 @@ class RunLog:
                 partial.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise StoreError(f"the record of run {run.id} cannot be written to {self.folder}", got=error.strerror or str(error)) from error
+            raise StoreError(
+                f"the record of run {run.id} cannot be written to {self.folder}", got=error.strerror or str(error)
+            ) from error
         return run
 
     def ids(self) -> list[str]:
         """Ids of every run, newest first."""
         try:
-            names = os.listdir(self.folder)
+            names = [path.name for path in self.folder.iterdir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise StoreError(f"the store {self.folder.parent} cannot be read", got=error.strerror or str(error)) from error
-        return sorted((name[:-5] for name in names if name.endswith(".json") and not name.startswith(".")), reverse=True)
+            raise StoreError(
+                f"the store {self.folder.parent} cannot be read", got=error.strerror or str(error)
+            ) from error
+        return sorted(
+            (name[:-5] for name in names if name.endswith(".json") and not name.startswith(".")), reverse=True
+        )
 
     def __iter__(self) -> Iterator[RunRecord]:
         """Every readable run, newest first."""
@@ -191,7 +198,10 @@ class RunLog:
         """
         ids = self.ids()
         if not ids:
-            raise RunError(f"there are no runs in {self.folder.parent}", fix="start one with `svdaudio run`, or give another --store")
+            raise RunError(
+                f"there are no runs in {self.folder.parent}",
+                fix="start one with `svdaudio run`, or give another --store",
+            )
         if name in ("last", "latest"):
             matches = ids[:1]
         else:
@@ -199,7 +209,9 @@ class RunLog:
         if not matches:
             raise RunError(f"there is no run '{name}'", fix="`svdaudio runs` lists them")
         if len(matches) > 1:
-            raise RunError(f"'{name}' names {len(matches)} runs", got=f"{matches[0]}, {matches[1]} …", fix="give more of the id")
+            raise RunError(
+                f"'{name}' names {len(matches)} runs", got=f"{matches[0]}, {matches[1]} …", fix="give more of the id"
+            )
         try:
             return self._read(matches[0])
         except (ValueError, FileNotFoundError) as error:
@@ -217,7 +229,7 @@ class RunLog:
         return False
 
     @contextmanager
-    def hold(self, run_id: str) -> Iterator[None]:
+    def hold(self, run_id: str) -> Generator[None]:
         """Work on a run, alone.
 
         Raises:
@@ -228,12 +240,16 @@ class RunLog:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = path.open("wb")
         except OSError as error:
-            raise StoreError(f"the store {self.folder.parent} cannot be written", got=error.strerror or str(error)) from error
+            raise StoreError(
+                f"the store {self.folder.parent} cannot be written", got=error.strerror or str(error)
+            ) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(f"run {run_id} is still going in another process", fix="wait for it, or stop it first") from None
+                raise RunError(
+                    f"run {run_id} is still going in another process", fix="wait for it, or stop it first"
+                ) from None
             try:
                 yield
             finally:

@@ -147,7 +147,9 @@ class TestLocks:
 
 
 class TestRuns:
-    RUN = RunRecord(id="20250101-000000-000-aaaa", kind="manipulate", created_at="2025-01-01", files={}, config={"svd": {"k": 5}})
+    RUN = RunRecord(
+        id="20250101-000000-000-aaaa", kind="manipulate", created_at="2025-01-01", files={}, config={"svd": {"k": 5}}
+    )
 
     def test_runs_are_kept_newest_first(self, store):
         assert store.runs.ids() == []

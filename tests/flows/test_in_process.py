@@ -51,7 +51,9 @@ def test_notes_outputs_and_inputs_are_recorded(toy):
     assert record.action.inputs["pixels"] == run.stage("original.image").outputs["pixels"]
     assert record.outputs["grid"].dtype == "|b1"
     assert record.outputs["n_inside"].shape == ()
-    np.testing.assert_array_equal(read_outputs(toy.request(), toy.store, toy.models, run=run, node="original.align")["grid"], [0, 0, 1, 1])
+    np.testing.assert_array_equal(
+        read_outputs(toy.request(), toy.store, toy.models, run=run, node="original.align")["grid"], [0, 0, 1, 1]
+    )
 
 
 def test_a_parameter_runs_only_what_lies_downstream(toy):
@@ -185,7 +187,9 @@ def test_outputs_that_are_gone_are_computed_anew_on_reading(toy):
     run = toy.run()
     damage_chunk(toy.store, run.stage("manipulated.scores").key, "scores")
     toy.calls.clear()
-    scores = read_outputs(toy.request(), toy.store, toy.models, run=run, node="manipulated.scores", body=toy.body)["scores"]
+    scores = read_outputs(toy.request(), toy.store, toy.models, run=run, node="manipulated.scores", body=toy.body)[
+        "scores"
+    ]
     assert toy.calls == {"scores": 1}
     assert scores.shape == (3,)
     with pytest.raises(RunError, match="nothing of 'nowhere'"):
@@ -213,7 +217,9 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(toy):
 def test_a_body_that_breaks_its_table_is_a_fault(toy):
     request = toy.request()
     with pytest.raises(RuntimeError, match=r"gave \['wrong'\]"):
-        execute_run(request, toy.store, toy.models, run=new_run(request), body=lambda stage: lambda *_: {"wrong": np.zeros(1)})
+        execute_run(
+            request, toy.store, toy.models, run=new_run(request), body=lambda stage: lambda *_: {"wrong": np.zeros(1)}
+        )
 
 
 def test_a_body_cannot_change_the_key_by_its_parameters(toy):

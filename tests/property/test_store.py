@@ -75,7 +75,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def damage(self, data):
         k = data.draw(st.sampled_from(sorted(set(self.model) - self.damaged)))
-        chunks = [p for p in (self.store.path(self.model[k][0].key) / "arrays.zarr" / "x" / "c").rglob("*") if p.is_file()]
+        chunks = [
+            p for p in (self.store.path(self.model[k][0].key) / "arrays.zarr" / "x" / "c").rglob("*") if p.is_file()
+        ]
         chunks += [p for p in [self.store.path(self.model[k][0].key) / "arrays.zarr" / "x" / "c"] if p.is_file()]
         if chunks:
             content = bytearray(chunks[0].read_bytes())

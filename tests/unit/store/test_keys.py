@@ -13,7 +13,14 @@ from svdaudio.store.keys import Action, canonical, digest_array, digest_file
 ACTION = Action(
     stage="mix",
     version=2,
-    parameters={"k": 5, "alpha": 0.3, "points": [[120.0, 80.5, 1]], "scheduler": "ddim", "augment": True, "nothing": None},
+    parameters={
+        "k": 5,
+        "alpha": 0.3,
+        "points": [[120.0, 80.5, 1]],
+        "scheduler": "ddim",
+        "augment": True,
+        "nothing": None,
+    },
     inputs={"tokens": "aa", "grid": "bb"},
     models={"tagger": "cc"},
 )
@@ -26,7 +33,10 @@ def test_golden_action_key():
 @pytest.mark.parametrize(
     ("array", "digest"),
     [
-        (np.arange(6, dtype=np.float32).reshape(2, 3), "c8668298b5570d8d04cedfa80dae34f83fd3a0e7c1e9ed377f133a7b665f5318"),
+        (
+            np.arange(6, dtype=np.float32).reshape(2, 3),
+            "c8668298b5570d8d04cedfa80dae34f83fd3a0e7c1e9ed377f133a7b665f5318",
+        ),
         (np.zeros((0, 768), np.float32), "6ca3422f89399b526d8fb401435094a30084b41c05f2425e070ee3d6c09926b9"),
         (np.array(1.5), "351e1ffcaf1ace1e693fa59a223a35ed73d37c1415937d7fc3075a22137acb79"),
         (np.array([True, False]), "2bdcc43039d26da3609b801d0fea2a4c4fefeca7420b5f38c0aa06c082b68332"),
@@ -41,17 +51,23 @@ def test_canonical_text():
     assert canonical({"b": [1, 2.5, None, True], "a": "ä"}) == '{"a":"\\u00e4","b":[1,2.5,null,true]}'
 
 
-@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (0.0, -0.0), ((1, 2), [1, 2]), ({"a": 1, "b": 2}, {"b": 2, "a": 1})])
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, 1.0), (0.0, -0.0), ((1, 2), [1, 2]), ({"a": 1, "b": 2}, {"b": 2, "a": 1})]
+)
 def test_the_same_by_value(one, other):
     assert canonical(one) == canonical(other)
 
 
-@pytest.mark.parametrize(("one", "other"), [(1, True), (1, "1"), (None, "null"), ([1], [[1]]), (0.1, 0.1 + 2**-56), ([], {})])
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, True), (1, "1"), (None, "null"), ([1], [[1]]), (0.1, 0.1 + 2**-56), ([], {})]
+)
 def test_not_the_same(one, other):
     assert canonical(one) != canonical(other)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), [{"a": float("-inf")}], object(), {1: 2}, {"a": {1, 2}}, b"x"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), [{"a": float("-inf")}], object(), {1: 2}, {"a": {1, 2}}, b"x"]
+)
 def test_what_has_no_canonical_text_is_refused(value):
     with pytest.raises(ConfigError):
         canonical(value)

@@ -7,7 +7,13 @@ import pytest
 from svdaudio.store import Action, ArraySpec, ArtifactRecord
 
 RECORD = ArtifactRecord(
-    action=Action(stage="mask", version=1, parameters={"points": [[1.0, 2.0, 1]]}, inputs={"pixels": "aa"}, models={"segmenter": "bb"}),
+    action=Action(
+        stage="mask",
+        version=1,
+        parameters={"points": [[1.0, 2.0, 1]]},
+        inputs={"pixels": "aa"},
+        models={"segmenter": "bb"},
+    ),
     outputs={"mask": ArraySpec(digest="cc", shape=(2, 3), dtype="|b1")},
     sources={"pixels": "original.image.pixels"},
     notes=("a remark",),
