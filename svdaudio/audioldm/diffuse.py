@@ -8,6 +8,7 @@ seed 42, all noise is drawn from the generator that is passed in.
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
@@ -60,7 +61,10 @@ def diffuse(
     shape = (n_candidates, N_CHANNELS, n_latent_frames(duration_s), N_BANDS)
     latents = torch.randn(shape, generator=generator).to(device)
     steps = _scheduler(scheduler)
-    steps.set_timesteps(n_steps)
+    with warnings.catch_warnings():
+        # diffusers hands tensors to numpy 2 in a way that numpy will drop; nothing a user could act on.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, message="__array__ implementation")
+        steps.set_timesteps(n_steps)
     conditions = torch.stack([diffuser.unconditional, clap.to(device)]).repeat_interleave(n_candidates, dim=0)
     for time in steps.timesteps:
         plain, guided = diffuser.noise(torch.cat([latents, latents]), time, conditions).chunk(2)

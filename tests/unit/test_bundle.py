@@ -1,0 +1,93 @@
+import hashlib
+import json
+
+import pytest
+from torch import nn
+
+from svdaudio.bundle import LOADERS, MANIFEST, Bundle, Models
+from svdaudio.errors import CheckpointError, ConfigError
+from svdaudio.mini.audio_networks import AudioEmbedder, TaggerNetwork
+from svdaudio.weights import Header, save_weights
+
+
+def header(role, config, **extra):
+    return Header(role=role, architecture="", config=config, recipe="", recipe_version=1, extra=extra)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A bundle `toy` that fills two roles."""
+    folder = tmp_path / "toy"
+    shape = {"widths": [2, 2], "n_classes": 2}
+    save_weights(folder / "tagger.safetensors", TaggerNetwork(**shape).state_dict(), header("tagger", shape, classes=["cat", "dog"]))
+    shape = {"n_dims": 16, **shape}
+    save_weights(folder / "audio_encoder.safetensors", AudioEmbedder(**shape).state_dict(), header("audio_encoder", shape))
+    models = {}
+    for role in ("tagger", "audio_encoder"):
+        data = (folder / f"{role}.safetensors").read_bytes()
+        models[role] = {"file": f"{role}.safetensors", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    models["tagger"]["classes"] = ["cat", "dog"]
+    (folder / MANIFEST).write_text(json.dumps({"name": "toy", "title": "a toy", "settings": {"svd.k": 3}, "models": models}))
+    return tmp_path
+
+
+def test_a_bundle_says_what_it_holds(root):
+    bundle = Bundle.open("toy", root)
+    assert bundle.roles == ("tagger", "audio_encoder")
+    assert bundle.settings == {"svd.k": 3}
+    assert bundle.classes("tagger") == ("cat", "dog")
+    assert bundle.digests("tagger") == hashlib.sha256((root / "toy" / "tagger.safetensors").read_bytes()).hexdigest()
+
+
+def test_one_model_is_resident_unless_all_are_kept(root):
+    bundle = Bundle.open("toy", root)
+    models = Models(bundle, device="cpu")
+    tagger = models["tagger"]
+    assert models["tagger"] is tagger
+    assert tagger.classes == ("cat", "dog")
+    _ = models["audio_encoder"]
+    assert models["tagger"] is not tagger
+    kept = Models(bundle, device="cpu", keep=True)
+    tagger = kept["tagger"]
+    _ = kept["audio_encoder"]
+    assert kept["tagger"] is tagger
+
+
+def test_a_bundle_that_is_not_there_names_those_that_are(root):
+    with pytest.raises(CheckpointError, match=r"no bundle 'full': expected one of \['toy'\]"):
+        Bundle.open("full", root)
+
+
+def test_a_damaged_description_is_refused(root):
+    (root / "toy" / MANIFEST).write_text('{"name": "toy"}')
+    with pytest.raises(CheckpointError, match="damaged"):
+        Bundle.open("toy", root)
+
+
+def test_a_role_that_is_not_filled_is_refused(root):
+    with pytest.raises(CheckpointError, match="has no vocoder"):
+        Models(Bundle.open("toy", root), device="cpu")["vocoder"]
+
+
+def test_a_file_that_is_another_than_described_is_not_loaded(root):
+    path = root / "toy" / "tagger.safetensors"
+    save_weights(path, nn.Linear(1, 1).state_dict(), header("tagger", {}))
+    with pytest.raises(CheckpointError, match="is not the one that the bundle 'toy' describes"):
+        Models(Bundle.open("toy", root), device="cpu")["tagger"]
+    path.unlink()
+    with pytest.raises(CheckpointError, match="is missing"):
+        Models(Bundle.open("toy", root), device="cpu")["tagger"]
+
+
+def test_a_device_that_is_not_there_is_refused(root, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="no such device"):
+        Models(Bundle.open("toy", root), device="cuda")["tagger"]
+
+
+def test_every_role_has_a_loader():
+    from importlib import import_module
+
+    for place in LOADERS.values():
+        module, _, function = place.partition(":")
+        assert callable(getattr(import_module(module), function))
