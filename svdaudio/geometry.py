@@ -7,9 +7,10 @@ not square the two disagree, and patches beside the object are picked. Here both
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +19,9 @@ from svdaudio.images import Pixels
 
 INPUT_SIZE_PX = 224
 PATCH_GRID_SIZE = 16
+
+SquarePixels: TypeAlias = UInt8[NDArray[np.uint8], "side side 3"]
+"""A picture that has been fitted to a square."""
 
 
 class Geometry(StrEnum):
@@ -56,7 +60,7 @@ def crop_offset_px(fitted_px: int, size_px: int = INPUT_SIZE_PX) -> int:
     return round((fitted_px - size_px) / 2)
 
 
-def fit_image(pixels: Pixels, geometry: Geometry, size_px: int = INPUT_SIZE_PX) -> Pixels:
+def fit_image(pixels: Pixels, geometry: Geometry, size_px: int = INPUT_SIZE_PX) -> SquarePixels:
     """A picture as the image encoder sees it, [size, size, 3] uint8, resized by Pillow's bicubic filter as in CLIP."""
     height, width = fitted_size_px(pixels.shape[0], pixels.shape[1], geometry, size_px)
     image = Image.fromarray(pixels)

@@ -22,8 +22,8 @@ from PIL import Image, ImageFile
 
 from svdaudio.errors import InputError
 
-Pixels: TypeAlias = UInt8[NDArray[np.uint8], "height width 3"]
-"""An upright picture: RGB, rows from top to bottom, 0 to 255."""
+Pixels: TypeAlias = UInt8[NDArray[np.uint8], "_height _width 3"]
+"""An upright picture [height, width, 3]: RGB, rows from top to bottom, 0 to 255. Several may differ in size."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MIN_SIDE_PX = 16  # one pixel for each of the 16 patches along a side; with fewer, patches have nothing to show

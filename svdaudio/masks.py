@@ -41,10 +41,10 @@ class SegmenterConfig:
     image_size: int = 1024
     embed_dim: int = 144
     num_heads: int = 2
-    stages: tuple[int, ...] = (2, 6, 36, 4)
-    global_att_blocks: tuple[int, ...] = (23, 33, 43)
-    window_pos_embed_bkg_spatial_size: tuple[int, int] = (7, 7)
-    window_spec: tuple[int, ...] = (8, 4, 16, 8)
+    stages: Sequence[int] = (2, 6, 36, 4)
+    global_att_blocks: Sequence[int] = (23, 33, 43)
+    window_pos_embed_bkg_spatial_size: Sequence[int] = (7, 7)
+    window_spec: Sequence[int] = (8, 4, 16, 8)
     d_model: int = 256
     memory_layers: int = 4
     memory_feedforward: int = 2048
