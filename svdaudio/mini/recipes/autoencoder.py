@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 
 from svdaudio.audioldm.autoencoder import build_autoencoder
 from svdaudio.audioldm.mel import log_mel
@@ -68,21 +68,19 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> Non
     )  # fmt: skip
 
 
-def _encode(model: nn.Module, mel: Tensor) -> Tensor:
-    assert isinstance(model, AutoencoderKL)
+def _encode(model: AutoencoderKL, mel: Tensor) -> Tensor:
     return model.encode(mel.unsqueeze(1)).latent_dist.mean
 
 
 @torch.no_grad()
-def _latent_deviation(model: nn.Module) -> float:
+def _latent_deviation(model: AutoencoderKL) -> float:
     mel, _ = batch(np.random.default_rng(7), 16, duration_s=5.12)
     return float(_encode(model, mel).std())
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, n: int = 18) -> dict[str, float]:
+def evaluate(model: AutoencoderKL, n: int = 18) -> dict[str, float]:
     """Mean absolute log-mel error of the reconstruction on held-out soundscapes, over all and over the loud half."""
-    assert isinstance(model, AutoencoderKL)
     rng = np.random.default_rng(HELD_OUT_SEED)
     scenes = [soundscapes.compose(rng, duration_s=5.12) for _ in range(n)]
     mel = log_mel(torch.from_numpy(np.stack([s.waveform for s in scenes])))

@@ -185,7 +185,6 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2500) -> Non
 
     schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, n_warmup_steps=100, ema_decay=0.995)
     trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    assert isinstance(trained, SSV2A)
     header = Header(
         role=ROLE, architecture="svdaudio.ssv2a.SSV2A", config=CONFIG.to_dict(), recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
     )  # fmt: skip

@@ -108,7 +108,6 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1600) -> Non
 
     schedule = Schedule(n_steps=n_steps, learning_rate=1e-3, n_warmup_steps=100, ema_decay=0.995, betas=(0.8, 0.99), clip_norm=5.0)
     trained = fit(ROLE, model=game, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    assert isinstance(trained, Game)
     vocoder = trained.vocoder
     vocoder.remove_weight_norm()
     header = Header(
