@@ -26,7 +26,7 @@ from svdaudio.store.locks import file_lock
 HOST = "127.0.0.1"
 DATA = "data"
 """Prefect's own folder in ours."""
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 15.0
 N_LOG_LINES_TOLD = 3
 

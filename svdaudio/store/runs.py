@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Literal, Self
 
 from svdaudio.errors import RunError, StoreError
 from svdaudio.store.keys import Action
+from svdaudio.store.locks import file_lock
 
 RUN_FORMAT = 1
 
@@ -235,25 +236,23 @@ class RunLog:
         Raises:
             RunError: another process is at work on it.
         """
-        path = self._lock_path(run_id)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = path.open("wb")
         except OSError as error:
-            raise StoreError(
-                f"the store {self.folder.parent} cannot be written", got=error.strerror or str(error)
-            ) from error
-        with file:
+            raise self._unwritable(error) from error
+
+        def refuse() -> None:
+            raise RunError(f"run {run_id} is still going in another process", fix="wait for it, or stop it first")
+
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(
-                    f"run {run_id} is still going in another process", fix="wait for it, or stop it first"
-                ) from None
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+                stack.enter_context(file_lock(self._lock_path(run_id), refuse))
+            except OSError as error:
+                raise self._unwritable(error) from error
+            yield
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(f"the store {self.folder.parent} cannot be written", got=error.strerror or str(error))
 
     def _path(self, run_id: str) -> Path:
         return self.folder / f"{run_id}.json"

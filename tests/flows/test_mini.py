@@ -1,0 +1,57 @@
+"""The real stage table with the mini bundle, at few steps: deployed flow and in-process runner give the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.in_process import execute_run
+from svdaudio.config import resolve
+from svdaudio.plan import manipulate_request, new_run, plan
+from svdaudio.store import open_store
+
+ROOT = Path(__file__).parents[2]
+PICTURES = (ROOT / "examples" / "dog_cat.jpg", ROOT / "examples" / "dog_duck.jpg")
+SETTINGS = {
+    "remove": "756,581",
+    "add": "756,570",
+    "generate.steps": 2,
+    "generate.candidates": 1,
+    "generate.duration_s": 2.5,
+    "remix.cycle_its": 1,
+    "remix.cycle_samples": 2,
+    "remix.var_samples": 2,
+}
+
+pytestmark = [
+    pytest.mark.skipif(
+        not (ROOT / "checkpoints" / "mini" / "bundle.json").is_file(),
+        reason="the mini bundle is not in this checkout",
+    ),
+    pytest.mark.filterwarnings("default"),  # Prefect and what it stands on have warnings of their own
+]
+
+
+def test_the_deployed_flow_gives_the_bytes_of_the_in_process_runner(prefect_api, tmp_path):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.manipulate import manipulate
+    from svdaudio.bundle import Bundle, Models
+
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        result = manipulate(*PICTURES, SETTINGS, store=str(tmp_path / "prefect"))
+    there = open_store(tmp_path / "prefect").runs.load(result["run"])
+    assert there.state == "finished"
+    assert there.results["audio"].keys() == {"original", "edited", "manipulated"}
+
+    bundle = Bundle.open("mini")
+    config = resolve(given=SETTINGS, bundle_settings=lambda _: bundle.settings).config
+    request = manipulate_request(*PICTURES, config, bundle)
+    store = open_store(tmp_path / "in process")
+    here = execute_run(request, store, Models(bundle, keep=True), run=new_run(request))
+    assert {e.node: (e.key, dict(e.outputs)) for e in here.stages} == {
+        e.node: (e.key, dict(e.outputs)) for e in there.stages
+    }
+    assert {e.status for e in here.stages} == {"computed"}
+    assert {p.status for p in plan(request, store)} == {"cached"}
