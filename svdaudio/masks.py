@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import ArrayLike, NDArray
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
@@ -205,7 +205,7 @@ class Segmenter:
         sides = (model.image_size // stride for stride in (4, 8, 16))
         self._predictor._bb_feat_sizes = [(side, side) for side in sides]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
-    def segment(self, pixels: Pixels, points: Float[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
+    def segment(self, pixels: Pixels, points: Num[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
         """Segment one object. Of the network's three proposals the one with the best predicted score is kept.
 
         Args:

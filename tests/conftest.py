@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -179,3 +180,11 @@ BODIES = {"image": _image, "align": _align, "factors": _factors, "mix": _mix, "s
 def toy(tmp_path: Path) -> ToyWorld:
     """A toy world in a temporary folder."""
     return ToyWorld(tmp_path)
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Let arrays of wrong shapes through to the code that refuses them itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

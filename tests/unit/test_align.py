@@ -55,6 +55,7 @@ def test_a_whole_mask_covers_everything():
     assert align_mask(np.ones((33, 47), bool), Geometry.SQUASH, 1.0).grid.all()
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_a_mask_has_two_dimensions_and_the_grid_divides_the_square():
     with pytest.raises(InputError, match="no picture"):
         patch_coverage(np.zeros((1, 20, 20)), Geometry.SQUASH)

@@ -54,6 +54,7 @@ def test_weights_that_are_all_zero_are_refused():
         MixWeights(suppress=0, boost=0, background=0, direct=0)
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_a_direct_weight_needs_a_direct_embedding():
     with pytest.raises(InputError, match="direct"):
         combine(MixWeights(), suppress=PARTS["suppress"], boost=PARTS["boost"])

@@ -39,6 +39,7 @@ def test_the_first_63_objects_are_kept():
     assert np.array_equal(fill_slots(EMBEDDING, objects)[1:], objects[:63])
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_shapes_are_checked():
     with pytest.raises(InputError, match="do not fit"):
         fill_slots(EMBEDDING, OBJECTS[:, :5])
