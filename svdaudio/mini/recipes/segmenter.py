@@ -27,8 +27,8 @@ from svdaudio.weights import Header, save_weights
 RECIPE = "svdaudio.mini.recipes.segmenter"
 RECIPE_VERSION = 1
 ROLE = "segmenter"
-DEFAULT_STEPS = 1300
-N_BATCH = 10
+DEFAULT_STEPS = 1200
+N_BATCH = 8
 N_PROMPTS = 2
 SIZE = 256
 STRIDE = 4

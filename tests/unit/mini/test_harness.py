@@ -42,3 +42,28 @@ def test_the_rate_warms_up_and_decays():
     assert rates.argmax() in (99, 100)
     assert rates[0] == pytest.approx(0.01)
     assert rates[-1] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("with_muon", [False, True])
+def test_it_learns_and_a_finished_training_is_not_done_again(tmp_path, with_muon):
+    def trained():
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 1))
+        seen = []
+
+        def losses(step, rng):
+            x = torch.from_numpy(rng.normal(size=(16, 3))).float()
+            seen.append((model(x)[:, 0] - x.sum(dim=1)).square().mean())
+            return {"mse": seen[-1]}
+
+        schedule = Schedule(n_steps=30, learning_rate=0.02, n_warmup_steps=5, ema_decay=0.5)
+        matrices = [p for p in model.parameters() if p.ndim == 2] if with_muon else []
+        averaged = fit("toy", model=model, losses=losses, schedule=schedule, seed=1, folder=tmp_path, matrices=matrices)
+        return averaged, [float(loss.detach()) for loss in seen]
+
+    first, seen = trained()
+    assert np.mean(seen[-5:]) < 0.5 * np.mean(seen[:5])
+    again, seen = trained()
+    assert seen == []
+    for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
