@@ -81,15 +81,21 @@ class Bundle:
                 )
                 for role, model in manifest["models"].items()
             }
-            return Bundle(name=manifest["name"], title=manifest["title"], settings=manifest["settings"], entries=entries)
+            return Bundle(
+                name=manifest["name"], title=manifest["title"], settings=manifest["settings"], entries=entries
+            )
         except OSError:
             there = sorted(p.parent.name for p in root.glob(f"*/{MANIFEST}"))
             raise CheckpointError(
-                f"there is no bundle '{name}'", expected=f"one of {there}" if there else None, got=f"no {path}",
+                f"there is no bundle '{name}'",
+                expected=f"one of {there}" if there else None,
+                got=f"no {path}",
                 fix="put its files there" if there else "restore checkpoints/ with `git checkout`",
-            ) from None  # fmt: skip
+            ) from None
         except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"the description {path} is damaged", got=repr(error), fix="restore it with `git checkout`") from error
+            raise CheckpointError(
+                f"the description {path} is damaged", got=repr(error), fix="restore it with `git checkout`"
+            ) from error
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -105,7 +111,9 @@ class Bundle:
         try:
             return self.entries[role]
         except KeyError:
-            raise CheckpointError(f"the bundle '{self.name}' has no {role}", expected=f"one of {', '.join(self.roles)}") from None
+            raise CheckpointError(
+                f"the bundle '{self.name}' has no {role}", expected=f"one of {', '.join(self.roles)}"
+            ) from None
 
     def digests(self, role: str) -> str:
         """sha256 that the description gives for the weights of a role; `check` compares it with the file."""
@@ -123,7 +131,11 @@ class Bundle:
         """
         entry = self.entry(role)
         if not entry.path.is_file():
-            raise CheckpointError(f"the {role} of the bundle '{self.name}' is missing", expected=entry.path, fix="restore it with `git checkout`")
+            raise CheckpointError(
+                f"the {role} of the bundle '{self.name}' is missing",
+                expected=entry.path,
+                fix="restore it with `git checkout`",
+            )
         with entry.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != entry.sha256:

@@ -38,7 +38,11 @@ class Choice(NamedTuple):
 
 @torch.inference_mode()
 def choose(
-    encoder: AudioEncoder, waveforms: Float[Tensor, "candidate sample"], clap: Float[Tensor, "512"], *, duration_s: float
+    encoder: AudioEncoder,
+    waveforms: Float[Tensor, "candidate sample"],
+    clap: Float[Tensor, "512"],
+    *,
+    duration_s: float,
 ) -> Choice:
     """Rank candidates at 16 kHz, then resample the best to 22 050 Hz and cut it to length.
 
@@ -46,7 +50,9 @@ def choose(
     """
     similarity = (encoder.embed(waveforms, SAMPLE_RATE_HZ).cpu() @ clap.cpu()).float()
     best = similarity.argmax()
-    resampled = torch.from_numpy(resample_poly(waveforms[best].double().numpy(), OUTPUT_RATE_HZ // 50, SAMPLE_RATE_HZ // 50))
+    resampled = torch.from_numpy(
+        resample_poly(waveforms[best].double().numpy(), OUTPUT_RATE_HZ // 50, SAMPLE_RATE_HZ // 50)
+    )
     n_samples = round(duration_s * OUTPUT_RATE_HZ)
     waveform = resampled[:n_samples].float()
     waveform = waveform / max(1.0, float(waveform.abs().max()) / 0.99)

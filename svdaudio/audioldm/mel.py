@@ -20,7 +20,9 @@ FLOOR = 1e-5  # magnitudes below it are taken as it, so that the logarithm has a
 @functools.cache
 def _filters() -> Tensor:
     """Slaney mel filters of unit area, [513, 64], as in the HiFi-GAN family."""
-    return melscale_fbanks(N_FFT // 2 + 1, 0.0, MAX_FREQUENCY_HZ, N_MELS, SAMPLE_RATE_HZ, norm="slaney", mel_scale="slaney")
+    return melscale_fbanks(
+        N_FFT // 2 + 1, 0.0, MAX_FREQUENCY_HZ, N_MELS, SAMPLE_RATE_HZ, norm="slaney", mel_scale="slaney"
+    )
 
 
 @functools.cache
@@ -34,7 +36,13 @@ def log_mel(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch fr
     Frame i is centred on sample 160 i; the frame centred on the end is left out, as AudioLDM does.
     """
     spectrum = torch.stft(
-        waveforms, N_FFT, HOP_LENGTH, window=_window().to(waveforms), center=True, pad_mode="reflect", return_complex=True
+        waveforms,
+        N_FFT,
+        HOP_LENGTH,
+        window=_window().to(waveforms),
+        center=True,
+        pad_mode="reflect",
+        return_complex=True,
     )
     mel = spectrum.abs().transpose(1, 2)[:, : waveforms.shape[1] // HOP_LENGTH] @ _filters().to(waveforms)
     return mel.clamp(min=FLOOR).log()

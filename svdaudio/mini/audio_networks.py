@@ -13,9 +13,13 @@ class _Block(nn.Sequential):
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__(
-            nn.Conv2d(n_in, n_out, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.GELU(),
-            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.GELU(),
-        )  # fmt: skip
+            nn.Conv2d(n_in, n_out, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.GELU(),
+            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.GELU(),
+        )
 
 
 def _standardised(log_mel: Tensor) -> Tensor:
@@ -42,6 +46,7 @@ class AudioEmbedder(nn.Module):
         self.register_buffer("text", table.contiguous())
 
     def forward(self, log_mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch dim"]:
+        """Unit vectors."""
         features = self.blocks(_standardised(log_mel)).mean(dim=3)
         pooled = torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)
         return functional.normalize(self.head(pooled), dim=1)
@@ -58,6 +63,7 @@ class TaggerNetwork(nn.Module):
         self.attention = nn.Conv1d(128, n_classes, 1)
 
     def forward(self, log_mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch class"]:
+        """Logits, before the sigmoid."""
         features = self.blocks(_standardised(log_mel))
         features = self.mix(torch.cat([features.mean(dim=3), features.amax(dim=3)], dim=1))
         return (self.evidence(features) * self.attention(features).softmax(dim=2)).sum(dim=2)

@@ -87,7 +87,9 @@ def closeup(rng: Rng, *, size: int, backgrounds: Sequence[str] = farm.TRAIN_BACK
     part = slice(top, max(bottom, top + 8)), slice(left, max(right, left + 8))
     return Composite(
         pixels=np.asarray(cv2.resize(whole.pixels[part], (size, size), interpolation=cv2.INTER_CUBIC), np.uint8),
-        instances=np.asarray(cv2.resize(whole.instances[part], (size, size), interpolation=cv2.INTER_NEAREST), np.uint8),
+        instances=np.asarray(
+            cv2.resize(whole.instances[part], (size, size), interpolation=cv2.INTER_NEAREST), np.uint8
+        ),
         classes=whole.classes,
     )
 
@@ -178,6 +180,6 @@ def _camera(rng: Rng, image: Image) -> Image:
     if rng.random() < 0.25:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.1)), np.uint8)
     if rng.random() < 0.3:
-        noise = rng.normal(0, rng.uniform(2, 8), image.shape[:2] + (1,))
+        noise = rng.normal(0, rng.uniform(2, 8), (*image.shape[:2], 1))
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     return _light(rng, image, strength=0.12)

@@ -29,7 +29,12 @@ def describe(folder: Path) -> Path:
     for role in LOADERS:
         path = folder / f"{role}.safetensors"
         if not path.is_file():
-            raise CheckpointError(f"the bundle in {folder} is not complete", expected=path.name, got="no such file", fix=f"run `svdaudio train {role}`")
+            raise CheckpointError(
+                f"the bundle in {folder} is not complete",
+                expected=path.name,
+                got="no such file",
+                fix=f"run `svdaudio train {role}`",
+            )
         with safe_open(path, framework="numpy") as file:
             header = json.loads(file.metadata()[HEADER_KEY])
         data = path.read_bytes()

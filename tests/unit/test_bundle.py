@@ -19,15 +19,23 @@ def root(tmp_path):
     """A bundle `toy` that fills two roles."""
     folder = tmp_path / "toy"
     shape = {"widths": [2, 2], "n_classes": 2}
-    save_weights(folder / "tagger.safetensors", TaggerNetwork(**shape).state_dict(), header("tagger", shape, classes=["cat", "dog"]))
+    save_weights(
+        folder / "tagger.safetensors",
+        TaggerNetwork(**shape).state_dict(),
+        header("tagger", shape, classes=["cat", "dog"]),
+    )
     shape = {"n_dims": 16, **shape}
-    save_weights(folder / "audio_encoder.safetensors", AudioEmbedder(**shape).state_dict(), header("audio_encoder", shape))
+    save_weights(
+        folder / "audio_encoder.safetensors", AudioEmbedder(**shape).state_dict(), header("audio_encoder", shape)
+    )
     models = {}
     for role in ("tagger", "audio_encoder"):
         data = (folder / f"{role}.safetensors").read_bytes()
         models[role] = {"file": f"{role}.safetensors", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     models["tagger"]["classes"] = ["cat", "dog"]
-    (folder / MANIFEST).write_text(json.dumps({"name": "toy", "title": "a toy", "settings": {"svd.k": 3}, "models": models}))
+    (folder / MANIFEST).write_text(
+        json.dumps({"name": "toy", "title": "a toy", "settings": {"svd.k": 3}, "models": models})
+    )
     return tmp_path
 
 

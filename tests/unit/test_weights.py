@@ -6,7 +6,9 @@ from torch import nn
 from svdaudio.errors import CheckpointError
 from svdaudio.weights import Header, load_module, load_weights, save_weights
 
-HEADER = Header(role="toy", architecture="Linear", config={"in_features": 3, "out_features": 2}, recipe="none", recipe_version=1)
+HEADER = Header(
+    role="toy", architecture="Linear", config={"in_features": 3, "out_features": 2}, recipe="none", recipe_version=1
+)
 
 
 @pytest.fixture

@@ -31,9 +31,7 @@ def targets(shares: Tensor, text: Tensor) -> Tensor:
 
 def batch(rng: np.random.Generator, n: int, *, duration_s: float, n_silent: int = 0) -> tuple[Tensor, Tensor]:
     """`n` soundscapes: log-mel [n, frame, 64] and shares [n, 9]; the first `n_silent` hold no animal."""
-    scenes = [
-        soundscapes.compose(rng, duration_s=duration_s, classes=[] if i < n_silent else None) for i in range(n)
-    ]
+    scenes = [soundscapes.compose(rng, duration_s=duration_s, classes=[] if i < n_silent else None) for i in range(n)]
     mel = log_mel(torch.from_numpy(np.stack([s.waveform for s in scenes])))
     return mel, torch.from_numpy(np.stack([s.shares for s in scenes]))
 
@@ -56,15 +54,22 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 700) -> None
     model = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
     figures = evaluate(model)
     header = Header(
-        role=ROLE, architecture="svdaudio.mini.AudioEmbedder", config=CONFIG, recipe=__name__, recipe_version=VERSION,
+        role=ROLE,
+        architecture="svdaudio.mini.AudioEmbedder",
+        config=CONFIG,
+        recipe=__name__,
+        recipe_version=VERSION,
         extra={"classes": list(farm.CLASSES), "seed": seed},
-    )  # fmt: skip
+    )
     save_weights(out / f"{ROLE}.safetensors", model.state_dict(), header)
     write_card(
-        out / f"{ROLE}.md", header, figures, seconds=time.monotonic() - began,
+        out / f"{ROLE}.md",
+        header,
+        figures,
+        seconds=time.monotonic() - began,
         data="soundscapes of nine recordings (`svdaudio/mini/soundscapes.py`), 2.56 to 10.24 s",
         licence="GPL-3.0-or-later, as the recordings",
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()

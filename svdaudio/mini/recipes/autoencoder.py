@@ -59,13 +59,22 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> Non
     scale = 1 / _latent_deviation(trained)
     config = {**CONFIG, "scaling_factor": round(scale, 4)}
     header = Header(
-        role=ROLE, architecture="diffusers.AutoencoderKL", config=config, recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
-    )  # fmt: skip
+        role=ROLE,
+        architecture="diffusers.AutoencoderKL",
+        config=config,
+        recipe=__name__,
+        recipe_version=VERSION,
+        extra={"seed": seed},
+    )
     save_weights(out / f"{ROLE}.safetensors", trained.state_dict(), header)
     write_card(
-        out / f"{ROLE}.md", header, evaluate(trained), seconds=time.monotonic() - began,
-        data="log-mel of soundscapes of nine recordings, 2.56 s each", licence="GPL-3.0-or-later, as the recordings",
-    )  # fmt: skip
+        out / f"{ROLE}.md",
+        header,
+        evaluate(trained),
+        seconds=time.monotonic() - began,
+        data="log-mel of soundscapes of nine recordings, 2.56 s each",
+        licence="GPL-3.0-or-later, as the recordings",
+    )
 
 
 def _encode(model: AutoencoderKL, mel: Tensor) -> Tensor:
@@ -85,4 +94,7 @@ def evaluate(model: AutoencoderKL, n: int = 18) -> dict[str, float]:
     scenes = [soundscapes.compose(rng, duration_s=5.12) for _ in range(n)]
     mel = log_mel(torch.from_numpy(np.stack([s.waveform for s in scenes])))
     error = (model.decode(_encode(model, mel)).sample[:, 0] - mel).abs()
-    return {"log-mel error (mean absolute)": float(error.mean()), "log-mel error, louder half": float(error[mel > mel.median()].mean())}
+    return {
+        "log-mel error (mean absolute)": float(error.mean()),
+        "log-mel error, louder half": float(error[mel > mel.median()].mean()),
+    }

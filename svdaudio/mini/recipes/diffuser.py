@@ -56,7 +56,9 @@ def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[T
         codes, shares = [], []
         for index in track(range(n), description="latents", transient=True):
             rng = np.random.default_rng((seed, 77, index))
-            scene = soundscapes.compose(rng, duration_s=TRACK_S, n_animals=int(rng.choice(4, p=(0.02, 0.38, 0.48, 0.12))))
+            scene = soundscapes.compose(
+                rng, duration_s=TRACK_S, n_animals=int(rng.choice(4, p=(0.02, 0.38, 0.48, 0.12)))
+            )
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
                 mel = log_mel(torch.from_numpy(scene.waveform)[None])
                 codes.append((autoencoder.encode(mel[:, None]).latent_dist.mean[0] * scale).half())
@@ -68,7 +70,7 @@ def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[T
     return stored["codes"], stored["shares"]
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 3000) -> None:
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2400) -> None:
     """Train on latents of the shipped VAE, report the held-out noise error, write weights and card to `out`."""
     began = time.monotonic()
     torch.manual_seed(seed)
@@ -101,13 +103,22 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 3000) -> Non
 def export(model: Diffuser, out: Path, *, seed: int, seconds: float, folder: Path) -> None:
     """Write the weights and the card."""
     header = Header(
-        role=ROLE, architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)", config=CONFIG, recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
-    )  # fmt: skip
+        role=ROLE,
+        architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)",
+        config=CONFIG,
+        recipe=__name__,
+        recipe_version=VERSION,
+        extra={"seed": seed},
+    )
     save_weights(out / f"{ROLE}.safetensors", model.state_dict(), header)
     write_card(
-        out / f"{ROLE}.md", header, evaluate(model, out, folder), seconds=seconds,
-        data=f"{N_TRACKS} soundscapes of {TRACK_S} s as latents of the shipped VAE", licence="GPL-3.0-or-later, as the recordings",
-    )  # fmt: skip
+        out / f"{ROLE}.md",
+        header,
+        evaluate(model, out, folder),
+        seconds=seconds,
+        data=f"{N_TRACKS} soundscapes of {TRACK_S} s as latents of the shipped VAE",
+        licence="GPL-3.0-or-later, as the recordings",
+    )
 
 
 def _conditions(rng: np.random.Generator, shares: Tensor, text: Tensor) -> Tensor:

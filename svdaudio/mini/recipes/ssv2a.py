@@ -8,6 +8,7 @@ as the method makes it, moves the sound by degrees.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def bank(folder: Path, out: Path, *, seed: int, n: int, backgrounds: tuple[str, 
         patch token of each animal, and `background` [n, 768]; `objects` [n, 4, 768], the embedding of each animal's
         box; `labels` [n, 4], which animal, -1 for none.
     """
-    digest = load_digest(out / "image_encoder.safetensors")
+    digest = _short_digest(out / "image_encoder.safetensors")
     path = folder / f"pictures-{seed}-{n}-{digest}.safetensors"
     if not path.is_file():
         encoder = load_image_encoder(out / "image_encoder.safetensors")
@@ -66,10 +67,8 @@ def bank(folder: Path, out: Path, *, seed: int, n: int, backgrounds: tuple[str, 
     return load_file(path)
 
 
-def load_digest(path: Path) -> str:
+def _short_digest(path: Path) -> str:
     """A short name for the content of a file."""
-    import hashlib
-
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
@@ -115,9 +114,8 @@ def draw(rng: np.random.Generator, seen: dict[str, Tensor], n: int) -> tuple[Ten
         chosen, other = (int(i) for i in rng.integers(len(seen["direct"]), size=2))
         vector, word = seen["direct"][chosen], seen["direct_says"][chosen]
         if rng.random() < 0.6:
-            vector, word = float(rng.uniform(0.2, 1)) * vector, float(1) * word
-            scale = float(vector.norm())
-            word = scale * word
+            weight = float(rng.uniform(0.2, 1))
+            vector, word = weight * vector, weight * word
             for source in (chosen, chosen, other):
                 index = int(rng.integers(MOST_OBJECTS))
                 label = int(seen["labels"][source, index])
@@ -157,11 +155,15 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2500) -> Non
         clips, labels, says = draw(rng, seen, N_BATCH)
         whole = wanted_claps(labels, says, text)
         own = text[labels]  # label -1 is the last row, the empty text
-        first = functional.normalize(functional.normalize(says.clamp(min=0), dim=1) @ text[:-1] + 1e-3 * text[-1], dim=1)
+        first = functional.normalize(
+            functional.normalize(says.clamp(min=0), dim=1) @ text[:-1] + 1e-3 * text[-1], dim=1
+        )
         slots = torch.cat([first[:, None], own], dim=1)
         n_read = 1 + int((labels >= 0).sum(dim=1).max()) + 1  # slots that are filled somewhere, and an empty one
         clip_mu, clip_log = model.encode_clips(clips[:, :n_read])
-        blurred = functional.normalize(slots[:, :n_read] + 0.2 * torch.randn_like(slots[:, :n_read]) / slots.shape[-1] ** 0.5, dim=-1)
+        blurred = functional.normalize(
+            slots[:, :n_read] + 0.2 * torch.randn_like(slots[:, :n_read]) / slots.shape[-1] ** 0.5, dim=-1
+        )
         clap_mu, clap_log = model.encode_claps(blurred)
         codes = clip_mu + (0.5 * clip_log).exp() * torch.randn_like(clip_mu)
         clap_codes = clap_mu + (0.5 * clap_log).exp() * torch.randn_like(clap_mu)
@@ -174,7 +176,11 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2500) -> Non
         # slots past `n_read` are zeros as the last one read is: their codes are that one's
         padded = torch.cat([codes, codes[:, -1:].expand(-1, clips.shape[1] - n_read, -1)], dim=1)
         cycled = torch.from_numpy(rng.random(len(clips)) < 0.5)
-        again, _ = model.encode_claps(functional.normalize(whole + float(rng.uniform(0, 0.4)) * torch.randn_like(whole) / whole.shape[1] ** 0.5, dim=1))
+        again, _ = model.encode_claps(
+            functional.normalize(
+                whole + float(rng.uniform(0, 0.4)) * torch.randn_like(whole) / whole.shape[1] ** 0.5, dim=1
+            )
+        )
         zero = torch.where(cycled[:, None], again, padded[:, 0])
         remixed = model.remix(torch.cat([zero[:, None], padded[:, 1:]], dim=1), clips)
         parts["sound"] = sum((_distance(pair, wanted) for pair, wanted in generated), torch.zeros(()))
@@ -186,21 +192,31 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2500) -> Non
     schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, n_warmup_steps=100, ema_decay=0.995)
     trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
     header = Header(
-        role=ROLE, architecture="svdaudio.ssv2a.SSV2A", config=CONFIG.to_dict(), recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
-    )  # fmt: skip
+        role=ROLE,
+        architecture="svdaudio.ssv2a.SSV2A",
+        config=CONFIG.to_dict(),
+        recipe=__name__,
+        recipe_version=VERSION,
+        extra={"seed": seed},
+    )
     save_weights(out / f"{ROLE}.safetensors", trained.state_dict(), header)
     write_card(
-        out / f"{ROLE}.md", header, evaluate(trained, folder, out), seconds=time.monotonic() - began,
-        data=f"embeddings of {N_PICTURES} composites by the shipped image encoder, class vectors of the shipped audio encoder",
+        out / f"{ROLE}.md",
+        header,
+        evaluate(trained, folder, out),
+        seconds=time.monotonic() - began,
+        data=f"{N_PICTURES} composites as the shipped image encoder sees them; the shipped audio encoder's class vectors",
         licence="AGPL-3.0-or-later",
-    )  # fmt: skip
+    )
 
 
 def _distance(pair: tuple[Tensor, Tensor], wanted: Tensor) -> Tensor:
     """One minus the cosine, and the error of the length, of a draw from (μ, log σ²)."""
     mu, log_variance = pair
     drawn = mu + (0.5 * log_variance).exp() * torch.randn_like(mu)
-    return (1 - functional.cosine_similarity(drawn, wanted, dim=-1)).mean() + 0.5 * (drawn - wanted).square().sum(dim=-1).mean()
+    return (1 - functional.cosine_similarity(drawn, wanted, dim=-1)).mean() + 0.5 * (drawn - wanted).square().sum(
+        dim=-1
+    ).mean()
 
 
 def _contrast(a: Tensor, b: Tensor) -> Tensor:

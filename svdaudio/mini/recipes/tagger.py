@@ -44,15 +44,22 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 700) -> None
     schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
     model = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
     header = Header(
-        role=ROLE, architecture="svdaudio.mini.TaggerNetwork", config=CONFIG, recipe=__name__, recipe_version=VERSION,
+        role=ROLE,
+        architecture="svdaudio.mini.TaggerNetwork",
+        config=CONFIG,
+        recipe=__name__,
+        recipe_version=VERSION,
         extra={"classes": list(farm.CLASSES), "seed": seed},
-    )  # fmt: skip
+    )
     save_weights(out / f"{ROLE}.safetensors", model.state_dict(), header)
     write_card(
-        out / f"{ROLE}.md", header, evaluate(model), seconds=time.monotonic() - began,
+        out / f"{ROLE}.md",
+        header,
+        evaluate(model),
+        seconds=time.monotonic() - began,
         data="soundscapes of nine recordings with wider changes of speed, tilt and noise, and blotted spectrograms",
         licence="GPL-3.0-or-later, as the recordings",
-    )  # fmt: skip
+    )
 
 
 def _scene(rng: np.random.Generator, duration_s: float) -> soundscapes.Soundscape:
@@ -61,7 +68,11 @@ def _scene(rng: np.random.Generator, duration_s: float) -> soundscapes.Soundscap
     scene = soundscapes.compose(rng, duration_s=duration_s, classes=[] if silent else None, variation=VARIATION)
     if silent or rng.random() < 0.3:
         level = 10 ** (rng.uniform(-60, -35) / 20)
-        noise = np.cumsum(rng.normal(0, 1, len(scene.waveform))) if rng.random() < 0.3 else rng.normal(0, 1, len(scene.waveform))
+        noise = (
+            np.cumsum(rng.normal(0, 1, len(scene.waveform)))
+            if rng.random() < 0.3
+            else rng.normal(0, 1, len(scene.waveform))
+        )
         noise = noise - np.convolve(noise, np.full(64, 1 / 64), mode="same")
         waveform = scene.waveform + (level * noise / (noise.std() + 1e-9)).astype(np.float32)
         return soundscapes.Soundscape(waveform=waveform.astype(np.float32), shares=scene.shares)
@@ -70,14 +81,13 @@ def _scene(rng: np.random.Generator, duration_s: float) -> soundscapes.Soundscap
 
 def _blotted(mel: Tensor, rng: np.random.Generator) -> Tensor:
     """Hide a band and a stretch of time of each spectrogram, and shift its level."""
-    mel = mel.clone()
+    mel = mel + torch.from_numpy(rng.normal(0, 0.5, (len(mel), 1, 1))).float()
     for item in mel:
         band, first = int(rng.integers(0, 12)), int(rng.integers(0, 52))
         item[:, first : first + band] = float(np.log(FLOOR)) if rng.random() < 0.3 else item.mean()
         stretch = int(rng.integers(0, mel.shape[1] // 6))
         start = int(rng.integers(0, mel.shape[1] - stretch))
         item[start : start + stretch] = item.mean()
-        item += float(rng.normal(0, 0.5))
     return mel
 
 

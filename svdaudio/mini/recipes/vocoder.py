@@ -7,6 +7,7 @@ they take away the buzz that comes of phases that nothing asked for.
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,15 @@ class Adversary(nn.Module):
         self.n_fft, self.hop = n_fft, hop
         widths = (1, 16, 32, 32, 32)
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
-            layers += [nn.utils.parametrizations.weight_norm(nn.Conv2d(n_in, n_out, (5, 3), (2, 1), (2, 1))), nn.LeakyReLU(0.2)]
+        for n_in, n_out in pairwise(widths):
+            layers += [
+                nn.utils.parametrizations.weight_norm(nn.Conv2d(n_in, n_out, (5, 3), (2, 1), (2, 1))),
+                nn.LeakyReLU(0.2),
+            ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
 
     def forward(self, waveforms: Tensor) -> Tensor:
+        """A map of marks, about 1 where it takes the sound for real and 0 where for made."""
         return self.layers(magnitudes(waveforms, self.n_fft, self.hop).log().unsqueeze(1))
 
 
@@ -106,19 +111,29 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1600) -> Non
             parts |= _play(game, made, wanted)
         return parts
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=1e-3, n_warmup_steps=100, ema_decay=0.995, betas=(0.8, 0.99), clip_norm=5.0)
+    schedule = Schedule(
+        n_steps=n_steps, learning_rate=1e-3, n_warmup_steps=100, ema_decay=0.995, betas=(0.8, 0.99), clip_norm=5.0
+    )
     trained = fit(ROLE, model=game, losses=losses, schedule=schedule, seed=seed, folder=folder)
     vocoder = trained.vocoder
     vocoder.remove_weight_norm()
     header = Header(
-        role=ROLE, architecture="transformers.SpeechT5HifiGan", config=CONFIG, recipe=__name__, recipe_version=VERSION, extra={"seed": seed}
-    )  # fmt: skip
+        role=ROLE,
+        architecture="transformers.SpeechT5HifiGan",
+        config=CONFIG,
+        recipe=__name__,
+        recipe_version=VERSION,
+        extra={"seed": seed},
+    )
     save_weights(out / f"{ROLE}.safetensors", vocoder.state_dict(), header)
     write_card(
-        out / f"{ROLE}.md", header, evaluate(vocoder), seconds=time.monotonic() - began,
+        out / f"{ROLE}.md",
+        header,
+        evaluate(vocoder),
+        seconds=time.monotonic() - began,
         data="0.64 s excerpts of soundscapes of nine recordings, half of them through the VAE",
         licence="GPL-3.0-or-later, as the recordings",
-    )  # fmt: skip
+    )
 
 
 def _play(game: Game, made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
@@ -134,7 +149,9 @@ def _play(game: Game, made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
 
 def griffin_lim(mel: Tensor) -> Tensor:
     """The classical way from log-mel [batch, frame, 64] to sound, 32 rounds, for comparison."""
-    inverse = InverseMelScale(N_FFT // 2 + 1, N_MELS, SAMPLE_RATE_HZ, 0.0, MAX_FREQUENCY_HZ, norm="slaney", mel_scale="slaney")
+    inverse = InverseMelScale(
+        N_FFT // 2 + 1, N_MELS, SAMPLE_RATE_HZ, 0.0, MAX_FREQUENCY_HZ, norm="slaney", mel_scale="slaney"
+    )
     return GriffinLim(N_FFT, 32, hop_length=HOP_LENGTH, power=1.0, rand_init=False)(inverse(mel.exp().transpose(1, 2)))
 
 
