@@ -43,7 +43,8 @@ Kind = Literal["manipulate", "baseline"]
 PlanStatus = Literal["cached", "run", "unknown"]
 
 TARGETS: dict[Kind, tuple[str, ...]] = {
-    "manipulate": ("original.scores", "edited.scores", "manipulated.scores"),
+    # The edit first: a click that cannot be used is told before anything costly is computed.
+    "manipulate": ("manipulated.scores", "original.scores", "edited.scores"),
     "baseline": ("original.scores",),
 }
 """What each kind of run makes unless told otherwise."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections import Counter
@@ -55,7 +56,8 @@ def demo(
     before = "".join(
         f" {option} {text}" for option, name in (("--remove", "remove"), ("--add", "add")) for text in points[name]
     )
-    where = f" --store {shlex.quote(str(store))}" if store is not None else ""
+    chosen = store is not None and str(store) != os.environ.get("SVDAUDIO_STORE")
+    where = f" --store {shlex.quote(str(store))}" if chosen else ""
     pictures = f"{shlex.quote(short_path(scene.original))} {shlex.quote(short_path(scene.edited))}"
     console().print(
         f"\nNext: change something, and see that only what lies below it runs again:\n"
