@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.output import console, print_json, remark, seconds_text, short_path, table
+from svdaudio.cli.output import console, print_files, print_json, remark, seconds_text, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,7 +190,7 @@ def inspect(
     screen.print(table(["array", "shape", "dtype", "min", "max", "mean", "digest"], rows, right=[3, 4, 5]))
     if drawn:
         screen.print()
-        screen.print(table(["picture", "file"], ([picture, short_path(path)] for picture, path in drawn.items())))
+        print_files(drawn)
     elif plot:
         remark("there is nothing to draw of that")
 
@@ -266,9 +266,8 @@ def _print_results(run: RunRecord) -> None:
         screen.print(score_table(run.results["scores"]))
     files = {**run.results.get("audio", {}), **run.results.get("pictures", {})}
     if files:
-        screen.print(
-            table(["what", "file"], ([what, short_path(Path(path))] for what, path in files.items()), title="\nFiles")
-        )
+        screen.print()
+        print_files({what: Path(path) for what, path in files.items()})
 
 
 def _different_values(first: RunRecord, second: RunRecord) -> dict[str, tuple[Any, Any]]:

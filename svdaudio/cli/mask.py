@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from svdaudio.cli import options
-from svdaudio.cli.output import console, print_json, short_path, table
+from svdaudio.cli.output import console, print_files, print_json, table
 
 
 def mask(
@@ -76,9 +76,9 @@ def mask(
         ["score of the mask", f"{score:.3f}"],
         ["share of the picture", f"{share:.1%}"],
         ["patches", f"{n_patches} of 256 are covered to at least {resolved.config.align.threshold:g}"],
-        ["mask", short_path(overlay)],
-        ["patch grid", short_path(drawn["removed.align.grid"])],
     ]
     screen.print(table(["what", "value"], rows))
+    screen.print()
+    print_files({"mask": overlay, "patch grid": drawn["removed.align.grid"]})
     if n_patches == 0:
         screen.print("[yellow]The mask covers no patch:[/yellow] `run` would refuse this click.")

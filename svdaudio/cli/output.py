@@ -20,10 +20,10 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def console() -> Console:
-    """Standard output, for people. Words are not cut or wrapped where nobody watches (a pipe, a file)."""
+    """Standard output, for people. Lines are not broken, so that commands can be copied; tables are fitted."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 def error_console() -> Console:
@@ -73,6 +73,19 @@ def score_table(scores: Mapping[str, Mapping[str, float]]) -> Table:
         rows.append(row)
     headings = ["class", *sounds, *(["change"] if len(sounds) > 1 else [])]
     return table(headings, rows, right=range(1, len(headings)))
+
+
+def print_files(files: Mapping[str, Path]) -> None:
+    """What there is, and where: the folder that holds most of it, then the names; nothing is broken over lines."""
+    if not files:
+        return
+    folders = [path.parent for path in files.values()]
+    folder = max(folders, key=folders.count)
+    width = max(len(what) for what in files)
+    lines = [
+        f"  {what:<{width}}  {path.name if path.parent == folder else short_path(path)}" for what, path in files.items()
+    ]
+    sys.stdout.write("\n".join([f"Files in {short_path(folder)}:", *lines]) + "\n")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.output import console, print_json, score_table, seconds_text, short_path, table
+from svdaudio.cli.output import console, print_files, print_json, score_table, seconds_text, short_path, table
 
 if TYPE_CHECKING:
     from svdaudio.cli.work import Work
@@ -277,15 +277,14 @@ def _print_result(record: RunRecord, report: Report, begun: float) -> None:
         f"{counts['computed']} stages computed, {counts['cached']} cached, {seconds_text(time.perf_counter() - begun)}"
     )
     for entry in record.stages:
-        for text in entry.notes:
+        for text in entry.notes if entry.status == "cached" else ():  # the others were told when they came
             screen.print(f"note: {entry.node}: {text}", markup=False)
     if report.scores:
         screen.print()
         screen.print(score_table(report.scores))
     screen.print()
-    files = [
-        (f"sound of {name}" if name != "manipulated" else "sound of the edit", path)
-        for name, path in report.audio.items()
-    ]
-    files += [(name, path) for name, path in report.pictures.items()]
-    screen.print(table(["what", "file"], ([what, short_path(path)] for what, path in files)))
+    named = {
+        f"sound of {'the edit' if sound == 'manipulated' else sound}": path for sound, path in report.audio.items()
+    }
+    named.update(report.pictures)
+    print_files(named)

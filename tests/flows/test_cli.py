@@ -391,6 +391,18 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(world, cli, monkeypatch):
     assert status["manipulated.scores"] == "computed"
 
 
+@pytest.mark.parametrize("chosen", ["--prefect", "PREFECT_API_URL"])
+def test_prefect_runs_the_same_request_when_asked(done, cli, monkeypatch, chosen):
+    from flows.in_process import execute_run
+
+    monkeypatch.setitem(sys.modules, "flows.prefect_runner", SimpleNamespace(execute_run=execute_run))
+    if chosen == "PREFECT_API_URL":
+        monkeypatch.setenv(chosen, "http://127.0.0.1:9/api")
+    result = cli("run", *done.pair, "--json", *([chosen] if chosen.startswith("--") else [])).json()
+    assert {stage["status"] for stage in result["stages"]} == {"cached"}
+    assert cli("show", "latest", "--json").json()["runner"] == "prefect"
+
+
 def test_a_damaged_artifact_is_mended_while_writing_the_sound(done, cli):
     key = next(s["key"] for s in done.result["stages"] if s["stage"] == "edited.choose")
     chunk = next(
