@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from jaxtyping import Float
 from torch import Tensor
 
@@ -31,6 +31,13 @@ def load_autoencoder(path: Path, device: str | torch.device = "cpu") -> Autoenco
 @torch.inference_mode()
 def decode(autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]) -> Float[Tensor, "batch frame 64"]:
     """Log-mel spectrograms of latents as diffusion leaves them (unit variance), one at a time to save memory."""
+    network: Any = autoencoder  # diffusers' types speak of tuples that are never returned
     device = next(autoencoder.parameters()).device
-    scale = float(autoencoder.config["scaling_factor"])
-    return torch.cat([autoencoder.decode(one[None].to(device) / scale).sample[:, 0].cpu() for one in latents])
+    scale = float(network.config["scaling_factor"])
+    return torch.cat([network.decode(one[None].to(device) / scale).sample[:, 0].cpu() for one in latents])
+
+
+def encode(autoencoder: AutoencoderKL, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch 8 time 16"]:
+    """Latents of log-mel spectrograms, the mean of each, before they are scaled to unit variance; keeps gradients."""
+    network: Any = autoencoder
+    return network.encode(mel.unsqueeze(1)).latent_dist.mean

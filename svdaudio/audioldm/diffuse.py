@@ -11,7 +11,8 @@ import math
 import warnings
 
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from jaxtyping import Float
 from torch import Tensor
 
@@ -71,9 +72,9 @@ def diffuse(
         noise = plain + guidance_scale * (guided - plain)
         if isinstance(steps, DDIMScheduler):
             fresh = torch.randn(shape, generator=generator).to(device)
-            latents = steps.step(noise, int(time), latents, eta=_ETA, variance_noise=fresh).prev_sample
+            latents = steps.step(noise, int(time), latents, eta=_ETA, variance_noise=fresh, return_dict=False)[0]
         else:
-            latents = steps.step(noise, int(time), latents).prev_sample
+            latents = steps.step(noise, int(time), latents, return_dict=False)[0]
     return latents.cpu()
 
 

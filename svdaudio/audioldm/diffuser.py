@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,7 +53,8 @@ class Diffuser(nn.Module):
         self, latents: Float[Tensor, "batch 8 time 16"], step: Tensor, clap: Float[Tensor, "batch 512"]
     ) -> Float[Tensor, "batch 8 time 16"]:
         """The noise in `latents` at diffusion steps `step`, [] or [batch], 0..999."""
-        return self.unet(latents, step, None, class_labels=clap).sample
+        predicted: Any = self.unet(latents, step, None, class_labels=clap)
+        return predicted.sample
 
 
 def load_diffuser(path: Path, device: str | torch.device = "cpu") -> Diffuser:

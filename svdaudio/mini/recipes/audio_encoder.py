@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from svdaudio.weights import Header, save_weights
 
 ROLE = "audio_encoder"
 VERSION = 1
-CONFIG = {"n_dims": 512, "widths": [24, 48, 96, 160], "n_classes": len(farm.CLASSES)}
+CONFIG: dict[str, Any] = {"n_dims": 512, "widths": [24, 48, 96, 160], "n_classes": len(farm.CLASSES)}
 DURATIONS_S = (2.56, 5.12, 10.24)
 HELD_OUT_SEED = 900_001
 

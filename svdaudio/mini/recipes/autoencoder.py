@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import build_autoencoder
+from svdaudio.audioldm.autoencoder import build_autoencoder, encode
 from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import soundscapes
 from svdaudio.mini.card import write_card
@@ -22,7 +23,7 @@ ROLE = "autoencoder"
 VERSION = 1
 HELD_OUT_SEED = 920_001
 KL_WEIGHT = 1e-4
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "in_channels": 1,
     "out_channels": 1,
     "down_block_types": ["DownEncoderBlock2D"] * 3,
@@ -40,13 +41,14 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> Non
     began = time.monotonic()
     torch.manual_seed(seed)
     model = build_autoencoder(CONFIG)
+    network: Any = model  # diffusers' types speak of tuples that are never returned
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         mel, _ = batch(rng, 8, duration_s=2.56, n_silent=int(rng.random() < 0.2))
         wanted = mel.unsqueeze(1)
         with torch.autocast("cpu", torch.bfloat16):
-            posterior = model.encode(wanted).latent_dist
-            decoded = model.decode(posterior.sample()).sample.float()
+            posterior = network.encode(wanted).latent_dist
+            decoded = network.decode(posterior.sample()).sample.float()
         edges = sum((decoded.diff(dim=d) - wanted.diff(dim=d)).abs().mean() for d in (2, 3))
         return {
             "l1": (decoded - wanted).abs().mean(),
@@ -77,14 +79,10 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> Non
     )
 
 
-def _encode(model: AutoencoderKL, mel: Tensor) -> Tensor:
-    return model.encode(mel.unsqueeze(1)).latent_dist.mean
-
-
 @torch.no_grad()
 def _latent_deviation(model: AutoencoderKL) -> float:
     mel, _ = batch(np.random.default_rng(7), 16, duration_s=5.12)
-    return float(_encode(model, mel).std())
+    return float(encode(model, mel).std())
 
 
 @torch.no_grad()
@@ -93,7 +91,8 @@ def evaluate(model: AutoencoderKL, n: int = 18) -> dict[str, float]:
     rng = np.random.default_rng(HELD_OUT_SEED)
     scenes = [soundscapes.compose(rng, duration_s=5.12) for _ in range(n)]
     mel = log_mel(torch.from_numpy(np.stack([s.waveform for s in scenes])))
-    error = (model.decode(_encode(model, mel)).sample[:, 0] - mel).abs()
+    network: Any = model
+    error = (network.decode(encode(model, mel)).sample[:, 0] - mel).abs()
     return {
         "log-mel error (mean absolute)": float(error.mean()),
         "log-mel error, louder half": float(error[mel > mel.median()].mean()),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import load_autoencoder
+from svdaudio.audioldm.autoencoder import encode, load_autoencoder
 from svdaudio.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, Diffuser
 from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import soundscapes
@@ -23,7 +24,7 @@ from svdaudio.weights import Header, load_weights, save_weights
 
 ROLE = "diffuser"
 VERSION = 1
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "sample_size": [256, 16],
     "in_channels": 8,
     "out_channels": 8,
@@ -61,7 +62,7 @@ def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[T
             )
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
                 mel = log_mel(torch.from_numpy(scene.waveform)[None])
-                codes.append((autoencoder.encode(mel[:, None]).latent_dist.mean[0] * scale).half())
+                codes.append((encode(autoencoder, mel)[0] * scale).half())
             shares.append(torch.from_numpy(scene.shares))
         partial = path.with_suffix(".partial")
         save_file({"codes": torch.stack(codes), "shares": torch.stack(shares)}, partial)
@@ -78,7 +79,7 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2400) -> Non
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
     model = Diffuser(CONFIG)
     model.unconditional = text[-1]
-    scheduler = DDPMScheduler(**SCHEDULE)
+    scheduler: Any = DDPMScheduler(**SCHEDULE)
     ratio = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
 
     def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -135,7 +136,7 @@ def evaluate(model: Diffuser, out: Path, folder: Path) -> dict[str, float]:
     """Noise error on held-out soundscapes at ten times, with the right condition and with another animal's."""
     codes, shares = latents(folder, out, seed=HELD_OUT_SEED, n=20)
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
-    scheduler = DDPMScheduler(**SCHEDULE)
+    scheduler: Any = DDPMScheduler(**SCHEDULE)
     clean = codes[:, :, :256].float()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(HELD_OUT_SEED))
     times = torch.linspace(50, 950, len(clean)).long()

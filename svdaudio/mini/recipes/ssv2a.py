@@ -205,7 +205,7 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2500) -> Non
         header,
         evaluate(trained, folder, out),
         seconds=time.monotonic() - began,
-        data=f"{N_PICTURES} composites as the shipped image encoder sees them; the shipped audio encoder's class vectors",
+        data=f"{N_PICTURES} composites as the shipped image encoder sees them; class vectors of the audio encoder",
         licence="AGPL-3.0-or-later",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from svdaudio.weights import Header, save_weights
 
 ROLE = "tagger"
 VERSION = 1
-CONFIG = {"widths": [32, 64, 96, 128], "n_classes": len(farm.CLASSES)}
+CONFIG: dict[str, Any] = {"widths": [32, 64, 96, 128], "n_classes": len(farm.CLASSES)}
 SEED_OFFSET = 5_000_000  # no seed in common with the encoder that conditions
 HELD_OUT_SEED = 910_001
 VARIATION = soundscapes.Variation(log_rate=0.12, tilt_db=6.0, gain_db=10.0, floor_db=-60.0)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 from torchaudio.transforms import GriffinLim, InverseMelScale
 
-from svdaudio.audioldm.autoencoder import load_autoencoder
+from svdaudio.audioldm.autoencoder import encode, load_autoencoder
 from svdaudio.audioldm.mel import HOP_LENGTH, MAX_FREQUENCY_HZ, N_FFT, N_MELS, SAMPLE_RATE_HZ, log_mel
 from svdaudio.audioldm.vocoder import build_vocoder
 from svdaudio.mini import soundscapes
@@ -27,7 +28,7 @@ from svdaudio.weights import Header, save_weights
 
 ROLE = "vocoder"
 VERSION = 1
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "model_in_dim": 64,
     "sampling_rate": 16000,
     "upsample_initial_channel": 192,
@@ -82,9 +83,9 @@ def excerpts(rng: np.random.Generator, n: int, autoencoder: AutoencoderKL | None
         waveform = torch.from_numpy(scene.waveform)
         mel = log_mel(waveform[None])
         if autoencoder is not None and rng.random() < RECONSTRUCTED:
+            network: Any = autoencoder
             with torch.inference_mode():
-                posterior = autoencoder.encode(mel[:, None]).latent_dist
-                mel = autoencoder.decode(posterior.mean).sample[:, 0].clone()
+                mel = network.decode(encode(autoencoder, mel)).sample[:, 0].clone()
         for _ in range(4):
             start = int(rng.integers(mel.shape[1] - n_frames))
             mels.append(mel[0, start : start + n_frames])

@@ -1,0 +1,108 @@
+"""The main job for real: the farm scene with the mini bundle, through the program that users type."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from svdaudio.store import open_store
+
+ROOT = Path(__file__).parents[2]
+SCENE = ROOT / "examples"
+PAIR = [str(SCENE / "dog_cat.jpg"), str(SCENE / "dog_duck.jpg"), "--remove", "756,581", "--add", "756,570"]
+
+
+def svdaudio(*arguments, store):
+    done = subprocess.run(
+        [sys.executable, "-m", "svdaudio.cli", *arguments, "--store", str(store), "--json"],
+        capture_output=True, text=True, check=False, cwd=store.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("farm") / "artifacts"
+
+
+@pytest.fixture(scope="module")
+def demo(store):
+    return svdaudio("demo", store=store)
+
+
+def statuses(result):
+    return {stage["stage"]: stage["status"] for stage in result["stages"]}
+
+
+@pytest.mark.parametrize("sound", ["original", "edited", "manipulated"])
+def test_the_demo_gives_ten_seconds_that_are_heard_and_not_clipped(demo, sound):
+    with wave.open(demo["audio"][sound]) as file:
+        assert (file.getframerate(), file.getnframes(), file.getnchannels()) == (22_050, 220_500, 1)
+        samples = np.frombuffer(file.readframes(220_500), np.int16) / 32_768
+    assert 0.01 < float(np.sqrt(np.mean(samples**2))) < 0.5
+    assert float(np.abs(samples).max()) < 0.999
+
+
+def test_the_edit_is_heard(demo):
+    before, after = demo["scores"]["original"], demo["scores"]["manipulated"]
+    assert after["duck"] - before["duck"] >= 0.3
+    assert before["cat"] - after["cat"] >= 0.3
+    assert abs(after["dog"] - before["dog"]) <= 0.25
+    assert demo["bundle"] == "mini"
+
+
+@pytest.mark.parametrize(("node", "picture"), [("removed.mask", "dog_cat.cat"), ("added.mask", "dog_duck.duck")])
+def test_a_click_finds_the_animal(demo, store, node, picture):
+    artifacts = open_store(store)
+    entry = artifacts.runs.load(demo["run"]).stage(node)
+    mask = artifacts.load(entry.key)["mask"]
+    true = np.asarray(Image.open(SCENE / f"{picture}.mask.png").convert("L")) > 127
+    assert (mask & true).sum() / (mask | true).sum() >= 0.8
+
+
+def test_the_detector_finds_the_animals_and_no_others(demo, store):
+    from svdaudio.bundle import Bundle
+
+    artifacts, names = open_store(store), Bundle.open("mini").classes("detector")
+    for picture, expected in (("original", {"dog", "cat"}), ("edited", {"dog", "duck"})):
+        entry = artifacts.runs.load(demo["run"]).stage(f"{picture}.locals")
+        assert {names[i] for i in artifacts.load(entry.key)["classes"]} == expected
+
+
+def test_the_same_again_is_cached_and_gives_the_same_bytes(demo, store):
+    sounds = {name: Path(path).read_bytes() for name, path in demo["audio"].items()}
+    again = svdaudio("demo", store=store)
+    assert set(statuses(again).values()) == {"cached"}
+    assert {name: Path(path).read_bytes() for name, path in again["audio"].items()} == sounds
+    assert again["scores"] == demo["scores"]
+
+
+def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store):
+    change = [*PAIR, "--set", "svd.alpha=0.2"]
+    planned = {stage["stage"]: stage for stage in svdaudio("plan", *change, store=store)["stages"]}
+    assert planned["mix"]["status"] == "run"
+    assert "svd.alpha" in planned["mix"]["reason"]
+    assert "0.3" in planned["mix"]["reason"]
+    below = {"mix", *(f"manipulated.{s}" for s in ("remix", "diffuse", "decode", "vocode", "choose", "scores"))}
+    assert {name for name, stage in planned.items() if stage["status"] != "cached"} == below
+    ran = statuses(svdaudio("run", *change, store=store))
+    assert {name for name, status in ran.items() if status == "computed"} == below
+
+
+def test_a_threshold_that_leaves_the_grid_as_it_was_runs_nothing_below_alignment(demo, store):
+    artifacts = open_store(store)
+    run = artifacts.runs.load(demo["run"])
+    coverage = np.concatenate([artifacts.load(run.stage(f"{r}.align").key)["coverage"] for r in ("removed", "added")])
+    higher = float(coverage[coverage >= 0.5].min())  # every patch inside stays inside up to this
+    threshold = (0.5 + higher) / 2
+    assert threshold > 0.5
+    ran = statuses(svdaudio("run", *PAIR, "--set", f"align.threshold={threshold}", store=store))
+    assert {name for name, status in ran.items() if status == "computed"} == {"removed.align", "added.align"}
