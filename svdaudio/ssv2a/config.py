@@ -43,7 +43,11 @@ class StylerConfig:
         if self.num_layers != 1:
             raise ConfigError("SSV2A's styler has one layer", expected="num_layers 1", got=self.num_layers)
         if self.embed_dim % self.nhead:
-            raise ConfigError("the heads of the styler do not divide its width", expected=f"a divisor of {self.embed_dim}", got=self.nhead)
+            raise ConfigError(
+                "the heads of the styler do not divide its width",
+                expected=f"a divisor of {self.embed_dim}",
+                got=self.nhead,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +123,9 @@ class Config:
         for name, section in (("manifold", manifold), ("generator", generator), ("styler", styler)):
             for flag in ("variational", "resnet"):
                 if _find(section, flag, default=True) is not True:
-                    raise ConfigError(f"this SSV2A's {name} is of a kind that is not supported", expected=f"{flag} true", got="false")
+                    raise ConfigError(
+                        f"this SSV2A's {name} is of a kind that is not supported", expected=f"{flag} true", got="false"
+                    )
         return cls(
             **{name: _find(document, name) for name in ("clip_dim", "clap_dim", "manifold_dim")},
             manifold=_mlp({name: _find(manifold, name) for name in ("layers", "dropout")}, "manifold"),
@@ -128,7 +134,9 @@ class Config:
                 slot=_find(remixer, "slot"),
                 cfg=_find(remixer, "cfg", default=0.2),
                 guidance=_find(remixer, "guidance"),
-                styler=StylerConfig(**{name: _find(styler, name) for name in ("embed_dim", "num_layers", "nhead", "dropout")}),
+                styler=StylerConfig(
+                    **{name: _find(styler, name) for name in ("embed_dim", "num_layers", "nhead", "dropout")}
+                ),
             ),
         )
 
@@ -145,9 +153,16 @@ def _find(section: Mapping[str, Any], name: str, *, default: Any = _MISSING) -> 
             raise ConfigError(f"SSV2A's configuration says '{name}' twice, and not the same", got=found)
         if found:
             return found[0]
-        level = [cast("Mapping[str, Any]", value) for mapping in level for value in mapping.values() if isinstance(value, Mapping)]
+        level = [
+            cast("Mapping[str, Any]", value)
+            for mapping in level
+            for value in mapping.values()
+            if isinstance(value, Mapping)
+        ]
     if default is _MISSING:
-        raise ConfigError(f"SSV2A's configuration lacks '{name}'", fix="give the ssv2a.json that belongs to the checkpoint")
+        raise ConfigError(
+            f"SSV2A's configuration lacks '{name}'", fix="give the ssv2a.json that belongs to the checkpoint"
+        )
     return default
 
 
@@ -167,7 +182,9 @@ def _checked(kind: type, where: str, values: object) -> dict[str, Any]:
     names = {f.name for f in fields(kind)}
     unknown = sorted(set(given) - names)
     if unknown:
-        raise ConfigError(f"SSV2A's configuration has no '{where}{unknown[0]}'", expected=f"one of {', '.join(sorted(names))}")
+        raise ConfigError(
+            f"SSV2A's configuration has no '{where}{unknown[0]}'", expected=f"one of {', '.join(sorted(names))}"
+        )
     return given
 
 
@@ -175,7 +192,7 @@ def _mlp(values: Mapping[str, Any], where: str) -> MLPConfig:
     layers = values.get("layers")
     if not isinstance(layers, Sequence) or isinstance(layers, str):
         raise ConfigError(f"'{where}.layers' of SSV2A is no list of widths", got=layers)
-    return MLPConfig(**{**values, "layers": tuple(cast("Sequence[int]", layers))})
+    return MLPConfig(layers=tuple(cast("Sequence[int]", layers)), dropout=values.get("dropout", 0.2))
 
 
 def _check_count(name: str, value: object) -> None:

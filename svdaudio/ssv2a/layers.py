@@ -27,6 +27,7 @@ class ResidualBlock(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Float[Tensor, "*batch n_in"]) -> Float[Tensor, "*batch n_out"]:
+        """The block's output."""
         return self.proj(x) + self.mod(x)
 
 
@@ -49,6 +50,7 @@ class MLP(nn.Module):
         self.model = nn.Sequential(*parts)
 
     def forward(self, x: Float[Tensor, "*batch first"]) -> Float[Tensor, "*batch last"]:
+        """The last width's features."""
         return self.model(x)
 
 
@@ -61,7 +63,10 @@ class VariationalMLP(nn.Module):
         self.out_mu = nn.Linear(widths[-1], n_out)
         self.out_sigma = nn.Linear(widths[-1], n_out)
 
-    def forward(self, x: Float[Tensor, "*batch n_in"]) -> tuple[Float[Tensor, "*batch n_out"], Float[Tensor, "*batch n_out"]]:
+    def forward(
+        self, x: Float[Tensor, "*batch n_in"]
+    ) -> tuple[Float[Tensor, "*batch n_out"], Float[Tensor, "*batch n_out"]]:
+        """μ and log σ² of each row."""
         hidden = self.model(x)
         return self.out_mu(hidden), self.out_sigma(hidden)
 

@@ -42,7 +42,10 @@ def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | t
         entries = contents.get(f"{part}_state")
         if not isinstance(entries, Mapping):
             raise CheckpointError(
-                f"the checkpoint {checkpoint} is not SSV2A's", expected=f"'{part}_state' in it", got=_names(contents), fix="give ssv2a.pth"
+                f"the checkpoint {checkpoint} is not SSV2A's",
+                expected=f"'{part}_state' in it",
+                got=_names(contents),
+                fix="give ssv2a.pth",
             )
         state.update({f"{part}.{key}": value for key, value in cast("Mapping[str, Tensor]", entries).items()})
     return _build(config, state, checkpoint).to(device)
@@ -71,7 +74,10 @@ def _build(config: Config, state: Mapping[str, object], path: Path) -> SSV2A:
     for what, keys in (("lacks", expected.keys() - state.keys()), ("has an unknown", state.keys() - expected.keys())):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise CheckpointError(f"the checkpoint {path} {what} entry {min(keys)}{more}", fix="check that configuration and checkpoint belong together")
+            raise CheckpointError(
+                f"the checkpoint {path} {what} entry {min(keys)}{more}",
+                fix="check that configuration and checkpoint belong together",
+            )
     tensors: dict[str, Tensor] = {}
     for key, shape in expected.items():
         value = state[key]
@@ -89,16 +95,22 @@ def _build(config: Config, state: Mapping[str, object], path: Path) -> SSV2A:
 
 def _read_checkpoint(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}", fix="run `svdaudio checkpoints list` to see where weights come from")
+        raise CheckpointError(
+            f"there is no checkpoint {path}", fix="run `svdaudio checkpoints list` to see where weights come from"
+        )
     try:
         contents: object = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError) as error:
         reason = str(error).strip().splitlines()
         raise CheckpointError(
-            f"the checkpoint {path} cannot be read", expected="a PyTorch file of plain tensors", got=reason[0] if reason else type(error).__name__
+            f"the checkpoint {path} cannot be read",
+            expected="a PyTorch file of plain tensors",
+            got=reason[0] if reason else type(error).__name__,
         ) from error
     if not isinstance(contents, Mapping):
-        raise CheckpointError(f"the checkpoint {path} is not SSV2A's", expected="a dict of state dicts", got=type(contents).__name__)
+        raise CheckpointError(
+            f"the checkpoint {path} is not SSV2A's", expected="a dict of state dicts", got=type(contents).__name__
+        )
     return cast("Mapping[str, Any]", contents)
 
 
@@ -110,7 +122,9 @@ def _read_config(path: Path) -> Config:
     except (ValueError, OSError) as error:
         raise CheckpointError(f"the configuration {path} cannot be read", expected="JSON", got=str(error)) from error
     if not isinstance(document, Mapping):
-        raise CheckpointError(f"the configuration {path} is not SSV2A's", expected="a JSON object", got=type(document).__name__)
+        raise CheckpointError(
+            f"the configuration {path} is not SSV2A's", expected="a JSON object", got=type(document).__name__
+        )
     return Config.from_published(cast("Mapping[str, Any]", document))
 
 

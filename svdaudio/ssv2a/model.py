@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from svdaudio.errors import ConfigError
+from svdaudio.errors import ConfigError, InputError
 from svdaudio.ssv2a.config import Config
+from svdaudio.ssv2a.cycle import cycle_mix
 from svdaudio.ssv2a.layers import VariationalMLP, mean_of_draws
 from svdaudio.ssv2a.manifold import Manifold
 from svdaudio.ssv2a.remixer import Remixer
@@ -43,7 +44,9 @@ class SSV2A(nn.Module):
         """μ and log σ² of the manifold codes of CLAP embeddings."""
         return self.manifold.clap_encoder(claps)
 
-    def generate(self, codes: Float[Tensor, "*batch manifold"]) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
+    def generate(
+        self, codes: Float[Tensor, "*batch manifold"]
+    ) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
         """μ and log σ² of the CLAP embeddings of manifold codes, each by itself."""
         return self.generator(codes)
 
@@ -65,7 +68,10 @@ class SSV2A(nn.Module):
         rows = clips.reshape(-1, clips.shape[-1])
         filled = (rows != 0).any(-1)
         # Row 0 of the pass is a zero row; every empty slot takes its result from there.
-        encoded = [part.reshape(-1, part.shape[-1]) for part in self.encode_clips(torch.cat([rows.new_zeros(1, rows.shape[-1]), rows[filled]]))]
+        encoded = [
+            part.reshape(-1, part.shape[-1])
+            for part in self.encode_clips(torch.cat([rows.new_zeros(1, rows.shape[-1]), rows[filled]]))
+        ]
         index = torch.cumsum(filled, 0) * filled
         mu, log_sigma = (part[index].reshape(*clips.shape[:-1], -1) for part in encoded)
         return mean_of_draws(mu, log_sigma, var_samples=var_samples, generator=generator)
@@ -84,7 +90,45 @@ class SSV2A(nn.Module):
     ) -> Float[Tensor, "*batch clap"]:
         """CLAP embeddings of manifold codes by the generator: the mean of `var_samples` draws, L2-normalised."""
         self._check_use(var_samples=var_samples)
-        return functional.normalize(mean_of_draws(*self.generate(codes), var_samples=var_samples, generator=generator), dim=-1)
+        return functional.normalize(
+            mean_of_draws(*self.generate(codes), var_samples=var_samples, generator=generator), dim=-1
+        )
+
+    @torch.no_grad()
+    def cycle_mix(
+        self,
+        clips: Float[Tensor, "batch slot clip"],
+        its: int = 64,
+        samples: int = 64,
+        var_samples: int = 64,
+        *,
+        generator: Generator,
+    ) -> Float[Tensor, "batch clap"]:
+        """One CLAP embedding for each picture, from the CLIP embeddings in its slots (`svdaudio.ssv2a.cycle`).
+
+        Args:
+            clips: slot 0 the whole picture, 1… its objects, zeros in slots without one.
+            its: rounds after the first.
+            samples: candidates in each round.
+            var_samples: how many draws each embedding is the mean of; more give less noise.
+            generator: where all random numbers come from, in an order that depends on the shapes alone.
+
+        Returns:
+            The best candidate of each element, L2-normalised.
+
+        Raises:
+            ConfigError: a count without a meaning, or the model is in training mode.
+            InputError: `clips` has another shape, or a number that is not finite.
+        """
+        self._check_use(var_samples=var_samples)
+        check_count("its", its, least=0)
+        check_count("samples", samples, least=1)
+        expected = (self.config.remixer.slot, self.config.clip_dim)
+        if clips.ndim != 3 or tuple(clips.shape[1:]) != expected:
+            raise InputError("the slots have another shape", expected=["batch", *expected], got=list(clips.shape))
+        if not bool(torch.isfinite(clips).all()):
+            raise InputError("the slots hold numbers that are not finite")
+        return cycle_mix(self, clips, its=its, samples=samples, var_samples=var_samples, generator=generator)
 
     def _check_use(self, *, var_samples: int) -> None:
         if self.training:

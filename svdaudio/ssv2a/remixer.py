@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -42,6 +44,7 @@ class EfficientSelfAttention(nn.Module):
         return self._heads(self.key(normed)).softmax(-1), self._heads(self.value(normed))
 
     def forward(self, x: Float[Tensor, "*batch token width"]) -> Float[Tensor, "*batch token width"]:
+        """Every token after attention."""
         keys, values = self.keys_values(x)
         context = torch.einsum("...thi,...thj->...hij", keys, values)
         return self.highway(x) + torch.einsum("...thi,...hij->...thj", self.queries(x), context).flatten(-2)
@@ -58,6 +61,7 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """Every token, by itself."""
         return x + self.linear2(self.dropout(functional.gelu(self.linear1(self.norm(x)))))
 
 
@@ -70,18 +74,25 @@ class TransformerLayer(nn.Module):
         self.ffn = FeedForward(width, dropout)
 
     def forward(self, x: Float[Tensor, "*batch token width"]) -> Float[Tensor, "*batch token width"]:
+        """Every token after the layer."""
         return self.ffn(self.esa(x))
 
 
 class StyleEncoder(nn.Module):
-    """The stack of transformer layers."""
+    """The transformer, of one layer (`StylerConfig` admits no other), under the name that checkpoints know it by."""
 
-    def __init__(self, width: int, n_heads: int, n_layers: int, dropout: float) -> None:
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(*(TransformerLayer(width, n_heads, dropout) for _ in range(n_layers)))
+        self.encoder = nn.ModuleList([TransformerLayer(width, n_heads, dropout)])
+
+    @property
+    def layer(self) -> TransformerLayer:
+        """The one layer."""
+        return cast("TransformerLayer", self.encoder[0])
 
     def forward(self, x: Float[Tensor, "*batch token width"]) -> Float[Tensor, "*batch token width"]:
-        return self.encoder(x)
+        """Every token after the transformer."""
+        return self.layer(x)
 
 
 class Styler(nn.Module):
@@ -93,7 +104,7 @@ class Styler(nn.Module):
         width, dropout = styler.embed_dim, styler.dropout
         self.pred_token = nn.Parameter(torch.randn(2, width))
         self.in_proj = nn.Linear(config.manifold_dim + config.clip_dim, width)
-        self.style_encoder = StyleEncoder(width, styler.nhead, styler.num_layers, dropout)
+        self.style_encoder = StyleEncoder(width, styler.nhead, dropout)
         self.head_mu = MLP((width, width), dropout)
         self.head_sigma = MLP((width, width), dropout)
         self.out_mu = nn.Linear(width, config.clap_dim)
@@ -102,11 +113,14 @@ class Styler(nn.Module):
     def forward(
         self, codes: Float[Tensor, "*batch slot manifold"], clips: Float[Tensor, "*batch slot clip"]
     ) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
+        """μ and log σ² of one CLAP embedding from all slots; their order does not matter."""
         slots = self.in_proj(torch.cat([codes, clips], dim=-1))
         tokens = torch.cat([self.pred_token.expand(*slots.shape[:-2], -1, -1), slots], dim=-2)
         return self.read(self.style_encoder(tokens)[..., :2, :])
 
-    def read(self, predicted: Float[Tensor, "*batch 2 width"]) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
+    def read(
+        self, predicted: Float[Tensor, "*batch 2 width"]
+    ) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
         """Mean and log variance from the two prediction tokens as the transformer leaves them."""
         return self.out_mu(self.head_mu(predicted[..., 0, :])), self.out_sigma(self.head_sigma(predicted[..., 1, :]))
 
