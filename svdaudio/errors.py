@@ -19,9 +19,7 @@ class SvdAudioError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, what: str, *, expected: object = None, got: object = None, fix: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, expected: object = None, got: object = None, fix: str | None = None) -> None:
         self.what = what
         self.expected = expected
         self.got = got
@@ -31,9 +29,7 @@ class SvdAudioError(Exception):
     def line(self) -> str:
         """The whole error on one line."""
         facts = [
-            f"{name} {value}"
-            for name, value in (("expected", self.expected), ("got", self.got))
-            if value is not None
+            f"{name} {value}" for name, value in (("expected", self.expected), ("got", self.got)) if value is not None
         ]
         text = self.what + (f": {', '.join(facts)}" if facts else "")
         text += f". {self.fix[0].upper()}{self.fix[1:]}." if self.fix else "."

@@ -16,23 +16,17 @@ from svdaudio.weights import load_module
 
 
 def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
-    """The network from the keyword arguments of transformers' configuration class, weight norm still on."""
+    """The network from the keyword arguments of transformers' configuration class, without weight norm."""
     return SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
 
 
 def load_vocoder(path: Path, device: str | torch.device = "cpu") -> SpeechT5HifiGan:
-    """A vocoder from a weight file of this project, whose weights have their norms folded in.
+    """A vocoder from a weight file of this project.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
     """
-
-    def build(config: Mapping[str, Any]) -> SpeechT5HifiGan:
-        model = build_vocoder(config)
-        model.remove_weight_norm()
-        return model
-
-    return load_module(path, role="vocoder", build=build, device=device)[0]
+    return load_module(path, role="vocoder", build=build_vocoder, device=device)[0]
 
 
 @torch.inference_mode()

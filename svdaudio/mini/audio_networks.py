@@ -41,7 +41,7 @@ class AudioEmbedder(nn.Module):
     def __init__(self, *, n_dims: int, widths: list[int], n_classes: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip([1, *widths], widths, strict=False)))
-        self.head = nn.Sequential(nn.Linear(2 * widths[-1], 512), nn.GELU(), nn.Linear(512, n_dims))
+        self.head = nn.Sequential(nn.Linear(2 * widths[-1], 256), nn.GELU(), nn.Linear(256, n_dims))
         table = torch.linalg.qr(torch.randn(n_dims, n_classes + 1, generator=torch.Generator().manual_seed(0)))[0].T
         self.register_buffer("text", table.contiguous())
 

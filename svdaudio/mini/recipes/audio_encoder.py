@@ -19,7 +19,7 @@ from svdaudio.weights import Header, save_weights
 
 ROLE = "audio_encoder"
 VERSION = 1
-CONFIG: dict[str, Any] = {"n_dims": 512, "widths": [24, 48, 96, 160], "n_classes": len(farm.CLASSES)}
+CONFIG: dict[str, Any] = {"n_dims": 512, "widths": [16, 32, 64, 128], "n_classes": len(farm.CLASSES)}
 DURATIONS_S = (2.56, 5.12, 10.24)
 HELD_OUT_SEED = 900_001
 
@@ -37,7 +37,7 @@ def batch(rng: np.random.Generator, n: int, *, duration_s: float, n_silent: int 
     return mel, torch.from_numpy(np.stack([s.shares for s in scenes]))
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 700) -> None:
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 500) -> None:
     """Train, report on held-out soundscapes, write weights and card to `out`."""
     began = time.monotonic()
     torch.manual_seed(seed)

@@ -33,11 +33,11 @@ ROLE = "ssv2a"
 VERSION = 1
 CONFIG = Config(
     manifold_dim=128,
-    manifold=MLPConfig(layers=(256, 256, 256)),
-    generator=MLPConfig(layers=(256, 256, 256)),
-    remixer=RemixerConfig(styler=StylerConfig(embed_dim=192)),
+    manifold=MLPConfig(layers=(128, 128, 128)),
+    generator=MLPConfig(layers=(128, 128, 128)),
+    remixer=RemixerConfig(styler=StylerConfig(embed_dim=96)),
 )
-N_PICTURES = 1200
+N_PICTURES = 900
 MOST_OBJECTS = 4
 N_BATCH = 32
 HELD_OUT_SEED = 950_001
@@ -143,7 +143,7 @@ def wanted_claps(labels: Tensor, says: Tensor, text: Tensor) -> Tensor:
     return functional.normalize(both @ text[:-1] + 1e-3 * text[-1], dim=1)
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2500) -> None:
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2000) -> None:
     """Train on embeddings of the shipped encoders, report on held-out pictures, write weights and card to `out`."""
     began = time.monotonic()
     torch.manual_seed(seed)

@@ -93,7 +93,7 @@ def excerpts(rng: np.random.Generator, n: int, autoencoder: AutoencoderKL | None
     return torch.stack(mels[:n]), torch.stack(sounds[:n])
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1600) -> None:
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1300) -> None:
     """Train, report against Griffin-Lim on held-out sounds, write weights and card to `out`."""
     began = time.monotonic()
     torch.manual_seed(seed)
@@ -117,7 +117,6 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1600) -> Non
     )
     trained = fit(ROLE, model=game, losses=losses, schedule=schedule, seed=seed, folder=folder)
     vocoder = trained.vocoder
-    vocoder.remove_weight_norm()
     header = Header(
         role=ROLE,
         architecture="transformers.SpeechT5HifiGan",
