@@ -1,7 +1,8 @@
 """Recipe: a small SAM 2.1 that turns a click on an animal into its mask.
 
-As SAM is trained: three proposals for each prompt, of which the best one learns, and a head that predicts each
-proposal's IoU. A click beside every animal asks for nothing, and nothing is what it gets.
+As SAM is trained, with a head that predicts each proposal's IoU; but all three proposals learn, not only the best: a
+click here means one animal and never a part of it, and three proposals that may share the animals out among them
+never learn to look where the click is. A click beside every animal asks for nothing, and nothing is what it gets.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from svdaudio.masks import build_segmenter
+from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, Rng, closeup, compose
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.weights import Header, save_weights
@@ -58,12 +60,14 @@ class Prompts:
         points: [n * N_PROMPTS, m, 2], x and y in pixels; the prompts of one picture follow one another.
         labels: [n * N_PROMPTS, m], 1 on the animal, 0 beside it.
         masks: [n * N_PROMPTS, 64, 64], share of each 4 x 4 cell that the animal covers.
+        classes: [n, 10, 64, 64], share of each 4 x 4 cell that each class covers, the last one the background.
     """
 
     images: Tensor
     points: Tensor
     labels: Tensor
     masks: Tensor
+    classes: Tensor
 
 
 def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:
@@ -75,20 +79,28 @@ def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:
     return int(columns[index]), int(rows[index])
 
 
-def prompt(rng: Rng, picture: Composite, *, n_points: int) -> tuple[list[tuple[int, int]], list[int], NDArray[np.bool_]]:
-    """One prompt on a picture: points, labels and the mask that they mean."""
-    visible = [i for i in range(len(picture.classes)) if int(picture.mask(i).sum()) >= 60]
-    outside = cv2.erode((picture.instances == 0).astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
-    if (not visible or rng.random() < OUTSIDE_SHARE) and outside.any():
-        beside = [click(rng, outside, deep=False) for _ in range(n_points)]
-        return beside, [1] * n_points, np.zeros_like(outside)
-    mask = picture.mask(visible[int(rng.integers(len(visible)))]) if visible else picture.instances > 0
+def prompt(rng: Rng, picture: Composite, animal: int | None, *, n_points: int) -> tuple[list[tuple[int, int]], list[int], NDArray[np.bool_]]:
+    """One prompt for an animal of a picture (None: for what is no animal): points, labels and the mask that they mean."""
+    if animal is None:
+        outside = cv2.erode((picture.instances == 0).astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+        if outside.any():
+            beside = [click(rng, outside, deep=False) for _ in range(n_points)]
+            return beside, [1] * n_points, np.zeros_like(outside)
+    mask = picture.instances > 0 if animal is None else picture.mask(animal)
     points, labels = [click(rng, mask, deep=rng.random() < 0.5)], [1]
     for _ in range(n_points - 1):
         beside = bool(rng.random() < 0.5) and bool((~mask).any())
         points.append(click(rng, ~mask if beside else mask, deep=False))
         labels.append(int(not beside))
     return points, labels, mask
+
+
+def wanted(rng: Rng, picture: Composite) -> list[int | None]:
+    """What the prompts of a picture ask for: as many different animals as can be, seldom nothing."""
+    visible = [i for i in range(len(picture.classes)) if int(picture.mask(i).sum()) >= 60]
+    order = [int(i) for i in rng.permutation(visible)]
+    animals: list[int | None] = [order[i % len(order)] if order else None for i in range(N_PROMPTS)]
+    return [None if rng.random() < OUTSIDE_SHARE else animal for animal in animals]
 
 
 def normalise(pixels: NDArray[np.uint8]) -> Tensor:
@@ -101,18 +113,33 @@ def draw(rng: Rng) -> Prompts:
     """A training batch."""
     n_points = int(rng.choice((1, 2, 3), p=(0.75, 0.15, 0.1)))
     pictures = [closeup(rng, size=SIZE) if rng.random() < 0.1 else compose(rng, size=SIZE) for _ in range(N_BATCH)]
-    prompts = [prompt(rng, picture, n_points=n_points) for picture in pictures for _ in range(N_PROMPTS)]
+    prompts = [prompt(rng, picture, animal, n_points=n_points) for picture in pictures for animal in wanted(rng, picture)]
     masks = torch.from_numpy(np.stack([mask for _, _, mask in prompts])).float()
     return Prompts(
         images=normalise(np.stack([picture.pixels for picture in pictures])),
         points=torch.tensor([points for points, _, _ in prompts], dtype=torch.float32),
         labels=torch.tensor([labels for _, labels, _ in prompts], dtype=torch.int32),
         masks=functional.avg_pool2d(masks[:, None], STRIDE)[:, 0],
+        classes=torch.from_numpy(np.stack([class_shares(picture) for picture in pictures])),
     )
 
 
-def proposals(model: SAM2Base, prompts: Prompts) -> tuple[Tensor, Tensor]:
-    """Three mask logits [n, 3, 64, 64] and their predicted IoUs [n, 3] for every prompt, as sam2's predictor makes them."""
+def class_shares(picture: Composite) -> NDArray[np.float32]:
+    """Share of each 4 x 4 cell that each class covers, the last one the background, [10, 64, 64]."""
+    label = np.array([len(farm.CLASSES), *picture.classes])[picture.instances]
+    side = SIZE // STRIDE
+    shares = np.zeros((len(farm.CLASSES) + 1, side, side), np.float32)
+    for index in np.unique(label):
+        shares[index] = (label == index).reshape(side, STRIDE, side, STRIDE).mean(axis=(1, 3))
+    return shares
+
+
+def proposals(model: SAM2Base, prompts: Prompts) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Masks for every prompt as sam2's predictor makes them.
+
+    Returns:
+        Three mask logits [n, 3, 64, 64]; their predicted IoUs [n, 3]; the picture's features at strides 4, 8 and 16.
+    """
     # the fused attention's backward pass is slower than plain products at this size on a CPU
     with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
         fine, middle, coarse = model.forward_image(prompts.images)["backbone_fpn"]
@@ -131,24 +158,59 @@ def proposals(model: SAM2Base, prompts: Prompts) -> tuple[Tensor, Tensor]:
             repeat_image=False,
             high_res_features=[fine.repeat_interleave(repeat, 0), middle.repeat_interleave(repeat, 0)],
         )
-    return masks.float(), ious.float()
+    return masks.float(), ious.float(), [fine, middle, coarse]
+
+
+class ClassHeads(nn.Module):
+    """What animal is where, read off the features at each stride: a lesson for the trunk, forgotten after training.
+
+    Masks from clicks teach the trunk little at a time; what every pixel is, it learns quickly.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        n_classes = len(farm.CLASSES) + 1
+        self.heads = nn.ModuleList(nn.Conv2d(channels, n_classes, 1) for channels in (width // 8, width // 4, width))
+
+    def forward(self, features: list[Tensor], classes: Tensor) -> Tensor:
+        """Cross-entropy with the shares of the classes, meaned over the strides; animals weigh three times the background."""
+        parts: list[Tensor] = []
+        for head, feature in zip(self.heads, features, strict=True):
+            shares = functional.adaptive_avg_pool2d(classes, feature.shape[-2:])
+            weight = 3 - 2 * shares[:, -1]
+            surprise = -(shares * functional.log_softmax(head(feature.float()), dim=1)).sum(1)
+            parts.append((surprise * weight).sum() / weight.sum())
+        return torch.stack(parts).mean()
 
 
 def losses_of(masks: Tensor, ious: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Focal and dice loss of each prompt's best proposal (a little of all three), and the error of the predicted IoUs."""
-    wanted = target[:, None].expand_as(masks)
+    """Focal and dice loss of the proposals, and the error of their predicted IoUs."""
+    true = target[:, None].expand_as(masks)
     probability = masks.sigmoid()
-    focal = functional.binary_cross_entropy_with_logits(masks, wanted, reduction="none") * (probability.detach() - wanted).abs()
-    focal = focal.mean((2, 3))
-    overlap = (probability * wanted).sum((2, 3))
-    dice = 1 - (2 * overlap + 1) / (probability.square().sum((2, 3)) + wanted.square().sum((2, 3)) + 1)
-    each = 20 * focal + dice
-    best = each.min(dim=1).values.mean()
+    focal = functional.binary_cross_entropy_with_logits(masks, true, reduction="none") * (probability.detach() - true).abs()
+    overlap = (probability * true).sum((2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.square().sum((2, 3)) + true.square().sum((2, 3)) + 1)
     with torch.no_grad():
-        inside, true = masks > 0, wanted > 0.5
-        union = (inside | true).sum((2, 3))
-        iou = torch.where(union > 0, (inside & true).sum((2, 3)) / union.clamp(min=1), 1.0)
-    return {"best": best, "all": 0.1 * each.mean(), "iou": functional.mse_loss(ious, iou)}
+        inside, solid = masks > 0, true > 0.5
+        union = (inside | solid).sum((2, 3))
+        iou = torch.where(union > 0, (inside & solid).sum((2, 3)) / union.clamp(min=1), 1.0)
+    return {"focal": 20 * focal.mean(), "dice": dice.mean(), "iou": functional.mse_loss(ious, iou)}
+
+
+def look_where_the_click_is(model: SAM2Base) -> None:
+    """Start every attention between clicks and picture with keys equal to queries, and sharp.
+
+    Positions of both are the same random Fourier features, so a click then attends to its surroundings, and they to
+    it, from the first step on. SAM's own start has to find that out, which takes more steps than there are here.
+    """
+    transformer = model.sam_mask_decoder.transformer
+    parts = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        parts += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    with torch.no_grad():
+        for part in parts:
+            part.q_proj.weight.mul_(3.0)
+            part.k_proj.weight.copy_(part.q_proj.weight)
 
 
 def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
@@ -156,16 +218,19 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     torch.manual_seed(seed)
     model = build_segmenter(CONFIG)
     freeze_memory(model)
+    look_where_the_click_is(model)
+    student = nn.ModuleDict({"model": model, "heads": ClassHeads(CONFIG["d_model"])})
 
     def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         prompts = draw(rng)
-        return losses_of(*proposals(model, prompts), prompts.masks)
+        masks, ious, features = proposals(model, prompts)
+        return {**losses_of(masks, ious, prompts.masks), "classes": student["heads"](features, prompts.classes)}
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=1e-3, weight_decay=0.05, n_warmup_steps=min(60, n_steps // 4))
+    schedule = Schedule(n_steps=n_steps, learning_rate=1.5e-3, weight_decay=0.05, n_warmup_steps=min(60, n_steps // 4))
     attention = (model.image_encoder.trunk.blocks, model.sam_mask_decoder.transformer)
     matrices = [p for part in attention for p in part.parameters() if p.ndim == 2]
-    averaged = fit("segmenter", model=model, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices)
-    write(averaged, out)
+    averaged = fit("segmenter", model=student, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices)
+    write(averaged["model"], out)
 
     from svdaudio.mini import vision_evaluation  # which measures with this recipe's own prompts
 

@@ -56,7 +56,7 @@ def test_it_learns_and_a_finished_training_is_not_done_again(tmp_path, with_muon
             seen.append((model(x)[:, 0] - x.sum(dim=1)).square().mean())
             return {"mse": seen[-1]}
 
-        schedule = Schedule(n_steps=30, learning_rate=0.02, n_warmup_steps=5, ema_decay=0.5)
+        schedule = Schedule(n_steps=60, learning_rate=0.05, n_warmup_steps=5, ema_decay=0.5)
         matrices = [p for p in model.parameters() if p.ndim == 2] if with_muon else []
         averaged = fit("toy", model=model, losses=losses, schedule=schedule, seed=1, folder=tmp_path, matrices=matrices)
         return averaged, [float(loss.detach()) for loss in seen]

@@ -66,7 +66,8 @@ def test_a_click_lies_on_what_it_means() -> None:
     rng = np.random.default_rng(0)
     drawn = compose(rng, size=segmenter.SIZE, n_animals=2)
     for _ in range(20):
-        points, labels, mask = segmenter.prompt(rng, drawn, n_points=3)
+        animal = segmenter.wanted(rng, drawn)[0]
+        points, labels, mask = segmenter.prompt(rng, drawn, animal, n_points=3)
         assert labels[0] == 1
         if mask.any():
             assert all(mask[y, x] == bool(label) for (x, y), label in zip(points, labels, strict=True))
@@ -74,15 +75,23 @@ def test_a_click_lies_on_what_it_means() -> None:
             assert all(drawn.instances[y, x] == 0 for x, y in points)
 
 
-def test_the_best_proposal_decides_the_segmenters_loss() -> None:
+def test_prompts_ask_for_different_animals() -> None:
+    rng = np.random.default_rng(0)
+    drawn = compose(rng, size=segmenter.SIZE, n_animals=2)
+    asked = [[animal for animal in segmenter.wanted(rng, drawn)[:2] if animal is not None] for _ in range(20)]
+    assert all(len(set(animals)) == len(animals) for animals in asked)
+
+
+def test_right_masks_lose_less_and_their_iou_is_known() -> None:
     target = torch.zeros(1, 8, 8)
     target[:, 2:6, 2:6] = 1
     right, wrong = (2 * target - 1) * 12, (1 - 2 * target) * 12
-    one_right = segmenter.losses_of(torch.stack([wrong, right, wrong], 1), torch.tensor([[0.0, 1.0, 0.0]]), target)
-    none_right = segmenter.losses_of(torch.stack([wrong, wrong, wrong], 1), torch.tensor([[0.0, 1.0, 0.0]]), target)
-    assert one_right["best"] < 0.05 < none_right["best"]
-    assert one_right["iou"] == pytest.approx(0)
-    assert none_right["iou"] > 0.3
+    some = segmenter.losses_of(torch.stack([wrong, right, wrong], 1), torch.tensor([[0.0, 1.0, 0.0]]), target)
+    every = segmenter.losses_of(torch.stack([right, right, right], 1), torch.tensor([[0.0, 1.0, 0.0]]), target)
+    assert every["dice"] < 0.01 < some["dice"]
+    assert every["focal"] < 0.01 < some["focal"]
+    assert some["iou"] == pytest.approx(0)
+    assert every["iou"] == pytest.approx(2 / 3)
 
 
 def test_boxes_are_those_of_what_can_be_seen() -> None:
