@@ -83,9 +83,8 @@ def main() -> None:
     settings = parser.parse_args()
     torch.set_num_threads(settings.threads)
     model = made_up_ssv2a()
-    print(
-        f"torch {torch.__version__}, {settings.threads} thread(s), {settings.its}/{settings.samples}/{settings.var_samples}"
-    )
+    counts = f"{settings.its}/{settings.samples}/{settings.var_samples}"
+    print(f"torch {torch.__version__}, {settings.threads} thread(s), {counts}")
     print("batch  seconds         plain  measured            fast  (fastest)   ratio    goal")
     for n_batch in settings.batch:
         measure(model, n_batch, settings)
