@@ -112,13 +112,13 @@ def energy_p_value(one: NDArray[np.float64], other: NDArray[np.float64], n_permu
 
 def test_cycle_mix_draws_from_the_recorded_distribution(model: SSV2A, recorded: dict[str, NDArray[np.float32]]) -> None:
     published = np.c_[recorded["first16"], recorded["cos_to_styler_mean"]]
-    ours = results(model, recorded, n=128)
+    ours = results(model, recorded, n=96)
     assert ks_p_value(ours, published) > LEVEL
     assert energy_p_value(ours, published) > LEVEL
 
 
 def test_the_comparison_has_power_against_a_wrong_noise(model: SSV2A, recorded: dict[str, NDArray[np.float32]]) -> None:
     published = np.c_[recorded["first16"], recorded["cos_to_styler_mean"]]
-    wrong = results(model, recorded, n=64, its=2, var_samples=10)
+    wrong = results(model, recorded, n=32, its=2, var_samples=10)
     assert ks_p_value(wrong, published) < LEVEL / 100
     assert energy_p_value(wrong, published) < LEVEL
