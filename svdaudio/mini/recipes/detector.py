@@ -20,7 +20,7 @@ from svdaudio.weights import Header, save_weights
 RECIPE = "svdaudio.mini.recipes.detector"
 RECIPE_VERSION = 1
 ROLE = "detector"
-DEFAULT_STEPS = 1300
+DEFAULT_STEPS = 700
 N_BATCH = 16
 SIZE = 256
 CONFIG: dict[str, Any] = {"scale": "n", "n_classes": len(farm.CLASSES)}

@@ -29,7 +29,7 @@ from svdaudio.weights import Header, save_weights
 RECIPE = "svdaudio.mini.recipes.image_encoder"
 RECIPE_VERSION = 1
 ROLE = "image_encoder"
-DEFAULT_STEPS = 1500
+DEFAULT_STEPS = 2200
 N_BATCH = 32
 SIZE = 224
 N_GRID = 16
