@@ -18,7 +18,7 @@ FLOOR = 1e-5  # magnitudes below it are taken as it, so that the logarithm has a
 
 
 @functools.cache
-def _filters() -> Tensor:
+def mel_filters() -> Tensor:
     """Slaney mel filters of unit area, [513, 64], as in the HiFi-GAN family."""
     return melscale_fbanks(
         N_FFT // 2 + 1, 0.0, MAX_FREQUENCY_HZ, N_MELS, SAMPLE_RATE_HZ, norm="slaney", mel_scale="slaney"
@@ -44,5 +44,5 @@ def log_mel(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch fr
         pad_mode="reflect",
         return_complex=True,
     )
-    mel = spectrum.abs().transpose(1, 2)[:, : waveforms.shape[1] // HOP_LENGTH] @ _filters().to(waveforms)
+    mel = spectrum.abs().transpose(1, 2)[:, : waveforms.shape[1] // HOP_LENGTH] @ mel_filters().to(waveforms)
     return mel.clamp(min=FLOOR).log()

@@ -1,18 +1,24 @@
-"""AudioLDM's vocoder on transformers' `SpeechT5HifiGan`: log-mel [frames, 64] to 160 samples a frame at 16 kHz."""
+"""The vocoder: log-mel [frames, 64] to 160 samples a frame at 16 kHz.
+
+AudioLDM's is transformers' `SpeechT5HifiGan`; `svdaudio.audioldm.griffin_lim` is the classical one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
+from svdaudio.audioldm.griffin_lim import GriffinLimVocoder
 from svdaudio.audioldm.mel import HOP_LENGTH
-from svdaudio.weights import load_module
+from svdaudio.errors import CheckpointError
+from svdaudio.weights import load_module, load_weights
 
 
 def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
@@ -20,18 +26,32 @@ def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
     return SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
 
 
-def load_vocoder(path: Path, device: str | torch.device = "cpu") -> SpeechT5HifiGan:
-    """A vocoder from a weight file of this project.
+ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "transformers.SpeechT5HifiGan": build_vocoder,
+    "svdaudio.audioldm.GriffinLimVocoder": lambda config: GriffinLimVocoder(**config),
+}
+"""What a weight file may name, and what builds it."""
+
+
+def load_vocoder(path: Path, device: str | torch.device = "cpu") -> nn.Module:
+    """A vocoder from a weight file of this project, of the architecture that the file names.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
     """
-    return load_module(path, role="vocoder", build=build_vocoder, device=device)[0]
+    architecture = load_weights(path, role="vocoder")[1].architecture
+    if architecture not in ARCHITECTURES:
+        raise CheckpointError(
+            f"the checkpoint {path} is of an unknown architecture",
+            expected=" or ".join(ARCHITECTURES),
+            got=architecture,
+        )
+    return load_module(path, role="vocoder", build=ARCHITECTURES[architecture], device=device)[0]
 
 
 @torch.inference_mode()
-def vocode(vocoder: SpeechT5HifiGan, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
-    """Waveforms at 16 kHz, exactly 160 samples a frame: the network's output is a little longer and is cut."""
-    device = next(vocoder.parameters()).device
+def vocode(vocoder: nn.Module, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
+    """Waveforms at 16 kHz, exactly 160 samples a frame: what a network gives beyond that is cut."""
+    device = next(chain(vocoder.parameters(), vocoder.buffers())).device
     n_samples = mel.shape[1] * HOP_LENGTH
     return torch.cat([vocoder(one[None].to(device))[:, :n_samples].cpu() for one in mel])
