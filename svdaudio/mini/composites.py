@@ -49,6 +49,7 @@ def compose(
     classes: Sequence[int] | None = None,
     backgrounds: Sequence[str] = farm.TRAIN_BACKGROUNDS,
     invented_backgrounds: float = 0.25,
+    varied_backgrounds: float = 0.0,
 ) -> Composite:
     """Draw one composite.
 
@@ -59,11 +60,15 @@ def compose(
         classes: which animals, as indices; by chance if None.
         backgrounds: file names to choose from.
         invented_backgrounds: share of pictures on an invented texture instead.
+        varied_backgrounds: share of pictures whose background is put together from two and recoloured, so that a
+            network does not learn the few there are by heart.
     """
     if classes is None:
         count = n_animals if n_animals is not None else int(rng.choice(4, p=(0.3, 0.4, 0.2, 0.1))) + 1
         classes = [int(c) for c in rng.choice(len(farm.CLASSES), size=count, replace=count > len(farm.CLASSES))]
     canvas = _invented(rng, size) if rng.random() < invented_backgrounds else _background(rng, size, backgrounds)
+    if varied_backgrounds and rng.random() < varied_backgrounds:
+        canvas = _varied(rng, canvas, backgrounds)
     instances = np.zeros((size, size), np.uint8)
     stretch = float(np.exp(rng.uniform(-0.45, 0.2)))  # pictures of any aspect are squashed to a square
     centres = _places(rng, len(classes))
@@ -127,6 +132,21 @@ def _invented(rng: Rng, size: int) -> Image:
     if rng.random() < 0.5:
         image[: int(size * rng.uniform(0.2, 0.6))] += rng.normal(0, 50, 3)
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _varied(rng: Rng, image: Image, names: Sequence[str]) -> Image:
+    """Another background let in along a wandering edge, in bands or in blobs, and the colours mixed anew."""
+    size = image.shape[0]
+    if rng.random() < 0.7:
+        other = _invented(rng, size) if rng.random() < 0.3 else _background(rng, size, names)
+        cells = (int(rng.integers(3, 9)), 2) if rng.random() < 0.6 else (4, 4)  # bands lie as horizons and hedges do
+        height = cv2.resize(rng.normal(0, 1, cells).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+        height += 0.15 * cv2.resize(rng.normal(0, 1, (size // 8, size // 8)).astype(np.float32), (size, size))
+        share = 1 / (1 + np.exp(-np.clip(height * rng.uniform(4, 40), -30, 30)))[..., None]
+        image = (image * share + other * (1 - share)).astype(np.uint8)
+    colours = np.eye(3) + rng.normal(0, 0.15, (3, 3))
+    mixed = cv2.transform(image.astype(np.float32) - 128, colours) * rng.uniform(0.6, 1.4) + 128 + rng.uniform(-30, 30)
+    return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
 def _light(rng: Rng, image: Image, *, strength: float) -> Image:

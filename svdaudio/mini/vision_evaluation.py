@@ -57,7 +57,9 @@ class Figure:
         return f"{self.value:.3f}{interval}"
 
 
-def bootstrap(statistic: Callable[[NDArray[np.intp]], float], n: int, *, n_resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+def bootstrap(
+    statistic: Callable[[NDArray[np.intp]], float], n: int, *, n_resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
     """95 % percentile interval of `statistic`, which is given the indices of a resample of `n` samples."""
     rng = np.random.default_rng(seed)
     values = [statistic(rng.integers(n, size=n)) for _ in range(n_resamples)]
@@ -106,11 +108,11 @@ def segmenter_figures(path: Path, *, n_pictures: int = 150) -> tuple[Figure, ...
 def scene_clicks() -> list[tuple[Path, str, tuple[int, int]]]:
     """Picture, class and click point of every animal in the example scene."""
     scenes = json.loads((EXAMPLES / "scenes.json").read_text())
-    clicks: list[tuple[Path, str, tuple[int, int]]] = []
-    for name in ("original", "edited"):
-        for item in scenes[name]["objects"]:
-            clicks.append((EXAMPLES / scenes[name]["image"], item["cls"], (item["point"][0], item["point"][1])))
-    return clicks
+    return [
+        (EXAMPLES / scenes[name]["image"], item["cls"], (item["point"][0], item["point"][1]))
+        for name in ("original", "edited")
+        for item in scenes[name]["objects"]
+    ]
 
 
 def mask_iou(mask: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
@@ -149,9 +151,20 @@ def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]
     low, high = bootstrap(lambda index: float(precision(index)[0]), n_pictures, n_resamples=200)
     right = [float(scene_found(detector, image) == names) for image, names in scene_names().items()]
     return (
-        Figure(name="detector, mAP50 over nine classes", value=float(average[0]), low=low, high=high, n=n_pictures, goal=0.95),
+        Figure(
+            name="detector, mAP50 over nine classes",
+            value=float(average[0]),
+            low=low,
+            high=high,
+            n=n_pictures,
+            goal=0.95,
+        ),
         Figure(name="detector, mAP50-95 over nine classes", value=float(average.mean()), n=n_pictures),
-        Figure(name="detector, pictures of the example scene with exactly their animals found", value=float(np.mean(right)), n=len(right)),
+        Figure(
+            name="detector, pictures of the example scene with exactly their animals found",
+            value=float(np.mean(right)),
+            n=len(right),
+        ),
     )
 
 
@@ -169,9 +182,12 @@ def scene_found(detector: Detector, image: Path) -> list[str]:
 
 
 def matches(
-    boxes: NDArray[np.float32], classes: NDArray[np.int64], true_boxes: NDArray[np.float32], true_classes: NDArray[np.int64]
+    boxes: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    true_boxes: NDArray[np.float32],
+    true_classes: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Which detections (most confident first) find an object not found yet, at each of the ten IoU thresholds. [n, 10]."""
+    """Which detections (most confident first) find an object not found yet, at each of ten IoU thresholds, [n, 10]."""
     hits = np.zeros((len(boxes), _IOU_THRESHOLDS.size), np.bool_)
     if not len(boxes) or not len(true_boxes):
         return hits
@@ -220,7 +236,8 @@ def image_encoder_figures(path: Path, *, n_pictures: int = 200) -> tuple[Figure,
     likeness, truth = np.stack(embeddings) @ texts[:-1].T, np.stack(present)
 
     closeups = [
-        closeup(np.random.default_rng((HELD_OUT_SEED, i, 3)), size=320, backgrounds=farm.HELD_OUT_BACKGROUNDS) for i in range(n_pictures)
+        closeup(np.random.default_rng((HELD_OUT_SEED, i, 3)), size=320, backgrounds=farm.HELD_OUT_BACKGROUNDS)
+        for i in range(n_pictures)
     ]
     crops = encoder.embed([picture.pixels for picture in closeups]) @ texts[:-1].T
     largest = [main_animal(picture) for picture in closeups]
@@ -230,19 +247,37 @@ def image_encoder_figures(path: Path, *, n_pictures: int = 200) -> tuple[Figure,
         return float(right / n)
 
     def mean_precision(index: NDArray[np.intp]) -> float:
-        return float(np.nanmean([average_precision(likeness[index, c], truth[index, c]) for c in range(len(farm.CLASSES))]))
+        return float(
+            np.nanmean([average_precision(likeness[index, c], truth[index, c]) for c in range(len(farm.CLASSES))])
+        )
 
     everything = np.arange(n_pictures)
     low, high = bootstrap(lambda index: share_right(by_prototype, index), n_pictures)
     ap_low, ap_high = bootstrap(mean_precision, n_pictures, n_resamples=300)
     return (
         Figure(
-            name="patch tokens, nearest class prototype", value=share_right(by_prototype, everything), low=low, high=high,
+            name="patch tokens, nearest class prototype",
+            value=share_right(by_prototype, everything),
+            low=low,
+            high=high,
             n=int(by_prototype[:, 1].sum()), goal=0.90,
         ),
-        Figure(name="patch tokens, nearest text vector", value=share_right(by_text, everything), n=int(by_text[:, 1].sum())),
-        Figure(name="embedding, mean average precision of the animals present", value=mean_precision(everything), low=ap_low, high=ap_high, n=n_pictures),
-        mean_figure("embedding of a detector's crop, nearest text vector", (crops.argmax(axis=1) == np.array(largest)).astype(float).tolist()),
+        Figure(
+            name="patch tokens, nearest text vector",
+            value=share_right(by_text, everything),
+            n=int(by_text[:, 1].sum()),
+        ),
+        Figure(
+            name="embedding, mean average precision of the animals present",
+            value=mean_precision(everything),
+            low=ap_low,
+            high=ap_high,
+            n=n_pictures,
+        ),
+        mean_figure(
+            "embedding of a detector's crop, nearest text vector",
+            (crops.argmax(axis=1) == np.array(largest)).astype(float).tolist(),
+        ),
     )  # fmt: skip
 
 
@@ -253,7 +288,9 @@ def patches(encoder: ImageEncoder, pictures: Sequence[Composite]) -> tuple[NDArr
     for picture in pictures:
         side = picture.instances.shape[0] // image_encoder_recipe.N_GRID
         label = np.array([len(farm.CLASSES), *picture.classes])[picture.instances]
-        cells = label.reshape(-1, side, image_encoder_recipe.N_GRID, side).transpose(0, 2, 1, 3).reshape(-1, side * side)
+        cells = (
+            label.reshape(-1, side, image_encoder_recipe.N_GRID, side).transpose(0, 2, 1, 3).reshape(-1, side * side)
+        )
         share = np.stack([(cells == c).mean(axis=1) for c in range(len(farm.CLASSES) + 1)], axis=1)
         clear = share.max(axis=1) >= 0.5
         tokens.append(encoder.tokens(picture.pixels, Geometry.SQUASH).tokens[1:][clear])
@@ -291,16 +328,17 @@ def write_card(path: Path, *, title: str, recipe: str, minutes: float, figures: 
     path.write_text(
         f"""# {title}
 
-**Data.** Composites of the farm (`examples/farm`): nine animals, a photographed and a drawn cut-out each, at random place,
-size, aspect, light and occlusion on {len(farm.TRAIN_BACKGROUNDS)} backgrounds and invented textures. Held out: the backgrounds
-{" and ".join(f"`{name}`" for name in farm.HELD_OUT_BACKGROUNDS)}, all placements and all random choices of the pictures measured.
+**Data.** Composites of the farm (`examples/farm`): nine animals, a photographed and a drawn cut-out each, at random
+place, size, aspect, light and occlusion on {len(farm.TRAIN_BACKGROUNDS)} backgrounds and invented textures. Held out:
+the backgrounds {" and ".join(f"`{name}`" for name in farm.HELD_OUT_BACKGROUNDS)}, all placements and all random
+choices of the pictures measured.
 The cut-outs themselves are the same: these models know eighteen pictures of animals and nothing else.
 
 **Recipe.** {recipe}. {minutes:.0f} minutes on one core ({platform.machine()}, torch {torch.__version__.split("+")[0]}).
 
 {markdown_table(figures)}
 
-**Licence.** Photographs are public domain or CC0, drawings CC BY-SA 4.0 (GCompris, Timothée Giet). The weights are CC BY-SA 4.0,
-and as part of this project AGPL-3.0-or-later.
+**Licence.** Photographs are public domain or CC0, drawings CC BY-SA 4.0 (GCompris, Timothée Giet). The weights are
+CC BY-SA 4.0, and as part of this project AGPL-3.0-or-later.
 """
     )

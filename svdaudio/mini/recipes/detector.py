@@ -42,7 +42,7 @@ def boxes_of(picture: Composite) -> list[tuple[int, tuple[int, int, int, int]]]:
 
 
 def draw(rng: Rng) -> dict[str, Tensor]:
-    """A training batch in ultralytics' terms: `img` in 0..1, `batch_idx`, `cls`, and `bboxes` (centre, width, height in 0..1).
+    """A training batch in ultralytics' terms: `img`, `batch_idx`, `cls`, `bboxes` (centre, width, height), all in 0..1.
 
     All pictures of a batch have one size, 192 to 256 px, and sometimes less height than width: the detector looks at
     pictures of any shape and, with test-time augmentation, at three scales.
@@ -69,19 +69,26 @@ def draw(rng: Rng) -> dict[str, Tensor]:
 def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
     """Train, measure on held-out pictures, and write `detector.safetensors` and its card into `out`."""
     torch.manual_seed(seed)
-    model = build_detector(CONFIG).to(memory_format=torch.channels_last)
-    model.args = GAINS
+    model = build_detector(CONFIG)
+    network: Any = model  # ultralytics hangs its settings on the module
+    network.args = GAINS
     parts = ("box", "class", "distribution")
 
-    def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         batch = draw(rng)
         with torch.autocast("cpu", torch.bfloat16):
             predicted = model(batch["img"])
-        predicted = {"boxes": predicted["boxes"].float(), "scores": predicted["scores"].float(), "feats": predicted["feats"]}
+        predicted = {
+            "boxes": predicted["boxes"].float(),
+            "scores": predicted["scores"].float(),
+            "feats": predicted["feats"],
+        }
         total, _ = model.loss(batch, predicted)
         return dict(zip(parts, total / N_BATCH, strict=True))
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, weight_decay=0.02, n_warmup_steps=min(150, n_steps // 4), clip_norm=10.0)
+    schedule = Schedule(
+        n_steps=n_steps, learning_rate=2e-3, weight_decay=0.02, n_warmup_steps=min(150, n_steps // 4), clip_norm=10.0
+    )
     averaged = fit("detector", model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
     write(averaged, out)
 
@@ -90,7 +97,8 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     vision_evaluation.write_card(
         out / "detector.md",
         title="Detector: YOLOv8n on nine farm animals, 256 px (mini)",
-        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites, ultralytics' loss, AdamW, bfloat16",
+        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites, "
+        "ultralytics' loss, AdamW, bfloat16",
         minutes=vision_evaluation.minutes_spent(folder / "detector.log"),
         figures=vision_evaluation.detector_figures(out / "detector.safetensors"),
     )
@@ -100,6 +108,11 @@ def write(model: nn.Module, out: Path) -> None:
     """Write the weights with their description."""
     extra = {"image_size": SIZE, "names": list(farm.CLASSES)}
     header = Header(
-        role=ROLE, architecture="ultralytics.DetectionModel", config=CONFIG, recipe=RECIPE, recipe_version=RECIPE_VERSION, extra=extra
+        role=ROLE,
+        architecture="ultralytics.DetectionModel",
+        config=CONFIG,
+        recipe=RECIPE,
+        recipe_version=RECIPE_VERSION,
+        extra=extra,
     )
     save_weights(out / "detector.safetensors", model.state_dict(), header)

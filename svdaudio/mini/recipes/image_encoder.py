@@ -48,11 +48,12 @@ CONFIG: dict[str, Any] = {
 PATCH_SCALE = 16.0
 """Sharpness of the patches' softmax over cosines."""
 
+
 def text_vectors(dim: int = 768) -> Tensor:
     """One unit vector for each of `farm.CLASSES`, and a last one for the background, [10, 768] float32.
 
-    They are rows of the orthonormal DCT-II basis: exact, the same everywhere, at right angles to one another, and spread
-    over all dimensions.
+    They are rows of the orthonormal DCT-II basis: exact, the same everywhere, at right angles to one another, and
+    spread over all dimensions.
     """
     row = torch.arange(1, len(farm.CLASSES) + 2, dtype=torch.float64)[:, None]
     column = torch.arange(dim, dtype=torch.float64)[None]
@@ -108,13 +109,15 @@ def middle(rng: Rng, picture: Composite) -> Composite:
     window = (part, slice(None)) if rng.random() < 0.5 else (slice(None), part)
     return Composite(
         pixels=np.asarray(cv2.resize(picture.pixels[window], (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.uint8),
-        instances=np.asarray(cv2.resize(picture.instances[window], (SIZE, SIZE), interpolation=cv2.INTER_NEAREST), np.uint8),
+        instances=np.asarray(
+            cv2.resize(picture.instances[window], (SIZE, SIZE), interpolation=cv2.INTER_NEAREST), np.uint8
+        ),
         classes=picture.classes,
     )
 
 
 def embedding_target(share: Tensor, texts: Tensor) -> Tensor:
-    """Where CLS should point: animals weigh as the root of their area, the background a little. [n, 768], unit length."""
+    """Where CLS should point, [n, 768], unit length: animals weigh as the root of their area, background a little."""
     weights = share.sqrt()
     weights = torch.cat([weights[:, :-1], 0.3 * weights[:, -1:]], dim=1)
     return functional.normalize(weights @ texts, dim=-1)
@@ -170,7 +173,9 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
 
     schedule = Schedule(n_steps=n_steps, learning_rate=1.5e-3, weight_decay=0.05, n_warmup_steps=min(50, n_steps // 4))
     matrices = [p for p in visual.transformer.parameters() if p.ndim == 2]
-    averaged = fit("image_encoder", model=visual, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices)
+    averaged = fit(
+        "image_encoder", model=visual, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices
+    )
     write(averaged, out)
 
     from svdaudio.mini import vision_evaluation  # which measures against this recipe's own text vectors
@@ -179,7 +184,8 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     vision_evaluation.write_card(
         out / "image_encoder.md",
         title="Image encoder: CLIP ViT, 224 px, patch 14, width 192, 6 layers, to 768 (mini)",
-        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites, Muon and AdamW, bfloat16",
+        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites, "
+        "Muon and AdamW, bfloat16",
         minutes=vision_evaluation.minutes_spent(folder / "image_encoder.log"),
         figures=figures,
     )
@@ -193,6 +199,11 @@ def write(visual: torch.nn.Module, out: Path) -> None:
         "text_vectors": "sqrt(2/768) cos(3 pi (i+1) (j+1/2) / 768), row i for name i, the last row for the background",
     }
     header = Header(
-        role=ROLE, architecture="open_clip.VisionTransformer", config=CONFIG, recipe=RECIPE, recipe_version=RECIPE_VERSION, extra=extra
+        role=ROLE,
+        architecture="open_clip.VisionTransformer",
+        config=CONFIG,
+        recipe=RECIPE,
+        recipe_version=RECIPE_VERSION,
+        extra=extra,
     )
     save_weights(out / "image_encoder.safetensors", visual.state_dict(), header)

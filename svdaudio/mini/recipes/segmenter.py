@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ from svdaudio.weights import Header, save_weights
 RECIPE = "svdaudio.mini.recipes.segmenter"
 RECIPE_VERSION = 1
 ROLE = "segmenter"
-DEFAULT_STEPS = 1200
+DEFAULT_STEPS = 2000
 N_BATCH = 8
 N_PROMPTS = 2
 SIZE = 256
@@ -79,8 +79,10 @@ def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:
     return int(columns[index]), int(rows[index])
 
 
-def prompt(rng: Rng, picture: Composite, animal: int | None, *, n_points: int) -> tuple[list[tuple[int, int]], list[int], NDArray[np.bool_]]:
-    """One prompt for an animal of a picture (None: for what is no animal): points, labels and the mask that they mean."""
+def prompt(
+    rng: Rng, picture: Composite, animal: int | None, *, n_points: int
+) -> tuple[list[tuple[int, int]], list[int], NDArray[np.bool_]]:
+    """Points, labels and the mask that they mean, for an animal of a picture (None: for what is no animal)."""
     if animal is None:
         outside = cv2.erode((picture.instances == 0).astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
         if outside.any():
@@ -105,15 +107,20 @@ def wanted(rng: Rng, picture: Composite) -> list[int | None]:
 
 def normalise(pixels: NDArray[np.uint8]) -> Tensor:
     """[n, H, W, 3] uint8 pixels to [n, 3, H, W] with ImageNet's mean and deviation taken out."""
-    scaled = (pixels.astype(np.float32) / 255 - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD)
+    scaled = (pixels.astype(np.float32) / 255 - np.array(PIXEL_MEAN, np.float32)) / np.array(PIXEL_STD, np.float32)
     return torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous()
 
 
 def draw(rng: Rng) -> Prompts:
     """A training batch."""
     n_points = int(rng.choice((1, 2, 3), p=(0.75, 0.15, 0.1)))
-    pictures = [closeup(rng, size=SIZE) if rng.random() < 0.1 else compose(rng, size=SIZE) for _ in range(N_BATCH)]
-    prompts = [prompt(rng, picture, animal, n_points=n_points) for picture in pictures for animal in wanted(rng, picture)]
+    pictures = [
+        closeup(rng, size=SIZE) if rng.random() < 0.1 else compose(rng, size=SIZE, varied_backgrounds=0.6)
+        for _ in range(N_BATCH)
+    ]
+    prompts = [
+        prompt(rng, picture, animal, n_points=n_points) for picture in pictures for animal in wanted(rng, picture)
+    ]
     masks = torch.from_numpy(np.stack([mask for _, _, mask in prompts])).float()
     return Prompts(
         images=normalise(np.stack([picture.pixels for picture in pictures])),
@@ -173,10 +180,10 @@ class ClassHeads(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(channels, n_classes, 1) for channels in (width // 8, width // 4, width))
 
     def forward(self, features: list[Tensor], classes: Tensor) -> Tensor:
-        """Cross-entropy with the shares of the classes, meaned over the strides; animals weigh three times the background."""
+        """Cross-entropy with the shares of the classes, mean over strides; animals weigh three times the background."""
         parts: list[Tensor] = []
         for head, feature in zip(self.heads, features, strict=True):
-            shares = functional.adaptive_avg_pool2d(classes, feature.shape[-2:])
+            shares = functional.avg_pool2d(classes, classes.shape[-1] // feature.shape[-1])
             weight = 3 - 2 * shares[:, -1]
             surprise = -(shares * functional.log_softmax(head(feature.float()), dim=1)).sum(1)
             parts.append((surprise * weight).sum() / weight.sum())
@@ -187,7 +194,9 @@ def losses_of(masks: Tensor, ious: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Focal and dice loss of the proposals, and the error of their predicted IoUs."""
     true = target[:, None].expand_as(masks)
     probability = masks.sigmoid()
-    focal = functional.binary_cross_entropy_with_logits(masks, true, reduction="none") * (probability.detach() - true).abs()
+    focal = (
+        functional.binary_cross_entropy_with_logits(masks, true, reduction="none") * (probability.detach() - true).abs()
+    )
     overlap = (probability * true).sum((2, 3))
     dice = 1 - (2 * overlap + 1) / (probability.square().sum((2, 3)) + true.square().sum((2, 3)) + 1)
     with torch.no_grad():
@@ -203,14 +212,13 @@ def look_where_the_click_is(model: SAM2Base) -> None:
     Positions of both are the same random Fourier features, so a click then attends to its surroundings, and they to
     it, from the first step on. SAM's own start has to find that out, which takes more steps than there are here.
     """
-    transformer = model.sam_mask_decoder.transformer
-    parts = [transformer.final_attn_token_to_image]
-    for layer in transformer.layers:
-        parts += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    crossings = ("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn_token_to_image")
     with torch.no_grad():
-        for part in parts:
-            part.q_proj.weight.mul_(3.0)
-            part.k_proj.weight.copy_(part.q_proj.weight)
+        for name, part in model.sam_mask_decoder.transformer.named_modules():
+            if name.rpartition(".")[2] in crossings:
+                queries, keys = (cast("nn.Linear", part.get_submodule(side)) for side in ("q_proj", "k_proj"))
+                queries.weight.mul_(3.0)
+                keys.weight.copy_(queries.weight)
 
 
 def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
@@ -221,7 +229,7 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     look_where_the_click_is(model)
     student = nn.ModuleDict({"model": model, "heads": ClassHeads(CONFIG["d_model"])})
 
-    def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         prompts = draw(rng)
         masks, ious, features = proposals(model, prompts)
         return {**losses_of(masks, ious, prompts.masks), "classes": student["heads"](features, prompts.classes)}
@@ -229,7 +237,9 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     schedule = Schedule(n_steps=n_steps, learning_rate=1.5e-3, weight_decay=0.05, n_warmup_steps=min(60, n_steps // 4))
     attention = (model.image_encoder.trunk.blocks, model.sam_mask_decoder.transformer)
     matrices = [p for part in attention for p in part.parameters() if p.ndim == 2]
-    averaged = fit("segmenter", model=student, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices)
+    averaged = fit(
+        "segmenter", model=student, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices
+    )
     write(averaged["model"], out)
 
     from svdaudio.mini import vision_evaluation  # which measures with this recipe's own prompts
@@ -237,7 +247,8 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     vision_evaluation.write_card(
         out / "segmenter.md",
         title="Segmenter: SAM 2.1, Hiera 32 wide in 1-2-5-1 blocks, 256 px (mini)",
-        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites with {N_PROMPTS} prompts each, "
+        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites with "
+        f"{N_PROMPTS} prompts each, "
         "Muon and AdamW, bfloat16. The video memory is as initialised: one picture needs none.",
         minutes=vision_evaluation.minutes_spent(folder / "segmenter.log"),
         figures=vision_evaluation.segmenter_figures(out / "segmenter.safetensors"),
@@ -246,17 +257,27 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
 
 def freeze_memory(model: SAM2Base) -> None:
     """Leave out of the training whatever only videos or mask prompts use."""
-    parts: list[nn.Module] = [model.memory_attention, model.memory_encoder, model.mask_downsample, model.obj_ptr_proj]
-    parts += [model.obj_ptr_tpos_proj, model.sam_prompt_encoder.mask_downscaling]
-    for part in parts:
-        part.requires_grad_(False)
-    for parameter in (model.maskmem_tpos_enc, model.no_mem_pos_enc, model.no_obj_ptr, model.no_obj_embed_spatial):
-        parameter.requires_grad_(False)
+    unused = ("memory_attention", "memory_encoder", "mask_downsample", "obj_ptr_proj", "obj_ptr_tpos_proj")
+    unused += (
+        "sam_prompt_encoder.mask_downscaling",
+        "maskmem_tpos_enc",
+        "no_mem_pos_enc",
+        "no_obj_ptr",
+        "no_obj_embed_spatial",
+    )
+    for name, parameter in model.named_parameters():
+        if any(name == part or name.startswith(f"{part}.") for part in unused):
+            parameter.requires_grad_(False)
 
 
 def write(model: nn.Module, out: Path) -> None:
     """Write the weights with their description."""
     header = Header(
-        role=ROLE, architecture="sam2.SAM2Base", config=CONFIG, recipe=RECIPE, recipe_version=RECIPE_VERSION, extra={"image_size": SIZE}
+        role=ROLE,
+        architecture="sam2.SAM2Base",
+        config=CONFIG,
+        recipe=RECIPE,
+        recipe_version=RECIPE_VERSION,
+        extra={"image_size": SIZE},
     )
     save_weights(out / "segmenter.safetensors", model.state_dict(), header)

@@ -43,7 +43,10 @@ def test_a_box_holds_its_mask_exactly() -> None:
         outside[top:bottom, left:right] = False
         assert not outside.any()
         inside = drawn.mask(index)[top:bottom, left:right]
-        assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
+        assert inside[0].any()
+        assert inside[-1].any()
+        assert inside[:, 0].any()
+        assert inside[:, -1].any()
 
 
 def test_a_hidden_animal_has_no_box() -> None:

@@ -1,4 +1,4 @@
-"""The vision recipes: targets that mean what they say, losses that fall, and what the shipped weights reach at least."""
+"""The vision recipes: targets that mean what they say, losses, and what the shipped weights reach at least."""
 
 from __future__ import annotations
 
@@ -99,8 +99,11 @@ def test_boxes_are_those_of_what_can_be_seen() -> None:
     batch = detector.draw(np.random.default_rng(0))
     assert batch["img"].shape[:2] == (detector.N_BATCH, 3)
     assert all(side % 32 == 0 for side in batch["img"].shape[2:])
-    corners = torch.cat([batch["bboxes"][:, :2] - batch["bboxes"][:, 2:] / 2, batch["bboxes"][:, :2] + batch["bboxes"][:, 2:] / 2], 1)
-    assert corners.min() >= -1e-6 and corners.max() <= 1 + 1e-6
+    corners = torch.cat(
+        [batch["bboxes"][:, :2] - batch["bboxes"][:, 2:] / 2, batch["bboxes"][:, :2] + batch["bboxes"][:, 2:] / 2], 1
+    )
+    assert corners.min() >= -1e-6
+    assert corners.max() <= 1 + 1e-6
 
 
 def test_detections_find_each_object_once() -> None:
@@ -118,7 +121,8 @@ def test_average_precision_by_hand() -> None:
 
 def test_an_interval_holds_its_mean() -> None:
     figure = vision_evaluation.mean_figure("x", [0.0, 1.0] * 50)
-    assert figure.low is not None and figure.high is not None
+    assert figure.low is not None
+    assert figure.high is not None
     assert 0.35 < figure.low < figure.value == 0.5 < figure.high < 0.65
 
 
