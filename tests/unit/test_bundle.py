@@ -99,3 +99,11 @@ def test_every_role_has_a_loader():
     for place in LOADERS.values():
         module, _, function = place.partition(":")
         assert callable(getattr(import_module(module), function))
+
+
+def test_the_shipped_bundle_is_whole_and_small():
+    bundle = Bundle.open("mini")
+    assert set(bundle.roles) == set(LOADERS)
+    for role in bundle.roles:
+        bundle.check(role)
+    assert sum(bundle.entry(role).n_bytes for role in bundle.roles) <= 50_000_000
