@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class SegmenterConfig:
     global_att_blocks: Sequence[int] = (23, 33, 43)
     window_pos_embed_bkg_spatial_size: Sequence[int] = (7, 7)
     window_spec: Sequence[int] = (8, 4, 16, 8)
+    fpn_top_down_levels: Sequence[int] = (2, 3)
+    fpn_interp_model: Literal["nearest", "bilinear"] = "nearest"
     d_model: int = 256
     memory_layers: int = 4
     memory_feedforward: int = 2048
@@ -102,8 +104,8 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
         position_encoding=position(width),
         d_model=width,
         backbone_channel_list=cast("list[int]", trunk.channel_list),
-        fpn_top_down_levels=[2, 3],
-        fpn_interp_model="nearest",
+        fpn_top_down_levels=list(shape.fpn_top_down_levels),
+        fpn_interp_model=shape.fpn_interp_model,
     )
     memory_attention = MemoryAttention(
         d_model=width,

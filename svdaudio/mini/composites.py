@@ -79,9 +79,16 @@ def compose(
     return Composite(pixels=_camera(rng, canvas), instances=instances, classes=tuple(classes))
 
 
-def closeup(rng: Rng, *, size: int, backgrounds: Sequence[str] = farm.TRAIN_BACKGROUNDS) -> Composite:
+def closeup(
+    rng: Rng,
+    *,
+    size: int,
+    backgrounds: Sequence[str] = farm.TRAIN_BACKGROUNDS,
+    varied_backgrounds: float = 0.0,
+) -> Composite:
     """A detector's crop: one animal's box, a little off, stretched over the whole picture."""
-    whole = compose(rng, size=size, n_animals=int(rng.integers(1, 4)), backgrounds=backgrounds)
+    n_animals = int(rng.integers(1, 4))
+    whole = compose(rng, size=size, n_animals=n_animals, backgrounds=backgrounds, varied_backgrounds=varied_backgrounds)
     index = int(rng.integers(len(whole.classes)))
     box = whole.box(index)
     if box is None or (box[2] - box[0]) < size // 8 or (box[3] - box[1]) < size // 8:

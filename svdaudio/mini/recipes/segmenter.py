@@ -27,11 +27,11 @@ from svdaudio.mini.harness import Schedule, fit
 from svdaudio.weights import Header, save_weights
 
 RECIPE = "svdaudio.mini.recipes.segmenter"
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 ROLE = "segmenter"
-DEFAULT_STEPS = 2000
+DEFAULT_STEPS = 3600
 N_BATCH = 8
-N_PROMPTS = 2
+N_PROMPTS = 3
 SIZE = 256
 STRIDE = 4
 CONFIG: dict[str, Any] = {
@@ -40,6 +40,8 @@ CONFIG: dict[str, Any] = {
     "num_heads": 1,
     "stages": [1, 2, 5, 1],
     "global_att_blocks": [5, 7],
+    "fpn_top_down_levels": [0, 1, 2, 3],  # one block at stride 4 is too little to know an animal by
+    "fpn_interp_model": "bilinear",
     "d_model": 96,
     "memory_layers": 1,
     "memory_feedforward": 96,
@@ -115,7 +117,7 @@ def draw(rng: Rng) -> Prompts:
     """A training batch."""
     n_points = int(rng.choice((1, 2, 3), p=(0.75, 0.15, 0.1)))
     pictures = [
-        closeup(rng, size=SIZE) if rng.random() < 0.1 else compose(rng, size=SIZE, varied_backgrounds=0.6)
+        closeup(rng, size=SIZE) if rng.random() < 0.1 else compose(rng, size=SIZE, varied_backgrounds=0.75)
         for _ in range(N_BATCH)
     ]
     prompts = [
