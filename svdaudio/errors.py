@@ -68,6 +68,10 @@ class CorruptArtifactError(StoreError):
     """A stored artifact is not what its record says; it has been put into quarantine."""
 
 
+class MissingArtifactError(StoreError):
+    """There is no such artifact, or it was removed while it was being read."""
+
+
 class RunError(SvdAudioError):
     """A run that does not exist, or cannot be continued."""
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Literal
 
-from svdaudio.errors import CorruptArtifactError, InputError
+from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError
 from svdaudio.plan import FILE_PREFIX, Request, code_version, explain, last_computations
 from svdaudio.reasons import Reason, Unchanged, reason_text
 from svdaudio.store.keys import Action, digest_array, digest_file
@@ -159,6 +159,7 @@ def _find_or_compute(work: Work, node: Node, known: Mapping[str, Reference], tel
     )
     record = store.find(action.key)
     if record is not None:
+        store.touch(action.key)
         return _reference(node, record, "cached", [Unchanged()])
     reasons = explain(node, action, work.previous.get(node.name), store)
     with store.lock(action.key, lambda: tell("waiting", "another process computes it")):
@@ -248,7 +249,7 @@ def _load(work: Work, reference: Reference, names: Iterable[str]) -> dict[str, N
         raise _LostInputError(reference.node)
     try:
         return work.store.load(reference.key, names)
-    except CorruptArtifactError as error:
+    except (CorruptArtifactError, MissingArtifactError) as error:
         raise _LostInputError(reference.node) from error
 
 

@@ -1,6 +1,6 @@
 """The store: artifacts by action key, and the records of runs. Importing it loads neither zarr nor numpy."""
 
-from svdaudio.store.base import Store
+from svdaudio.store.base import Footprint, Leftover, Store
 from svdaudio.store.keys import Action, digest_array, digest_file
 from svdaudio.store.local import LocalStore, open_store
 from svdaudio.store.records import ArraySpec, ArtifactRecord
@@ -11,6 +11,8 @@ __all__ = [
     "ArraySpec",
     "ArtifactRecord",
     "FileUse",
+    "Footprint",
+    "Leftover",
     "LocalStore",
     "RunLog",
     "RunRecord",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from svdaudio.store.records import ArtifactRecord
 
@@ -16,6 +17,33 @@ if TYPE_CHECKING:
 
 def do_nothing() -> None:
     """What to do while waiting, if there is nothing to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """What an artifact takes up, and when it was last of use."""
+
+    key: str
+    n_bytes: int
+    used_at_s: float
+    """Unix time at which it was saved or last touched, whichever is later."""
+
+
+LeftoverKind = Literal["unfinished", "quarantined", "lock"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """Something in the store that is no artifact and that nobody is at work on."""
+
+    name: str
+    """Where it is, within the store."""
+    kind: LeftoverKind
+    """`unfinished`: what a writer that died had begun. `quarantined`: a damaged artifact. `lock`: a lock whose
+    holder died."""
+    n_bytes: int
+    changed_at_s: float
+    """Unix time."""
 
 
 class Store(Protocol):
@@ -40,7 +68,7 @@ class Store(Protocol):
 
         Raises:
             CorruptArtifactError: an array is missing or is not what its record says; it is in quarantine now.
-            StoreError: there is no such artifact.
+            MissingArtifactError: there is no such artifact, or it was removed while it was read.
         """
         ...
 
@@ -74,4 +102,54 @@ class Store(Protocol):
 
     def keys(self) -> Iterator[str]:
         """Keys of every artifact, in no order."""
+        ...
+
+    def touch(self, key: str) -> None:
+        """Note that an artifact is of use now, for `footprints`; may be coarse (an hour).
+
+        Does nothing where the store cannot be written, or where there is no such artifact.
+        """
+        ...
+
+    def footprints(self) -> Iterator[Footprint]:
+        """Size and last use of every artifact, in no order."""
+        ...
+
+    def remove(self, key: str, *, unless_used_after_s: float) -> bool:
+        """Take an artifact out, whole or not at all.
+
+        Args:
+            key: of the artifact.
+            unless_used_after_s: Unix time; it stays if it was of use later than this.
+
+        Returns:
+            False if it stays, because of that or because somebody holds its key, and if there was none.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        ...
+
+    def pin(self, key: str) -> None:
+        """Keep an artifact from ever being collected. Pinning twice is pinning once."""
+        ...
+
+    def unpin(self, key: str) -> bool:
+        """Undo `pin`; False if it was not pinned."""
+        ...
+
+    def pins(self) -> frozenset[str]:
+        """Keys that are pinned, whether or not there are artifacts of them."""
+        ...
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """What writers that died, locks without a holder and quarantine have left, in no order."""
+        ...
+
+    def clear(self, leftover: Leftover) -> bool:
+        """Remove a leftover; False if it is gone already, or somebody is at work on it again.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
         ...

@@ -7,9 +7,11 @@
     tmp/                                artifacts being written
     locks/<key>                         held by whoever computes the key
     quarantine/<key>.<n>/               damaged artifacts
+    pins/<key>                          keys that are never collected
 
 An artifact is built under tmp/ on the same file system, flushed to the disk, and renamed into place: it is there
-whole or not at all. The first writer wins, the second discards its own.
+whole or not at all. The first writer wins, the second discards its own. The time of its record says when an
+artifact was last of use.
 """
 
 from __future__ import annotations
@@ -20,14 +22,15 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from svdaudio.errors import CorruptArtifactError, StoreError
-from svdaudio.store.base import do_nothing
-from svdaudio.store.locks import file_lock
+from svdaudio.errors import CorruptArtifactError, MissingArtifactError, StoreError
+from svdaudio.store.base import Footprint, Leftover, do_nothing
+from svdaudio.store.leftovers import clear_leftover, find_leftovers, folder_size
+from svdaudio.store.locks import HeldError, building_lock, file_lock, refuse_to_wait
 from svdaudio.store.records import ArtifactRecord
 from svdaudio.store.runs import RunLog
 
@@ -92,9 +95,13 @@ class LocalStore:
 
     def find(self, key: str) -> ArtifactRecord | None:
         """The record of an artifact, or None. A damaged record is put into quarantine and counts as none."""
-        path = self.path(key) / RECORD
+        found = self._read_record(key)
+        return found[1] if found else None
+
+    def _read_record(self, key: str) -> tuple[bytes, ArtifactRecord] | None:
+        """The record as it lies there, and what it says."""
         try:
-            text = path.read_bytes()
+            text = (self.path(key) / RECORD).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -106,26 +113,27 @@ class LocalStore:
         except ValueError as error:
             self.quarantine(key, str(error), text)
             return None
-        return record
+        return text, record
 
     def load(self, key: str, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
         """Arrays of an artifact, checked. See `Store.load`."""
         from svdaudio.store.arrays import read_arrays
         from svdaudio.store.keys import digest_array
 
-        record = self.find(key)
-        if record is None:
-            raise StoreError(f"there is no artifact {key[:12]} in {self.folder}", fix="run the stage that makes it")
+        found = self._read_record(key)
+        if found is None:
+            raise self._missing(key)
+        seen, record = found
         wanted = list(record.outputs if names is None else names)
         try:
             arrays = read_arrays(self.path(key) / ARRAYS, wanted)
         except PermissionError as error:
             raise self._unreadable(error) from error
         except Exception as error:
-            raise self._corrupt(key, f"{type(error).__name__}: {error}") from error
+            raise self._corrupt(key, f"{type(error).__name__}: {error}", seen) from error
         for name, array in arrays.items():
             if digest_array(array) != record.outputs[name].digest:
-                raise self._corrupt(key, f"the array '{name}' is not what the record says")
+                raise self._corrupt(key, f"the array '{name}' is not what the record says", seen)
         return arrays
 
     def save(self, record: ArtifactRecord, arrays: Mapping[str, NDArray[Any]]) -> ArtifactRecord:
@@ -138,15 +146,16 @@ class LocalStore:
             self._make()
             building.mkdir()
             try:
-                self._at_step("begin")
-                write_arrays(building / ARRAYS, arrays)
-                self._at_step("arrays written")
-                (building / RECORD).write_text(record.to_json(), encoding="utf-8")
-                self._at_step("record written")
-                if self._durable:
-                    _flush(building)
-                self._at_step("flushed")
-                return self._put(building, record)
+                with building_lock(building):
+                    self._at_step("begin")
+                    write_arrays(building / ARRAYS, arrays)
+                    self._at_step("arrays written")
+                    (building / RECORD).write_text(record.to_json(), encoding="utf-8")
+                    self._at_step("record written")
+                    if self._durable:
+                        _flush(building)
+                    self._at_step("flushed")
+                    return self._put(building, record)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
         except OSError as error:
@@ -173,13 +182,16 @@ class LocalStore:
             self._at_step("done")
             return record
 
-    def lock(self, key: str, waiting: Callable[[], None] = do_nothing) -> AbstractContextManager[None]:
+    @contextmanager
+    def lock(self, key: str, waiting: Callable[[], None] = do_nothing) -> Generator[None]:
         """Hold `key` against other processes and threads. See `Store.lock`."""
-        try:
-            self._make()
-        except OSError as error:
-            raise self._unwritable(error) from error
-        return file_lock(self.folder / "locks" / key, waiting)
+        with ExitStack() as stack:
+            try:
+                self._make()
+                stack.enter_context(file_lock(self.folder / "locks" / key, waiting))
+            except OSError as error:
+                raise self._unwritable(error) from error
+            yield
 
     def quarantine(self, key: str, why: str, seen: bytes | None = None) -> str | None:
         """Set an artifact aside as damaged. See `Store.quarantine`.
@@ -215,6 +227,76 @@ class LocalStore:
         for record in self.folder.glob(f"objects/??/*/{RECORD}"):
             yield record.parent.name
 
+    def touch(self, key: str) -> None:
+        """Note that an artifact is of use now. See `Store.touch`."""
+        with suppress(OSError):
+            os.utime(self.path(key) / RECORD)
+
+    def footprints(self) -> Iterator[Footprint]:
+        """Size and last use of every artifact. See `Store.footprints`."""
+        for key in self.keys():
+            try:
+                used_at_s = (self.path(key) / RECORD).stat().st_mtime
+            except FileNotFoundError:  # removed a moment ago
+                continue
+            except OSError as error:
+                raise self._unreadable(error) from error
+            yield Footprint(key=key, n_bytes=folder_size(self.path(key)), used_at_s=used_at_s)
+
+    def remove(self, key: str, *, unless_used_after_s: float) -> bool:
+        """Take an artifact out, whole or not at all. See `Store.remove`."""
+        aside = self.folder / "tmp" / f"{key[:16]}.removed.{secrets.token_hex(4)}"
+        try:
+            with self.lock(key, refuse_to_wait):
+                if (self.path(key) / RECORD).stat().st_mtime > unless_used_after_s:
+                    return False
+                self.path(key).rename(aside)
+        except (HeldError, FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise self._unwritable(error) from error
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
+
+    def pin(self, key: str) -> None:
+        """Keep an artifact from ever being collected. See `Store.pin`."""
+        try:
+            self._make()
+            (self.folder / "pins").mkdir(exist_ok=True)
+            (self.folder / "pins" / key).touch()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def unpin(self, key: str) -> bool:
+        """Undo `pin`. See `Store.unpin`."""
+        try:
+            (self.folder / "pins" / key).unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return True
+
+    def pins(self) -> frozenset[str]:
+        """Keys that are pinned. See `Store.pins`."""
+        try:
+            return frozenset(path.name for path in (self.folder / "pins").iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return frozenset()
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """What the dead have left. See `Store.leftovers`."""
+        return find_leftovers(self.folder)
+
+    def clear(self, leftover: Leftover) -> bool:
+        """Remove a leftover. See `Store.clear`."""
+        try:
+            return clear_leftover(self.folder, leftover)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def _check(self) -> None:
         marker = self.folder / "store.json"
         try:
@@ -245,8 +327,15 @@ class LocalStore:
         partial.write_text(json.dumps({"what": "svdaudio store", "format": STORE_FORMAT}) + "\n", encoding="utf-8")
         partial.replace(marker)
 
-    def _corrupt(self, key: str, why: str) -> CorruptArtifactError:
-        where = self.quarantine(key, why)
+    def _missing(self, key: str) -> MissingArtifactError:
+        return MissingArtifactError(
+            f"there is no artifact {key[:12]} in {self.folder}", fix="run the stage that makes it"
+        )
+
+    def _corrupt(self, key: str, why: str, seen: bytes) -> StoreError:
+        where = self.quarantine(key, why, seen)
+        if where is None and self._read_record(key) is None:  # taken away while it was being read
+            return self._missing(key)
         return CorruptArtifactError(
             f"artifact {key[:12]} is damaged",
             got=why,

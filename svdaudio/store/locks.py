@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+class HeldError(Exception):
+    """Somebody else holds the lock."""
+
+
+def refuse_to_wait() -> None:
+    """For `waiting`: give up at once.
+
+    Raises:
+        HeldError: always.
+    """
+    raise HeldError
 
 
 @contextmanager
@@ -28,7 +42,7 @@ def file_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
             except BlockingIOError:
                 waiting()
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if not _is_at(descriptor, path):
+            if not is_at(descriptor, path):
                 continue
             try:
                 yield
@@ -39,7 +53,42 @@ def file_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
             os.close(descriptor)
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+@contextmanager
+def building_lock(path: Path) -> Generator[None]:
+    """Hold an existing file or folder that is being written, so that nobody takes it for a dead writer's.
+
+    Raises:
+        FileNotFoundError: it was taken for one in the moment before.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not is_at(descriptor, path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds a file or folder. What must not be opened counts as held: it is not ours."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file still is the one at `path`."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -7,7 +7,6 @@ is an interrupted run.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -20,7 +19,7 @@ from typing import Any, Literal, Self
 
 from svdaudio.errors import RunError, StoreError
 from svdaudio.store.keys import Action
-from svdaudio.store.locks import file_lock
+from svdaudio.store.locks import HeldError, building_lock, file_lock, is_held, refuse_to_wait
 
 RUN_FORMAT = 1
 
@@ -154,12 +153,12 @@ class RunLog:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
-                with partial.open("w", encoding="utf-8") as file:
+                with partial.open("w", encoding="utf-8") as file, building_lock(partial):
                     file.write(run.to_json())
+                    file.flush()
                     if durable:
-                        file.flush()
                         os.fsync(file.fileno())
-                partial.replace(self._path(run.id))
+                    partial.replace(self._path(run.id))
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -218,16 +217,26 @@ class RunLog:
         except (ValueError, FileNotFoundError) as error:
             raise RunError(f"the record of run {matches[0]} is damaged", got=error) from error
 
+    def remove(self, run_id: str) -> bool:
+        """Forget a run; False if a process is at work on it, or there is no such run.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if not self._path(run_id).exists():
+            return False
+        try:
+            with file_lock(self._lock_path(run_id), refuse_to_wait):
+                self._path(run_id).unlink()
+        except (HeldError, FileNotFoundError):
+            return False
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return True
+
     def is_active(self, run_id: str) -> bool:
         """Whether a process is at work on the run."""
-        try:
-            with self._lock_path(run_id).open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return is_held(self._lock_path(run_id))
 
     @contextmanager
     def hold(self, run_id: str) -> Generator[None]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from svdaudio.errors import CorruptArtifactError, StoreError
+from svdaudio.errors import CorruptArtifactError, MissingArtifactError, StoreError
 from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, RunRecord, digest_array
 
 BACKENDS = {"local": lambda folder: LocalStore(folder / "store")}
+
+FOR_EVER = math.inf
 
 ARRAYS = {
     "tokens": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
@@ -92,6 +96,12 @@ class TestArtifacts:
         assert store.was_quarantined(record.key)
         assert store.find(record.key) is None
 
+    def test_a_reader_of_what_was_taken_away_is_told_so(self, store):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        assert store.remove(record.key, unless_used_after_s=FOR_EVER)
+        with pytest.raises(MissingArtifactError):
+            store.load(record.key)
+
     def test_a_missing_array_is_found_on_reading(self, store):
         record = make_record({"x": np.zeros(3), "y": np.zeros(3)})
         store.save(record, {"x": np.zeros(3)})
@@ -146,6 +156,80 @@ class TestLocks:
             pass
 
 
+class TestCollecting:
+    def test_footprints(self, store):
+        assert not list(store.footprints())
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        (footprint,) = store.footprints()
+        assert footprint.key == record.key
+        assert footprint.n_bytes > len(record.to_json())
+        assert abs(footprint.used_at_s - time.time()) < 300
+
+    def test_touching_does_no_harm(self, store):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        (before,) = store.footprints()
+        store.touch(record.key)
+        (after,) = store.footprints()
+        assert after.used_at_s >= before.used_at_s
+        assert after.n_bytes == before.n_bytes
+        assert store.find(record.key) == record
+        store.touch("0" * 64)
+        assert [footprint.key for footprint in store.footprints()] == [record.key]
+
+    def test_what_is_removed_is_gone_and_can_be_saved_again(self, store):
+        one, other = (store.save(make_record(ARRAYS, k=k), ARRAYS) for k in (1, 2))
+        assert store.remove(one.key, unless_used_after_s=FOR_EVER)
+        assert store.find(one.key) is None
+        assert list(store.keys()) == [other.key]
+        assert not store.was_quarantined(one.key)
+        assert not store.remove(one.key, unless_used_after_s=FOR_EVER)
+        assert store.save(one, ARRAYS) == one
+
+    def test_what_was_used_since_stays(self, store):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        (footprint,) = store.footprints()
+        assert not store.remove(record.key, unless_used_after_s=footprint.used_at_s - 1)
+        assert store.find(record.key) == record
+        assert store.remove(record.key, unless_used_after_s=footprint.used_at_s + 1)
+
+    def test_what_is_being_computed_stays(self, store):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        with store.lock(record.key):
+            assert not store.remove(record.key, unless_used_after_s=FOR_EVER)
+        assert store.find(record.key) == record
+        assert store.remove(record.key, unless_used_after_s=FOR_EVER)
+
+    def test_pins(self, store):
+        assert store.pins() == frozenset()
+        assert not store.unpin("a" * 64)
+        for key in ("a" * 64, "b" * 64, "a" * 64):
+            store.pin(key)
+        assert store.pins() == {"a" * 64, "b" * 64}
+        assert store.unpin("a" * 64)
+        assert store.pins() == {"b" * 64}
+
+    def test_there_are_no_leftovers_of_work_that_ended_well(self, store):
+        record = make_record(ARRAYS)
+        with store.lock(record.key):
+            store.save(record, ARRAYS)
+            assert not list(store.leftovers())
+        with store.runs.hold(TestRuns.RUN.id):
+            store.runs.write(TestRuns.RUN)
+            assert not list(store.leftovers())
+        assert not list(store.leftovers())
+
+    def test_what_is_in_quarantine_is_cleared(self, store):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        store.quarantine(record.key, "on purpose")
+        (leftover,) = store.leftovers()
+        assert leftover.kind == "quarantined"
+        assert leftover.n_bytes > len(record.to_json())
+        assert store.clear(leftover)
+        assert not list(store.leftovers())
+        assert not store.clear(leftover)
+        assert not store.was_quarantined(record.key)
+
+
 class TestRuns:
     RUN = RunRecord(
         id="20250101-000000-000-aaaa", kind="manipulate", created_at="2025-01-01", files={}, config={"svd": {"k": 5}}
@@ -159,6 +243,14 @@ class TestRuns:
         assert list(store.runs) == [later, self.RUN]
         assert store.runs.load("latest") == later
         assert store.runs.load("20250101") == self.RUN
+
+    def test_a_run_can_be_forgotten_unless_it_is_going(self, store):
+        store.runs.write(self.RUN)
+        with store.runs.hold(self.RUN.id):
+            assert not store.runs.remove(self.RUN.id)
+        assert store.runs.remove(self.RUN.id)
+        assert store.runs.ids() == []
+        assert not store.runs.remove(self.RUN.id)
 
     def test_writing_again_replaces(self, store):
         store.runs.write(self.RUN)
