@@ -6,14 +6,12 @@ numpy.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 from svdaudio.store.keys import Action
-
-RECORD_FORMAT = 1
+from svdaudio.store.sealed import seal, unseal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,22 +50,18 @@ class ArtifactRecord:
         """The record as text, readable by people."""
         fields = asdict(self)
         action = fields.pop("action")
-        return json.dumps(
-            {"format": RECORD_FORMAT, "key": self.key, **action, **fields}, indent=1, sort_keys=True, allow_nan=False
-        )
+        return seal(dict(sorted({"key": self.key, **action, **fields}.items())))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read a record and check that it is the one its key names.
 
         Raises:
-            ValueError: it is truncated, of an unknown format, or its key is not that of its contents.
+            ValueError: it is truncated, damaged, of an unknown format, or its key is not that of its contents.
         """
         try:
-            fields: dict[str, Any] = json.loads(text)
+            fields = unseal(text)
             key: str = fields["key"]
-            if fields["format"] != RECORD_FORMAT:
-                raise ValueError(f"record format {fields['format']}, not {RECORD_FORMAT}")
             record = cls(
                 action=Action(
                     **{name: fields[name] for name in ("stage", "version", "parameters", "inputs", "models")}
@@ -80,7 +74,7 @@ class ArtifactRecord:
                 notes=tuple(fields["notes"]),
                 **{name: fields[name] for name in ("seconds", "code_version", "host", "created_at")},
             )
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the record is incomplete ({error})") from error
         if record.key != key:
             raise ValueError("the record's key is not that of its contents")

@@ -7,7 +7,6 @@ is an interrupted run.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Generator, Iterator, Mapping
@@ -20,8 +19,7 @@ from typing import Any, Literal, Self
 from svdaudio.errors import RunError, StoreError
 from svdaudio.store.keys import Action
 from svdaudio.store.locks import HeldError, building_lock, file_lock, is_held, refuse_to_wait
-
-RUN_FORMAT = 1
+from svdaudio.store.sealed import seal, unseal
 
 StageStatus = Literal["pending", "cached", "computed", "failed", "skipped"]
 RunState = Literal["running", "finished", "failed", "interrupted"]
@@ -99,25 +97,23 @@ class RunRecord:
 
     def to_json(self) -> str:
         """The record as text."""
-        return json.dumps({"format": RUN_FORMAT, **asdict(self)}, indent=1, allow_nan=False)
+        return seal(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read a record.
 
         Raises:
-            ValueError: it is truncated or of an unknown format.
+            ValueError: it is truncated, damaged, or of an unknown format.
         """
         try:
-            fields: dict[str, Any] = json.loads(text)
-            if fields.pop("format") != RUN_FORMAT:
-                raise ValueError("the run record is of an unknown format")
+            fields = unseal(text)
             fields["files"] = {name: FileUse(**use) for name, use in fields["files"].items()}
             fields["stages"] = tuple(_entry(stage) for stage in fields["stages"])
             for name in ("remarks", "targets"):
                 fields[name] = tuple(fields[name])
             return cls(**fields)
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the run record is incomplete ({error})") from error
 
 
