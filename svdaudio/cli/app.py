@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from svdaudio.cli import checkpoints, doctor, history, mask, run, server, train
+from svdaudio.cli import cache, checkpoints, doctor, gc, history, mask, run, server, train
 from svdaudio.cli.help import GroupedCommands, WithParameters
 from svdaudio.errors import SvdAudioError
 
@@ -40,11 +40,13 @@ def _help(command: Callable[..., None]) -> str:
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, run.resume),
     "Runs": (history.runs, history.show, history.diff, history.inspect),
+    "Store": (gc.gc,),
     "Tools": (mask.mask, doctor.doctor),
 }.items():
     for _command in _commands:
         _class = WithParameters if _command in (run.run, run.plan, run.baseline, mask.mask) else None
         app.command(rich_help_panel=_panel, cls=_class, help=_help(_command))(_command)
+app.add_typer(cache.app, name="cache", rich_help_panel="Store")
 app.add_typer(server.app, name="server", rich_help_panel="Tools")
 app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel="Tools")
 app.add_typer(train.app, name="train", rich_help_panel="Tools")

@@ -7,6 +7,7 @@ is an interrupted run.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Generator, Iterator, Mapping
@@ -20,6 +21,8 @@ from svdaudio.errors import RunError, StoreError
 from svdaudio.store.keys import Action
 from svdaudio.store.locks import HeldError, building_lock, file_lock, is_held, refuse_to_wait
 from svdaudio.store.sealed import seal, unseal
+
+log = logging.getLogger(__name__)
 
 StageStatus = Literal["pending", "cached", "computed", "failed", "skipped"]
 RunState = Literal["running", "finished", "failed", "interrupted"]
@@ -179,12 +182,14 @@ class RunLog:
         )
 
     def __iter__(self) -> Iterator[RunRecord]:
-        """Every readable run, newest first."""
+        """Every readable run, newest first. One that is damaged is passed over with a warning."""
         for run_id in self.ids():
             try:
                 yield self._read(run_id)
-            except (ValueError, FileNotFoundError):
+            except FileNotFoundError:  # forgotten a moment ago
                 continue
+            except ValueError as error:
+                log.warning("%s is passed over: %s", self._path(run_id), error)
 
     def load(self, name: str) -> RunRecord:
         """A run by its id, an unambiguous beginning or end of it, or "last" ("latest").

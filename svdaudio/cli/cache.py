@@ -1,0 +1,213 @@
+"""The commands that look into a store: what is in it, how large, why, and what has to stay."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from svdaudio.cli import options
+from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.output import bytes_text, console, print_json, table
+
+if TYPE_CHECKING:
+    from svdaudio.store.lineage import Why
+
+app = typer.Typer(help="Look into the store of artifacts, and keep things in it.", cls=GroupedCommands)
+
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="The key of an artifact, or the beginning of it.", show_default=False)
+]
+Order = Literal["size", "used", "stage"]
+N_SHORT = 12
+
+
+@app.command("ls")
+def list_artifacts(
+    *,
+    stage: Annotated[str | None, typer.Option("--stage", help="Artifacts of this stage alone.")] = None,
+    by: Annotated[Order, typer.Option("--by", help="The largest, the last used, or each stage first.")] = "used",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 50,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
+    """List artifacts: key, stage, size, last use, and whether it is pinned."""
+    from svdaudio.cli.work import open_store
+
+    where = open_store(store)
+    pins = where.pins()
+    rows: list[dict[str, Any]] = []
+    for footprint in where.footprints():
+        record = where.find(footprint.key)
+        if record is not None and stage in (None, record.action.stage):
+            rows.append(
+                {
+                    "key": footprint.key,
+                    "stage": record.action.stage,
+                    "bytes": footprint.n_bytes,
+                    "used_at": _time(footprint.used_at_s),
+                    "seconds": round(record.seconds, 3),
+                    "pinned": footprint.key in pins,
+                }
+            )
+    rows.sort(key=lambda row: (row["used_at"], row["key"]), reverse=True)
+    if by == "size":
+        rows.sort(key=lambda row: -row["bytes"])
+    elif by == "stage":
+        rows.sort(key=lambda row: row["stage"])
+    if as_json:
+        print_json({"store": where.location, "n_artifacts": len(rows), "artifacts": rows[:limit]})
+        return
+    shown = [
+        [
+            row["key"][:N_SHORT],
+            row["stage"],
+            bytes_text(row["bytes"]),
+            row["used_at"],
+            f"{row['seconds']:.2f} s",
+            "pinned" if row["pinned"] else "",
+        ]
+        for row in rows[:limit]
+    ]
+    screen = console()
+    screen.print(table(["key", "stage", "size", "last used", "computed in", ""], shown, right=[2, 4]))
+    if len(rows) > limit:
+        screen.print(f"{len(rows) - limit} more; --limit shows them", markup=False)
+
+
+@app.command("du")
+def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> None:
+    """How much room each stage's artifacts take up, and what is left over."""
+    from svdaudio.cli.work import open_store
+
+    where = open_store(store)
+    stages: dict[str, list[int]] = {}
+    for footprint in where.footprints():
+        record = where.find(footprint.key)
+        if record is not None:
+            stages.setdefault(record.action.stage, []).append(footprint.n_bytes)
+    leftovers = [leftover.n_bytes for leftover in where.leftovers()]
+    n_bytes = sum(sum(sizes) for sizes in stages.values())
+    if as_json:
+        print_json(
+            {
+                "store": where.location,
+                "stages": {name: {"artifacts": len(s), "bytes": sum(s)} for name, s in sorted(stages.items())},
+                "artifacts": sum(len(sizes) for sizes in stages.values()),
+                "bytes": n_bytes,
+                "leftovers": {"n": len(leftovers), "bytes": sum(leftovers)},
+                "runs": len(where.runs.ids()),
+                "pins": len(where.pins()),
+            }
+        )
+        return
+    rows = [
+        [name, len(sizes), bytes_text(sum(sizes)), bytes_text(sum(sizes) / len(sizes))]
+        for name, sizes in sorted(stages.items(), key=lambda item: -sum(item[1]))
+    ]
+    screen = console()
+    screen.print(table(["stage", "artifacts", "size", "each"], rows, right=[1, 2, 3]))
+    screen.print(
+        f"\n{bytes_text(n_bytes)} in {sum(len(s) for s in stages.values())} artifacts of {len(where.runs.ids())} runs, "
+        f"{len(where.pins())} pinned; {len(leftovers)} leftovers ({bytes_text(sum(leftovers))})",
+        markup=False,
+    )
+
+
+@app.command()
+def why(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
+    """Why an artifact is there: runs that use it, what it was computed from, what was computed from it."""
+    from svdaudio.cli.work import open_store
+    from svdaudio.store.lineage import Lineage
+    from svdaudio.store.lookup import full_key
+
+    where = open_store(store)
+    full = full_key(where, key)
+    found = Lineage(where).why(full)
+    pinned = full in where.pins()
+    if as_json:
+        print_json(_why_as_json(found, pinned=pinned))
+        return
+    record, screen = found.record, console()
+    screen.print(
+        f"[bold]{record.action.stage}[/bold] (version {record.action.version}), {record.key}"
+        f"{', [bold]pinned[/bold]' if pinned else ''}"
+    )
+    screen.print(
+        f"computed in {record.seconds:.2f} s at {record.created_at} on {record.host}, svdaudio {record.code_version}",
+        markup=False,
+    )
+    for text in record.notes:
+        screen.print(f"note: {text}", markup=False)
+    rows = [
+        *(["parameter", name, value, ""] for name, value in record.action.parameters.items()),
+        *(
+            ["input", i.name, i.source, ", ".join(k[:N_SHORT] for k in i.held_by) or f"sha256 {i.digest[:N_SHORT]}"]
+            for i in found.inputs
+        ),
+        *(["model", role, f"sha256 {digest[:N_SHORT]}", ""] for role, digest in record.action.models.items()),
+    ]
+    screen.print(table(["from", "name", "value", "artifact"], rows, title="\nComputed from"))
+    rows = [[use.run, use.node, use.status] for use in found.uses]
+    screen.print(table(["run", "stage", "status"], rows, title="\nUsed by") if rows else "\nNo run uses it.")
+    rows = [[other[:N_SHORT], stage] for other, stage in found.dependents.items()]
+    screen.print(table(["key", "stage"], rows, title="\nComputed from it") if rows else "\nNothing came of it.")
+
+
+@app.command()
+def pin(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
+    """Keep an artifact, whatever `gc` is asked for."""
+    from svdaudio.cli.work import open_store
+    from svdaudio.store.lookup import full_key
+
+    where = open_store(store)
+    full = full_key(where, key)
+    where.pin(full)
+    _say_pins(full, "is pinned", pinned=True, as_json=as_json)
+
+
+@app.command()
+def unpin(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
+    """Undo `pin`."""
+    from svdaudio.cli.work import open_store
+    from svdaudio.store.lookup import full_key
+
+    where = open_store(store)
+    full = full_key(where, key, pinned=True)
+    where.unpin(full)
+    _say_pins(full, "is no longer pinned", pinned=False, as_json=as_json)
+
+
+def _say_pins(key: str, what: str, *, pinned: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"key": key, "pinned": pinned})
+    else:
+        console().print(f"{key[:N_SHORT]} {what}", markup=False)
+
+
+def _time(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
+
+
+def _why_as_json(found: Why, *, pinned: bool) -> dict[str, Any]:
+    record = found.record
+    return {
+        "key": record.key,
+        "stage": record.action.stage,
+        "version": record.action.version,
+        "parameters": dict(record.action.parameters),
+        "inputs": {
+            i.name: {"source": i.source, "digest": i.digest, "artifacts": list(i.held_by)} for i in found.inputs
+        },
+        "models": dict(record.action.models),
+        "outputs": {name: spec.digest for name, spec in record.outputs.items()},
+        "notes": list(record.notes),
+        "seconds": record.seconds,
+        "created_at": record.created_at,
+        "host": record.host,
+        "code_version": record.code_version,
+        "pinned": pinned,
+        "used_by": [{"run": use.run, "stage": use.node, "status": use.status} for use in found.uses],
+        "dependents": [{"key": key, "stage": stage} for key, stage in found.dependents.items()],
+    }

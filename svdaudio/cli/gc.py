@@ -1,0 +1,110 @@
+"""The command that makes room in a store."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from svdaudio.cli import options
+from svdaudio.cli.output import bytes_text, console, print_json, remark, table
+
+if TYPE_CHECKING:
+    from svdaudio.store.gc import Collection
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BINARY_UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def gc(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")] = False,
+    keep_days: Annotated[
+        float | None,
+        typer.Option("--keep-days", metavar="N", help="Forget runs that were started more than N days ago."),
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option("--max-size", metavar="SIZE", help="Let artifacts take up SIZE (10GB) at most, newest use first."),
+    ] = None,
+    grace_hours: Annotated[
+        float, typer.Option("--grace-hours", metavar="N", help="Leave alone what is younger than N hours.")
+    ] = 24.0,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
+    """Remove what no run uses any more: artifacts, and what was left by crashes and in quarantine.
+
+    Runs and the artifacts that they use stay, unless --keep-days or --max-size says otherwise. What is pinned
+    (`svdaudio cache pin`) always stays, and so does whatever a run that is going may use. WAV files and pictures in the
+    store's folder `out` are not touched.
+    """
+    from svdaudio.cli.work import log_to_stderr, open_store
+    from svdaudio.store.gc import HOUR_S, Policy, carry_out, plan_collection
+
+    log_to_stderr()
+    where = open_store(store)
+    policy = Policy(
+        keep_days=keep_days, max_bytes=None if max_size is None else n_bytes(max_size), grace_s=grace_hours * HOUR_S
+    )
+    collection = plan_collection(where, policy, now_s=time.time())
+    if not dry_run:
+        collection = carry_out(where, collection)
+    if as_json:
+        print_json({"store": where.location, "dry_run": dry_run, **_as_json(collection)})
+        return
+    for text in collection.remarks:
+        remark(text)
+    _print(collection, dry_run=dry_run)
+
+
+def n_bytes(text: str) -> int:
+    """A size as people write it: 10GB, 1.5 GiB, 200000.
+
+    Raises:
+        InputError: it is none.
+    """
+    from svdaudio.errors import InputError
+
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*", text.lower())
+    unit = {**_UNITS, **_BINARY_UNITS}.get(found[2]) if found else None
+    if found is None or unit is None:
+        raise InputError("that is no size", expected="a number and a unit, as 500MB, 10GB or 2GiB", got=text)
+    return int(float(found[1]) * unit)
+
+
+def _as_json(collection: Collection) -> dict[str, Any]:
+    return {
+        "runs": list(collection.runs),
+        "artifacts": [
+            {"key": r.footprint.key, "bytes": r.footprint.n_bytes, "why": r.why} for r in collection.removals
+        ],
+        "leftovers": [{"name": left.name, "kind": left.kind, "bytes": left.n_bytes} for left in collection.leftovers],
+        "bytes": collection.n_bytes,
+        "kept": {"artifacts": collection.n_kept, "bytes": collection.n_bytes_kept},
+        "remarks": list(collection.remarks),
+    }
+
+
+def _print(collection: Collection, *, dry_run: bool) -> None:
+    screen = console()
+    rows = [
+        *(["run", run, "", "older than asked for"] for run in collection.runs),
+        *(["artifact", r.footprint.key[:12], bytes_text(r.footprint.n_bytes), r.why] for r in collection.removals),
+        *(
+            [left.kind, left.name.rpartition("/")[2], bytes_text(left.n_bytes), "left over"]
+            for left in collection.leftovers
+        ),
+    ]
+    if rows:
+        screen.print(table(["what", "name", "size", "why"], rows, right=[2]))
+        screen.print()
+    verb = "would go" if dry_run else "went"
+    screen.print(
+        f"{len(collection.runs)} runs, {len(collection.removals)} artifacts and {len(collection.leftovers)} leftovers "
+        f"{verb} ({bytes_text(collection.n_bytes)}); {collection.n_kept} artifacts "
+        f"({bytes_text(collection.n_bytes_kept)}) stay",
+        markup=False,
+    )

@@ -1,0 +1,184 @@
+"""Collecting: which artifacts nobody needs any more, and what the dead have left.
+
+    collection = plan_collection(store, Policy(keep_days=30), now_s=time.time())
+    carry_out(store, collection)
+
+Artifacts of runs that are kept, and pinned ones, stay; so do young ones, which a run may be about to name. With
+`max_bytes` those go first that have not been of use for the longest. Safe beside running flows: whatever a
+run finds it touches, every removal looks again under the key's lock, and a flow whose input is gone all the same
+computes it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from svdaudio.errors import ConfigError
+from svdaudio.store.base import Footprint, Leftover, Store
+from svdaudio.store.runs import RunRecord
+
+DAY_S = 86_400.0
+HOUR_S = 3_600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What may go.
+
+    Raises:
+        ConfigError: a number is negative.
+    """
+
+    keep_days: float | None = None
+    """Runs that were started longer ago are forgotten; None keeps all."""
+    max_bytes: int | None = None
+    """What the artifacts may take up; None for any size."""
+    grace_s: float = DAY_S
+    """What is younger than this is left alone, unless `max_bytes` asks for its place."""
+
+    def __post_init__(self) -> None:
+        for name in ("keep_days", "max_bytes", "grace_s"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ConfigError(f"{name} has no meaning", expected="0 or more", got=value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """An artifact that is to go."""
+
+    footprint: Footprint
+    why: Literal["no run uses it", "least recently used"]
+    unless_used_after_s: float
+    """Unix time; it stays after all if it is used later than this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """What is to go, or went, and what stays."""
+
+    runs: tuple[str, ...] = ()
+    """Ids of runs that are forgotten."""
+    removals: tuple[Removal, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    n_kept: int = 0
+    n_bytes_kept: int = 0
+    """Of artifacts."""
+    remarks: tuple[str, ...] = ()
+    """What could not be done, and why."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of everything that is to go but for records of runs."""
+        return sum(r.footprint.n_bytes for r in self.removals) + sum(left.n_bytes for left in self.leftovers)
+
+
+def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection:
+    """What a policy would take away from a store now. Nothing is changed.
+
+    Args:
+        store: any.
+        policy: what may go.
+        now_s: Unix time.
+    """
+    runs = list(store.runs)
+    active = [run for run in runs if run.state == "running" and store.runs.is_active(run.id)]
+    forgotten = [run for run in runs if run not in active and _is_old(run, policy, now_s)]
+    kept = [run for run in runs if run not in forgotten]
+    unreadable = sorted(set(store.runs.ids()) - {run.id for run in runs})
+    remarks: list[str] = []
+    if unreadable:
+        remarks.append(
+            f"{len(unreadable)} records of runs cannot be read ({', '.join(unreadable)}): what they used is not known,"
+            " so artifacts that no other run uses stay. Remove those records to let them go"
+        )
+    footprints = list(store.footprints())
+    pins = store.pins()
+    begin_s = min((_begun_at_s(run) for run in active), default=now_s)  # what was used since then may be of them
+    orphans = [] if unreadable else _orphans(footprints, _keys(kept) | pins, min(now_s - policy.grace_s, begin_s))
+    gone = {removal.footprint.key for removal in orphans}
+    rest = [footprint for footprint in footprints if footprint.key not in gone]
+    evicted: list[Removal] = []
+    if policy.max_bytes is not None:
+        evicted = _evictions(rest, policy.max_bytes, _keys(active) | pins, begin_s)
+        gone = {removal.footprint.key for removal in evicted}
+        rest = [footprint for footprint in rest if footprint.key not in gone]
+        over = sum(footprint.n_bytes for footprint in rest) - policy.max_bytes
+        if over > 0:
+            remarks.append(f"{over} bytes more than wanted stay: they are pinned, or a run that is going may use them")
+    return Collection(
+        runs=tuple(run.id for run in forgotten),
+        removals=(*orphans, *evicted),
+        leftovers=tuple(left for left in store.leftovers() if left.changed_at_s <= now_s - policy.grace_s),
+        n_kept=len(rest),
+        n_bytes_kept=sum(footprint.n_bytes for footprint in rest),
+        remarks=tuple(remarks),
+    )
+
+
+def carry_out(store: Store, collection: Collection) -> Collection:
+    """Take away what was planned, but for what has come into use since.
+
+    Returns:
+        What did go.
+
+    Raises:
+        StoreError: the store cannot be written; what went by then is gone.
+    """
+    runs = tuple(run_id for run_id in collection.runs if store.runs.remove(run_id))
+    removals = tuple(
+        removal
+        for removal in collection.removals
+        if store.remove(removal.footprint.key, unless_used_after_s=removal.unless_used_after_s)
+    )
+    leftovers = tuple(leftover for leftover in collection.leftovers if store.clear(leftover))
+    stayed = [removal.footprint for removal in collection.removals if removal not in removals]
+    return Collection(
+        runs=runs,
+        removals=removals,
+        leftovers=leftovers,
+        n_kept=collection.n_kept + len(stayed),
+        n_bytes_kept=collection.n_bytes_kept + sum(footprint.n_bytes for footprint in stayed),
+        remarks=collection.remarks,
+    )
+
+
+def _is_old(run: RunRecord, policy: Policy, now_s: float) -> bool:
+    return policy.keep_days is not None and _begun_at_s(run) < now_s - policy.keep_days * DAY_S
+
+
+def _begun_at_s(run: RunRecord) -> float:
+    return datetime.fromisoformat(run.created_at).timestamp()
+
+
+def _keys(runs: Iterable[RunRecord]) -> set[str]:
+    return {entry.key for run in runs for entry in run.stages if entry.key is not None}
+
+
+def _orphans(footprints: Iterable[Footprint], marked: set[str], before_s: float) -> list[Removal]:
+    return [
+        Removal(footprint=footprint, why="no run uses it", unless_used_after_s=before_s)
+        for footprint in footprints
+        if footprint.key not in marked and footprint.used_at_s <= before_s
+    ]
+
+
+def _evictions(footprints: list[Footprint], max_bytes: int, spared: set[str], before_s: float) -> list[Removal]:
+    """The least recently used first, until the rest fits."""
+    n_bytes = sum(footprint.n_bytes for footprint in footprints)
+    evicted: list[Removal] = []
+    for footprint in sorted(footprints, key=lambda footprint: (footprint.used_at_s, footprint.key)):
+        if n_bytes <= max_bytes:
+            break
+        if footprint.key not in spared and footprint.used_at_s <= before_s:
+            evicted.append(
+                Removal(footprint=footprint, why="least recently used", unless_used_after_s=footprint.used_at_s)
+            )
+            n_bytes -= footprint.n_bytes
+    return evicted
+
+
+__all__ = ["DAY_S", "HOUR_S", "Collection", "Policy", "Removal", "carry_out", "plan_collection"]

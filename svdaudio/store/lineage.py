@@ -1,0 +1,107 @@
+"""What artifacts have to do with each other: who reads what another wrote, and which runs use it.
+
+Inputs enter by content, so an artifact depends on every artifact that holds such content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from svdaudio.errors import MissingArtifactError
+from svdaudio.store.base import Store
+from svdaudio.store.records import ArtifactRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One input of a computation."""
+
+    name: str
+    source: str
+    """`node.output` or `file:<name>`, as it was when it was computed."""
+    digest: str
+    held_by: tuple[str, ...]
+    """Keys of the artifacts that have it as an output; none for a file, or where they are gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """A node of a run that has an artifact."""
+
+    run: str
+    node: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Why:
+    """Why an artifact is there."""
+
+    record: ArtifactRecord
+    inputs: tuple[Input, ...]
+    uses: tuple[Use, ...]
+    """Newest run first."""
+    dependents: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Key → stage of every artifact that was computed from one of its outputs."""
+
+
+class Lineage:
+    """The records of a store, read once, with who gives and who takes each array.
+
+    Args:
+        store: any.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @cached_property
+    def records(self) -> dict[str, ArtifactRecord]:
+        """Every artifact's record by its key."""
+        found = map(self._store.find, self._store.keys())
+        return {record.key: record for record in found if record is not None}
+
+    @cached_property
+    def _givers(self) -> dict[str, list[str]]:
+        """Digest of an array → keys of the artifacts that hold it."""
+        givers: dict[str, list[str]] = {}
+        for key, record in self.records.items():
+            for spec in record.outputs.values():
+                givers.setdefault(spec.digest, []).append(key)
+        return givers
+
+    def why(self, key: str) -> Why:
+        """Which runs use an artifact, from what it was computed, and what was computed from it.
+
+        Raises:
+            MissingArtifactError: there is none.
+        """
+        record = self.records.get(key)
+        if record is None:
+            raise MissingArtifactError(f"there is no artifact {key[:12]} in {self._store.location}")
+        outputs = {spec.digest for spec in record.outputs.values()}
+        return Why(
+            record=record,
+            inputs=tuple(
+                Input(
+                    name=name,
+                    source=record.sources.get(name, ""),
+                    digest=digest,
+                    held_by=tuple(sorted(self._givers.get(digest, []))),
+                )
+                for name, digest in record.action.inputs.items()
+            ),
+            uses=tuple(
+                Use(run=run.id, node=entry.node, status=entry.status)
+                for run in self._store.runs
+                for entry in run.stages
+                if entry.key == key
+            ),
+            dependents={
+                other: found.action.stage
+                for other, found in self.records.items()
+                if not outputs.isdisjoint(found.action.inputs.values())
+            },
+        )
