@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
@@ -14,12 +13,10 @@ from flows.in_process import read_outputs
 from flows.prefect_runner import walk
 from svdaudio.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig, resolve
-from svdaudio.places import default_store
+from svdaudio.places import default_store, out_root
 from svdaudio.plan import Request, new_run
 from svdaudio.report import RunArtifacts, write_report
 from svdaudio.store import open_store
-
-OUT_FOLDER = "out"
 
 
 def carry_out(
@@ -52,8 +49,6 @@ def carry_out(
     request = make_request(config, bundle)
     run = walk(request, where, models, run=new_run(request, resolved, runner="prefect"))
     artifacts = RunArtifacts(run, lambda node: read_outputs(request, where, models, run=run, node=node))
-    report = write_report(
-        artifacts, root=Path(where.location) / OUT_FOLDER, class_names=tuple(bundle.classes("tagger"))
-    )
+    report = write_report(artifacts, root=out_root(where.location), class_names=tuple(bundle.classes("tagger")))
     where.runs.write(replace(run, results=report.results()))
     return {"run": run.id, **report.results()}

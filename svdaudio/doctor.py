@@ -38,21 +38,28 @@ class Check:
     fix: str | None = None
 
 
-def examine(*, store: Path, bundle: str) -> list[Check]:
+def examine(*, store: str | Path, bundle: str) -> list[Check]:
     """Look at everything, quick things first.
 
     Args:
-        store: folder of the store; need not exist yet.
+        store: folder of the store, which need not exist yet; or a bucket, `s3://…`.
         bundle: name of the checkpoint bundle to look at.
     """
+    from svdaudio.store import is_remote
+
+    folder = Path(store)
+    stores = (
+        (lambda: _remote_store(str(store)),)
+        if is_remote(store)
+        else (lambda: _store(folder), lambda: _leftovers(folder))
+    )
     looks: tuple[Callable[[], Iterator[Check]], ...] = (
         _python,
         _packages,
         _machine,
         _device,
         lambda: _bundle(bundle),
-        lambda: _store(store),
-        lambda: _leftovers(store),
+        *stores,
         lambda: offline(os.environ),
         _server,
         _examples,
@@ -157,6 +164,17 @@ def _bundle(name: str) -> Iterator[Check]:
             yield Check(name=f"bundle {name}: {role}", state="broken", found=error.line())
     if not wrong:
         yield Check(name=f"bundle {name}", state="ok", found=f"{len(bundle.roles)} models, every digest right")
+
+
+def _remote_store(location: str) -> Iterator[Check]:
+    from svdaudio.store import open_store
+
+    try:
+        n_runs = len(open_store(location).runs.ids())
+    except SvdAudioError as error:
+        yield Check(name="store", state="broken", found=error.line())
+    else:
+        yield Check(name="store", state="ok", found=f"{location}, {n_runs} runs")
 
 
 def _store(folder: Path) -> Iterator[Check]:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 STORE_FOLDER = "artifacts"
+OUT_FOLDER = "out"
 
 
 @cache
@@ -18,3 +19,12 @@ def project_root() -> Path:
 def default_store() -> Path:
     """The store unless one is given: `artifacts` of the checkout."""
     return project_root() / STORE_FOLDER
+
+
+def out_root(store: str) -> Path:
+    """Where the sounds and pictures of runs go: below the store if it is a folder, else below the default store.
+
+    Args:
+        store: the store's location.
+    """
+    return (default_store() if "://" in store else Path(store)) / OUT_FOLDER

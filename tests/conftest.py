@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jaxtyping
 import numpy as np
@@ -16,6 +16,9 @@ from svdaudio.config import RunConfig
 from svdaudio.plan import Request, new_run
 from svdaudio.stages import Node, Stage
 from svdaudio.store import LocalStore, RunRecord
+
+if TYPE_CHECKING:
+    from s3 import S3Server
 
 TOY_STAGES = {
     stage.name: stage
@@ -180,6 +183,24 @@ BODIES = {"image": _image, "align": _align, "factors": _factors, "mix": _mix, "s
 def toy(tmp_path: Path) -> ToyWorld:
     """A toy world in a temporary folder."""
     return ToyWorld(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[S3Server]:
+    from s3 import s3_server
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An S3 server, and an environment that leads to it."""
+    _s3_server.faults.clear()
+    _s3_server.requests.clear()
+    for name, value in _s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return _s3_server
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from svdaudio.cli import cache, checkpoints, doctor, gc, history, mask, run, server, train
+from svdaudio.cli import cache, checkpoints, doctor, gc, history, mask, run, server, store, train
 from svdaudio.cli.help import GroupedCommands, WithParameters
 from svdaudio.errors import SvdAudioError
 
@@ -47,6 +47,7 @@ for _panel, _commands in {
         _class = WithParameters if _command in (run.run, run.plan, run.baseline, mask.mask) else None
         app.command(rich_help_panel=_panel, cls=_class, help=_help(_command))(_command)
 app.add_typer(cache.app, name="cache", rich_help_panel="Store")
+app.add_typer(store.app, name="store", rich_help_panel="Store")
 app.add_typer(server.app, name="server", rich_help_panel="Tools")
 app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel="Tools")
 app.add_typer(train.app, name="train", rich_help_panel="Tools")

@@ -14,7 +14,7 @@ from svdaudio.cli.output import console, print_files, print_json, remark, second
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from svdaudio.store import LocalStore, RunRecord, StageEntry
+    from svdaudio.store import RunRecord, StageEntry, Store
 
 N_DIGEST_DIGITS = 12
 
@@ -195,7 +195,7 @@ def inspect(
         remark("there is nothing to draw of that")
 
 
-def _run_summary(store: LocalStore, run: RunRecord) -> dict[str, Any]:
+def _run_summary(store: Store, run: RunRecord) -> dict[str, Any]:
     from svdaudio.cli.work import run_state
 
     return {
@@ -315,7 +315,7 @@ def _chosen(run: RunRecord, stage: str | None) -> list[StageEntry]:
     return found
 
 
-def _describe(store: LocalStore, entry: StageEntry) -> list[dict[str, Any]]:
+def _describe(store: Store, entry: StageEntry) -> list[dict[str, Any]]:
     arrays = store.load(entry.key or "")
     return [{"name": name, **_summary(array), "digest": entry.outputs[name]} for name, array in arrays.items()]
 
@@ -335,13 +335,14 @@ def _range(array: dict[str, Any]) -> list[str]:
     return ["" if array[name] is None else f"{array[name]:.5g}" for name in ("min", "max", "mean")]
 
 
-def _draw(store: LocalStore, run: RunRecord, nodes: list[str]) -> dict[str, Path]:
-    from svdaudio.cli.work import OUT_FOLDER, class_names, object_names, open_bundle
+def _draw(store: Store, run: RunRecord, nodes: list[str]) -> dict[str, Path]:
+    from svdaudio.cli.work import class_names, object_names, open_bundle
+    from svdaudio.places import out_root
     from svdaudio.report import RunArtifacts, draw_node
 
     bundle = open_bundle(run.bundle)
     artifacts = RunArtifacts.in_store(run, store)
-    root = store.folder / OUT_FOLDER
+    root = out_root(store.location)
     drawn: dict[str, Path] = {}
     for node in nodes:
         drawn.update(

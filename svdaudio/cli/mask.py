@@ -19,7 +19,6 @@ def mask(
 ) -> None:
     """Try a click: the mask that it gives, drawn over the picture, and how many patches it covers."""
     from svdaudio.cli.work import (
-        OUT_FOLDER,
         Work,
         carry_out,
         check_out,
@@ -45,7 +44,7 @@ def mask(
     )
     record = carry_out(work, new_run(request, resolved))
     artifacts = work.artifacts(record)
-    root = work.store.folder / OUT_FOLDER
+    root = work.out_root
     drawn = {
         name: path
         for node in ("removed.mask", "removed.align")

@@ -61,10 +61,10 @@ NoBaselines = Annotated[
     ),
 ]
 Store = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--store", metavar="DIR", envvar="SVDAUDIO_STORE", rich_help_panel=_WHERE, show_default=False,
-        help="The store of artifacts (default ./artifacts of the checkout).",
+        "--store", metavar="DIR|s3://…", envvar="SVDAUDIO_STORE", rich_help_panel=_WHERE, show_default=False,
+        help="The store of artifacts: a folder (default ./artifacts of the checkout), or s3://bucket/prefix.",
     ),
 ]  # fmt: skip
 Out = Annotated[

@@ -56,8 +56,8 @@ def demo(
     before = "".join(
         f" {option} {text}" for option, name in (("--remove", "remove"), ("--add", "add")) for text in points[name]
     )
-    chosen = store is not None and str(store) != os.environ.get("SVDAUDIO_STORE")
-    where = f" --store {shlex.quote(str(store))}" if chosen else ""
+    chosen = store is not None and store != os.environ.get("SVDAUDIO_STORE")
+    where = f" --store {shlex.quote(store or '')}" if chosen else ""
     pictures = f"{shlex.quote(short_path(scene.original))} {shlex.quote(short_path(scene.edited))}"
     console().print(
         f"\nNext: change something, and see that only what lies below it runs again:\n"
@@ -220,7 +220,7 @@ def _manipulate_request(
     given: dict[str, Any],
     config_file: Path | None = None,
     overrides: list[str] | None = None,
-    store: Path | None = None,
+    store: str | None = None,
     targets: tuple[str, ...] | None = None,
 ) -> tuple[Request, tuple[Resolved, Any], Any]:
     """The request of `run` and `plan`: one way for both, so that a plan cannot differ from the run."""

@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from svdaudio.config import Resolved, RunConfig
     from svdaudio.plan import Request
     from svdaudio.report import Report, RunArtifacts
-    from svdaudio.store import LocalStore, RunRecord
+    from svdaudio.store import RunRecord, Store
 
-OUT_FOLDER = "out"
 INTERRUPTED = 130
 
 
-def open_store(location: Path | None) -> LocalStore:
+def open_store(location: str | None) -> Store:
     """The store that was asked for, else the checkout's."""
     from svdaudio import store
     from svdaudio.places import default_store
@@ -93,7 +92,7 @@ class Work:
     """A request with all that carrying it out needs."""
 
     request: Request
-    store: LocalStore
+    store: Store
     bundle: Bundle
     models: Models
 
@@ -107,7 +106,9 @@ class Work:
     @property
     def out_root(self) -> Path:
         """Where the files of runs go."""
-        return self.store.folder / OUT_FOLDER
+        from svdaudio.places import out_root
+
+        return out_root(self.store.location)
 
 
 def carry_out(work: Work, run: RunRecord, *, prefect: bool = False) -> RunRecord:
@@ -159,7 +160,7 @@ def object_names(bundle: Bundle) -> tuple[str, ...]:
     return tuple(bundle.classes("detector"))
 
 
-def find_run(store: LocalStore, name: str | None, *, wanted: Callable[[RunRecord], bool] | None = None) -> RunRecord:
+def find_run(store: Store, name: str | None, *, wanted: Callable[[RunRecord], bool] | None = None) -> RunRecord:
     """A run by its name; without one the newest that is `wanted`.
 
     Raises:
@@ -177,7 +178,7 @@ def find_run(store: LocalStore, name: str | None, *, wanted: Callable[[RunRecord
     )
 
 
-def run_state(store: LocalStore, run: RunRecord) -> str:
+def run_state(store: Store, run: RunRecord) -> str:
     """The state of a run, knowing that a process that died can no longer say so."""
     return "interrupted" if run.state == "running" and not store.runs.is_active(run.id) else run.state
 

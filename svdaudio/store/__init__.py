@@ -2,15 +2,17 @@
 
 from svdaudio.store.base import Footprint, Leftover, Store
 from svdaudio.store.keys import Action, digest_array, digest_file
-from svdaudio.store.local import LocalStore, open_store
+from svdaudio.store.local import LocalStore
+from svdaudio.store.opening import is_remote, open_store
 from svdaudio.store.records import ArraySpec, ArtifactRecord
-from svdaudio.store.runs import FileUse, RunLog, RunRecord, StageEntry
+from svdaudio.store.runs import FileUse, FolderRunLog, RunLog, RunRecord, StageEntry
 
 __all__ = [
     "Action",
     "ArraySpec",
     "ArtifactRecord",
     "FileUse",
+    "FolderRunLog",
     "Footprint",
     "Leftover",
     "LocalStore",
@@ -20,5 +22,6 @@ __all__ = [
     "Store",
     "digest_array",
     "digest_file",
+    "is_remote",
     "open_store",
 ]

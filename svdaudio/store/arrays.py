@@ -1,4 +1,4 @@
-"""Arrays on disk: one zarr v3 group, one chunk an array, zstd with a checksum.
+"""Arrays as bytes: one zarr v3 group, one chunk an array, zstd with a checksum.
 
 With zarr's defaults a missing chunk reads as zeros, and a flipped bit reads as data; so empty chunks are written
 too, every frame carries a checksum, and the caller compares digests.
@@ -12,16 +12,65 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from zarr.storage import MemoryStore
 
 ZSTD_LEVEL = 3
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write `arrays` as a new zarr group at `folder`. Zero-size and 0-d arrays are as good as any."""
+    _write(str(folder), arrays)
+
+
+def read_arrays(folder: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Read arrays of the zarr group at `folder`.
+
+    Raises:
+        KeyError, OSError, RuntimeError, ValueError: whatever zarr and its codecs raise on missing or damaged files.
+    """
+    return _read(str(folder), names)
+
+
+def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
+    """The files of a zarr group that holds `arrays`: path in the group → content."""
+    from zarr.storage import MemoryStore
+
+    store = MemoryStore()
+    _write(store, arrays)
+    return {path: buffer.to_bytes() for path, buffer in store._store_dict.items()}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - zarr has no other way to read it out
+
+
+def arrays_from_bytes(contents: Mapping[str, bytes], names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Read arrays of a zarr group from its files.
+
+    Args:
+        contents: path in the group → content, for at least `array_paths` of the arrays.
+        names: of the arrays.
+
+    Raises:
+        KeyError, OSError, RuntimeError, ValueError: as `read_arrays`.
+    """
+    from zarr.core.buffer.cpu import Buffer
+    from zarr.storage import MemoryStore
+
+    return _read(MemoryStore({path: Buffer.from_bytes(content) for path, content in contents.items()}), names)
+
+
+def array_paths(n_dims: Mapping[str, int]) -> list[str]:
+    """Where the files of arrays are in their group: its description, and for each array a description and a chunk.
+
+    Args:
+        n_dims: name of the array → number of its dimensions.
+    """
+    chunks = [f"{name}/{'/'.join(['c', *'0' * n])}" for name, n in n_dims.items()]
+    return ["zarr.json", *(f"{name}/zarr.json" for name in n_dims), *chunks]
+
+
+def _write(place: str | MemoryStore, arrays: Mapping[str, NDArray[Any]]) -> None:
     import zarr
     from zarr.codecs import ZstdCodec
 
-    group = zarr.create_group(store=str(folder), zarr_format=3)
+    group = zarr.create_group(store=place, zarr_format=3)
     for name, array in arrays.items():
         stored = group.create_array(
             name,
@@ -35,16 +84,11 @@ def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             stored[...] = array
 
 
-def read_arrays(folder: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Read arrays of the zarr group at `folder`.
-
-    Raises:
-        KeyError, OSError, RuntimeError, ValueError: whatever zarr and its codecs raise on missing or damaged files.
-    """
+def _read(place: str | MemoryStore, names: Iterable[str]) -> dict[str, NDArray[Any]]:
     import numpy as np
     import zarr
 
-    group = zarr.open_group(store=str(folder), mode="r", zarr_format=3)
+    group = zarr.open_group(store=place, mode="r", zarr_format=3)
     arrays: dict[str, NDArray[Any]] = {}
     for name in names:
         stored = group[name]

@@ -32,7 +32,7 @@ from svdaudio.store.base import Footprint, Leftover, do_nothing
 from svdaudio.store.leftovers import clear_leftover, find_leftovers, folder_size
 from svdaudio.store.locks import HeldError, building_lock, file_lock, refuse_to_wait
 from svdaudio.store.records import ArtifactRecord
-from svdaudio.store.runs import RunLog
+from svdaudio.store.runs import FolderRunLog
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,20 +51,6 @@ def at_no_step(step: Step) -> None:
     del step
 
 
-def open_store(location: str | Path) -> LocalStore:
-    """The store at a folder. A folder that does not exist yet is an empty store, made on the first write.
-
-    Raises:
-        StoreError: it is no folder, or a store of another format.
-    """
-    text = str(location)
-    if "://" in text:
-        raise StoreError(
-            f"the store {text} is of a kind that is not known", expected="a folder", got=text.partition("://")[0]
-        )
-    return LocalStore(Path(text).expanduser())
-
-
 class LocalStore:
     """Artifacts and runs in a folder.
 
@@ -80,7 +66,7 @@ class LocalStore:
     def __init__(self, folder: Path, *, durable: bool = True, at_step: Callable[[Step], None] = at_no_step) -> None:
         self.folder = folder.absolute()
         self._durable = durable
-        self.runs = RunLog(self.folder / "runs")
+        self.runs = FolderRunLog(self.folder / "runs")
         self._at_step = at_step
         self._check()
 

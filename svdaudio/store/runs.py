@@ -1,8 +1,8 @@
 """Records of runs: what was asked for, what every stage did, what came out.
 
 One JSON file a run, `runs/<id>.json`, replaced atomically. Ids sort by time. While a process works on a run it
-holds a lock on it, which the kernel frees when the process dies: a record that says "running" without a holder
-is an interrupted run.
+holds a lock on it, which the kernel (or, in a bucket, time) frees when the process dies: a record that says "running"
+without a holder is an interrupted run.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,12 +133,15 @@ def new_run_id(now: datetime | None = None) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(2)}"
 
 
-class RunLog:
-    """The runs of one local store."""
+class RunLog(ABC):
+    """The runs of one store."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """Where the store is, as the user would name it."""
 
+    @abstractmethod
     def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
         """Create or replace the record of a run, atomically; returns it.
 
@@ -148,6 +152,91 @@ class RunLog:
         Raises:
             StoreError: the store cannot be written.
         """
+
+    @abstractmethod
+    def ids(self) -> list[str]:
+        """Ids of every run, newest first."""
+
+    @abstractmethod
+    def read(self, run_id: str) -> RunRecord:
+        """The record of a run by its whole id.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is damaged.
+        """
+
+    @abstractmethod
+    def remove(self, run_id: str) -> bool:
+        """Forget a run; False if a process is at work on it, or there is no such run.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+
+    @abstractmethod
+    def is_active(self, run_id: str) -> bool:
+        """Whether a process is at work on the run."""
+
+    @abstractmethod
+    def hold(self, run_id: str) -> AbstractContextManager[None]:
+        """Work on a run, alone.
+
+        Raises:
+            RunError: another process is at work on it.
+        """
+
+    def __iter__(self) -> Iterator[RunRecord]:
+        """Every readable run, newest first. One that is damaged is passed over with a warning."""
+        for run_id in self.ids():
+            try:
+                yield self.read(run_id)
+            except FileNotFoundError:  # forgotten a moment ago
+                continue
+            except ValueError as error:
+                log.warning("the record of run %s in %s is passed over: %s", run_id, self.location, error)
+
+    def load(self, name: str) -> RunRecord:
+        """A run by its id, an unambiguous beginning or end of it, or "last" ("latest").
+
+        Raises:
+            RunError: there is none, or more than one.
+        """
+        ids = self.ids()
+        if not ids:
+            raise RunError(
+                f"there are no runs in {self.location}",
+                fix="start one with `svdaudio run`, or give another --store",
+            )
+        if name in ("last", "latest"):
+            matches = ids[:1]
+        else:
+            matches = [name] if name in ids else [i for i in ids if name and (i.startswith(name) or i.endswith(name))]
+        if not matches:
+            raise RunError(f"there is no run '{name}'", fix="`svdaudio runs` lists them")
+        if len(matches) > 1:
+            raise RunError(
+                f"'{name}' names {len(matches)} runs", got=f"{matches[0]}, {matches[1]} …", fix="give more of the id"
+            )
+        try:
+            return self.read(matches[0])
+        except (ValueError, FileNotFoundError) as error:
+            raise RunError(f"the record of run {matches[0]} is damaged", got=error) from error
+
+
+class FolderRunLog(RunLog):
+    """The runs of a store in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def location(self) -> str:
+        """The store's folder."""
+        return str(self.folder.parent)
+
+    def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
+        """Create or replace the record of a run, atomically; returns it. See `RunLog.write`."""
         partial = self.folder / f".{run.id}.{os.getpid()}.{secrets.token_hex(4)}.partial"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -181,49 +270,12 @@ class RunLog:
             (name[:-5] for name in names if name.endswith(".json") and not name.startswith(".")), reverse=True
         )
 
-    def __iter__(self) -> Iterator[RunRecord]:
-        """Every readable run, newest first. One that is damaged is passed over with a warning."""
-        for run_id in self.ids():
-            try:
-                yield self._read(run_id)
-            except FileNotFoundError:  # forgotten a moment ago
-                continue
-            except ValueError as error:
-                log.warning("%s is passed over: %s", self._path(run_id), error)
-
-    def load(self, name: str) -> RunRecord:
-        """A run by its id, an unambiguous beginning or end of it, or "last" ("latest").
-
-        Raises:
-            RunError: there is none, or more than one.
-        """
-        ids = self.ids()
-        if not ids:
-            raise RunError(
-                f"there are no runs in {self.folder.parent}",
-                fix="start one with `svdaudio run`, or give another --store",
-            )
-        if name in ("last", "latest"):
-            matches = ids[:1]
-        else:
-            matches = [name] if name in ids else [i for i in ids if name and (i.startswith(name) or i.endswith(name))]
-        if not matches:
-            raise RunError(f"there is no run '{name}'", fix="`svdaudio runs` lists them")
-        if len(matches) > 1:
-            raise RunError(
-                f"'{name}' names {len(matches)} runs", got=f"{matches[0]}, {matches[1]} …", fix="give more of the id"
-            )
-        try:
-            return self._read(matches[0])
-        except (ValueError, FileNotFoundError) as error:
-            raise RunError(f"the record of run {matches[0]} is damaged", got=error) from error
+    def read(self, run_id: str) -> RunRecord:
+        """The record of a run. See `RunLog.read`."""
+        return RunRecord.from_json(self._path(run_id).read_bytes())
 
     def remove(self, run_id: str) -> bool:
-        """Forget a run; False if a process is at work on it, or there is no such run.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
+        """Forget a run that nobody is at work on. See `RunLog.remove`."""
         if not self._path(run_id).exists():
             return False
         try:
@@ -241,11 +293,7 @@ class RunLog:
 
     @contextmanager
     def hold(self, run_id: str) -> Generator[None]:
-        """Work on a run, alone.
-
-        Raises:
-            RunError: another process is at work on it.
-        """
+        """Work on a run, alone. See `RunLog.hold`."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -269,6 +317,3 @@ class RunLog:
 
     def _lock_path(self, run_id: str) -> Path:
         return self.folder / f".{run_id}.lock"
-
-    def _read(self, run_id: str) -> RunRecord:
-        return RunRecord.from_json(self._path(run_id).read_bytes())

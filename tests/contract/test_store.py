@@ -12,8 +12,9 @@ import pytest
 
 from svdaudio.errors import CorruptArtifactError, MissingArtifactError, StoreError
 from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, RunRecord, digest_array
+from svdaudio.store.remote import RemoteStore
 
-BACKENDS = {"local": lambda folder: LocalStore(folder / "store")}
+BACKENDS = ("local", "remote")
 
 FOR_EVER = math.inf
 
@@ -41,9 +42,18 @@ def make_record(arrays, *, stage="toy", notes=(), **parameters):
     )
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
-def store(request, tmp_path):
-    return request.param(tmp_path)
+@pytest.fixture(params=BACKENDS)
+def open_again(request, tmp_path):
+    """Opens the one store of the test, as another process would."""
+    if request.param == "local":
+        return lambda: LocalStore(tmp_path / "store")
+    s3 = request.getfixturevalue("s3")
+    return lambda: RemoteStore(s3.location(tmp_path.name))
+
+
+@pytest.fixture
+def store(open_again):
+    return open_again()
 
 
 class TestArtifacts:
@@ -74,9 +84,9 @@ class TestArtifacts:
         assert store.save(make_record(other, notes=["second"]), other) == first
         assert store.load(first.key)["scalar"] == 3.5
 
-    def test_a_second_handle_sees_it(self, store, tmp_path):
+    def test_a_second_handle_sees_it(self, store, open_again):
         record = store.save(make_record(ARRAYS), ARRAYS)
-        assert BACKENDS["local"](tmp_path).find(record.key) == record
+        assert open_again().find(record.key) == record
 
     def test_quarantine_takes_an_artifact_out(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)

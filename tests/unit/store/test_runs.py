@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from svdaudio.errors import RunError, StoreError
-from svdaudio.store import Action, FileUse, RunLog, RunRecord, StageEntry
+from svdaudio.store import Action, FileUse, FolderRunLog, RunRecord, StageEntry
 from svdaudio.store.runs import new_run_id
 
 RUN = RunRecord(
@@ -35,7 +35,7 @@ RUN = RunRecord(
 
 @pytest.fixture
 def runs(tmp_path):
-    return RunLog(tmp_path / "runs")
+    return FolderRunLog(tmp_path / "runs")
 
 
 def test_round_trip():

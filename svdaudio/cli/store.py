@@ -1,0 +1,85 @@
+"""`svdaudio store`: what is done with whole stores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from svdaudio.cli import options
+from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.output import console, print_json
+
+if TYPE_CHECKING:
+    from svdaudio.store.copy import CopyReport
+
+N_KEY_DIGITS = 12
+
+app = typer.Typer(help="Whole stores: folders and buckets.", cls=GroupedCommands)
+
+
+@app.callback()
+def _group() -> None:  # pyright: ignore[reportUnusedFunction] - keeps `copy` a command of its own
+    """Whole stores: folders and buckets."""
+
+
+@app.command()
+def copy(
+    source: Annotated[
+        str, typer.Argument(metavar="A", help="A store: a folder, or s3://bucket/prefix.", show_default=False)
+    ],
+    target: Annotated[str, typer.Argument(metavar="B", help="Another; made if need be.", show_default=False)],
+    *,
+    runs: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="RUN", help="Only this run and its artifacts. Again for more."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Copy artifacts and runs from A into B, each array checked. What B has already stays; so does all of A."""
+    from svdaudio.cli.work import log_to_stderr
+    from svdaudio.errors import InputError, StoreError
+    from svdaudio.store import open_store
+    from svdaudio.store.copy import copy_store
+
+    log_to_stderr()
+    here, there = open_store(source), open_store(target)
+    if here.location == there.location:
+        raise InputError("a store cannot be copied into itself", got=here.location)
+    report = copy_store(here, there, runs=None if runs is None else [here.runs.load(name) for name in runs])
+    if as_json:
+        print_json(
+            {
+                "source": here.location,
+                "target": there.location,
+                "complete": report.complete,
+                "copied": list(report.copied),
+                "there": list(report.there),
+                "damaged": list(report.damaged),
+                "gone": list(report.gone),
+                "runs": list(report.runs),
+                "bytes": report.n_bytes,
+            }
+        )
+    else:
+        console().print(_summary(report, there.location), markup=False)
+    if report.damaged:
+        raise StoreError(
+            f"{len(report.damaged)} artifacts in {here.location} are damaged and were not copied",
+            got=_some(report.damaged),
+            fix="`svdaudio run` with the same arguments computes them anew",
+        )
+
+
+def _summary(report: CopyReport, target: str) -> str:
+    text = (
+        f"{len(report.copied)} artifacts ({report.n_bytes / 1e6:.1f} MB of arrays) and {len(report.runs)} runs copied "
+        f"to {target}; {len(report.there)} artifacts were there"
+    )
+    if report.gone:
+        text += f"\n{len(report.gone)} that the runs name are no longer in the source: {_some(report.gone)}"
+    return text
+
+
+def _some(keys: tuple[str, ...]) -> str:
+    return ", ".join(key[:N_KEY_DIGITS] for key in keys[:3]) + (" …" if len(keys) > 3 else "")

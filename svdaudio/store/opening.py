@@ -1,0 +1,36 @@
+"""From what the user names to the store: a folder, or `s3://bucket/prefix`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from svdaudio.errors import StoreError
+from svdaudio.store.base import Store
+from svdaudio.store.local import LocalStore
+
+REMOTE = "s3://"
+
+
+def is_remote(location: str | Path) -> bool:
+    """Whether a location names something other than a folder."""
+    return "://" in str(location)
+
+
+def open_store(location: str | Path) -> Store:
+    """The store at a location. A folder or prefix that does not exist yet is an empty store, made on the first write.
+
+    Raises:
+        StoreError: it is no folder, of a kind that is not known, a store of another format, or cannot be reached.
+    """
+    text = str(location)
+    if text.startswith(REMOTE):
+        from svdaudio.store.remote import RemoteStore
+
+        return RemoteStore(text)
+    if is_remote(text):
+        raise StoreError(
+            f"the store {text} is of a kind that is not known",
+            expected="a folder, or s3://bucket/prefix",
+            got=text.partition("://")[0],
+        )
+    return LocalStore(Path(text).expanduser())

@@ -1,0 +1,125 @@
+"""An S3 server for tests: moto's, on a free port, with faults on demand.
+
+In front of moto stands what it lacks: conditional writes that are atomic under threads, a check of the access key, and
+faults (`Faults`) that strike a given request: an error instead of the answer, silence, or an answer that is lost
+after the work was done.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+ACCESS_KEY = "tester"
+BUCKET = "sounds"
+STATUS = {500: "500 Internal Server Error", 503: "503 Service Unavailable", 403: "403 Forbidden"}
+
+Kind = Literal["500", "503", "silent", "lost"]
+
+
+@dataclass(kw_only=True)
+class Fault:
+    """What happens to the next `n` requests of a method whose path contains `path`."""
+
+    kind: Kind
+    method: str = ""
+    path: str = ""
+    n: int = 1
+
+    def strikes(self, environ: dict[str, Any]) -> bool:
+        return self.n > 0 and self.method in environ["REQUEST_METHOD"] and self.path in environ["PATH_INFO"]
+
+
+@dataclass
+class S3Server:
+    """The running server: where it is, the faults to come, and every request so far as "METHOD /path"."""
+
+    url: str = ""
+    faults: list[Fault] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    silence_s: float = 3.0
+
+    def location(self, prefix: str) -> str:
+        return f"s3://{BUCKET}/{prefix}"
+
+    def environment(self) -> dict[str, str]:
+        """What a client has to know."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+        }
+
+
+class _Front:
+    def __init__(self, server: S3Server, moto: Callable[..., Iterable[bytes]]) -> None:
+        self.server = server
+        self.moto = moto
+        self.lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self.server.requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        with self.lock:
+            fault = next((fault for fault in self.server.faults if fault.strikes(environ)), None)
+            if fault is not None:
+                fault.n -= 1
+        kind = fault.kind if fault else None
+        if f"Credential={ACCESS_KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
+            return _error(start_response, environ, 403, "InvalidAccessKeyId")
+        if kind in ("500", "503"):
+            return _error(start_response, environ, int(kind), "InternalError" if kind == "500" else "SlowDown")
+        if kind == "silent":
+            time.sleep(self.server.silence_s)
+            return _error(start_response, environ, 500, "InternalError")
+        with self.lock:
+            body = b"".join(self.moto(environ, start_response))
+        if kind == "lost":
+            time.sleep(self.server.silence_s)
+        return [body]
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_request(self, *facts: Any) -> None:
+        """Say nothing: `S3Server.requests` has it."""
+
+
+def _error(start_response: Callable[..., Any], environ: dict[str, Any], status: int, code: str) -> Iterable[bytes]:
+    environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>as the test wants it</Message></Error>'.encode()
+    start_response(STATUS[status], [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """A server with one bucket, until the context is left."""
+    server = S3Server()
+    moto = DomainDispatcherApplication(create_backend_app)
+    http = make_server("127.0.0.1", 0, _Front(server, moto), threaded=True, request_handler=_Quiet)
+    http.daemon_threads = True
+    server.url = f"http://127.0.0.1:{http.server_port}"
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    try:
+        _make_bucket(server)
+        yield server
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+def _make_bucket(server: S3Server) -> None:
+    from urllib.request import Request, urlopen
+
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20250101/us-east-1/s3/aws4_request"}
+    with urlopen(Request(f"{server.url}/{BUCKET}", method="PUT", headers=headers)) as reply:
+        assert reply.status == 200

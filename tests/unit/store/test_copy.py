@@ -1,0 +1,126 @@
+"""Copies between stores: checked, resumable, and the same bytes on the other side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from svdaudio.errors import StoreError
+from svdaudio.store import (
+    Action,
+    ArraySpec,
+    ArtifactRecord,
+    LocalStore,
+    RunRecord,
+    StageEntry,
+    digest_array,
+    open_store,
+)
+from svdaudio.store.copy import copy_store
+
+RUN = RunRecord(id="20250101-000000-000-aaaa", kind="manipulate", created_at="", files={}, config={}, attempts=1)
+
+
+def filled(store, n=3):
+    records = []
+    for k in range(n):
+        array = np.full((4, 5), k, np.float32)
+        record = ArtifactRecord(
+            action=Action(stage="toy", version=1, parameters={"k": k}, inputs={}, models={}),
+            outputs={"x": ArraySpec(digest=digest_array(array), shape=array.shape, dtype=array.dtype.str)},
+            sources={}, notes=(), seconds=0.5, code_version="0", host="here", created_at="",
+        )  # fmt: skip
+        records.append(store.save(record, {"x": array}))
+    entry = StageEntry(node="one", stage="toy", status="computed", key=records[0].key, outputs={"x": "d"})
+    store.runs.write(replace(RUN, state="finished", stages=(entry,)))
+    return records
+
+
+@pytest.fixture
+def source(tmp_path):
+    return LocalStore(tmp_path / "source", durable=False)
+
+
+@pytest.fixture
+def target(s3, tmp_path):
+    return open_store(s3.location(f"{tmp_path.name}/target"))
+
+
+def test_there_and_back(source, target, tmp_path):
+    records = filled(source)
+    report = copy_store(source, target)
+    assert report.complete
+    assert set(report.copied) == {record.key for record in records} == set(target.keys())
+    assert report.n_bytes == 3 * 4 * 5 * 4
+    assert list(target.runs) == list(source.runs)
+    back = LocalStore(tmp_path / "back", durable=False)
+    copy_store(target, back)
+    for record in records:
+        assert back.find(record.key) == record
+        np.testing.assert_array_equal(back.load(record.key)["x"], source.load(record.key)["x"])
+
+
+def test_a_copy_that_was_cut_short_goes_on(source, target):
+    records = filled(source)
+    told = []
+
+    def cut(key, outcome):
+        told.append(key)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_store(source, target, tell=cut)
+    n_there = len(list(target.keys()))
+    assert n_there >= 1
+    assert target.runs.ids() == [], "a run was there before its artifacts"
+    report = copy_store(source, target)
+    assert len(report.there) == n_there
+    assert set(report.copied) | set(report.there) == {record.key for record in records}
+    assert report.runs == (RUN.id,)
+    assert copy_store(source, target).copied == ()
+
+
+def test_one_run_takes_its_own_artifacts_alone(source, target):
+    records = filled(source)
+    report = copy_store(source, target, runs=[source.runs.load("latest")])
+    assert report.copied == (records[0].key,)
+    assert set(target.keys()) == {records[0].key}
+
+
+def test_what_is_damaged_is_not_copied(source, target):
+    records = filled(source)
+    chunk = source.path(records[1].key) / "arrays.zarr" / "x" / "c" / "0" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[-6] ^= 1
+    chunk.write_bytes(bytes(content))
+    report = copy_store(source, target)
+    assert report.damaged == (records[1].key,)
+    assert not report.complete
+    assert set(target.keys()) == {records[0].key, records[2].key}
+
+
+def test_what_a_run_names_and_nobody_has_is_told(source, target):
+    records = filled(source)
+    source.quarantine(records[0].key, "on purpose")
+    report = copy_store(source, target, runs=list(source.runs))
+    assert report.gone == (records[0].key,)
+    assert report.runs == (RUN.id,)
+
+
+def test_runs_at_work_and_newer_runs_stay(source, target):
+    filled(source)
+    with source.runs.hold(RUN.id):
+        assert copy_store(source, target).runs == ()
+    newer = replace(RUN, state="failed", attempts=2)
+    target.runs.write(newer)
+    assert copy_store(source, target).runs == ()
+    assert list(target.runs) == [newer]
+
+
+def test_a_target_that_cannot_be_written_is_an_error(source, target, tmp_path):
+    filled(source)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be"):
+        copy_store(source, LocalStore(tmp_path / "file" / "below"))
