@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 N_ELEMENTS_AT_ONCE = 16
 N_NOISE_AT_ONCE = 16 * 1024 * 1024
 # Enough trials for the processor to be busy, few enough for their candidates to stay in its cache.
-N_TRIALS_SCORED_AT_ONCE = 32
+N_TRIALS_SCORED_AT_ONCE = 8
 # How far to look ahead, in rounds for each round behind: the wait for the next record grows with what was tried.
-LOOK_AHEAD = 1.5
+LOOK_AHEAD = 1.0
 
 
 def cycle_mix(
