@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -158,6 +158,7 @@ class Models:
         self.bundle = bundle
         self._device_name = device
         self._keep = keep
+        self._together: frozenset[str] = frozenset()
         self._resident: dict[str, Any] = {}
         self._checked: set[str] = set()
 
@@ -187,9 +188,22 @@ class Models:
             if role not in self._checked:
                 self.bundle.check(role)
                 self._checked.add(role)
-            if not self._keep and self._resident:
-                self._resident.clear()
-                gc.collect()
+            self._let_go(of_all_but=self._together if role in self._together else frozenset())
             module, _, function = LOADERS[role].partition(":")
             self._resident[role] = getattr(import_module(module), function)(self.bundle.entry(role).path, self.device)
         return self._resident[role]
+
+    def keep_only(self, roles: Iterable[str]) -> None:
+        """Hold these models together from now on, once they have been asked for, and let go of all others.
+
+        For a stage that draws on two models and is executed many times: one at a time would load both every time.
+        """
+        self._together = frozenset(roles)
+        self._let_go(of_all_but=self._together)
+
+    def _let_go(self, *, of_all_but: frozenset[str]) -> None:
+        leaving = [] if self._keep else [role for role in self._resident if role not in of_all_but]
+        for role in leaving:
+            del self._resident[role]
+        if leaving:
+            gc.collect()

@@ -300,14 +300,15 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"the configuration {path} cannot be read", got=error.strerror or str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration {path} is not TOML", got=str(error)) from error
-    return _checked_names(_flatten(tables), path.name)
+    return _checked_names(flatten(tables), path.name)
 
 
-def _flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted name → value."""
     flat: dict[str, Any] = {}
     for name, value in tables.items():
         if isinstance(value, Mapping):
-            flat.update(_flatten(cast("Mapping[str, Any]", value), f"{prefix}{name}."))
+            flat.update(flatten(cast("Mapping[str, Any]", value), f"{prefix}{name}."))
         else:
             flat[prefix + name] = value
     return flat
@@ -331,6 +332,7 @@ def resolve(
     config_file: Path | None = None,
     overrides: Sequence[str] = (),
     given: Mapping[str, Any] | None = None,
+    given_source: str = "command line",
     bundle_settings: Callable[[str], Mapping[str, Any]] = no_settings,
 ) -> Resolved:
     """Merge every source into one configuration.
@@ -339,6 +341,7 @@ def resolve(
         config_file: TOML with the same names (`[svd]`, `k = 7`).
         overrides: texts such as `svd.k=7`.
         given: dotted name → value from command line options; None means not given.
+        given_source: where `given` comes from, if not from the command line.
         bundle_settings: gives the bundle's own dotted settings by its name; called once the name is known.
 
     Raises:
@@ -356,10 +359,10 @@ def resolve(
     if config_file is not None:
         take(read_config_file(config_file), config_file.name)
     options = {name: value for name, value in (given or {}).items() if value is not None}
-    take(_checked_names(options, "command line"), "command line")
+    take(_checked_names(options, given_source), given_source)
     for text in overrides:
         name, value = parse_override(text)
-        if sources[name] in ("command line", "--set") and chosen[name] != value:
+        if sources[name] in (given_source, "--set") and chosen[name] != value:
             raise ConfigError(
                 f"'{name}' is given twice", got=f"{_text(chosen[name])} and {_text(value)}", fix="keep one of them"
             )

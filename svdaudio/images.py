@@ -41,6 +41,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
 _pillow_lock = threading.Lock()
 
 
@@ -111,6 +117,30 @@ def decode_image(data: bytes, name: str) -> Pixels:
                 raise
             except Exception as error:
                 raise _damaged(name, error) from error
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture as every viewer shows it, from its header alone.
+
+    Raises:
+        InputError: the file is missing, no plain file, empty, no image, too small or too large.
+    """
+    data, name = read_image_bytes(path), str(path)
+    if not data:
+        raise InputError(f"the file {name} is empty", expected="an image", got="0 bytes")
+    with _strict_pillow():
+        try:
+            image = Image.open(BytesIO(data), formats=FORMATS)
+            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        except Exception as error:  # as in `decode_image`
+            raise InputError(
+                f"{name} is not an image", expected=f"one of {', '.join(FORMATS)}", got=_reason(error)
+            ) from error
+        with image:
+            _check_size(image, name)
+            width, height = image.size
+    turned = _UPRIGHT.get(orientation) in _ON_ITS_SIDE
+    return (height, width) if turned else (width, height)
 
 
 @contextmanager

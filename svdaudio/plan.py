@@ -324,12 +324,18 @@ def explain(node: Node, action: Action, previous: StageEntry | None, store: Stor
     return differences(node, previous.action, action) or [ArtifactGone(quarantined=False)]
 
 
-def last_computations(request: Request, store: Store) -> dict[str, StageEntry]:
-    """For each node the entry to compare with: of the newest run of the same files, else of the newest run."""
+def last_computations(request: Request, store: Store, runs: Iterable[RunRecord] | None = None) -> dict[str, StageEntry]:
+    """For each node the entry to compare with: of the newest run of the same files, else of the newest run.
+
+    Args:
+        request: whose nodes.
+        store: where runs are.
+        runs: the runs to look through, newest first; those of the store if not given.
+    """
     same: dict[str, StageEntry] = {}
     other: dict[str, StageEntry] = {}
     needed = _files_of(request)
-    for run in islice(store.runs, N_RUNS_COMPARED):
+    for run in islice(store.runs if runs is None else runs, N_RUNS_COMPARED):
         for entry in run.stages:
             if (
                 entry.node not in needed

@@ -21,7 +21,7 @@ from svdaudio.plan import FILE_PREFIX, Request, code_version, explain, last_comp
 from svdaudio.reasons import Reason, Unchanged, reason_text
 from svdaudio.store.keys import Action, digest_array, digest_file
 from svdaudio.store.records import ArraySpec, ArtifactRecord
-from svdaudio.store.runs import StageEntry
+from svdaudio.store.runs import RunRecord, StageEntry
 from tasks import Body, ModelSource, load_body
 
 if TYPE_CHECKING:
@@ -84,20 +84,27 @@ class Work:
         store: where artifacts are.
         models: models by role.
         body: finds the body of a stage.
+        earlier: the runs in which reasons are looked for, newest first; those of the store if not given.
     """
 
     def __init__(
-        self, request: Request, store: Store, models: ModelSource, body: Callable[[str], Body] = load_body
+        self,
+        request: Request,
+        store: Store,
+        models: ModelSource,
+        body: Callable[[str], Body] = load_body,
+        earlier: Iterable[RunRecord] | None = None,
     ) -> None:
         self.request = request
         self.store = store
         self.models = models
         self.body = body
+        self._earlier = earlier
 
     @cached_property
     def previous(self) -> dict[str, StageEntry]:
         """For each node the last computation to compare with."""
-        return last_computations(self.request, self.store)
+        return last_computations(self.request, self.store, self._earlier)
 
 
 class _LostInputError(Exception):

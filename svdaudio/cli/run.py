@@ -194,14 +194,22 @@ def resume(
     prefect: options.Prefect = False,
     as_json: options.Json = False,
 ) -> None:
-    """Go on with a run that failed or was interrupted: what it had computed is found, the rest is done."""
+    """Go on with a run or a batch that failed or was interrupted: what it had computed is found, the rest is done."""
     from svdaudio.cli.work import Work, check_out, find_run, open_bundle, open_models, open_store, run_state
+    from svdaudio.errors import InputError
     from svdaudio.plan import resumed_request
 
     begun = time.perf_counter()
     check_out(out)
     where = open_store(store)
     record = find_run(where, name, wanted=lambda run: run_state(where, run) in ("failed", "interrupted"))
+    if record.kind == "batch":
+        from svdaudio.cli.batch import How, resume_batch
+
+        if out is not None:
+            raise InputError("--out is of no use to a batch", fix="each pair's own 'out' says where its sound goes")
+        resume_batch(record, where, How(runner="prefect" if prefect else None, as_json=as_json))
+        return
     checkpoints = open_bundle(record.bundle)
     request = resumed_request(record, checkpoints)
     work = Work(request=request, store=where, bundle=checkpoints, models=open_models(checkpoints, request.config))

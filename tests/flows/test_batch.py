@@ -1,0 +1,241 @@
+"""Many runs carried out together: each as it would be alone, whatever happens to the others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from flows.batch import Tally, carry_out, execute_batch, expected_seconds
+from svdaudio.batches import Job, Member, open_batch
+from svdaudio.bundle import Bundle, Models
+from svdaudio.config import Resolved, RunConfig
+from svdaudio.errors import CheckpointError, InputError
+from svdaudio.pairs import Prepared
+from svdaudio.places import project_root
+from svdaudio.plan import Request, new_run
+from svdaudio.store import LocalStore
+
+ALPHAS = (0.1, 0.2, 0.3)
+N_NODES = 8
+
+
+def jobs_of(toy, *alphas):
+    jobs = []
+    for alpha in alphas:
+        request = toy.request(svd__alpha=alpha)
+        run = new_run(request)
+        jobs.append(Job(member=Member(name=f"a{alpha}", run=run.id), request=request, run=run))
+    return jobs
+
+
+def executed(toy, jobs, **options):
+    toy.calls.clear()
+    return execute_batch(jobs, toy.store, toy.models, body=toy.body, **options)
+
+
+def batch_of(toy, *alphas):
+    found = []
+    for alpha in alphas:
+        request = toy.request(svd__alpha=alpha)
+        resolved = Resolved(config=request.config, sources={}, remarks=[])
+        found.append(Prepared(name=f"a{alpha}", request=request, resolved=resolved))
+    return open_batch(toy.store, found, files={}, title="toy")
+
+
+def failing_for(toy, alpha, error):
+    """The toy's bodies, of which mix fails for one pair."""
+
+    def body(stage):
+        def run(inputs, parameters, models, note):
+            if stage == "mix" and parameters["alpha"] == alpha:
+                raise error
+            return toy.body(stage)(inputs, parameters, models, note)
+
+        return run
+
+    return body
+
+
+def test_a_run_in_a_batch_is_what_it_is_alone(toy, tmp_path):
+    runs = executed(toy, jobs_of(toy, *ALPHAS))
+    assert [run.state for run in runs] == ["finished"] * 3
+    assert toy.calls == {"image": 2, "align": 2, "factors": 2, "mix": 3, "scores": 3}
+    together = toy.store
+    toy.store = LocalStore(tmp_path / "alone", durable=False)
+    for alpha, run in zip(ALPHAS, runs, strict=True):
+        alone = toy.run(toy.request(svd__alpha=alpha))
+        assert [(e.node, e.key, e.outputs) for e in alone.stages] == [(e.node, e.key, e.outputs) for e in run.stages]
+        assert together.runs.load(run.id) == run
+
+
+def test_it_goes_stage_by_stage_and_holds_the_models_of_one_stage(toy):
+    held, seen = [], []
+
+    class Source(dict):
+        def keep_only(self, roles):
+            held.append(tuple(roles))
+
+    def body(stage):
+        seen.append(stage)
+        return toy.body(stage)
+
+    execute_batch(jobs_of(toy, *ALPHAS), toy.store, Source(toy.models), body=body)
+    assert seen[-6:] == ["mix"] * 3 + ["scores"] * 3
+    assert held == [("tagger",)]
+
+
+def test_the_others_go_on_when_one_fails(toy):
+    error = InputError("the region is empty")
+    runs = execute_batch(jobs_of(toy, *ALPHAS), toy.store, toy.models, body=failing_for(toy, 0.2, error))
+    assert [run.state for run in runs] == ["finished", "failed", "finished"]
+    assert runs[1].error == "the region is empty."
+    assert runs[1].stage("manipulated.scores").status == "skipped"
+    assert not any(toy.store.runs.is_active(run.id) for run in runs)
+
+
+def test_or_stop_and_can_be_continued(toy):
+    jobs = jobs_of(toy, *ALPHAS)
+    body = failing_for(toy, 0.2, InputError("the region is empty"))
+    runs = execute_batch(jobs, toy.store, toy.models, body=body, on_error="stop")
+    assert [run.state for run in runs] == ["interrupted", "failed", "interrupted"]
+    assert [run.stage("mix").status for run in runs] == ["computed", "failed", "pending"]
+
+
+@pytest.mark.parametrize("error", [CheckpointError("the mix is missing"), KeyboardInterrupt()])
+def test_what_is_no_fault_of_one_pair_ends_the_batch(toy, error):
+    jobs = jobs_of(toy, *ALPHAS)
+    with pytest.raises(type(error)):
+        execute_batch(jobs, toy.store, toy.models, body=failing_for(toy, 0.2, error))
+    states = [toy.store.runs.load(job.run.id).state for job in jobs]
+    failed = "failed" if isinstance(error, Exception) else "interrupted"
+    assert states == ["interrupted", failed, "interrupted"]
+    assert not any(toy.store.runs.is_active(job.run.id) for job in jobs)
+
+
+def test_a_batch_goes_on_where_it_was(toy):
+    body = failing_for(toy, 0.2, InputError("the region is empty"))
+    batch = batch_of(toy, *ALPHAS)
+    with_files = partial(_with_results, toy)
+    record, runs = carry_out(batch, toy.store, with_files(body), table_path=toy.folder / "t.csv")
+    assert (record.state, record.results["counts"]) == ("failed", {"finished": 2, "failed": 1})
+    assert (toy.folder / "t.csv").read_text().count("\n") == 4
+
+    again = batch_of(toy, *ALPHAS)
+    assert (again.record.id, again.n_done) == (record.id, 2)
+    toy.calls.clear()
+    record, runs = carry_out(again, toy.store, with_files(toy.body), table_path=None)
+    assert (record.state, record.attempts, record.error) == ("finished", 2, None)
+    assert toy.calls == {"mix": 1, "scores": 1}
+    assert [run.attempts for run in runs] == [1, 2, 1]
+
+
+def _with_results(toy, body):
+    """Executes jobs, and enters results as whoever writes files does."""
+
+    class Entered:
+        def write(self, job, run, store, models, body):
+            return store.runs.write(replace(run, results={"scores": {}}))
+
+    return lambda jobs: execute_batch(jobs, toy.store, toy.models, body=body, output=Entered())
+
+
+def test_the_record_says_how_a_batch_was_interrupted(toy):
+    batch = batch_of(toy, *ALPHAS)
+    execute = _with_results(toy, failing_for(toy, 0.1, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(batch, toy.store, execute, table_path=None)
+    assert toy.store.runs.load(batch.record.id).state == "interrupted"
+    assert batch_of(toy, *ALPHAS).record.id == batch.record.id
+
+
+def test_the_tally_knows_how_much_is_left(toy):
+    jobs = jobs_of(toy, *ALPHAS)
+    tally = Tally(jobs, {})
+    assert (tally.n_total, tally.n_done, tally.left_s) == (3 * N_NODES, 0, None)
+    body = failing_for(toy, 0.2, InputError("no"))
+    execute_batch(jobs, toy.store, toy.models, body=body, progress=tally.take)
+    assert (tally.n_done, tally.n_pairs_done, tally.n_failed, tally.left_s) == (3 * N_NODES, 3, 1, 0.0)
+    expected = expected_seconds(toy.store)
+    assert set(expected) == {"image", "align", "factors", "mix", "scores"}
+    assert Tally(jobs, expected, n_workers=2).left_s == pytest.approx(Tally(jobs, expected).left_s / 2)
+
+
+def picture_jobs():
+    """Jobs that need no model: the pictures of the example scene, decoded, with a seed to tell them apart."""
+    scene = {n: project_root() / "examples" / f"{f}.jpg" for n, f in (("original", "dog_cat"), ("edited", "dog_duck"))}
+    jobs = []
+    for seed in range(3):
+        config = RunConfig(seed=seed, bundle="mini")
+        targets = ("original.image", "edited.image")
+        request = Request(kind="manipulate", files=scene, config=config, bundle=Bundle.open("mini"), targets=targets)
+        run = new_run(request)
+        jobs.append(Job(member=Member(name=f"s{seed}", run=run.id), request=request, run=run))
+    return jobs
+
+
+def test_workers_do_the_same_and_compute_nothing_twice(tmp_path):
+    from flows.workers import execute_shares
+
+    jobs, told = picture_jobs(), []
+    runs = execute_shares(jobs, str(tmp_path / "store"), n_workers=2, progress=told.append)
+    assert [run.id for run in runs] == [job.run.id for job in jobs]
+    assert [run.state for run in runs] == ["finished"] * 3
+    statuses = Counter(entry.status for run in runs for entry in run.stages)
+    assert statuses == {"computed": 2, "cached": 4}
+    assert Counter(one.event.kind for one in told)["finished"] == 6
+    again = execute_batch(picture_jobs(), LocalStore(tmp_path / "store"), Models(Bundle.open("mini")))
+    assert {e.key for run in again for e in run.stages} == {e.key for run in runs for e in run.stages}
+    assert {e.status for run in again for e in run.stages} == {"cached"}
+
+
+def test_after_a_kill_the_same_batch_goes_on_and_computes_only_what_is_missing(toy):
+    here = Path(__file__)
+    program = f"""
+import importlib.util, os, signal, sys
+from pathlib import Path
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+toys, tests = load("toys", {str(here.parents[1] / "conftest.py")!r}), load("tests_of_batch", {str(here)!r})
+toy = toys.ToyWorld(Path({str(toy.folder)!r}))
+def kill(told):
+    if (told.event.kind, told.event.node, told.pair) == ("finished", "mix", "a0.2"):
+        os.kill(os.getpid(), signal.SIGKILL)
+batch = tests.batch_of(toy, *tests.ALPHAS)
+tests.carry_out(batch, toy.store, lambda jobs: tests.execute_batch(
+    jobs, toy.store, toy.models, body=toy.body, progress=kill), table_path=None)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == -9, ended.stderr
+    batch = batch_of(toy, *ALPHAS)
+    assert batch.record.attempts == 1
+    assert batch.record.state == "running"
+    assert {job.run.state for job in batch.jobs} == {"running"}
+    record, runs = carry_out(batch, toy.store, _with_results(toy, toy.body), table_path=None)
+    assert (record.state, record.id) == ("finished", batch.record.id)
+    assert toy.calls == {"mix": 1, "scores": 3}
+    assert [run.state for run in runs] == ["finished"] * 3
+
+
+@pytest.mark.filterwarnings("default")
+def test_through_prefect_it_is_the_same(toy, prefect_api, tmp_path):
+    from flows.prefect_batch import execute_batch_through_prefect
+
+    body = failing_for(toy, 0.2, InputError("the region is empty"))
+    runs = execute_batch_through_prefect(
+        jobs_of(toy, *ALPHAS), toy.store, toy.models, title="a toy batch", body=body, api_url=prefect_api
+    )
+    assert [run.state for run in runs] == ["finished", "failed", "finished"]
+    toy.store = LocalStore(tmp_path / "in process", durable=False)
+    alone = execute_batch(jobs_of(toy, *ALPHAS), toy.store, toy.models, body=body)
+    assert [[(e.node, e.key, e.status, e.reason, e.outputs) for e in run.stages] for run in runs] == [
+        [(e.node, e.key, e.status, e.reason, e.outputs) for e in run.stages] for run in alone
+    ]

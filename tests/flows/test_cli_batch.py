@@ -1,0 +1,125 @@
+"""`svdaudio batch` on toy models."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import wave
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from toy_method import CLASSES, diffuse, install, mask
+
+from svdaudio.cli import main
+
+PAIRS = """original,edited,remove,add,name,out,svd.alpha
+one.png,two.png,"20,20","40,30",a,sounds/a.wav,
+one.png,two.png,"20,20","40,30",b,,0.2
+one.png,two.png,"20,20","40,30",c,,0.4
+"""
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path)
+    (tmp_path / "pairs.csv").write_text(PAIRS)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(capsys):
+    def call(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
+
+    return call
+
+
+def test_a_batch_gives_a_table_sounds_and_runs(world, cli):
+    result = cli("batch", "pairs.csv", "--table", "table.csv", "--json")
+    assert result.code == 0
+    told = result.json()
+    assert (told["state"], told["counts"], told["bundle"]) == ("finished", {"finished": 3}, "mini")
+    assert [row["name"] for row in told["pairs"]] == ["a", "b", "c"]
+    with (world / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["svd.alpha"] for row in rows] == ["", "0.2", "0.4"]
+    assert {f"manipulated.{name}" for name in CLASSES} < set(rows[0])
+    with wave.open(str(world / "sounds" / "a.wav")) as file:
+        assert file.getframerate() == 22_050
+    assert "note: generate.steps" not in result.err
+    # a run alone has the same bytes
+    alone = cli("run", "one.png", "two.png", "--remove", "20,20", "--add", "40,30", "--set", "svd.alpha=0.2", "--json")
+    assert {stage["status"] for stage in alone.json()["stages"]} == {"cached"}
+    assert alone.json()["scores"]["manipulated"] == {n: told["pairs"][1][f"manipulated.{n}"] for n in CLASSES}
+
+
+def test_for_people_it_says_what_there_is(world, cli):
+    result = cli("batch", "pairs.csv")
+    for text in ("3 finished", "scores of the edit's sound", "svd.alpha", "Table with every score"):
+        assert text in result.out
+    assert "[96/96]" in result.err
+    runs = cli("runs", "--json").json()["runs"]
+    assert [run["kind"] for run in runs] == ["batch", *["manipulate"] * 3]
+    assert cli("show", "latest").code == 0
+
+
+@pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
+def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
+    def interrupted(inputs, parameters, models, note):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
+    first = cli("batch", "pairs.csv")
+    assert first.code == 130
+    assert "goes on" in first.err
+    monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=diffuse))
+    second = cli(*again, "--json")
+    assert second.code == 0
+    assert "going on with" in second.err
+    told = second.json()
+    assert told["batch"] in first.err
+    assert told["counts"] == {"finished": 3}
+    third = cli("batch", "pairs.csv", "--json").json()
+    assert third["batch"] != told["batch"]
+
+
+def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):
+    def empty_in_the_corner(inputs, parameters, models, note):
+        found = mask(inputs, parameters, models, note)
+        return found if parameters["points"][0][0] else {**found, "mask": np.zeros_like(found["mask"])}
+
+    monkeypatch.setitem(sys.modules, "tasks.mask", SimpleNamespace(run=empty_in_the_corner))
+    (world / "pairs.csv").write_text(PAIRS.replace('"20,20","40,30",b', '"20,20","0,0",b'))
+    result = cli("batch", "pairs.csv", "--json")
+    assert result.code == 1
+    told = result.json()
+    assert told["counts"] == {"finished": 2, "failed": 1}
+    assert "the mask covers no patch" in told["pairs"][1]["error"]
+    assert "failed: b: added.align: the mask covers no patch" in result.err
+    stopped = cli("batch", "pairs.csv", "--json", "--set", "svd.beta=2", "--on-error", "stop")
+    assert (stopped.code, stopped.json()["counts"]) == (1, {"interrupted": 2, "failed": 1})
+
+
+def test_no_line_runs_when_one_is_wrong(world, cli):
+    (world / "pairs.csv").write_text(PAIRS + 'one.png,none.png,"20,20","40,30",d,,\n')
+    result = cli("batch", "pairs.csv")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: pairs.csv, line 5: there is no image")
+    assert not (world / "store").exists()
+
+
+@pytest.mark.parametrize("arguments", [["none.csv"], ["pairs.csv", "--table", "t.xlsx"], ["pairs.csv", "--set", "x=1"]])
+def test_what_cannot_be_carried_out_is_one_line(world, cli, arguments):
+    result = cli("batch", *arguments)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert not (world / "store").exists()
+
+
+def test_resume_of_a_batch_takes_no_out(world, cli):
+    cli("batch", "pairs.csv")
+    assert "--out is of no use" in cli("resume", "latest", "--out", "x.wav").err

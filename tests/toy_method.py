@@ -1,0 +1,104 @@
+"""A toy of the method for the command line: the real stage table, tiny bodies in place of those that need weights."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+from svdaudio.cli import work as cli_work
+
+CLASSES = ("cat", "dog", "duck")
+N_SAMPLES = 220_500
+PAIR = ["one.png", "two.png", "--remove", "20,20", "--add", "40,30"]
+
+
+class ToyBundle:
+    """Named and described like a bundle; its digests are its roles."""
+
+    name = "mini"
+    title = "toy models"
+    settings = {"generate.steps": 20}
+
+    def digests(self, role):
+        return f"{role} of the toy"
+
+    def classes(self, role):
+        return CLASSES
+
+
+def unit(vector):
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def mask(inputs, parameters, models, note):
+    (x, y, _), *_ = parameters["points"]
+    height, width = inputs["pixels"].shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    inside = (abs(rows - y) < height / 4) & (abs(columns - x) < width / 4)
+    return {"mask": inside, "score": np.float32(0.9), "logits": np.zeros((8, 8), np.float32)}
+
+
+def tokens(inputs, parameters, models, note):
+    random = np.random.default_rng(int(inputs["pixels"].sum()))
+    found = random.standard_normal((257, 768))
+    found = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return {"tokens": found, "embedding": unit(found.sum(axis=0))}
+
+
+def local_objects(inputs, parameters, models, note):
+    print("what a library prints")
+    note("one object")
+    return {
+        "boxes": np.array([[2, 2, 20, 20]], np.float32), "scores": np.array([0.9], np.float32),
+        "classes": np.array([1]), "embeddings": unit(np.ones(768))[None],
+    }  # fmt: skip
+
+
+def remix(inputs, parameters, models, note):
+    return {"clap": unit(inputs["embedding"][:512] + parameters["seed"] * 1e-3)}
+
+
+def diffuse(inputs, parameters, models, note):
+    return {"latents": np.tile(inputs["clap"][:16], (2, 8, 1, 1)).astype(np.float32)}
+
+
+def decode(inputs, parameters, models, note):
+    return {"mel": np.repeat(inputs["latents"][:, :1, 0, :, None], 64, axis=-1)}
+
+
+def vocode(inputs, parameters, models, note):
+    tone = np.sin(np.arange(160_000) * (0.05 + inputs["mel"][0].mean()))
+    return {"waveforms": np.stack([tone, tone]).astype(np.float32)}
+
+
+def choose(inputs, parameters, models, note):
+    wave_form = np.resize(inputs["waveforms"][0], N_SAMPLES) * 0.5
+    return {"waveform": wave_form, "similarity": np.ones(2, np.float32), "choice": np.int64(0)}
+
+
+def scores(inputs, parameters, models, note):
+    level = float(abs(inputs["waveform"]).mean())
+    return {"scores": np.array([level, 0.5, 1 - level], np.float32)}
+
+
+BODIES = {
+    "mask": mask, "tokens": tokens, "locals": local_objects, "remix": remix, "diffuse": diffuse, "decode": decode,
+    "vocode": vocode, "choose": choose, "scores": scores,
+}  # fmt: skip
+
+
+def install(patch, folder):
+    """Toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current one."""
+    for stage, body in BODIES.items():
+        patch.setitem(sys.modules, f"tasks.{stage}", SimpleNamespace(run=body))
+    patch.setattr(cli_work, "open_bundle", lambda name: ToyBundle())
+    patch.setattr(cli_work, "open_models", lambda bundle, config: {})
+    patch.setenv("SVDAUDIO_STORE", str(folder / "store"))
+    patch.delenv("PREFECT_API_URL", raising=False)
+    patch.chdir(folder)
+    random = np.random.default_rng(0)
+    for name in ("one", "two"):
+        Image.fromarray(random.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(folder / f"{name}.png")
