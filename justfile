@@ -31,6 +31,10 @@ layers:
 test *arguments:
     uv run pytest {{arguments}}
 
+# AudioLDM against the authors' package, which this installs
+parity-audioldm:
+    uv run --extra audioldm pytest tests/parity/test_audioldm.py
+
 # the demo scene
 demo:
     uv run svdaudio demo
