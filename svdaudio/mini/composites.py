@@ -50,6 +50,7 @@ def compose(
     backgrounds: Sequence[str] = farm.TRAIN_BACKGROUNDS,
     invented_backgrounds: float = 0.25,
     varied_backgrounds: float = 0.0,
+    distractors: float = 0.0,
 ) -> Composite:
     """Draw one composite.
 
@@ -62,6 +63,8 @@ def compose(
         invented_backgrounds: share of pictures on an invented texture instead.
         varied_backgrounds: share of pictures whose background is put together from two and recoloured, so that a
             network does not learn the few there are by heart.
+        distractors: share of pictures with things in them that are no animals: shapes, an animal's outline among them,
+            filled with another background, so that neither an edge nor an outline makes an animal.
     """
     if classes is None:
         count = n_animals if n_animals is not None else int(rng.choice(4, p=(0.3, 0.4, 0.2, 0.1))) + 1
@@ -73,9 +76,15 @@ def compose(
     stretch = float(np.exp(rng.uniform(-0.45, 0.2)))  # pictures of any aspect are squashed to a square
     centres = _places(rng, len(classes))
     longest = (0.95, 0.7, 0.6, 0.5)[min(len(classes), 4) - 1]
+    n_distractors = int(rng.integers(1, 4)) if distractors and rng.random() < distractors else 0
+    behind = n_distractors - int(n_distractors and rng.random() < 0.3)  # seldom one is in front of all animals
+    for _ in range(behind):
+        _distract(rng, canvas, instances, backgrounds)
     for index, label in enumerate(classes):
         animal = _animal(rng, label, stretch=stretch, longest_px=size * rng.uniform(0.28, longest))
         _paste(rng, canvas, instances, animal, index + 1, centres[index])
+    for _ in range(n_distractors - behind):
+        _distract(rng, canvas, instances, backgrounds)
     return Composite(pixels=_camera(rng, canvas), instances=instances, classes=tuple(classes))
 
 
@@ -182,6 +191,29 @@ def _animal(rng: Rng, label: int, *, stretch: float, longest_px: float) -> Image
     rgba = np.array(rgba, np.uint8)
     rgba[..., :3] = _light(rng, np.ascontiguousarray(rgba[..., :3]), strength=0.3)
     return rgba
+
+
+def _distract(rng: Rng, canvas: Image, instances: Image, backgrounds: Sequence[str]) -> None:
+    """Paste something that is no animal, in place: a blob or an animal's outline, filled with a background."""
+    size = canvas.shape[0]
+    if rng.random() < 0.5:
+        outline = _animal(
+            rng, int(rng.integers(len(farm.CLASSES))), stretch=1.0, longest_px=size * rng.uniform(0.15, 0.6)
+        )[..., 3]
+    else:
+        side = int(size * rng.uniform(0.1, 0.5))
+        cells = int(rng.integers(3, 6))
+        height = cv2.resize(
+            rng.normal(0, 1, (cells, cells)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC
+        )
+        round_ = 1.5 - 3 * np.hypot(*np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side)))
+        outline = (255 / (1 + np.exp(-8 * (height + round_)))).astype(np.uint8)
+    filling = (
+        _invented(rng, size) if rng.random() < 0.4 else _varied(rng, _background(rng, size, backgrounds), backgrounds)
+    )
+    height_px, width_px = outline.shape
+    filling = cv2.resize(filling, (width_px, height_px), interpolation=cv2.INTER_AREA)
+    _paste(rng, canvas, instances, np.dstack([filling, outline]).astype(np.uint8), 0, rng.uniform(0.05, 0.95, 2))
 
 
 def _paste(rng: Rng, canvas: Image, instances: Image, rgba: Image, value: int, centre: NDArray[np.float64]) -> None:

@@ -25,7 +25,10 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long and how fast: AdamW, linear warm-up, cosine decay to `final_fraction` of the rate."""
+    """How long and how fast: linear warm-up, then cosine decay to `final_fraction` of the rate.
+
+    With `restart_at` the rate starts anew from that step, with the same warm-up and decay, at `restart_fraction`.
+    """
 
     n_steps: int
     learning_rate: float
@@ -35,14 +38,19 @@ class Schedule:
     clip_norm: float = 1.0
     ema_decay: float = 0.998
     betas: tuple[float, float] = (0.9, 0.99)
+    restart_at: int | None = None
+    restart_fraction: float = 0.5
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
+        peak, length = self.learning_rate, self.n_steps if self.restart_at is None else self.restart_at
+        if self.restart_at is not None and step >= self.restart_at:
+            peak, length, step = peak * self.restart_fraction, self.n_steps - self.restart_at, step - self.restart_at
         if step < self.n_warmup_steps:
-            return self.learning_rate * (step + 1) / self.n_warmup_steps
-        progress = (step - self.n_warmup_steps) / max(1, self.n_steps - self.n_warmup_steps)
+            return peak * (step + 1) / self.n_warmup_steps
+        progress = (step - self.n_warmup_steps) / max(1, length - self.n_warmup_steps)
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
+        return peak * (self.final_fraction + (1 - self.final_fraction) * cosine)
 
 
 def fit(

@@ -27,9 +27,12 @@ from svdaudio.mini.harness import Schedule, fit
 from svdaudio.weights import Header, save_weights
 
 RECIPE = "svdaudio.mini.recipes.segmenter"
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 ROLE = "segmenter"
-DEFAULT_STEPS = 3600
+DEFAULT_STEPS = 5100
+FIRST_SHARE = 12 / 17
+"""Share of the steps before the rate restarts and things that are no animals come in."""
+DISTRACTORS = 0.5
 N_BATCH = 8
 N_PROMPTS = 3
 SIZE = 256
@@ -113,11 +116,13 @@ def normalise(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous()
 
 
-def draw(rng: Rng) -> Prompts:
-    """A training batch."""
+def draw(rng: Rng, *, distractors: float = 0.0) -> Prompts:
+    """A training batch; a share of its pictures holds things that are no animals."""
     n_points = int(rng.choice((1, 2, 3), p=(0.75, 0.15, 0.1)))
     pictures = [
-        closeup(rng, size=SIZE) if rng.random() < 0.1 else compose(rng, size=SIZE, varied_backgrounds=0.75)
+        closeup(rng, size=SIZE)
+        if rng.random() < 0.1
+        else compose(rng, size=SIZE, varied_backgrounds=0.75, distractors=distractors)
         for _ in range(N_BATCH)
     ]
     prompts = [
@@ -231,12 +236,20 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     look_where_the_click_is(model)
     student = nn.ModuleDict({"model": model, "heads": ClassHeads(CONFIG["d_model"])})
 
-    def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        prompts = draw(rng)
+    n_first = round(n_steps * FIRST_SHARE)
+
+    def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        prompts = draw(rng, distractors=DISTRACTORS if step >= n_first else 0.0)
         masks, ious, features = proposals(model, prompts)
         return {**losses_of(masks, ious, prompts.masks), "classes": student["heads"](features, prompts.classes)}
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=1.5e-3, weight_decay=0.05, n_warmup_steps=min(60, n_steps // 4))
+    schedule = Schedule(
+        n_steps=n_steps,
+        learning_rate=1.5e-3,
+        weight_decay=0.05,
+        n_warmup_steps=min(60, n_steps // 4),
+        restart_at=n_first,
+    )
     attention = (model.image_encoder.trunk.blocks, model.sam_mask_decoder.transformer)
     matrices = [p for part in attention for p in part.parameters() if p.ndim == 2]
     averaged = fit(

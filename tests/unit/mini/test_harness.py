@@ -44,6 +44,18 @@ def test_the_rate_warms_up_and_decays():
     assert rates[-1] == pytest.approx(0.1)
 
 
+def test_the_rate_restarts_where_it_is_told_to():
+    plain = Schedule(n_steps=100, learning_rate=1.0, n_warmup_steps=10, final_fraction=0.1)
+    twice = Schedule(
+        n_steps=150, learning_rate=1.0, n_warmup_steps=10, final_fraction=0.1, restart_at=100, restart_fraction=0.5
+    )
+    assert [twice.rate(step) for step in range(100)] == [plain.rate(step) for step in range(100)]
+    assert twice.rate(99) < 0.11
+    assert twice.rate(100) == pytest.approx(0.05)
+    assert twice.rate(110) == pytest.approx(0.5)
+    assert twice.rate(149) == pytest.approx(0.05, abs=0.01)
+
+
 @pytest.mark.parametrize("with_muon", [False, True])
 def test_it_learns_and_a_finished_training_is_not_done_again(tmp_path, with_muon):
     def trained():
