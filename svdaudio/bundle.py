@@ -1,13 +1,13 @@
 """A bundle: one checkpoint for every role of the method, with digests, class names and recommended settings.
 
 `checkpoints/<name>/bundle.json` describes it; opening it imports no torch and reads no weights. Nothing outside
-of the loaders named here may ask which bundle it works with.
+of the loaders named here may ask which bundle it works with. `mini` comes with the repository and holds weights of
+this project's own format; `full` is filled with published files by `svdaudio checkpoints fetch` and `import`.
 """
 
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from svdaudio.checkpoints.digests import hash_file, known_digest, remember_digest
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.places import project_root
 
@@ -24,18 +25,48 @@ if TYPE_CHECKING:
 
 MANIFEST = "bundle.json"
 
-LOADERS: Mapping[str, str] = {
-    "segmenter": "svdaudio.masks:load_segmenter",
-    "image_encoder": "svdaudio.tokens:load_image_encoder",
-    "detector": "svdaudio.locals:load_detector",
-    "ssv2a": "svdaudio.ssv2a:load_ssv2a",
-    "diffuser": "svdaudio.audioldm.diffuser:load_diffuser",
-    "autoencoder": "svdaudio.audioldm.autoencoder:load_autoencoder",
-    "vocoder": "svdaudio.audioldm.vocoder:load_vocoder",
-    "audio_encoder": "svdaudio.mini.audio:load_audio_encoder",
-    "tagger": "svdaudio.mini.audio:load_tagger",
+FULL = "full"
+"""The bundle that published weights fill."""
+OWN_FORMAT = "svdaudio"
+
+LOADERS: Mapping[str, Mapping[str, str]] = {
+    "segmenter": {
+        OWN_FORMAT: "svdaudio.masks:load_segmenter",
+        "sam2": "svdaudio.checkpoints.sam2_hiera:load_segmenter",
+    },
+    "image_encoder": {
+        OWN_FORMAT: "svdaudio.tokens:load_image_encoder",
+        "openai-clip": "svdaudio.checkpoints.openai_clip:load_image_encoder",
+    },
+    "detector": {
+        OWN_FORMAT: "svdaudio.locals:load_detector",
+        "ultralytics": "svdaudio.checkpoints.ultralytics_pt:load_detector",
+    },
+    "ssv2a": {
+        OWN_FORMAT: "svdaudio.ssv2a:load_ssv2a",
+        "ssv2a": "svdaudio.ssv2a.load:load_pair",
+    },
+    "diffuser": {OWN_FORMAT: "svdaudio.audioldm.diffuser:load_diffuser"},
+    "autoencoder": {OWN_FORMAT: "svdaudio.audioldm.autoencoder:load_autoencoder"},
+    "vocoder": {OWN_FORMAT: "svdaudio.audioldm.vocoder:load_vocoder"},
+    "audio_encoder": {OWN_FORMAT: "svdaudio.mini.audio:load_audio_encoder"},
+    "tagger": {
+        OWN_FORMAT: "svdaudio.mini.audio:load_tagger",
+        "panns-cnn14": "svdaudio.taggers.cnn14:load_tagger",
+        "transformers-ast": "svdaudio.taggers.spectrogram_transformer:load_tagger",
+    },
 }
-"""Role → the function that loads its weight file, as `load(path, device)`."""
+"""Role → format → the function that loads it: `load(path, device)` for this project's own format, and
+`load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One file of a checkpoint."""
+
+    path: Path
+    sha256: str
+    n_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +74,18 @@ class Entry:
     """One checkpoint of a bundle."""
 
     role: str
+    format: str
+    """What picks the loader."""
     path: Path
+    """What the loader gets: a file, or a folder."""
     sha256: str
+    """Of the file; of a list of names and digests where there are several."""
     n_bytes: int
+    """Of all files."""
+    published: str | None
+    """Name of the published model that it is, for `svdaudio checkpoints fetch`."""
+    parts: tuple[Part, ...]
+    """The files; for most there is one."""
     classes: tuple[str, ...]
     """What its class indices mean, for a detector or tagger; else empty."""
 
@@ -71,16 +111,7 @@ class Bundle:
         path = root / name / MANIFEST
         try:
             manifest = json.loads(path.read_text())
-            entries = {
-                role: Entry(
-                    role=role,
-                    path=path.parent / model["file"],
-                    sha256=model["sha256"],
-                    n_bytes=model["bytes"],
-                    classes=tuple(model.get("classes", ())),
-                )
-                for role, model in manifest["models"].items()
-            }
+            entries = {role: _entry(role, model, path.parent) for role, model in manifest["models"].items()}
             return Bundle(
                 name=manifest["name"], title=manifest["title"], settings=manifest["settings"], entries=entries
             )
@@ -90,12 +121,16 @@ class Bundle:
                 f"there is no bundle '{name}'",
                 expected=f"one of {there}" if there else None,
                 got=f"no {path}",
-                fix="put its files there" if there else "restore checkpoints/ with `git checkout`",
+                fix="run `svdaudio checkpoints fetch`, which fills it"
+                if name == FULL
+                else "put its files there"
+                if there
+                else "restore checkpoints/ with `git checkout`",
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"the description {path} is damaged", got=repr(error), fix="restore it with `git checkout`"
-            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            restore = "restore it with `git checkout`"
+            fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore
+            raise CheckpointError(f"the description {path} is damaged", got=repr(error), fix=fix) from error
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -112,7 +147,9 @@ class Bundle:
             return self.entries[role]
         except KeyError:
             raise CheckpointError(
-                f"the bundle '{self.name}' has no {role}", expected=f"one of {', '.join(self.roles)}"
+                f"the bundle '{self.name}' has no {role}",
+                expected=f"one of {', '.join(self.roles)}",
+                fix=f"run `{_fetch_command(role)}`" if self.name == FULL and role in LOADERS else None,
             ) from None
 
     def digests(self, role: str) -> str:
@@ -123,28 +160,62 @@ class Bundle:
         """Names of the classes of a detector or tagger, in the order of their indices."""
         return self.entry(role).classes
 
-    def check(self, role: str) -> None:
-        """Compare the file of a role with the description.
+    def check(self, role: str, *, anew: bool = False) -> None:
+        """Compare the files of a role with the description.
+
+        Args:
+            role: which.
+            anew: read published files in any case; else one that has not been touched since it was last read is
+                taken as it was then. Files of this project's own format are small, and always read.
 
         Raises:
-            CheckpointError: it is missing, or another file.
+            CheckpointError: one is missing, or another file.
         """
         entry = self.entry(role)
-        if not entry.path.is_file():
-            raise CheckpointError(
-                f"the {role} of the bundle '{self.name}' is missing",
-                expected=entry.path,
-                fix="restore it with `git checkout`",
-            )
-        with entry.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != entry.sha256:
-            raise CheckpointError(
-                f"the {role} {entry.path} is not the one that the bundle '{self.name}' describes",
-                expected=f"sha256 {entry.sha256[:12]}… ({entry.n_bytes} bytes)",
-                got=f"{digest[:12]}… ({entry.path.stat().st_size} bytes)",
-                fix="restore it with `git checkout`, or describe a new bundle with `svdaudio train manifest`",
-            )
+        published = entry.format != OWN_FORMAT
+        fix = f"run `{_fetch_command(role, entry.published)}`" if published else "restore it with `git checkout`"
+        for part in entry.parts:
+            if not part.path.is_file():
+                raise CheckpointError(f"the {role} of the bundle '{self.name}' is missing", expected=part.path, fix=fix)
+            digest = known_digest(part.path) if published and not anew else hash_file(part.path)
+            if digest != part.sha256:
+                raise CheckpointError(
+                    f"the {role} {part.path} is not the one that the bundle '{self.name}' describes",
+                    expected=f"sha256 {part.sha256[:12]}… ({part.n_bytes} bytes)",
+                    got=f"{digest[:12]}… ({part.path.stat().st_size} bytes)",
+                    fix=f"delete it and {fix}"
+                    if published
+                    else f"{fix}, or describe a new bundle with `svdaudio train manifest`",
+                )
+            if published and anew:
+                remember_digest(part.path, digest)
+
+
+def _entry(role: str, model: Mapping[str, Any], folder: Path) -> Entry:
+    """An entry from its description. `parts` stands there only where it is more than the file itself."""
+    path = folder / model["file"]
+    parts = tuple(
+        Part(path=folder / part["file"], sha256=part["sha256"], n_bytes=part["bytes"])
+        for part in model.get("parts", ({"file": model["file"], "sha256": model["sha256"], "bytes": model["bytes"]},))
+    )
+    return Entry(
+        role=role,
+        format=model.get("format", OWN_FORMAT),
+        published=model.get("published"),
+        path=path,
+        sha256=model["sha256"],
+        n_bytes=model["bytes"],
+        parts=parts,
+        classes=tuple(model.get("classes", ())),
+    )
+
+
+def _fetch_command(role: str, published: str | None = None) -> str:
+    """What brings a role of the full bundle: the published model that it was filled with, or the recommended one."""
+    from svdaudio.checkpoints.registry import for_role
+
+    names = [published] if published else [one.name for one in for_role(role)]
+    return f"svdaudio checkpoints fetch {names[0]}" if names else "svdaudio checkpoints list"
 
 
 class Models:
@@ -189,8 +260,7 @@ class Models:
                 self.bundle.check(role)
                 self._checked.add(role)
             self._let_go(of_all_but=self._together if role in self._together else frozenset())
-            module, _, function = LOADERS[role].partition(":")
-            self._resident[role] = getattr(import_module(module), function)(self.bundle.entry(role).path, self.device)
+            self._resident[role] = load_entry(self.bundle.entry(role), self.device)
         return self._resident[role]
 
     def keep_only(self, roles: Iterable[str]) -> None:
@@ -207,3 +277,19 @@ class Models:
             del self._resident[role]
         if leaving:
             gc.collect()
+
+
+def load_entry(entry: Entry, device: torch.device) -> Any:
+    """The model of an entry, by the loader of its role and format. Its files have been checked.
+
+    Raises:
+        CheckpointError: no loader knows the format, or the files are not what they should be.
+    """
+    known = LOADERS[entry.role]
+    if entry.format not in known:
+        raise CheckpointError(
+            f"the {entry.role} {entry.path} is of an unknown format", expected=" or ".join(known), got=entry.format
+        )
+    module, _, function = known[entry.format].partition(":")
+    load = getattr(import_module(module), function)
+    return load(entry.path, device) if entry.format == OWN_FORMAT else load(entry.path, device, digest=entry.sha256)

@@ -1,7 +1,10 @@
-"""`svdaudio checkpoints`: which weights there are, and whether they are what they should be."""
+"""`svdaudio checkpoints`: which weights there are, how they come here, and whether they are what they should be."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,60 +12,206 @@ import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import GroupedCommands
-from svdaudio.cli.output import console, print_json, quiet_stdout, short_path, table
+from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, remark, short_path, table
 
 if TYPE_CHECKING:
     from svdaudio.bundle import Bundle
+    from svdaudio.checkpoints.install import Installed
+    from svdaudio.checkpoints.registry import Published
 
-app = typer.Typer(help="Which weights there are, and whether they are what they should be.", cls=GroupedCommands)
+app = typer.Typer(
+    help="Which weights there are, how published ones come here, and whether they are what they should be.",
+    cls=GroupedCommands,
+)
 
-BundleName = Annotated[str, typer.Argument(metavar="[BUNDLE]", help="Which bundle.")]
+BundleName = Annotated[
+    str | None, typer.Argument(metavar="[BUNDLE]", help="Which bundle (default all).", show_default=False)
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Take files whose digest no public source gives, and pin what came."),
+]
 
 
 @app.command("list")
-def list_(name: BundleName = "mini", *, as_json: options.Json = False) -> None:
-    """The models of a bundle, with files and sizes, and whether their digests are right."""
-    bundle, rows = _examined(name, load=False)
-    _print(bundle, rows, as_json=as_json)
+def list_(name: BundleName = None, *, as_json: options.Json = False) -> None:
+    """The models of every bundle, or of one, with files, sizes and digests; and what is published, and where it is."""
+    bundles = [(bundle, _examined(bundle, load=False)) for bundle in _bundles(name)]
+    if name is not None:
+        bundle, rows = bundles[0]
+        _print_bundle(bundle, rows, as_json=as_json)
+        return
+    published = _published()
+    if as_json:
+        print_json({"bundles": [_bundle_json(bundle, rows) for bundle, rows in bundles], "published": published})
+        return
+    for bundle, rows in bundles:
+        _print_bundle(bundle, rows, as_json=False)
+        console().print()
+    _print_published(published)
 
 
 @app.command()
-def verify(name: BundleName = "mini", *, as_json: options.Json = False) -> None:
-    """Check every digest, and load every model. Leaves 3 if one is not what it should be."""
-    bundle, rows = _examined(name, load=True)
-    _print(bundle, rows, as_json=as_json)
-    if any(row["error"] for row in rows):
+def verify(name: BundleName = None, *, as_json: options.Json = False) -> None:
+    """Check every digest, load every model strictly, and let each do one small step. Leaves 3 if one fails."""
+    bundles = [(bundle, _examined(bundle, load=True)) for bundle in _bundles(name)]
+    if as_json:
+        found = [_bundle_json(bundle, rows) for bundle, rows in bundles]
+        print_json(found[0] if name is not None else {"bundles": found})
+    else:
+        for bundle, rows in bundles:
+            _print_bundle(bundle, rows, as_json=False)
+    if any(row["error"] for _, rows in bundles for row in rows):
         raise typer.Exit(3)
 
 
-def _examined(name: str, *, load: bool) -> tuple[Bundle, list[dict[str, Any]]]:
-    from svdaudio.bundle import Models
+@app.command()
+def fetch(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Which (default all that is recommended).", show_default=False),
+    ] = None,
+    *,
+    trust: Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """Download published weights into the bundle 'full'. What was interrupted goes on. Leaves 3 if one is missing."""
+    from svdaudio.checkpoints import install, registry
+    from svdaudio.errors import CheckpointError
+
+    folder = install.full_folder()
+    wanted = [registry.find(one) for one in name or ()] or [p for p in registry.registry() if p.recommended]
+    done: list[Installed] = []
+    failed: dict[str, str] = {}
+    for published in wanted:
+        if not name and _filled_by_others(published):
+            continue
+        try:
+            with _progress() as tell:
+                done.append(install.fetch(published, folder, trust=trust, tell=tell))
+        except CheckpointError as error:
+            if len(wanted) == 1:
+                raise
+            failed[published.name] = error.line()
+            if not as_json:
+                sys.stderr.write(f"error: {published.name}: {error.line()}\n")
+        else:
+            _tell_installed(done[-1])
+    if as_json:
+        print_json({"fetched": [_installed_json(one) for one in done], "failed": failed})
+    if failed:
+        raise typer.Exit(3)
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Files or folders as published; what belongs to one lies beside it.",
+            show_default=False,
+        ),
+    ],
+    *,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="What it is, if it is not recognised.", show_default=False),
+    ] = None,
+    trust: Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """Take published weights that are on disk into the bundle 'full': linked or copied, checked, recognised."""
+    from svdaudio.checkpoints import install
+
+    done: list[Installed] = []
+    for path in files:
+        if any(path.resolve().name == file.name for one in done for file in one.files):
+            continue  # it came with the one before, as its companion
+        with _progress() as tell:
+            done.append(install.take(path, install.full_folder(), name=name, trust=trust, tell=tell))
+        _tell_installed(done[-1])
+    if as_json:
+        print_json({"imported": [_installed_json(one) for one in done]})
+
+
+def _bundles(name: str | None) -> list[Bundle]:
+    """One bundle, or all whose descriptions are there."""
+    from svdaudio.bundle import FULL
+    from svdaudio.checkpoints.install import full_folder
     from svdaudio.cli.work import open_bundle
+
+    if name is not None:
+        return [open_bundle(name)]
+    return [open_bundle(one) for one in ("mini", FULL) if one != FULL or (full_folder() / "bundle.json").is_file()]
+
+
+def _examined(bundle: Bundle, *, load: bool) -> list[dict[str, Any]]:
+    from svdaudio.checkpoints.verify import verify as try_out
     from svdaudio.errors import SvdAudioError
 
-    bundle = open_bundle(name)
-    models = Models(bundle, device="cpu") if load else None
     rows: list[dict[str, Any]] = []
     for role in bundle.roles:
         entry = bundle.entry(role)
-        error = None
+        error = gave = None
         try:
             with quiet_stdout():
-                bundle.check(role)
-                if models is not None:
-                    models[role]
+                if load:
+                    gave = try_out(bundle, role)
+                else:
+                    bundle.check(role)
         except SvdAudioError as fault:
             error = fault.line()
         except Exception as fault:  # noqa: BLE001 - whatever keeps a model from loading is what is looked for
             error = " ".join(f"{type(fault).__name__}: {fault}".split())
-        row = {"role": role, "file": str(entry.path), "bytes": entry.n_bytes, "sha256": entry.sha256, "error": error}
-        rows.append(row)
-    return bundle, rows
+        row = {"role": role, "file": str(entry.path), "format": entry.format, "bytes": entry.n_bytes}
+        rows.append({**row, "sha256": entry.sha256, "gave": gave, "error": error})
+    return rows
 
 
-def _print(bundle: Bundle, rows: list[dict[str, Any]], *, as_json: bool) -> None:
+def _published() -> list[dict[str, Any]]:
+    """Every published model, and how much of it is here."""
+    from svdaudio.checkpoints.install import full_folder, read_manifest
+    from svdaudio.checkpoints.registry import registry
+
+    folder = full_folder()
+    models = read_manifest(folder)["models"]
+    rows: list[dict[str, Any]] = []
+    for published in registry():
+        fills = [role for role in published.roles if models.get(role, {}).get("published") == published.name]
+        partial = [folder / published.place(file) for file in published.files]
+        begun = sum(
+            part.stat().st_size for path in partial if (part := path.with_name(f".{path.name}.partial")).is_file()
+        )
+        rows.append(
+            {
+                "name": published.name,
+                "title": published.title,
+                "purpose": published.purpose,
+                "roles": list(published.roles),
+                "bytes": published.n_bytes,
+                "licence": published.licence,
+                "page": published.page,
+                "pinned": published.is_pinned,
+                "recommended": published.recommended,
+                "fills": fills,
+                "bytes_begun": begun,
+            }
+        )
+    return rows
+
+
+def _filled_by_others(published: Published) -> bool:
+    """Whether every role of a published model is filled, by whatever the user preferred."""
+    from svdaudio.checkpoints.install import full_folder, read_manifest
+
+    models = read_manifest(full_folder())["models"]
+    return all(models.get(role, {}).get("published") not in (None, published.name) for role in published.roles)
+
+
+def _print_bundle(bundle: Bundle, rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        print_json({"bundle": bundle.name, "title": bundle.title, "models": rows})
+        print_json(_bundle_json(bundle, rows))
         return
     screen = console()
     screen.print(f"[bold]{bundle.name}[/bold]: {bundle.title}")
@@ -72,9 +221,101 @@ def _print(bundle: Bundle, rows: list[dict[str, Any]], *, as_json: bool) -> None
             short_path(Path(row["file"])),
             f"{row['bytes'] / 1e6:.1f} MB",
             row["sha256"][:12],
-            row["error"] or "ok",
+            row["error"] or (f"ok, gave {row['gave']}" if row["gave"] else "ok"),
         ]
         for row in rows
     ]
     screen.print(table(["role", "file", "size", "sha256", "state"], shown, right=[2]))
-    screen.print(f"{sum(row['bytes'] for row in rows) / 1e6:.1f} MB in all")
+    n_bytes = {row["file"]: row["bytes"] for row in rows}  # one file may fill several roles
+    screen.print(f"{sum(n_bytes.values()) / 1e6:.1f} MB in all")
+    missing = _missing_roles(bundle)
+    if missing:
+        screen.print(f"still missing: {', '.join(missing)}")
+
+
+def _missing_roles(bundle: Bundle) -> list[str]:
+    from svdaudio.bundle import FULL, LOADERS
+
+    return [role for role in LOADERS if role not in bundle.roles] if bundle.name == FULL else []
+
+
+def _print_published(rows: list[dict[str, Any]]) -> None:
+    screen = console()
+    screen.print("[bold]published[/bold]: `svdaudio checkpoints fetch NAME`, or `import FILE` for what is on disk")
+    shown = [
+        [
+            row["name"],
+            ", ".join(row["roles"]),
+            f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] is not None else "not known",
+            "published" if row["pinned"] else "pinned at first use",
+            row["licence"],
+            _state(row),
+        ]
+        for row in rows
+    ]
+    screen.print(table(["name", "fills", "size", "sha256", "licence", "state"], shown, right=[2]))
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["fills"]:
+        return "in full" if len(row["fills"]) == len(row["roles"]) else f"in full as {', '.join(row['fills'])}"
+    if row["bytes_begun"]:
+        return f"begun, {row['bytes_begun'] / 1e6:.0f} MB here"
+    return "recommended" if row["recommended"] else "an alternative"
+
+
+def _bundle_json(bundle: Bundle, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"bundle": bundle.name, "title": bundle.title, "models": rows, "missing": _missing_roles(bundle)}
+
+
+def _installed_json(one: Installed) -> dict[str, Any]:
+    return {
+        "name": one.published.name,
+        "fills": list(one.published.roles),
+        "files": [str(path) for path in one.files],
+        "new": one.n_fetched,
+        "pinned_now": list(one.newly_pinned),
+    }
+
+
+def _tell_installed(one: Installed) -> None:
+    """One line on standard error for each model, and one for each digest that nobody had published."""
+    sys.stderr.write(f"{one.published.name} fills {', '.join(one.published.roles)}\n")
+    for place in one.newly_pinned:
+        remark(f"no public source gives the sha256 of {place}: what came is pinned in checkpoints/full/bundle.json")
+
+
+@contextlib.contextmanager
+def _progress() -> Generator[Callable[[str, int, int | None], None]]:
+    """A moving bar for somebody who watches; for a log, a line for each tenth."""
+    if not sys.stderr.isatty():
+        told: dict[str, int] = {}
+
+        def tell_line(file: str, n_done: int, n_total: int | None) -> None:
+            tenth = 10 * n_done // n_total if n_total else n_done // 100_000_000
+            if told.get(file) != tenth:
+                told[file] = tenth
+                of = f" of {n_total / 1e6:.0f}" if n_total else ""
+                sys.stderr.write(f"{file}: {n_done / 1e6:.0f}{of} MB\n")
+                sys.stderr.flush()
+
+        yield tell_line
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=error_console(), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(file: str, n_done: int, n_total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = bar.add_task(file, total=n_total)
+            bar.update(tasks[file], completed=n_done, total=n_total)
+
+        yield tell

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from svdaudio.checkpoints.reading import fill, names, read_plain
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.ssv2a.config import Config
 from svdaudio.ssv2a.model import SSV2A
@@ -36,7 +35,7 @@ def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | t
     checkpoint = Path(checkpoint)
     if not isinstance(config, Config):
         config = _read_config(Path(config))
-    contents = _read_checkpoint(checkpoint)
+    contents = read_plain(checkpoint)
     state: dict[str, Tensor] = {}
     for part in PARTS:
         entries = contents.get(f"{part}_state")
@@ -44,11 +43,28 @@ def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | t
             raise CheckpointError(
                 f"the checkpoint {checkpoint} is not SSV2A's",
                 expected=f"'{part}_state' in it",
-                got=_names(contents),
+                got=names(contents),
                 fix="give ssv2a.pth",
             )
         state.update({f"{part}.{key}": value for key, value in cast("Mapping[str, Tensor]", entries).items()})
     return _build(config, state, checkpoint).to(device)
+
+
+def load_pair(path: str | Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> SSV2A:
+    """The published SSV2A from `ssv2a.pth`, with `ssv2a.json` beside it, in evaluation mode and float32.
+
+    Args:
+        path: `ssv2a.pth`.
+        device: where the model goes.
+        digest: not needed: torch maps the file itself.
+
+    Raises:
+        CheckpointError: as `load`.
+        ConfigError: as `load`.
+    """
+    del digest
+    path = Path(path)
+    return load(path, path.with_suffix(".json"), device=device)
 
 
 def load_ssv2a(path: str | Path, device: str | torch.device = "cpu") -> SSV2A:
@@ -68,50 +84,8 @@ def load_ssv2a(path: str | Path, device: str | torch.device = "cpu") -> SSV2A:
 
 def _build(config: Config, state: Mapping[str, object], path: Path) -> SSV2A:
     """A model around the tensors of `state` themselves: no second copy, no time spent on random weights."""
-    with torch.device("meta"):
-        model = SSV2A(config)
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    for what, keys in (("lacks", expected.keys() - state.keys()), ("has an unknown", state.keys() - expected.keys())):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise CheckpointError(
-                f"the checkpoint {path} {what} entry {min(keys)}{more}",
-                fix="check that configuration and checkpoint belong together",
-            )
-    tensors: dict[str, Tensor] = {}
-    for key, shape in expected.items():
-        value = state[key]
-        if not isinstance(value, Tensor) or tuple(value.shape) != shape:
-            raise CheckpointError(
-                f"the checkpoint {path} has another shape for {key}",
-                expected=list(shape),
-                got=list(value.shape) if isinstance(value, Tensor) else type(value).__name__,
-                fix="check that configuration and checkpoint belong together",
-            )
-        tensors[key] = value.float()
-    model.load_state_dict(tensors, strict=True, assign=True)
-    return model.requires_grad_(requires_grad=True).eval()
-
-
-def _read_checkpoint(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(
-            f"there is no checkpoint {path}", fix="run `svdaudio checkpoints list` to see where weights come from"
-        )
-    try:
-        contents: object = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError) as error:
-        reason = str(error).strip().splitlines()
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be read",
-            expected="a PyTorch file of plain tensors",
-            got=reason[0] if reason else type(error).__name__,
-        ) from error
-    if not isinstance(contents, Mapping):
-        raise CheckpointError(
-            f"the checkpoint {path} is not SSV2A's", expected="a dict of state dicts", got=type(contents).__name__
-        )
-    return cast("Mapping[str, Any]", contents)
+    fix = "check that configuration and checkpoint belong together"
+    return fill(lambda: SSV2A(config), state, path, fix=fix).requires_grad_(requires_grad=True)
 
 
 def _read_config(path: Path) -> Config:
@@ -126,8 +100,3 @@ def _read_config(path: Path) -> Config:
             f"the configuration {path} is not SSV2A's", expected="a JSON object", got=type(document).__name__
         )
     return Config.from_published(cast("Mapping[str, Any]", document))
-
-
-def _names(contents: Mapping[str, Any]) -> str:
-    names = sorted(str(name) for name in contents)
-    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "") if names else "nothing"

@@ -1,0 +1,159 @@
+"""Checkpoints of made-up weights in the published formats: right names, shapes and wrapping, meaningless numbers."""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from made_up import made_up_tensor
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from torch import Tensor, nn
+
+from svdaudio.checkpoints.reading import fill
+from svdaudio.locals import build_detector
+from svdaudio.masks import build_segmenter
+from svdaudio.ssv2a import SSV2A, Config
+from svdaudio.taggers.audioset import audioset_names
+from svdaudio.taggers.cnn14 import Cnn14
+
+SMALL_SAM = {
+    "image_size": 128, "embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_att_blocks": (3,),
+    "window_spec": (8, 4, 8, 4), "d_model": 32, "memory_layers": 1, "memory_feedforward": 32, "memory_dim": 16,
+}  # fmt: skip
+"""A SAM 2.1 that fits into a test."""
+
+
+def made_up_state(module: nn.Module) -> dict[str, Tensor]:
+    """The entries of a module (built on the meta device, if it likes), filled by their names."""
+    state: dict[str, Tensor] = {}
+    for key, value in module.state_dict().items():
+        if not value.is_floating_point():
+            state[key] = torch.ones(value.shape, dtype=value.dtype)
+        elif key.endswith("running_var"):
+            state[key] = 1 + 0.1 * made_up_tensor(key, value.shape).abs()
+        else:
+            state[key] = made_up_tensor(key, value.shape)
+    return state
+
+
+def clip(*, width: int = 1024, layers: int = 24, text_width: int = 768, text_layers: int = 12) -> CLIP:
+    """An open_clip CLIP of 257 tokens; ViT-L/14 unless told otherwise. Heads are 64 wide, as in all of OpenAI's."""
+    vision = CLIPVisionCfg(layers=layers, width=width, patch_size=14, image_size=224)
+    text = CLIPTextCfg(
+        context_length=77, vocab_size=49408, width=text_width, heads=max(text_width // 64, 1), layers=text_layers
+    )
+    with torch.device("meta"):
+        shapes = CLIP(768, vision, text, quick_gelu=True)
+    return fill(lambda: CLIP(768, vision, text, quick_gelu=True), made_up_state(shapes), Path())
+
+
+class _Tree(nn.Module):
+    """A module that only has names: what a TorchScript archive needs to have the entries of another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def write_clip_archive(path: Path, model: CLIP) -> None:
+    """As OpenAI publishes CLIP: a TorchScript archive, weights in half precision, three numbers beside them."""
+    root = _Tree()
+    entries: dict[str, Tensor] = {key: value.detach().half() for key, value in model.state_dict().items()}
+    numbers = {"input_resolution": 224, "context_length": 77, "vocab_size": 49408}
+    entries |= {key: torch.tensor(value) for key, value in numbers.items()}
+    for key, value in entries.items():
+        *folders, name = key.split(".")
+        place: nn.Module = root
+        for folder in folders:
+            if folder not in dict(place.named_children()):
+                place.add_module(folder, _Tree())
+            place = place.get_submodule(folder)
+        if value.is_floating_point():
+            place.register_parameter(name, nn.Parameter(value, requires_grad=False))
+        else:
+            place.register_buffer(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(root.eval()), path)
+
+
+def write_sam2(path: Path, config: Mapping[str, Any]) -> None:
+    """As SAM 2.1 is published."""
+    torch.save({"model": made_up_state(build_segmenter(config))}, path)
+
+
+def yolo(*, scale: str = "x", names: Mapping[int, str]) -> nn.Module:
+    """A YOLOv8 of ultralytics with made-up weights."""
+    model = build_detector({"scale": scale, "n_classes": len(names)})
+    state = made_up_state(model)
+    # The last step of the head averages with fixed weights, and its biases say that most places hold nothing.
+    dfl = next(key for key in state if key.endswith("dfl.conv.weight"))
+    state[dfl] = model.state_dict()[dfl]
+    model.load_state_dict(state, strict=True)
+    model.names = dict(names)
+    return model.eval()
+
+
+def write_yolo(path: Path, model: nn.Module, **also: Any) -> None:
+    """As ultralytics publishes: the pickled network in half precision, with what training left beside it."""
+    contents = {
+        "epoch": -1, "best_fitness": None, "model": model.half(), "ema": None, "updates": None, "optimizer": None,
+        "train_args": {"imgsz": 640, "task": "detect", "data": "open-images-v7.yaml"}, "date": "2023-01-01T00:00:00",
+        "version": "8.0.0",
+    }  # fmt: skip
+    torch.save({**contents, **also}, path)
+
+
+def write_ssv2a(folder: Path, config: Config) -> Path:
+    """As SSV2A is published: ssv2a.pth, and ssv2a.json beside it."""
+    with torch.device("meta"):
+        shapes = SSV2A(config)
+    state = made_up_state(shapes)
+    parts: dict[str, Any] = {"timestamp": "2024"}
+    for part in ("manifold", "generator", "remixer"):
+        parts[f"{part}_state"] = {
+            key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")
+        }
+    torch.save(parts, folder / "ssv2a.pth")
+    (folder / "ssv2a.json").write_text(json.dumps(config.to_dict() | {"audioldm_version": "audioldm-s-full-v2"}))
+    return folder / "ssv2a.pth"
+
+
+@functools.cache
+def cnn14_state() -> dict[str, Tensor]:
+    """Entries of PANNs' Cnn14, with its own spectrogram and mel filters. Made once; not to be changed."""
+    from torchaudio.functional import melscale_fbanks
+
+    with torch.device("meta"):
+        shapes = Cnn14()
+    state = made_up_state(shapes)
+    time = torch.arange(1024, dtype=torch.float64)
+    angle = -2 * torch.pi * torch.outer(torch.arange(513, dtype=torch.float64), time) / 1024
+    window = torch.hann_window(1024, dtype=torch.float64)
+    state["spectrogram_extractor.stft.conv_real.weight"] = (angle.cos() * window).float().unsqueeze(1)
+    state["spectrogram_extractor.stft.conv_imag.weight"] = (angle.sin() * window).float().unsqueeze(1)
+    state["logmel_extractor.melW"] = melscale_fbanks(513, 50.0, 14_000.0, 64, 32_000, norm="slaney", mel_scale="slaney")
+    # Decibels are far from the normal numbers that the layers below are made up for.
+    state["bn0.running_mean"], state["bn0.running_var"] = torch.full((64,), -20.0), torch.full((64,), 400.0)
+    return state
+
+
+def write_cnn14(path: Path, *, old_format: bool = False) -> None:
+    """As PANNs' Cnn14 is published."""
+    torch.save({"model": cnn14_state()}, path, _use_new_zipfile_serialization=not old_format)
+
+
+def write_ast(folder: Path, **shape: int) -> None:
+    """As the Audio Spectrogram Transformer lies on the Hugging Face Hub, of another size if `shape` says so."""
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+
+    names = dict(enumerate(audioset_names()))
+    config = ASTConfig(id2label=names, label2id={name: index for index, name in names.items()}, **shape)
+    model = ASTForAudioClassification(config)
+    model.load_state_dict(made_up_state(model), strict=True)
+    model.save_pretrained(folder)
+    ASTFeatureExtractor().save_pretrained(folder)

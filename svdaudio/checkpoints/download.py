@@ -1,0 +1,284 @@
+"""Fetching one large file over HTTP: it resumes, tries again, and knows when to give up.
+
+What has come lies in a `.partial` file with a note beside it (which address, which version of the file), and survives
+a cut connection, Ctrl-C or a crash. A resumed download asks with `If-Range`, so that bytes of two versions never mix;
+a server that knows no ranges sends everything again, which is noticed too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from svdaudio.checkpoints.digests import hash_file
+from svdaudio.errors import CheckpointError, InputError
+
+CHUNK = 1 << 20
+RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+BY_HAND = "download it with a browser, then run `svdaudio checkpoints import FILE`"
+SPARE_BYTES = 64 << 20  # what a disk should have left
+
+Tell = Callable[[int, int | None], None]
+"""Hears how many bytes are here, and how many there are in all if that is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to go on. Every byte that arrives starts the count anew."""
+
+    n_tries: int = 4
+    pause_s: float = 1.0
+    """Before the second try; doubled each time."""
+    timeout_s: float = 30.0
+    """Silence that counts as a cut connection."""
+
+
+class _LostError(Exception):
+    """A connection that was cut, or a server in trouble: worth another try."""
+
+    def __init__(self, reason: str, *, wait_s: float = 0.0, n_tries: int | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+        self.n_tries = n_tries
+        """Where fewer tries than usual are enough to know."""
+
+
+class _RefusedError(Exception):
+    """This address will not give the file, however often it is asked."""
+
+
+class _SameScheme(urllib.request.HTTPRedirectHandler):
+    """Follow redirects, but never from https to http."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise _RefusedError(f"leads from https to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def download(
+    urls: Sequence[str],
+    partial: Path,
+    *,
+    sha256: str | None,
+    n_bytes: int | None,
+    tell: Tell | None = None,
+    patience: Patience | None = None,
+) -> str:
+    """Fetch a file into `partial`, going on with what is there, and check it.
+
+    Args:
+        urls: addresses of the same file, tried in order.
+        partial: where the bytes go. It is left there when something fails, but for bytes that are proven wrong.
+        sha256: what the file has to be, if that is known.
+        n_bytes: how large it has to be, if that is known.
+        tell: hears of progress.
+        patience: how often and how long to try.
+
+    Returns:
+        The sha256 of what came.
+
+    Raises:
+        CheckpointError: no address gives it, it is another file, or the disk is full.
+    """
+    patience = patience or Patience()
+    reasons: list[str] = []
+    for url in urls:
+        if urlsplit(url).scheme not in {"http", "https"}:
+            raise InputError("the address cannot be used", expected="http or https", got=url)
+        resumed = partial.is_file()
+        try:
+            digest = _from(url, partial, sha256, n_bytes, tell or _nobody, patience)
+            if sha256 is not None and digest != sha256 and resumed:
+                # The part from an earlier day may be at fault; once more from the start.
+                _forget(partial)
+                digest = _from(url, partial, sha256, n_bytes, tell or _nobody, patience)
+        except (_LostError, _RefusedError) as error:
+            reasons.append(f"{urlsplit(url).netloc}: {error}")
+            continue
+        if sha256 is None or digest == sha256:
+            _note(partial).unlink(missing_ok=True)
+            return digest
+        _forget(partial)
+        reasons.append(f"{urlsplit(url).netloc}: sent another file, sha256 {digest[:12]}… and not {sha256[:12]}…")
+    raise CheckpointError(f"cannot fetch {_name(partial)}", got="; ".join(reasons), fix=BY_HAND)
+
+
+def check_space(folder: Path, n_bytes: int) -> None:
+    """Refuse to begin what the disk cannot take.
+
+    Raises:
+        CheckpointError: there is not enough room for `n_bytes` more.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes + SPARE_BYTES:
+        raise CheckpointError(
+            f"the disk of {folder} is too full",
+            expected=f"{(n_bytes + SPARE_BYTES) / 1e9:.1f} GB free",
+            got=f"{free / 1e9:.1f} GB",
+            fix="free some space, then run the same command again: it goes on where it stopped",
+        )
+
+
+def disk_error(path: Path, error: OSError) -> CheckpointError:
+    """What to say when writing failed."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return CheckpointError(
+        f"cannot write {path}",
+        got="the disk is full" if full else error.strerror or str(error),
+        fix="free some space, then run the same command again: it goes on where it stopped"
+        if full
+        else "see to the folder's permissions",
+    )
+
+
+def _from(url: str, partial: Path, sha256: str | None, n_bytes: int | None, tell: Tell, patience: Patience) -> str:
+    """Fetch from one address with tries and pauses; the digest of what came."""
+    n_failed = 0
+    while True:
+        before = _size(partial)
+        try:
+            _attempt(url, partial, sha256, n_bytes, tell, patience.timeout_s)
+            return hash_file(partial)
+        except _LostError as error:
+            n_failed = 1 if _size(partial) > before else n_failed + 1
+            if n_failed >= min(patience.n_tries, error.n_tries or patience.n_tries):
+                raise
+            time.sleep(min(max(patience.pause_s * 2 ** (n_failed - 1), error.wait_s), 60.0))
+
+
+def _attempt(url: str, partial: Path, sha256: str | None, n_bytes: int | None, tell: Tell, timeout_s: float) -> None:
+    start, headers = _resume_point(url, partial, sha256)
+    if n_bytes is not None and start == n_bytes:
+        return
+    request = urllib.request.Request(url, headers={**headers, "User-Agent": "svdaudio", "Accept-Encoding": "identity"})  # noqa: S310 - http(s), checked
+    try:
+        with urllib.request.build_opener(_SameScheme).open(request, timeout=timeout_s) as response:
+            start, total = _agreed(response, start, partial)
+            if n_bytes is not None and total is not None and total != n_bytes:
+                raise _RefusedError(f"offers {total} bytes, not the {n_bytes} of the published file")
+            if total is not None:
+                check_space(partial.parent, total - start)
+            _receive(response, url, partial, start, total, tell)
+    except urllib.error.HTTPError as error:
+        _explain_status(error, partial, start)
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            raise _RefusedError(f"its certificate is not trusted ({error.reason.verify_message})") from error
+        nameless = isinstance(error.reason, socket.gaierror)
+        where = "its name is not known, this machine may be offline" if nameless else error.reason
+        raise _LostError(f"cannot be reached ({where})", n_tries=2 if nameless else None) from error
+    except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+        raise _LostError(f"cut the connection ({str(error) or type(error).__name__})") from error
+
+
+def _resume_point(url: str, partial: Path, sha256: str | None) -> tuple[int, dict[str, str]]:
+    """How much of the file is here and may be kept, and the headers that ask for the rest."""
+    size = _size(partial)
+    if not size:
+        return 0, {}
+    note: Mapping[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        note = json.loads(_note(partial).read_text())
+    validator = note.get("validator") if note.get("url") == url else None
+    if validator:
+        return size, {"Range": f"bytes={size}-", "If-Range": str(validator)}
+    # Without a validator two versions could mix; where the digest is known that would be noticed at the end.
+    return (size, {"Range": f"bytes={size}-"}) if sha256 is not None else (0, {})
+
+
+def _agreed(response: Any, start: int, partial: Path) -> tuple[int, int | None]:
+    """From where the server sends, and how large the file is in all."""
+    length = response.headers.get("Content-Length")
+    if response.status != http.client.PARTIAL_CONTENT:
+        return 0, int(length) if length and length.isdigit() else None
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    if match is None or int(match[1]) != start:
+        _forget(partial)
+        raise _LostError("answered with another range than was asked for")
+    return start, None if match[2] == "*" else int(match[2])
+
+
+def _receive(response: Any, url: str, partial: Path, start: int, total: int | None, tell: Tell) -> None:
+    etag = response.headers.get("ETag", "")
+    # A weak tag (W/) does not promise equal bytes, so it cannot be resumed with.
+    validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+    try:
+        _note(partial).write_text(json.dumps({"url": url, "validator": validator}))
+        with partial.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            file.truncate()
+            n_done = start
+            tell(n_done, total)
+            while data := _read(response):
+                file.write(data)
+                n_done += len(data)
+                tell(n_done, total)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise disk_error(partial, error) from error
+    if total is not None and n_done != total:
+        raise _LostError(f"cut the connection after {n_done} of {total} bytes")
+
+
+def _read(response: Any) -> bytes:
+    """The next bytes; what goes wrong on the wire is told apart from what goes wrong on the disk."""
+    try:
+        return cast("bytes", response.read(CHUNK))
+    except http.client.IncompleteRead as error:
+        raise _LostError("cut the connection") from error
+    except OSError as error:
+        raise _LostError(f"cut the connection ({str(error) or type(error).__name__})") from error
+
+
+def _explain_status(error: urllib.error.HTTPError, partial: Path, start: int) -> None:
+    """Turn a status into what to do; returns if the file is whole already."""
+    if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+        match = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", "").strip())
+        if match is not None and int(match[1]) == start:
+            return
+        _forget(partial)
+        raise _LostError("has no such range")
+    if error.code in RETRY_STATUS:
+        wait = error.headers.get("Retry-After", "")
+        raise _LostError(f"answered {error.code} {error.reason}", wait_s=float(wait) if wait.isdigit() else 0.0)
+    raise _RefusedError(f"answered {error.code} {error.reason}")
+
+
+def _size(partial: Path) -> int:
+    return partial.stat().st_size if partial.is_file() else 0
+
+
+def _note(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.json")
+
+
+def _name(partial: Path) -> str:
+    return partial.name.removeprefix(".").removesuffix(".partial")
+
+
+def _forget(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    _note(partial).unlink(missing_ok=True)
+
+
+def _nobody(n_done: int, n_total: int | None) -> None:
+    del n_done, n_total

@@ -1,0 +1,376 @@
+"""Bringing published weights into the bundle `full`: by download, or from files that are on disk already.
+
+A file gets its final name when its size, its digest and its kind are right, and no sooner. The bundle's description
+is written as roles are filled, with the digest of every file: from then on it is pinned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from svdaudio.bundle import FULL, MANIFEST
+from svdaudio.checkpoints import registry
+from svdaudio.checkpoints.digests import hash_file, joint_digest, known_digest, remember_digest
+from svdaudio.checkpoints.download import BY_HAND, CHUNK, Patience, check_space, disk_error, download
+from svdaudio.checkpoints.recognise import recognise, recognise_format
+from svdaudio.checkpoints.registry import Published, PublishedFile
+from svdaudio.errors import CheckpointError, InputError
+from svdaudio.files import write_bytes
+from svdaudio.places import project_root
+from svdaudio.store.locks import file_lock
+
+TITLE = "full: the published models"
+
+Tell = Callable[[str, int, int | None], None]
+"""Hears which file is on its way, how many bytes are here, and how many there are in all if that is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """What came of one published model."""
+
+    published: Published
+    files: tuple[Path, ...]
+    n_fetched: int
+    """Files that were not there before."""
+    newly_pinned: tuple[str, ...]
+    """Files whose digest no public source gives: what came is pinned now."""
+
+
+def full_folder() -> Path:
+    """Where the bundle of published weights lies."""
+    return project_root() / "checkpoints" / FULL
+
+
+def fetch(
+    published: Published,
+    folder: Path,
+    *,
+    trust: bool = False,
+    tell: Tell | None = None,
+    patience: Patience | None = None,
+) -> Installed:
+    """Download what is missing of a published model, and fill its roles.
+
+    Args:
+        published: which.
+        folder: of the bundle.
+        trust: take files whose digest is not published, and pin what came.
+        tell: hears of progress.
+        patience: how often and how long to try.
+
+    Raises:
+        CheckpointError: a file cannot be fetched, is another than published, or needs `trust`.
+    """
+    with _working_on(folder, published.name):
+        pinned = _pinned(folder)
+        n_fetched, digests = 0, dict[str, str]()
+        for file in published.files:
+            place = published.place(file)
+            path, wanted = folder / place, file.sha256 or pinned.get(place)
+            if path.is_file() and wanted is not None and known_digest(path) == wanted:
+                digests[place] = wanted
+                continue
+            if path.is_file():
+                raise CheckpointError(
+                    f"{path} is not the published {file.name}",
+                    expected=f"sha256 {wanted[:12]}…" if wanted else "a file that was imported",
+                    got=f"{known_digest(path)[:12]}… ({path.stat().st_size} bytes)",
+                    fix="delete it and run the same command again",
+                )
+            _require_address(published, file)
+            if wanted is None and not trust:
+                raise _untrusted(published, file, f"svdaudio checkpoints fetch {published.name}")
+            _make_folder(path.parent)
+            partial = path.with_name(f".{path.name}.partial")
+            digest = download(
+                file.urls, partial, sha256=wanted, n_bytes=file.bytes, tell=_named(tell, place), patience=patience
+            )
+            _check_kind(published, file, partial, known=digest == file.sha256)
+            _finish(partial, path, digest)
+            digests[place] = digest
+            n_fetched += 1
+        return _fill(published, folder, digests, pinned, n_fetched)
+
+
+def take(
+    path: Path, folder: Path, *, name: str | None = None, trust: bool = False, tell: Tell | None = None
+) -> Installed:
+    """Take a published model that is on disk: a file with what belongs beside it, or a folder.
+
+    Files are hard-linked where the file system allows it, else copied.
+
+    Args:
+        path: the file or folder.
+        folder: of the bundle.
+        name: which published model it is; else it is recognised by what it holds.
+        trust: take files whose digest is not the published one or is not published, and pin them.
+        tell: hears of progress.
+
+    Raises:
+        InputError: there is nothing at `path`, or no published model of that name.
+        CheckpointError: it is nothing that is published, another file than was published, or needs `trust`.
+    """
+    if not path.exists():
+        raise InputError(f"there is no {path}", fix="give a file that you have downloaded")
+    path = path.resolve()
+    own_digest = None if path.is_dir() else hash_file(path)
+    published = registry.find(name) if name is not None else recognise(path, own_digest)
+    found = _beside(published, path)
+    _make_folder(folder)
+    with _working_on(folder, published.name):
+        pinned = _pinned(folder)
+        digests: dict[str, str] = {}
+        for file, source in found:
+            digest = own_digest if source == path and own_digest is not None else hash_file(source)
+            _check_source(published, file, source, digest, trust=trust)
+            digests[published.place(file)] = digest
+        for file, source in found:
+            place = published.place(file)
+            _place(source, folder / place, digests[place], _named(tell, place))
+        return _fill(published, folder, digests, pinned, len(found))
+
+
+def _beside(published: Published, path: Path) -> list[tuple[PublishedFile, Path]]:
+    """Every file of a published model, given one of them or their folder."""
+    if published.folder is None and len(published.files) == 1:
+        return [(published.files[0], path)]
+    if published.folder is not None and not path.is_dir():
+        raise CheckpointError(
+            f"{path} is a part of {published.name}", expected="the folder that holds all of it", got="a file"
+        )
+    start = path if path.is_dir() else path.parent
+    found = [(file, start / file.name) for file in published.files]
+    if published.folder is None and not path.is_dir() and path.suffix == Path(published.files[0].name).suffix:
+        # The main file may have been given another name; what belongs to it then has that name, too.
+        found = [(file, path.with_suffix(Path(file.name).suffix)) for file in published.files]
+    for file, source in found:
+        if not source.is_file():
+            raise CheckpointError(
+                f"{published.name} is not complete", expected=source, got="no such file", fix=f"put {file.name} there"
+            )
+    return found
+
+
+def _check_source(published: Published, file: PublishedFile, source: Path, digest: str, *, trust: bool) -> None:
+    if digest == file.sha256:
+        return
+    n_bytes = source.stat().st_size
+    if file.sha256 is not None and not trust:
+        got = f"{digest[:12]}… ({n_bytes} bytes)"
+        if file.bytes is not None and n_bytes < file.bytes:
+            got += ", which is too short"
+        raise CheckpointError(
+            f"{source} is not the published {file.name}",
+            expected=f"sha256 {file.sha256[:12]}… ({file.bytes} bytes)",
+            got=got,
+            fix="fetch it anew, or take it as it is with --trust",
+        )
+    if not trust:
+        raise _untrusted(published, file, "the same command")
+    _check_kind(published, file, source, known=False)
+
+
+def _check_kind(published: Published, file: PublishedFile, path: Path, *, known: bool) -> None:
+    """A file without a published digest must at least be built like what it is said to be."""
+    if known or published.folder is not None:
+        return
+    # A download has no suffix that tells.
+    if Path(file.name).suffix == ".json":
+        try:
+            right = isinstance(json.loads(path.read_bytes()), dict)
+        except ValueError:
+            right = False
+    else:
+        right = recognise_format(path) == published.format
+    if not right:
+        raise CheckpointError(
+            f"{path} is no {file.name}",
+            expected=f"the format {published.format}",
+            got=f"a file of another kind ({path.stat().st_size} bytes)",
+            fix=f"see {published.page}",
+        )
+
+
+def _untrusted(published: Published, file: PublishedFile, command: str) -> CheckpointError:
+    return CheckpointError(
+        f"no public source gives the sha256 of {file.name}",
+        expected="your word that it is the right file",
+        fix=f"look at {published.page}, and run {_quoted(command)} with --trust: what comes is pinned from then on",
+    )
+
+
+def _quoted(command: str) -> str:
+    return f"`{command}`" if command.startswith("svdaudio") else command
+
+
+def _require_address(published: Published, file: PublishedFile) -> None:
+    if not file.urls:
+        raise CheckpointError(
+            f"{file.name} cannot be fetched by a program",
+            fix=f"download {' and '.join(f.name for f in published.files)} from {published.page} with a browser, then "
+            f"run `svdaudio checkpoints import {published.files[0].name} --trust`",
+        )
+
+
+def _place(source: Path, path: Path, digest: str, tell: Callable[[int, int | None], None]) -> None:
+    """Link or copy a file that has been checked to its final name."""
+    if path.is_file() and known_digest(path) == digest:
+        return
+    _make_folder(path.parent)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:
+            _copy(source, partial, digest, tell)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _finish(partial, path, digest)
+
+
+def _copy(source: Path, partial: Path, digest: str, tell: Callable[[int, int | None], None]) -> None:
+    n_bytes, n_done, hashed = source.stat().st_size, 0, hashlib.sha256()
+    check_space(partial.parent, n_bytes)
+    with source.open("rb") as original, partial.open("wb") as copy:
+        while data := original.read(CHUNK):
+            copy.write(data)
+            hashed.update(data)
+            n_done += len(data)
+            tell(n_done, n_bytes)
+        copy.flush()
+        os.fsync(copy.fileno())
+    if hashed.hexdigest() != digest:
+        raise CheckpointError(f"{source} changed while it was copied", fix="run the same command again")
+
+
+def _finish(partial: Path, path: Path, digest: str) -> None:
+    try:
+        partial.replace(path)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    remember_digest(path, digest)
+
+
+def _fill(
+    published: Published, folder: Path, digests: Mapping[str, str], pinned: Mapping[str, str], n_fetched: int
+) -> Installed:
+    """Enter a published model into the bundle's description, in place of what filled its roles."""
+    parts: list[dict[str, Any]] = [
+        {"file": place, "sha256": digest, "bytes": (folder / place).stat().st_size} for place, digest in digests.items()
+    ]
+    entry: dict[str, Any] = {
+        "format": published.format,
+        "sha256": joint_digest(digests.items()),
+        "bytes": sum(part["bytes"] for part in parts),
+        "published": published.name,
+    }
+    models: dict[str, Any] = {}
+    for role in published.roles:
+        models[role] = {**entry, "file": published.loads_from(role)}
+        if len(parts) > 1 or published.folder is not None:
+            models[role]["parts"] = parts
+        classes = _classes(published, role, folder / published.loads_from(role))
+        if classes:
+            models[role]["classes"] = list(classes)
+    manifest = read_manifest(folder)
+    manifest["models"] = {**manifest["models"], **models}
+    write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    unknown = [published.place(file) for file in published.files if digests[published.place(file)] != file.sha256]
+    return Installed(
+        published=published,
+        files=tuple(folder / place for place in digests),
+        n_fetched=n_fetched,
+        newly_pinned=tuple(place for place in unknown if pinned.get(place) != digests[place]),
+    )
+
+
+def _classes(published: Published, role: str, path: Path) -> Sequence[str]:
+    """What the indices of a detector or tagger mean."""
+    if published.format == "ultralytics":
+        from svdaudio.checkpoints.ultralytics_pt import read_detector
+
+        return read_detector(path).facts["names"]
+    if published.format == "panns-cnn14":
+        from svdaudio.taggers.audioset import audioset_names, score_names
+
+        return score_names(audioset_names())
+    if published.format == "transformers-ast":
+        from svdaudio.taggers.spectrogram_transformer import read_classes
+
+        return read_classes(path)
+    del role
+    return ()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The bundle's description as far as it is written.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {"name": FULL, "title": TITLE, "settings": {}, "models": {}}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest["models"], dict):
+            raise TypeError("models")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CheckpointError(
+            f"the description {path} is damaged", got=repr(error), fix="delete it, and fetch or import again"
+        ) from error
+    return manifest
+
+
+def _pinned(folder: Path) -> dict[str, str]:
+    """File → digest, of what the bundle's description has written down."""
+    pinned: dict[str, str] = {}
+    for model in read_manifest(folder)["models"].values():
+        for part in model.get("parts", [model]):
+            pinned[part["file"]] = part["sha256"]
+    return pinned
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+
+
+def _named(tell: Tell | None, place: str) -> Callable[[int, int | None], None]:
+    def named(n_done: int, n_total: int | None) -> None:
+        if tell is not None:
+            tell(place, n_done, n_total)
+
+    return named
+
+
+@contextmanager
+def _working_on(folder: Path, name: str) -> Generator[None]:
+    """One process at a time: two would write into one partial file."""
+
+    def busy() -> None:
+        raise CheckpointError(
+            f"another process is fetching or importing into {folder}", fix=f"wait for it, then bring {name}"
+        )
+
+    _make_folder(folder)
+    with file_lock(folder / ".lock", busy):
+        yield
+
+
+__all__ = ["BY_HAND", "Installed", "fetch", "full_folder", "read_manifest", "take"]

@@ -1,0 +1,117 @@
+"""What a file on disk is: by its digest if that is published, else by how it is built. Nothing in it is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from svdaudio.checkpoints.registry import Published, of_format, registry, with_digest
+from svdaudio.errors import CheckpointError
+
+_SIGNS: Mapping[str, tuple[str, str]] = {
+    "sam2": ("model", "image_encoder.trunk."),
+    "panns-cnn14": ("model", "conv_block1."),
+    "audioldm-ckpt": ("state_dict", "model.diffusion_model."),
+}
+"""Format → the entry with the state dict, and how some of its keys begin."""
+_FOLDERS: Mapping[tuple[str, str], str] = {
+    ("model_index.json", "AudioLDMPipeline"): "audioldm-diffusers",
+    ("config.json", "audio-spectrogram-transformer"): "transformers-ast",
+}
+"""A folder's index and what it names → format."""
+
+
+def recognise(path: Path, sha256: str | None) -> Published:
+    """Which published model a file or folder is, or belongs to.
+
+    Args:
+        path: a file or a folder.
+        sha256: of the file; None for a folder.
+
+    Raises:
+        CheckpointError: it is nothing that is published.
+    """
+    known = with_digest(sha256) if sha256 is not None else None
+    if known is not None:
+        return known[0]
+    found = of_format(recognise_format(path) or "")
+    if found is None:
+        raise CheckpointError(
+            f"{path} is none of the published checkpoints",
+            expected=", ".join(file.name for published in registry() for file in published.files[:1]),
+            got="a file of another kind",
+            fix="run `svdaudio checkpoints list` to see what there is",
+        )
+    return found
+
+
+def recognise_format(path: Path) -> str | None:
+    """The format that a file or folder is built in; None if it is none that we know."""
+    if path.is_dir():
+        return _folder(path)
+    if path.suffix == ".json":
+        return "ssv2a" if {"manifold", "generator", "remixer"} <= _json(path).keys() else None
+    if path.suffix == ".safetensors":
+        return _safetensors(path)
+    return _pickled(path)
+
+
+def _folder(path: Path) -> str | None:
+    for (index, named), format_ in _FOLDERS.items():
+        described = _json(path / index)
+        if named in (described.get("_class_name"), described.get("model_type")):
+            return format_
+    return None
+
+
+def _safetensors(path: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _state_format({"": dict.fromkeys(file.keys())})
+    except (SafetensorError, OSError):
+        return None
+
+
+def _pickled(path: Path) -> str | None:
+    from svdaudio.checkpoints.openai_clip import is_archive
+    from svdaudio.checkpoints.reading import Shell, read_inert
+
+    if is_archive(path):
+        return "openai-clip"  # the only TorchScript archive that is published; what it holds is seen when it is loaded
+    try:
+        contents = read_inert(path)
+    except CheckpointError:
+        return None
+    for entry in ("ema", "model"):
+        network: object = contents.get(entry)
+        if isinstance(network, Shell) and network.named.startswith("ultralytics."):
+            return "ultralytics"
+    if {"manifold_state", "generator_state", "remixer_state"} <= contents.keys():
+        return "ssv2a"
+    return _state_format({"": contents, **contents})
+
+
+def _state_format(contents: Mapping[str, Any]) -> str | None:
+    for format_, (entry, start) in _SIGNS.items():
+        state = contents.get(entry)
+        if isinstance(state, Mapping) and any(str(key).startswith(start) for key in cast("Mapping[Any, Any]", state)):
+            return format_
+    for entry in ("", "state_dict"):
+        state = contents.get(entry)
+        if isinstance(state, Mapping) and "visual.class_embedding" in {
+            str(key).removeprefix("module.") for key in cast("Mapping[Any, Any]", state)
+        }:
+            return "openai-clip"
+    return None
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        found: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}

@@ -1,0 +1,131 @@
+"""The registry of published weights, as typed values. Reading it imports no torch."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from svdaudio.errors import InputError
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PublishedFile(_Model):
+    """One file of a published model."""
+
+    name: str
+    """Path below the model's folder."""
+    bytes: int | None = None
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """None where no public source gives it."""
+    urls: tuple[str, ...] = ()
+    """Where it can be had, tried in order; none where only a person can get it."""
+
+    @field_validator("name")
+    @classmethod
+    def _stays_inside(cls, name: str) -> str:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{name} would leave its folder")
+        return name
+
+
+class Published(_Model):
+    """One published model, which may fill several roles."""
+
+    name: str
+    title: str
+    purpose: str
+    roles: tuple[str, ...]
+    format: str
+    """Picks the loader: see `svdaudio.bundle.LOADERS`."""
+    licence: str
+    page: str
+    """Where a person finds it."""
+    known_from: str | None = None
+    """Which public source gives the digests."""
+    recommended: bool = False
+    """What `fetch` brings when no name is given."""
+    folder: str | None = None
+    """Subfolder of the bundle that holds the files; loaders get that folder rather than a file."""
+    paths: dict[str, str] = {}
+    """Role → what its loader gets, below the folder, where that is not the folder itself."""
+    files: tuple[PublishedFile, ...] = Field(min_length=1)
+
+    @property
+    def has_addresses(self) -> bool:
+        """Whether every file can be fetched."""
+        return all(file.urls for file in self.files)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the registry knows the digest of every file."""
+        return all(file.sha256 for file in self.files)
+
+    @property
+    def n_bytes(self) -> int | None:
+        """Bytes of all files, if they are all known."""
+        sizes = [file.bytes for file in self.files]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def place(self, file: PublishedFile) -> str:
+        """Where a file lies in the bundle's folder."""
+        return f"{self.folder}/{file.name}" if self.folder else file.name
+
+    def loads_from(self, role: str) -> str:
+        """What the loader of a role gets, relative to the bundle's folder."""
+        if self.folder is None:
+            return self.paths.get(role, self.files[0].name)
+        return f"{self.folder}/{self.paths[role]}" if role in self.paths else self.folder
+
+
+class _Registry(_Model):
+    published: tuple[Published, ...]
+
+
+@cache
+def registry() -> tuple[Published, ...]:
+    """Everything that is known to be published."""
+    text = (files("svdaudio.checkpoints") / "registry.toml").read_text(encoding="utf-8")
+    return _Registry.model_validate(tomllib.loads(text)).published
+
+
+def find(name: str) -> Published:
+    """A published model by its name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for published in registry():
+        if published.name == name:
+            return published
+    raise InputError(
+        f"nothing of the name '{name}' is published",
+        expected=f"one of {', '.join(published.name for published in registry())}",
+        fix="run `svdaudio checkpoints list`",
+    )
+
+
+def for_role(role: str) -> tuple[Published, ...]:
+    """What can fill a role, the recommended first."""
+    return tuple(sorted((p for p in registry() if role in p.roles), key=lambda published: not published.recommended))
+
+
+def of_format(name: str) -> Published | None:
+    """The published model of a format; each format has one."""
+    return next((published for published in registry() if published.format == name), None)
+
+
+def with_digest(sha256: str) -> tuple[Published, PublishedFile] | None:
+    """The published file of a digest."""
+    for published in registry():
+        for file in published.files:
+            if file.sha256 == sha256:
+                return published, file
+    return None

@@ -1,0 +1,152 @@
+"""Trying a model out: its files are read in full, it is loaded strictly, and does one small piece of work.
+
+So a user knows before a long run that everything fits together. What comes out must have the right shape and be
+finite; whether it makes sense only real pictures and sounds can tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from svdaudio.bundle import OWN_FORMAT, Bundle, load_entry
+from svdaudio.checkpoints.cache import forget
+from svdaudio.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PICTURE_PX = (96, 128)
+
+
+def verify(bundle: Bundle, role: str) -> str:
+    """Check one role of a bundle: digests, every entry, one step.
+
+    Args:
+        bundle: which bundle.
+        role: which of its models.
+
+    Returns:
+        The shape of what the step gave.
+
+    Raises:
+        CheckpointError: a file is missing or another, an entry does not fit, or the step goes wrong.
+    """
+    import torch
+
+    bundle.check(role, anew=True)
+    entry = bundle.entry(role)
+    if entry.format != OWN_FORMAT and entry.path.is_file():
+        # What is tried is the published file itself, and the quick copy that is made of it now.
+        forget(entry.path, role)
+    model = load_entry(entry, torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(0)
+        given = STEPS[role](model)
+    shape, finite = _looked_at(given)
+    if not finite:
+        raise CheckpointError(
+            f"the {role} {entry.path} computes nonsense", expected="finite numbers", got="NaN or infinity"
+        )
+    return f"{' x '.join(map(str, shape))}"
+
+
+def _looked_at(values: Any) -> tuple[tuple[int, ...], bool]:
+    import numpy as np
+
+    array = np.asarray(values)
+    return array.shape, bool(np.isfinite(array).all()) and math.prod(array.shape) > 0
+
+
+def _picture() -> NDArray[np.uint8]:
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, 256, (*PICTURE_PX, 3), dtype=np.uint8)
+
+
+def _segment(model: Any) -> Any:
+    import numpy as np
+
+    return model.segment(_picture(), np.array([[64.0, 48.0]]), np.array([1])).logits
+
+
+def _see(model: Any) -> Any:
+    from svdaudio.geometry import Geometry
+
+    return model.tokens(_picture(), Geometry.SQUASH).tokens
+
+
+def _detect(model: Any) -> Any:
+    import numpy as np
+
+    from svdaudio.locals import DetectionSettings
+
+    found = model.detect(_picture(), DetectionSettings(confidence=0.0, max_detections=4, augment=False))
+    # Random pictures may hold nothing, which is an answer too.
+    return np.append(found.boxes, len(found.boxes))
+
+
+def _remix(model: Any) -> Any:
+    import numpy as np
+    import torch
+
+    from svdaudio.remix import RemixSettings, remix
+
+    unit = np.full(model.config.clip_dim, model.config.clip_dim**-0.5, np.float32)
+    settings = RemixSettings(cycle_its=1, cycle_samples=2, var_samples=2)
+    generator = torch.Generator().manual_seed(0)
+    return remix(model, embedding=unit, objects=unit[None], settings=settings, generator=generator)
+
+
+def _denoise(model: Any) -> Any:
+    import torch
+
+    clap = torch.nn.functional.normalize(torch.ones(1, model.unconditional.shape[0]), dim=1)
+    return model.noise(torch.randn(1, 8, 64, 16), torch.tensor(500), clap)
+
+
+def _decode(model: Any) -> Any:
+    import torch
+
+    from svdaudio.audioldm.autoencoder import decode
+
+    return decode(model, torch.randn(1, 8, 16, 16))
+
+
+def _vocode(model: Any) -> Any:
+    import torch
+
+    from svdaudio.audioldm.vocoder import vocode
+
+    return vocode(model, torch.randn(1, 64, 64) - 5)
+
+
+def _embed(model: Any) -> Any:
+    import torch
+
+    return model.embed(torch.randn(1, 32_000) / 10, 16_000)
+
+
+def _score(model: Any) -> Any:
+    import torch
+
+    scores = model.scores(torch.randn(1, 32_000) / 10, 16_000)
+    if scores.shape[1] != len(model.classes):
+        raise CheckpointError("the tagger gives another number of scores than it has classes")
+    return scores
+
+
+STEPS: Mapping[str, Callable[[Any], Any]] = {
+    "segmenter": _segment,
+    "image_encoder": _see,
+    "detector": _detect,
+    "ssv2a": _remix,
+    "diffuser": _denoise,
+    "autoencoder": _decode,
+    "vocoder": _vocode,
+    "audio_encoder": _embed,
+    "tagger": _score,
+}
+"""Role → one small piece of work for its model."""

@@ -1,0 +1,1 @@
+"""Published audio taggers: PANNs' Cnn14, and the Audio Spectrogram Transformer. Both know AudioSet's 527 classes."""

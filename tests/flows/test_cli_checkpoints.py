@@ -1,0 +1,109 @@
+"""`svdaudio checkpoints` from the outside."""
+
+from __future__ import annotations
+
+import json
+
+import made_up_files
+import pytest
+from file_server import serving
+
+from svdaudio.checkpoints import install, registry
+from svdaudio.cli import main
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A checkout without bundles of its own."""
+    for place in ("svdaudio.bundle.project_root", "svdaudio.checkpoints.install.project_root"):
+        monkeypatch.setattr(place, lambda: tmp_path)
+    (tmp_path / "checkpoints" / "mini").mkdir(parents=True)
+    empty = {"name": "mini", "title": "nothing", "settings": {}, "models": {}}
+    (tmp_path / "checkpoints" / "mini" / "bundle.json").write_text(json.dumps(empty))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def yolo_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("yolo") / "found.pt"
+    made_up_files.write_yolo(path, made_up_files.yolo(scale="n", names={0: "Cat", 1: "Dog"}))
+    return path
+
+
+def listed(capsys):
+    assert main(["checkpoints", "list", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def state(found, name):
+    return next(row for row in found["published"] if row["name"] == name)
+
+
+def test_an_import_fills_a_role_that_is_listed_and_verified(root, yolo_file, capsys):
+    assert state(listed(capsys), "yolov8x-oiv7")["fills"] == []
+    assert main(["checkpoints", "import", str(yolo_file)]) == 3
+    assert "no public source gives the sha256" in capsys.readouterr().err
+    assert main(["checkpoints", "import", str(yolo_file), "--trust", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["imported"][0]["pinned_now"] == ["yolov8x-oiv7.pt"]
+    assert "yolov8x-oiv7 fills detector" in err
+    found = listed(capsys)
+    assert state(found, "yolov8x-oiv7")["fills"] == ["detector"]
+    assert "segmenter" in found["bundles"][1]["missing"]
+    assert main(["checkpoints", "verify", "full", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["models"]
+    assert (row["role"], row["error"], row["format"]) == ("detector", None, "ultralytics")
+    assert main(["checkpoints", "list"]) == 0
+    assert "still missing: segmenter" in capsys.readouterr().out
+
+
+def test_a_run_says_which_model_is_missing_and_what_brings_it(root, yolo_file, capsys):
+    main(["checkpoints", "import", str(yolo_file), "--trust"])
+    capsys.readouterr()
+    picture = str(yolo_file.parent / "x.png")
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(picture)
+    assert main(["plan", picture, picture, "--remove", "1,1", "--add", "1,1", "--bundle", "full"]) == 3
+    assert "svdaudio checkpoints fetch sam2.1-hiera-large" in capsys.readouterr().err
+
+
+def test_a_fetch_tells_how_far_it_is_and_goes_on(root, yolo_file, capsys, monkeypatch):
+    from svdaudio.checkpoints.download import Patience
+
+    data = yolo_file.read_bytes()
+    monkeypatch.setattr("svdaudio.checkpoints.download.Patience", lambda: Patience(n_tries=1, pause_s=0.0))
+    with serving(data) as server:
+        published = registry.find("yolov8x-oiv7")
+        file = published.files[0].model_copy(update={"urls": (server.url,), "sha256": server.sha256})
+        monkeypatch.setattr(registry, "find", lambda name: published.model_copy(update={"files": (file,)}))
+        server.cuts = [len(data) // 2]
+        assert main(["checkpoints", "fetch", "yolov8x-oiv7"]) == 3
+        assert "cut the connection" in capsys.readouterr().err
+        assert state(listed(capsys), "yolov8x-oiv7")["bytes_begun"] > 0
+        assert main(["checkpoints", "fetch", "yolov8x-oiv7", "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert server.ranges[-1] == f"bytes={len(data) // 2}-"
+    assert json.loads(out)["fetched"][0]["new"] == 1
+    assert "yolov8x-oiv7.pt: " in err
+    assert "MB" in err
+
+
+def test_one_that_fails_does_not_keep_the_others_from_coming(root, capsys, monkeypatch):
+    def fetch(published, folder, **options):
+        from svdaudio.errors import CheckpointError
+
+        raise CheckpointError(f"no luck with {published.name}")
+
+    monkeypatch.setattr(install, "fetch", fetch)
+    assert main(["checkpoints", "fetch"]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == sum(published.recommended for published in registry.registry())
+    assert all(line.startswith("error: ") for line in lines)
+
+
+def test_names_that_do_not_exist(root, capsys):
+    assert main(["checkpoints", "fetch", "gpt"]) == 2
+    assert "nothing of the name 'gpt'" in capsys.readouterr().err
+    assert main(["checkpoints", "import", "no/such/file.pt"]) == 2
+    assert "there is no no/such/file.pt" in capsys.readouterr().err

@@ -1,0 +1,63 @@
+"""Published vision formats against the packages that they come from, on made-up weights."""
+
+from __future__ import annotations
+
+import made_up_files
+import numpy as np
+import pytest
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.openai import load_openai_model
+from open_clip.transform import image_transform
+from PIL import Image
+
+from svdaudio import yolo
+from svdaudio.checkpoints.openai_clip import load_image_encoder
+from svdaudio.checkpoints.ultralytics_pt import load_detector
+from svdaudio.geometry import Geometry
+from svdaudio.locals import DetectionSettings
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """Blocks of colour and some noise: something that a network answers to."""
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.integers(0, 256, (6, 9, 3)), np.ones((50, 50, 1)))
+    return np.clip(blocks + rng.normal(0, 10, blocks.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # open_clip reads the archive by torch.jit.load
+def test_the_class_token_is_what_open_clip_encodes(tmp_path, picture):
+    path = tmp_path / "ViT-L-14.pt"
+    made_up_files.write_clip_archive(path, made_up_files.clip(width=128, layers=3, text_width=64, text_layers=1))
+    theirs = load_openai_model(str(path), precision="fp32", device="cpu")
+    preprocess = image_transform(224, is_train=False, mean=OPENAI_DATASET_MEAN, std=OPENAI_DATASET_STD)
+    with torch.inference_mode():
+        wanted = theirs.encode_image(preprocess(Image.fromarray(picture))[None], normalize=True)[0].numpy()
+    ours = load_image_encoder(path)
+    seen = ours.tokens(picture, Geometry.CROP)
+    assert np.abs(seen.tokens[0] - wanted).max() < 1e-5
+    assert np.abs(seen.embedding - wanted).max() < 1e-5
+    assert np.abs(ours.tokens(picture, Geometry.SQUASH).embedding - wanted).max() < 1e-5
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_boxes_are_those_of_ultralytics_own_predictor(tmp_path, picture, augment):
+    with yolo._kept_environment():
+        from ultralytics import YOLO
+
+    path = tmp_path / "yolov8n-oiv7.pt"
+    model = made_up_files.yolo(scale="n", names={index: f"class {index}" for index in range(20)})
+    made_up_files.write_yolo(path, model)
+    settings = DetectionSettings(confidence=0.5, iou=0.3, max_detections=12, top_k=12, augment=augment)
+    (result,) = YOLO(path).predict(
+        Image.fromarray(picture), conf=settings.confidence, iou=settings.iou, max_det=settings.max_detections,
+        augment=augment, imgsz=640, device="cpu", verbose=False, save=False, half=False,
+    )  # fmt: skip
+    theirs = result.boxes.data.numpy()
+    theirs = theirs[np.argsort(-theirs[:, 4], kind="stable")]
+    ours = load_detector(path).detect(picture, settings)
+    assert len(theirs) == len(ours.boxes) > 3
+    assert np.abs(ours.boxes - theirs[:, :4]).max() < 0.1
+    assert np.abs(ours.scores - theirs[:, 4]).max() < 1e-3
+    assert np.array_equal(ours.classes, theirs[:, 5].astype(int))

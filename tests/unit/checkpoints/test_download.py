@@ -1,0 +1,244 @@
+"""Downloads from a server that cuts, lies, fails and forgets."""
+
+from __future__ import annotations
+
+import errno
+import json
+import random
+import shutil
+from types import SimpleNamespace
+
+import pytest
+from file_server import serving
+
+from svdaudio.checkpoints.download import CHUNK, Patience, download
+from svdaudio.errors import CheckpointError, InputError
+
+CONTENT = random.Random(0).randbytes(3 * CHUNK + 17)
+QUICK = Patience(n_tries=3, pause_s=0.0, timeout_s=5.0)
+
+
+@pytest.fixture
+def server():
+    with serving(CONTENT) as state:
+        yield state
+
+
+@pytest.fixture
+def partial(tmp_path):
+    return tmp_path / ".file.bin.partial"
+
+
+def get(server, partial, **options):
+    given = {"sha256": server.sha256, "n_bytes": len(server.content), "patience": QUICK, **options}
+    return download([server.url], partial, **given)
+
+
+def begin(server, partial, n_bytes, **options):
+    """A download that ends after `n_bytes`."""
+    server.cuts = [n_bytes, 0, 0, 0]
+    with pytest.raises(CheckpointError, match="cut the connection"):
+        get(server, partial, **options)
+    server.cuts = []
+    server.requests.clear()
+
+
+def test_a_file_comes_whole_with_progress(server, partial):
+    told = []
+    assert get(server, partial, tell=lambda n_done, n_total: told.append((n_done, n_total))) == server.sha256
+    assert partial.read_bytes() == CONTENT
+    assert told[0] == (0, len(CONTENT))
+    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert [path.name for path in partial.parent.iterdir()] == [partial.name]
+
+
+def test_cut_connections_are_taken_up_where_they_ended(server, partial):
+    server.cuts = [CHUNK, 5, 0, CHUNK // 2]
+    assert get(server, partial) == server.sha256
+    assert server.ranges == [None, *(f"bytes={at}-" for at in (CHUNK, CHUNK + 5, CHUNK + 5, CHUNK + 5 + CHUNK // 2))]
+    assert server.requests[1]["If-Range"] == '"one"'
+
+
+def test_it_gives_up_when_nothing_comes_any_more_and_keeps_what_came(server, partial):
+    server.cuts = [100, 0, 0, 0]
+    with pytest.raises(CheckpointError, match=r"cannot fetch file\.bin.*cut the connection.*checkpoints import"):
+        get(server, partial)
+    assert partial.read_bytes() == CONTENT[:100]
+
+
+def test_a_later_call_goes_on(server, partial):
+    begin(server, partial, CHUNK + 1)
+    assert get(server, partial) == server.sha256
+    assert server.ranges == [f"bytes={CHUNK + 1}-"]
+
+
+def test_a_file_that_is_whole_is_not_asked_for(server, partial):
+    partial.write_bytes(CONTENT)
+    assert get(server, partial) == server.sha256
+    assert server.requests == []
+
+
+def test_a_whole_file_of_unknown_size_is_known_by_the_refused_range(server, partial):
+    partial.write_bytes(CONTENT)
+    assert get(server, partial, n_bytes=None) == server.sha256
+    assert server.ranges == [f"bytes={len(CONTENT)}-"]
+
+
+def test_a_server_without_ranges_sends_everything_again(server, partial):
+    server.knows_ranges = False
+    server.cuts = [CHUNK]
+    assert get(server, partial) == server.sha256
+    assert server.ranges == [None, f"bytes={CHUNK}-"]
+
+
+def test_a_file_that_changed_on_the_server_is_begun_anew(server, partial):
+    begin(server, partial, 1000, sha256=None)
+    server.content = CONTENT[::-1]
+    server.etag = '"two"'
+    assert get(server, partial, sha256=None) == server.sha256
+    assert partial.read_bytes() == CONTENT[::-1]
+
+
+def test_without_digest_and_validator_nothing_is_resumed(server, partial):
+    server.etag = 'W/"weak"'
+    begin(server, partial, 1000, sha256=None)
+    assert get(server, partial, sha256=None) == server.sha256
+    assert server.ranges == [None]
+
+
+def test_the_date_of_the_last_change_will_do(server, partial):
+    server.etag, server.last_modified = None, "Wed, 21 Oct 2015 07:28:00 GMT"
+    begin(server, partial, 1000, sha256=None)
+    assert get(server, partial, sha256=None) == server.sha256
+    assert server.ranges == ["bytes=1000-"]
+
+
+def test_a_wrong_range_is_not_believed(server, partial):
+    begin(server, partial, 1000)
+    server.wrong_range = True
+    assert get(server, partial) == server.sha256
+    assert server.ranges == ["bytes=1000-", None]
+
+
+def test_a_damaged_part_is_thrown_away_once(server, partial):
+    partial.write_bytes(b"x" * 1000)
+    assert get(server, partial) == server.sha256
+    assert server.ranges == ["bytes=1000-", None]
+
+
+def test_wrong_bytes_are_refused_and_not_kept(server, partial):
+    with pytest.raises(CheckpointError, match="sent another file"):
+        get(server, partial, sha256="0" * 64)
+    assert list(partial.parent.iterdir()) == []
+
+
+def test_a_wrong_size_is_refused_before_anything_is_read(server, partial):
+    with pytest.raises(CheckpointError, match=f"offers {len(CONTENT)} bytes, not the 12"):
+        get(server, partial, n_bytes=12)
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+def test_a_server_in_trouble_is_asked_again(server, partial, status):
+    server.statuses = [status, status]
+    assert get(server, partial) == server.sha256
+    assert len(server.requests) == 3
+
+
+def test_a_server_that_stays_in_trouble_is_named(server, partial):
+    server.statuses = [503] * 9
+    with pytest.raises(CheckpointError, match=r"127\.0\.0\.1:\d+: answered 503"):
+        get(server, partial)
+    assert len(server.requests) == QUICK.n_tries
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_file_that_is_not_there_is_asked_for_once(server, partial, status):
+    server.statuses = [status]
+    with pytest.raises(CheckpointError, match=f"answered {status}"):
+        get(server, partial)
+    assert len(server.requests) == 1
+
+
+def test_the_next_address_is_tried_and_goes_on_where_the_first_ended(server, partial):
+    with serving(CONTENT) as other:
+        server.cuts = [CHUNK, 0, 0]
+        digest = download([server.url, other.url], partial, sha256=other.sha256, n_bytes=len(CONTENT), patience=QUICK)
+        assert digest == other.sha256
+        assert other.ranges == [f"bytes={CHUNK}-"]
+
+
+def test_a_length_that_is_not_told_is_learnt_at_the_end(server, partial):
+    server.tells_length = False
+    assert get(server, partial, n_bytes=None) == server.sha256
+
+
+def test_an_address_where_nobody_listens(partial):
+    with pytest.raises(CheckpointError, match="cannot be reached"):
+        download(["http://127.0.0.1:9/x"], partial, sha256=None, n_bytes=None, patience=QUICK)
+
+
+def test_a_machine_that_is_offline(partial):
+    with pytest.raises(CheckpointError, match=r"may be offline.*checkpoints import FILE"):
+        download(["http://nowhere.invalid/x"], partial, sha256=None, n_bytes=None, patience=QUICK)
+
+
+def test_only_the_web(partial):
+    with pytest.raises(InputError, match="http or https"):
+        download(["file:///etc/hostname"], partial, sha256=None, n_bytes=None)
+
+
+def test_a_redirect_is_followed(server, partial):
+    with serving(CONTENT) as first:
+        first.redirect = server.url
+        assert get(first, partial) == server.sha256
+
+
+def test_a_full_disk_is_noticed_before_it_is_full(server, partial, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(CheckpointError, match=r"too full: expected .* GB free.*goes on where it stopped"):
+        get(server, partial)
+    assert not partial.exists()
+
+
+def test_a_disk_that_fills_up_keeps_what_came(server, partial, monkeypatch):
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.file.close()
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def write(self, data):
+            if self.file.tell() >= CHUNK:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.file.write(data)
+
+    original = type(partial).open
+
+    def opened(path, *given, **also):
+        file = original(path, *given, **also)
+        return Full(file) if path == partial else file
+
+    monkeypatch.setattr(type(partial), "open", opened)
+    with pytest.raises(CheckpointError, match=r"cannot write .*: got the disk is full. Free some space"):
+        get(server, partial)
+    monkeypatch.undo()
+    assert partial.read_bytes() == CONTENT[:CHUNK]
+    assert get(server, partial) == server.sha256
+    assert server.ranges[-1] == f"bytes={CHUNK}-"
+
+
+def test_a_note_that_is_damaged_starts_anew(server, partial):
+    begin(server, partial, 1000, sha256=None)
+    note = partial.with_name(f"{partial.name}.json")
+    assert json.loads(note.read_text())["validator"] == '"one"'
+    note.write_text("{")
+    assert get(server, partial, sha256=None) == server.sha256
+    assert server.ranges == [None]

@@ -1,0 +1,281 @@
+"""Published weights on their way into the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+import made_up_files
+import pytest
+import torch
+from file_server import serving
+
+from svdaudio.bundle import MANIFEST, Bundle, Models
+from svdaudio.checkpoints import install, recognise, registry
+from svdaudio.checkpoints.download import Patience
+from svdaudio.checkpoints.registry import Published, PublishedFile, find
+from svdaudio.errors import CheckpointError, InputError
+from svdaudio.ssv2a import Config
+from svdaudio.ssv2a.config import MLPConfig, RemixerConfig, StylerConfig
+from svdaudio.store.locks import file_lock
+
+QUICK = Patience(n_tries=2, pause_s=0.0, timeout_s=5.0)
+SMALL_SSV2A = Config(
+    manifold=MLPConfig(layers=(16, 16, 24)),
+    generator=MLPConfig(layers=(16, 12, 20)),
+    remixer=RemixerConfig(slot=64, styler=StylerConfig(embed_dim=16, nhead=4)),
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "checkpoints" / "full"
+
+
+@pytest.fixture
+def ssv2a_file(tmp_path):
+    (tmp_path / "downloads").mkdir()
+    return made_up_files.write_ssv2a(tmp_path / "downloads", SMALL_SSV2A)
+
+
+def opened(folder):
+    return Bundle.open("full", folder.parent)
+
+
+def known(published, **changes):
+    """A registry entry whose one file is known or comes from elsewhere."""
+    return published.model_copy(update={"files": (published.files[0].model_copy(update=changes),)})
+
+
+@pytest.fixture
+def as_published(monkeypatch):
+    """Let the registry know other digests and addresses."""
+
+    def publish(*entries):
+        names = {entry.name for entry in entries}
+        everything = (*entries, *(one for one in registry.registry() if one.name not in names))
+        for module in (registry, recognise):
+            monkeypatch.setattr(module, "registry", lambda: everything)
+
+    return publish
+
+
+def test_a_known_file_is_fetched_checked_and_described(folder, yolo_file):
+    data = yolo_file.read_bytes()
+    with serving(data) as server:
+        published = known(find("yolov8x-oiv7"), urls=(server.url,), sha256=server.sha256, bytes=len(data))
+        told = []
+        done = install.fetch(published, folder, tell=lambda *news: told.append(news), patience=QUICK)
+        assert (done.n_fetched, done.newly_pinned) == (1, ())
+        assert told[-1] == ("yolov8x-oiv7.pt", len(data), len(data))
+        assert install.fetch(published, folder, patience=QUICK).n_fetched == 0
+        assert len(server.requests) == 1
+    bundle = opened(folder)
+    assert bundle.digests("detector") == hashlib.sha256(data).hexdigest()
+    assert bundle.classes("detector") == ("Cat", "Dog", "Duck")
+    assert Models(bundle, device="cpu")["detector"].names == ("Cat", "Dog", "Duck")
+    assert (folder / ".yolov8x-oiv7.pt.detector.safetensors").is_file()
+
+
+def test_an_unknown_digest_needs_trust_and_is_pinned(folder, yolo_file):
+    data = yolo_file.read_bytes()
+    with serving(data) as server:
+        published = known(find("yolov8x-oiv7"), urls=(server.url,))
+        with pytest.raises(CheckpointError, match=r"no public source gives.*fetch yolov8x-oiv7` with --trust"):
+            install.fetch(published, folder, patience=QUICK)
+        assert server.requests == []
+        assert install.fetch(published, folder, trust=True, patience=QUICK).newly_pinned == ("yolov8x-oiv7.pt",)
+        # From now on the digest is known: the file may be lost and fetched again, but no other one is taken.
+        (folder / "yolov8x-oiv7.pt").unlink()
+        assert install.fetch(published, folder, patience=QUICK).newly_pinned == ()
+        (folder / "yolov8x-oiv7.pt").unlink()
+        server.content = data[:-1] + b"x"
+        with pytest.raises(CheckpointError, match="sent another file"):
+            install.fetch(published, folder, patience=QUICK)
+    assert not (folder / "yolov8x-oiv7.pt").exists()
+
+
+def test_a_page_that_asks_to_sign_in_is_not_taken_for_weights(folder):
+    with serving(b"<html>sign in</html>") as server:
+        published = known(find("yolov8x-oiv7"), urls=(server.url,))
+        with pytest.raises(CheckpointError, match="of another kind"):
+            install.fetch(published, folder, trust=True, patience=QUICK)
+    assert not (folder / "yolov8x-oiv7.pt").exists()
+    assert not (folder / MANIFEST).exists()
+
+
+def test_what_only_a_person_can_get(folder):
+    with pytest.raises(CheckpointError, match=r"cannot be fetched by a program.*drive\.google\.com.*import ssv2a\.pth"):
+        install.fetch(find("ssv2a"), folder)
+
+
+def test_a_pair_is_imported_by_either_of_its_files(folder, ssv2a_file):
+    with pytest.raises(CheckpointError, match=r"no public source gives the sha256 of ssv2a.pth"):
+        install.take(ssv2a_file, folder)
+    done = install.take(ssv2a_file, folder, trust=True)
+    assert {path.name for path in done.files} == {"ssv2a.pth", "ssv2a.json"}
+    assert done.newly_pinned == ("ssv2a.pth", "ssv2a.json")
+    assert install.take(ssv2a_file.with_suffix(".json"), folder, trust=True).newly_pinned == ()
+    bundle = opened(folder)
+    assert Models(bundle, device="cpu")["ssv2a"].config == SMALL_SSV2A
+    before = bundle.digests("ssv2a")
+    document = json.loads(ssv2a_file.with_suffix(".json").read_text())
+    ssv2a_file.with_suffix(".json").write_text(json.dumps(document, indent=1))
+    install.take(ssv2a_file, folder, trust=True)
+    assert opened(folder).digests("ssv2a") != before
+
+
+def test_a_pair_that_is_not_complete(folder, ssv2a_file):
+    ssv2a_file.with_suffix(".json").unlink()
+    with pytest.raises(CheckpointError, match=r"ssv2a is not complete: expected .*ssv2a\.json"):
+        install.take(ssv2a_file, folder, trust=True)
+    assert not (folder / "ssv2a.pth").exists()
+
+
+def test_an_import_does_not_copy_what_it_can_link(folder, yolo_file, tmp_path, monkeypatch):
+    other = tmp_path / "anything.pt"
+    other.write_bytes(yolo_file.read_bytes())
+    install.take(other, folder, trust=True)
+    assert (folder / "yolov8x-oiv7.pt").samefile(other)
+    (folder / "yolov8x-oiv7.pt").unlink()
+
+    def refuse(*paths):
+        raise OSError("another device")
+
+    monkeypatch.setattr(os, "link", refuse)
+    told = []
+    install.take(other, folder, trust=True, tell=lambda *news: told.append(news))
+    assert not (folder / "yolov8x-oiv7.pt").samefile(other)
+    assert (folder / "yolov8x-oiv7.pt").read_bytes() == other.read_bytes()
+    assert told[-1][1] == other.stat().st_size
+
+
+def test_a_file_is_recognised_by_its_digest(folder, yolo_file, tmp_path, as_published):
+    digest = hashlib.sha256(yolo_file.read_bytes()).hexdigest()
+    as_published(known(find("yolov8x-oiv7"), sha256=digest, bytes=yolo_file.stat().st_size))
+    other = tmp_path / "download (1)"
+    other.write_bytes(yolo_file.read_bytes())
+    assert install.take(other, folder).published.name == "yolov8x-oiv7"
+
+
+def test_another_version_of_a_known_file(folder, yolo_file, as_published):
+    as_published(known(find("yolov8x-oiv7"), sha256="0" * 64, bytes=10**9))
+    with pytest.raises(CheckpointError, match=r"is not the published yolov8x-oiv7.pt.*too short.*--trust"):
+        install.take(yolo_file, folder)
+    assert install.take(yolo_file, folder, trust=True).newly_pinned == ("yolov8x-oiv7.pt",)
+
+
+def test_what_is_not_published(folder, tmp_path):
+    with pytest.raises(InputError, match="there is no"):
+        install.take(tmp_path / "x.pt", folder)
+    for content in (b"", b"text", b"PK\x03\x04"):
+        (tmp_path / "x.pt").write_bytes(content)
+        with pytest.raises(CheckpointError, match="none of the published checkpoints"):
+            install.take(tmp_path / "x.pt", folder)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CheckpointError, match="none of the published checkpoints"):
+        install.take(tmp_path / "folder", folder)
+    torch.save({"model": {"weight": torch.ones(1)}}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="of another kind"):
+        install.take(tmp_path / "x.pt", folder, name="sam2.1-hiera-large", trust=True)
+    assert not folder.exists() or not (folder / MANIFEST).exists()
+
+
+def test_every_format_is_recognised(clip_archive, clip_model, sam_file, yolo_file, ssv2a_file, tmp_path):
+    def format_of(path):
+        return recognise.recognise_format(path)
+
+    assert format_of(clip_archive) == "openai-clip"
+    torch.save(dict(clip_model.state_dict()), tmp_path / "clip.pt")
+    assert format_of(tmp_path / "clip.pt") == "openai-clip"
+    assert format_of(sam_file) == "sam2"
+    assert format_of(yolo_file) == "ultralytics"
+    assert format_of(ssv2a_file) == format_of(ssv2a_file.with_suffix(".json")) == "ssv2a"
+    torch.save({"model": {"conv_block1.conv1.weight": torch.ones(1)}}, tmp_path / "panns.pth")
+    assert format_of(tmp_path / "panns.pth") == "panns-cnn14"
+    (tmp_path / "config.json").write_text('{"model_type": "audio-spectrogram-transformer"}')
+    assert format_of(tmp_path) == "transformers-ast"
+
+
+def test_a_folder_is_imported_whole(folder, tmp_path):
+    source = tmp_path / "downloads"
+    made_up_files.write_ast(source, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    done = install.take(source, folder, trust=True)
+    assert done.published.name == "ast-audioset"
+    bundle = opened(folder)
+    assert bundle.entry("tagger").path == folder / "ast-audioset"
+    assert len(bundle.entry("tagger").parts) == 3
+    assert len(bundle.classes("tagger")) == 527
+    assert Models(bundle, device="cpu")["tagger"].classes == bundle.classes("tagger")
+    (folder / "ast-audioset" / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"config\.json is not the one.*Delete it and run .*fetch ast-audioset"):
+        Models(bundle, device="cpu")["tagger"]
+
+
+def test_a_file_that_was_changed_later_is_noticed(folder, yolo_file):
+    install.take(yolo_file, folder, trust=True)
+    (folder / "yolov8x-oiv7.pt").unlink()
+    (folder / "yolov8x-oiv7.pt").write_bytes(yolo_file.read_bytes() + b"x")
+    with pytest.raises(CheckpointError, match="not the one that the bundle 'full' describes"):
+        opened(folder).check("detector")
+    with pytest.raises(CheckpointError, match=r"is not the published yolov8x-oiv7.pt.*Delete it"):
+        install.fetch(find("yolov8x-oiv7"), folder)
+
+
+def test_an_untouched_file_is_not_hashed_again_unless_asked(folder, yolo_file, monkeypatch):
+    install.take(yolo_file, folder, trust=True)
+    bundle = opened(folder)
+    monkeypatch.setattr("svdaudio.checkpoints.digests.hash_file", lambda path: pytest.fail("it was hashed"))
+    bundle.check("detector")
+    monkeypatch.setattr("svdaudio.bundle.hash_file", lambda path: "0" * 64)
+    with pytest.raises(CheckpointError, match="not the one"):
+        bundle.check("detector", anew=True)
+
+
+def test_a_missing_role_says_what_brings_it(folder, yolo_file):
+    with pytest.raises(CheckpointError, match=r"no bundle 'full'.*svdaudio checkpoints fetch"):
+        opened(folder)
+    install.take(yolo_file, folder, trust=True)
+    bundle = opened(folder)
+    with pytest.raises(CheckpointError, match=r"has no segmenter.*svdaudio checkpoints fetch sam2.1-hiera-large"):
+        bundle.digests("segmenter")
+    (folder / "yolov8x-oiv7.pt").unlink()
+    with pytest.raises(CheckpointError, match=r"is missing.*svdaudio checkpoints fetch yolov8x-oiv7"):
+        bundle.check("detector")
+
+
+def test_an_unknown_format_is_refused(folder, yolo_file):
+    install.take(yolo_file, folder, trust=True)
+    text = (folder / MANIFEST).read_text().replace('"ultralytics"', '"onnx"')
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(CheckpointError, match="unknown format: expected svdaudio or ultralytics, got onnx"):
+        Models(opened(folder), device="cpu")["detector"]
+
+
+def test_one_process_at_a_time(folder, yolo_file):
+    folder.mkdir(parents=True)
+    with (
+        file_lock(folder / ".lock", lambda: None),
+        pytest.raises(CheckpointError, match="another process is fetching or importing"),
+    ):
+        install.take(yolo_file, folder, trust=True)
+
+
+def test_a_damaged_description_is_not_written_over(folder, yolo_file):
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        install.take(yolo_file, folder, trust=True)
+    assert (folder / MANIFEST).read_text() == "{"
+
+
+def test_several_roles_from_one_file(folder, yolo_file):
+    made = Published(
+        name="many", title="", purpose="", roles=("detector", "segmenter"), format="ultralytics", licence="", page="",
+        files=(PublishedFile(name="many.pt", sha256=hashlib.sha256(yolo_file.read_bytes()).hexdigest()),),
+    )  # fmt: skip
+    with serving(yolo_file.read_bytes()) as server:
+        install.fetch(known(made, urls=(server.url,)), folder, patience=QUICK)
+    bundle = opened(folder)
+    assert bundle.entry("detector").path == bundle.entry("segmenter").path

@@ -1,0 +1,89 @@
+"""The registry of published weights."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from svdaudio.bundle import LOADERS, OWN_FORMAT
+from svdaudio.checkpoints.registry import Published, PublishedFile, find, for_role, of_format, registry, with_digest
+from svdaudio.errors import InputError
+
+
+def test_every_format_has_a_loader_for_every_role_that_it_fills():
+    for published in registry():
+        for role in published.roles:
+            assert published.format in LOADERS[role], published.name
+
+
+def test_every_published_loader_is_reached_by_the_registry():
+    formats = {format_ for known in LOADERS.values() for format_ in known} - {OWN_FORMAT}
+    assert formats == {published.format for published in registry()}
+    assert all(of_format(format_) is not None for format_ in formats)
+
+
+def test_names_and_places_are_not_used_twice():
+    assert len({published.name for published in registry()}) == len(registry())
+    places = [published.place(file) for published in registry() for file in published.files]
+    assert len(set(places)) == len(places)
+
+
+def test_a_digest_comes_with_a_size_and_says_where_it_is_known_from():
+    for published in registry():
+        known = [file for file in published.files if file.sha256 is not None]
+        assert all(file.bytes is not None for file in known)
+        assert (published.known_from is not None) == bool(known)
+
+
+def test_openais_address_holds_the_digest():
+    (file,) = find("clip-vit-l-14").files
+    assert file.sha256 is not None
+    assert file.sha256 in file.urls[0]
+
+
+def test_addresses_are_encrypted():
+    assert all(url.startswith("https://") for p in registry() for file in p.files for url in file.urls)
+
+
+def test_a_file_is_found_by_its_digest():
+    published = find("sam2.1-hiera-large")
+    assert with_digest(published.files[0].sha256 or "") == (published, published.files[0])
+    assert with_digest("0" * 64) is None
+
+
+def test_the_recommended_comes_first():
+    assert [published.name for published in for_role("tagger")] == ["panns-cnn14", "ast-audioset"]
+    for role in LOADERS:
+        assert not for_role(role) or for_role(role)[0].recommended
+
+
+def test_an_unknown_name_is_answered_with_those_there_are():
+    with pytest.raises(InputError, match=r"nothing of the name 'clap'.*clip-vit-l-14"):
+        find("clap")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x"])
+def test_a_file_stays_in_its_folder(name):
+    with pytest.raises(ValueError, match="leave its folder"):
+        PublishedFile(name=name)
+
+
+def test_paths_of_folders():
+    made = Published(
+        name="x", title="", purpose="", roles=("diffuser", "vocoder"), format="f", licence="", page="",
+        folder="x", paths={"vocoder": "vocoder"}, files=(PublishedFile(name="vocoder/config.json"),),
+    )  # fmt: skip
+    assert made.loads_from("diffuser") == "x"
+    assert made.loads_from("vocoder") == "x/vocoder"
+    assert made.place(made.files[0]) == "x/vocoder/config.json"
+
+
+def test_reading_it_is_light():
+    code = (
+        "import sys, svdaudio.bundle, svdaudio.checkpoints.install; from svdaudio.checkpoints.registry import registry;"
+        "registry(); print([m for m in ('torch', 'numpy', 'prefect') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

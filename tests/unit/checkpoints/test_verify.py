@@ -1,0 +1,49 @@
+"""Trying models out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from svdaudio.bundle import LOADERS, MANIFEST, Bundle
+from svdaudio.checkpoints import install
+from svdaudio.checkpoints.cache import cache_path
+from svdaudio.checkpoints.verify import STEPS, verify
+from svdaudio.errors import CheckpointError
+
+
+def test_every_role_has_a_step():
+    assert STEPS.keys() == LOADERS.keys()
+
+
+@pytest.mark.parametrize("role", LOADERS)
+def test_every_model_of_the_mini_bundle_takes_one(role):
+    assert verify(Bundle.open("mini"), role)
+
+
+def test_a_published_file_is_read_itself(tmp_path, yolo_file):
+    folder = tmp_path / "full"
+    install.take(yolo_file, folder, trust=True)
+    bundle = Bundle.open("full", tmp_path)
+    copy = cache_path(folder / "yolov8x-oiv7.pt", "detector")
+    assert verify(bundle, "detector")
+    made = copy.stat().st_mtime_ns
+    assert verify(bundle, "detector")
+    assert copy.stat().st_mtime_ns > made
+
+
+def test_nonsense_is_noticed(monkeypatch):
+    monkeypatch.setitem(STEPS, "vocoder", lambda model: [float("nan")])
+    with pytest.raises(CheckpointError, match="computes nonsense"):
+        verify(Bundle.open("mini"), "vocoder")
+
+
+def test_another_file_is_noticed(tmp_path, yolo_file):
+    folder = tmp_path / "full"
+    install.take(yolo_file, folder, trust=True)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["models"]["detector"]["sha256"] = "0" * 64
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="not the one"):
+        verify(Bundle.open("full", tmp_path), "detector")
