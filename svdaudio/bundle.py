@@ -46,10 +46,25 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         OWN_FORMAT: "svdaudio.ssv2a:load_ssv2a",
         "ssv2a": "svdaudio.ssv2a.load:load_pair",
     },
-    "diffuser": {OWN_FORMAT: "svdaudio.audioldm.diffuser:load_diffuser"},
-    "autoencoder": {OWN_FORMAT: "svdaudio.audioldm.autoencoder:load_autoencoder"},
-    "vocoder": {OWN_FORMAT: "svdaudio.audioldm.vocoder:load_vocoder"},
-    "audio_encoder": {OWN_FORMAT: "svdaudio.mini.audio:load_audio_encoder"},
+    "diffuser": {
+        OWN_FORMAT: "svdaudio.audioldm.diffuser:load_diffuser",
+        "audioldm-ckpt": "svdaudio.checkpoints.audioldm:load_diffuser",
+        "audioldm-diffusers": "svdaudio.checkpoints.audioldm:load_diffuser",
+    },
+    "autoencoder": {
+        OWN_FORMAT: "svdaudio.audioldm.autoencoder:load_autoencoder",
+        "audioldm-ckpt": "svdaudio.checkpoints.audioldm:load_autoencoder",
+        "audioldm-diffusers": "svdaudio.checkpoints.audioldm:load_autoencoder",
+    },
+    "vocoder": {
+        OWN_FORMAT: "svdaudio.audioldm.vocoder:load_vocoder",
+        "audioldm-ckpt": "svdaudio.checkpoints.audioldm:load_vocoder",
+        "audioldm-diffusers": "svdaudio.checkpoints.audioldm:load_vocoder",
+    },
+    "audio_encoder": {
+        OWN_FORMAT: "svdaudio.mini.audio:load_audio_encoder",
+        "audioldm-ckpt": "svdaudio.checkpoints.audioldm:load_audio_encoder",
+    },
     "tagger": {
         OWN_FORMAT: "svdaudio.mini.audio:load_tagger",
         "panns-cnn14": "svdaudio.taggers.cnn14:load_tagger",

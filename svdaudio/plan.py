@@ -153,29 +153,45 @@ def manipulate_request(
 
     Raises:
         InputError: no click says what goes or what comes.
+        CheckpointError: the bundle lacks a model.
     """
     for points, what, option in ((config.remove, "goes", "remove"), (config.add, "comes", "add")):
         _check_points(points, what, option)
-    return Request(
-        kind="manipulate",
-        files={"original": original, "edited": edited},
-        config=config,
-        bundle=bundle,
-        targets=tuple(targets or TARGETS["manipulate"]),
+    return _with_models(
+        Request(
+            kind="manipulate",
+            files={"original": original, "edited": edited},
+            config=config,
+            bundle=bundle,
+            targets=tuple(targets or TARGETS["manipulate"]),
+        )
     )
 
 
 def baseline_request(
     image: Path, config: RunConfig, bundle: ModelDigests, targets: Iterable[str] | None = None
 ) -> Request:
-    """Plain SSV2A on one picture: the nodes `original.*` of the same table."""
-    return Request(
-        kind="baseline",
-        files={"original": image},
-        config=config,
-        bundle=bundle,
-        targets=tuple(targets or TARGETS["baseline"]),
+    """Plain SSV2A on one picture: the nodes `original.*` of the same table.
+
+    Raises:
+        CheckpointError: the bundle lacks a model.
+    """
+    return _with_models(
+        Request(
+            kind="baseline",
+            files={"original": image},
+            config=config,
+            bundle=bundle,
+            targets=tuple(targets or TARGETS["baseline"]),
+        )
     )
+
+
+def _with_models(request: Request) -> Request:
+    """The request, if its bundle has every model that it will need: nobody wants to hear of one after an hour."""
+    for role in dict.fromkeys(role for node in request.nodes for role in node.stage.models):
+        request.bundle.digests(role)
+    return request
 
 
 def _check_points(points: tuple[Point, ...], what: str, option: str) -> None:

@@ -317,12 +317,21 @@ def load_diffuser(
     Raises:
         CheckpointError: something is missing, too much, or of another shape.
     """
-    source = open_published(path, architecture=architecture)
+    weights = read_diffuser(open_published(path, architecture=architecture))
+    return fill(Diffuser, weights, path).to(device)
+
+
+def read_diffuser(source: Published) -> Weights:
+    """What a `Diffuser` is made of: the noise network, and the embedding of the empty text.
+
+    Raises:
+        CheckpointError: as `load_diffuser`.
+    """
     # First the text branch: it is let go before the larger network comes.
-    nothing = ClapTextEncoder(fill(build_text_network, source.text(), path)).embed_empty_text()
+    nothing = ClapTextEncoder(fill(build_text_network, source.text(), source.path)).embed_empty_text()
     unet = source.unet()
     state = {f"unet.{name}": tensor for name, tensor in unet.state.items()}
-    return fill(Diffuser, Weights(unet.config, {**state, "unconditional": nothing}), path).to(device)
+    return Weights(unet.config, {**state, "unconditional": nothing})
 
 
 def load_autoencoder(

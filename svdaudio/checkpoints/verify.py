@@ -38,7 +38,7 @@ def verify(bundle: Bundle, role: str) -> str:
 
     bundle.check(role, anew=True)
     entry = bundle.entry(role)
-    if entry.format != OWN_FORMAT and entry.path.is_file():
+    if entry.format != OWN_FORMAT:
         # What is tried is the published file itself, and the quick copy that is made of it now.
         forget(entry.path, role)
     model = load_entry(entry, torch.device("cpu"))

@@ -65,7 +65,7 @@ def test_a_run_says_which_model_is_missing_and_what_brings_it(root, yolo_file, c
 
     Image.new("RGB", (64, 64)).save(picture)
     assert main(["plan", picture, picture, "--remove", "1,1", "--add", "1,1", "--bundle", "full"]) == 3
-    assert "svdaudio checkpoints fetch sam2.1-hiera-large" in capsys.readouterr().err
+    assert "svdaudio checkpoints fetch clip-vit-l-14" in capsys.readouterr().err
 
 
 def test_a_fetch_tells_how_far_it_is_and_goes_on(root, yolo_file, capsys, monkeypatch):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from made_up import save_audioldm
 from safetensors.torch import load_file, save_file
+from tiny_audioldm import TINY
 
-from svdaudio.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architecture, vocoder_config
 from svdaudio.audioldm.autoencoder import decode
 from svdaudio.audioldm.convert import to_checkpoint, to_folder
 from svdaudio.audioldm.published import (
@@ -21,27 +21,6 @@ from svdaudio.audioldm.published import (
 )
 from svdaudio.audioldm.vocoder import vocode
 from svdaudio.errors import CheckpointError, ConfigError
-
-TINY = Architecture(
-    unet={
-        **AUDIOLDM_S_FULL_V2.unet, "block_out_channels": [32, 64], "cross_attention_dim": [32, 64],
-        "attention_head_dim": [1, 2], "layers_per_block": 1, "norm_num_groups": 8,
-        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
-    },
-    autoencoder={
-        **AUDIOLDM_S_FULL_V2.autoencoder, "block_out_channels": [8, 16, 16], "layers_per_block": 1,
-        "norm_num_groups": 4,
-    },
-    vocoder=vocoder_config(32),
-    text={
-        "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 30,
-        "max_position_embeddings": 20,
-    },
-    audio={
-        "patch_embeds_hidden_size": 8, "hidden_size": 64, "depths": [1, 1, 2, 1], "num_attention_heads": [1, 1, 2, 2],
-    },
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

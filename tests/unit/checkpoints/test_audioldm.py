@@ -1,0 +1,74 @@
+"""AudioLDM's networks by way of the bundle: quick copies, and both forms imported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from made_up import save_audioldm
+from tiny_audioldm import TINY
+
+from svdaudio.audioldm import published
+from svdaudio.audioldm.convert import to_folder
+from svdaudio.bundle import LOADERS, Bundle
+from svdaudio.checkpoints import audioldm, install, recognise
+from svdaudio.checkpoints.cache import cache_path
+
+LOADS = {
+    "diffuser": (audioldm.load_diffuser, published.load_diffuser),
+    "autoencoder": (audioldm.load_autoencoder, published.load_autoencoder),
+    "vocoder": (audioldm.load_vocoder, published.load_vocoder),
+    "audio_encoder": (audioldm.load_audio_encoder, published.load_audio_encoder),
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_audioldm(tmp_path_factory.mktemp("published") / "tiny.ckpt", TINY)
+
+
+def state(model):
+    return (model.network if hasattr(model, "network") else model).state_dict()
+
+
+@pytest.mark.parametrize("role", LOADS)
+def test_a_quick_copy_gives_the_same_network(role, checkpoint, monkeypatch):
+    ours, theirs = LOADS[role]
+    wanted = state(theirs(checkpoint, architecture=TINY))
+    cold = state(ours(checkpoint, digest="d", architecture=TINY))
+    assert cache_path(checkpoint, role).is_file()
+    monkeypatch.setattr(published, "open_published", lambda *given, **also: pytest.fail("it was read again"))
+    warm = state(ours(checkpoint, digest="d", architecture=TINY))
+    for given in (cold, warm):
+        assert given.keys() == wanted.keys()
+        assert all(torch.equal(given[key], wanted[key]) for key in wanted)
+
+
+def test_the_checkpoint_fills_four_roles(checkpoint, tmp_path):
+    done = install.take(checkpoint, tmp_path / "full", trust=True)
+    assert done.published.name == "audioldm-s-full-v2"
+    bundle = Bundle.open("full", tmp_path)
+    assert set(bundle.roles) == set(LOADS)
+    for role in bundle.roles:
+        assert bundle.entry(role).path.name == "audioldm-full-s-v2.ckpt"
+        assert bundle.entry(role).format in LOADERS[role]
+
+
+def test_the_folder_fills_three(checkpoint, tmp_path):
+    folder = tmp_path / "published"
+    to_folder(checkpoint, folder, architecture=TINY)
+    shutil.rmtree(folder / "audio_encoder")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "AudioLDMPipeline"}))
+    assert recognise.recognise_format(folder) == "audioldm-diffusers"
+    done = install.take(folder, tmp_path / "full", trust=True)
+    assert done.published.name == "audioldm-s-full-v2-diffusers"
+    bundle = Bundle.open("full", tmp_path)
+    assert set(bundle.roles) == {"diffuser", "autoencoder", "vocoder"}
+    entry = bundle.entry("vocoder")
+    bundle.check("vocoder")
+    wanted = state(published.load_vocoder(folder))
+    given = state(audioldm.load_vocoder(entry.path, digest=entry.sha256))
+    assert all(torch.equal(given[key], wanted[key]) for key in wanted)
+    assert cache_path(entry.path, "vocoder").is_file()
