@@ -82,7 +82,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
     Stage(name="decode", inputs=("latents",), models=("autoencoder",), outputs=("mel",),
           summary="VAE decoder, log-mel spectrograms"),
     Stage(name="vocode", inputs=("mel",), models=("vocoder",), outputs=("waveforms",),
-          summary="HiFi-GAN, waveforms at 16 kHz"),
+          summary="vocoder, waveforms at 16 kHz"),
     Stage(name="choose", inputs=("waveforms", "clap"), models=("audio_encoder",), outputs=("waveform", "similarity", "choice"),
           parameters={"duration_s": "generate.duration_s"},
           summary="the candidate nearest to the wanted CLAP embedding, at 22 050 Hz"),

@@ -30,8 +30,8 @@ def _window() -> Tensor:
     return torch.hann_window(N_FFT)
 
 
-def log_mel(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch frame mel"]:
-    """Natural logarithm of the mel magnitudes of `waveforms` at 16 kHz, one frame per 160 samples.
+def stft_magnitudes(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch frame 513"]:
+    """STFT magnitudes of `waveforms` at 16 kHz, one frame per 160 samples.
 
     Frame i is centred on sample 160 i; the frame centred on the end is left out, as AudioLDM does.
     """
@@ -44,5 +44,9 @@ def log_mel(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch fr
         pad_mode="reflect",
         return_complex=True,
     )
-    mel = spectrum.abs().transpose(1, 2)[:, : waveforms.shape[1] // HOP_LENGTH] @ mel_filters().to(waveforms)
-    return mel.clamp(min=FLOOR).log()
+    return spectrum.abs().transpose(1, 2)[:, : waveforms.shape[1] // HOP_LENGTH]
+
+
+def log_mel(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch frame mel"]:
+    """Natural logarithm of the mel magnitudes of `waveforms` at 16 kHz, one frame per 160 samples."""
+    return (stft_magnitudes(waveforms) @ mel_filters().to(waveforms)).clamp(min=FLOOR).log()

@@ -1,6 +1,6 @@
 """The vocoder: log-mel [frames, 64] to 160 samples a frame at 16 kHz.
 
-AudioLDM's is transformers' `SpeechT5HifiGan`; `svdaudio.audioldm.griffin_lim` is the classical one.
+AudioLDM's is transformers' `SpeechT5HifiGan`, the mini bundle's a `svdaudio.audioldm.magnitude_vocoder`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from svdaudio.audioldm.griffin_lim import GriffinLimVocoder
+from svdaudio.audioldm.magnitude_vocoder import MagnitudeVocoder
 from svdaudio.audioldm.mel import HOP_LENGTH
 from svdaudio.errors import CheckpointError
 from svdaudio.weights import load_module, load_weights
@@ -28,7 +28,7 @@ def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
 
 ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "transformers.SpeechT5HifiGan": build_vocoder,
-    "svdaudio.audioldm.GriffinLimVocoder": lambda config: GriffinLimVocoder(**config),
+    "svdaudio.audioldm.MagnitudeVocoder": lambda config: MagnitudeVocoder(**config),
 }
 """What a weight file may name, and what builds it."""
 

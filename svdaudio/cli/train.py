@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from svdaudio.cli import options
 from svdaudio.cli.help import GroupedCommands
-from svdaudio.cli.output import console
+from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, seconds_text, table
 from svdaudio.mini.recipes import ORDER
 from svdaudio.places import project_root
 
@@ -40,6 +44,37 @@ def manifest(*, out: Out = None) -> None:
     from svdaudio.mini.manifest import describe
 
     console().print(f"wrote {describe(_out(out))}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(*, out: Out = None, as_json: options.Json = False) -> None:
+    """Measure the weights in a folder on what was held out, and print the table of figures."""
+    from svdaudio.mini.evaluation import sections
+
+    rows: list[dict[str, Any]] = []
+    for title, measure in sections(_out(out)):
+        began = time.monotonic()
+        with error_console().status(f"measuring: {title}"), quiet_stdout():
+            figures = measure()
+        rows += [{"section": title, **asdict(figure)} for figure in figures]
+        error_console().print(f"measured {title}: {seconds_text(time.monotonic() - began)}", markup=False)
+    if as_json:
+        print_json({"folder": str(_out(out)), "figures": rows})
+        return
+    console().print(
+        table(
+            ("figure, on held-out data", "value", "95 % interval", "samples", "goal", "reached"),
+            [_row(row) for row in rows],
+            right=(1, 3),
+        )
+    )
+
+
+def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    interval = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+    goal = "" if row["goal"] is None else f"≥ {row['goal']:.2f}"
+    reached = "" if row["goal"] is None else "yes" if row["value"] >= row["goal"] else "no"
+    return row["name"], f"{row['value']:.3f}", interval, str(row["n"]), goal, reached
 
 
 def _out(out: Path | None) -> Path:

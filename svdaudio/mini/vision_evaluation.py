@@ -27,7 +27,7 @@ from svdaudio.mini.recipes import image_encoder as image_encoder_recipe
 from svdaudio.mini.recipes import segmenter as segmenter_recipe
 from svdaudio.tokens import ImageEncoder, load_image_encoder
 
-HELD_OUT_SEED = 90_001
+HELD_OUT_SEED = 93_001
 EXAMPLES = farm.FARM.parent
 _IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
@@ -78,6 +78,12 @@ def held_out(index: int, *, size: int, n_animals: int | None = None) -> Composit
     """Held-out picture number `index`: other backgrounds, another seed."""
     rng = np.random.default_rng((HELD_OUT_SEED, index, 0))
     return compose(rng, size=size, n_animals=n_animals, backgrounds=farm.HELD_OUT_BACKGROUNDS, invented_backgrounds=0.0)
+
+
+def held_out_classes(index: int, *, classes: Sequence[int], size: int) -> Composite:
+    """Held-out picture number `index` of these animals."""
+    rng = np.random.default_rng((HELD_OUT_SEED, index, 4))
+    return compose(rng, size=size, classes=classes, backgrounds=farm.HELD_OUT_BACKGROUNDS, invented_backgrounds=0.0)
 
 
 def segmenter_figures(path: Path, *, n_pictures: int = 150) -> tuple[Figure, ...]:

@@ -1,0 +1,51 @@
+"""The held-out figures: of a few samples each, from the shipped weights, through the real wrappers."""
+
+from __future__ import annotations
+
+import pytest
+
+from svdaudio.bundle import Bundle, Models
+from svdaudio.config import resolve
+from svdaudio.errors import CheckpointError
+from svdaudio.mini import audio_evaluation, evaluation
+from svdaudio.places import project_root
+
+MINI = project_root() / "checkpoints" / "mini"
+
+
+def test_every_figure_of_the_table_has_its_section():
+    titles = [title for title, _ in evaluation.sections(MINI)]
+    assert titles == ["segmenter", "detector", "image encoder", "tagger", "VAE and vocoder", "pictures to sounds"]
+
+
+def test_a_folder_without_a_bundle_is_told_so(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no bundle"):
+        next(evaluation.sections(tmp_path / "nothing"))
+
+
+def test_the_judge_hears_single_animals_and_pairs():
+    single, pair, alarms = audio_evaluation.tagger_figures(MINI / "tagger.safetensors", n_sounds=9)
+    assert single.value == 1.0
+    assert pair.value > 0.8
+    assert alarms.value < 0.3
+    assert (single.n, single.goal) == (9, 0.97)
+
+
+def test_the_vocoder_is_nearer_than_griffin_lim():
+    figures = {
+        figure.name: figure.value
+        for figure in audio_evaluation.sound_figures(
+            MINI / "autoencoder.safetensors", MINI / "vocoder.safetensors", n_sounds=3
+        )
+    }
+    for what in ("multi-resolution STFT distance", "log-mel error"):
+        assert figures[f"vocoder: {what}"] < figures[f"Griffin-Lim: {what}"]
+        assert figures[f"vocoder: {what}"] < figures[f"VAE and vocoder: {what}"]
+
+
+def test_a_picture_of_one_animal_sounds_like_it():
+    bundle = Bundle.open("mini")
+    given = {"generate.candidates": 1, "generate.steps": 8}
+    config = resolve(given=given, bundle_settings=lambda _: bundle.settings).config
+    (heard,) = audio_evaluation.hearing_figures(Models(bundle, device="cpu", keep=True), config, n_pictures=2)
+    assert (heard.n, heard.value, heard.goal) == (2, 1.0, 0.95)
