@@ -53,13 +53,25 @@ def runs(
     console().print(table(["run", "kind", "pictures", "bundle", "state", "stages", "time"], rows, right=[6]))
 
 
-def show(name: options.Run, *, store: options.Store = None, as_json: options.Json = False) -> None:
+def show(
+    name: options.Run,
+    *,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="A Mermaid picture instead, from the files to the sounds.")
+    ] = False,
+    prov: Annotated[bool, typer.Option("--prov", help="Where everything came from instead, as W3C PROV-JSON.")] = False,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
     """One run: its configuration and where each value came from, what every stage did, what came out."""
     from svdaudio.cli.work import open_store, run_state
     from svdaudio.config import PARAMETERS
 
     where = open_store(store)
     run = where.runs.load(name)
+    if graph or prov:
+        _show_provenance(where, run, graph=graph, prov=prov, as_json=as_json)
+        return
     if as_json:
         print_json({**_run_summary(where, run), **_run_details(run)})
         return
@@ -90,6 +102,20 @@ def show(name: options.Run, *, store: options.Store = None, as_json: options.Jso
         for text in entry.notes:
             screen.print(f"note: {entry.node}: {text}", markup=False)
     _print_results(run)
+
+
+def _show_provenance(store: LocalStore, run: RunRecord, *, graph: bool, prov: bool, as_json: bool) -> None:
+    from svdaudio.errors import InputError
+    from svdaudio.provenance import mermaid, prov_document
+
+    if graph and prov:
+        raise InputError("--graph and --prov are two things", fix="ask for one after the other")
+    if prov:
+        print_json(prov_document(run, store))
+    elif as_json:
+        print_json({"run": run.id, "mermaid": mermaid(run)})
+    else:
+        console().print(mermaid(run), markup=False)
 
 
 def diff(

@@ -187,6 +187,22 @@ def test_show_tells_configuration_stages_and_results(done, cli):
         assert word in shown.out
 
 
+def test_show_draws_where_the_sounds_came_from(done, cli):
+    drawn = cli("show", "latest", "--graph").out
+    assert drawn.startswith("flowchart TD\n")
+    assert 'file_original[/"one.png<br/>' in drawn
+    assert "manipulated_choose -->|waveform| sound_manipulated" in drawn
+    assert cli("show", "latest", "--graph", "--json").json() == {"run": done.result["run"], "mermaid": drawn.rstrip()}
+    document = cli("show", "latest", "--prov").json()
+    wave_form = f"array:{next(s['key'] for s in done.result['stages'] if s['stage'] == 'edited.choose')}/waveform"
+    sound = f"sound:{done.result['run']}/edited"
+    derived = [(r["prov:generatedEntity"], r["prov:usedEntity"]) for r in document["wasDerivedFrom"].values()]
+    assert (sound, wave_form) in derived
+    assert document["entity"][sound]["prov:location"] == done.result["audio"]["edited"]
+    both = cli("show", "latest", "--graph", "--prov")
+    assert (both.code, both.out) == (2, "")
+
+
 def test_diff_names_the_first_stage_and_the_reason(done, cli):
     other = cli("run", *done.pair, "--set", "svd.alpha=0.2", "--json").json()["run"]
     found = cli("diff", done.result["run"], other, "--json").json()
