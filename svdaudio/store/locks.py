@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -47,7 +47,8 @@ def file_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a file that stays is nobody's lock, and `gc` removes it
+                    path.unlink()
             return
         finally:
             os.close(descriptor)
