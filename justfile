@@ -35,6 +35,10 @@ test *arguments:
 parity-audioldm:
     uv run --extra audioldm pytest tests/parity/test_audioldm.py
 
+# the tests that take long: hundreds of kills, failures and damages
+nightly *arguments:
+    uv run pytest -m nightly {{arguments}}
+
 # the demo scene
 demo:
     uv run svdaudio demo

@@ -243,11 +243,14 @@ def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
         return  # the look at the store itself says so
     if old:
         yield Check(
-            name="leftovers", state="note", found=f"{len(old)} unfinished files, as {old[0]}", fix="they may be deleted"
+            name="leftovers",
+            state="note",
+            found=f"{len(old)} unfinished files, as {old[0]}",
+            fix="`svdaudio gc` removes them",
         )
     if damaged:
         found = f"{len(damaged)} damaged artifacts in {damaged[0].parent}"
-        yield Check(name="quarantine", state="note", found=found, fix="check the disk; they may be deleted")
+        yield Check(name="quarantine", state="note", found=found, fix="check the disk; `svdaudio gc` removes them")
     if unfinished:
         yield Check(
             name="runs",

@@ -97,7 +97,8 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
         )
     footprints = list(store.footprints())
     pins = store.pins()
-    begin_s = min((_begun_at_s(run) for run in active), default=now_s)  # what was used since then may be of them
+    # What was used since the first of them began may be of them; a store may note uses an hour late.
+    begin_s = min((_begun_at_s(run) - HOUR_S for run in active), default=now_s)
     orphans = [] if unreadable else _orphans(footprints, _keys(kept) | pins, min(now_s - policy.grace_s, begin_s))
     gone = {removal.footprint.key for removal in orphans}
     rest = [footprint for footprint in footprints if footprint.key not in gone]

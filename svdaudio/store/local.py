@@ -334,7 +334,7 @@ class LocalStore:
         )
 
     def _unwritable(self, error: OSError) -> StoreError:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return StoreError(
             f"the store {self.folder} cannot be written",
             got=error.strerror or str(error),

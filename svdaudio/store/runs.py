@@ -221,7 +221,11 @@ class RunLog(ABC):
         try:
             return self.read(matches[0])
         except (ValueError, FileNotFoundError) as error:
-            raise RunError(f"the record of run {matches[0]} is damaged", got=error) from error
+            raise RunError(
+                f"the record of run {matches[0]} is damaged",
+                got=error,
+                fix="start a new run: what that one computed is found",
+            ) from error
 
 
 class FolderRunLog(RunLog):
@@ -252,7 +256,9 @@ class FolderRunLog(RunLog):
                 raise
         except OSError as error:
             raise StoreError(
-                f"the record of run {run.id} cannot be written to {self.folder}", got=error.strerror or str(error)
+                f"the record of run {run.id} cannot be written to {self.folder}",
+                got=error.strerror or str(error),
+                fix="make room, check its permissions, or give another --store",
             ) from error
         return run
 
@@ -263,16 +269,20 @@ class FolderRunLog(RunLog):
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise StoreError(
-                f"the store {self.folder.parent} cannot be read", got=error.strerror or str(error)
-            ) from error
+            raise self._unreadable(error) from error
         return sorted(
             (name[:-5] for name in names if name.endswith(".json") and not name.startswith(".")), reverse=True
         )
 
     def read(self, run_id: str) -> RunRecord:
         """The record of a run. See `RunLog.read`."""
-        return RunRecord.from_json(self._path(run_id).read_bytes())
+        try:
+            text = self._path(run_id).read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return RunRecord.from_json(text)
 
     def remove(self, run_id: str) -> bool:
         """Forget a run that nobody is at work on. See `RunLog.remove`."""
@@ -310,7 +320,18 @@ class FolderRunLog(RunLog):
             yield
 
     def _unwritable(self, error: OSError) -> StoreError:
-        return StoreError(f"the store {self.folder.parent} cannot be written", got=error.strerror or str(error))
+        return StoreError(
+            f"the store {self.folder.parent} cannot be written",
+            got=error.strerror or str(error),
+            fix="make room, check its permissions, or give another --store",
+        )
+
+    def _unreadable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"the store {self.folder.parent} cannot be read",
+            got=error.strerror or str(error),
+            fix="check its permissions",
+        )
 
     def _path(self, run_id: str) -> Path:
         return self.folder / f"{run_id}.json"

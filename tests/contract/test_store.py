@@ -12,6 +12,7 @@ import pytest
 
 from svdaudio.errors import CorruptArtifactError, MissingArtifactError, StoreError
 from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, RunRecord, digest_array
+from svdaudio.store.gc import DAY_S, Policy, carry_out, plan_collection
 from svdaudio.store.remote import RemoteStore
 
 BACKENDS = ("local", "remote")
@@ -238,6 +239,20 @@ class TestCollecting:
         assert not list(store.leftovers())
         assert not store.clear(leftover)
         assert not store.was_quarantined(record.key)
+
+    def test_gc_takes_what_is_neither_pinned_nor_young(self, store):
+        one, other = (store.save(make_record(ARRAYS, k=k), ARRAYS) for k in (1, 2))
+        store.pin(other.key)
+        store.quarantine(store.save(make_record(ARRAYS, k=3), ARRAYS).key, "on purpose")
+        young = plan_collection(store, Policy(), now_s=time.time())
+        assert (young.removals, young.leftovers, young.n_kept) == ((), (), 2)
+        planned = plan_collection(store, Policy(), now_s=time.time() + 2 * DAY_S)
+        done = carry_out(store, planned)
+        assert done == planned
+        assert [removal.footprint.key for removal in done.removals] == [one.key]
+        assert [leftover.kind for leftover in done.leftovers] == ["quarantined"]
+        assert list(store.keys()) == [other.key]
+        assert not list(store.leftovers())
 
 
 class TestRuns:
