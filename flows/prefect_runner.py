@@ -23,10 +23,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.clusters import Cluster, is_worker_death
 from flows.journal import Journal, Progress, keep_journal, no_progress
 from flows.server import require_api_url
-from svdaudio.errors import SvdAudioError
-from svdaudio.plan import Request
+from svdaudio.errors import RunError, SvdAudioError
+from svdaudio.plan import FILE_PREFIX, Request
 from svdaudio.stages import Node
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
@@ -64,6 +65,7 @@ def execute_run(
     progress: Progress = no_progress,
     body: Callable[[str], Body] = load_body,
     api_url: str | None = None,
+    cluster: Cluster | None = None,
 ) -> RunRecord:
     """As `flows.in_process.execute_run`, through a Prefect server.
 
@@ -75,9 +77,10 @@ def execute_run(
         progress: hears of every event, but for those from inside a stage, which go to Prefect's log.
         body: finds the body of a stage.
         api_url: of the server; if not given, that of PREFECT_API_URL or of `svdaudio server start`.
+        cluster: whose workers compute the stages; if not given, this process does.
 
     Raises:
-        RunError: there is no server.
+        RunError: there is no server, or no cluster, or its workers die of a stage.
         Exception: as in process.
     """
     finished: list[RunRecord] = []
@@ -86,7 +89,13 @@ def execute_run(
     def body_of_flow(files: dict[str, str], config: dict[str, Any], targets: list[str]) -> State[Any] | None:
         del files, config, targets  # for Prefect's page
         try:
-            finished.append(walk(request, store, models, run=run, progress=progress, body=body))
+            # A cluster is given all that is ready, and shares it out itself.
+            n_parallel = 1 if cluster is None else len(request.nodes)
+            walked = walk(
+                request, store, models, run=run, progress=progress, body=body,
+                n_parallel=n_parallel, on_cluster=cluster is not None,
+            )  # fmt: skip
+            finished.append(walked)
         except SvdAudioError as error:
             failed.append(error)
             return Failed(message=error.line())
@@ -95,7 +104,7 @@ def execute_run(
     as_flow = flow(
         name=request.kind,
         flow_run_name=run.id,
-        task_runner=task_runner(),
+        task_runner=task_runner() if cluster is None else cluster.task_runner(),
         persist_result=False,
         validate_parameters=False,
     )(body_of_flow)
@@ -126,6 +135,7 @@ def walk(
     progress: Progress = no_progress,
     body: Callable[[str], Body] = load_body,
     n_parallel: int = 1,
+    on_cluster: bool = False,
 ) -> RunRecord:
     """Submit every node of a request as a task of the flow this is called in, and keep the run's record.
 
@@ -139,42 +149,70 @@ def walk(
         progress: hears of every event.
         body: finds the body of a stage.
         n_parallel: most tasks under way at a time.
+        on_cluster: whether the flow's task runner has workers elsewhere. Stages that read the user's files are then
+            computed here, since the workers may not have them.
     """
     with keep_journal(request, store, run, progress) as journal:
-        _walk(journal, Work(request, store, models, body), n_parallel)
+        work = Work(request, store, models, body)
+        if on_cluster:
+            _ = work.previous, request.file_digests  # looked up once, and sent along
+        _walk(journal, work, n_parallel=n_parallel, on_cluster=on_cluster)
     return journal.run
 
 
-def _walk(journal: Journal, work: Work, n_parallel: int) -> None:
+def _walk(journal: Journal, work: Work, *, n_parallel: int, on_cluster: bool) -> None:
     waiting = list(work.request.nodes)
     futures: dict[str, PrefectFuture[Reference]] = {}
     references: dict[str, Reference] = {}
     under_way: dict[str, PrefectFuture[Reference]] = {}
-    failure: Exception | None = None
-    while under_way or (waiting and failure is None):
-        for node in _ready(waiting, references, n_parallel - len(under_way)) if failure is None else ():
-            waiting.remove(node)
-            under_way[node.name] = futures[node.name] = _submit(work, node, futures)
-        done = next(iter(as_completed(list(under_way.values()))))
-        name = next(name for name, future in under_way.items() if future is done)
-        del under_way[name]
+    failures: list[Exception] = []
+
+    def settle(name: str, result: Callable[[], Reference]) -> None:
         try:
-            references[name] = done.result()
-        except Exception as error:  # noqa: BLE001 - told again below, once nothing is under way
-            if failure is None:
-                failure = error
+            references[name] = result()
+        except Exception as raised:  # noqa: BLE001 - told again below, once nothing is under way
+            error = _worker_death(name, raised) if is_worker_death(raised) else raised
+            failures.append(error)
             journal.failed(name, error)
         else:
             journal.finished(references[name])
-    if failure is not None:
-        raise failure
+
+    while under_way or (waiting and not failures):
+        for node in _ready(waiting, references, n_parallel - len(under_way)):
+            if failures:
+                break
+            waiting.remove(node)
+            if on_cluster and _reads_files(node):
+                settle(node.name, _task(node)(work, node.name, {}, return_state=True).result)
+                continue
+            # References, not futures, for a cluster: what a worker found must not have to be found again if it dies.
+            known = references if on_cluster else futures
+            upstream = {source: known[source] for source in node.upstream}
+            under_way[node.name] = futures[node.name] = _task(node).submit(work, node.name, upstream)
+        if under_way:
+            done = next(iter(as_completed(list(under_way.values()))))
+            name = next(name for name, future in under_way.items() if future is done)
+            del under_way[name]
+            settle(name, done.result)
+    if failures:
+        raise failures[0]
 
 
 def _ready(waiting: list[Node], references: Mapping[str, Reference], room: int) -> list[Node]:
     return [node for node in waiting if all(source in references for source in node.upstream)][:room]
 
 
-def _submit(work: Work, node: Node, futures: Mapping[str, PrefectFuture[Reference]]) -> PrefectFuture[Reference]:
-    named = execute_node.with_options(name=node.stage.name, task_run_name=node.name, description=node.stage.summary)
-    upstream = {source: futures[source] for source in node.upstream}
-    return cast("PrefectFuture[Reference]", cast("Any", named).submit(work, node.name, upstream))
+def _reads_files(node: Node) -> bool:
+    return any(source.startswith(FILE_PREFIX) for source in node.inputs.values())
+
+
+def _task(node: Node) -> Any:
+    return execute_node.with_options(name=node.stage.name, task_run_name=node.name, description=node.stage.summary)
+
+
+def _worker_death(node: str, error: Exception) -> RunError:
+    return RunError(
+        f"the workers that were to compute {node} died, one after the other",
+        got=type(error).__name__,
+        fix="look into their logs; with too little memory, fewer workers a machine may do",
+    )

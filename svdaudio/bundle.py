@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,25 @@ class Bundle:
             fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore
             raise CheckpointError(f"the description {path} is damaged", got=repr(error), fix=fix) from error
 
+    def here(self) -> Bundle:
+        """The same bundle by the files of this machine, where those it names are another's.
+
+        The digests stay: weights that differ are refused when they are loaded.
+        """
+
+        folder = project_root() / "checkpoints" / self.name
+
+        def mine(path: Path) -> Path:
+            _, below, name = path.as_posix().rpartition(f"/{self.name}/")
+            here = folder / (name if below else path.name)
+            return path if path.exists() or not here.exists() else here
+
+        def entry(there: Entry) -> Entry:
+            parts = tuple(replace(part, path=mine(part.path)) for part in there.parts)
+            return replace(there, path=mine(there.path), parts=parts)
+
+        return replace(self, entries={role: entry(there) for role, there in self.entries.items()})
+
     @property
     def roles(self) -> tuple[str, ...]:
         """Roles that the bundle fills."""
@@ -248,6 +268,10 @@ class Models:
         self._resident: dict[str, Any] = {}
         self._checked: set[str] = set()
 
+    def __reduce__(self) -> tuple[Callable[..., Models], tuple[bytes, str, bool]]:
+        """Another process opens its own, once, and keeps them from one stage to the next."""
+        return _models_of_this_process, (pickle.dumps(self.bundle), self._device_name, self._keep)
+
     @cached_property
     def device(self) -> torch.device:
         """Where models run.
@@ -308,3 +332,8 @@ def load_entry(entry: Entry, device: torch.device) -> Any:
     module, _, function = known[entry.format].partition(":")
     load = getattr(import_module(module), function)
     return load(entry.path, device) if entry.format == OWN_FORMAT else load(entry.path, device, digest=entry.sha256)
+
+
+@lru_cache(maxsize=1)
+def _models_of_this_process(bundle: bytes, device: str, keep: bool) -> Models:
+    return Models(pickle.loads(bundle).here(), device=device, keep=keep)  # noqa: S301 - our own, from the flow

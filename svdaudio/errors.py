@@ -26,6 +26,10 @@ class SvdAudioError(Exception):
         self.fix = fix
         super().__init__(self.line())
 
+    def __str__(self) -> str:
+        """The line; not `args`, which are another when the error comes out of another process."""
+        return self.line()
+
     def line(self) -> str:
         """The whole error on one line."""
         facts = [

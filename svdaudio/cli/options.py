@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -75,6 +75,20 @@ Prefect = Annotated[
     bool,
     typer.Option("--prefect", rich_help_panel=_HOW, help="Through Prefect, as with PREFECT_API_URL set."),
 ]
+Runner = Annotated[
+    Literal["in-process", "prefect", "dask", "ray"] | None,
+    typer.Option(
+        "--runner", rich_help_panel=_HOW, show_default=False,
+        help="What computes the stages; dask and ray are clusters behind a Prefect server (docs/clusters.md).",
+    ),
+]  # fmt: skip
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="ADDRESS", rich_help_panel=_HOW, show_default=False,
+        help="With --runner dask or ray: a cluster that runs (default: two processes here, as long as the run).",
+    ),
+]  # fmt: skip
 Json = Annotated[
     bool, typer.Option("--json", rich_help_panel=_HOW, help="One JSON object on standard output, nothing else there.")
 ]

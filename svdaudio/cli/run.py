@@ -15,7 +15,7 @@ from svdaudio.cli import options
 from svdaudio.cli.output import console, print_files, print_json, score_table, seconds_text, short_path, table
 
 if TYPE_CHECKING:
-    from svdaudio.cli.work import Work
+    from svdaudio.cli.work import How, Work
     from svdaudio.config import Resolved
     from svdaudio.plan import Request
     from svdaudio.report import Report
@@ -31,6 +31,8 @@ def demo(
     overrides: options.Set = None,
     store: options.Store = None,
     prefect: options.Prefect = False,
+    runner: options.Runner = None,
+    cluster: options.Cluster = None,
     as_json: options.Json = False,
 ) -> None:
     """The farm scene, from pictures to scored sound.
@@ -38,9 +40,11 @@ def demo(
     A dog and a cat become a dog and a duck: the cat is clicked away in the first picture, the duck is clicked on in
     the second. Gives the sound of both pictures as they are and of the edit, their scores, masks and spectrograms.
     """
+    from svdaudio.cli.work import How
     from svdaudio.scenes import demo_scene
 
     begun = time.perf_counter()
+    how = How(prefect=prefect, runner=runner, cluster=cluster)
     scene = demo_scene()
     points = {
         name: [f"{x:g},{y:g}" for x, y in clicks] for name, clicks in (("remove", scene.remove), ("add", scene.add))
@@ -48,7 +52,7 @@ def demo(
     work, run = _manipulate(
         scene.original, scene.edited, given={**points, "seed": seed, "bundle": bundle}, overrides=overrides, store=store
     )
-    run, report = _execute(work, run, prefect=prefect, out=None, sound="manipulated")
+    run, report = _execute(work, run, how=how, out=None, sound="manipulated")
     if as_json:
         print_json(_result(run, report, begun))
         return
@@ -82,6 +86,8 @@ def run(
     no_baselines: options.NoBaselines = False,
     store: options.Store = None,
     prefect: options.Prefect = False,
+    runner: options.Runner = None,
+    cluster: options.Cluster = None,
     as_json: options.Json = False,
 ) -> None:
     """Sound for an edit: what was clicked away is suppressed, what was clicked on is boosted.
@@ -89,9 +95,10 @@ def run(
     Gives the sound of the edit, and, to compare, plain SSV2A of both pictures. What has been computed before is not
     computed again; `plan` says beforehand what would be.
     """
-    from svdaudio.cli.work import check_out
+    from svdaudio.cli.work import How, check_out
 
     begun = time.perf_counter()
+    how = How(prefect=prefect, runner=runner, cluster=cluster)
     check_out(out)
     work, record = _manipulate(
         original,
@@ -102,7 +109,7 @@ def run(
         store=store,
         targets=METHOD_ALONE if no_baselines else None,
     )
-    record, report = _execute(work, record, prefect=prefect, out=out, sound="manipulated")
+    record, report = _execute(work, record, how=how, out=out, sound="manipulated")
     if as_json:
         print_json(_result(record, report, begun))
     else:
@@ -160,13 +167,16 @@ def baseline(
     out: options.Out = None,
     store: options.Store = None,
     prefect: options.Prefect = False,
+    runner: options.Runner = None,
+    cluster: options.Cluster = None,
     as_json: options.Json = False,
 ) -> None:
     """Plain SSV2A: the sound of one picture as it is, with its scores."""
-    from svdaudio.cli.work import Work, check_out, open_models, open_store, resolve_config
+    from svdaudio.cli.work import How, Work, check_out, open_models, open_store, resolve_config
     from svdaudio.plan import baseline_request, new_run
 
     begun = time.perf_counter()
+    how = How(prefect=prefect, runner=runner, cluster=cluster)
     check_out(out)
     resolved, checkpoints = resolve_config(config, overrides, {"seed": seed, "bundle": bundle})
     request = baseline_request(image, resolved.config, checkpoints)
@@ -176,7 +186,7 @@ def baseline(
         bundle=checkpoints,
         models=open_models(checkpoints, resolved.config),
     )
-    record, report = _execute(work, new_run(request, resolved), prefect=prefect, out=out, sound="original")
+    record, report = _execute(work, new_run(request, resolved), how=how, out=out, sound="original")
     if as_json:
         print_json(_result(record, report, begun))
     else:
@@ -192,29 +202,35 @@ def resume(
     out: options.Out = None,
     store: options.Store = None,
     prefect: options.Prefect = False,
+    runner: options.Runner = None,
+    cluster: options.Cluster = None,
     as_json: options.Json = False,
 ) -> None:
     """Go on with a run or a batch that failed or was interrupted: what it had computed is found, the rest is done."""
-    from svdaudio.cli.work import Work, check_out, find_run, open_bundle, open_models, open_store, run_state
+    from svdaudio.cli.work import How, Work, check_out, find_run, open_bundle, open_models, open_store, run_state
     from svdaudio.errors import InputError
     from svdaudio.plan import resumed_request
 
     begun = time.perf_counter()
+    how = How(prefect=prefect, runner=runner, cluster=cluster)
     check_out(out)
     where = open_store(store)
     record = find_run(where, name, wanted=lambda run: run_state(where, run) in ("failed", "interrupted"))
     if record.kind == "batch":
-        from svdaudio.cli.batch import How, resume_batch
+        from svdaudio.cli.batch import How as HowBatch
+        from svdaudio.cli.batch import resume_batch
 
+        if runner in ("dask", "ray"):
+            raise InputError(f"--runner {runner} is not for a batch", fix="give --runner prefect, or none")
         if out is not None:
             raise InputError("--out is of no use to a batch", fix="each pair's own 'out' says where its sound goes")
-        resume_batch(record, where, How(runner="prefect" if prefect else None, as_json=as_json))
+        resume_batch(record, where, HowBatch(runner="prefect" if prefect else runner, as_json=as_json))
         return
     checkpoints = open_bundle(record.bundle)
     request = resumed_request(record, checkpoints)
     work = Work(request=request, store=where, bundle=checkpoints, models=open_models(checkpoints, request.config))
     sound = "original" if record.kind == "baseline" else "manipulated"
-    record, report = _execute(work, record, prefect=prefect, out=out, sound=sound)
+    record, report = _execute(work, record, how=how, out=out, sound=sound)
     if as_json:
         print_json(_result(record, report, begun))
     else:
@@ -249,10 +265,10 @@ def _manipulate(original: Path, edited: Path, **arguments: Any) -> tuple[Work, R
     return work, new_run(request, resolved)
 
 
-def _execute(work: Work, record: RunRecord, *, prefect: bool, out: Path | None, sound: str) -> tuple[RunRecord, Report]:
+def _execute(work: Work, record: RunRecord, *, how: How, out: Path | None, sound: str) -> tuple[RunRecord, Report]:
     from svdaudio.cli.work import carry_out, hand_over
 
-    record = carry_out(work, record, prefect=prefect)
+    record = carry_out(work, record, how)
     return hand_over(work, record, out=out, sound=sound)
 
 

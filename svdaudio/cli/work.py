@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from svdaudio.cli.output import error_console, quiet_stdout, remark, seconds_tex
 from svdaudio.errors import InputError
 
 if TYPE_CHECKING:
+    from flows.clusters import RunnerName
     from flows.journal import Event, Progress
     from svdaudio.bundle import Bundle, Models
     from svdaudio.config import Resolved, RunConfig
@@ -111,25 +113,64 @@ class Work:
         return out_root(self.store.location)
 
 
-def carry_out(work: Work, run: RunRecord, *, prefect: bool = False) -> RunRecord:
-    """Execute a run with progress on standard error, in process or through Prefect.
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """What computes the stages of a run.
+
+    Raises:
+        InputError: what was asked for contradicts itself.
+    """
+
+    prefect: bool = False
+    runner: RunnerName | None = None
+    cluster: str | None = None
+    """Address of a cluster."""
+
+    def __post_init__(self) -> None:
+        if self.prefect and self.runner == "in-process":
+            raise InputError("--prefect and --runner in-process contradict each other", fix="give one of them")
+        if self.cluster is not None and self.runner not in ("dask", "ray"):
+            raise InputError("--cluster needs a runner that has one", fix="give --runner dask or --runner ray with it")
+
+    @property
+    def name(self) -> RunnerName:
+        """The runner: what was asked for, else what the environment has."""
+        asked = self.prefect or bool(os.environ.get("PREFECT_API_URL"))
+        return self.runner or ("prefect" if asked else "in-process")
+
+
+IN_PROCESS_OR_PREFECT = How()
+
+
+def carry_out(work: Work, run: RunRecord, how: How = IN_PROCESS_OR_PREFECT) -> RunRecord:
+    """Execute a run with progress on standard error, in process, through Prefect, or on a cluster.
 
     Raises:
         typer.Exit: with 130, after Ctrl-C.
     """
     log_to_stderr()
-    if prefect or os.environ.get("PREFECT_API_URL"):
-        from flows.prefect_runner import execute_run
-
-        run = replace(run, runner="prefect")
-    else:
-        from flows.in_process import execute_run
+    execute_run = _executor(how)
+    run = replace(run, runner=how.name)
     try:
         with quiet_stdout(), _progress() as progress:
             return execute_run(work.request, work.store, work.models, run=run, progress=progress)
     except KeyboardInterrupt:
         remark(f"interrupted; what is done is kept, and `svdaudio resume {run.id}` goes on")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _executor(how: How) -> Callable[..., RunRecord]:
+    if how.name == "in-process":
+        from flows.in_process import execute_run
+
+        return execute_run
+    from flows.prefect_runner import execute_run as through_prefect
+
+    if how.name == "prefect":
+        return through_prefect
+    from flows.clusters import Cluster
+
+    return partial(through_prefect, cluster=Cluster(kind=how.name, address=how.cluster))
 
 
 def hand_over(

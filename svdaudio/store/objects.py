@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from svdaudio.errors import StoreError
@@ -78,7 +80,7 @@ class Objects:
         patience: time limits.
 
     Raises:
-        StoreError: obstore is not installed, or the location names no bucket.
+        StoreError: the location names no bucket.
     """
 
     def __init__(self, location: str, patience: Patience) -> None:
@@ -87,7 +89,13 @@ class Objects:
             raise StoreError(f"the store {location} has no bucket", expected="s3://bucket/prefix", got=location)
         self.bucket = bucket
         self.location = f"{SCHEME}{bucket}/{prefix}".rstrip("/")
-        self._store = _open(bucket, prefix.strip("/"), patience, self._translated)
+        self._prefix = prefix.strip("/")
+        self._patience = patience
+
+    @cached_property
+    def _store(self) -> S3Store:
+        """Opened when first used: taking a store out of another process's message must neither fail nor wait."""
+        return _open(self.bucket, self._prefix, self._patience, self._translated)
 
     def get(self, path: str) -> Stored | None:
         """An object, or None if there is none."""
@@ -253,12 +261,22 @@ class Objects:
         return StoreError(f"{where} {what}", got=got, fix=fix)
 
 
-def _open(bucket: str, prefix: str, patience: Patience, translated: Callable[[Exception], StoreError]) -> S3Store:
+def require_obstore() -> None:
+    """See that obstore can be imported.
+
+    Raises:
+        StoreError: it cannot.
+    """
     try:
-        from obstore.exceptions import BaseError
-        from obstore.store import S3Store
+        import_module("obstore")
     except ImportError as error:
         raise StoreError("a store in s3:// needs obstore", got=error, fix="run `uv sync --extra s3`") from error
+
+
+def _open(bucket: str, prefix: str, patience: Patience, translated: Callable[[Exception], StoreError]) -> S3Store:
+    from obstore.exceptions import BaseError
+    from obstore.store import S3Store
+
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
     try:
         return S3Store(

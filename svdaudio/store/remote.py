@@ -31,7 +31,7 @@ from svdaudio.store.base import Footprint, Leftover, LeftoverKind, do_nothing
 from svdaudio.store.leases import LEASE_S, is_held, lease, stands
 from svdaudio.store.local import STORE_FORMAT, Step, at_no_step
 from svdaudio.store.locks import HeldError, refuse_to_wait
-from svdaudio.store.objects import N_PARALLEL, Listed, Objects, Patience
+from svdaudio.store.objects import N_PARALLEL, Listed, Objects, Patience, require_obstore
 from svdaudio.store.records import ArtifactRecord
 from svdaudio.store.runs import RunLog, RunRecord
 from svdaudio.store.sealed import seal, unseal
@@ -53,10 +53,11 @@ class RemoteStore:
         lease_s: how long the lock of a process that died stands.
         patience: time limits.
         at_step: called after each step of writing an artifact. Tests use it to stop there.
+        look: see now whether there is such a bucket, and what is in it.
 
     Raises:
-        StoreError: the bucket does not exist, cannot be reached or refuses the credentials; or the prefix holds a store
-            of another format.
+        StoreError: obstore is not installed; the bucket does not exist, cannot be reached or refuses the credentials; or
+            the prefix holds a store of another format.
     """
 
     def __init__(
@@ -66,13 +67,16 @@ class RemoteStore:
         lease_s: float = LEASE_S,
         patience: Patience | None = None,
         at_step: Callable[[Step], None] = at_no_step,
+        look: bool = True,
     ) -> None:
         self._arguments = (location, lease_s, patience)
         self._objects = Objects(location, patience or Patience())
         self._lease_s = lease_s
         self._at_step = at_step
         self.runs = RemoteRunLog(self._objects, lease_s=lease_s)
-        self._made = self._check()
+        if look:
+            require_obstore()
+        self._made = self._check() if look else False
 
     def __reduce__(self) -> tuple[Callable[..., RemoteStore], tuple[str, float, Patience | None]]:
         """Opened again where it is unpickled, with the credentials that are there."""
@@ -439,7 +443,7 @@ class _Found:
 
 
 def _open_again(location: str, lease_s: float, patience: Patience | None) -> RemoteStore:
-    return RemoteStore(location, lease_s=lease_s, patience=patience)
+    return RemoteStore(location, lease_s=lease_s, patience=patience, look=False)
 
 
 def _key(record: Listed) -> str:

@@ -132,6 +132,11 @@ class TestErrors:
         with pytest.raises(StoreError, match=r"needs credentials: got none\. Set AWS_ACCESS_KEY_ID"):
             RemoteStore(location, patience=Patience(timeout_s=1, connect_timeout_s=1, n_retries=0))
 
+    def test_without_the_extra_it_says_what_to_install(self, s3, location, monkeypatch):
+        monkeypatch.setitem(sys.modules, "obstore", None)
+        with pytest.raises(StoreError, match=r"needs obstore: .* Run `uv sync --extra s3`"):
+            open_store(location)
+
     def test_no_bucket(self, s3):
         with pytest.raises(StoreError, match=r"^there is no bucket 'silence'\. Make it"):
             open_store("s3://silence/prefix")
@@ -292,9 +297,11 @@ class TestLeases:
         assert not other.runs.is_active(RUN.id)
 
 
-def test_a_store_can_be_sent_to_another_process(store):
+def test_a_store_can_be_sent_to_another_process(s3, store):
     record = store.save(make_record(), ARRAYS)
+    s3.requests.clear()
     again = pickle.loads(pickle.dumps(store))
+    assert not s3.requests, "what is only unpacked must not wait for a network"
     assert again.location == store.location
     assert again.find(record.key) == record
 
