@@ -56,7 +56,7 @@ class RemoteStore:
         look: see now whether there is such a bucket, and what is in it.
 
     Raises:
-        StoreError: obstore is not installed; the bucket does not exist, cannot be reached or refuses the credentials; or
+        StoreError: obstore is not installed; the bucket is not there, cannot be reached or refuses the credentials; or
             the prefix holds a store of another format.
     """
 
