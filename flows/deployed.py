@@ -45,7 +45,12 @@ def carry_out(
     config = resolved.config
     bundle = bundles[config.bundle]
     where = open_store(store or os.environ.get("SVDAUDIO_STORE") or default_store())
-    models = Models(bundle, device=config.execution.device, keep=config.execution.keep_models)
+    models = Models(
+        bundle,
+        device=config.execution.device,
+        keep=config.execution.keep_models,
+        compile_noise=config.execution.compile,
+    )
     request = make_request(config, bundle)
     run = walk(request, where, models, run=new_run(request, resolved, runner="prefect"))
     artifacts = RunArtifacts(run, lambda node: read_outputs(request, where, models, run=run, node=node))

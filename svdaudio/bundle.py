@@ -153,7 +153,6 @@ class Bundle:
 
         The digests stay: weights that differ are refused when they are loaded.
         """
-
         folder = project_root() / "checkpoints" / self.name
 
         def mine(path: Path) -> Path:
@@ -256,21 +255,25 @@ def _fetch_command(role: str, published: str | None = None) -> str:
 class Models:
     """The models of a bundle by role, loaded when first asked for.
 
-    One model is resident at a time, so that the peak is that of the largest; `keep` holds on to all of them.
+    One model is resident at a time, so that the peak is that of the largest; `keep` holds on to all of them, and
+    `compile_noise` lets torch compile the noise network.
     A file is checked against its digest before it is loaded, so that a key never names other weights.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "auto", keep: bool = False) -> None:
+    def __init__(
+        self, bundle: Bundle, *, device: str = "auto", keep: bool = False, compile_noise: bool = False
+    ) -> None:
         self.bundle = bundle
         self._device_name = device
         self._keep = keep
+        self._compile_noise = compile_noise
         self._together: frozenset[str] = frozenset()
         self._resident: dict[str, Any] = {}
         self._checked: set[str] = set()
 
-    def __reduce__(self) -> tuple[Callable[..., Models], tuple[bytes, str, bool]]:
+    def __reduce__(self) -> tuple[Callable[..., Models], tuple[bytes, str, bool, bool]]:
         """Another process opens its own, once, and keeps them from one stage to the next."""
-        return _models_of_this_process, (pickle.dumps(self.bundle), self._device_name, self._keep)
+        return _models_of_this_process, (pickle.dumps(self.bundle), self._device_name, self._keep, self._compile_noise)
 
     @cached_property
     def device(self) -> torch.device:
@@ -300,6 +303,8 @@ class Models:
                 self._checked.add(role)
             self._let_go(of_all_but=self._together if role in self._together else frozenset())
             self._resident[role] = load_entry(self.bundle.entry(role), self.device)
+            if role == "diffuser" and self._compile_noise:
+                self._resident[role].compile_noise()
         return self._resident[role]
 
     def keep_only(self, roles: Iterable[str]) -> None:
@@ -335,5 +340,6 @@ def load_entry(entry: Entry, device: torch.device) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _models_of_this_process(bundle: bytes, device: str, keep: bool) -> Models:
-    return Models(pickle.loads(bundle).here(), device=device, keep=keep)  # noqa: S301 - our own, from the flow
+def _models_of_this_process(bundle: bytes, device: str, keep: bool, compile_noise: bool) -> Models:
+    here = pickle.loads(bundle).here()  # noqa: S301 - our own, from the flow
+    return Models(here, device=device, keep=keep, compile_noise=compile_noise)

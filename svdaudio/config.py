@@ -142,10 +142,16 @@ class RemixConfig(_Section):
 class GenerateConfig(_Section):
     """Latent diffusion (step 8)."""
 
+    backend: Literal["diffusers", "audioldm"] = _field(
+        "diffusers", "whose code generates: ours, or the authors' package", '"diffusers" or "audioldm"'
+    )
     scheduler: Literal["ddim", "dpm-solver++"] = _field("ddim", "diffusion scheduler", '"ddim" or "dpm-solver++"')
     steps: Whole = _field(200, "diffusion steps", "a whole number of at least 1", ge=1)
     guidance_scale: Number = _field(2.5, "classifier-free guidance", "a number of at least 0", ge=0)
     candidates: Whole = _field(3, "waveforms to choose from", "a whole number of at least 1", ge=1)
+    precision: Literal["float32", "bfloat16"] = _field(
+        "float32", "what the noise network computes in", '"float32" or "bfloat16"'
+    )
     duration_s: Number = _field(10.0, "length of the audio in seconds", "a number above 0", (2.5, 10.0), gt=0)
 
 
@@ -159,6 +165,7 @@ class ExecutionConfig(_Section):
         None, "CPU threads, as many as there are cores if not given", "a whole number of at least 1", ge=1
     )
     keep_models: Switch = _field(False, "keep every model in memory, not one at a time", "true or false")
+    compile: Switch = _field(False, "let torch compile the noise network", "true or false")
 
 
 class RunConfig(_Section):

@@ -17,10 +17,8 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from svdaudio.align import align_mask
-from svdaudio.audioldm.autoencoder import decode
+from svdaudio.audioldm.backends import open_backend
 from svdaudio.audioldm.choose import choose
-from svdaudio.audioldm.diffuse import diffuse
-from svdaudio.audioldm.vocoder import vocode
 from svdaudio.config import RunConfig
 from svdaudio.errors import InputError
 from svdaudio.evaluate import class_scores
@@ -166,8 +164,9 @@ def make_sounds(conditions: Mapping[str, Condition], *, config: RunConfig, model
         )
         for name, each in conditions.items()
     }
+    backend = open_backend(generate.backend)
     latents = {
-        name: diffuse(
+        name: backend.diffuse(
             models["diffuser"],
             clap,
             scheduler=generate.scheduler,
@@ -176,11 +175,12 @@ def make_sounds(conditions: Mapping[str, Condition], *, config: RunConfig, model
             n_candidates=generate.candidates,
             duration_s=generate.duration_s,
             generator=stage_generator(config.seed, "diffuse"),
+            precision=generate.precision,
         )
         for name, clap in claps.items()
     }
-    mels = {name: decode(models["autoencoder"], each) for name, each in latents.items()}
-    waveforms = {name: vocode(models["vocoder"], each) for name, each in mels.items()}
+    mels = {name: backend.decode(models["autoencoder"], each) for name, each in latents.items()}
+    waveforms = {name: backend.vocode(models["vocoder"], each) for name, each in mels.items()}
     kept = {
         name: choose(models["audio_encoder"], each, claps[name], duration_s=generate.duration_s).waveform
         for name, each in waveforms.items()

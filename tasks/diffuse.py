@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from svdaudio.audioldm.diffuse import diffuse
+from svdaudio.audioldm.backends import open_backend
 from svdaudio.randomness import stage_generator
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def run(
 ) -> dict[str, NDArray[Any]]:
     """Run the stage; see `tasks.Body`."""
     del note
-    latents = diffuse(
+    latents = open_backend(parameters["backend"]).diffuse(
         models["diffuser"],
         torch.from_numpy(inputs["clap"]),
         scheduler=parameters["scheduler"],
@@ -30,5 +30,6 @@ def run(
         n_candidates=parameters["n_candidates"],
         duration_s=parameters["duration_s"],
         generator=stage_generator(parameters["seed"], "diffuse"),
+        precision=parameters["precision"],
     )
     return {"latents": latents.numpy()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from svdaudio.audioldm.vocoder import vocode
+from svdaudio.audioldm.backends import open_backend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,5 +19,6 @@ def run(
     inputs: Mapping[str, Any], parameters: Mapping[str, Any], models: ModelSource, note: Callable[[str], None]
 ) -> dict[str, NDArray[Any]]:
     """Run the stage; see `tasks.Body`."""
-    del parameters, note
+    del note
+    vocode = open_backend(parameters["backend"]).vocode
     return {"waveforms": vocode(models["vocoder"], torch.from_numpy(inputs["mel"])).numpy()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from svdaudio.errors import ConfigError
 from svdaudio.weights import load_module
 
 N_TRAIN_STEPS = 1000
@@ -48,6 +51,22 @@ class Diffuser(nn.Module):
         super().__init__()
         self.unet = build_unet(config)
         self.register_buffer("unconditional", torch.zeros(config["projection_class_embeddings_input_dim"]))
+
+    def compile_noise(self) -> None:
+        """Let torch compile the noise network when it first runs: slow once, faster after; results differ by rounding.
+
+        Raises:
+            ConfigError: torch needs a C++ compiler to compile for a processor, and there is none.
+        """
+        compilers = (os.environ.get("CXX", "g++"), "clang++")
+        if self.unconditional.device.type == "cpu" and not any(shutil.which(each) for each in compilers):
+            raise ConfigError(
+                "the noise network cannot be compiled",
+                expected="a C++ compiler (g++ or clang++)",
+                got="none",
+                fix="install one, or leave execution.compile at false",
+            )
+        self.unet.compile()
 
     def noise(
         self, latents: Float[Tensor, "batch 8 time 16"], step: Tensor, clap: Float[Tensor, "batch 512"]

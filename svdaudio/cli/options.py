@@ -54,6 +54,13 @@ Bundle = Annotated[
     str | None,
     typer.Option("--bundle", rich_help_panel=_METHOD, help="Which checkpoints (default mini).", show_default=False),
 ]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        "--backend", metavar="NAME", rich_help_panel=_METHOD, show_default=False,
+        help="Whose code generates: diffusers (default), or audioldm, the authors' package, to check with.",
+    ),
+]  # fmt: skip
 NoBaselines = Annotated[
     bool,
     typer.Option(

@@ -82,6 +82,7 @@ def run(
     overrides: options.Set = None,
     seed: options.Seed = None,
     bundle: options.Bundle = None,
+    backend: options.Backend = None,
     out: options.Out = None,
     no_baselines: options.NoBaselines = False,
     store: options.Store = None,
@@ -103,7 +104,7 @@ def run(
     work, record = _manipulate(
         original,
         edited,
-        given={"remove": remove, "add": add, "seed": seed, "bundle": bundle},
+        given={"remove": remove, "add": add, "seed": seed, "bundle": bundle, "generate.backend": backend},
         config_file=config,
         overrides=overrides,
         store=store,
@@ -126,6 +127,7 @@ def plan(
     overrides: options.Set = None,
     seed: options.Seed = None,
     bundle: options.Bundle = None,
+    backend: options.Backend = None,
     no_baselines: options.NoBaselines = False,
     store: options.Store = None,
     as_json: options.Json = False,
@@ -140,7 +142,7 @@ def plan(
     request, _, where = _manipulate_request(
         original,
         edited,
-        given={"remove": remove, "add": add, "seed": seed, "bundle": bundle},
+        given={"remove": remove, "add": add, "seed": seed, "bundle": bundle, "generate.backend": backend},
         config_file=config,
         overrides=overrides,
         store=store,
@@ -164,6 +166,7 @@ def baseline(
     overrides: options.Set = None,
     seed: options.Seed = None,
     bundle: options.Bundle = None,
+    backend: options.Backend = None,
     out: options.Out = None,
     store: options.Store = None,
     prefect: options.Prefect = False,
@@ -178,7 +181,9 @@ def baseline(
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
     check_out(out)
-    resolved, checkpoints = resolve_config(config, overrides, {"seed": seed, "bundle": bundle})
+    resolved, checkpoints = resolve_config(
+        config, overrides, {"seed": seed, "bundle": bundle, "generate.backend": backend}
+    )
     request = baseline_request(image, resolved.config, checkpoints)
     work = Work(
         request=request,

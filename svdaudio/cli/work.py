@@ -48,7 +48,12 @@ def open_models(bundle: Bundle, config: RunConfig) -> Models:
     """The models of a bundle. Nothing is loaded before it is needed."""
     from svdaudio.bundle import Models
 
-    return Models(bundle, device=config.execution.device, keep=config.execution.keep_models)
+    return Models(
+        bundle,
+        device=config.execution.device,
+        keep=config.execution.keep_models,
+        compile_noise=config.execution.compile,
+    )
 
 
 def resolve_config(
@@ -148,6 +153,9 @@ def carry_out(work: Work, run: RunRecord, how: How = IN_PROCESS_OR_PREFECT) -> R
     Raises:
         typer.Exit: with 130, after Ctrl-C.
     """
+    from svdaudio.audioldm.backends import check_backend
+
+    check_backend(work.request.config.generate.backend)
     log_to_stderr()
     execute_run = _executor(how)
     run = replace(run, runner=how.name)

@@ -13,10 +13,13 @@ from audioldm_package import SCALE_FACTOR, SMALL, build_package_model, offline, 
 from svdaudio.audioldm import naming
 from svdaudio.audioldm.architecture import AUDIOLDM_S_FULL_V2
 from svdaudio.audioldm.autoencoder import build_autoencoder, decode
+from svdaudio.audioldm.backends import BACKENDS, open_backend
 from svdaudio.audioldm.clap import N_TEXT_TOKENS
 from svdaudio.audioldm.convert import to_checkpoint, to_folder
 from svdaudio.audioldm.diffuse import diffuse
 from svdaudio.audioldm.diffuser import build_unet
+from svdaudio.audioldm.diffuser import load_diffuser as load_own_diffuser
+from svdaudio.audioldm.griffin_lim import GriffinLimVocoder
 from svdaudio.audioldm.published import (
     UNET,
     load_audio_encoder,
@@ -27,7 +30,8 @@ from svdaudio.audioldm.published import (
     names_of,
 )
 from svdaudio.audioldm.vocoder import build_vocoder, vocode
-from svdaudio.errors import CheckpointError
+from svdaudio.bundle import Bundle
+from svdaudio.errors import CheckpointError, ConfigError
 
 pytestmark = [
     pytest.mark.skipif(
@@ -260,3 +264,53 @@ def test_a_folder_without_the_audio_branch_says_so(folder, tmp_path):
     with pytest.raises(CheckpointError, match="no CLAP audio branch"):
         to_checkpoint(tmp_path / "published", tmp_path / "back.ckpt")
     assert not (tmp_path / "back.ckpt").exists()
+
+
+GENERATION = {"scheduler": "ddim", "n_steps": 5, "guidance_scale": 2.5, "n_candidates": 2, "duration_s": 0.6}
+
+
+def test_the_package_as_backend_differs_by_rounding_alone(package, checkpoint):
+    clap = unit(512, seed=8)
+    given = {}
+    for name in BACKENDS:
+        backend = open_backend(name)
+        generator = torch.Generator().manual_seed(3)
+        latents = backend.diffuse(
+            load_diffuser(checkpoint, architecture=SMALL), clap, generator=generator, **GENERATION
+        )
+        mel = backend.decode(load_autoencoder(checkpoint, architecture=SMALL), latents)
+        given[name] = (latents, mel, backend.vocode(load_vocoder(checkpoint, architecture=SMALL), mel))
+        assert torch.equal(generator.get_state(), drawn(2, 6, latents[0].shape))  # start, and one for each step
+    assert all(float(theirs.std()) > 0 for theirs in given["audioldm"])
+    assert all(off(*pair) < 1e-3 for pair in zip(given["diffusers"], given["audioldm"], strict=True))
+
+
+def drawn(n_candidates, n_draws, shape):
+    """The state of the generator after so many draws."""
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(n_draws):
+        torch.randn((n_candidates, *shape), generator=generator)
+    return generator.get_state()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scheduler": "dpm-solver++"}, "no such scheduler"),
+        ({"n_steps": 300}, "another number of steps"),
+        ({"n_steps": 1000}, "another number of steps"),
+    ],
+)
+def test_what_the_package_cannot_do_is_refused(checkpoint, changes, message):
+    diffuser = load_diffuser(checkpoint, architecture=SMALL)
+    with pytest.raises(ConfigError, match=message):
+        open_backend("audioldm").diffuse(diffuser, unit(512), generator=torch.Generator(), **{**GENERATION, **changes})
+
+
+def test_networks_that_the_package_cannot_build_are_refused():
+    bundle = Bundle.open("mini")
+    diffuser = load_own_diffuser(bundle.entry("diffuser").path)
+    with pytest.raises(ConfigError, match="cannot run the noise network of this bundle"):
+        open_backend("audioldm").diffuse(diffuser, unit(512), generator=torch.Generator(), **GENERATION)
+    with pytest.raises(ConfigError, match="cannot run the vocoder of this bundle"):
+        open_backend("audioldm").vocode(GriffinLimVocoder(n_rounds=1), numbers(1, 20, 64))

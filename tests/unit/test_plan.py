@@ -21,8 +21,10 @@ DIGESTS = {
 POINTS = {"remove": ["10,20"], "add": ["30,40"]}
 OTHER_VALUES = {
     "remove": "11,20", "add": "31,40", "geometry": "crop", "seed": 43, "bundle": "other",
-    "generate.scheduler": "dpm-solver++", "locals.augment": False,
+    "generate.scheduler": "dpm-solver++", "generate.backend": "audioldm", "generate.precision": "bfloat16",
+    "locals.augment": False,
     "execution.device": "cuda", "execution.threads": 3, "execution.keep_models": True,
+    "execution.compile": True,
 }  # fmt: skip
 
 

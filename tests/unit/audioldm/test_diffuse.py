@@ -36,10 +36,11 @@ def clap():
     return torch.nn.functional.normalize(torch.randn(512, generator=torch.Generator().manual_seed(1)), dim=0)
 
 
-def run(diffuser, clap, *, seed=0, scheduler="ddim", guidance_scale=2.5, n_candidates=2):
+def run(diffuser, clap, *, seed=0, scheduler="ddim", guidance_scale=2.5, n_candidates=2, precision="float32"):
     return diffuse(
         diffuser, clap, scheduler=scheduler, n_steps=3, guidance_scale=guidance_scale, n_candidates=n_candidates,
         duration_s=0.6, generator=torch.Generator().manual_seed(seed),
+        precision=precision,
     )  # fmt: skip
 
 
@@ -77,3 +78,16 @@ def test_guidance_towards_the_empty_text_itself_changes_nothing(diffuser):
 def test_an_unknown_scheduler_is_refused(diffuser, clap):
     with pytest.raises(ConfigError, match="no such scheduler"):
         run(diffuser, clap, scheduler="euler")
+
+
+def test_bfloat16_is_near_and_not_the_same(diffuser, clap):
+    exact, near = run(diffuser, clap), run(diffuser, clap, precision="bfloat16")
+    assert near.dtype == torch.float32
+    assert not torch.equal(exact, near)
+    assert float((exact - near).abs().max() / exact.abs().max()) < 0.1
+
+
+def test_compiling_needs_a_compiler(diffuser, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"cannot be compiled.*C\+\+"):
+        diffuser.compile_noise()
