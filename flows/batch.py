@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from flows.in_process import read_outputs
 from flows.journal import Event, Journal
@@ -27,8 +27,13 @@ from svdaudio.report import RunArtifacts, write_report
 from svdaudio.stages import Node, ancestors
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord, RunState
+from svdaudio.svd import Factors
+from svdaudio.sweep import EditParts, cosines, unscaled
 from tasks import Body, ModelSource, load_body
 from tasks.execute import Reference, Tell, Work, execute
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +112,33 @@ class Output:
         report = write_report(artifacts, root=self.root, class_names=self.class_names, pictures=self.pictures)
         if job.member.out is not None and "manipulated" in report.audio:
             write_bytes(Path(job.member.out), report.audio["manipulated"].read_bytes())
-        return store.runs.write(replace(run, results={**report.results(), "pair": job.name}))
+        results = {**report.results(), "cosines": mix_cosines(artifacts), "pair": job.name}
+        return store.runs.write(replace(run, results=results))
+
+
+def edit_parts(artifacts: RunArtifacts) -> EditParts:
+    """What the edit of a run is mixed from."""
+    removed, added = (Factors(**artifacts[f"{region}.factors"]) for region in ("removed", "added"))
+    return EditParts(
+        removed=removed,
+        added=added,
+        background=artifacts["background"]["embedding"],
+        direct=artifacts["edited.tokens"]["embedding"],
+    )
+
+
+def mix_anchors(artifacts: RunArtifacts) -> dict[str, NDArray[Any]]:
+    """What the mix of a run is compared with: both pictures, and both regions before they are scaled."""
+    pictures = {name: artifacts[f"{name}.tokens"]["embedding"] for name in ("original", "edited")}
+    return {**pictures, **{name: unscaled(Factors(**artifacts[f"{name}.factors"])) for name in ("removed", "added")}}
+
+
+def mix_cosines(artifacts: RunArtifacts) -> dict[str, float]:
+    """Cosine of the mix of a run with each of its anchors; empty if the run mixes nothing."""
+    if not artifacts.has("mix"):
+        return {}
+    found = cosines(artifacts["mix"]["embedding"][None], mix_anchors(artifacts))
+    return {name: round(float(values[0]), 6) for name, values in found.items()}
 
 
 def execute_batch(

@@ -173,7 +173,8 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
     """The results of a batch, one row a pair, every row with the same columns.
 
     Columns: name, what tells the pairs apart, state, run, seconds, error, a score for each sound and class
-    ("manipulated.dog"), and the file of each sound ("manipulated.wav"). What a pair has not got is None.
+    ("manipulated.dog"), the cosine of the mixed embedding with what it is mixed from ("cosine.edited"), and the file
+    of each sound ("manipulated.wav"). What a pair has not got is None.
     """
     rows: list[dict[str, Any]] = []
     settings = list(dict.fromkeys(name for member in members for name in member.settings))
@@ -186,6 +187,8 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
         )  # fmt: skip
         scores = cast("Mapping[str, Mapping[str, float]]", run.results.get("scores", {}))
         row.update({f"{sound}.{name}": score for sound, classes in scores.items() for name, score in classes.items()})
+        cosines = cast("Mapping[str, float]", run.results.get("cosines", {}))
+        row.update({f"cosine.{anchor}": value for anchor, value in cosines.items()})
         audio = cast("Mapping[str, str]", run.results.get("audio", {}))
         row.update({f"{sound}.wav": path for sound, path in audio.items()})
         rows.append(row)

@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from svdaudio.cli import batch, cache, checkpoints, doctor, gc, history, mask, run, server, store, train
+from svdaudio.cli import (
+    batch,
+    cache,
+    checkpoints,
+    doctor,
+    evaluate,
+    gc,
+    history,
+    mask,
+    run,
+    server,
+    store,
+    sweep,
+    train,
+)
 from svdaudio.cli.help import GroupedCommands, WithParameters
 from svdaudio.errors import SvdAudioError
 
@@ -39,7 +53,7 @@ def _help(command: Callable[..., None]) -> str:
 
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, run.resume),
-    "Many": (batch.batch,),
+    "Many": (batch.batch, sweep.sweep),
     "Runs": (history.runs, history.show, history.diff, history.inspect),
     "Store": (gc.gc,),
     "Tools": (mask.mask, doctor.doctor),

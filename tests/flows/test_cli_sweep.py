@@ -1,0 +1,77 @@
+"""`svdaudio sweep` on toy models."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from toy_method import PAIR, install
+
+from svdaudio.cli import main
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(capsys):
+    def call(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
+
+    return call
+
+
+def test_a_sweep_is_a_batch_over_settings(world, cli):
+    told = cli("sweep", *PAIR, "--grid", "svd.alpha=0.1,0.3", "--no-baselines", "--json").json()
+    assert [row["svd.alpha"] for row in told["pairs"]] == [0.1, 0.3]
+    assert told["counts"] == {"finished": 2}
+    cosines = [[row[f"cosine.{n}"] for n in ("original", "edited", "removed", "added")] for row in told["pairs"]]
+    # the same cosines without any sound
+    fast = cli("sweep", *PAIR, "--grid", "svd.alpha=0.1,0.3", "--embeddings-only", "--json").json()
+    for row, wanted in zip(fast["settings"], cosines, strict=True):
+        found = [row[f"cosine.{n}"] for n in ("original", "edited", "removed", "added")]
+        assert found == pytest.approx(wanted, abs=1e-5)
+
+
+def test_embeddings_alone_go_no_further_than_the_mix(world, cli):
+    result = cli("sweep", *PAIR, "--grid", "svd.k=1..8", "--grid", "align.threshold=0.4,0.6", "--embeddings-only")
+    assert result.code == 0
+    assert "16 embeddings" in result.out
+    runs = cli("runs", "--json").json()["runs"]
+    assert len(runs) == 2
+    stages = {stage["stage"] for stage in cli("show", "latest", "--json").json()["stages"]}
+    assert "removed.factors" in stages
+    assert not stages & {"mix", "edited.locals", "manipulated.remix"}
+
+
+def test_settings_at_random(world, cli):
+    told = cli(
+        "sweep", *PAIR, "--grid", "svd.alpha=0.1..0.5", "--random", "100", "--seed", "3", "--embeddings-only",
+        "--table", "t.csv", "--json",
+    ).json()  # fmt: skip
+    assert len(told["settings"]) == 100
+    assert (world / "t.csv").read_text().count("\n") == 101
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "nothing to sweep"),
+        (["--grid", "svd.kk=1,2"], "perhaps you mean 'svd.k'"),
+        (["--grid", "svd.k=0..2"], "svd.k has no meaning"),
+        (["--grid", "svd.alpha=0.1..0.5"], "has no steps"),
+        (["--grid", "svd.k=1..2", "--table", "t.xlsx"], "no place for a table"),
+    ],
+)
+def test_what_cannot_be_swept_is_one_line(world, cli, arguments, text):
+    result = cli("sweep", *PAIR, *arguments)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert text.lower() in result.err.lower()
+    assert not (world / "store").exists()
