@@ -415,3 +415,44 @@ def _picture_axes(axes: Axes, title: str) -> None:
 
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def edit_figures(
+    shares: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    margins: NDArray[Any],
+    names: Sequence[str],
+    *,
+    title: str,
+) -> Figure:
+    """How the ordered edits came out: figures of the method and its controls, and the method's worse side by edit.
+
+    Args:
+        shares: variant → figure → (value, lower and upper end of its interval), each 0 to 1.
+        margins: [n, n], row what went, column what came: the smaller of the rise of what came and the fall of what
+            went; not a number where there is no such edit.
+        names: of the n classes.
+        title: of the page.
+    """
+    figure = _figure(11.0, 4.6)
+    figure.suptitle(title, fontsize=11)
+    left, right = figure.subplots(1, 2, width_ratios=[1.25, 1.0])
+    width = 0.8 / max(len(shares), 1)
+    for place, (variant, row) in enumerate(shares.items()):
+        offsets = np.arange(len(row)) + (place - (len(shares) - 1) / 2) * width
+        values, low, high = np.array(list(row.values())).T
+        colour = SERIES_COLOURS[(2, 1, 0, 3)[place % 4]]
+        left.bar(offsets, values, width, label=variant, color=colour)
+        left.errorbar(offsets, values, np.abs([values - low, high - values]), fmt="none", ecolor="black", capsize=2)
+    labels = [name.replace(" ", "\n", 1) for name in next(iter(shares.values()))]
+    left.set_xticks(range(len(labels)), labels, fontsize=8)
+    left.set_ylim(0, 1.05)
+    left.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    _plain(left)
+    image = right.imshow(np.ma.masked_invalid(margins), vmin=-1, vmax=1, cmap="RdBu")
+    right.set_xticks(range(len(names)), list(names), rotation=35, horizontalalignment="right", fontsize=8)
+    right.set_yticks(range(len(names)), list(names), fontsize=8)
+    right.set_xlabel("came")
+    right.set_ylabel("went")
+    right.set_title("the method: the smaller of rise of what came and fall of what went", fontsize=9)
+    figure.colorbar(image, ax=right, shrink=0.8)
+    return figure

@@ -60,7 +60,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           summary="SVD of [CLS; the region's patches]"),
     Stage(name="background", inputs=("tokens", "grid_removed", "grid_added"), outputs=("embedding",),
           summary="mean of the patches in neither region, [1 or 0, 768]"),
-    Stage(name="mix", inputs=("u_removed", "s_removed", "vh_removed", "weights_removed",
+    Stage(name="mix", version=2, inputs=("u_removed", "s_removed", "vh_removed", "weights_removed",
                               "u_added", "s_added", "vh_added", "weights_added", "background", "direct"),
           outputs=("suppress", "boost", "embedding"),
           parameters={"k": "svd.k", "alpha": "svd.alpha", "beta": "svd.beta",

@@ -104,7 +104,7 @@ def show(
     _print_results(run)
 
 
-def _show_provenance(store: LocalStore, run: RunRecord, *, graph: bool, prov: bool, as_json: bool) -> None:
+def _show_provenance(store: Store, run: RunRecord, *, graph: bool, prov: bool, as_json: bool) -> None:
     from svdaudio.errors import InputError
     from svdaudio.provenance import mermaid, prov_document
 

@@ -174,7 +174,7 @@ def _mixed(
     bundle = work.open_bundle(one.request.config.bundle)
     models = work.open_models(bundle, one.request.config)
     of_work = work.Work(request=one.request, store=store, bundle=bundle, models=models)
-    run = work.carry_out(of_work, new_run(one.request, one.resolved), prefect=how.runner_name == "prefect")
+    run = work.carry_out(of_work, new_run(one.request, one.resolved), how=work.How(runner=how.runner_name))
     with quiet_stdout():
         artifacts = of_work.artifacts(run)
         parts, anchors = edit_parts(artifacts), mix_anchors(artifacts)

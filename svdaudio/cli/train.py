@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +15,9 @@ from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, seconds_text, table
 from svdaudio.mini.recipes import ORDER
 from svdaudio.places import project_root
+
+if TYPE_CHECKING:
+    from svdaudio.mini.figures import Figure
 
 app = typer.Typer(
     help="Train the models of the mini bundle. A training that was interrupted goes on.", cls=GroupedCommands
@@ -51,30 +53,30 @@ def evaluate(*, out: Out = None, as_json: options.Json = False) -> None:
     """Measure the weights in a folder on what was held out, and print the table of figures."""
     from svdaudio.mini.evaluation import sections
 
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[str, Figure]] = []
     for title, measure in sections(_out(out)):
         began = time.monotonic()
         with error_console().status(f"measuring: {title}"), quiet_stdout():
             figures = measure()
-        rows += [{"section": title, **asdict(figure)} for figure in figures]
+        rows += [(title, figure) for figure in figures]
         error_console().print(f"measured {title}: {seconds_text(time.monotonic() - began)}", markup=False)
     if as_json:
-        print_json({"folder": str(_out(out)), "figures": rows})
+        found = [{"section": title, **asdict(figure), "reached": figure.reached} for title, figure in rows]
+        print_json({"folder": str(_out(out)), "figures": found})
         return
     console().print(
         table(
             ("figure, on held-out data", "value", "95 % interval", "samples", "goal", "reached"),
-            [_row(row) for row in rows],
+            [_row(figure) for _, figure in rows],
             right=(1, 3),
         )
     )
 
 
-def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    interval = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
-    goal = "" if row["goal"] is None else f"≥ {row['goal']:.2f}"
-    reached = "" if row["goal"] is None else "yes" if row["value"] >= row["goal"] else "no"
-    return row["name"], f"{row['value']:.3f}", interval, str(row["n"]), goal, reached
+def _row(figure: Figure) -> tuple[str, ...]:
+    interval = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
+    reached = {None: "", True: "yes", False: "no"}[figure.reached]
+    return figure.name, f"{figure.value:.3f}", interval, str(figure.n), str(figure.goal or ""), reached
 
 
 def _out(out: Path | None) -> Path:

@@ -23,8 +23,9 @@ from svdaudio.config import RunConfig
 from svdaudio.geometry import Geometry
 from svdaudio.mini import farm, soundscapes
 from svdaudio.mini.audio import load_tagger
+from svdaudio.mini.figures import Figure, at_least, mean_figure
 from svdaudio.mini.spectral import stft_distance
-from svdaudio.mini.vision_evaluation import Figure, held_out_classes, mean_figure
+from svdaudio.mini.vision_evaluation import held_out_classes
 from svdaudio.pipeline import Condition, embed_objects, make_sounds
 
 HELD_OUT_SEED = 953_001
@@ -55,8 +56,8 @@ def tagger_figures(path: Path, *, n_sounds: int = 180) -> tuple[Figure, ...]:
     found = ((pair_scores > 0.5) | ~pair_truth).all(axis=1)
     alarms = ((pair_scores > 0.5) & ~pair_truth).sum(axis=1)
     return (
-        mean_figure("tagger, one animal: top class is right", right.astype(float).tolist(), goal=0.97),
-        mean_figure("tagger, two animals: both found", found.astype(float).tolist(), goal=0.90),
+        mean_figure("tagger, one animal: top class is right", right.astype(float).tolist(), goal=at_least(0.97)),
+        mean_figure("tagger, two animals: both found", found.astype(float).tolist(), goal=at_least(0.90)),
         mean_figure("tagger, two animals: others heard besides, per mixture", alarms.astype(float).tolist()),
     )
 
@@ -101,5 +102,7 @@ def hearing_figures(models: Models, config: RunConfig, *, n_pictures: int = 45) 
         for name, sound in sounds.items()
     ]
     return (
-        mean_figure("picture of one animal → sound: top class is that animal", [float(r) for r in right], goal=0.95),
+        mean_figure(
+            "picture of one animal → sound: top class is that animal", [float(r) for r in right], goal=at_least(0.95)
+        ),
     )

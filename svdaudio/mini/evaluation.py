@@ -8,7 +8,7 @@ from pathlib import Path
 from svdaudio.bundle import Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.mini import audio_evaluation, vision_evaluation
-from svdaudio.mini.vision_evaluation import Figure
+from svdaudio.mini.figures import Figure
 
 HEARD_CANDIDATES = 1
 """Sounds to choose from for a picture; not three as by default, so that the table takes a quarter of an hour."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from svdaudio.locals import DetectionSettings, Detector, load_detector
 from svdaudio.masks import load_segmenter
 from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, closeup, compose
+from svdaudio.mini.figures import Figure, at_least, bootstrap, markdown_table, mean_figure
 from svdaudio.mini.recipes import detector as detector_recipe
 from svdaudio.mini.recipes import image_encoder as image_encoder_recipe
 from svdaudio.mini.recipes import segmenter as segmenter_recipe
@@ -30,48 +30,6 @@ from svdaudio.tokens import ImageEncoder, load_image_encoder
 HELD_OUT_SEED = 93_001
 EXAMPLES = farm.FARM.parent
 _IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One measured number.
-
-    Attributes:
-        name: what was measured.
-        value: the number.
-        low: lower end of its 95 % bootstrap interval, None if it has none.
-        high: upper end.
-        n: how many samples.
-        goal: the least it should be, None if there is no goal.
-    """
-
-    name: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    n: int
-    goal: float | None = None
-
-    def __str__(self) -> str:
-        interval = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
-        return f"{self.value:.3f}{interval}"
-
-
-def bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float], n: int, *, n_resamples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % percentile interval of `statistic`, which is given the indices of a resample of `n` samples."""
-    rng = np.random.default_rng(seed)
-    values = [statistic(rng.integers(n, size=n)) for _ in range(n_resamples)]
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def mean_figure(name: str, values: Sequence[float], *, goal: float | None = None) -> Figure:
-    """The mean of some values and its interval."""
-    array = np.asarray(values, np.float64)
-    low, high = bootstrap(lambda index: float(array[index].mean()), array.size)
-    return Figure(name=name, value=float(array.mean()), low=low, high=high, n=array.size, goal=goal)
 
 
 def held_out(index: int, *, size: int, n_animals: int | None = None) -> Composite:
@@ -105,7 +63,7 @@ def segmenter_figures(path: Path, *, n_pictures: int = 150) -> tuple[Figure, ...
         true = load_image(EXAMPLES / f"{image.stem}.{label}.mask.png")[..., 0] > 127
         scene.append(mask_iou(segmenter.segment(load_image(image), np.array([point]), np.array([1])).mask, true))
     return (
-        mean_figure("mask IoU from one click", ious, goal=0.90),
+        mean_figure("mask IoU from one click", ious, goal=at_least(0.90)),
         Figure(name="mask IoU from one click, median", value=float(np.median(ious)), n=len(ious)),
         Figure(name="mask IoU from one click, example scene, worst", value=min(scene), n=len(scene)),
     )
@@ -163,7 +121,7 @@ def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]
             low=low,
             high=high,
             n=n_pictures,
-            goal=0.95,
+            goal=at_least(0.95),
         ),
         Figure(name="detector, mAP50-95 over nine classes", value=float(average.mean()), n=n_pictures),
         Figure(
@@ -266,7 +224,7 @@ def image_encoder_figures(path: Path, *, n_pictures: int = 200) -> tuple[Figure,
             value=share_right(by_prototype, everything),
             low=low,
             high=high,
-            n=int(by_prototype[:, 1].sum()), goal=0.90,
+            n=int(by_prototype[:, 1].sum()), goal=at_least(0.90),
         ),
         Figure(
             name="patch tokens, nearest text vector",
@@ -320,13 +278,6 @@ def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> 
 def minutes_spent(log: Path) -> float:
     """Minutes that a training took, by its log."""
     return float(json.loads(log.read_text().splitlines()[-1])["seconds"]) / 60
-
-
-def markdown_table(figures: Sequence[Figure]) -> str:
-    """Figures as a markdown table."""
-    rows = ["| figure, on held-out data | value [95 % interval] | samples | goal |", "|---|---|---|---|"]
-    rows += [f"| {f.name} | {f} | {f.n} | {'' if f.goal is None else f'≥ {f.goal:.2f}'} |" for f in figures]
-    return "\n".join(rows)
 
 
 def write_card(path: Path, *, title: str, recipe: str, minutes: float, figures: Sequence[Figure]) -> None:

@@ -103,3 +103,14 @@ def test_changing_a_factor_needs_no_torch():
     stages = "tasks.align, tasks.factors, tasks.background, tasks.mix"
     code = f"import sys, svdaudio, {stages}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("part", ["suppress", "boost", "background", "direct"])
+def test_one_part_alone_is_itself_to_the_last_bit(part):
+    random = np.random.default_rng(0)
+    parts = {}
+    for name in ("suppress", "boost", "background", "direct"):
+        vector = random.standard_normal(768)
+        parts[name] = (vector / np.linalg.norm(vector)).astype(np.float32)
+    weights = MixWeights(**{**dict.fromkeys(parts, 0.0), part: 0.4})
+    np.testing.assert_array_equal(combine(weights, **parts), parts[part])

@@ -8,6 +8,7 @@ from svdaudio.bundle import Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.errors import CheckpointError
 from svdaudio.mini import audio_evaluation, evaluation
+from svdaudio.mini.figures import at_least
 from svdaudio.places import project_root
 
 MINI = project_root() / "checkpoints" / "mini"
@@ -28,7 +29,7 @@ def test_the_judge_hears_single_animals_and_pairs():
     assert single.value == 1.0
     assert pair.value > 0.8
     assert alarms.value < 0.3
-    assert (single.n, single.goal) == (9, 0.97)
+    assert (single.n, single.goal) == (9, at_least(0.97))
 
 
 def test_the_vocoder_is_nearer_than_griffin_lim():
@@ -48,4 +49,4 @@ def test_a_picture_of_one_animal_sounds_like_it():
     given = {"generate.candidates": 1, "generate.steps": 8}
     config = resolve(given=given, bundle_settings=lambda _: bundle.settings).config
     (heard,) = audio_evaluation.hearing_figures(Models(bundle, device="cpu", keep=True), config, n_pictures=2)
-    assert (heard.n, heard.value, heard.goal) == (2, 1.0, 0.95)
+    assert (heard.n, heard.value, heard.goal) == (2, 1.0, at_least(0.95))

@@ -119,13 +119,6 @@ def test_average_precision_by_hand() -> None:
     assert vision_evaluation.average_precision(scores, truth) == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_an_interval_holds_its_mean() -> None:
-    figure = vision_evaluation.mean_figure("x", [0.0, 1.0] * 50)
-    assert figure.low is not None
-    assert figure.high is not None
-    assert 0.35 < figure.low < figure.value == 0.5 < figure.high < 0.65
-
-
 def test_the_shipped_segmenter_masks_the_example_scene() -> None:
     shipped = load_segmenter(MINI / "segmenter.safetensors")
     for image, label, point in vision_evaluation.scene_clicks():

@@ -1,0 +1,88 @@
+"""Measured numbers: each with its bootstrap interval, how many samples it is of, and what it should reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What a figure should reach: at least a bound, or at most."""
+
+    bound: float
+    at_most: bool = False
+
+    def __str__(self) -> str:
+        return f"{'≤' if self.at_most else '≥'} {self.bound:.2f}"
+
+    def holds(self, value: float) -> bool:
+        """Is it reached?"""
+        return value <= self.bound if self.at_most else value >= self.bound
+
+
+def at_least(bound: float) -> Goal:
+    """A figure that should be this or more."""
+    return Goal(bound=bound)
+
+
+def at_most(bound: float) -> Goal:
+    """A figure that should be this or less."""
+    return Goal(bound=bound, at_most=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured number.
+
+    Attributes:
+        name: what was measured.
+        value: the number.
+        low: lower end of its 95 % bootstrap interval, None if it has none.
+        high: upper end.
+        n: how many samples.
+        goal: what it should reach, None if there is no goal.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    goal: Goal | None = None
+
+    def __str__(self) -> str:
+        interval = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
+        return f"{self.value:.3f}{interval}"
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is reached; None without a goal."""
+        return None if self.goal is None else self.goal.holds(self.value)
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.intp]], float], n: int, *, n_resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval of `statistic`, which is given the indices of a resample of `n` samples."""
+    rng = np.random.default_rng(seed)
+    values = [statistic(rng.integers(n, size=n)) for _ in range(n_resamples)]
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def mean_figure(name: str, values: Sequence[float], *, goal: Goal | None = None) -> Figure:
+    """The mean of some values and its interval."""
+    array = np.asarray(values, np.float64)
+    low, high = bootstrap(lambda index: float(array[index].mean()), array.size)
+    return Figure(name=name, value=float(array.mean()), low=low, high=high, n=array.size, goal=goal)
+
+
+def markdown_table(figures: Sequence[Figure]) -> str:
+    """Figures as a markdown table."""
+    rows = ["| figure, on held-out data | value [95 % interval] | samples | goal |", "|---|---|---|---|"]
+    rows += [f"| {f.name} | {f} | {f.n} | {f.goal or ''} |" for f in figures]
+    return "\n".join(rows)

@@ -1,0 +1,32 @@
+"""Measured numbers: intervals, goals in both directions, the table."""
+
+from __future__ import annotations
+
+from svdaudio.mini.figures import Figure, at_least, at_most, markdown_table, mean_figure
+
+
+def test_an_interval_holds_its_mean():
+    figure = mean_figure("x", [0.0, 1.0] * 50)
+    assert figure.low is not None
+    assert figure.high is not None
+    assert 0.35 < figure.low < figure.value == 0.5 < figure.high < 0.65
+
+
+def test_a_goal_is_a_floor_or_a_ceiling():
+    assert Figure(name="x", value=0.9, n=1, goal=at_least(0.9)).reached is True
+    assert Figure(name="x", value=0.9, n=1, goal=at_most(0.15)).reached is False
+    assert Figure(name="x", value=0.1, n=1, goal=at_most(0.15)).reached is True
+    assert Figure(name="x", value=0.1, n=1).reached is None
+
+
+def test_the_table_has_each_figure_with_its_goal():
+    table = markdown_table([
+        mean_figure("what came rises", [1.0, 1.0], goal=at_least(0.9)),
+        Figure(name="change of what stayed", value=0.125, n=3, goal=at_most(0.15)),
+        Figure(name="seen", value=1.0, n=2),
+    ])  # fmt: skip
+    assert table.splitlines()[2:] == [
+        "| what came rises | 1.000 [1.000, 1.000] | 2 | ≥ 0.90 |",
+        "| change of what stayed | 0.125 | 3 | ≤ 0.15 |",
+        "| seen | 1.000 | 2 |  |",
+    ]
