@@ -98,6 +98,13 @@ def yolo(*, scale: str = "x", names: Mapping[int, str]) -> nn.Module:
     return model.eval()
 
 
+def open_images_names() -> dict[int, str]:
+    """The 601 classes of Open Images V7, as ultralytics lists them."""
+    from ultralytics.utils import ROOT, YAML
+
+    return YAML.load(ROOT / "cfg" / "datasets" / "open-images-v7.yaml")["names"]
+
+
 def write_yolo(path: Path, model: nn.Module, **also: Any) -> None:
     """As ultralytics publishes: the pickled network in half precision, with what training left beside it."""
     contents = {

@@ -1,0 +1,295 @@
+"""The whole method at full size through the real flow: seconds, memory and a roofline bound of every stage.
+
+    python bench/full_size.py                   # both baselines and the edit, five diffusion steps
+    python bench/full_size.py --no-baselines    # the edit alone
+    python bench/full_size.py --folder DIR      # keep the made-up files (4 GB) for another time
+    python bench/full_size.py --bundle mini     # the small models instead, to try the script
+
+Weights are made up, in the published files' formats and sizes; they are imported as a user's would be, and loaded by
+the loaders of every day. Pictures, clicks and settings are real, but for the diffusion steps, which are few and given
+by the step. What weights have learnt decides how many objects are found, and little else about cost.
+
+The bound is what this machine could do at best: arithmetic (torch's flop counter) over the rate of a large matrix
+product, or bytes (every operand of every operation that is no view, read or written once) over the rate of a large
+copy, whichever takes longer. Both rates are measured first. Counting is done while the clock runs, on the first node
+of a stage, and costs some microseconds an operation; a stage of many small ones runs once more for it. Stages that
+have no model have no bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from made_up_full import write_published
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from flows.in_process import execute_run
+from svdaudio.bundle import Bundle, Models
+from svdaudio.checkpoints import install
+from svdaudio.config import resolve
+from svdaudio.plan import manipulate_request, new_run
+from svdaudio.stages import STAGES
+from svdaudio.store.opening import open_store
+from tasks import Body, ModelSource, load_body
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+PICTURES = EXAMPLES / "dog_cat.jpg", EXAMPLES / "dog_duck.jpg"
+CLICKS = {"remove": "756,581", "add": "756,570"}
+N_MATRIX = 2048
+N_COPY = 64 * 1024 * 1024
+COUNTED_APART = frozenset({"remix"})
+"""Stages of many small operations, which counting would slow."""
+
+
+@dataclass(kw_only=True)
+class Cost:
+    """What the nodes of one stage took."""
+
+    seconds: list[float] = field(default_factory=list[float])
+    """On the clock, each node, without the loading of its models."""
+    processor_s: list[float] = field(default_factory=list[float])
+    load_s: list[float] = field(default_factory=list[float])
+    flops: float = 0.0
+    """Of one node."""
+    n_bytes: float = 0.0
+    """Of one node."""
+    peak_gb: float = 0.0
+    """Resident memory at its highest, mapped weights included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What the machine can do at best."""
+
+    flops: float
+    """A second."""
+    n_bytes: float
+    """A second."""
+
+
+class TimedModels:
+    """Models by role, and how long it took to load them. Loading is not counted with what the stage does."""
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+        self.bundle = models.bundle
+        self.seconds = 0.0
+        self.processor_s = 0.0
+
+    def __getitem__(self, role: str) -> Any:
+        """The model of a role."""
+        begun, processor = time.perf_counter(), time.process_time()
+        with _disable_current_modes():
+            model = self.models[role]
+        self.seconds += time.perf_counter() - begun
+        self.processor_s += time.process_time() - processor
+        return model
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes of what operations read and write. Views cost nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call the operation; what it reads and writes is known by its tensors."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        read = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        written = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
+        places = {each.untyped_storage().data_ptr() for each in read}
+        if func._schema.is_mutable or any(each.untyped_storage().data_ptr() not in places for each in written):  # noqa: SLF001
+            self.n_bytes += sum(each.numel() * each.element_size() for each in (*read, *written))
+        return result
+
+
+class Measured:
+    """Finds bodies of stages that note what they cost."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.costs: dict[str, Cost] = defaultdict(Cost)
+        self.tell = tell
+
+    def body(self, stage: str) -> Body:
+        """The body of a stage."""
+        real = load_body(stage)
+
+        def run(
+            inputs: Mapping[str, Any], parameters: Mapping[str, Any], models: ModelSource, note: Callable[[str], None]
+        ) -> Mapping[str, Any]:
+            assert isinstance(models, TimedModels)
+            cost, counter = self.costs[stage], Counter()
+            to_count = STAGES[stage].models and not cost.seconds
+            loading, of_processor = models.seconds, models.processor_s
+            forget_peak()
+            begun, processor = time.perf_counter(), time.process_time()
+            with counter if to_count and stage not in COUNTED_APART else contextlib.nullcontext():
+                given = real(inputs, parameters, models, note)
+            seconds, processor_s = time.perf_counter() - begun, time.process_time() - processor
+            cost.load_s.append(models.seconds - loading)
+            cost.seconds.append(seconds - cost.load_s[-1])
+            cost.processor_s.append(processor_s - (models.processor_s - of_processor))
+            cost.peak_gb = max(cost.peak_gb, peak_gb())
+            self.tell(f"{stage}: {seconds:.1f} s, {cost.peak_gb:.2f} GB")
+            if to_count:
+                if stage in COUNTED_APART:
+                    with counter:
+                        real(inputs, parameters, models, note)
+                cost.flops, cost.n_bytes = counter.flops, counter.n_bytes
+            return given
+
+        return run
+
+
+class Counter:
+    """Floating-point operations and bytes of what runs within it."""
+
+    def __init__(self) -> None:
+        attention = {torch.ops.aten._native_multi_head_attention: attention_flops}  # noqa: SLF001 - torch's counter lacks it
+        self._flops = FlopCounterMode(display=False, custom_mapping=attention)
+        self._traffic = Traffic()
+
+    def __enter__(self) -> None:
+        """Begin to count."""
+        self._flops.__enter__()
+        self._traffic.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        """Stop."""
+        self._traffic.__exit__(*error)
+        self._flops.__exit__(*error)
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations."""
+        return float(self._flops.get_total_flops())
+
+    @property
+    def n_bytes(self) -> float:
+        """Bytes read and written."""
+        return float(self._traffic.n_bytes)
+
+
+def attention_flops(query: Sequence[int], *shapes: Any, **others: Any) -> int:
+    """Of torch's whole attention block of a transformer: four projections, and two products of all tokens with all."""
+    del shapes, others
+    n_rows, n_tokens, width = query
+    return 2 * n_rows * n_tokens * 4 * width**2 + 4 * n_rows * n_tokens**2 * width
+
+
+def forget_peak() -> None:
+    """Let the kernel begin anew with the highest resident memory (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_gb() -> float:
+    """The highest resident memory since then."""
+    line = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e9
+
+
+def measure_rates(n_tries: int = 7) -> Rates:
+    """The best of several large matrix products and copies."""
+    one, other = torch.randn(N_MATRIX, N_MATRIX), torch.randn(N_MATRIX, N_MATRIX)
+    source, target = torch.zeros(N_COPY), torch.empty(N_COPY)
+    product_s = min(seconds(lambda: one @ other) for _ in range(n_tries))
+    copy_s = min(seconds(lambda: target.copy_(source)) for _ in range(n_tries))
+    return Rates(flops=2 * N_MATRIX**3 / product_s, n_bytes=2 * 4 * N_COPY / copy_s)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """On the clock."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def table(costs: Mapping[str, Cost], rates: Rates) -> Iterable[str]:
+    """Lines of Markdown, a stage each."""
+    yield "| stage | nodes | load, s | s each | processor s each | GFLOP | GB moved | bound, s | of | peak GB |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for stage, cost in costs.items():
+        n = len(cost.seconds)
+        each, processor = sum(cost.seconds) / n, sum(cost.processor_s) / n
+        arithmetic, memory = cost.flops / rates.flops, cost.n_bytes / rates.n_bytes
+        loads = [load for load in cost.load_s if load >= 0.01]
+        load = f"{sum(loads) / len(loads):.1f}" if loads else ""
+        bound = "| | |"
+        if cost.n_bytes:
+            kind = "arithmetic" if arithmetic > memory else "memory"
+            bound = f"{cost.flops / 1e9:.0f} | {cost.n_bytes / 1e9:.1f} | {max(arithmetic, memory):.2f} | {kind}"
+        yield f"| {stage} | {n} | {load} | {each:.2f} | {processor:.2f} | {bound} | {cost.peak_gb:.2f} |"
+
+
+def main() -> None:
+    """Make up, import, run, print."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("--folder", type=Path, help="where made-up files, bundle and store are kept")
+    options.add_argument("--bundle", choices=("full", "mini"), default="full", help="which models")
+    options.add_argument("--no-baselines", action="store_true", help="the edit alone")
+    options.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
+    options.add_argument("--steps", type=int, default=5, help="diffusion steps")
+    options.add_argument("--threads", type=int, default=os.cpu_count())
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        bundle = Bundle.open("mini") if given.bundle == "mini" else open_bundle(folder)
+        rates = measure_rates()
+        print(
+            f"torch {torch.__version__}, {given.threads} thread(s), float32: {rates.flops / 1e9:.0f} GFLOP/s in matrix "
+            f"products, {rates.n_bytes / 1e9:.1f} GB/s in copies; {given.steps} diffusion steps\n",
+            flush=True,
+        )
+        run(folder, bundle, rates, given)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """The bundle `full` of made-up files, imported if it is not there yet."""
+    root = folder / "checkpoints"
+    if not (root / "full" / "bundle.json").is_file():
+        for path in write_published(folder / "downloads"):
+            install.take(path, root / "full", trust=True)
+    return Bundle.open("full", root)
+
+
+def run(folder: Path, bundle: Bundle, rates: Rates, given: argparse.Namespace) -> None:
+    """One run into a store of its own, and its table."""
+    overrides = [f"generate.steps={given.steps}", *given.set]
+    resolved = resolve(
+        overrides=overrides, given={**CLICKS, "bundle": bundle.name}, bundle_settings=lambda _: bundle.settings
+    )
+    targets = ("manipulated.scores",) if given.no_baselines else None
+    request = manipulate_request(*PICTURES, resolved.config, bundle, targets)
+    models: Any = TimedModels(Models(bundle, device="cpu"))
+    measured = Measured(lambda text: print(f"    {text}", flush=True))
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        store = open_store(place)
+        begun = time.perf_counter()
+        record = execute_run(request, store, models, run=new_run(request, resolved), body=measured.body)
+        whole = time.perf_counter() - begun
+    print("", *table(measured.costs, rates), sep="\n")
+    cost = measured.costs["diffuse"]
+    step = sum(cost.seconds) / len(cost.seconds) / given.steps
+    print(f"\n{step:.2f} s a diffusion step of all candidates: {200 * step:.0f} s for the 200 steps of AudioLDM")
+    peak = max(each.peak_gb for each in measured.costs.values())
+    print(f"{whole:.0f} s in all, counting included; {record.state}; at most {peak:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()
