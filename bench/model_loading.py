@@ -1,7 +1,8 @@
-"""How long a full-size published checkpoint takes to load: from itself, and from its quick copy.
+"""How long a full-size published model takes to be ready: from its file, and from the quick copy beside it.
 
-A made-up CLIP ViT-L/14 in OpenAI's TorchScript archive (0.9 GB). Each load is a process of its own, timed from after
-its imports to a model that is ready, so that no run helps another but through the disk's cache.
+Every recommended file is made up at full size and imported. Each load is a process of its own, timed after its imports
+(which are given apart) from the check of the digest to a model that is ready. Files are in the disk's cache in
+both cases, so that the ratio says what the quick copy saves in work.
 """
 
 from __future__ import annotations
@@ -10,54 +11,72 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-BENCH = Path(__file__).resolve().parent
+from made_up_full import write_published
+
+from svdaudio.bundle import Bundle, Entry
+from svdaudio.checkpoints import install
+from svdaudio.checkpoints.cache import cache_path, forget
+
 LOAD = """
 import resource, sys, time
-from pathlib import Path
-from svdaudio.checkpoints.openai_clip import load_image_encoder
 begun = time.perf_counter()
-load_image_encoder(Path(sys.argv[1]), digest=sys.argv[2])
-print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
-"""
-WRITE = """
-import sys
+from importlib import import_module
 from pathlib import Path
-import made_up_files
-made_up_files.write_clip_archive(Path(sys.argv[1]), made_up_files.clip())
+import torch
+from svdaudio.bundle import LOADERS, Bundle, load_entry
+bundle, role = Bundle.open("full", Path(sys.argv[1])), sys.argv[2]
+import_module(LOADERS[role][bundle.entry(role).format].partition(":")[0])
+imported = time.perf_counter()
+bundle.check(role)
+load_entry(bundle.entry(role), torch.device("cpu"))
+print(imported - begun, time.perf_counter() - imported, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
 """
 
 
-def load(path: Path) -> tuple[float, float]:
-    """Seconds and peak memory in GB of one load in a new process."""
-    command = [sys.executable, "-c", LOAD, str(path), "made up"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, peak_gb = map(float, done.stdout.split())
-    return seconds, peak_gb
+def load(root: Path, role: str) -> tuple[float, float, float]:
+    """Seconds of the imports, seconds of the load, and peak memory in GB, of a new process."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(root), role], capture_output=True, text=True, check=True
+    ).stdout.split()
+    return float(done[0]), float(done[1]), float(done[2])
+
+
+def measured(root: Path, entry: Entry, n_repeats: int) -> str:
+    """One line of the table: the best of several loads, without and with the quick copy."""
+    cold: list[tuple[float, float, float]] = []
+    warm: list[tuple[float, float, float]] = []
+    for _ in range(n_repeats):
+        forget(entry.path, entry.role)
+        cold.append(load(root, entry.role))
+        warm.append(load(root, entry.role))
+    imports = min(seconds for seconds, _, _ in cold + warm)
+    before, after = (min(seconds for _, seconds, _ in runs) for runs in (cold, warm))
+    peak_gb = max(peak for _, _, peak in warm)
+    copy = cache_path(entry.path, entry.role)
+    kept = f"{copy.stat().st_size / 1e6:.0f} MB" if copy.is_file() else "none needed"
+    return (
+        f"| {entry.role} | {imports:.1f} | {before:.2f} | {after:.2f} | {before / after:.1f} | {kept} | {peak_gb:.2f} |"
+    )
 
 
 def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--folder", type=Path, help="keep everything there, and take made-up files that are there")
     given = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ViT-L-14.pt"
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, "-c", WRITE, str(path)], cwd=BENCH, check=True)
-        print(f"made up {path.stat().st_size / 1e6:.0f} MB in {time.perf_counter() - begun:.0f} s")
-        cold, warm = [], []
-        for _ in range(given.repeats):
-            for copy in path.parent.glob(".*.safetensors"):
-                copy.unlink()
-            cold.append(load(path))
-            warm.append(load(path))
-    for name, runs in (("cold", cold), ("warm", warm)):
-        times = ", ".join(f"{seconds:.2f}" for seconds, _ in runs)
-        print(f"{name}: {times} s; peak memory {max(peak for _, peak in runs):.2f} GB")
-    print(f"ratio of the best: {min(cold)[0] / min(warm)[0]:.1f}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        root = folder / "checkpoints"
+        for path in write_published(folder / "downloads"):
+            install.take(path, root / "full", trust=True)
+        bundle = Bundle.open("full", root)
+        print("| role | imports, s | first load, s | warm load, s | ratio | quick copy | peak GB |")
+        print("|---|---|---|---|---|---|---|")
+        for role in bundle.roles:
+            print(measured(root, bundle.entry(role), given.repeats), flush=True)
 
 
 if __name__ == "__main__":
