@@ -171,6 +171,11 @@ class Bundle:
         """Roles that the bundle fills."""
         return tuple(self.entries)
 
+    @property
+    def missing_roles(self) -> tuple[str, ...]:
+        """Roles that nothing fills: published weights come one by one."""
+        return tuple(role for role in LOADERS if role not in self.entries)
+
     def entry(self, role: str) -> Entry:
         """The checkpoint of a role.
 

@@ -156,7 +156,7 @@ def _bundle(name: str) -> Iterator[Check]:
         yield Check(name=f"bundle {name}", state="broken", found=error.line())
         return
     wrong = 0
-    for role in bundle.roles:
+    for role in (*bundle.roles, *bundle.missing_roles):
         try:
             bundle.check(role)
         except SvdAudioError as error:

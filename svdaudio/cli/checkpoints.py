@@ -234,9 +234,9 @@ def _print_bundle(bundle: Bundle, rows: list[dict[str, Any]], *, as_json: bool) 
 
 
 def _missing_roles(bundle: Bundle) -> list[str]:
-    from svdaudio.bundle import FULL, LOADERS
+    from svdaudio.bundle import FULL
 
-    return [role for role in LOADERS if role not in bundle.roles] if bundle.name == FULL else []
+    return list(bundle.missing_roles) if bundle.name == FULL else []
 
 
 def _print_published(rows: list[dict[str, Any]]) -> None:

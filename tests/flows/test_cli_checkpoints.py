@@ -57,6 +57,15 @@ def test_an_import_fills_a_role_that_is_listed_and_verified(root, yolo_file, cap
     assert "still missing: segmenter" in capsys.readouterr().out
 
 
+def test_the_doctor_says_what_the_full_bundle_lacks(root, yolo_file, capsys):
+    main(["checkpoints", "import", str(yolo_file), "--trust"])
+    capsys.readouterr()
+    assert main(["doctor", "--bundle", "full", "--json"]) == 1
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert "bundle full: detector" not in checks
+    assert "svdaudio checkpoints fetch panns-cnn14" in checks["bundle full: tagger"]["found"]
+
+
 def test_a_run_says_which_model_is_missing_and_what_brings_it(root, yolo_file, capsys):
     main(["checkpoints", "import", str(yolo_file), "--trust"])
     capsys.readouterr()

@@ -21,6 +21,7 @@ class ToyBundle:
     """A bundle of two models, one of which may be missing."""
 
     roles = ("tagger", "ssv2a")
+    missing_roles = ()
 
     def __init__(self, missing=None):
         self.missing = missing
