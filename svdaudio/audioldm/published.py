@@ -37,6 +37,7 @@ from svdaudio.audioldm.clap import (
 )
 from svdaudio.audioldm.diffuser import Diffuser, build_unet
 from svdaudio.audioldm.vocoder import SpeechT5HifiGan, build_vocoder
+from svdaudio.checkpoints.reading import read_inert
 from svdaudio.errors import CheckpointError
 
 UNET, UNET_AVERAGE, VAE, VOCODER, CLAP = (
@@ -424,15 +425,13 @@ def with_text_constants(weights: Weights, path: Path) -> Weights:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The `state_dict` of the authors' checkpoint, mapped into memory.
 
+    A training's checkpoint may carry settings and callbacks along, which are objects of packages that need not be
+    here. They are passed over; nothing that the file names is run.
+
     Raises:
-        CheckpointError: there is no such file, or it holds something else than tensors.
+        CheckpointError: there is no such file, or its state dict holds something else than tensors.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"there is no checkpoint {path}", fix="run `svdaudio checkpoints list` to see where weights come from"
-        )
-    found = _load(path)
-    state = found.get("state_dict") if isinstance(found, Mapping) else None
+    state = read_inert(path).get("state_dict")
     if not isinstance(state, Mapping):
         raise CheckpointError(f"{path} is no checkpoint of AudioLDM", expected="a state_dict in it", got="none")
     return _tensors(path, state)

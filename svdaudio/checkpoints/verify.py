@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 PICTURE_PX = (96, 128)
 
 
-def verify(bundle: Bundle, role: str) -> str:
+def verify(bundle: Bundle, role: str, *, anew: bool = True) -> str:
     """Check one role of a bundle: digests, every entry, one step.
 
     Args:
         bundle: which bundle.
         role: which of its models.
+        anew: hash its files in any case; not needed right after another role of the same files.
 
     Returns:
         The shape of what the step gave.
@@ -36,7 +37,7 @@ def verify(bundle: Bundle, role: str) -> str:
     """
     import torch
 
-    bundle.check(role, anew=True)
+    bundle.check(role, anew=anew)
     entry = bundle.entry(role)
     if entry.format != OWN_FORMAT:
         # What is tried is the published file itself, and the quick copy that is made of it now.

@@ -151,13 +151,15 @@ def _examined(bundle: Bundle, *, load: bool) -> list[dict[str, Any]]:
     from svdaudio.errors import SvdAudioError
 
     rows: list[dict[str, Any]] = []
+    hashed: set[Path] = set()  # one file may fill several roles
     for role in bundle.roles:
         entry = bundle.entry(role)
         error = gave = None
         try:
             with quiet_stdout():
                 if load:
-                    gave = try_out(bundle, role)
+                    gave = try_out(bundle, role, anew=entry.path not in hashed)
+                    hashed.add(entry.path)
                 else:
                     bundle.check(role)
         except SvdAudioError as fault:

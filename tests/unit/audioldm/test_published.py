@@ -160,6 +160,24 @@ def test_other_sizes_and_other_filters_are_refused(checkpoint, damage):
         load_audio_encoder(path, architecture=TINY)
 
 
+class ModelCheckpoint:
+    """Stands for what a training framework leaves in its checkpoints."""
+
+    def __setstate__(self, state):
+        raise AssertionError("it was brought to life")
+
+
+def test_what_a_training_left_beside_the_tensors_is_passed_over(checkpoint, tmp_path):
+    found = torch.load(checkpoint, weights_only=True)
+    callback = ModelCheckpoint()
+    callback.best = 0.5
+    path = tmp_path / "trained.ckpt"
+    torch.save({**found, "epoch": 3, "callbacks": {ModelCheckpoint: {"best": callback}}}, path)
+    ours, theirs = (load_vocoder(one, architecture=TINY).state_dict() for one in (path, checkpoint))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_files_that_are_something_else(tmp_path):
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         open_published(tmp_path / "none.ckpt")
