@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from made_up_full import write_published
+from made_up_full import WRITERS, write_published
 
 from svdaudio.bundle import Bundle, Entry
 from svdaudio.checkpoints import install
@@ -66,11 +66,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--folder", type=Path, help="keep everything there, and take made-up files that are there")
+    arguments.add_argument("--files", nargs="+", choices=tuple(WRITERS), default=tuple(WRITERS))
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         root = folder / "checkpoints"
-        for path in write_published(folder / "downloads"):
+        for path in write_published(folder / "downloads", given.files):
             install.take(path, root / "full", trust=True)
         bundle = Bundle.open("full", root)
         print("| role | imports, s | first load, s | warm load, s | ratio | quick copy | peak GB |")
