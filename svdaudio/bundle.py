@@ -187,7 +187,7 @@ class Bundle:
         except KeyError:
             raise CheckpointError(
                 f"the bundle '{self.name}' has no {role}",
-                expected=f"one of {', '.join(self.roles)}",
+                expected=f"one of {', '.join(self.roles)}" if self.roles else None,
                 fix=f"run `{_fetch_command(role)}`" if self.name == FULL and role in LOADERS else None,
             ) from None
 
