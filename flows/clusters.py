@@ -44,7 +44,7 @@ class Cluster:
 
     def _dask(self) -> Any:
         try:
-            from prefect_dask import DaskTaskRunner
+            from prefect_dask.task_runners import DaskTaskRunner
         except ImportError as error:
             raise _missing("dask", error) from error
         if self.address is not None:

@@ -11,12 +11,13 @@ from prefect import get_run_logger
 
 from flows.in_process import read_outputs
 from flows.prefect_runner import walk
+from flows.published import publish
 from svdaudio.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig, resolve
 from svdaudio.places import default_store, out_root
 from svdaudio.plan import Request, new_run
 from svdaudio.report import RunArtifacts, write_report
-from svdaudio.store import open_store
+from svdaudio.store import Store, open_store
 
 
 def carry_out(
@@ -44,16 +45,23 @@ def carry_out(
         log.warning("%s", remark)
     config = resolved.config
     bundle = bundles[config.bundle]
-    where = open_store(store or os.environ.get("SVDAUDIO_STORE") or default_store())
-    models = Models(
-        bundle,
-        device=config.execution.device,
-        keep=config.execution.keep_models,
-        compile_noise=config.execution.compile,
-    )
+    where = store_of_flow(store)
+    models = models_of_flow(bundle, config)
     request = make_request(config, bundle)
     run = walk(request, where, models, run=new_run(request, resolved, runner="prefect"))
     artifacts = RunArtifacts(run, lambda node: read_outputs(request, where, models, run=run, node=node))
     report = write_report(artifacts, root=out_root(where.location), class_names=tuple(bundle.classes("tagger")))
     where.runs.write(replace(run, results=report.results()))
+    publish(report, run.id)
     return {"run": run.id, **report.results()}
+
+
+def store_of_flow(store: str | None) -> Store:
+    """The store that a flow was given, else that of SVDAUDIO_STORE, else the checkout's."""
+    return open_store(store or os.environ.get("SVDAUDIO_STORE") or default_store())
+
+
+def models_of_flow(bundle: Bundle, config: RunConfig) -> Models:
+    """The models of a bundle, as the configuration wants them held and run."""
+    execution = config.execution
+    return Models(bundle, device=execution.device, keep=execution.keep_models, compile_noise=execution.compile)

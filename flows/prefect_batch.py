@@ -13,8 +13,9 @@ from prefect.states import Failed
 
 from flows.batch import OnError, Output, Progress, execute_batch, never, no_progress
 from flows.prefect_runner import execute_node, task_runner
+from flows.published import publish_table
 from flows.server import require_api_url
-from svdaudio.batches import Job
+from svdaudio.batches import Job, table
 from svdaudio.errors import SvdAudioError
 from svdaudio.stages import Node
 from svdaudio.store.base import Store
@@ -63,12 +64,13 @@ def execute_batch_through_prefect(
             found.extend(
                 execute_batch(
                     jobs, store, models, output=output, on_error=on_error, progress=progress, stopping=stopping,
-                    step=_Submit(), body=body,
+                    step=Submit(), body=body,
                 )
             )  # fmt: skip
         except SvdAudioError as error:
             failed.append(error)
             return Failed(message=error.line())
+        publish_table(table([job.member for job in jobs], found), title)
         n_failed = sum(run.state == "failed" for run in found)
         return Failed(message=f"{n_failed} of {len(found)} pairs failed") if n_failed else None
 
@@ -84,7 +86,7 @@ def execute_batch_through_prefect(
     return found
 
 
-class _Submit:
+class Submit:
     """A node as a task of the flow that is under way, waited for; Prefect's page shows what it reads from."""
 
     def __init__(self) -> None:

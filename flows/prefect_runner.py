@@ -25,9 +25,11 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.clusters import Cluster, is_worker_death
 from flows.journal import Journal, Progress, keep_journal, no_progress
+from flows.published import publish
 from flows.server import require_api_url
 from svdaudio.errors import RunError, SvdAudioError
 from svdaudio.plan import FILE_PREFIX, Request
+from svdaudio.report import Report
 from svdaudio.stages import Node
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
@@ -66,6 +68,7 @@ def execute_run(
     body: Callable[[str], Body] = load_body,
     api_url: str | None = None,
     cluster: Cluster | None = None,
+    report: Callable[[RunRecord], Report] | None = None,
 ) -> RunRecord:
     """As `flows.in_process.execute_run`, through a Prefect server.
 
@@ -78,6 +81,7 @@ def execute_run(
         body: finds the body of a stage.
         api_url: of the server; if not given, that of PREFECT_API_URL or of `svdaudio server start`.
         cluster: whose workers compute the stages; if not given, this process does.
+        report: writes the files of the finished run, which Prefect's page then shows.
 
     Raises:
         RunError: there is no server, or no cluster, or its workers die of a stage.
@@ -96,6 +100,8 @@ def execute_run(
                 n_parallel=n_parallel, on_cluster=cluster is not None,
             )  # fmt: skip
             finished.append(walked)
+            if report is not None:
+                publish(report(walked), walked.id)
         except SvdAudioError as error:
             failed.append(error)
             return Failed(message=error.line())

@@ -157,7 +157,7 @@ def carry_out(work: Work, run: RunRecord, how: How = IN_PROCESS_OR_PREFECT) -> R
 
     check_backend(work.request.config.generate.backend)
     log_to_stderr()
-    execute_run = _executor(how)
+    execute_run = _executor(how, work)
     run = replace(run, runner=how.name)
     try:
         with quiet_stdout(), _progress() as progress:
@@ -167,13 +167,14 @@ def carry_out(work: Work, run: RunRecord, how: How = IN_PROCESS_OR_PREFECT) -> R
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _executor(how: How) -> Callable[..., RunRecord]:
+def _executor(how: How, work: Work) -> Callable[..., RunRecord]:
     if how.name == "in-process":
         from flows.in_process import execute_run
 
         return execute_run
     from flows.prefect_runner import execute_run as through_prefect
 
+    through_prefect = partial(through_prefect, report=partial(_written, work))
     if how.name == "prefect":
         return through_prefect
     from flows.clusters import Cluster
@@ -186,17 +187,23 @@ def hand_over(
 ) -> tuple[RunRecord, Report]:
     """Write the files of a finished run, copy the wanted sound to `out`, and enter all of it into the run's record."""
     from svdaudio.files import write_bytes
-    from svdaudio.report import write_report
 
     with quiet_stdout():
-        report = write_report(
-            work.artifacts(run), root=work.out_root, class_names=class_names(work.bundle), pictures=pictures
-        )
+        report = _written(work, run, pictures=pictures)
     if out is not None:
         write_bytes(out.absolute(), report.audio[sound].read_bytes())
         report = replace(report, audio={**report.audio, sound: out.absolute()})
     run = work.store.runs.write(replace(run, results=report.results()))
     return run, report
+
+
+def _written(work: Work, run: RunRecord, *, pictures: bool = True) -> Report:
+    """The files of a run; what is there already is not written again."""
+    from svdaudio.report import write_report
+
+    return write_report(
+        work.artifacts(run), root=work.out_root, class_names=class_names(work.bundle), pictures=pictures
+    )
 
 
 def class_names(bundle: Bundle) -> tuple[str, ...]:

@@ -1,0 +1,88 @@
+"""What a flow shows on Prefect's page: masks, spectrograms, scores, links to the sounds."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from toy_method import CLASSES, PAIR, install
+
+from svdaudio.cli import main
+
+pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+
+
+def artifacts(api_url, flow_run_name):
+    """Key → artifact of the flow run of that name."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        ArtifactFilter,
+        ArtifactFilterFlowRunId,
+        FlowRunFilter,
+        FlowRunFilterName,
+    )
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
+        named = FlowRunFilter(name=FlowRunFilterName(any_=[flow_run_name]))
+        [run] = client.read_flow_runs(flow_run_filter=named)
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        return {one.key: one for one in client.read_artifacts(artifact_filter=wanted)}
+
+
+def picture(url):
+    kind, _, data = url.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+@pytest.fixture
+def world(prefect_api, monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    return tmp_path
+
+
+def test_a_run_shows_what_it_made(world, prefect_api, capsys):
+    assert main(["run", *PAIR, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    found = artifacts(prefect_api, told["run"])
+    sounds = ("original", "edited", "manipulated")
+    assert found.keys() == {
+        "removed-mask", "added-mask", "scores",
+        *(f"{sound}-{what}" for sound in sounds for what in ("spectrogram", "sound")),
+    }  # fmt: skip
+    for name in ("removed-mask", "manipulated-spectrogram"):
+        assert found[name].type == "image"
+        assert max(picture(found[name].data).size) <= 900
+    rows = json.loads(found["scores"].data)
+    assert [row["class"] for row in rows] == list(CLASSES)
+    assert rows[0]["manipulated"] == round(told["scores"]["manipulated"]["cat"], 3)
+    assert Path(told["audio"]["manipulated"]).as_uri() in found["manipulated-sound"].data
+
+
+def test_a_batch_shows_its_table(world, prefect_api, capsys):
+    (world / "pairs.csv").write_text('original,edited,remove,add,name\none.png,two.png,"20,20","40,30",a\n')
+    assert main(["batch", "pairs.csv", "--no-baselines", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    found = artifacts(prefect_api, told["batch"])
+    assert found.keys() == {"pairs"}
+    assert json.loads(found["pairs"].data) == told["pairs"]
+
+
+def test_names_and_rows():
+    from flows.published import key, score_rows
+
+    assert key("removed.mask") == "removed-mask"
+    assert key("Manipulated_.Sound.") == "manipulated-sound"
+    assert score_rows({"original": {"dog": 0.12345, "cat": 1.0}}) == [
+        {"class": "dog", "original": 0.123},
+        {"class": "cat", "original": 1.0},
+    ]
+    assert score_rows({"original": {"dog": 0.2}, "manipulated": {"dog": 0.9}}) == [
+        {"class": "dog", "original": 0.2, "manipulated": 0.9, "change": 0.7}
+    ]
