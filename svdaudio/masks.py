@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Num
@@ -32,6 +33,12 @@ from svdaudio.weights import load_module
 
 ROLE = "segmenter"
 BACKBONE_STRIDE = 16
+LEAST_TO_LOOK_AT = 20
+"""Pixels; what is smaller gives no crop to look at again."""
+LEAST_WINDOW = 64
+"""Pixels a side."""
+OUTSIDE = -10.0
+"""Logit of what a crop does not show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,9 +203,17 @@ def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32]
 
 
 class Segmenter:
-    """Clicks on a picture in, the mask of an object out. Deterministic."""
+    """Clicks on a picture in, the mask of an object out. Deterministic.
 
-    def __init__(self, model: SAM2Base) -> None:
+    Args:
+        model: the network.
+        second_looks: margins, as shares of the object's longer side. The network looks again at a crop of the picture
+            around what it found, once for each margin and once at that crop's mirror image, and the mean of the logits
+            decides. This is for networks of a small input size, to which a small object in the whole picture is a few
+            dots. SAM 2 as published looks once.
+    """
+
+    def __init__(self, model: SAM2Base, *, second_looks: Sequence[float] = ()) -> None:
         with warnings.catch_warnings():
             # sam2 scripts its resizing, which torch 2.11 calls deprecated; nothing a user could act on.
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.script.*")
@@ -206,6 +221,7 @@ class Segmenter:
         # sam2 1.1.0 writes down the feature sizes of 1024 px, whatever the network's input size is.
         sides = (model.image_size // stride for stride in (4, 8, 16))
         self._predictor._bb_feat_sizes = [(side, side) for side in sides]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self._second_looks = tuple(second_looks)
 
     def segment(self, pixels: Pixels, points: Num[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
         """Segment one object. Of the network's three proposals the one with the best predicted score is kept.
@@ -219,6 +235,37 @@ class Segmenter:
             InputError: see `check_points`.
         """
         where, kind = check_points(points, labels, *pixels.shape[:2])
+        found = self._look(pixels, where, kind)
+        if not self._second_looks or found.mask.sum() < LEAST_TO_LOOK_AT:
+            return found
+        height, width = found.mask.shape
+        windows = [window_around(found.mask, where[kind == 1], margin) for margin in self._second_looks]
+        scores: list[float] = []
+        logits = np.zeros((height, width), np.float32)
+        for rows, columns in windows:
+            inside = (where >= (columns.start, rows.start)).all(axis=1) & (where < (columns.stop, rows.stop)).all(
+                axis=1
+            )
+            clicks = where[inside] - np.array([columns.start, rows.start], np.float32)
+            crop = pixels[rows, columns]
+            mirrored = clicks * (-1, 1) + (crop.shape[1] - 1, 0)
+            looks = [
+                self._look(np.ascontiguousarray(crop), clicks, kind[inside]),
+                self._look(np.ascontiguousarray(crop[:, ::-1]), mirrored.astype(np.float32), kind[inside]),
+            ]
+            seen = (looks[0].logits + looks[1].logits[:, ::-1]) / 2
+            whole = np.full((height, width), OUTSIDE, np.float32)
+            whole[rows, columns] = cv2.resize(seen, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+            logits += whole / len(windows)
+            scores += [look.score for look in looks]
+        return Mask(
+            mask=logits > 0,
+            score=float(np.mean(scores)),
+            logits=cv2.resize(logits, found.logits.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32),
+        )
+
+    def _look(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
+        """What the network sees in one picture."""
         predictor = self._predictor
         with torch.inference_mode():
             try:
@@ -232,11 +279,32 @@ class Segmenter:
         )
 
 
+def window_around(
+    mask: Bool[NDArray[np.bool_], "height width"], points: Float[NDArray[np.float32], "n 2"], margin: float
+) -> tuple[slice, slice]:
+    """Rows and columns of a square around a mask and the points (x, y) on it, cut to the picture's size.
+
+    Args:
+        mask: of one pixel or more; a hundredth of its pixels at each side may stick out.
+        points: which have to be inside.
+        margin: how much longer the square is than the object, as a share of the object's longer side.
+    """
+    ys, xs = np.nonzero(mask)
+    low, high = (np.array([np.quantile(xs, share), np.quantile(ys, share)]) for share in (0.01, 0.99))
+    low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
+    limit = np.array(mask.shape[::-1])
+    side = max(float((high - low).max()) * (1 + margin), LEAST_WINDOW)
+    size = np.minimum(int(side) + 1, limit)
+    start = np.clip(((low + high + 1 - size) / 2).astype(int), 0, limit - size)
+    (x, y), (width, height) = start.tolist(), size.tolist()
+    return slice(y, y + height), slice(x, x + width)
+
+
 def load_segmenter(path: Path, device: str | torch.device = "cpu") -> Segmenter:
     """A segmenter from a weight file of this project.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
     """
-    model, _ = load_module(path, role=ROLE, build=build_segmenter, device=device)
-    return Segmenter(model)
+    model, header = load_module(path, role=ROLE, build=build_segmenter, device=device)
+    return Segmenter(model, second_looks=header.extra.get("second_looks", ()))

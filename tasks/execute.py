@@ -189,11 +189,8 @@ def _compute(
 
     inputs = _inputs(work, node, known)
     tell("started", reason_text(reasons))
-    threads = work.request.config.execution.threads
-    if threads is not None and node.stage.models:
-        import torch
-
-        torch.set_num_threads(threads)
+    if node.stage.models:
+        _prepare_process(work.request.config.execution.threads)
     begun = time.perf_counter()
     # A body gets a copy of the parameters: what it does with them must not reach the record.
     given = work.body(node.stage.name)(inputs, copy.deepcopy(dict(action.parameters)), work.models, note)
@@ -275,6 +272,17 @@ def _restore(work: Work, name: str, tell: Tell) -> dict[str, Reference]:
 
     visit(work.request.table[name])
     return references
+
+
+def _prepare_process(n_threads: int | None) -> None:
+    """What a process needs before it runs a model."""
+    from svdaudio.memory import keep_freed_memory
+
+    keep_freed_memory()
+    if n_threads is not None:
+        import torch
+
+        torch.set_num_threads(n_threads)
 
 
 def _check_files(work: Work, node: Node, action: Action) -> None:

@@ -19,6 +19,8 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from svdaudio.memory import keep_freed_memory
+
 Losses = Mapping[str, Tensor]
 M = TypeVar("M", bound=nn.Module)
 
@@ -73,6 +75,7 @@ def fit(
     `matrices` are trained by Muon (Jordan 2024; updates scaled as AdamW's, at twice the rate), the rest by AdamW: a
     transformer's hidden matrices learn several times faster that way.
     """
+    keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     training = _Training(model, schedule, matrices, folder / f"{name}.ckpt")
     with _Journal(name, folder / f"{name}.log", schedule.n_steps, training, log_every) as journal:

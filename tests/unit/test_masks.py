@@ -12,7 +12,16 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from svdaudio.errors import CheckpointError, InputError
-from svdaudio.masks import Segmenter, SegmenterConfig, build_segmenter, check_points, load_segmenter, split_points
+from svdaudio.masks import (
+    LEAST_WINDOW,
+    Segmenter,
+    SegmenterConfig,
+    build_segmenter,
+    check_points,
+    load_segmenter,
+    split_points,
+    window_around,
+)
 from svdaudio.weights import Header, save_weights
 
 TINY = {
@@ -172,3 +181,61 @@ def test_weights_of_another_shape_are_refused(tmp_path, model):
     )
     with pytest.raises(CheckpointError, match="does not fit its own description"):
         load_segmenter(path)
+
+
+def box(height, width, rows, columns):
+    mask = np.zeros((height, width), bool)
+    mask[rows, columns] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "point", "margin", "wanted"),
+    [
+        (box(400, 600, slice(100, 200), slice(300, 400)), (350, 150), 1.0, (slice(52, 249), slice(252, 449))),
+        (box(400, 600, slice(0, 100), slice(500, 600)), (550, 50), 1.0, (slice(0, 197), slice(403, 600))),
+        (box(400, 600, slice(300, 305), slice(20, 25)), (22, 302), 0.5, (slice(270, 335), slice(0, 65))),
+        (box(400, 600, slice(100, 300), slice(0, 600)), (50, 150), 0.5, (slice(0, 400), slice(0, 600))),
+    ],
+    ids=["in the middle", "in a corner", "tiny", "wider than the picture is high"],
+)
+def test_a_second_look_is_at_a_square_around_what_was_found(mask, point, margin, wanted):
+    window = window_around(mask, np.array([point], np.float32), margin)
+    for found, expected in zip(window, wanted, strict=True):
+        assert abs(found.start - expected.start) <= 2  # a hundredth of the mask sticks out
+        assert abs(found.stop - expected.stop) <= 2
+        assert found.stop - found.start >= min(LEAST_WINDOW, mask.shape[1])
+
+
+def test_a_second_look_takes_in_a_click_that_the_first_left_out():
+    rows, columns = window_around(
+        box(400, 600, slice(100, 150), slice(100, 150)), np.array([[420, 300]], np.float32), 0.3
+    )
+    assert rows.start <= 300 < rows.stop
+    assert columns.start <= 420 < columns.stop
+
+
+def test_second_looks_do_not_depend_on_which_way_round_the_object_is(model):
+    """The mirror image is looked at as well, so that the mirrored crop has the mirrored answer."""
+    twice = Segmenter(model, second_looks=(0.5,))
+    pixels = np.random.default_rng(3).integers(0, 256, (128, 128, 3), np.uint8)
+    window = (slice(0, 128), slice(0, 128))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("svdaudio.masks.window_around", lambda *_: window)
+        patched.setattr("svdaudio.masks.LEAST_TO_LOOK_AT", 0)
+        there = twice.segment(pixels, np.array([[40, 60]]), np.array([1]))
+        back = twice.segment(pixels[:, ::-1].copy(), np.array([[127 - 40, 60]]), np.array([1]))
+    np.testing.assert_allclose(there.logits, back.logits[:, ::-1], atol=2e-4)
+    np.testing.assert_allclose(there.score, back.score, atol=1e-5)
+
+
+def test_what_a_second_look_does_not_show_is_not_the_object(model):
+    twice = Segmenter(model, second_looks=(0.1,))
+    pixels = np.random.default_rng(4).integers(0, 256, (200, 300, 3), np.uint8)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("svdaudio.masks.window_around", lambda *_: (slice(20, 90), slice(30, 100)))
+        patched.setattr("svdaudio.masks.LEAST_TO_LOOK_AT", 0)
+        found = twice.segment(pixels, np.array([[50, 60], [250, 150]]), np.array([1, 0])).mask
+    assert found.shape == (200, 300)
+    assert not found[90:].any()
+    assert not found[:, 100:].any()
