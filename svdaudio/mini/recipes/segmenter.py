@@ -266,7 +266,7 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
         title="Segmenter: SAM 2.1, Hiera 32 wide in 1-2-5-1 blocks, 256 px (mini)",
         recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites with "
         f"{N_PROMPTS} prompts each, "
-        "Muon and AdamW, bfloat16. The video memory is as initialised: one picture needs none.",
+        "Muon and AdamW, bfloat16. The video memory is as initialised: one picture needs none",
         minutes=vision_evaluation.minutes_spent(folder / "segmenter.log"),
         figures=vision_evaluation.segmenter_figures(out / "segmenter.safetensors"),
     )
