@@ -19,7 +19,7 @@ from svdaudio.audioldm.convert import to_checkpoint, to_folder
 from svdaudio.audioldm.diffuse import diffuse
 from svdaudio.audioldm.diffuser import build_unet
 from svdaudio.audioldm.diffuser import load_diffuser as load_own_diffuser
-from svdaudio.audioldm.griffin_lim import GriffinLimVocoder
+from svdaudio.audioldm.magnitude_vocoder import MagnitudeVocoder
 from svdaudio.audioldm.published import (
     UNET,
     load_audio_encoder,
@@ -313,4 +313,4 @@ def test_networks_that_the_package_cannot_build_are_refused():
     with pytest.raises(ConfigError, match="cannot run the noise network of this bundle"):
         open_backend("audioldm").diffuse(diffuser, unit(512), generator=torch.Generator(), **GENERATION)
     with pytest.raises(ConfigError, match="cannot run the vocoder of this bundle"):
-        open_backend("audioldm").vocode(GriffinLimVocoder(n_rounds=1), numbers(1, 20, 64))
+        open_backend("audioldm").vocode(MagnitudeVocoder(width=8, n_blocks=1, n_rounds=1), numbers(1, 20, 64))
