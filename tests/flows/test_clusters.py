@@ -183,7 +183,7 @@ class TestCommandLine:
         assert message in capsys.readouterr().err
 
     def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "prefect_dask", None)
+        monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
         with pytest.raises(RunError, match=r"needs prefect-dask: .* Run `uv sync --extra dask`"):
             Cluster(kind="dask").task_runner()
 
