@@ -29,7 +29,7 @@ layers:
 
 # the tests; give arguments for a part of them: `just test tests/unit -k svd`
 test *arguments:
-    uv run pytest {{arguments}}
+    uv run --extra audioldm pytest {{arguments}}
 
 # AudioLDM against the authors' package, which this installs
 parity-audioldm:
