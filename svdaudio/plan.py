@@ -49,6 +49,9 @@ TARGETS: dict[Kind, tuple[str, ...]] = {
 }
 """What each kind of run makes unless told otherwise."""
 
+METHOD_ALONE = ("manipulated.scores",)
+"""What is made without the baselines."""
+
 N_RUNS_COMPARED = 50
 """How many of the newest runs are looked through for the last computation of a node."""
 

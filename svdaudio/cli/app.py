@@ -21,6 +21,7 @@ from svdaudio.cli import (
     history,
     mask,
     run,
+    schedule,
     server,
     store,
     sweep,
@@ -61,6 +62,7 @@ for _panel, _commands in {
     for _command in _commands:
         _class = WithParameters if _command in (run.run, run.plan, run.baseline, mask.mask) else None
         app.command(rich_help_panel=_panel, cls=_class, help=_help(_command))(_command)
+app.add_typer(schedule.app, name="schedule", rich_help_panel="Many")
 app.add_typer(cache.app, name="cache", rich_help_panel="Store")
 app.add_typer(store.app, name="store", rich_help_panel="Store")
 app.add_typer(server.app, name="server", rich_help_panel="Tools")

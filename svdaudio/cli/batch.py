@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from svdaudio.pairs import Common, Prepared
     from svdaudio.store import RunRecord, Store
 
-METHOD_ALONE = ("manipulated.scores",)
 N_LINES = 20
 """Lines of progress over a whole batch, where nobody watches a bar."""
 N_ROWS_SHOWN = 200
@@ -117,6 +116,7 @@ def batch(
     """  # fmt: skip
     from svdaudio.cli.work import open_store
     from svdaudio.pairs import Common, read_pairs
+    from svdaudio.plan import METHOD_ALONE
 
     how = How(runner=runner, n_workers=workers, on_error=on_error, table=table_file, pictures=pictures, as_json=as_json)
     check(how)

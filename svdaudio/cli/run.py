@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from svdaudio.report import Report
     from svdaudio.store import RunRecord
 
-METHOD_ALONE = ("manipulated.scores",)
-
 
 def demo(
     *,
@@ -97,6 +95,7 @@ def run(
     computed again; `plan` says beforehand what would be.
     """
     from svdaudio.cli.work import How, check_out
+    from svdaudio.plan import METHOD_ALONE
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
@@ -137,6 +136,7 @@ def plan(
     'cached' is there; 'run' is not, for the reason given; 'unknown' waits for what has to run first, and is
     cached if that comes out as before.
     """
+    from svdaudio.plan import METHOD_ALONE
     from svdaudio.plan import plan as make_plan
 
     request, _, where = _manipulate_request(

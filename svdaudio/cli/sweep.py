@@ -82,6 +82,7 @@ def sweep(
     """
     from svdaudio.cli.work import open_store
     from svdaudio.pairs import Common, Pair
+    from svdaudio.plan import METHOD_ALONE
     from svdaudio.sweep import check_values, combinations, drawn, parse_range, setting_name
 
     begun = time.perf_counter()
@@ -107,7 +108,7 @@ def sweep(
     if embeddings_only:
         _embeddings(settings, pair, _with_targets(common, PARTS), where, how, begun)
         return
-    common = _with_targets(common, batch.METHOD_ALONE) if no_baselines else common
+    common = _with_targets(common, METHOD_ALONE) if no_baselines else common
     prepared = batch.prepared_pairs([pair(setting) for setting in settings], common)
     title = f"{original.name} to {edited.name}, {len(settings)} settings"
     batch.run_batch(prepared, where, how, files={"original": original, "edited": edited}, title=title)

@@ -1,0 +1,71 @@
+"""Many pairs of pictures, as a flow that can be deployed and scheduled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+
+from flows.batch import OnError, Output, carry_out, execute_batch
+from flows.deployed import models_of_flow, store_of_flow
+from flows.prefect_batch import Submit
+from flows.prefect_runner import task_runner
+from flows.published import publish_table
+from svdaudio.batches import Job, open_batch, table
+from svdaudio.bundle import Bundle
+from svdaudio.pairs import Common, prepare, read_pairs
+from svdaudio.places import out_root
+from svdaudio.plan import METHOD_ALONE
+from svdaudio.store.runs import RunRecord
+
+
+@flow(name="batch", task_runner=task_runner(), persist_result=False)
+def batch(
+    pairs: Path,
+    settings: dict[str, Any] | None = None,
+    store: str | None = None,
+    *,
+    baselines: bool = True,
+    pictures: bool = False,
+    on_error: OnError = "continue",
+) -> State[Any] | dict[str, Any]:
+    """The method on many pairs, each model loaded once. What an unfinished batch of them has left is gone on with.
+
+    Args:
+        pairs: a CSV or JSONL file or a folder (docs/batch.md), read when the flow runs.
+        settings: dotted parameter → value, for pairs that do not say otherwise.
+        store: where artifacts are; SVDAUDIO_STORE or the checkout's `artifacts` if not given.
+        baselines: plain SSV2A of all pictures, too.
+        pictures: draw masks, spectrograms and scores of every pair.
+        on_error: what becomes of the others when one pair fails.
+
+    Returns:
+        The batch's id, how many pairs came out how, and where the table is; or, if a pair failed, the state Failed.
+    """
+    log = get_run_logger()
+    where = store_of_flow(store)
+    common = Common(given=settings or {}, targets=None if baselines else METHOD_ALONE)
+    prepared = prepare(read_pairs(pairs), common, Bundle.open)
+    for remark in dict.fromkeys(text for one in prepared for text in one.resolved.remarks):
+        log.warning("%s", remark)
+    opened = open_batch(where, prepared, files={"pairs": pairs}, title=pairs.name, runner="prefect")
+    root = out_root(where.location)
+    step = Submit()
+
+    def execute(jobs: Sequence[Job]) -> list[RunRecord]:
+        config = jobs[0].request.config
+        bundle = Bundle.open(config.bundle)
+        models = models_of_flow(bundle, config)
+        output = Output(root=root, class_names=tuple(bundle.classes("tagger")), pictures=pictures)
+        return execute_batch(jobs, where, models, output=output, on_error=on_error, step=step)
+
+    record, runs = carry_out(opened, where, execute, table_path=root / f"{opened.record.id}.csv")
+    publish_table(table(opened.members, runs), record.id)
+    told = {"batch": record.id, "state": record.state, **{name: record.results[name] for name in ("counts", "table")}}
+    if record.state == "finished":
+        return told
+    return Failed(message=record.error or f"the batch was {record.state}")
