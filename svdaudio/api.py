@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from svdaudio.align import check_threshold, patch_coverage
 from svdaudio.errors import InputError
 from svdaudio.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry
-from svdaudio.images import load_image
+from svdaudio.images import load_image, png_bytes
 from svdaudio.mix import MixWeights, combine
 from svdaudio.svd import svd_manipulate
 
@@ -233,15 +233,9 @@ def visualize_mask(image_path: str | Path, mask: Array, output_path: str | Path 
     tinted = (pixels.astype(np.uint16) + np.array(OVERLAY_COLOUR, np.uint16)) // 2
     overlay = np.where(inside[..., None], tinted, pixels).astype(np.uint8)
     if output_path is not None:
-        from io import BytesIO
-
-        from PIL import Image
-
         from svdaudio.files import write_bytes
 
-        buffer = BytesIO()
-        Image.fromarray(overlay).save(buffer, format="PNG")
-        write_bytes(Path(output_path), buffer.getvalue())
+        write_bytes(Path(output_path), png_bytes(overlay))
     return overlay
 
 

@@ -88,35 +88,25 @@ def load_image(path: str | Path) -> Pixels:
 
 def decode_image(data: bytes, name: str) -> Pixels:
     """Decode the bytes of an image file; `name` is what errors call it. See `load_image`."""
-    if not data:
-        raise InputError(f"the file {name} is empty", expected="an image", got="0 bytes")
-    with _strict_pillow():
+    with _opened(data, name) as image:
         try:
-            image = Image.open(BytesIO(data), formats=FORMATS)
-        except Exception as error:  # Pillow's parsers raise nearly anything on damaged headers
+            # An MPO is a camera's JPEG with a preview behind it (Pillow opens it as JPEG), not an animation.
+            n_frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+        except Exception as error:
+            raise _damaged(name, error) from error
+        if n_frames > 1:
             raise InputError(
-                f"{name} is not an image", expected=f"one of {', '.join(FORMATS)}", got=_reason(error)
-            ) from error
-        with image:
-            _check_size(image, name)
-            try:
-                # An MPO is a camera's JPEG with a preview behind it (Pillow opens it as JPEG), not an animation.
-                n_frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
-            except Exception as error:
-                raise _damaged(name, error) from error
-            if n_frames > 1:
-                raise InputError(
-                    f"{name} is animated or has several pages", expected="one picture", got=f"{n_frames} pictures"
-                )
-            try:
-                image.load()
-                orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-                upright = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-                return _to_rgb(upright, name)
-            except InputError:
-                raise
-            except Exception as error:
-                raise _damaged(name, error) from error
+                f"{name} is animated or has several pages", expected="one picture", got=f"{n_frames} pictures"
+            )
+        try:
+            image.load()
+            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+            upright = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+            return _to_rgb(upright, name)
+        except InputError:
+            raise
+        except Exception as error:
+            raise _damaged(name, error) from error
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -125,22 +115,45 @@ def upright_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: the file is missing, no plain file, empty, no image, too small or too large.
     """
-    data, name = read_image_bytes(path), str(path)
+    name = str(path)
+    with _opened(read_image_bytes(path), name) as image:
+        try:
+            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        except Exception as error:
+            raise _no_image(name, error) from error
+        width, height = image.size
+    turned = _UPRIGHT.get(orientation) in _ON_ITS_SIDE
+    return (height, width) if turned else (width, height)
+
+
+def png_bytes(pixels: Pixels) -> bytes:
+    """RGB pixels as the bytes of a PNG file."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@contextmanager
+def _opened(data: bytes, name: str) -> Generator[Image.Image]:
+    """The picture in the bytes of a file, its header read and its size checked, nothing decoded.
+
+    Raises:
+        InputError: empty, no image, too small or too large.
+    """
     if not data:
         raise InputError(f"the file {name} is empty", expected="an image", got="0 bytes")
     with _strict_pillow():
         try:
             image = Image.open(BytesIO(data), formats=FORMATS)
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-        except Exception as error:  # as in `decode_image`
-            raise InputError(
-                f"{name} is not an image", expected=f"one of {', '.join(FORMATS)}", got=_reason(error)
-            ) from error
+        except Exception as error:  # Pillow's parsers raise nearly anything on damaged headers
+            raise _no_image(name, error) from error
         with image:
             _check_size(image, name)
-            width, height = image.size
-    turned = _UPRIGHT.get(orientation) in _ON_ITS_SIDE
-    return (height, width) if turned else (width, height)
+            yield image
+
+
+def _no_image(name: str, error: Exception) -> InputError:
+    return InputError(f"{name} is not an image", expected=f"one of {', '.join(FORMATS)}", got=_reason(error))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ Precision = Literal["float32", "bfloat16"]
 N_CHANNELS, N_BANDS = 8, 16
 LATENTS_PER_SECOND = 25.0  # 100 mel frames a second, a quarter of that after the VAE
 _TIME_MULTIPLE = 8  # the UNet halves time three times
-_ETA = 1.0
+ETA = 1.0
 
 
 def n_latent_frames(duration_s: float) -> int:
@@ -88,7 +88,7 @@ def diffuse(
             noise = plain + guidance_scale * (guided - plain)
         if isinstance(steps, DDIMScheduler):
             fresh = torch.randn(shape, generator=generator).to(device)
-            latents = steps.step(noise, int(time), latents, eta=_ETA, variance_noise=fresh, return_dict=False)[0]
+            latents = steps.step(noise, int(time), latents, eta=ETA, variance_noise=fresh, return_dict=False)[0]
         else:
             latents = steps.step(noise, int(time), latents, return_dict=False)[0]
     return latents.cpu()

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from svdaudio.audioldm import naming
-from svdaudio.audioldm.diffuse import N_BANDS, N_CHANNELS, Precision, n_latent_frames, reduced_precision
+from svdaudio.audioldm.diffuse import ETA, N_BANDS, N_CHANNELS, Precision, n_latent_frames, reduced_precision
 from svdaudio.audioldm.diffuser import BETA_END, BETA_START, N_TRAIN_STEPS
 from svdaudio.audioldm.mel import HOP_LENGTH
 from svdaudio.errors import ConfigError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 N_GROUPS = 32  # of every group norm in the package
 NOTHING = {"target": "torch.nn.Identity"}
-ETA = 1.0
 
 
 class PackageBackend:
@@ -58,15 +57,14 @@ class PackageBackend:
         """
         _check_schedule(scheduler, n_steps)
         device = diffuser.unconditional.device
+        shape = (N_CHANNELS, n_latent_frames(duration_s), N_BANDS)
         with _quietly(), reduced_precision(device, precision):
             latents, _ = _sampler(noise_network(diffuser), device, generator).sample(
                 n_steps,
                 n_candidates,
-                (N_CHANNELS, n_latent_frames(duration_s), N_BANDS),
+                shape,
                 conditioning=clap.to(device).expand(n_candidates, 1, -1),
-                x_T=torch.randn(
-                    (n_candidates, N_CHANNELS, n_latent_frames(duration_s), N_BANDS), generator=generator
-                ).to(device),
+                x_T=torch.randn((n_candidates, *shape), generator=generator).to(device),
                 eta=ETA,
                 verbose=False,
                 unconditional_guidance_scale=guidance_scale,

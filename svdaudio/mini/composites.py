@@ -115,6 +115,11 @@ def closeup(
     )
 
 
+def depth_within(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How far each pixel of a mask is from its rim, in pixels; 0 outside. The picture's edge counts as rim."""
+    return np.asarray(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3), np.float32)[1:-1, 1:-1]
+
+
 def _places(rng: Rng, count: int) -> NDArray[np.float64]:
     """Centres in 0..1, kept apart where that is easy."""
     places = rng.uniform(0.15, 0.85, (1, 2)) if count > 1 else rng.uniform(0.3, 0.7, (1, 2))

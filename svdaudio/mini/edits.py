@@ -15,18 +15,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from svdaudio.files import write_bytes
+from svdaudio.images import png_bytes
 from svdaudio.mini import farm
-from svdaudio.mini.composites import Composite, compose
+from svdaudio.mini.composites import Composite, compose, depth_within
 from svdaudio.mini.figures import Figure, at_least, at_most, mean_figure
 from svdaudio.pairs import Pair
 
@@ -111,7 +109,7 @@ def _compose(seed: tuple[int, int, int], classes: tuple[int, int]) -> Composite:
 
 def deepest(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """The pixel (x, y) of a mask that is farthest from its rim."""
-    depth = np.asarray(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3))[1:-1, 1:-1]
+    depth = depth_within(mask)
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     return int(column), int(row)
 
@@ -127,7 +125,7 @@ def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) ->
         paths: dict[str, Path] = {}
         for side, picture in (("original", edit.original), ("edited", edit.edited)):
             paths[side] = folder / f"{edit.name}.{side}.png"
-            data = _png(picture.pixels)
+            data = png_bytes(picture.pixels)
             if not paths[side].is_file() or paths[side].read_bytes() != data:
                 write_bytes(paths[side], data)
         clicks = {"remove": [list(edit.remove)], "add": [list(edit.add)]}
@@ -147,12 +145,6 @@ def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) ->
 def pair_name(edit: Edit, variant: str) -> str:
     """What the batch calls one variant of an edit."""
     return edit.name if variant == METHOD else f"{edit.name}, {variant}"
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,6 @@ artifact was last of use.
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import secrets
@@ -27,17 +26,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from svdaudio.errors import CorruptArtifactError, MissingArtifactError, StoreError
+from svdaudio.errors import StoreError
 from svdaudio.store.base import Footprint, Leftover, do_nothing
 from svdaudio.store.leftovers import clear_leftover, find_leftovers, folder_size
 from svdaudio.store.locks import HeldError, building_lock, file_lock, refuse_to_wait
+from svdaudio.store.marker import MARKER, MARKER_TEXT, check_marker, damaged_artifact, missing_artifact
 from svdaudio.store.records import ArtifactRecord
 from svdaudio.store.runs import FolderRunLog
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-STORE_FORMAT = 1
 RECORD = "record.json"
 ARRAYS = "arrays.zarr"
 
@@ -108,7 +107,7 @@ class LocalStore:
 
         found = self._read_record(key)
         if found is None:
-            raise self._missing(key)
+            raise missing_artifact(key, self.location)
         seen, record = found
         wanted = list(record.outputs if names is None else names)
         try:
@@ -284,49 +283,31 @@ class LocalStore:
             raise self._unwritable(error) from error
 
     def _check(self) -> None:
-        marker = self.folder / "store.json"
+        marker = self.folder / MARKER
         try:
             if self.folder.exists() and not self.folder.is_dir():
                 raise StoreError(f"the store {self.folder} is not a folder", fix="give another --store")
-            found = json.loads(marker.read_bytes())["format"] if marker.exists() else STORE_FORMAT
+            text = marker.read_bytes() if marker.exists() else None
         except OSError as error:
             raise self._unreadable(error) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{marker} is damaged", got=error, fix="give another --store, or remove that file"
-            ) from error
-        if found != STORE_FORMAT:
-            raise StoreError(
-                f"the store {self.folder} is of another format",
-                expected=STORE_FORMAT,
-                got=found,
-                fix="give another --store",
-            )
+        if text is not None:
+            check_marker(text, self.location, str(marker), kind="file")
 
     def _make(self) -> None:
-        marker = self.folder / "store.json"
+        marker = self.folder / MARKER
         if marker.exists() and (self.folder / "tmp").is_dir() and (self.folder / "locks").is_dir():
             return
         for name in ("objects", "tmp", "locks"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         partial = self.folder / "tmp" / f"store.{secrets.token_hex(4)}"
-        partial.write_text(json.dumps({"what": "svdaudio store", "format": STORE_FORMAT}) + "\n", encoding="utf-8")
+        partial.write_text(MARKER_TEXT, encoding="utf-8")
         partial.replace(marker)
-
-    def _missing(self, key: str) -> MissingArtifactError:
-        return MissingArtifactError(
-            f"there is no artifact {key[:12]} in {self.folder}", fix="run the stage that makes it"
-        )
 
     def _corrupt(self, key: str, why: str, seen: bytes) -> StoreError:
         where = self.quarantine(key, why, seen)
         if where is None and self._read_record(key) is None:  # taken away while it was being read
-            return self._missing(key)
-        return CorruptArtifactError(
-            f"artifact {key[:12]} is damaged",
-            got=why,
-            fix=f"run again to compute it anew; the damaged one is in {where}" if where else None,
-        )
+            return missing_artifact(key, self.location)
+        return damaged_artifact(key, why, where)
 
     def _unreadable(self, error: OSError) -> StoreError:
         return StoreError(

@@ -26,11 +26,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.errors import CorruptArtifactError, MissingArtifactError, RunError, StoreError
+from svdaudio.errors import RunError, StoreError
 from svdaudio.store.base import Footprint, Leftover, LeftoverKind, do_nothing
 from svdaudio.store.leases import LEASE_S, is_held, lease, stands
-from svdaudio.store.local import STORE_FORMAT, Step, at_no_step
+from svdaudio.store.local import Step, at_no_step
 from svdaudio.store.locks import HeldError, refuse_to_wait
+from svdaudio.store.marker import MARKER, MARKER_TEXT, check_marker, damaged_artifact, missing_artifact
 from svdaudio.store.objects import N_PARALLEL, Listed, Objects, Patience, require_obstore
 from svdaudio.store.records import ArtifactRecord
 from svdaudio.store.runs import RunLog, RunRecord
@@ -39,7 +40,6 @@ from svdaudio.store.sealed import seal, unseal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MARKER = "store.json"
 TOUCHED_EVERY_S = 3600.0
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class RemoteStore:
 
         found = self._find(key)
         if found is None:
-            raise self._missing(key)
+            raise missing_artifact(key, self.location)
         outputs = found.record.outputs
         wanted = list(outputs if names is None else names)
         paths = array_paths({name: len(outputs[name].shape) for name in wanted})
@@ -321,41 +321,19 @@ class RemoteStore:
         stored = self._objects.get(MARKER)
         if stored is None:
             return False
-        try:
-            found = json.loads(stored.content)["format"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{self.location}/{MARKER} is damaged", got=error, fix="give another --store, or remove that object"
-            ) from error
-        if found != STORE_FORMAT:
-            raise StoreError(
-                f"the store {self.location} is of another format",
-                expected=STORE_FORMAT,
-                got=found,
-                fix="give another --store",
-            )
+        check_marker(stored.content, self.location, f"{self.location}/{MARKER}", kind="object")
         return True
 
     def _make(self) -> None:
         if not self._made:
-            text = json.dumps({"what": "svdaudio store", "format": STORE_FORMAT}) + "\n"
-            self._objects.create(MARKER, text.encode())
+            self._objects.create(MARKER, MARKER_TEXT.encode())
             self._made = True
-
-    def _missing(self, key: str) -> MissingArtifactError:
-        return MissingArtifactError(
-            f"there is no artifact {key[:12]} in {self.location}", fix="run the stage that makes it"
-        )
 
     def _corrupt(self, key: str, why: str, seen: bytes) -> StoreError:
         where = self.quarantine(key, why, seen)
         if where is None and self._find(key) is None:  # taken away while it was being read
-            return self._missing(key)
-        return CorruptArtifactError(
-            f"artifact {key[:12]} is damaged",
-            got=why,
-            fix=f"run again to compute it anew; the damaged one is in {where}" if where else None,
-        )
+            return missing_artifact(key, self.location)
+        return damaged_artifact(key, why, where)
 
 
 class RemoteRunLog(RunLog):

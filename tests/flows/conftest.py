@@ -1,10 +1,38 @@
-"""A Prefect server for the tests that need one: started once, on a free port, ended with the session."""
+"""What many of these tests need: a call of the command line; and a Prefect server, started once, on a free port."""
 
 from __future__ import annotations
+
+import json
+from types import SimpleNamespace
 
 import pytest
 
 from flows import server
+from svdaudio.cli import main
+
+
+@pytest.fixture
+def cli(capsys):
+    """Call the command line: exit code, standard output, standard error."""
+    return called(capsys)
+
+
+@pytest.fixture
+def cli_and_children(capfd):
+    """As `cli`, with what its child processes print."""
+    return called(capfd)
+
+
+def called(capture):
+    """The command line as a function, its output taken by one of pytest's fixtures."""
+
+    def call(*arguments):
+        capture.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capture.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
+
+    return call
 
 
 @pytest.fixture(scope="session")

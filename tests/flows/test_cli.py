@@ -47,19 +47,6 @@ def done(world, finished_run):
     return world
 
 
-@pytest.fixture
-def cli(capsys):
-    """Call the command line: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
-
-    return call
-
-
 def test_run_gives_one_object_sounds_and_scores(done):
     result = done.result
     assert list(result) == ["bundle", "run", "audio", "scores", "stages", "seconds"]

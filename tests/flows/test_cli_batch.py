@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 import wave
 from types import SimpleNamespace
@@ -11,8 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from toy_method import CLASSES, diffuse, install, mask
-
-from svdaudio.cli import main
 
 PAIRS = """original,edited,remove,add,name,out,svd.alpha
 one.png,two.png,"20,20","40,30",a,sounds/a.wav,
@@ -26,17 +23,6 @@ def world(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     (tmp_path / "pairs.csv").write_text(PAIRS)
     return tmp_path
-
-
-@pytest.fixture
-def cli(capsys):
-    def call(*arguments):
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
-
-    return call
 
 
 def test_a_batch_gives_a_table_sounds_and_runs(world, cli):

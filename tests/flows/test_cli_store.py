@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from svdaudio.cli import main
 from svdaudio.cli.gc import n_bytes
 
 
 @pytest.fixture
-def cli(capsys, toy, monkeypatch):
+def cli(cli, toy, monkeypatch):
     """Call the command line over the toy world's store: exit code, standard output, standard error."""
     monkeypatch.setenv("SVDAUDIO_STORE", str(toy.store.folder))
-
-    def call(*arguments):
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
-
-    return call
+    return cli
 
 
 def test_listing(toy, cli):

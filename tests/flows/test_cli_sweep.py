@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from types import SimpleNamespace
-
 import pytest
 from toy_method import PAIR, install
-
-from svdaudio.cli import main
 
 
 @pytest.fixture
 def world(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def cli(capsys):
-    def call(*arguments):
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
-
-    return call
 
 
 def test_a_sweep_is_a_batch_over_settings(world, cli):

@@ -10,12 +10,10 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from svdaudio.cli import main
 from svdaudio.store import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +27,8 @@ pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands
 
 
 @pytest.fixture
-def cli(capfd):
-    def call(*arguments):
-        capfd.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
-
-    return call
+def cli(cli_and_children):
+    return cli_and_children
 
 
 @pytest.fixture

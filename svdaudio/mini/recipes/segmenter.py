@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from svdaudio.masks import build_segmenter
 from svdaudio.mini import farm
-from svdaudio.mini.composites import Composite, Rng, closeup, compose
+from svdaudio.mini.composites import Composite, Rng, closeup, compose, depth_within
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.weights import Header, save_weights
 
@@ -79,7 +79,7 @@ class Prompts:
 
 def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:
     """A pixel (x, y) of a mask: anywhere but its very rim, or well inside it."""
-    depth = np.asarray(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3))[1:-1, 1:-1]
+    depth = depth_within(mask)
     least = 0.5 * depth.max() if deep else min(1.5, 0.5 * depth.max())
     rows, columns = np.nonzero(depth > least)
     index = int(rng.integers(rows.size))
