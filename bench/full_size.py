@@ -9,7 +9,7 @@ Weights are made up, in the published files' formats and sizes; they are importe
 the loaders of every day. Pictures, clicks and settings are real, but for the diffusion steps, which are few and given
 by the step. What weights have learnt decides how many objects are found, and little else about cost.
 
-The bound is what this machine could do at best: arithmetic (torch's flop counter) over the rate of a large matrix
+The bound is what this machine could do at best: arithmetic (torch's formulas) over the rate of a large matrix
 product, or bytes (every operand of every operation that is no view, read or written once) over the rate of a large
 copy, whichever takes longer. Both rates are measured first. Counting is done while the clock runs, on the first node
 of a stage, and costs some microseconds an operation; a stage of many small ones runs once more for it. Stages that
@@ -24,7 +24,7 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from made_up_full import write_published
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from flows.in_process import execute_run
 from svdaudio.bundle import Bundle, Models
@@ -99,25 +99,6 @@ class TimedModels:
         return model
 
 
-class Traffic(TorchDispatchMode):
-    """Counts the bytes of what operations read and write. Views cost nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.n_bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call the operation; what it reads and writes is known by its tensors."""
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        read = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        written = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
-        places = {each.untyped_storage().data_ptr() for each in read}
-        if func._schema.is_mutable or any(each.untyped_storage().data_ptr() not in places for each in written):  # noqa: SLF001
-            self.n_bytes += sum(each.numel() * each.element_size() for each in (*read, *written))
-        return result
-
-
 class Measured:
     """Finds bodies of stages that note what they cost."""
 
@@ -156,40 +137,43 @@ class Measured:
         return run
 
 
-class Counter:
-    """Floating-point operations and bytes of what runs within it."""
+class Counter(TorchDispatchMode):
+    """Floating-point operations, and bytes of what operations read and write, of what runs within it.
+
+    torch's own `FlopCounterMode` hooks into modules as well, which fails on parameters in inference mode.
+    """
 
     def __init__(self) -> None:
-        attention = {torch.ops.aten._native_multi_head_attention: attention_flops}  # noqa: SLF001 - torch's counter lacks it
-        self._flops = FlopCounterMode(display=False, custom_mapping=attention)
-        self._traffic = Traffic()
+        super().__init__()
+        self.flops = 0.0
+        self.n_bytes = 0.0
 
-    def __enter__(self) -> None:
-        """Begin to count."""
-        self._flops.__enter__()
-        self._traffic.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        """Stop."""
-        self._traffic.__exit__(*error)
-        self._flops.__exit__(*error)
-
-    @property
-    def flops(self) -> float:
-        """Floating-point operations."""
-        return float(self._flops.get_total_flops())
-
-    @property
-    def n_bytes(self) -> float:
-        """Bytes read and written."""
-        return float(self._traffic.n_bytes)
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call the operation, or, in inference mode, those it consists of. Views cost nothing."""
+        kwargs = kwargs or {}
+        with self:
+            result = func.decompose(*args, **kwargs)
+        if result is not NotImplemented:
+            return result
+        result = func(*args, **kwargs)
+        if func._overloadpacket in FLOPS:  # noqa: SLF001 - as torch's registry is keyed
+            self.flops += FLOPS[func._overloadpacket](*args, **kwargs, out_val=result)  # noqa: SLF001
+        read = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        written = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
+        places = {each.untyped_storage().data_ptr() for each in read}
+        if func._schema.is_mutable or any(each.untyped_storage().data_ptr() not in places for each in written):  # noqa: SLF001
+            self.n_bytes += sum(each.numel() * each.element_size() for each in (*read, *written))
+        return result
 
 
-def attention_flops(query: Sequence[int], *shapes: Any, **others: Any) -> int:
+def attention_flops(query: Tensor, *operands: Any, out_val: Any, **others: Any) -> int:
     """Of torch's whole attention block of a transformer: four projections, and two products of all tokens with all."""
-    del shapes, others
-    n_rows, n_tokens, width = query
+    del operands, out_val, others
+    n_rows, n_tokens, width = query.shape
     return 2 * n_rows * n_tokens * 4 * width**2 + 4 * n_rows * n_tokens**2 * width
+
+
+FLOPS = {**flop_registry, torch.ops.aten._native_multi_head_attention: attention_flops}  # noqa: SLF001 - torch's lacks it
 
 
 def forget_peak() -> None:
