@@ -147,7 +147,6 @@ def _bundles(name: str | None) -> list[Bundle]:
 
 
 def _examined(bundle: Bundle, *, load: bool) -> list[dict[str, Any]]:
-    from svdaudio.checkpoints.verify import verify as try_out
     from svdaudio.errors import SvdAudioError
 
     rows: list[dict[str, Any]] = []
@@ -158,6 +157,8 @@ def _examined(bundle: Bundle, *, load: bool) -> list[dict[str, Any]]:
         try:
             with quiet_stdout():
                 if load:
+                    from svdaudio.checkpoints.verify import verify as try_out
+
                     gave = try_out(bundle, role, anew=entry.path not in hashed)
                     hashed.add(entry.path)
                 else:

@@ -344,6 +344,10 @@ def test_importing_the_library_imports_nothing_heavy():
     assert imported("import svdaudio") == "[]"
 
 
+def test_listing_checkpoints_imports_nothing_heavy():
+    assert "torch" not in imported("from svdaudio.cli import main\nassert main(['checkpoints', 'list']) == 0")
+
+
 @pytest.mark.parametrize("command", ["plan", "runs", "show", "inspect"])
 def test_looking_imports_neither_torch_nor_prefect(done, command):
     arguments = {
