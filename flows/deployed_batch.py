@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from flows.prefect_runner import task_runner
 from flows.published import publish_table
 from svdaudio.batches import Job, open_batch, table
 from svdaudio.bundle import Bundle
-from svdaudio.pairs import Common, prepare, read_pairs
+from svdaudio.pairs import Common, Pair, prepare, read_pairs
 from svdaudio.places import out_root
 from svdaudio.plan import METHOD_ALONE
+from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 
 
@@ -46,14 +47,49 @@ def batch(
     Returns:
         The batch's id, how many pairs came out how, and where the table is; or, if a pair failed, the state Failed.
     """
-    log = get_run_logger()
     where = store_of_flow(store)
     common = Common(given=settings or {}, targets=None if baselines else METHOD_ALONE)
-    prepared = prepare(read_pairs(pairs), common, Bundle.open)
+    record, _ = carry_out_pairs(
+        read_pairs(pairs), common, where, files={"pairs": pairs}, title=pairs.name, pictures=pictures, on_error=on_error
+    )
+    told = {"batch": record.id, "state": record.state, **{name: record.results[name] for name in ("counts", "table")}}
+    if record.state == "finished":
+        return told
+    return Failed(message=record.error or f"the batch was {record.state}")
+
+
+def carry_out_pairs(
+    pairs: Sequence[Pair],
+    common: Common,
+    store: Store,
+    *,
+    files: Mapping[str, Path],
+    title: str,
+    table_path: Path | None = None,
+    pictures: bool = False,
+    on_error: OnError = "continue",
+) -> tuple[RunRecord, dict[str, RunRecord]]:
+    """Carry out a batch inside the flow that calls this, and show its table on the flow's page.
+
+    Args:
+        pairs: what is to be run.
+        common: what holds for pairs that do not say otherwise.
+        store: where artifacts and runs are.
+        files: what tells this batch from others, by what it is called.
+        title: what people see.
+        table_path: where the table goes (default in the store's folder of results).
+        pictures: draw masks, spectrograms and scores of every pair.
+        on_error: what becomes of the others when one pair fails.
+
+    Returns:
+        The record of the batch, and that of each run by the name of its pair.
+    """
+    log = get_run_logger()
+    prepared = prepare(pairs, common, Bundle.open)
     for remark in dict.fromkeys(text for one in prepared for text in one.resolved.remarks):
         log.warning("%s", remark)
-    opened = open_batch(where, prepared, files={"pairs": pairs}, title=pairs.name, runner="prefect")
-    root = out_root(where.location)
+    opened = open_batch(store, prepared, files=files, title=title, runner="prefect")
+    root = out_root(store.location)
     step = Submit()
 
     def execute(jobs: Sequence[Job]) -> list[RunRecord]:
@@ -61,11 +97,8 @@ def batch(
         bundle = Bundle.open(config.bundle)
         models = models_of_flow(bundle, config)
         output = Output(root=root, class_names=tuple(bundle.classes("tagger")), pictures=pictures)
-        return execute_batch(jobs, where, models, output=output, on_error=on_error, step=step)
+        return execute_batch(jobs, store, models, output=output, on_error=on_error, step=step)
 
-    record, runs = carry_out(opened, where, execute, table_path=root / f"{opened.record.id}.csv")
+    record, runs = carry_out(opened, store, execute, table_path=table_path or root / f"{opened.record.id}.csv")
     publish_table(table(opened.members, runs), record.id)
-    told = {"batch": record.id, "state": record.state, **{name: record.results[name] for name in ("counts", "table")}}
-    if record.state == "finished":
-        return told
-    return Failed(message=record.error or f"the batch was {record.state}")
+    return record, {job.name: run for job, run in zip(opened.jobs, runs, strict=True)}

@@ -15,6 +15,7 @@ from typing import Any
 
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_table_artifact
 
+from svdaudio.mini.figures import Figure
 from svdaudio.report import Report
 
 LONGEST_SIDE = 900
@@ -51,6 +52,15 @@ def publish_table(rows: Sequence[Mapping[str, Any]], batch: str) -> None:
     _ = create_table_artifact(
         table=[dict(row) for row in rows[:N_ROWS]], key="pairs", description=f"pairs of {batch}{first}"
     )
+
+
+def publish_figures(found: Mapping[str, Sequence[Figure]], batch: str) -> None:
+    """Show the figures of an evaluation, one row a figure, one column a variant."""
+    rows = [
+        {"figure": row[0].name, **{variant: str(figure) for variant, figure in zip(found, row, strict=True)}}
+        for row in zip(*found.values(), strict=True)
+    ]
+    _ = create_table_artifact(table=rows, key="figures", description=f"figures of {batch}")
 
 
 def score_rows(scores: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

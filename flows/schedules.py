@@ -55,11 +55,12 @@ TAG = "svdaudio-schedule"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LOOK_AGAIN_S = 1.0
 
-Command = Literal["batch", "run", "baseline", "gc"]
+Command = Literal["batch", "run", "baseline", "evaluate edits", "gc"]
 ENTRYPOINTS: Mapping[Command, str] = {
     "batch": "flows.deployed_batch.batch",
     "run": "flows.manipulate.manipulate",
     "baseline": "flows.baseline.baseline",
+    "evaluate edits": "flows.evaluate.evaluate",
     "gc": "flows.gc.gc",
 }
 """The flow that does what a command of the command line does."""

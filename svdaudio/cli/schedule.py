@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from svdaudio.cli import options
+from svdaudio.cli import evaluate, options
 from svdaudio.cli.gc import n_bytes
 from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, print_json, remark, short_path, table
@@ -41,7 +41,9 @@ add = typer.Typer(
     help='Have a command carried out by the clock: add nightly --cron "0 3 * * *" batch pairs.csv.',
     cls=AfterName,
 )
+add_evaluate = typer.Typer(help="Measure the method on held-out edits.", cls=GroupedCommands)
 app.add_typer(add, name="add")
+add.add_typer(add_evaluate, name="evaluate")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the schedule.", show_default=False)]
 
@@ -185,6 +187,48 @@ def add_baseline(
     )
 
 
+@add_evaluate.callback()
+def _evaluate() -> None:  # pyright: ignore[reportUnusedFunction] - typer calls it, and keeps `edits` a command of its own
+    """Measure the method on held-out edits."""
+
+
+@add_evaluate.command("edits")
+def add_edits(
+    context: typer.Context,
+    *,
+    only: evaluate.Only = None,
+    unscaled: evaluate.Unscaled = False,
+    scenes: evaluate.Seed = None,
+    out: evaluate.Folder = None,
+    overrides: options.Set = None,
+    seed: options.Seed = None,
+    bundle: options.Bundle = None,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
+    """The 72 ordered edits of the farm, as `svdaudio evaluate edits`."""
+    from svdaudio.cli.work import resolve_config
+    from svdaudio.mini.study import chosen_edits
+
+    given = _given({"seed": seed, "bundle": bundle})
+    _ = chosen_edits(only), resolve_config(None, overrides, given)
+    scene_seed = {} if scenes is None else {"scenes": scenes}
+    _make(
+        context,
+        "evaluate edits",
+        [],
+        {
+            "settings": _settings(given, overrides),
+            "store": _location(store),
+            "only": only or None,
+            "unscaled": unscaled,
+            "out": None if out is None else str(out.absolute()),
+            **scene_seed,
+        },
+        as_json=as_json,
+    )
+
+
 @add.command("gc")
 def add_gc(
     context: typer.Context,
@@ -304,7 +348,7 @@ def _make(
     from flows import schedules
 
     when: When = context.obj
-    title = shlex.join([command, *(short_path(path) for path in paths)])
+    title = " ".join([command, *(shlex.quote(short_path(path)) for path in paths)])
     made = schedules.add(
         schedules.Plan(
             name=when.name, command=command, parameters=parameters, cron=when.cron, timezone=when.timezone, title=title

@@ -52,7 +52,8 @@ def test_unknown_keys_are_found_at_every_level():
     gc["work_pool"]["pool"] = "svdaudio"
     gc["work_pool"]["job_variables"]["environment"] = {}
     gc["schedules"][0]["time_zone"] = "UTC"
-    assert [name for name in unknown_keys(wrong) if not name.startswith(("manipulate", "baseline", "batch"))] == [
+    others = ("manipulate", "baseline", "batch", "evaluate")
+    assert [name for name in unknown_keys(wrong) if not name.startswith(others)] == [
         "deployment",
         "gc.parameter",
         "gc.work_pool.pool",
@@ -64,7 +65,7 @@ def test_unknown_keys_are_found_at_every_level():
 def test_there_is_one_for_every_flow_on_our_pool():
     from flows.schedules import POOL, QUIET
 
-    assert [deployment["name"] for deployment in DEPLOYMENTS] == ["manipulate", "baseline", "batch", "gc"]
+    assert [deployment["name"] for deployment in DEPLOYMENTS] == ["manipulate", "baseline", "batch", "evaluate", "gc"]
     for deployment in DEPLOYMENTS:
         assert deployment["work_pool"] == {"name": POOL, "job_variables": {"env": QUIET}}
 

@@ -144,6 +144,10 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
         ("one", ["baseline", one, "--set", "svd.k=7"], {
             "image": str(one), "settings": {"svd.k": 7}, "store": str(tmp_path / "store"),
         }),
+        ("figures", ["evaluate", "edits", "--only", "cat-duck", "--set", "generate.candidates=1"], {
+            "settings": {"generate.candidates": 1}, "store": str(tmp_path / "store"), "only": ["cat-duck"],
+            "unscaled": False, "out": None,
+        }),
         ("gc", ["gc", "--max-size", "10GB", "--keep-days", "30"], {
             "store": str(tmp_path / "store"), "keep_days": 30.0, "max_bytes": 10**10, "grace_hours": 24.0,
         }),
@@ -155,7 +159,7 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
     started = cli("schedule", "run-now", "gc")
     assert started.code == 0
     assert "no worker is there" in started.err or "worker" not in started.err  # one may have stopped a moment ago
-    for name in ("edit", "one", "gc"):
+    for name in ("edit", "one", "figures", "gc"):
         assert cli("schedule", "remove", name).code == 0
 
 
@@ -200,6 +204,7 @@ def test_cleaning_is_a_flow(prefect_api, toy):
         (["schedule", "add", "x", "--cron", "0 3 * * *", "gc", "--max-size", "much"], "that is no size"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "batch", "none.csv"], "cannot be read"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "baseline", "none.png"], "none.png"),
+        (["schedule", "add", "x", "--cron", "0 3 * * *", "evaluate", "edits", "--only", "cat-cat"], "there is no edit"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "dance"], "No such command 'dance'"),
     ],
 )
