@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +41,8 @@ def prefect_server(tmp_path_factory):
     """The running server; its home is `prefect_server_home`."""
     home = tmp_path_factory.mktemp("server")
     yield server.start(home), home
+    if (handlers := sys.modules.get("prefect.logging.handlers")) is not None:
+        handlers.APILogWorker.drain_all(timeout=10)  # else what flows have logged is sent to nobody, for minutes
     server.stop(home)
 
 
