@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import asdict
 from importlib import import_module
@@ -13,7 +16,8 @@ import typer
 from svdaudio.cli import options
 from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, seconds_text, table
-from svdaudio.mini.recipes import ORDER
+from svdaudio.errors import RunError
+from svdaudio.mini.recipes import NEEDS
 from svdaudio.places import project_root
 
 if TYPE_CHECKING:
@@ -33,10 +37,45 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random c
 
 
 @app.command("all")
-def train_all(*, seed: Seed = 0, out: Out = None, work: Work = None) -> None:
-    """Train every model in the order in which they need each other, and describe the bundle."""
-    for name in ORDER:
-        _train(name, seed=seed, out=out, work=work)
+def train_all(
+    *,
+    seed: Seed = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Trainings at a time (default one a core).", show_default=False),
+    ] = None,
+    out: Out = None,
+    work: Work = None,
+) -> None:
+    """Train every model, each after those that it needs, and describe the bundle. Ctrl-C: the same again goes on."""
+    from svdaudio.mini.training import Told, train_together
+
+    n_workers = min(workers or len(os.sched_getaffinity(0)), len(NEEDS))
+    folder = _work(work)
+    folder.mkdir(parents=True, exist_ok=True)
+    n_threads = max(1, len(os.sched_getaffinity(0)) // n_workers)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads)}
+    begun = time.monotonic()
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        program = [sys.executable, "-m", "svdaudio.cli", "train", name]
+        program += ["--seed", str(seed), "--out", str(_out(out)), "--work", str(folder)]
+        with (folder / f"{name}.out").open("wb") as told:
+            return subprocess.Popen(program, stdout=told, stderr=told, stdin=subprocess.DEVNULL, env=environment)
+
+    def tell(told: Told) -> None:
+        if told.seconds is None:
+            error_console().print(f"training {told.name}: see {folder / told.name}.log", markup=False, soft_wrap=True)
+        else:
+            spent = seconds_text(time.monotonic() - begun)
+            error_console().print(
+                f"trained {told.name} in {seconds_text(told.seconds)}; {spent} in all", markup=False, soft_wrap=True
+            )
+
+    try:
+        train_together(NEEDS, start, n_workers=n_workers, tell=tell)
+    except RunError as error:
+        raise RunError(error.what, got=error.got, fix=f"what it said is in {folder}; then the same again") from error
     manifest(out=out)
 
 
@@ -49,17 +88,25 @@ def manifest(*, out: Out = None) -> None:
 
 
 @app.command()
-def evaluate(*, out: Out = None, as_json: options.Json = False) -> None:
+def evaluate(
+    *,
+    cards: Annotated[bool, typer.Option("--cards", help="Write the figures into the model cards, too.")] = False,
+    out: Out = None,
+    as_json: options.Json = False,
+) -> None:
     """Measure the weights in a folder on what was held out, and print the table of figures."""
+    from svdaudio.mini.card import rewrite
     from svdaudio.mini.evaluation import sections
 
     rows: list[tuple[str, Figure]] = []
-    for title, measure in sections(_out(out)):
+    for section in sections(_out(out)):
         began = time.monotonic()
-        with error_console().status(f"measuring: {title}"), quiet_stdout():
-            figures = measure()
-        rows += [(title, figure) for figure in figures]
-        error_console().print(f"measured {title}: {seconds_text(time.monotonic() - began)}", markup=False)
+        with error_console().status(f"measuring: {section.title}"), quiet_stdout():
+            figures = section.measure()
+        rows += [(section.title, figure) for figure in figures]
+        if cards and section.role is not None:
+            rewrite(_out(out) / f"{section.role}.md", figures)
+        error_console().print(f"measured {section.title}: {seconds_text(time.monotonic() - began)}", markup=False)
     if as_json:
         found = [{"section": title, **asdict(figure), "reached": figure.reached} for title, figure in rows]
         print_json({"folder": str(_out(out)), "figures": found})
@@ -83,11 +130,14 @@ def _out(out: Path | None) -> Path:
     return out if out is not None else project_root() / "checkpoints" / "mini"
 
 
+def _work(work: Path | None) -> Path:
+    return work if work is not None else project_root() / "training"
+
+
 def _train(name: str, *, seed: int, out: Path | None, work: Path | None, n_steps: int | None = None) -> None:
     options: dict[str, Any] = {} if n_steps is None else {"n_steps": n_steps}
     recipe = import_module(f"svdaudio.mini.recipes.{name}")
-    folder = work if work is not None else project_root() / "training"
-    recipe.train(folder=folder, out=_out(out), seed=seed, **options)
+    recipe.train(folder=_work(work), out=_out(out), seed=seed, **options)
     console().print(f"trained {name}: {_out(out) / f'{name}.md'}", markup=False, soft_wrap=True)
 
 
@@ -107,5 +157,5 @@ def _add(name: str) -> None:
     app.command(name, help=f"Train the {name.replace('_', ' ')}.")(command)
 
 
-for _name in ORDER:
+for _name in NEEDS:
     _add(_name)

@@ -6,7 +6,6 @@ holds out. Intervals are 95 % bootstrap intervals over sounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from svdaudio.pipeline import Condition, embed_objects, make_sounds
 
 HELD_OUT_SEED = 953_001
 N_CLASSES = len(farm.CLASSES)
+N_SOUNDS = 24
 
 
 def _sounds(
@@ -62,29 +62,53 @@ def tagger_figures(path: Path, *, n_sounds: int = 180) -> tuple[Figure, ...]:
     )
 
 
-def sound_figures(autoencoder_path: Path, vocoder_path: Path, *, n_sounds: int = 24) -> tuple[Figure, ...]:
-    """How near VAE and vocoder come to held-out soundscapes; beside the vocoder Griffin-Lim on the pseudo-inverse."""
-    waveforms, _ = _sounds(2, n_sounds, duration_s=5.12)
-    mels = log_mel(waveforms)
-    autoencoder, vocoder = load_autoencoder(autoencoder_path), load_vocoder(vocoder_path)
+def autoencoder_figures(path: Path, *, n_sounds: int = N_SOUNDS) -> tuple[Figure, ...]:
+    """How near the VAE comes to held-out soundscapes: their log-mel, and their sound by Griffin-Lim."""
+    waveforms, mels = _spectrograms(n_sounds)
+    again = through_the_vae(path, mels)
+    return (
+        mean_figure("VAE: log-mel error", (again - mels).abs().mean(dim=(1, 2)).tolist()),
+        *_nearness("VAE, then Griffin-Lim", _griffin_lim(again), waveforms, mels),
+        *_nearness("Griffin-Lim", _griffin_lim(mels), waveforms, mels),
+    )
+
+
+def vocoder_figures(autoencoder_path: Path, vocoder_path: Path, *, n_sounds: int = N_SOUNDS) -> tuple[Figure, ...]:
+    """How near the vocoder comes to held-out soundscapes; beside it Griffin-Lim on the pseudo-inverse."""
+    waveforms, mels = _spectrograms(n_sounds)
+    vocoder, again = load_vocoder(vocoder_path), through_the_vae(autoencoder_path, mels)
+    return (
+        *_nearness("vocoder", vocode(vocoder, mels), waveforms, mels),
+        *_nearness("Griffin-Lim", _griffin_lim(mels), waveforms, mels),
+        *_nearness("VAE and vocoder", vocode(vocoder, again), waveforms, mels),
+    )
+
+
+def _spectrograms(n: int) -> tuple[Tensor, Tensor]:
+    """Soundscapes [n, samples] and their log-mel spectrograms."""
+    waveforms, _ = _sounds(2, n, duration_s=5.12)
+    return waveforms, log_mel(waveforms)
+
+
+@torch.no_grad()
+def through_the_vae(path: Path, mels: Tensor) -> Tensor:
+    """Log-mel spectrograms, encoded and decoded again."""
+    autoencoder = load_autoencoder(path)
     scale = float(autoencoder.config["scaling_factor"])
-    with torch.no_grad():
-        again = torch.cat([decode(autoencoder, scale * encode(autoencoder, mel[None])) for mel in mels])
-    figures = [mean_figure("VAE: log-mel error", (again - mels).abs().mean(dim=(1, 2)).tolist())]
-    makers: dict[str, Callable[[Tensor], Tensor]] = {
-        "vocoder": lambda mel: vocode(vocoder, mel),
-        "Griffin-Lim": lambda mel: griffin_lim(pseudo_inverse(mel)),
-        "VAE and vocoder": lambda mel: vocode(vocoder, mel),
-    }
-    for name, make in makers.items():
-        made = make(again if name == "VAE and vocoder" else mels)
-        distances = [float(stft_distance(a[None], b[None])) for a, b in zip(made, waveforms, strict=True)]
-        errors = (log_mel(made) - mels).abs().mean(dim=(1, 2)).tolist()
-        figures += [
-            mean_figure(f"{name}: multi-resolution STFT distance", distances),
-            mean_figure(f"{name}: log-mel error", errors),
-        ]
-    return tuple(figures)
+    return torch.cat([decode(autoencoder, scale * encode(autoencoder, mel[None])) for mel in mels])
+
+
+def _griffin_lim(mels: Tensor) -> Tensor:
+    return griffin_lim(pseudo_inverse(mels))
+
+
+def _nearness(name: str, made: Tensor, waveforms: Tensor, mels: Tensor) -> tuple[Figure, Figure]:
+    """How far sounds are from those that they are to be."""
+    distances = [float(stft_distance(a[None], b[None])) for a, b in zip(made, waveforms, strict=True)]
+    return (
+        mean_figure(f"{name}: multi-resolution STFT distance", distances),
+        mean_figure(f"{name}: log-mel error", (log_mel(made) - mels).abs().mean(dim=(1, 2)).tolist()),
+    )
 
 
 def hearing_figures(models: Models, config: RunConfig, *, n_pictures: int = 45) -> tuple[Figure, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from svdaudio.bundle import Bundle, Models
@@ -14,7 +15,17 @@ HEARD_CANDIDATES = 1
 """Sounds to choose from for a picture; not three as by default, so that the table takes a quarter of an hour."""
 
 
-def sections(folder: Path) -> Iterator[tuple[str, Callable[[], tuple[Figure, ...]]]]:
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the table."""
+
+    title: str
+    measure: Callable[[], tuple[Figure, ...]]
+    role: str | None = None
+    """The model whose card says the same."""
+
+
+def sections(folder: Path) -> Iterator[Section]:
     """What is measured, in order, and what measures it; `folder` holds a whole bundle.
 
     Raises:
@@ -30,9 +41,14 @@ def sections(folder: Path) -> Iterator[tuple[str, Callable[[], tuple[Figure, ...
         config = resolve(given=given, bundle_settings=lambda _: bundle.settings).config
         return audio_evaluation.hearing_figures(Models(bundle, device="cpu", keep=True), config)
 
-    yield "segmenter", lambda: vision_evaluation.segmenter_figures(weights["segmenter"])
-    yield "detector", lambda: vision_evaluation.detector_figures(weights["detector"])
-    yield "image encoder", lambda: vision_evaluation.image_encoder_figures(weights["image_encoder"])
-    yield "tagger", lambda: audio_evaluation.tagger_figures(weights["tagger"])
-    yield "VAE and vocoder", lambda: audio_evaluation.sound_figures(weights["autoencoder"], weights["vocoder"])
-    yield "pictures to sounds", heard
+    measures: dict[str, Callable[[], tuple[Figure, ...]]] = {
+        "segmenter": lambda: vision_evaluation.segmenter_figures(weights["segmenter"]),
+        "detector": lambda: vision_evaluation.detector_figures(weights["detector"]),
+        "image_encoder": lambda: vision_evaluation.image_encoder_figures(weights["image_encoder"]),
+        "tagger": lambda: audio_evaluation.tagger_figures(weights["tagger"]),
+        "autoencoder": lambda: audio_evaluation.autoencoder_figures(weights["autoencoder"]),
+        "vocoder": lambda: audio_evaluation.vocoder_figures(weights["autoencoder"], weights["vocoder"]),
+    }
+    for role, measure in measures.items():
+        yield Section(title=role.replace("_", " "), measure=measure, role=role)
+    yield Section(title="pictures to sounds", measure=heard)

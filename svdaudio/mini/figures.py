@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+TABLE_HEADING = "| figure, on held-out data | value [95 % interval] | samples | goal |"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
@@ -83,6 +85,6 @@ def mean_figure(name: str, values: Sequence[float], *, goal: Goal | None = None)
 
 def markdown_table(figures: Sequence[Figure]) -> str:
     """Figures as a markdown table."""
-    rows = ["| figure, on held-out data | value [95 % interval] | samples | goal |", "|---|---|---|---|"]
+    rows = [TABLE_HEADING, "|---|---|---|---|"]
     rows += [f"| {f.name} | {f} | {f.n} | {f.goal or ''} |" for f in figures]
     return "\n".join(rows)

@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -19,7 +20,9 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from svdaudio.errors import RunError
 from svdaudio.memory import keep_freed_memory
+from svdaudio.store.locks import HeldError, file_lock, refuse_to_wait
 
 Losses = Mapping[str, Tensor]
 M = TypeVar("M", bound=nn.Module)
@@ -74,11 +77,19 @@ def fit(
 
     `matrices` are trained by Muon (Jordan 2024; updates scaled as AdamW's, at twice the rate), the rest by AdamW: a
     transformer's hidden matrices learn several times faster that way.
+
+    Raises:
+        RunError: another process trains it in `folder`, or what lies there is of another seed or another model.
     """
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
-    training = _Training(model, schedule, matrices, folder / f"{name}.ckpt")
-    with _Journal(name, folder / f"{name}.log", schedule.n_steps, training, log_every) as journal:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(folder / f"{name}.lock", refuse_to_wait))
+        except HeldError as error:
+            raise RunError(f"another process trains {name} in {folder}", fix="wait for it") from error
+        training = _Training(model, schedule, matrices, folder / f"{name}.ckpt", seed)
+        journal = stack.enter_context(_Journal(name, folder / f"{name}.log", schedule.n_steps, training, log_every))
         saved_at = time.monotonic()
         for step in range(training.step, schedule.n_steps):
             torch.manual_seed((seed << 32) + step)
@@ -94,7 +105,9 @@ def fit(
 class _Training(Generic[M]):
     """A model, the averaged copy of its weights, its optimizers, and how far they have come."""
 
-    def __init__(self, model: M, schedule: Schedule, matrices: Sequence[nn.Parameter], checkpoint: Path) -> None:
+    def __init__(
+        self, model: M, schedule: Schedule, matrices: Sequence[nn.Parameter], checkpoint: Path, seed: int
+    ) -> None:
         self.model = model.train()
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.step = 0
@@ -113,12 +126,28 @@ class _Training(Generic[M]):
         if matrices:
             self._optimizers["muon"] = torch.optim.Muon(matrices, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
         self._began = time.monotonic()
+        self._seed = seed
         if checkpoint.is_file():
-            saved = torch.load(checkpoint, weights_only=True)
+            self._go_on(checkpoint)
+
+    def _go_on(self, checkpoint: Path) -> None:
+        """Take up where an interrupted training of the same model was."""
+        another = "remove it, or give another --work"
+        saved = torch.load(checkpoint, weights_only=True)
+        if saved.get("seed") != self._seed:
+            raise RunError(
+                f"{checkpoint} is of a training with another seed",
+                expected=self._seed,
+                got=saved.get("seed"),
+                fix=another,
+            )
+        try:
             for key, part in self._parts().items():
                 part.load_state_dict(saved[key])
-            self.step = saved["step"]
-            self._began -= saved["seconds"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise RunError(f"{checkpoint} is of a training of another model", fix=another) from error
+        self.step = saved["step"]
+        self._began -= saved["seconds"]
 
     @property
     def seconds(self) -> float:
@@ -142,7 +171,7 @@ class _Training(Generic[M]):
         """Write the checkpoint, whole or not at all."""
         partial = self._checkpoint.with_suffix(".partial")
         states = {key: part.state_dict() for key, part in self._parts().items()}
-        torch.save({**states, "step": self.step, "seconds": self.seconds}, partial)
+        torch.save({**states, "seed": self._seed, "step": self.step, "seconds": self.seconds}, partial)
         partial.replace(self._checkpoint)
 
     def _parts(self) -> dict[str, Any]:

@@ -7,12 +7,10 @@ in choosing when to stop. Intervals are 95 % bootstrap intervals over pictures (
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from svdaudio.geometry import Geometry
@@ -21,7 +19,7 @@ from svdaudio.locals import DetectionSettings, Detector, load_detector
 from svdaudio.masks import load_segmenter
 from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, closeup, compose
-from svdaudio.mini.figures import Figure, at_least, bootstrap, markdown_table, mean_figure
+from svdaudio.mini.figures import Figure, at_least, bootstrap, mean_figure
 from svdaudio.mini.recipes import detector as detector_recipe
 from svdaudio.mini.recipes import image_encoder as image_encoder_recipe
 from svdaudio.mini.recipes import segmenter as segmenter_recipe
@@ -273,29 +271,3 @@ def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> 
     if not right.any():
         return float("nan")
     return float((right.cumsum() / np.arange(1, right.size + 1))[right].mean())
-
-
-def minutes_spent(log: Path) -> float:
-    """Minutes that a training took, by its log."""
-    return float(json.loads(log.read_text().splitlines()[-1])["seconds"]) / 60
-
-
-def write_card(path: Path, *, title: str, recipe: str, minutes: float, figures: Sequence[Figure]) -> None:
-    """Write a model card: what it is, from what, how, how long, how good, under which licence."""
-    path.write_text(
-        f"""# {title}
-
-**Data.** Composites of the farm (`examples/farm`): nine animals, a photographed and a drawn cut-out each, at random
-place, size, aspect, light and occlusion on {len(farm.TRAIN_BACKGROUNDS)} backgrounds and invented textures. Held out:
-the backgrounds {" and ".join(f"`{name}`" for name in farm.HELD_OUT_BACKGROUNDS)}, all placements and all random
-choices of the pictures measured.
-The cut-outs themselves are the same: these models know eighteen pictures of animals and nothing else.
-
-**Recipe.** {recipe}. {minutes:.0f} minutes on one core ({platform.machine()}, torch {torch.__version__.split("+")[0]}).
-
-{markdown_table(figures)}
-
-**Licence.** Photographs are public domain or CC0, drawings CC BY-SA 4.0 (GCompris, Timothée Giet). The weights are
-CC BY-SA 4.0, and as part of this project AGPL-3.0-or-later.
-"""
-    )

@@ -1,8 +1,16 @@
 """One module a model: `train(folder=…, out=…, seed=…, n_steps=…)` trains it and writes weights and card."""
 
-ORDER = (
-    "image_encoder", "segmenter", "detector",  # from pictures alone
-    "audio_encoder", "tagger", "autoencoder",  # from sounds alone
-    "vocoder", "diffuser", "ssv2a",  # from what the ones above give
-)  # fmt: skip
-"""The recipes, each after those whose weights it reads."""
+from collections.abc import Mapping
+
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "image_encoder": (),
+    "audio_encoder": (),
+    "autoencoder": (),
+    "diffuser": ("audio_encoder", "autoencoder"),
+    "vocoder": ("autoencoder",),
+    "segmenter": (),
+    "detector": (),
+    "tagger": (),
+    "ssv2a": ("image_encoder", "audio_encoder"),
+}
+"""Recipe → those whose weights it reads; what takes long, and what much waits for, first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,22 @@ from torch import Tensor
 from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import farm, soundscapes
 from svdaudio.mini.audio_networks import AudioEmbedder
-from svdaudio.mini.card import write_card
+from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
+from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.weights import Header, save_weights
+from svdaudio.weights import Header
 
 ROLE = "audio_encoder"
 VERSION = 1
 CONFIG: dict[str, Any] = {"n_dims": 512, "widths": [16, 32, 64, 128], "n_classes": len(farm.CLASSES)}
 DURATIONS_S = (2.56, 5.12, 10.24)
 HELD_OUT_SEED = 900_001
+ABOUT = About(
+    title="Audio encoder: CLAP-mini, log-mel to 512",
+    data=SOUNDS,
+    training="16 soundscapes of 2.56 to 10.24 s, AdamW, bfloat16",
+    licence=OF_SOUNDS,
+)
 
 
 def targets(shares: Tensor, text: Tensor) -> Tensor:
@@ -39,7 +45,6 @@ def batch(rng: np.random.Generator, n: int, *, duration_s: float, n_silent: int 
 
 def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 500) -> None:
     """Train, report on held-out soundscapes, write weights and card to `out`."""
-    began = time.monotonic()
     torch.manual_seed(seed)
     model = AudioEmbedder(**CONFIG)
 
@@ -53,7 +58,6 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 500) -> None
 
     schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
     model = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    figures = evaluate(model)
     header = Header(
         role=ROLE,
         architecture="svdaudio.mini.AudioEmbedder",
@@ -62,25 +66,20 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 500) -> None
         recipe_version=VERSION,
         extra={"classes": list(farm.CLASSES), "seed": seed},
     )
-    save_weights(out / f"{ROLE}.safetensors", model.state_dict(), header)
-    write_card(
-        out / f"{ROLE}.md",
-        header,
-        figures,
-        seconds=time.monotonic() - began,
-        data="soundscapes of nine recordings (`svdaudio/mini/soundscapes.py`), 2.56 to 10.24 s",
-        licence="GPL-3.0-or-later, as the recordings",
+    publish(
+        model.state_dict(), header, ABOUT, lambda: evaluate(model), folder=folder, out=out, seed=seed, n_steps=n_steps
     )
 
 
 @torch.no_grad()
-def evaluate(model: AudioEmbedder, n: int = 64) -> dict[str, float]:
-    """Held-out soundscapes: cosine with the target, and how often the nearest class is the loudest animal."""
+def evaluate(model: AudioEmbedder, n: int = 64) -> tuple[Figure, ...]:
+    """Held-out soundscapes: cosine with the target, and how often the nearest class is an animal that is heard."""
     rng = np.random.default_rng(HELD_OUT_SEED)
     mel, shares = batch(rng, n, duration_s=10.24)
     embedding = model(mel)
     nearest = (embedding @ model.text[:-1].T).argmax(dim=1)
-    return {
-        "mean cosine with the target": float((embedding * targets(shares, model.text)).sum(dim=1).mean()),
-        "nearest class is an animal that is heard": float((shares.gather(1, nearest[:, None]) > 0).float().mean()),
-    }
+    heard = (shares.gather(1, nearest[:, None]) > 0)[:, 0].float()
+    return (
+        mean_figure("cosine with the target", (embedding * targets(shares, model.text)).sum(dim=1).tolist()),
+        mean_figure("nearest class is an animal that is heard", heard.tolist()),
+    )

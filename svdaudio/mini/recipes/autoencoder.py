@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,13 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
 from svdaudio.audioldm.autoencoder import build_autoencoder, encode
-from svdaudio.audioldm.mel import log_mel
-from svdaudio.mini import soundscapes
-from svdaudio.mini.card import write_card
+from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipes.audio_encoder import batch
-from svdaudio.weights import Header, save_weights
+from svdaudio.weights import Header
 
 ROLE = "autoencoder"
 VERSION = 1
-HELD_OUT_SEED = 920_001
 KL_WEIGHT = 1e-4
 CONFIG: dict[str, Any] = {
     "in_channels": 1,
@@ -34,11 +30,16 @@ CONFIG: dict[str, Any] = {
     "norm_num_groups": 8,
     "mid_block_add_attention": False,
 }
+ABOUT = About(
+    title="Autoencoder: AudioLDM's VAE, narrower, log-mel to 8 x T/4 x 16 (mini)",
+    data=SOUNDS,
+    training="8 soundscapes of 2.56 s, AdamW, bfloat16",
+    licence=OF_SOUNDS,
+)
 
 
 def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> None:
     """Train, measure the latents' scale, report on held-out sounds, write weights and card to `out`."""
-    began = time.monotonic()
     torch.manual_seed(seed)
     model = build_autoencoder(CONFIG)
     network: Any = model  # diffusers' types speak of tuples that are never returned
@@ -68,14 +69,19 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> Non
         recipe_version=VERSION,
         extra={"seed": seed},
     )
-    save_weights(out / f"{ROLE}.safetensors", trained.state_dict(), header)
-    write_card(
-        out / f"{ROLE}.md",
+
+    from svdaudio.mini.audio_evaluation import autoencoder_figures  # which measures through the wrapper of every day
+
+    weights = out / f"{ROLE}.safetensors"
+    publish(
+        trained.state_dict(),
         header,
-        evaluate(trained),
-        seconds=time.monotonic() - began,
-        data="log-mel of soundscapes of nine recordings, 2.56 s each",
-        licence="GPL-3.0-or-later, as the recordings",
+        ABOUT,
+        lambda: autoencoder_figures(weights),
+        folder=folder,
+        out=out,
+        seed=seed,
+        n_steps=n_steps,
     )
 
 
@@ -83,17 +89,3 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> Non
 def _latent_deviation(model: AutoencoderKL) -> float:
     mel, _ = batch(np.random.default_rng(7), 16, duration_s=5.12)
     return float(encode(model, mel).std())
-
-
-@torch.no_grad()
-def evaluate(model: AutoencoderKL, n: int = 18) -> dict[str, float]:
-    """Mean absolute log-mel error of the reconstruction on held-out soundscapes, over all and over the loud half."""
-    rng = np.random.default_rng(HELD_OUT_SEED)
-    scenes = [soundscapes.compose(rng, duration_s=5.12) for _ in range(n)]
-    mel = log_mel(torch.from_numpy(np.stack([s.waveform for s in scenes])))
-    network: Any = model
-    error = (network.decode(encode(model, mel)).sample[:, 0] - mel).abs()
-    return {
-        "log-mel error (mean absolute)": float(error.mean()),
-        "log-mel error, louder half": float(error[mel > mel.median()].mean()),
-    }

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from svdaudio.locals import build_detector
 from svdaudio.mini import farm
+from svdaudio.mini.card import OF_PICTURES, PICTURES, About, publish
 from svdaudio.mini.composites import Composite, Rng, compose
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.weights import Header, save_weights
+from svdaudio.weights import Header
 
-RECIPE = "svdaudio.mini.recipes.detector"
-RECIPE_VERSION = 1
+VERSION = 1
 ROLE = "detector"
 DEFAULT_STEPS = 700
 N_BATCH = 16
@@ -28,6 +28,12 @@ GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
 """ultralytics' weights of the loss's three parts."""
 LEAST_VISIBLE_PX = 100
 """Of 256 x 256: an animal of which less is to be seen is not asked for."""
+ABOUT = About(
+    title="Detector: YOLOv8n on nine farm animals, 256 px (mini)",
+    data=PICTURES,
+    training=f"{N_BATCH} composites, ultralytics' loss, AdamW, bfloat16",
+    licence=OF_PICTURES,
+)
 
 
 def boxes_of(picture: Composite) -> list[tuple[int, tuple[int, int, int, int]]]:
@@ -90,29 +96,30 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
         n_steps=n_steps, learning_rate=2e-3, weight_decay=0.02, n_warmup_steps=min(150, n_steps // 4), clip_norm=10.0
     )
     averaged = fit("detector", model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    write(averaged, out)
 
     from svdaudio.mini import vision_evaluation  # which measures with this recipe's own boxes
 
-    vision_evaluation.write_card(
-        out / "detector.md",
-        title="Detector: YOLOv8n on nine farm animals, 256 px (mini)",
-        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites, "
-        "ultralytics' loss, AdamW, bfloat16",
-        minutes=vision_evaluation.minutes_spent(folder / "detector.log"),
-        figures=vision_evaluation.detector_figures(out / "detector.safetensors"),
+    weights = out / "detector.safetensors"
+    publish(
+        averaged.state_dict(),
+        header_of(),
+        ABOUT,
+        lambda: vision_evaluation.detector_figures(weights),
+        folder=folder,
+        out=out,
+        seed=seed,
+        n_steps=n_steps,
     )
 
 
-def write(model: nn.Module, out: Path) -> None:
-    """Write the weights with their description."""
+def header_of() -> Header:
+    """What the weights say of themselves."""
     extra = {"image_size": SIZE, "names": list(farm.CLASSES)}
-    header = Header(
+    return Header(
         role=ROLE,
         architecture="ultralytics.DetectionModel",
         config=CONFIG,
-        recipe=RECIPE,
-        recipe_version=RECIPE_VERSION,
+        recipe=__name__,
+        recipe_version=VERSION,
         extra=extra,
     )
-    save_weights(out / "detector.safetensors", model.state_dict(), header)

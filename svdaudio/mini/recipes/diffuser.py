@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,16 @@ from svdaudio.audioldm.autoencoder import encode, load_autoencoder
 from svdaudio.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, Diffuser
 from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import soundscapes
-from svdaudio.mini.card import write_card
+from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
+from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipes import audio_encoder
-from svdaudio.weights import Header, load_weights, save_weights
+from svdaudio.weights import Header, load_weights
 
 ROLE = "diffuser"
-VERSION = 1
+VERSION = 2
+DEFAULT_STEPS = 8400
+FIRST_SHARE = 1 / 2  # of the steps; then the rate starts anew
 CONFIG: dict[str, Any] = {
     "sample_size": [256, 16],
     "in_channels": 8,
@@ -40,12 +42,19 @@ CONFIG: dict[str, Any] = {
     "projection_class_embeddings_input_dim": 512,
     "class_embeddings_concat": True,
 }
-N_TRACKS = 480
+N_TRACKS = 1200
 TRACK_S = 20.48
 DROPPED = 0.1  # share of examples that see the empty text instead of their condition
 SNR_LIMIT = 5.0  # min-SNR weighting, arXiv 2303.09556
 BATCHES = ((64, 24), (128, 12), (256, 6))  # latent frames, examples: crops of mixed length
 HELD_OUT_SEED = 930_001
+N_HELD_OUT = 60
+ABOUT = About(
+    title="Diffuser: AudioLDM's noise network, narrower (mini)",
+    data=f"{SOUNDS} {N_TRACKS} of {TRACK_S} s, as latents of the shipped VAE.",
+    training="24, 12 or 6 crops of 2.56, 5.12 or 10.24 s, min-SNR weights, AdamW, bfloat16",
+    licence=OF_SOUNDS,
+)
 
 
 def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[Tensor, Tensor]:
@@ -71,9 +80,8 @@ def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[T
     return stored["codes"], stored["shares"]
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2400) -> None:
+def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
     """Train on latents of the shipped VAE, report the held-out noise error, write weights and card to `out`."""
-    began = time.monotonic()
     torch.manual_seed(seed)
     codes, shares = latents(folder, out, seed=seed)
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
@@ -96,13 +104,14 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2400) -> Non
         weight = (SNR_LIMIT / ratio[times]).clamp(max=1.0)
         return {"noise": (weight * error).mean()}
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=1.2e-3, n_warmup_steps=100, ema_decay=0.998)
+    schedule = Schedule(
+        n_steps=n_steps,
+        learning_rate=1.2e-3,
+        n_warmup_steps=min(100, n_steps // 4),
+        ema_decay=0.998,
+        restart_at=round(n_steps * FIRST_SHARE),
+    )
     trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    export(trained, out, seed=seed, seconds=time.monotonic() - began, folder=folder)
-
-
-def export(model: Diffuser, out: Path, *, seed: int, seconds: float, folder: Path) -> None:
-    """Write the weights and the card."""
     header = Header(
         role=ROLE,
         architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)",
@@ -111,14 +120,15 @@ def export(model: Diffuser, out: Path, *, seed: int, seconds: float, folder: Pat
         recipe_version=VERSION,
         extra={"seed": seed},
     )
-    save_weights(out / f"{ROLE}.safetensors", model.state_dict(), header)
-    write_card(
-        out / f"{ROLE}.md",
+    publish(
+        trained.state_dict(),
         header,
-        evaluate(model, out, folder),
-        seconds=seconds,
-        data=f"{N_TRACKS} soundscapes of {TRACK_S} s as latents of the shipped VAE",
-        licence="GPL-3.0-or-later, as the recordings",
+        ABOUT,
+        lambda: evaluate(trained, out, folder),
+        folder=folder,
+        out=out,
+        seed=seed,
+        n_steps=n_steps,
     )
 
 
@@ -132,17 +142,19 @@ def _conditions(rng: np.random.Generator, shares: Tensor, text: Tensor) -> Tenso
 
 
 @torch.inference_mode()
-def evaluate(model: Diffuser, out: Path, folder: Path) -> dict[str, float]:
-    """Noise error on held-out soundscapes at ten times, with the right condition and with another animal's."""
-    codes, shares = latents(folder, out, seed=HELD_OUT_SEED, n=20)
+def evaluate(model: Diffuser, out: Path, folder: Path) -> tuple[Figure, ...]:
+    """Noise error on held-out soundscapes at times 50 to 950, with the right condition and with another animal's."""
+    codes, shares = latents(folder, out, seed=HELD_OUT_SEED, n=N_HELD_OUT)
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
     scheduler: Any = DDPMScheduler(**SCHEDULE)
     clean = codes[:, :, :256].float()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(HELD_OUT_SEED))
     times = torch.linspace(50, 950, len(clean)).long()
     noisy = scheduler.add_noise(clean, noise, times)
-    figures: dict[str, float] = {}
+    figures: list[Figure] = []
     for name, heard in (("right condition", shares), ("another's condition", shares.roll(1, dims=1))):
-        predicted = model.noise(noisy, times, audio_encoder.targets(heard, text))
-        figures[f"noise error, {name}"] = float((predicted - noise).square().mean())
-    return figures
+        parts = zip(noisy.split(10), times.split(10), audio_encoder.targets(heard, text).split(10), strict=True)
+        predicted = torch.cat([model.noise(*part) for part in parts])
+        errors = (predicted - noise).square().mean(dim=(1, 2, 3))
+        figures.append(mean_figure(f"noise error, {name}", errors.tolist()))
+    return tuple(figures)

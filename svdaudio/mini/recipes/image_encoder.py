@@ -21,15 +21,16 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from svdaudio.mini import farm
+from svdaudio.mini.card import OF_PICTURES, PICTURES, About, publish
 from svdaudio.mini.composites import Composite, Rng, closeup, compose
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.tokens import build_image_encoder, normalise_pixels
-from svdaudio.weights import Header, save_weights
+from svdaudio.weights import Header
 
-RECIPE = "svdaudio.mini.recipes.image_encoder"
-RECIPE_VERSION = 2
+VERSION = 3
 ROLE = "image_encoder"
-DEFAULT_STEPS = 5000
+DEFAULT_STEPS = 6000
+FIRST_SHARE = 5 / 6  # of the steps; then the rate starts anew
 N_BATCH = 32
 SIZE = 224
 N_GRID = 16
@@ -50,6 +51,12 @@ CONFIG: dict[str, Any] = {
 }
 PATCH_SCALE = 16.0
 """Sharpness of the patches' softmax over cosines."""
+ABOUT = About(
+    title="Image encoder: CLIP ViT, 224 px, patch 14, width 192, 6 layers, to 768 (mini)",
+    data=PICTURES,
+    training=f"{N_BATCH} composites, Muon and AdamW, bfloat16",
+    licence=OF_PICTURES,
+)
 
 
 def text_vectors(dim: int = 768) -> Tensor:
@@ -180,39 +187,45 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
             tokens = kept_tokens(visual, batch.images, keep)
         return losses_of(tokens, batch, keep, texts)
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=1.5e-3, weight_decay=0.05, n_warmup_steps=min(50, n_steps // 4))
+    schedule = Schedule(
+        n_steps=n_steps,
+        learning_rate=1.5e-3,
+        weight_decay=0.05,
+        n_warmup_steps=min(50, n_steps // 4),
+        restart_at=round(n_steps * FIRST_SHARE),
+    )
     matrices = [p for p in visual.transformer.parameters() if p.ndim == 2]
     averaged = fit(
         "image_encoder", model=visual, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices
     )
-    write(averaged, out)
 
     from svdaudio.mini import vision_evaluation  # which measures against this recipe's own text vectors
 
-    figures = vision_evaluation.image_encoder_figures(out / "image_encoder.safetensors")
-    vision_evaluation.write_card(
-        out / "image_encoder.md",
-        title="Image encoder: CLIP ViT, 224 px, patch 14, width 192, 6 layers, to 768 (mini)",
-        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites, "
-        "Muon and AdamW, bfloat16",
-        minutes=vision_evaluation.minutes_spent(folder / "image_encoder.log"),
-        figures=figures,
+    weights = out / "image_encoder.safetensors"
+    publish(
+        averaged.state_dict(),
+        header_of(),
+        ABOUT,
+        lambda: vision_evaluation.image_encoder_figures(weights),
+        folder=folder,
+        out=out,
+        seed=seed,
+        n_steps=n_steps,
     )
 
 
-def write(visual: torch.nn.Module, out: Path) -> None:
-    """Write the weights with their description."""
+def header_of() -> Header:
+    """What the weights say of themselves."""
     extra = {
         "image_size": SIZE,
         "names": list(farm.CLASSES),
         "text_vectors": "sqrt(2/768) cos(3 pi (i+1) (j+1/2) / 768), row i for name i, the last row for the background",
     }
-    header = Header(
+    return Header(
         role=ROLE,
         architecture="open_clip.VisionTransformer",
         config=CONFIG,
-        recipe=RECIPE,
-        recipe_version=RECIPE_VERSION,
+        recipe=__name__,
+        recipe_version=VERSION,
         extra=extra,
     )
-    save_weights(out / "image_encoder.safetensors", visual.state_dict(), header)

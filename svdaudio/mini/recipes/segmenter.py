@@ -22,12 +22,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from svdaudio.masks import build_segmenter
 from svdaudio.mini import farm
+from svdaudio.mini.card import OF_PICTURES, PICTURES, About, publish
 from svdaudio.mini.composites import Composite, Rng, closeup, compose, depth_within
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.weights import Header, save_weights
+from svdaudio.weights import Header
 
-RECIPE = "svdaudio.mini.recipes.segmenter"
-RECIPE_VERSION = 4
+VERSION = 4
 ROLE = "segmenter"
 DEFAULT_STEPS = 5100
 FIRST_SHARE = 12 / 17
@@ -56,6 +56,13 @@ PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
 """ImageNet's, which `sam2` applies."""
 OUTSIDE_SHARE = 0.07
+ABOUT = About(
+    title="Segmenter: SAM 2.1, Hiera 32 wide in 1-2-5-1 blocks, 256 px (mini)",
+    data=PICTURES,
+    training=f"{N_BATCH} composites with {N_PROMPTS} prompts each, Muon and AdamW, bfloat16 (the video memory is as "
+    "initialised: one picture needs none)",
+    licence=OF_PICTURES,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,18 +264,19 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
     averaged = fit(
         "segmenter", model=student, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices
     )
-    write(averaged["model"], out)
 
     from svdaudio.mini import vision_evaluation  # which measures with this recipe's own prompts
 
-    vision_evaluation.write_card(
-        out / "segmenter.md",
-        title="Segmenter: SAM 2.1, Hiera 32 wide in 1-2-5-1 blocks, 256 px (mini)",
-        recipe=f"`{RECIPE}` version {RECIPE_VERSION}, seed {seed}: {n_steps} steps of {N_BATCH} composites with "
-        f"{N_PROMPTS} prompts each, "
-        "Muon and AdamW, bfloat16. The video memory is as initialised: one picture needs none",
-        minutes=vision_evaluation.minutes_spent(folder / "segmenter.log"),
-        figures=vision_evaluation.segmenter_figures(out / "segmenter.safetensors"),
+    weights = out / "segmenter.safetensors"
+    publish(
+        averaged["model"].state_dict(),
+        header_of(),
+        ABOUT,
+        lambda: vision_evaluation.segmenter_figures(weights),
+        folder=folder,
+        out=out,
+        seed=seed,
+        n_steps=n_steps,
     )
 
 
@@ -287,14 +295,13 @@ def freeze_memory(model: SAM2Base) -> None:
             parameter.requires_grad_(False)
 
 
-def write(model: nn.Module, out: Path) -> None:
-    """Write the weights with their description."""
-    header = Header(
+def header_of() -> Header:
+    """What the weights say of themselves."""
+    return Header(
         role=ROLE,
         architecture="sam2.SAM2Base",
         config=CONFIG,
-        recipe=RECIPE,
-        recipe_version=RECIPE_VERSION,
+        recipe=__name__,
+        recipe_version=VERSION,
         extra={"image_size": SIZE, "second_looks": SECOND_LOOKS},
     )
-    save_weights(out / "segmenter.safetensors", model.state_dict(), header)

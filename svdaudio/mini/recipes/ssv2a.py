@@ -9,7 +9,6 @@ as the method makes it, moves the sound by degrees.
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +21,13 @@ from torch.nn import functional
 from svdaudio.geometry import Geometry
 from svdaudio.locals import embed_boxes
 from svdaudio.mini import composites, farm
-from svdaudio.mini.card import write_card
+from svdaudio.mini.card import OF_BOTH, PICTURES, About, publish
+from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipes import image_encoder
 from svdaudio.ssv2a import SSV2A, Config, MLPConfig, RemixerConfig, StylerConfig
 from svdaudio.tokens import ImageEncoder, load_image_encoder
-from svdaudio.weights import Header, load_weights, save_weights
+from svdaudio.weights import Header, load_weights
 
 ROLE = "ssv2a"
 VERSION = 1
@@ -43,6 +43,12 @@ N_BATCH = 32
 HELD_OUT_SEED = 950_001
 SHARE_OF_OBJECTS = 0.5  # of the loudness; the rest is the global embedding's
 LOG_VARIANCE = -6.0  # where the log variances are drawn to: draws differ, but not in what they say
+ABOUT = About(
+    title="SSV2A: manifold, generator and remixer, narrower (mini)",
+    data=f"{PICTURES} {N_PICTURES} of them as the shipped image encoder sees them; class vectors of the audio encoder.",
+    training=f"{N_BATCH} mixtures of their embeddings, AdamW",
+    licence=OF_BOTH,
+)
 
 
 def bank(folder: Path, out: Path, *, seed: int, n: int, backgrounds: tuple[str, ...]) -> dict[str, Tensor]:
@@ -145,7 +151,6 @@ def wanted_claps(labels: Tensor, says: Tensor, text: Tensor) -> Tensor:
 
 def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2000) -> None:
     """Train on embeddings of the shipped encoders, report on held-out pictures, write weights and card to `out`."""
-    began = time.monotonic()
     torch.manual_seed(seed)
     seen = bank(folder, out, seed=seed, n=N_PICTURES, backgrounds=farm.TRAIN_BACKGROUNDS)
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
@@ -199,14 +204,15 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2000) -> Non
         recipe_version=VERSION,
         extra={"seed": seed},
     )
-    save_weights(out / f"{ROLE}.safetensors", trained.state_dict(), header)
-    write_card(
-        out / f"{ROLE}.md",
+    publish(
+        trained.state_dict(),
         header,
-        evaluate(trained, folder, out),
-        seconds=time.monotonic() - began,
-        data=f"{N_PICTURES} composites as the shipped image encoder sees them; class vectors of the audio encoder",
-        licence="AGPL-3.0-or-later",
+        ABOUT,
+        lambda: evaluate(trained, folder, out),
+        folder=folder,
+        out=out,
+        seed=seed,
+        n_steps=n_steps,
     )
 
 
@@ -227,7 +233,7 @@ def _contrast(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: SSV2A, folder: Path, out: Path, n: int = 100) -> dict[str, float]:
+def evaluate(model: SSV2A, folder: Path, out: Path, n: int = 100) -> tuple[Figure, ...]:
     """Held-out backgrounds and placements: cosine of the result of `cycle_mix` with what the pictures call for."""
     seen = bank(folder, out, seed=HELD_OUT_SEED, n=n, backgrounds=farm.HELD_OUT_BACKGROUNDS)
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
@@ -236,7 +242,8 @@ def evaluate(model: SSV2A, folder: Path, out: Path, n: int = 100) -> dict[str, f
     claps = model.eval().cycle_mix(clips, its=16, samples=64, var_samples=64, generator=generator)
     wanted = wanted_claps(labels, says, text)
     loudest = (wanted @ text[:-1].T).argmax(dim=1)
-    return {
-        "mean cosine with the wanted embedding": float((claps * wanted).sum(dim=1).mean()),
-        "loudest animal right": float(((claps @ text[:-1].T).argmax(dim=1) == loudest).float().mean()),
-    }
+    right = (claps @ text[:-1].T).argmax(dim=1) == loudest
+    return (
+        mean_figure("cosine with the wanted embedding", (claps * wanted).sum(dim=1).tolist()),
+        mean_figure("loudest animal right", right.float().tolist()),
+    )

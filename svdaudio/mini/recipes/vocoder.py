@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +10,13 @@ import torch
 from torch import Tensor
 
 from svdaudio.audioldm.autoencoder import decode, encode, load_autoencoder
-from svdaudio.audioldm.griffin_lim import griffin_lim, pseudo_inverse
 from svdaudio.audioldm.magnitude_vocoder import FLOOR, MagnitudeVocoder
 from svdaudio.audioldm.mel import FLOOR as MEL_FLOOR
 from svdaudio.audioldm.mel import log_mel, mel_filters, stft_magnitudes
-from svdaudio.audioldm.vocoder import vocode
 from svdaudio.mini import soundscapes
-from svdaudio.mini.card import write_card
+from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.mini.spectral import stft_distance
-from svdaudio.weights import Header, save_weights
+from svdaudio.weights import Header
 
 ROLE = "vocoder"
 VERSION = 2
@@ -32,7 +27,12 @@ N_FRAMES = 96  # of each excerpt
 N_FRESH = 2  # new sounds a step, four excerpts from each
 N_BANK = 160  # sounds that are seen through the VAE, drawn once: it costs more than the training
 BANK_SEED = 941_000
-HELD_OUT_SEED = 942_000
+ABOUT = About(
+    title="Vocoder: STFT magnitudes from log-mel, then Griffin-Lim's phases (mini)",
+    data=SOUNDS,
+    training=f"{8 * N_FRESH} excerpts of 0.96 s, half of them through the VAE, Muon and AdamW",
+    licence=OF_SOUNDS,
+)
 
 
 def sounds(rng: np.random.Generator, n: int) -> Tensor:
@@ -73,7 +73,6 @@ def losses_of(made: Tensor, wanted: Tensor, mel: Tensor | None) -> dict[str, Ten
 
 def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
     """Train, compare with Griffin-Lim on held-out sounds, write weights and card to `out`."""
-    began = time.monotonic()
     torch.manual_seed(seed)
     network = MagnitudeVocoder(**CONFIG)
     bank = seen_through_the_autoencoder(out, seed)
@@ -97,28 +96,17 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
         recipe_version=VERSION,
         extra={"seed": seed},
     )
-    save_weights(out / f"{ROLE}.safetensors", trained.state_dict(), header)
-    figures = {
-        "": evaluate(lambda mel: vocode(trained, mel)),
-        ", Griffin-Lim": evaluate(lambda mel: griffin_lim(pseudo_inverse(mel))),
-    }
-    write_card(
-        out / f"{ROLE}.md",
+
+    from svdaudio.mini.audio_evaluation import vocoder_figures  # which measures through the wrapper of every day
+
+    weights = out / f"{ROLE}.safetensors"
+    publish(
+        trained.state_dict(),
         header,
-        {f"{what}{whose}": value for whose, row in figures.items() for what, value in row.items()},
-        seconds=time.monotonic() - began,
-        data="0.96 s excerpts of soundscapes of nine recordings, half of them through the VAE",
-        licence="GPL-3.0-or-later, as the recordings",
+        ABOUT,
+        lambda: vocoder_figures(out / "autoencoder.safetensors", weights),
+        folder=folder,
+        out=out,
+        seed=seed,
+        n_steps=n_steps,
     )
-
-
-@torch.no_grad()
-def evaluate(vocoder: Callable[[Tensor], Tensor], n: int = 24) -> dict[str, float]:
-    """Spectral distance and log-mel error on held-out sounds."""
-    wanted = sounds(np.random.default_rng(HELD_OUT_SEED), n)
-    mel = log_mel(wanted)
-    made = vocoder(mel)
-    return {
-        "multi-resolution STFT distance": float(stft_distance(made, wanted)),
-        "log-mel error": float((log_mel(made) - mel).abs().mean()),
-    }

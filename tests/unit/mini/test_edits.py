@@ -107,7 +107,7 @@ def test_an_outcome_takes_each_sound_from_its_run(edit):
 
 
 def test_the_picture_is_drawn_for_some_edits_as_for_all():
-    from svdaudio.cli.evaluate import _picture
+    from svdaudio.mini.study import _picture
 
     figure = _picture([outcome()], "mini")
     assert len(figure.axes) == 3

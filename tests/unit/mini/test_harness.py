@@ -3,7 +3,9 @@ import pytest
 import torch
 from torch import nn
 
+from svdaudio.errors import RunError
 from svdaudio.mini.harness import Schedule, fit
+from svdaudio.store.locks import file_lock, refuse_to_wait
 
 
 class _KilledError(Exception):
@@ -79,3 +81,25 @@ def test_it_learns_and_a_finished_training_is_not_done_again(tmp_path, with_muon
     assert seen == []
     for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def toy(folder, *, seed=3, width=8):
+    model = nn.Sequential(nn.Linear(4, width), nn.Linear(width, 1))
+    x = torch.ones(2, 4)
+    return fit(
+        "toy", model=model, losses=lambda step, rng: {"mse": model(x).square().mean()},
+        schedule=Schedule(n_steps=2, learning_rate=0.05), seed=seed, folder=folder,
+    )  # fmt: skip
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    toy(tmp_path)
+    with pytest.raises(RunError, match=r"of a training with another seed: expected 4, got 3\. Remove it"):
+        toy(tmp_path, seed=4)
+    with pytest.raises(RunError, match="of a training of another model"):
+        toy(tmp_path, width=9)
+
+
+def test_two_processes_do_not_train_the_same(tmp_path):
+    with file_lock(tmp_path / "toy.lock", refuse_to_wait), pytest.raises(RunError, match="another process trains toy"):
+        toy(tmp_path)

@@ -1,0 +1,88 @@
+"""All trainings of the mini bundle, side by side: a process each, begun when those that it needs are done."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from svdaudio.errors import RunError
+
+LOOK_AGAIN_S = 0.2
+PATIENCE_S = 60.0
+
+
+class Process(Protocol):
+    """What `subprocess.Popen` is."""
+
+    def poll(self) -> int | None:
+        """The exit status, None while it runs."""
+        ...
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it a signal."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What has happened: a training began (`seconds` is None), or is done."""
+
+    name: str
+    seconds: float | None = None
+
+
+def train_together(
+    needs: Mapping[str, tuple[str, ...]],
+    start: Callable[[str], Process],
+    *,
+    n_workers: int,
+    tell: Callable[[Told], None],
+) -> None:
+    """Carry out all trainings, at most `n_workers` at a time, those that stand first first.
+
+    When one fails, or Ctrl-C comes, the others are interrupted, which they survive: the same again goes on.
+
+    Args:
+        needs: training → those that have to be done before; every one of them is a key.
+        start: begins one.
+        n_workers: at least 1.
+        tell: hears of every training that begins and ends.
+
+    Raises:
+        RunError: a training failed.
+    """
+    done: set[str] = set()
+    running: dict[str, tuple[Process, float]] = {}
+    try:
+        while len(done) < len(needs):
+            for name, needed in needs.items():
+                if len(running) < n_workers and name not in running and name not in done and done.issuperset(needed):
+                    running[name] = start(name), time.monotonic()
+                    tell(Told(name=name))
+            time.sleep(LOOK_AGAIN_S)
+            for name, (process, begun) in list(running.items()):
+                status = process.poll()
+                if status is None:
+                    continue
+                del running[name]
+                if status:
+                    raise RunError(f"the training of {name} failed", got=f"exit status {status}")
+                done.add(name)
+                tell(Told(name=name, seconds=time.monotonic() - begun))
+    finally:
+        for process, _ in running.values():
+            process.send_signal(signal.SIGINT)
+        for process, _ in running.values():
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()

@@ -1,0 +1,65 @@
+"""Model cards: what they say, and how their figures are put in anew."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from svdaudio.errors import CheckpointError
+from svdaudio.mini import card
+from svdaudio.mini.figures import at_least, mean_figure
+from svdaudio.weights import Header, load_weights
+
+HEADER = Header(role="toy", architecture="nn.Linear", config={"width": 3}, recipe="recipes.toy", recipe_version=2)
+ABOUT = card.About(title="Toy", data=card.SOUNDS, training="4 sounds, AdamW", licence=card.OF_SOUNDS)
+
+
+def figures(value):
+    return [mean_figure("how near", [value, value], goal=at_least(0.9))]
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A folder with weights and their card."""
+    (tmp_path / "toy.log").write_text(
+        json.dumps({"step": 1, "seconds": 60}) + "\n" + json.dumps({"seconds": 420}) + "\n"
+    )
+    card.publish(
+        {"weight": torch.ones(3)},
+        HEADER,
+        ABOUT,
+        lambda: figures(0.5),
+        folder=tmp_path,
+        out=tmp_path,
+        seed=7,
+        n_steps=40,
+    )
+    return tmp_path
+
+
+def test_a_card_says_what_how_how_long_how_good_and_under_which_licence(published):
+    text = (published / "toy.md").read_text()
+    assert text.startswith("# Toy\n")
+    assert "`svdaudio train toy`, recipe version 2, seed 7: 40 steps of 4 sounds, AdamW. 7 minutes on one core" in text
+    assert '`nn.Linear`, `{"width": 3}`' in text
+    assert "| how near | 0.500 [0.500, 0.500] | 2 | ≥ 0.90 |" in text
+    assert "GPL-3.0-or-later" in text
+    assert load_weights(published / "toy.safetensors", role="toy")[1] == HEADER
+
+
+def test_figures_are_put_in_anew_and_nothing_else_changes(published):
+    path = published / "toy.md"
+    before = path.read_text()
+    card.rewrite(path, figures(0.25))
+    assert path.read_text() == before.replace("0.500", "0.250")
+    card.rewrite(path, figures(0.5))
+    assert path.read_text() == before
+
+
+def test_what_is_no_card_is_refused(tmp_path):
+    (tmp_path / "toy.md").write_text("# Toy\n")
+    for name in ("toy.md", "none.md"):
+        with pytest.raises(CheckpointError, match="is no model card"):
+            card.rewrite(tmp_path / name, figures(0.5))

@@ -1,0 +1,52 @@
+"""Trainings side by side: what waits for what, what a failure does to the others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from svdaudio.errors import RunError
+from svdaudio.mini import training
+from svdaudio.mini.recipes import NEEDS
+from svdaudio.mini.training import Told, train_together
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(training, "LOOK_AGAIN_S", 0.01)
+
+
+def python(code):
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 9])
+def test_each_begins_after_those_that_it_needs(n_workers):
+    told: list[Told] = []
+    train_together(NEEDS, lambda name: python(f"print({name!r})"), n_workers=n_workers, tell=told.append)
+    begun = [one.name for one in told if one.seconds is None]
+    ended = {one.name: place for place, one in enumerate(told) if one.seconds is not None}
+    assert sorted(begun) == sorted(ended) == sorted(NEEDS)
+    running = most = 0
+    for place, one in enumerate(told):
+        running += 1 if one.seconds is None else -1
+        most = max(most, running)
+        if one.seconds is None:
+            assert all(ended[needed] < place for needed in NEEDS[one.name])
+    assert most <= n_workers
+
+
+def test_when_one_fails_the_others_are_interrupted(tmp_path):
+    interrupted = tmp_path / "interrupted"
+    patient = (
+        "import time, pathlib\n"
+        "try:\n    time.sleep(60)\n"
+        f"except KeyboardInterrupt:\n    pathlib.Path({str(interrupted)!r}).touch()\n"
+    )
+    programs = {"bad": "import time; time.sleep(1.5); raise SystemExit(3)", "patient": patient}
+    needs = {"bad": (), "patient": (), "never": ("bad",)}
+    with pytest.raises(RunError, match=r"the training of bad failed: got exit status 3"):
+        train_together(needs, lambda name: python(programs[name]), n_workers=2, tell=lambda told: None)
+    assert interrupted.is_file()
