@@ -56,15 +56,17 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=20)
     options.add_argument("--duration", type=float, default=5.0, help="seconds of each sound")
-    options.add_argument("--guidance", type=float, default=4.0, help="the mini bundle recommends 4")
+    options.add_argument("--guidance", type=float, help="default what the mini bundle recommends")
     given = options.parse_args()
     torch.set_num_threads(1)  # processor time is then the time of the work, whatever else runs
-    models = Models(Bundle.open("mini"), device="cpu", keep=True)
+    bundle = Bundle.open("mini")
+    guidance = given.guidance or float(bundle.settings["generate.guidance_scale"])
+    models = Models(bundle, device="cpu", keep=True)
     wanted = models["audio_encoder"]._network.text[:-1]  # noqa: SLF001 - the class vectors that it was trained with
     wanted = torch.stack([wanted[seed % len(wanted)] for seed in range(given.seeds)])
 
     def run(sampler: Sampler) -> Sounds:
-        return sounds(models, wanted, sampler, duration_s=given.duration, guidance_scale=given.guidance)
+        return sounds(models, wanted, sampler, duration_s=given.duration, guidance_scale=guidance)
 
     reference = run(REFERENCE)
     order = torch.arange(given.seeds)
