@@ -35,6 +35,7 @@ class Sampler:
 REFERENCE = Sampler(name="ddim 200", scheduler="ddim", n_steps=200)
 OTHERS = (
     Sampler(name="ddim 25", scheduler="ddim", n_steps=25),
+    Sampler(name="ddim 20", scheduler="ddim", n_steps=20),
     Sampler(name="dpm-solver++ 25", scheduler="dpm-solver++", n_steps=25),
     Sampler(name="dpm-solver++ 20", scheduler="dpm-solver++", n_steps=20),
     Sampler(name="dpm-solver++ 20, bfloat16", scheduler="dpm-solver++", n_steps=20, precision="bfloat16"),

@@ -15,7 +15,7 @@ from svdaudio.files import write_bytes
 from svdaudio.weights import HEADER_KEY
 
 TITLE = "mini: small models of nine farm animals, trained by this project; not the published ones"
-SETTINGS: dict[str, Any] = {"generate.scheduler": "dpm-solver++", "generate.steps": 20, "generate.guidance_scale": 3.0}
+SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0}
 CLASS_KEYS = {"detector": "names", "tagger": "classes"}
 
 
