@@ -6,12 +6,6 @@ hit ends as `Completed(name="Cached")`, so that Prefect's page shows it.
 
 from __future__ import annotations
 
-import os
-
-# Before prefect is imported: it reads them then. This project sends nothing to anybody.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 

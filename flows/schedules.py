@@ -8,12 +8,6 @@ and nothing fetched. What it says must hold on the worker's machine: paths are a
 
 from __future__ import annotations
 
-import os
-
-# Before prefect is imported: it reads them then. This project sends nothing to anybody.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-
 import contextlib
 import re
 import sys
@@ -45,6 +39,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
+from flows import QUIET
 from flows.server import require_api_url
 from svdaudio.errors import InputError, RunError
 
@@ -64,9 +59,6 @@ ENTRYPOINTS: Mapping[Command, str] = {
     "gc": "flows.gc.gc",
 }
 """The flow that does what a command of the command line does."""
-
-QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-"""In the environment of whatever runs Prefect: it reports its use to nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flows import QUIET
 from svdaudio.errors import RunError, StoreError
 from svdaudio.files import write_bytes
 from svdaudio.store.locks import file_lock
@@ -132,8 +133,7 @@ def server_environment(home: Path, environment: Mapping[str, str]) -> dict[str, 
     return {
         **kept,
         "PREFECT_HOME": str(home / DATA),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
+        **QUIET,
     }
 
 

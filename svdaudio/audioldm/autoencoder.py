@@ -41,3 +41,11 @@ def encode(autoencoder: AutoencoderKL, mel: Float[Tensor, "batch frame 64"]) -> 
     """Latents of log-mel spectrograms, the mean of each, before they are scaled to unit variance; keeps gradients."""
     network: Any = autoencoder
     return network.encode(mel.unsqueeze(1)).latent_dist.mean
+
+
+@torch.no_grad()
+def reconstruct(autoencoder: AutoencoderKL, mels: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch frame 64"]:
+    """Log-mel spectrograms as the VAE gives them back, one at a time to save memory."""
+    network: Any = autoencoder
+    scale = float(network.config["scaling_factor"])
+    return torch.cat([decode(autoencoder, scale * encode(autoencoder, mel[None])) for mel in mels])

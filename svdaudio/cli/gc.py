@@ -12,26 +12,32 @@ from svdaudio.cli import options
 from svdaudio.cli.output import bytes_text, console, print_json, remark, table
 
 if TYPE_CHECKING:
-    from svdaudio.store.gc import Collection
+    from svdaudio.store.gc import Collection, Policy
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BINARY_UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
+KeepDays = Annotated[
+    float | None,
+    typer.Option("--keep-days", metavar="N", help="Forget runs that were started more than N days ago."),
+]
+MaxSize = Annotated[
+    str | None,
+    typer.Option("--max-size", metavar="SIZE", help="Let artifacts take up SIZE (10GB) at most, newest use first."),
+]
+GraceHours = Annotated[
+    float, typer.Option("--grace-hours", metavar="N", help="Leave alone what is younger than N hours.")
+]
+GRACE_HOURS = 24.0
+
+
 def gc(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")] = False,
-    keep_days: Annotated[
-        float | None,
-        typer.Option("--keep-days", metavar="N", help="Forget runs that were started more than N days ago."),
-    ] = None,
-    max_size: Annotated[
-        str | None,
-        typer.Option("--max-size", metavar="SIZE", help="Let artifacts take up SIZE (10GB) at most, newest use first."),
-    ] = None,
-    grace_hours: Annotated[
-        float, typer.Option("--grace-hours", metavar="N", help="Leave alone what is younger than N hours.")
-    ] = 24.0,
+    keep_days: KeepDays = None,
+    max_size: MaxSize = None,
+    grace_hours: GraceHours = GRACE_HOURS,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
@@ -42,14 +48,11 @@ def gc(
     store's folder `out` are not touched.
     """
     from svdaudio.cli.work import log_to_stderr, open_store
-    from svdaudio.store.gc import HOUR_S, Policy, carry_out, plan_collection
+    from svdaudio.store.gc import carry_out, plan_collection
 
     log_to_stderr()
     where = open_store(store)
-    policy = Policy(
-        keep_days=keep_days, max_bytes=None if max_size is None else n_bytes(max_size), grace_s=grace_hours * HOUR_S
-    )
-    collection = plan_collection(where, policy, now_s=time.time())
+    collection = plan_collection(where, policy_of(keep_days, max_size, grace_hours), now_s=time.time())
     if not dry_run:
         collection = carry_out(where, collection)
     if as_json:
@@ -58,6 +61,19 @@ def gc(
     for text in collection.remarks:
         remark(text)
     _print(collection, dry_run=dry_run)
+
+
+def policy_of(keep_days: float | None, max_size: str | None, grace_hours: float) -> Policy:
+    """What may go, by the options.
+
+    Raises:
+        InputError: that is no size.
+        ConfigError: a number is negative.
+    """
+    from svdaudio.store.gc import HOUR_S, Policy
+
+    max_bytes = None if max_size is None else n_bytes(max_size)
+    return Policy(keep_days=keep_days, max_bytes=max_bytes, grace_s=grace_hours * HOUR_S)
 
 
 def n_bytes(text: str) -> int:

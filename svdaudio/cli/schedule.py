@@ -7,20 +7,18 @@ import shlex
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from svdaudio.cli import evaluate, options
-from svdaudio.cli.gc import n_bytes
+from svdaudio.cli import batch, evaluate, options
+from svdaudio.cli import gc as cleaning
 from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, print_json, remark, short_path, table
 from svdaudio.errors import InputError
 
 if TYPE_CHECKING:
     from flows.schedules import Command, Schedule, Started
-
-GRACE_HOURS = 24.0
 
 
 class AfterName(GroupedCommands):
@@ -94,19 +92,16 @@ def add_batch(
     seed: options.Seed = None,
     bundle: options.Bundle = None,
     no_baselines: options.NoBaselines = False,
-    pictures: Annotated[bool, typer.Option("--pictures", help="Draw pictures of every pair, too.")] = False,
-    on_error: Annotated[
-        Literal["continue", "stop"], typer.Option("--on-error", help="What becomes of the others when one pair fails.")
-    ] = "continue",
+    pictures: batch.Pictures = False,
+    on_error: batch.OnErrorOption = "continue",
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
     """Many pairs, as `svdaudio batch`. Every line is checked now, and again at every run."""
-    from svdaudio.cli.batch import prepared_pairs
     from svdaudio.pairs import Common, read_pairs
 
     given = _given({"seed": seed, "bundle": bundle})
-    prepared_pairs(read_pairs(pairs), Common(overrides=overrides or (), given=given))
+    batch.prepared_pairs(read_pairs(pairs), Common(overrides=overrides or (), given=given))
     _make(
         context,
         "batch",
@@ -233,21 +228,16 @@ def add_edits(
 def add_gc(
     context: typer.Context,
     *,
-    keep_days: Annotated[
-        float | None, typer.Option("--keep-days", metavar="N", min=0, help="Forget runs older than N days.")
-    ] = None,
-    max_size: Annotated[
-        str | None, typer.Option("--max-size", metavar="SIZE", help="Let artifacts take up SIZE (10GB) at most.")
-    ] = None,
-    grace_hours: Annotated[
-        float, typer.Option("--grace-hours", metavar="N", min=0, help="Leave alone what is younger than N hours.")
-    ] = GRACE_HOURS,
+    keep_days: cleaning.KeepDays = None,
+    max_size: cleaning.MaxSize = None,
+    grace_hours: cleaning.GraceHours = cleaning.GRACE_HOURS,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
     """Make room in a store, as `svdaudio gc`."""
-    limits = {"keep_days": keep_days, "max_bytes": None if max_size is None else n_bytes(max_size)}
-    _make(context, "gc", [], {"store": _location(store), "grace_hours": grace_hours, **limits}, as_json=as_json)
+    policy = cleaning.policy_of(keep_days, max_size, grace_hours)
+    limits = {"keep_days": policy.keep_days, "max_bytes": policy.max_bytes, "grace_hours": grace_hours}
+    _make(context, "gc", [], {"store": _location(store), **limits}, as_json=as_json)
 
 
 @app.command("list")

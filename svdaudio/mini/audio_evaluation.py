@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import decode, encode, load_autoencoder
+from svdaudio.audioldm.autoencoder import load_autoencoder, reconstruct
 from svdaudio.audioldm.griffin_lim import griffin_lim, pseudo_inverse
 from svdaudio.audioldm.mel import SAMPLE_RATE_HZ, log_mel
 from svdaudio.audioldm.vocoder import load_vocoder, vocode
@@ -65,7 +65,7 @@ def tagger_figures(path: Path, *, n_sounds: int = 180) -> tuple[Figure, ...]:
 def autoencoder_figures(path: Path, *, n_sounds: int = N_SOUNDS) -> tuple[Figure, ...]:
     """How near the VAE comes to held-out soundscapes: their log-mel, and their sound by Griffin-Lim."""
     waveforms, mels = _spectrograms(n_sounds)
-    again = through_the_vae(path, mels)
+    again = reconstruct(load_autoencoder(path), mels)
     return (
         mean_figure("VAE: log-mel error", (again - mels).abs().mean(dim=(1, 2)).tolist()),
         *_nearness("VAE, then Griffin-Lim", _griffin_lim(again), waveforms, mels),
@@ -76,7 +76,7 @@ def autoencoder_figures(path: Path, *, n_sounds: int = N_SOUNDS) -> tuple[Figure
 def vocoder_figures(autoencoder_path: Path, vocoder_path: Path, *, n_sounds: int = N_SOUNDS) -> tuple[Figure, ...]:
     """How near the vocoder comes to held-out soundscapes; beside it Griffin-Lim on the pseudo-inverse."""
     waveforms, mels = _spectrograms(n_sounds)
-    vocoder, again = load_vocoder(vocoder_path), through_the_vae(autoencoder_path, mels)
+    vocoder, again = load_vocoder(vocoder_path), reconstruct(load_autoencoder(autoencoder_path), mels)
     return (
         *_nearness("vocoder", vocode(vocoder, mels), waveforms, mels),
         *_nearness("Griffin-Lim", _griffin_lim(mels), waveforms, mels),
@@ -88,14 +88,6 @@ def _spectrograms(n: int) -> tuple[Tensor, Tensor]:
     """Soundscapes [n, samples] and their log-mel spectrograms."""
     waveforms, _ = _sounds(2, n, duration_s=5.12)
     return waveforms, log_mel(waveforms)
-
-
-@torch.no_grad()
-def through_the_vae(path: Path, mels: Tensor) -> Tensor:
-    """Log-mel spectrograms, encoded and decoded again."""
-    autoencoder = load_autoencoder(path)
-    scale = float(autoencoder.config["scaling_factor"])
-    return torch.cat([decode(autoencoder, scale * encode(autoencoder, mel[None])) for mel in mels])
 
 
 def _griffin_lim(mels: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def publish(
     state: Mapping[str, Tensor],
     header: Header,
     about: About,
-    figures: Callable[[], Sequence[Figure]],
+    figures: Callable[[Path], Sequence[Figure]],
     *,
     folder: Path,
     out: Path,
@@ -67,7 +67,7 @@ def publish(
         state: the weights.
         header: what they are.
         about: what the card says besides.
-        figures: measures the weights as they are in `out`.
+        figures: measures the weight file.
         folder: where the training's log is.
         out: where weights and card go.
         seed: of the training.
@@ -76,9 +76,10 @@ def publish(
     Raises:
         StoreError: the files cannot be written.
     """
-    save_weights(out / f"{header.role}.safetensors", state, header)
+    weights = out / f"{header.role}.safetensors"
+    save_weights(weights, state, header)
     minutes = minutes_spent(folder / f"{header.role}.log")
-    text = card(header, about, figures(), seed=seed, n_steps=n_steps, minutes=minutes)
+    text = card(header, about, figures(weights), seed=seed, n_steps=n_steps, minutes=minutes)
     write_bytes(out / f"{header.role}.md", text.encode())
 
 

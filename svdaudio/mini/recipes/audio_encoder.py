@@ -67,7 +67,7 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 500) -> None
         extra={"classes": list(farm.CLASSES), "seed": seed},
     )
     publish(
-        model.state_dict(), header, ABOUT, lambda: evaluate(model), folder=folder, out=out, seed=seed, n_steps=n_steps
+        model.state_dict(), header, ABOUT, lambda _: evaluate(model), folder=folder, out=out, seed=seed, n_steps=n_steps
     )
 
 

@@ -72,12 +72,11 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> Non
 
     from svdaudio.mini.audio_evaluation import autoencoder_figures  # which measures through the wrapper of every day
 
-    weights = out / f"{ROLE}.safetensors"
     publish(
         trained.state_dict(),
         header,
         ABOUT,
-        lambda: autoencoder_figures(weights),
+        autoencoder_figures,
         folder=folder,
         out=out,
         seed=seed,

@@ -99,12 +99,11 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
 
     from svdaudio.mini import vision_evaluation  # which measures with this recipe's own boxes
 
-    weights = out / "detector.safetensors"
     publish(
         averaged.state_dict(),
         header_of(),
         ABOUT,
-        lambda: vision_evaluation.detector_figures(weights),
+        vision_evaluation.detector_figures,
         folder=folder,
         out=out,
         seed=seed,

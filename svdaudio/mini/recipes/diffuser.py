@@ -124,7 +124,7 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
         trained.state_dict(),
         header,
         ABOUT,
-        lambda: evaluate(trained, out, folder),
+        lambda _: evaluate(trained, out, folder),
         folder=folder,
         out=out,
         seed=seed,

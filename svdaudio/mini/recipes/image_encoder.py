@@ -201,12 +201,11 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
 
     from svdaudio.mini import vision_evaluation  # which measures against this recipe's own text vectors
 
-    weights = out / "image_encoder.safetensors"
     publish(
         averaged.state_dict(),
         header_of(),
         ABOUT,
-        lambda: vision_evaluation.image_encoder_figures(weights),
+        vision_evaluation.image_encoder_figures,
         folder=folder,
         out=out,
         seed=seed,

@@ -267,12 +267,11 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
 
     from svdaudio.mini import vision_evaluation  # which measures with this recipe's own prompts
 
-    weights = out / "segmenter.safetensors"
     publish(
         averaged["model"].state_dict(),
         header_of(),
         ABOUT,
-        lambda: vision_evaluation.segmenter_figures(weights),
+        vision_evaluation.segmenter_figures,
         folder=folder,
         out=out,
         seed=seed,

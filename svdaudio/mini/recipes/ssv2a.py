@@ -208,7 +208,7 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2000) -> Non
         trained.state_dict(),
         header,
         ABOUT,
-        lambda: evaluate(trained, folder, out),
+        lambda _: evaluate(trained, folder, out),
         folder=folder,
         out=out,
         seed=seed,

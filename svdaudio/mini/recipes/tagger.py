@@ -58,12 +58,11 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 700) -> None
 
     from svdaudio.mini.audio_evaluation import tagger_figures  # which measures through the wrapper of every day
 
-    weights = out / f"{ROLE}.safetensors"
     publish(
         model.state_dict(),
         header,
         ABOUT,
-        lambda: tagger_figures(weights),
+        tagger_figures,
         folder=folder,
         out=out,
         seed=seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import decode, encode, load_autoencoder
+from svdaudio.audioldm.autoencoder import load_autoencoder, reconstruct
 from svdaudio.audioldm.magnitude_vocoder import FLOOR, MagnitudeVocoder
 from svdaudio.audioldm.mel import FLOOR as MEL_FLOOR
 from svdaudio.audioldm.mel import log_mel, mel_filters, stft_magnitudes
@@ -44,10 +45,7 @@ def seen_through_the_autoencoder(out: Path, seed: int) -> tuple[Tensor, Tensor]:
     """Log-mels [n, 512, 64] as the VAE gives them back, which is what is vocoded in use, and the true magnitudes."""
     autoencoder = load_autoencoder(out / "autoencoder.safetensors", torch.device("cpu"))
     waveforms = sounds(np.random.default_rng((BANK_SEED, seed)), N_BANK)
-    scale = float(autoencoder.config["scaling_factor"])
-    with torch.no_grad():
-        mels = [decode(autoencoder, scale * encode(autoencoder, log_mel(one[None]))).clone() for one in waveforms]
-    return torch.cat(mels), stft_magnitudes(waveforms)
+    return reconstruct(autoencoder, log_mel(waveforms)), stft_magnitudes(waveforms)
 
 
 def excerpts(rng: np.random.Generator, mels: Tensor, magnitudes: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -99,12 +97,11 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
 
     from svdaudio.mini.audio_evaluation import vocoder_figures  # which measures through the wrapper of every day
 
-    weights = out / f"{ROLE}.safetensors"
     publish(
         trained.state_dict(),
         header,
         ABOUT,
-        lambda: vocoder_figures(out / "autoencoder.safetensors", weights),
+        partial(vocoder_figures, out / "autoencoder.safetensors"),
         folder=folder,
         out=out,
         seed=seed,

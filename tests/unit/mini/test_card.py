@@ -30,7 +30,7 @@ def published(tmp_path):
         {"weight": torch.ones(3)},
         HEADER,
         ABOUT,
-        lambda: figures(0.5),
+        lambda _: figures(0.5),
         folder=tmp_path,
         out=tmp_path,
         seed=7,

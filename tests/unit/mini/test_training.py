@@ -39,13 +39,18 @@ def test_each_begins_after_those_that_it_needs(n_workers):
 
 
 def test_when_one_fails_the_others_are_interrupted(tmp_path):
-    interrupted = tmp_path / "interrupted"
+    ready, interrupted = tmp_path / "ready", tmp_path / "interrupted"
     patient = (
         "import time, pathlib\n"
-        "try:\n    time.sleep(60)\n"
+        f"try:\n    pathlib.Path({str(ready)!r}).touch(); time.sleep(60)\n"
         f"except KeyboardInterrupt:\n    pathlib.Path({str(interrupted)!r}).touch()\n"
     )
-    programs = {"bad": "import time; time.sleep(1.5); raise SystemExit(3)", "patient": patient}
+    bad = (
+        "import time, pathlib\n"
+        f"while not pathlib.Path({str(ready)!r}).exists(): time.sleep(0.05)\n"
+        "raise SystemExit(3)"
+    )
+    programs = {"bad": bad, "patient": patient}
     needs = {"bad": (), "patient": (), "never": ("bad",)}
     with pytest.raises(RunError, match=r"the training of bad failed: got exit status 3"):
         train_together(needs, lambda name: python(programs[name]), n_workers=2, tell=lambda told: None)
