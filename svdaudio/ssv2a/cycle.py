@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # Bounds on memory, not on what can be asked for: no more noise than this is held, unless one round alone has more.
 N_ELEMENTS_AT_ONCE = 16
-N_NOISE_AT_ONCE = 16 * 1024 * 1024
+N_NOISE_AT_ONCE = 32 * 1024 * 1024
 # Enough trials for the processor to be busy, few enough for their candidates to stay in its cache.
 N_TRIALS_SCORED_AT_ONCE = 8
 # How far to look ahead, in rounds for each round behind: the wait for the next record grows with what was tried.
@@ -93,6 +93,8 @@ class _Noise:
         n_clap = like.shape[-1]
         self.n_rounds = n_rounds
         self.n_held = min(n_rounds, max(1, N_NOISE_AT_ONCE // (n_batch * sum(sizes))))
+        # Half is looked at while the worker draws the other half.
+        self.n_seen = max(1, self.n_held // 2)
         self.n_ready = 0
         self.generator = generator
         self.worker = worker
@@ -161,7 +163,7 @@ class _Cycle:
         while min(done) < n_rounds:
             noise.order(min(done))
             # The first round stands alone: slot 0's code is another after it.
-            room = min(n_rounds, min(done) + noise.n_held)
+            room = min(n_rounds, min(done) + noise.n_seen)
             ahead = [min(room - n, max(1, int(LOOK_AHEAD * n))) for n in done]
             noise.ready(max(noise.n_ready, *(n + more for n, more in zip(done, ahead, strict=True))), *self.slots)
             elements, offsets, rows = self._trials(done, ahead, noise.n_held)
@@ -239,12 +241,15 @@ class _Cycle:
     ) -> tuple[Float[Tensor, " trial"], Int[Tensor, " trial"]]:
         """The lowest score among each trial's candidates, and which candidate has it."""
         scores: list[Tensor] = []
-        for at in range(0, len(rows), N_TRIALS_SCORED_AT_ONCE):
-            piece = slice(at, at + N_TRIALS_SCORED_AT_ONCE)
-            which = rows[piece]
-            candidates = noise.sample.index_select(0, which)
-            torch.addcmul(mu[piece, None], sigma[piece, None], candidates, out=candidates)
-            products = torch.bmm(candidates, noise.slots.index_select(0, which).transpose(-1, -2))
+        in_cache = min(len(rows), N_TRIALS_SCORED_AT_ONCE)
+        candidates_held = mu.new_empty(in_cache, *noise.sample.shape[1:])
+        products_held = mu.new_empty(in_cache, self.samples, self.n_slots - 1)
+        for which, mus, sigmas in zip(*(one.split(N_TRIALS_SCORED_AT_ONCE) for one in (rows, mu, sigma)), strict=True):
+            candidates, products = candidates_held[: len(which)], products_held[: len(which)]
+            # One trial after the other: noise is read where it is, once.
+            for i, row in enumerate(which.tolist()):
+                torch.addcmul(mus[i], sigmas[i], noise.sample[row], out=candidates[i])
+                torch.mm(candidates[i], noise.slots[row].T, out=products[i])
             products.div_(noise.lengths[which, None])
             lengths = torch.linalg.vector_norm(candidates, dim=-1)
             # n · variance = Σ cos² - (Σ cos)² / n; slot 0's cosine is zero, and stands in n alone.

@@ -46,9 +46,7 @@ def test_when_one_fails_the_others_are_interrupted(tmp_path):
         f"except KeyboardInterrupt:\n    pathlib.Path({str(interrupted)!r}).touch()\n"
     )
     bad = (
-        "import time, pathlib\n"
-        f"while not pathlib.Path({str(ready)!r}).exists(): time.sleep(0.05)\n"
-        "raise SystemExit(3)"
+        f"import time, pathlib\nwhile not pathlib.Path({str(ready)!r}).exists(): time.sleep(0.05)\nraise SystemExit(3)"
     )
     programs = {"bad": bad, "patient": patient}
     needs = {"bad": (), "patient": (), "never": ("bad",)}
