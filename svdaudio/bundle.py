@@ -287,14 +287,7 @@ class Models:
         Raises:
             ConfigError: a device that this machine does not have.
         """
-        import torch
-
-        name = self._device_name
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
-        if name.startswith("cuda") and not torch.cuda.is_available():
-            raise ConfigError("there is no such device", expected="cpu", got=name, fix="use --set execution.device=cpu")
-        return torch.device(name)
+        return find_device(self._device_name)
 
     def __getitem__(self, role: str) -> Any:
         """The model of a role.
@@ -326,6 +319,22 @@ class Models:
             del self._resident[role]
         if leaving:
             gc.collect()
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name: "cpu", "cuda", "cuda:N", or "auto", which is a GPU where there is one.
+
+    Raises:
+        ConfigError: this machine has none of that name.
+    """
+    import torch
+
+    found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if name == "auto":
+        return torch.device("cuda" if len(found) > 1 else "cpu")
+    if name not in found and not (name == "cuda" and len(found) > 1):
+        raise ConfigError("there is no such device", expected=" or ".join(found), got=name, fix="name one of those")
+    return torch.device(name)
 
 
 def load_entry(entry: Entry, device: torch.device) -> Any:

@@ -16,17 +16,19 @@ from svdaudio.errors import CheckpointError
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 PICTURE_PX = (96, 128)
 
 
-def verify(bundle: Bundle, role: str, *, anew: bool = True) -> str:
+def verify(bundle: Bundle, role: str, *, device: torch.device, anew: bool = True) -> str:
     """Check one role of a bundle: digests, every entry, one step.
 
     Args:
         bundle: which bundle.
         role: which of its models.
+        device: where the step is taken.
         anew: hash its files in any case; not needed right after another role of the same files.
 
     Returns:
@@ -42,7 +44,7 @@ def verify(bundle: Bundle, role: str, *, anew: bool = True) -> str:
     if entry.format != OWN_FORMAT:
         # What is tried is the published file itself, and the quick copy that is made of it now.
         forget(entry.path, role)
-    model = load_entry(entry, torch.device("cpu"))
+    model = load_entry(entry, device)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
         given = STEPS[role](model)
@@ -104,8 +106,8 @@ def _remix(model: Any) -> Any:
 def _denoise(model: Any) -> Any:
     import torch
 
-    clap = torch.nn.functional.normalize(torch.ones(1, model.unconditional.shape[0]), dim=1)
-    return model.noise(torch.randn(1, 8, 64, 16), torch.tensor(500), clap)
+    clap = torch.nn.functional.normalize(torch.ones_like(model.unconditional)[None], dim=1)
+    return model.noise(torch.randn(1, 8, 64, 16).to(clap), torch.tensor(500), clap).cpu()
 
 
 def _decode(model: Any) -> Any:
@@ -127,7 +129,7 @@ def _vocode(model: Any) -> Any:
 def _embed(model: Any) -> Any:
     import torch
 
-    return model.embed(torch.randn(1, 32_000) / 10, 16_000)
+    return model.embed(torch.randn(1, 32_000) / 10, 16_000).cpu()
 
 
 def _score(model: Any) -> Any:

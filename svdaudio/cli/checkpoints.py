@@ -15,6 +15,8 @@ from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, remark, short_path, table
 
 if TYPE_CHECKING:
+    import torch
+
     from svdaudio.bundle import Bundle
     from svdaudio.checkpoints.install import Installed
     from svdaudio.checkpoints.registry import Published
@@ -36,7 +38,7 @@ Trust = Annotated[
 @app.command("list")
 def list_(name: BundleName = None, *, as_json: options.Json = False) -> None:
     """The models of every bundle, or of one, with files, sizes and digests; and what is published, and where it is."""
-    bundles = [(bundle, _examined(bundle, load=False)) for bundle in _bundles(name)]
+    bundles = [(bundle, _examined(bundle)) for bundle in _bundles(name)]
     if name is not None:
         bundle, rows = bundles[0]
         _print_bundle(bundle, rows, as_json=as_json)
@@ -52,9 +54,19 @@ def list_(name: BundleName = None, *, as_json: options.Json = False) -> None:
 
 
 @app.command()
-def verify(name: BundleName = None, *, as_json: options.Json = False) -> None:
+def verify(
+    name: BundleName = None,
+    *,
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Where the steps are taken: auto, cpu, cuda or cuda:N.")
+    ] = "auto",
+    as_json: options.Json = False,
+) -> None:
     """Check every digest, load every model strictly, and let each do one small step. Leaves 3 if one fails."""
-    bundles = [(bundle, _examined(bundle, load=True)) for bundle in _bundles(name)]
+    from svdaudio.bundle import find_device
+
+    where = find_device(device)
+    bundles = [(bundle, _examined(bundle, try_on=where)) for bundle in _bundles(name)]
     if as_json:
         found = [_bundle_json(bundle, rows) for bundle, rows in bundles]
         print_json(found[0] if name is not None else {"bundles": found})
@@ -146,7 +158,8 @@ def _bundles(name: str | None) -> list[Bundle]:
     return [open_bundle(one) for one in ("mini", FULL) if one != FULL or (full_folder() / "bundle.json").is_file()]
 
 
-def _examined(bundle: Bundle, *, load: bool) -> list[dict[str, Any]]:
+def _examined(bundle: Bundle, *, try_on: torch.device | None = None) -> list[dict[str, Any]]:
+    """Each role of a bundle: its file, and what is wrong with it; with a device, what a step gave there, too."""
     from svdaudio.errors import SvdAudioError
 
     rows: list[dict[str, Any]] = []
@@ -156,10 +169,10 @@ def _examined(bundle: Bundle, *, load: bool) -> list[dict[str, Any]]:
         error = gave = None
         try:
             with quiet_stdout():
-                if load:
+                if try_on is not None:
                     from svdaudio.checkpoints.verify import verify as try_out
 
-                    gave = try_out(bundle, role, anew=entry.path not in hashed)
+                    gave = try_out(bundle, role, device=try_on, anew=entry.path not in hashed)
                     hashed.add(entry.path)
                 else:
                     bundle.check(role)

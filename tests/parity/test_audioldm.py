@@ -9,6 +9,7 @@ import warnings
 import pytest
 import torch
 from audioldm_package import SCALE_FACTOR, SMALL, build_package_model, offline, package_config, save_checkpoint
+from pretend_gpu import GPU, PretendGpu
 
 from svdaudio.audioldm import naming
 from svdaudio.audioldm.architecture import AUDIOLDM_S_FULL_V2
@@ -270,19 +271,26 @@ GENERATION = {"scheduler": "ddim", "n_steps": 5, "guidance_scale": 2.5, "n_candi
 
 
 def test_the_package_as_backend_differs_by_rounding_alone(package, checkpoint):
-    clap = unit(512, seed=8)
-    given = {}
-    for name in BACKENDS:
-        backend = open_backend(name)
-        generator = torch.Generator().manual_seed(3)
-        latents = backend.diffuse(
-            load_diffuser(checkpoint, architecture=SMALL), clap, generator=generator, **GENERATION
-        )
-        mel = backend.decode(load_autoencoder(checkpoint, architecture=SMALL), latents)
-        given[name] = (latents, mel, backend.vocode(load_vocoder(checkpoint, architecture=SMALL), mel))
-        assert torch.equal(generator.get_state(), drawn(2, 6, latents[0].shape))  # start, and one for each step
+    given = {name: generated(checkpoint, name) for name in BACKENDS}
     assert all(float(theirs.std()) > 0 for theirs in given["audioldm"])
     assert all(off(*pair) < 1e-3 for pair in zip(given["diffusers"], given["audioldm"], strict=True))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_works_where_its_networks_are(package, checkpoint, name):
+    with PretendGpu():
+        there = generated(checkpoint, name, device=GPU)
+    assert all(torch.equal(*pair) for pair in zip(there, generated(checkpoint, name), strict=True))
+
+
+def generated(checkpoint, name, device="cpu"):
+    """Latents, spectrograms and sounds by a backend."""
+    backend, where = open_backend(name), {"device": device, "architecture": SMALL}
+    generator = torch.Generator().manual_seed(3)
+    latents = backend.diffuse(load_diffuser(checkpoint, **where), unit(512, seed=8), generator=generator, **GENERATION)
+    mel = backend.decode(load_autoencoder(checkpoint, **where), latents)
+    assert torch.equal(generator.get_state(), drawn(2, 6, latents[0].shape))  # start, and one for each step
+    return latents, mel, backend.vocode(load_vocoder(checkpoint, **where), mel)
 
 
 def drawn(n_candidates, n_draws, shape):

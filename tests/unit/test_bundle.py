@@ -4,7 +4,7 @@ import json
 import pytest
 from torch import nn
 
-from svdaudio.bundle import LOADERS, MANIFEST, Bundle, Models
+from svdaudio.bundle import LOADERS, MANIFEST, Bundle, Models, find_device
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.mini.audio_networks import AudioEmbedder, TaggerNetwork
 from svdaudio.weights import Header, save_weights
@@ -88,9 +88,23 @@ def test_a_file_that_is_another_than_described_is_not_loaded(root):
 
 
 def test_a_device_that_is_not_there_is_refused(root, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(ConfigError, match="no such device"):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(ConfigError, match="no such device: expected cpu, got cuda"):
         Models(Bundle.open("toy", root), device="cuda")["tagger"]
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "name", "found"),
+    [(0, "auto", "cpu"), (2, "auto", "cuda"), (2, "cpu", "cpu"), (1, "cuda", "cuda"), (2, "cuda:1", "cuda:1"),
+     (1, "cuda:1", None), (0, "cuda:0", None), (1, "gpu", None)],
+)  # fmt: skip
+def test_devices_have_names(monkeypatch, n_gpus, name, found):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: n_gpus)
+    if found is None:
+        with pytest.raises(ConfigError, match="no such device"):
+            find_device(name)
+    else:
+        assert str(find_device(name)) == found
 
 
 def test_every_role_has_a_loader():

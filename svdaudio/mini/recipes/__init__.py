@@ -9,8 +9,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "diffuser": ("audio_encoder", "autoencoder"),
     "vocoder": ("autoencoder",),
     "segmenter": (),
+    "ssv2a": ("image_encoder", "audio_encoder"),
     "detector": (),
     "tagger": (),
-    "ssv2a": ("image_encoder", "audio_encoder"),
 }
 """Recipe → those whose weights it reads; what takes long, and what much waits for, first."""

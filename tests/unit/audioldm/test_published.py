@@ -6,6 +6,7 @@ import zipfile
 import pytest
 import torch
 from made_up import save_audioldm
+from pretend_gpu import GPU, PretendGpu
 from safetensors.torch import load_file, save_file
 from tiny_audioldm import TINY
 
@@ -52,18 +53,19 @@ def sound(n_samples=40_000):
     return 0.3 * torch.randn(1, n_samples, generator=torch.Generator().manual_seed(0))
 
 
-def outputs(path):
+def outputs(path, device="cpu"):
     """What each network makes of the same input."""
+    where = {"device": device, "architecture": TINY}
     numbers = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(1))
-    diffuser = load_diffuser(path, architecture=TINY)
-    mel = decode(load_autoencoder(path, architecture=TINY), numbers)
-    encoder = load_audio_encoder(path, architecture=TINY)
+    diffuser = load_diffuser(path, **where)
+    mel = decode(load_autoencoder(path, **where), numbers)
+    encoder = load_audio_encoder(path, **where)
     return {
-        "noise": diffuser.noise(numbers, torch.tensor([400]), diffuser.unconditional[None]),
+        "noise": diffuser.noise(numbers.to(device), torch.tensor([400]).to(device), diffuser.unconditional[None]).cpu(),
         "mel": mel,
-        "sound": vocode(load_vocoder(path, architecture=TINY), mel[:, :20]),
-        "heard": encoder.embed(sound(), 16_000),
-        "read": load_text_encoder(path, architecture=TINY).embed_tokens(torch.tensor([[0, 8, 2]])),
+        "sound": vocode(load_vocoder(path, **where), mel[:, :20]),
+        "heard": encoder.embed(sound(), 16_000).cpu(),
+        "read": load_text_encoder(path, **where).embed_tokens(torch.tensor([[0, 8, 2]])).cpu(),
     }
 
 
@@ -75,6 +77,13 @@ def test_both_forms_give_the_same_networks_and_so_does_the_way_back(checkpoint, 
         given = outputs(path)
         assert all(torch.equal(given[name], wanted[name]) for name in wanted)
     assert all(torch.isfinite(t).all() and float(t.std()) > 0 for t in wanted.values())
+
+
+@torch.no_grad()
+def test_they_work_on_a_gpu(folder):
+    with PretendGpu():
+        there = outputs(folder, GPU)
+    assert all(torch.equal(there[name], wanted) for name, wanted in outputs(folder).items())
 
 
 def test_averages_are_used_and_without_them_the_weights_themselves(checkpoint, damage):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from pretend_gpu import GPU, PretendGpu
 
 from svdaudio.bundle import LOADERS, MANIFEST, Bundle
 from svdaudio.checkpoints import install
 from svdaudio.checkpoints.cache import cache_path
 from svdaudio.checkpoints.verify import STEPS, verify
 from svdaudio.errors import CheckpointError
+
+CPU = torch.device("cpu")
 
 
 def test_every_role_has_a_step():
@@ -19,7 +23,9 @@ def test_every_role_has_a_step():
 
 @pytest.mark.parametrize("role", LOADERS)
 def test_every_model_of_the_mini_bundle_takes_one(role):
-    assert verify(Bundle.open("mini"), role)
+    given = verify(Bundle.open("mini"), role, device=CPU)
+    with PretendGpu():
+        assert verify(Bundle.open("mini"), role, device=GPU) == given
 
 
 def test_a_published_file_is_read_itself(tmp_path, yolo_file):
@@ -27,16 +33,16 @@ def test_a_published_file_is_read_itself(tmp_path, yolo_file):
     install.take(yolo_file, folder, trust=True)
     bundle = Bundle.open("full", tmp_path)
     copy = cache_path(folder / "yolov8x-oiv7.pt", "detector")
-    assert verify(bundle, "detector")
+    assert verify(bundle, "detector", device=CPU)
     made = copy.stat().st_mtime_ns
-    assert verify(bundle, "detector")
+    assert verify(bundle, "detector", device=CPU)
     assert copy.stat().st_mtime_ns > made
 
 
 def test_nonsense_is_noticed(monkeypatch):
     monkeypatch.setitem(STEPS, "vocoder", lambda model: [float("nan")])
     with pytest.raises(CheckpointError, match="computes nonsense"):
-        verify(Bundle.open("mini"), "vocoder")
+        verify(Bundle.open("mini"), "vocoder", device=CPU)
 
 
 def test_another_file_is_noticed(tmp_path, yolo_file):
@@ -46,4 +52,4 @@ def test_another_file_is_noticed(tmp_path, yolo_file):
     manifest["models"]["detector"]["sha256"] = "0" * 64
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="not the one"):
-        verify(Bundle.open("full", tmp_path), "detector")
+        verify(Bundle.open("full", tmp_path), "detector", device=CPU)

@@ -1,0 +1,84 @@
+"""The whole method on a GPU: the real one if there is one, and in any case one that is pretended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pretend_gpu import GPU, PretendGpu
+
+from flows.in_process import execute_run
+from svdaudio.bundle import Bundle, Models
+from svdaudio.config import resolve
+from svdaudio.plan import manipulate_request, new_run
+from svdaudio.store import open_store
+
+ROOT = Path(__file__).parents[2]
+PICTURES = (ROOT / "examples" / "dog_cat.jpg", ROOT / "examples" / "dog_duck.jpg")
+TARGETS = ("manipulated.vocode", "manipulated.scores")
+SETTINGS = {
+    "remove": "756,581",
+    "add": "756,570",
+    "generate.steps": 2,
+    "generate.candidates": 2,
+    "generate.duration_s": 2.5,
+    "remix.cycle_its": 2,
+    "remix.cycle_samples": 2,
+    "remix.var_samples": 2,
+}
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "checkpoints" / "mini" / "bundle.json").is_file(), reason="the mini bundle is not in this checkout"
+)
+
+
+def edit(folder, device):
+    """The edit on a device: action keys and outputs of every stage."""
+    bundle = Bundle.open("mini")
+    given = {**SETTINGS, "execution.device": device.type}
+    config = resolve(given=given, bundle_settings=lambda _: bundle.settings).config
+    request = manipulate_request(*PICTURES, config, bundle, targets=TARGETS)
+    store, models = open_store(folder), Models(bundle, device=config.execution.device)
+    models.device = device
+    run = execute_run(request, store, models, run=new_run(request))
+    return {one.node: one.key for one in run.stages}, {one.node: store.load(one.key) for one in run.stages}
+
+
+@pytest.fixture(scope="module")
+def on_the_processor(tmp_path_factory):
+    return edit(tmp_path_factory.mktemp("processor"), torch.device("cpu"))
+
+
+def test_every_stage_puts_its_tensors_where_its_model_is(on_the_processor, tmp_path):
+    """With a pretended GPU, of which any tensor in the wrong place makes an error, and no number is another.
+
+    But those of the noise network, which takes another memory layout there and so sums in another order.
+    """
+    with PretendGpu():
+        keys, outputs = edit(tmp_path, GPU)
+    wanted_keys, wanted = on_the_processor
+    assert keys.keys() == wanted_keys.keys()
+    rounded = [f"manipulated.{stage}" for stage in ("diffuse", "decode", "vocode", "choose", "scores")]
+    for node in wanted.keys() - rounded:
+        assert keys[node] == wanted_keys[node]
+        for name, array in wanted[node].items():
+            np.testing.assert_array_equal(outputs[node][name], array, err_msg=f"{node}.{name}")
+    for node, name, off in zip(rounded, ("latents", "mel"), (1e-3, 1e-2), strict=False):
+        np.testing.assert_allclose(outputs[node][name], wanted[node][name], atol=off, err_msg=f"{node}.{name}")
+    assert keys["manipulated.diffuse"] == wanted_keys["manipulated.diffuse"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_real_gpu_makes_the_same_but_for_rounding(on_the_processor, tmp_path):
+    keys, outputs = edit(tmp_path, torch.device("cuda"))
+    wanted_keys, wanted = on_the_processor
+    for node in ("original.tokens", "removed.mask", "original.locals"):
+        assert keys[node] == wanted_keys[node]
+    for node in ("removed.mask", "added.mask"):
+        assert (outputs[node]["mask"] == wanted[node]["mask"]).mean() > 0.99
+    for node, name in (("original.tokens", "embedding"), ("mix", "embedding")):
+        one, other = (np.ravel(found[node][name]) for found in (outputs, wanted))
+        assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.999
+    assert np.isfinite(outputs["manipulated.vocode"]["waveforms"]).all()
