@@ -280,7 +280,8 @@ def test_the_package_as_backend_differs_by_rounding_alone(package, checkpoint):
 def test_a_backend_works_where_its_networks_are(package, checkpoint, name):
     with PretendGpu():
         there = generated(checkpoint, name, device=GPU)
-    assert all(torch.equal(*pair) for pair in zip(there, generated(checkpoint, name), strict=True))
+    # The memory layout of a GPU's noise network lets it sum in another order.
+    assert all(off(*pair) < 1e-3 for pair in zip(there, generated(checkpoint, name), strict=True))
 
 
 def generated(checkpoint, name, device="cpu"):
