@@ -17,8 +17,9 @@ from pathlib import Path
 
 from made_up_full import write_published
 
+from svdaudio.scenes import demo_scene
+
 BENCH = Path(__file__).resolve().parent
-EXAMPLES = BENCH.parent / "examples"
 
 COMMAND = """
 import sys
@@ -59,16 +60,15 @@ def go_through(folder: Path, n_steps: int) -> list[tuple[str, float, float, int]
     (root / "checkpoints").mkdir(parents=True, exist_ok=True)
     if not (root / "checkpoints" / "mini").exists():
         (root / "checkpoints" / "mini").symlink_to(BENCH.parent / "checkpoints" / "mini")
-    pictures = [str(EXAMPLES / name) for name in ("dog_cat.jpg", "dog_duck.jpg")]
-    clicks = ["--remove", "756,581", "--add", "756,570", "--bundle", "full"]
+    edit = [*demo_scene().arguments, "--bundle", "full"]
     quick = ["--set", f"generate.steps={n_steps}", "--set", "generate.candidates=1", "--no-baselines"]
     commands = {
         "checkpoints import … --trust": ["checkpoints", "import", *files, "--trust"],
         "checkpoints list": ["checkpoints", "list"],
         "checkpoints verify full": ["checkpoints", "verify", "full"],
-        "plan … --bundle full": ["plan", *pictures, *clicks, *quick],
-        f"run … --bundle full, {n_steps} steps": ["run", *pictures, *clicks, *quick],
-        "the same again": ["run", *pictures, *clicks, *quick],
+        "plan … --bundle full": ["plan", *edit, *quick],
+        f"run … --bundle full, {n_steps} steps": ["run", *edit, *quick],
+        "the same again": ["run", *edit, *quick],
     }
     program = COMMAND.format(root=str(root))
     return [(name, *run(["-c", program, *arguments])) for name, arguments in commands.items()]

@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from clock import seconds
 from made_up_full import write_published
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
@@ -41,13 +42,11 @@ from svdaudio.bundle import Bundle, Models
 from svdaudio.checkpoints import install
 from svdaudio.config import resolve
 from svdaudio.plan import manipulate_request, new_run
+from svdaudio.scenes import demo_scene
 from svdaudio.stages import STAGES
 from svdaudio.store.opening import open_store
 from tasks import Body, ModelSource, load_body
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-PICTURES = EXAMPLES / "dog_cat.jpg", EXAMPLES / "dog_duck.jpg"
-CLICKS = {"remove": "756,581", "add": "756,570"}
 N_MATRIX = 2048
 N_COPY = 64 * 1024 * 1024
 COUNTED_APART = frozenset({"remix"})
@@ -196,13 +195,6 @@ def measure_rates(n_tries: int = 7) -> Rates:
     return Rates(flops=2 * N_MATRIX**3 / product_s, n_bytes=2 * 4 * N_COPY / copy_s)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """On the clock."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
 def table(costs: Mapping[str, Cost], rates: Rates) -> Iterable[str]:
     """Lines of Markdown, a stage each."""
     yield "| stage | nodes | load, s | s each | processor s each | GFLOP | GB moved | bound, s | of | peak GB |"
@@ -255,11 +247,11 @@ def open_bundle(folder: Path) -> Bundle:
 def run(folder: Path, bundle: Bundle, rates: Rates, given: argparse.Namespace) -> None:
     """One run into a store of its own, and its table."""
     overrides = [f"generate.steps={given.steps}", *given.set]
-    resolved = resolve(
-        overrides=overrides, given={**CLICKS, "bundle": bundle.name}, bundle_settings=lambda _: bundle.settings
-    )
+    scene = demo_scene()
+    asked = {**scene.clicks, "bundle": bundle.name}
+    resolved = resolve(overrides=overrides, given=asked, bundle_settings=lambda _: bundle.settings)
     targets = ("manipulated.scores",) if given.no_baselines else None
-    request = manipulate_request(*PICTURES, resolved.config, bundle, targets)
+    request = manipulate_request(scene.original, scene.edited, resolved.config, bundle, targets)
     models: Any = TimedModels(Models(bundle, device="cpu"))
     measured = Measured(lambda text: print(f"    {text}", flush=True))
     with tempfile.TemporaryDirectory(dir=folder) as place:

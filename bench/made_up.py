@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def made_up_audioldm(architecture: Architecture = AUDIOLDM_S_FULL_V2) -> dict[st
     state |= {f"{UNET_AVERAGE}{naming.averaged_name(name)}": tensor for name, tensor in published.items()}
     config = {**architecture.autoencoder, "scaling_factor": SCALE_FACTOR}
     parts = (
-        (VAE, build_autoencoder, config, lambda names: naming.autoencoder_places(names, config)),
+        (VAE, build_autoencoder, config, partial(naming.autoencoder_places, config=config)),
         (VOCODER, build_vocoder, architecture.vocoder, naming.vocoder_places),
         (CLAP, build_text_network, architecture.text, naming.text_places),
         (CLAP, build_audio_network, architecture.audio, naming.audio_places),

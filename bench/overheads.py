@@ -17,40 +17,29 @@ import io
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from clock import seconds
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from svdaudio.cli import main as svdaudio
+from svdaudio.scenes import demo_scene
 from svdaudio.store.keys import Action, digest_array
 from svdaudio.store.local import LocalStore
 from svdaudio.store.records import ArraySpec, ArtifactRecord
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-SCENE = [
-    str(EXAMPLES / "dog_cat.jpg"),
-    str(EXAMPLES / "dog_duck.jpg"),
-    *("--remove", "756,581", "--add", "756,570"),
-]
+SCENE = demo_scene().arguments
 SIZES = {
     "tokens of a picture": (257, 768),
     "latents of three candidates": (3, 8, 256, 16),
     "ten seconds of sound": (3, 160_000),
     "64 MB": (16_000_000,),
 }
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """On the clock."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def typical(work: Callable[[], object], n_repeats: int) -> float:

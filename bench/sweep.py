@@ -16,12 +16,11 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from clock import seconds
 from numpy.typing import NDArray
 
 from svdaudio.config import RunConfig
@@ -54,13 +53,6 @@ for n in range(50):
     begun = time.perf_counter(); new(parts, 0.1 + n / 200); times.append(time.perf_counter() - begun)
 print(json.dumps({"stored": stored, "memory": sorted(times)[25], "torch": "torch" in sys.modules}))
 """
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds on the clock."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def made_up() -> tuple[EditParts, list[NDArray[np.float32]], list[NDArray[np.bool_]]]:
@@ -119,10 +111,10 @@ def main() -> None:
     fast: list[float] = []
     for n in range(max(asked.calls, asked.repeats)):
         if n < asked.calls:
-            written.append(timed(lambda: as_written(n)))  # noqa: B023
-            cached.append(timed(lambda: from_factors(n)))  # noqa: B023
+            written.append(seconds(lambda: as_written(n)))  # noqa: B023
+            cached.append(seconds(lambda: from_factors(n)))  # noqa: B023
         if n < asked.repeats:
-            fast.append(timed(lambda: mix_many(parts, settings)))
+            fast.append(seconds(lambda: mix_many(parts, settings)))
     at_once = median(fast)
     print(f"{asked.settings} settings at once: {at_once:.3f} s (fastest {min(fast):.3f}); goal under 1 s")
     for name, times, goal in (("as written", written, "goal 1000"), ("from cached factors", cached, "")):

@@ -31,6 +31,17 @@ class Scene:
     removed: tuple[str, ...]
     added: tuple[str, ...]
 
+    @property
+    def clicks(self) -> dict[str, list[str]]:
+        """The clicks as settings: `remove` and `add`, each a list of "x,y"."""
+        return {name: [f"{x:g},{y:g}" for x, y in each] for name, each in (("remove", self.remove), ("add", self.add))}
+
+    @property
+    def arguments(self) -> list[str]:
+        """Pictures and clicks as `svdaudio run` takes them."""
+        options = [word for name, each in self.clicks.items() for text in each for word in (f"--{name}", text)]
+        return [str(self.original), str(self.edited), *options]
+
 
 def read_scene(path: Path) -> Scene:
     """The scene that a JSON file describes: for `original` and `edited` the image and its objects.

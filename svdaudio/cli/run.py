@@ -44,20 +44,14 @@ def demo(
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
     scene = demo_scene()
-    points = {
-        name: [f"{x:g},{y:g}" for x, y in clicks] for name, clicks in (("remove", scene.remove), ("add", scene.add))
-    }
-    work, run = _manipulate(
-        scene.original, scene.edited, given={**points, "seed": seed, "bundle": bundle}, overrides=overrides, store=store
-    )
+    given = {**scene.clicks, "seed": seed, "bundle": bundle}
+    work, run = _manipulate(scene.original, scene.edited, given=given, overrides=overrides, store=store)
     run, report = _execute(work, run, how=how, out=None, sound="manipulated")
     if as_json:
         print_json(_result(run, report, begun))
         return
     _print_result(run, report, begun)
-    before = "".join(
-        f" {option} {text}" for option, name in (("--remove", "remove"), ("--add", "add")) for text in points[name]
-    )
+    before = "".join(f" --{name} {text}" for name, each in scene.clicks.items() for text in each)
     chosen = store is not None and store != os.environ.get("SVDAUDIO_STORE")
     where = f" --store {shlex.quote(store or '')}" if chosen else ""
     pictures = f"{shlex.quote(short_path(scene.original))} {shlex.quote(short_path(scene.edited))}"

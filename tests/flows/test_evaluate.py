@@ -5,20 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from farm_scene import FEW_STEPS, FEW_STEPS_ARGUMENTS
 
-ROOT = Path(__file__).parents[2]
-FEW_STEPS = {
-    "generate.steps": 2, "generate.candidates": 1, "generate.duration_s": 2.5, "remix.cycle_its": 1,
-    "remix.cycle_samples": 2, "remix.var_samples": 2,
-}  # fmt: skip
-SETTINGS = [word for name, value in FEW_STEPS.items() for word in ("--set", f"{name}={value}")]
-
-pytestmark = [
-    pytest.mark.filterwarnings("default"),  # Prefect and what it stands on have warnings of their own
-    pytest.mark.skipif(
-        not (ROOT / "checkpoints" / "mini" / "bundle.json").is_file(), reason="the mini bundle is not in this checkout"
-    ),
-]
+pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +22,7 @@ def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, t
 
     from flows.evaluate import evaluate
 
-    told = cli("evaluate", "edits", "--only", "cat-duck", *SETTINGS, "--out", tmp_path / "out", "--json")
+    told = cli("evaluate", "edits", "--only", "cat-duck", *FEW_STEPS_ARGUMENTS, "--out", tmp_path / "out", "--json")
     assert told.code == 0, told.err
     found = told.json()
     assert (found["edits"], found["bundle"]) == (1, "mini")

@@ -10,13 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from farm_scene import SCENE
 from PIL import Image
 
 from svdaudio.store import open_store
-
-ROOT = Path(__file__).parents[2]
-SCENE = ROOT / "examples"
-PAIR = [str(SCENE / "dog_cat.jpg"), str(SCENE / "dog_duck.jpg"), "--remove", "756,581", "--add", "756,570"]
 
 
 def svdaudio(*arguments, store):
@@ -64,7 +61,7 @@ def test_a_click_finds_the_animal(demo, store, node, picture):
     artifacts = open_store(store)
     entry = artifacts.runs.load(demo["run"]).stage(node)
     mask = artifacts.load(entry.key)["mask"]
-    true = np.asarray(Image.open(SCENE / f"{picture}.mask.png").convert("L")) > 127
+    true = np.asarray(Image.open(SCENE.original.with_name(f"{picture}.mask.png")).convert("L")) > 127
     assert (mask & true).sum() / (mask | true).sum() >= 0.8
 
 
@@ -86,7 +83,7 @@ def test_the_same_again_is_cached_and_gives_the_same_bytes(demo, store):
 
 
 def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store):
-    change = [*PAIR, "--set", "svd.alpha=0.2"]
+    change = [*SCENE.arguments, "--set", "svd.alpha=0.2"]
     planned = {stage["stage"]: stage for stage in svdaudio("plan", *change, store=store)["stages"]}
     assert planned["mix"]["status"] == "run"
     assert "svd.alpha" in planned["mix"]["reason"]
@@ -104,5 +101,5 @@ def test_a_threshold_that_leaves_the_grid_as_it_was_runs_nothing_below_alignment
     higher = float(coverage[coverage >= 0.5].min())  # every patch inside stays inside up to this
     threshold = (0.5 + higher) / 2
     assert threshold > 0.5
-    ran = statuses(svdaudio("run", *PAIR, "--set", f"align.threshold={threshold}", store=store))
+    ran = statuses(svdaudio("run", *SCENE.arguments, "--set", f"align.threshold={threshold}", store=store))
     assert {name for name, status in ran.items() if status == "computed"} == {"removed.align", "added.align"}

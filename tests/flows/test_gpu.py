@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from farm_scene import FEW_STEPS, PICTURES, SCENE
 from pretend_gpu import GPU, PretendGpu
 
 from flows.in_process import execute_run
@@ -15,23 +14,8 @@ from svdaudio.config import resolve
 from svdaudio.plan import manipulate_request, new_run
 from svdaudio.store import open_store
 
-ROOT = Path(__file__).parents[2]
-PICTURES = (ROOT / "examples" / "dog_cat.jpg", ROOT / "examples" / "dog_duck.jpg")
 TARGETS = ("manipulated.vocode", "manipulated.scores")
-SETTINGS = {
-    "remove": "756,581",
-    "add": "756,570",
-    "generate.steps": 2,
-    "generate.candidates": 2,
-    "generate.duration_s": 2.5,
-    "remix.cycle_its": 2,
-    "remix.cycle_samples": 2,
-    "remix.var_samples": 2,
-}
-
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "checkpoints" / "mini" / "bundle.json").is_file(), reason="the mini bundle is not in this checkout"
-)
+SETTINGS = {**SCENE.clicks, **FEW_STEPS, "generate.candidates": 2, "remix.cycle_its": 2}
 
 
 def edit(folder, device):

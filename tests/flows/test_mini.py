@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from farm_scene import FEW_STEPS, PICTURES, SCENE
 
 from flows.in_process import execute_run
 from svdaudio.config import resolve
 from svdaudio.plan import manipulate_request, new_run, plan
 from svdaudio.store import open_store
 
-ROOT = Path(__file__).parents[2]
-PICTURES = (ROOT / "examples" / "dog_cat.jpg", ROOT / "examples" / "dog_duck.jpg")
-SETTINGS = {
-    "remove": "756,581",
-    "add": "756,570",
-    "generate.steps": 2,
-    "generate.candidates": 1,
-    "generate.duration_s": 2.5,
-    "remix.cycle_its": 1,
-    "remix.cycle_samples": 2,
-    "remix.var_samples": 2,
-}
+SETTINGS = {**SCENE.clicks, **FEW_STEPS}
 
-pytestmark = [
-    pytest.mark.skipif(
-        not (ROOT / "checkpoints" / "mini" / "bundle.json").is_file(),
-        reason="the mini bundle is not in this checkout",
-    ),
-    pytest.mark.filterwarnings("default"),  # Prefect and what it stands on have warnings of their own
-]
+pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
 
 
 def test_the_deployed_flow_gives_the_bytes_of_the_in_process_runner(prefect_api, tmp_path):

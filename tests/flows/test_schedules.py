@@ -13,14 +13,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from farm_scene import FEW_STEPS_ARGUMENTS, PICTURES
 
 from svdaudio.store import open_store
 
-ROOT = Path(__file__).parents[2]
-FEW_STEPS = [
-    "generate.steps=2", "generate.candidates=1", "generate.duration_s=2.5", "remix.cycle_its=1",
-    "remix.cycle_samples=2", "remix.var_samples=2",
-]  # fmt: skip
 NIGHTLY = ["schedule", "add", "nightly", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]
 
 pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
@@ -36,7 +32,7 @@ def server(prefect_api, monkeypatch, tmp_path):
     """Its address in the environment, a store, and a file of one pair."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
-    pictures = f"{ROOT / 'examples' / 'dog_cat.jpg'},{ROOT / 'examples' / 'dog_duck.jpg'}"
+    pictures = ",".join(map(str, PICTURES))
     (tmp_path / "pairs.csv").write_text(f'original,edited,remove,add,name\n{pictures},"756,581","756,570",duck\n')
     monkeypatch.chdir(tmp_path)
     return prefect_api
@@ -73,12 +69,8 @@ def flow_run(run_id):
         return client.read_flow_run(run_id), found
 
 
-@pytest.mark.skipif(
-    not (ROOT / "checkpoints" / "mini" / "bundle.json").is_file(), reason="the mini bundle is not in this checkout"
-)
 def test_from_a_schedule_to_a_finished_batch(cli, server, request, tmp_path):
-    settings = [word for text in FEW_STEPS for word in ("--set", text)]
-    added = cli(*NIGHTLY, "batch", "pairs.csv", "--no-baselines", *settings, "--json")
+    added = cli(*NIGHTLY, "batch", "pairs.csv", "--no-baselines", *FEW_STEPS_ARGUMENTS, "--json")
     assert added.code == 0, added.err
     made = added.json()
     assert (made["name"], made["command"], made["title"]) == ("nightly", "batch", "batch pairs.csv")
@@ -134,7 +126,7 @@ def test_from_a_schedule_to_a_finished_batch(cli, server, request, tmp_path):
 
 
 def test_every_command_can_be_scheduled(cli, server, tmp_path):
-    one = ROOT / "examples" / "dog_cat.jpg"
+    one = PICTURES[0]
     clock = ["--cron", "15 4 1 * *"]
     for name, arguments, parameters in (
         ("edit", ["run", one, one, "--remove", "756,581", "--add", "9,9", "--seed", 7], {

@@ -1,0 +1,17 @@
+"""The example scene with the mini bundle, and the fewest steps that still pass through every stage."""
+
+from __future__ import annotations
+
+from svdaudio.scenes import demo_scene
+
+SCENE = demo_scene()
+PICTURES = (SCENE.original, SCENE.edited)
+FEW_STEPS = {
+    "generate.steps": 2,
+    "generate.candidates": 1,
+    "generate.duration_s": 2.5,
+    "remix.cycle_its": 1,
+    "remix.cycle_samples": 2,
+    "remix.var_samples": 2,
+}
+FEW_STEPS_ARGUMENTS = [word for name, value in FEW_STEPS.items() for word in ("--set", f"{name}={value}")]
