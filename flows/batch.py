@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -26,11 +26,12 @@ from svdaudio.plan import N_RUNS_COMPARED, schedule
 from svdaudio.report import RunArtifacts, write_report
 from svdaudio.stages import Node, ancestors
 from svdaudio.store.base import Store
+from svdaudio.store.locks import HeldError, refuse_to_wait
 from svdaudio.store.runs import RunRecord, RunState
 from svdaudio.svd import Factors
 from svdaudio.sweep import EditParts, cosines, unscaled
 from tasks import Body, ModelSource, load_body
-from tasks.execute import Reference, Tell, Work, execute
+from tasks.execute import Reference, Tell, Told, Work, execute
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,6 +156,9 @@ def execute_batch(
 ) -> list[RunRecord]:
     """Execute every node of every job, a node for all jobs before the next node.
 
+    What another process is computing already is left for the end of its node's round, and only then waited for, so
+    that several can share jobs that have much in common. (Not through Prefect, whose tasks wait where they are.)
+
     Args:
         jobs: of one bundle and one stage table.
         store: where artifacts and runs are.
@@ -261,18 +265,30 @@ class _Walk:
                 resident = node.stage.models
                 if isinstance(models, KeepsModels):
                     models.keep_only(resident)
-            for one in self._opened:
-                if not one.is_open or node.name not in one.nodes:
+            queue = deque((one, False) for one in self._opened if one.is_open and node.name in one.nodes)
+            while queue:
+                one, waits = queue.popleft()
+                if self._stopping():
+                    return False
+                try:
+                    goes_on = self._execute(one, node, models, waits=waits)
+                except HeldError:
+                    queue.append((one, True))
                     continue
-                if self._stopping() or not self._execute(one, node, models):
+                if not goes_on:
                     return False
         return True
 
-    def _execute(self, one: _OpenRun, node: Node, models: ModelSource) -> bool:
+    def _execute(self, one: _OpenRun, node: Node, models: ModelSource, *, waits: bool) -> bool:
+        def tell(what: Told, text: str) -> None:
+            if what == "waiting" and not waits:
+                refuse_to_wait()
+            one.journal.tell(node.name, what, text)
+
         try:
-            reference = self._step(
-                one.job, one.work, node, one.references, lambda what, text: one.journal.tell(node.name, what, text)
-            )
+            reference = self._step(one.job, one.work, node, one.references, tell)
+        except HeldError:
+            raise
         except Exception as error:
             one.journal.failed(node.name, error)
             one.close("failed", error)

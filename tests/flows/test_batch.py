@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -192,6 +193,26 @@ def test_workers_do_the_same_and_compute_nothing_twice(tmp_path):
     again = execute_batch(picture_jobs(), LocalStore(tmp_path / "store"), Models(Bundle.open("mini")))
     assert {e.key for run in again for e in run.stages} == {e.key for run in runs for e in run.stages}
     assert {e.status for run in again for e in run.stages} == {"cached"}
+
+
+def test_what_another_process_computes_comes_last_and_is_then_waited_for(toy):
+    key = executed(toy, jobs_of(toy, 0.1))[0].stage("mix").key
+    toy.store = LocalStore(toy.folder / "another", durable=False)
+    told = []
+
+    with ExitStack() as elsewhere:
+        elsewhere.enter_context(toy.store.lock(key))
+
+        def progress(one):
+            told.append((one.pair, one.event.kind, one.event.node))
+            if one.event.kind == "waiting":
+                elsewhere.close()
+
+        runs = executed(toy, jobs_of(toy, *ALPHAS), progress=progress)
+    assert [run.state for run in runs] == ["finished"] * 3
+    finished = [pair for pair, kind, node in told if (kind, node) == ("finished", "mix")]
+    assert finished == ["a0.2", "a0.3", "a0.1"]
+    assert [one for one in told if one[1] == "waiting"] == [("a0.1", "waiting", "mix")]
 
 
 def test_after_a_kill_the_same_batch_goes_on_and_computes_only_what_is_missing(toy):
