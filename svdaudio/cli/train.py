@@ -135,9 +135,10 @@ def _work(work: Path | None) -> Path:
 
 
 def _train(name: str, *, seed: int, out: Path | None, work: Path | None, n_steps: int | None = None) -> None:
-    options: dict[str, Any] = {} if n_steps is None else {"n_steps": n_steps}
-    recipe = import_module(f"svdaudio.mini.recipes.{name}")
-    recipe.train(folder=_work(work), out=_out(out), seed=seed, **options)
+    from svdaudio.mini.recipe import Training
+
+    module: Any = import_module(f"svdaudio.mini.recipes.{name}")
+    module.train(Training(folder=_work(work), out=_out(out), seed=seed, n_steps=n_steps or module.RECIPE.n_steps))
     console().print(f"trained {name}: {_out(out) / f'{name}.md'}", markup=False, soft_wrap=True)
 
 

@@ -5,107 +5,65 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
-from svdaudio.mini.farm import HELD_OUT_BACKGROUNDS, TRAIN_BACKGROUNDS
 from svdaudio.mini.figures import TABLE_HEADING, Figure, markdown_table
+from svdaudio.mini.recipe import Recipe, Training
 from svdaudio.weights import Header, save_weights
-
-PICTURES = (
-    "Composites of the farm (`examples/farm`): nine animals, a photographed and a drawn cut-out each, at random place, "
-    f"size, aspect, light and occlusion on {len(TRAIN_BACKGROUNDS)} backgrounds and invented textures. Held out: the "
-    f"backgrounds {' and '.join(f'`{name}`' for name in HELD_OUT_BACKGROUNDS)}, all placements and all random choices "
-    "of the pictures measured. The cut-outs themselves are the same: this model knows eighteen pictures of animals and "
-    "nothing else."
-)
-SOUNDS = (
-    "Soundscapes of the farm (`svdaudio/mini/soundscapes.py`): one recording each of nine animals, again and again, at "
-    "random times, gain, speed and tilt. Held out: all random choices of the sounds measured. The recordings "
-    "themselves are the same: this model knows nine recordings and nothing else."
-)
-OF_PICTURES = (
-    "Photographs are public domain or CC0, drawings CC BY-SA 4.0 (GCompris, Timothée Giet). The weights are "
-    "CC BY-SA 4.0, and as part of this project AGPL-3.0-or-later."
-)
-OF_SOUNDS = (
-    "The recordings are GPL-3.0-or-later (GCompris); so are the weights, and as part of this project AGPL-3.0-or-later."
-)
-OF_BOTH = f"{OF_PICTURES} {OF_SOUNDS}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """What the card of a recipe's model says whenever it is trained."""
-
-    title: str
-    data: str
-    training: str
-    """What a step is, and by which optimizer."""
-    licence: str
 
 
 def publish(
+    recipe: Recipe,
+    training: Training,
     state: Mapping[str, Tensor],
-    header: Header,
-    about: About,
     figures: Callable[[Path], Sequence[Figure]],
     *,
-    folder: Path,
-    out: Path,
-    seed: int,
-    n_steps: int,
+    config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the weights of a finished training to `out`, measure them, and write their card beside them.
+    """Write the weights of a finished training to its folder, measure them, and write their card beside them.
 
     Args:
+        recipe: what was trained.
+        training: where, and for how long.
         state: the weights.
-        header: what they are.
-        about: what the card says besides.
         figures: measures the weight file.
-        folder: where the training's log is.
-        out: where weights and card go.
-        seed: of the training.
-        n_steps: of the training.
+        config: builds the network; if not given, the recipe's.
 
     Raises:
         StoreError: the files cannot be written.
     """
-    weights = out / f"{header.role}.safetensors"
+    header = recipe.header(training, config)
+    weights = training.out / f"{recipe.role}.safetensors"
     save_weights(weights, state, header)
-    minutes = minutes_spent(folder / f"{header.role}.log")
-    text = card(header, about, figures(weights), seed=seed, n_steps=n_steps, minutes=minutes)
-    write_bytes(out / f"{header.role}.md", text.encode())
+    text = card(recipe, training, header, figures(weights))
+    write_bytes(training.out / f"{recipe.role}.md", text.encode())
 
 
-def card(
-    header: Header, about: About, figures: Sequence[Figure], *, seed: int, n_steps: int, minutes: float, note: str = ""
-) -> str:
+def card(recipe: Recipe, training: Training, header: Header, figures: Sequence[Figure]) -> str:
     """A card, as Markdown.
 
     Args:
-        header: what the weights are.
-        about: what else there is to say.
+        recipe: what was trained.
+        training: where its log is, and for how long it went.
+        header: of the weights.
         figures: on held-out data.
-        seed: of the training.
-        n_steps: of the training.
-        minutes: that it took.
-        note: what was different about this training.
     """
+    minutes = minutes_spent(training.folder / f"{recipe.role}.log")
     machine = f"{platform.machine()}, torch {torch.__version__.partition('+')[0]}"
     return (
-        f"# {about.title}\n\n"
-        f"**Data.** {about.data}\n\n"
-        f"**Training.** `svdaudio train {header.role}`, recipe version {header.recipe_version}, seed {seed}: {n_steps} "
-        f"steps of {about.training}. {minutes:.0f} minutes on one core ({machine}).{' ' if note else ''}{note}\n\n"
+        f"# {recipe.title}\n\n"
+        f"**Data.** {recipe.data}\n\n"
+        f"**Training.** `svdaudio train {recipe.role}`, recipe version {recipe.version}, seed {training.seed}: "
+        f"{training.n_steps} steps of {recipe.steps_of}. {minutes:.0f} minutes on one core ({machine}).\n\n"
         f"**Architecture.** `{header.architecture}`, `{json.dumps(header.config)}`\n\n"
         f"{markdown_table(figures)}\n\n"
-        f"**Licence.** {about.licence}\n"
+        f"**Licence.** {recipe.licence}\n"
     )
 
 

@@ -9,7 +9,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from svdaudio.checkpoints.digests import hash_file
 from svdaudio.errors import RunError
 from svdaudio.memory import keep_freed_memory
 from svdaudio.store.locks import HeldError, file_lock, refuse_to_wait
@@ -100,6 +102,26 @@ def fit(
                 training.save()
                 saved_at = time.monotonic()
     return training.average.eval()
+
+
+def made_once(
+    folder: Path, name: str, rows: Callable[[], Iterable[Mapping[str, Tensor]]], *, weights: Path
+) -> dict[str, Tensor]:
+    """Tensors that take long to make, of rows put one on another; kept in `folder` for as long as `weights` are these.
+
+    Args:
+        folder: which exists.
+        name: of the file, without what stands for the weights.
+        rows: makes them; each has the same names and shapes.
+        weights: file of the model through which they are seen.
+    """
+    path = folder / f"{name}-{hash_file(weights)[:12]}.safetensors"
+    if not path.is_file():
+        made = list(rows())
+        partial = path.with_suffix(".partial")
+        save_file({key: torch.stack([row[key] for row in made]) for key in made[0]}, partial)
+        partial.replace(path)
+    return load_file(path)
 
 
 class _Training(Generic[M]):

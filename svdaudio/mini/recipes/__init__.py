@@ -1,4 +1,4 @@
-"""One module a model: `train(folder=…, out=…, seed=…, n_steps=…)` trains it and writes weights and card."""
+"""One module a model: `RECIPE` says what it is, `train(Training(…))` trains it and writes weights and card."""
 
 from collections.abc import Mapping
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,26 @@ from torch import Tensor
 from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import farm, soundscapes
 from svdaudio.mini.audio_networks import AudioEmbedder
-from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.weights import Header
+from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 
-ROLE = "audio_encoder"
-VERSION = 1
 CONFIG: dict[str, Any] = {"n_dims": 512, "widths": [16, 32, 64, 128], "n_classes": len(farm.CLASSES)}
 DURATIONS_S = (2.56, 5.12, 10.24)
 HELD_OUT_SEED = 900_001
-ABOUT = About(
+RECIPE = Recipe(
+    role="audio_encoder",
+    version=1,
+    module=__name__,
+    architecture="svdaudio.mini.AudioEmbedder",
+    config=CONFIG,
+    n_steps=500,
     title="Audio encoder: CLAP-mini, log-mel to 512",
     data=SOUNDS,
-    training="16 soundscapes of 2.56 to 10.24 s, AdamW, bfloat16",
+    steps_of="16 soundscapes of 2.56 to 10.24 s, AdamW, bfloat16",
     licence=OF_SOUNDS,
+    extra={"classes": list(farm.CLASSES)},
 )
 
 
@@ -43,9 +47,9 @@ def batch(rng: np.random.Generator, n: int, *, duration_s: float, n_silent: int 
     return mel, torch.from_numpy(np.stack([s.shares for s in scenes]))
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 500) -> None:
-    """Train, report on held-out soundscapes, write weights and card to `out`."""
-    torch.manual_seed(seed)
+def train(training: Training) -> None:
+    """Train, report on held-out soundscapes, write weights and card."""
+    torch.manual_seed(training.seed)
     model = AudioEmbedder(**CONFIG)
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -56,19 +60,9 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 500) -> None
         cosine = (embedding.float() * wanted).sum(dim=1)
         return {"cosine": 10 * (1 - cosine).mean()}
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
-    model = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    header = Header(
-        role=ROLE,
-        architecture="svdaudio.mini.AudioEmbedder",
-        config=CONFIG,
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra={"classes": list(farm.CLASSES), "seed": seed},
-    )
-    publish(
-        model.state_dict(), header, ABOUT, lambda _: evaluate(model), folder=folder, out=out, seed=seed, n_steps=n_steps
-    )
+    schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
+    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    publish(RECIPE, training, model.state_dict(), lambda _: evaluate(model))
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,11 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
 from svdaudio.audioldm.autoencoder import build_autoencoder, encode
-from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.harness import Schedule, fit
+from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.mini.recipes.audio_encoder import batch
-from svdaudio.weights import Header
 
-ROLE = "autoencoder"
-VERSION = 1
 KL_WEIGHT = 1e-4
 CONFIG: dict[str, Any] = {
     "in_channels": 1,
@@ -30,17 +27,23 @@ CONFIG: dict[str, Any] = {
     "norm_num_groups": 8,
     "mid_block_add_attention": False,
 }
-ABOUT = About(
+RECIPE = Recipe(
+    role="autoencoder",
+    version=1,
+    module=__name__,
+    architecture="diffusers.AutoencoderKL",
+    config=CONFIG,
+    n_steps=1200,
     title="Autoencoder: AudioLDM's VAE, narrower, log-mel to 8 x T/4 x 16 (mini)",
     data=SOUNDS,
-    training="8 soundscapes of 2.56 s, AdamW, bfloat16",
+    steps_of="8 soundscapes of 2.56 s, AdamW, bfloat16",
     licence=OF_SOUNDS,
 )
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> None:
-    """Train, measure the latents' scale, report on held-out sounds, write weights and card to `out`."""
-    torch.manual_seed(seed)
+def train(training: Training) -> None:
+    """Train, measure the latents' scale, report on held-out sounds, write weights and card."""
+    torch.manual_seed(training.seed)
     model = build_autoencoder(CONFIG)
     network: Any = model  # diffusers' types speak of tuples that are never returned
 
@@ -57,31 +60,16 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 1200) -> Non
             "kl": KL_WEIGHT * posterior.kl().float().mean() / posterior.mean[0].numel(),
         }
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=1.5e-3, n_warmup_steps=50, ema_decay=0.995)
-    trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
+    schedule = Schedule(n_steps=training.n_steps, learning_rate=1.5e-3, n_warmup_steps=50, ema_decay=0.995)
+    trained = fit(
+        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
+    )
     scale = 1 / _latent_deviation(trained)
     config = {**CONFIG, "scaling_factor": round(scale, 4)}
-    header = Header(
-        role=ROLE,
-        architecture="diffusers.AutoencoderKL",
-        config=config,
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra={"seed": seed},
-    )
 
     from svdaudio.mini.audio_evaluation import autoencoder_figures  # which measures through the wrapper of every day
 
-    publish(
-        trained.state_dict(),
-        header,
-        ABOUT,
-        autoencoder_figures,
-        folder=folder,
-        out=out,
-        seed=seed,
-        n_steps=n_steps,
-    )
+    publish(RECIPE, training, trained.state_dict(), autoencoder_figures, config=config)
 
 
 @torch.no_grad()

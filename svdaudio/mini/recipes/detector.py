@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +12,11 @@ from torch.nn import functional
 
 from svdaudio.locals import build_detector
 from svdaudio.mini import farm
-from svdaudio.mini.card import OF_PICTURES, PICTURES, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.composites import Composite, Rng, compose
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.weights import Header
+from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
 
-VERSION = 1
-ROLE = "detector"
-DEFAULT_STEPS = 700
 N_BATCH = 16
 SIZE = 256
 CONFIG: dict[str, Any] = {"scale": "n", "n_classes": len(farm.CLASSES)}
@@ -28,11 +24,18 @@ GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
 """ultralytics' weights of the loss's three parts."""
 LEAST_VISIBLE_PX = 100
 """Of 256 x 256: an animal of which less is to be seen is not asked for."""
-ABOUT = About(
+RECIPE = Recipe(
+    role="detector",
+    version=1,
+    module=__name__,
+    architecture="ultralytics.DetectionModel",
+    config=CONFIG,
+    n_steps=700,
     title="Detector: YOLOv8n on nine farm animals, 256 px (mini)",
     data=PICTURES,
-    training=f"{N_BATCH} composites, ultralytics' loss, AdamW, bfloat16",
+    steps_of=f"{N_BATCH} composites, ultralytics' loss, AdamW, bfloat16",
     licence=OF_PICTURES,
+    extra={"image_size": SIZE, "names": list(farm.CLASSES)},
 )
 
 
@@ -72,9 +75,9 @@ def draw(rng: Rng) -> dict[str, Tensor]:
     }
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
-    """Train, measure on held-out pictures, and write `detector.safetensors` and its card into `out`."""
-    torch.manual_seed(seed)
+def train(training: Training) -> None:
+    """Train, measure on held-out pictures, and write `detector.safetensors` and its card."""
+    torch.manual_seed(training.seed)
     model = build_detector(CONFIG)
     network: Any = model  # ultralytics hangs its settings on the module
     network.args = GAINS
@@ -93,32 +96,16 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
         return dict(zip(parts, total / N_BATCH, strict=True))
 
     schedule = Schedule(
-        n_steps=n_steps, learning_rate=2e-3, weight_decay=0.02, n_warmup_steps=min(150, n_steps // 4), clip_norm=10.0
+        n_steps=training.n_steps,
+        learning_rate=2e-3,
+        weight_decay=0.02,
+        n_warmup_steps=min(150, training.n_steps // 4),
+        clip_norm=10.0,
     )
-    averaged = fit("detector", model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
+    averaged = fit(
+        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
+    )
 
     from svdaudio.mini import vision_evaluation  # which measures with this recipe's own boxes
 
-    publish(
-        averaged.state_dict(),
-        header_of(),
-        ABOUT,
-        vision_evaluation.detector_figures,
-        folder=folder,
-        out=out,
-        seed=seed,
-        n_steps=n_steps,
-    )
-
-
-def header_of() -> Header:
-    """What the weights say of themselves."""
-    extra = {"image_size": SIZE, "names": list(farm.CLASSES)}
-    return Header(
-        role=ROLE,
-        architecture="ultralytics.DetectionModel",
-        config=CONFIG,
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra=extra,
-    )
+    publish(RECIPE, training, averaged.state_dict(), vision_evaluation.detector_figures)

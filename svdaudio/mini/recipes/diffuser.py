@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +10,19 @@ import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from rich.progress import track
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from svdaudio.audioldm.autoencoder import encode, load_autoencoder
 from svdaudio.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, Diffuser
 from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import soundscapes
-from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.figures import Figure, mean_figure
-from svdaudio.mini.harness import Schedule, fit
+from svdaudio.mini.harness import Schedule, fit, made_once
+from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.mini.recipes import audio_encoder
-from svdaudio.weights import Header, load_weights
+from svdaudio.weights import load_weights
 
-ROLE = "diffuser"
-VERSION = 2
-DEFAULT_STEPS = 8400
 FIRST_SHARE = 1 / 2  # of the steps; then the rate starts anew
 CONFIG: dict[str, Any] = {
     "sample_size": [256, 16],
@@ -49,42 +47,45 @@ SNR_LIMIT = 5.0  # min-SNR weighting, arXiv 2303.09556
 BATCHES = ((64, 24), (128, 12), (256, 6))  # latent frames, examples: crops of mixed length
 HELD_OUT_SEED = 930_001
 N_HELD_OUT = 60
-ABOUT = About(
+RECIPE = Recipe(
+    role="diffuser",
+    version=2,
+    module=__name__,
+    architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)",
+    config=CONFIG,
+    n_steps=8400,
     title="Diffuser: AudioLDM's noise network, narrower (mini)",
     data=f"{SOUNDS} {N_TRACKS} of {TRACK_S} s, as latents of the shipped VAE.",
-    training="24, 12 or 6 crops of 2.56, 5.12 or 10.24 s, min-SNR weights, AdamW, bfloat16",
+    steps_of="24, 12 or 6 crops of 2.56, 5.12 or 10.24 s, min-SNR weights, AdamW, bfloat16",
     licence=OF_SOUNDS,
 )
 
 
 def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[Tensor, Tensor]:
     """Latents [n, 8, 512, 16] of soundscapes and the shares [n, 9] of their animals, made once and kept in `folder`."""
-    path = folder / f"latents-{seed}-{n}.safetensors"
-    if not path.is_file():
-        autoencoder = load_autoencoder(out / "autoencoder.safetensors", torch.device("cpu"))
+    weights = out / "autoencoder.safetensors"
+
+    def encoded() -> Iterator[dict[str, Tensor]]:
+        autoencoder = load_autoencoder(weights, torch.device("cpu"))
         scale = float(autoencoder.config["scaling_factor"])
-        codes, shares = [], []
         for index in track(range(n), description="latents", transient=True):
             rng = np.random.default_rng((seed, 77, index))
-            scene = soundscapes.compose(
-                rng, duration_s=TRACK_S, n_animals=int(rng.choice(4, p=(0.02, 0.38, 0.48, 0.12)))
-            )
+            n_animals = int(rng.choice(4, p=(0.02, 0.38, 0.48, 0.12)))
+            scene = soundscapes.compose(rng, duration_s=TRACK_S, n_animals=n_animals)
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
                 mel = log_mel(torch.from_numpy(scene.waveform)[None])
-                codes.append((encode(autoencoder, mel)[0] * scale).half())
-            shares.append(torch.from_numpy(scene.shares))
-        partial = path.with_suffix(".partial")
-        save_file({"codes": torch.stack(codes), "shares": torch.stack(shares)}, partial)
-        partial.replace(path)
-    stored = load_file(path)
+                codes = (encode(autoencoder, mel)[0] * scale).half()
+            yield {"codes": codes, "shares": torch.from_numpy(scene.shares)}
+
+    stored = made_once(folder, f"latents-{seed}-{n}", encoded, weights=weights)
     return stored["codes"], stored["shares"]
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
-    """Train on latents of the shipped VAE, report the held-out noise error, write weights and card to `out`."""
-    torch.manual_seed(seed)
-    codes, shares = latents(folder, out, seed=seed)
-    text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
+def train(training: Training) -> None:
+    """Train on latents of the shipped VAE, report the held-out noise error, write weights and card."""
+    torch.manual_seed(training.seed)
+    codes, shares = latents(training.folder, training.out, seed=training.seed)
+    text = load_weights(training.out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
     model = Diffuser(CONFIG)
     model.unconditional = text[-1]
     scheduler: Any = DDPMScheduler(**SCHEDULE)
@@ -105,31 +106,16 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
         return {"noise": (weight * error).mean()}
 
     schedule = Schedule(
-        n_steps=n_steps,
+        n_steps=training.n_steps,
         learning_rate=1.2e-3,
-        n_warmup_steps=min(100, n_steps // 4),
+        n_warmup_steps=min(100, training.n_steps // 4),
         ema_decay=0.998,
-        restart_at=round(n_steps * FIRST_SHARE),
+        restart_at=round(training.n_steps * FIRST_SHARE),
     )
-    trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    header = Header(
-        role=ROLE,
-        architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)",
-        config=CONFIG,
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra={"seed": seed},
+    trained = fit(
+        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
     )
-    publish(
-        trained.state_dict(),
-        header,
-        ABOUT,
-        lambda _: evaluate(trained, out, folder),
-        folder=folder,
-        out=out,
-        seed=seed,
-        n_steps=n_steps,
-    )
+    publish(RECIPE, training, trained.state_dict(), lambda _: evaluate(trained, training.out, training.folder))
 
 
 def _conditions(rng: np.random.Generator, shares: Tensor, text: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,15 +20,12 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from svdaudio.mini import farm
-from svdaudio.mini.card import OF_PICTURES, PICTURES, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.composites import Composite, Rng, closeup, compose
 from svdaudio.mini.harness import Schedule, fit
+from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
 from svdaudio.tokens import build_image_encoder, normalise_pixels
-from svdaudio.weights import Header
 
-VERSION = 3
-ROLE = "image_encoder"
-DEFAULT_STEPS = 6000
 FIRST_SHARE = 5 / 6  # of the steps; then the rate starts anew
 N_BATCH = 32
 SIZE = 224
@@ -51,11 +47,22 @@ CONFIG: dict[str, Any] = {
 }
 PATCH_SCALE = 16.0
 """Sharpness of the patches' softmax over cosines."""
-ABOUT = About(
+RECIPE = Recipe(
+    role="image_encoder",
+    version=3,
+    module=__name__,
+    architecture="open_clip.VisionTransformer",
+    config=CONFIG,
+    n_steps=6000,
     title="Image encoder: CLIP ViT, 224 px, patch 14, width 192, 6 layers, to 768 (mini)",
     data=PICTURES,
-    training=f"{N_BATCH} composites, Muon and AdamW, bfloat16",
+    steps_of=f"{N_BATCH} composites, Muon and AdamW, bfloat16",
     licence=OF_PICTURES,
+    extra={
+        "image_size": SIZE,
+        "names": list(farm.CLASSES),
+        "text_vectors": "sqrt(2/768) cos(3 pi (i+1) (j+1/2) / 768), row i for name i, the last row for the background",
+    },
 )
 
 
@@ -170,61 +177,42 @@ def losses_of(tokens: Tensor, batch: Batch, keep: Tensor | None, texts: Tensor) 
     return {"patch": patch, "embedding": 2 * (1 - (embedding * target).sum(-1).mean()), "presence": presence}
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
-    """Train, measure on held-out pictures, and write `image_encoder.safetensors` and its card into `out`.
+def train(training: Training) -> None:
+    """Train, measure on held-out pictures, and write `image_encoder.safetensors` and its card.
 
     Only 96 of the 256 patches are kept until the last steps, which more than halves the cost.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(training.seed)
     visual = build_image_encoder(CONFIG)
     texts = text_vectors()
+    n_partial = training.n_steps * (1 - WHOLE_SHARE)
 
     def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         batch = batch_of([draw(rng) for _ in range(N_BATCH)])
-        keep = torch.rand(N_BATCH, N_GRID**2).argsort(dim=1)[:, :N_KEPT] if step < n_steps * (1 - WHOLE_SHARE) else None
+        keep = torch.rand(N_BATCH, N_GRID**2).argsort(dim=1)[:, :N_KEPT] if step < n_partial else None
         # the fused attention's backward pass is slower than plain products at this size on a CPU
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             tokens = kept_tokens(visual, batch.images, keep)
         return losses_of(tokens, batch, keep, texts)
 
     schedule = Schedule(
-        n_steps=n_steps,
+        n_steps=training.n_steps,
         learning_rate=1.5e-3,
         weight_decay=0.05,
-        n_warmup_steps=min(50, n_steps // 4),
-        restart_at=round(n_steps * FIRST_SHARE),
+        n_warmup_steps=min(50, training.n_steps // 4),
+        restart_at=round(training.n_steps * FIRST_SHARE),
     )
     matrices = [p for p in visual.transformer.parameters() if p.ndim == 2]
     averaged = fit(
-        "image_encoder", model=visual, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices
+        RECIPE.role,
+        model=visual,
+        losses=losses,
+        schedule=schedule,
+        seed=training.seed,
+        folder=training.folder,
+        matrices=matrices,
     )
 
     from svdaudio.mini import vision_evaluation  # which measures against this recipe's own text vectors
 
-    publish(
-        averaged.state_dict(),
-        header_of(),
-        ABOUT,
-        vision_evaluation.image_encoder_figures,
-        folder=folder,
-        out=out,
-        seed=seed,
-        n_steps=n_steps,
-    )
-
-
-def header_of() -> Header:
-    """What the weights say of themselves."""
-    extra = {
-        "image_size": SIZE,
-        "names": list(farm.CLASSES),
-        "text_vectors": "sqrt(2/768) cos(3 pi (i+1) (j+1/2) / 768), row i for name i, the last row for the background",
-    }
-    return Header(
-        role=ROLE,
-        architecture="open_clip.VisionTransformer",
-        config=CONFIG,
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra=extra,
-    )
+    publish(RECIPE, training, averaged.state_dict(), vision_evaluation.image_encoder_figures)

@@ -8,7 +8,6 @@ never learn to look where the click is. A click beside every animal asks for not
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import cv2
@@ -22,14 +21,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from svdaudio.masks import build_segmenter
 from svdaudio.mini import farm
-from svdaudio.mini.card import OF_PICTURES, PICTURES, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.composites import Composite, Rng, closeup, compose, depth_within
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.weights import Header
+from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
 
-VERSION = 4
-ROLE = "segmenter"
-DEFAULT_STEPS = 5100
 FIRST_SHARE = 12 / 17
 """Share of the steps before the rate restarts and things that are no animals come in."""
 DISTRACTORS = 0.5
@@ -56,12 +52,19 @@ PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
 """ImageNet's, which `sam2` applies."""
 OUTSIDE_SHARE = 0.07
-ABOUT = About(
+RECIPE = Recipe(
+    role="segmenter",
+    version=4,
+    module=__name__,
+    architecture="sam2.SAM2Base",
+    config=CONFIG,
+    n_steps=5100,
     title="Segmenter: SAM 2.1, Hiera 32 wide in 1-2-5-1 blocks, 256 px (mini)",
     data=PICTURES,
-    training=f"{N_BATCH} composites with {N_PROMPTS} prompts each, Muon and AdamW, bfloat16 (the video memory is as "
+    steps_of=f"{N_BATCH} composites with {N_PROMPTS} prompts each, Muon and AdamW, bfloat16 (the video memory is as "
     "initialised: one picture needs none)",
     licence=OF_PICTURES,
+    extra={"image_size": SIZE, "second_looks": SECOND_LOOKS},
 )
 
 
@@ -237,15 +240,15 @@ def look_where_the_click_is(model: SAM2Base) -> None:
                 keys.weight.copy_(queries.weight)
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
-    """Train, measure on held-out pictures, and write `segmenter.safetensors` and its card into `out`."""
-    torch.manual_seed(seed)
+def train(training: Training) -> None:
+    """Train, measure on held-out pictures, and write `segmenter.safetensors` and its card."""
+    torch.manual_seed(training.seed)
     model = build_segmenter(CONFIG)
     freeze_memory(model)
     look_where_the_click_is(model)
     student = nn.ModuleDict({"model": model, "heads": ClassHeads(CONFIG["d_model"])})
 
-    n_first = round(n_steps * FIRST_SHARE)
+    n_first = round(training.n_steps * FIRST_SHARE)
 
     def losses(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         prompts = draw(rng, distractors=DISTRACTORS if step >= n_first else 0.0)
@@ -253,30 +256,27 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
         return {**losses_of(masks, ious, prompts.masks), "classes": student["heads"](features, prompts.classes)}
 
     schedule = Schedule(
-        n_steps=n_steps,
+        n_steps=training.n_steps,
         learning_rate=1.5e-3,
         weight_decay=0.05,
-        n_warmup_steps=min(60, n_steps // 4),
+        n_warmup_steps=min(60, training.n_steps // 4),
         restart_at=n_first,
     )
     attention = (model.image_encoder.trunk.blocks, model.sam_mask_decoder.transformer)
     matrices = [p for part in attention for p in part.parameters() if p.ndim == 2]
     averaged = fit(
-        "segmenter", model=student, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices
+        RECIPE.role,
+        model=student,
+        losses=losses,
+        schedule=schedule,
+        seed=training.seed,
+        folder=training.folder,
+        matrices=matrices,
     )
 
     from svdaudio.mini import vision_evaluation  # which measures with this recipe's own prompts
 
-    publish(
-        averaged["model"].state_dict(),
-        header_of(),
-        ABOUT,
-        vision_evaluation.segmenter_figures,
-        folder=folder,
-        out=out,
-        seed=seed,
-        n_steps=n_steps,
-    )
+    publish(RECIPE, training, averaged["model"].state_dict(), vision_evaluation.segmenter_figures)
 
 
 def freeze_memory(model: SAM2Base) -> None:
@@ -292,15 +292,3 @@ def freeze_memory(model: SAM2Base) -> None:
     for name, parameter in model.named_parameters():
         if any(name == part or name.startswith(f"{part}.") for part in unused):
             parameter.requires_grad_(False)
-
-
-def header_of() -> Header:
-    """What the weights say of themselves."""
-    return Header(
-        role=ROLE,
-        architecture="sam2.SAM2Base",
-        config=CONFIG,
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra={"image_size": SIZE, "second_looks": SECOND_LOOKS},
-    )

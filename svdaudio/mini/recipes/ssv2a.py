@@ -8,29 +8,27 @@ as the method makes it, moves the sound by degrees.
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.progress import track
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
 from svdaudio.geometry import Geometry
 from svdaudio.locals import embed_boxes
 from svdaudio.mini import composites, farm
-from svdaudio.mini.card import OF_BOTH, PICTURES, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.figures import Figure, mean_figure
-from svdaudio.mini.harness import Schedule, fit
+from svdaudio.mini.harness import Schedule, fit, made_once
+from svdaudio.mini.recipe import OF_BOTH, PICTURES, Recipe, Training
 from svdaudio.mini.recipes import image_encoder
 from svdaudio.ssv2a import SSV2A, Config, MLPConfig, RemixerConfig, StylerConfig
 from svdaudio.tokens import ImageEncoder, load_image_encoder
-from svdaudio.weights import Header, load_weights
+from svdaudio.weights import load_weights
 
-ROLE = "ssv2a"
-VERSION = 1
 CONFIG = Config(
     manifold_dim=128,
     manifold=MLPConfig(layers=(128, 128, 128)),
@@ -43,10 +41,16 @@ N_BATCH = 32
 HELD_OUT_SEED = 950_001
 SHARE_OF_OBJECTS = 0.5  # of the loudness; the rest is the global embedding's
 LOG_VARIANCE = -6.0  # where the log variances are drawn to: draws differ, but not in what they say
-ABOUT = About(
+RECIPE = Recipe(
+    role="ssv2a",
+    version=1,
+    module=__name__,
+    architecture="svdaudio.ssv2a.SSV2A",
+    config=CONFIG.to_dict(),
+    n_steps=2000,
     title="SSV2A: manifold, generator and remixer, narrower (mini)",
     data=f"{PICTURES} {N_PICTURES} of them as the shipped image encoder sees them; class vectors of the audio encoder.",
-    training=f"{N_BATCH} mixtures of their embeddings, AdamW",
+    steps_of=f"{N_BATCH} mixtures of their embeddings, AdamW",
     licence=OF_BOTH,
 )
 
@@ -59,23 +63,14 @@ def bank(folder: Path, out: Path, *, seed: int, n: int, backgrounds: tuple[str, 
         patch token of each animal, and `background` [n, 768]; `objects` [n, 4, 768], the embedding of each animal's
         box; `labels` [n, 4], which animal, -1 for none.
     """
-    digest = _short_digest(out / "image_encoder.safetensors")
-    path = folder / f"pictures-{seed}-{n}-{digest}.safetensors"
-    if not path.is_file():
-        encoder = load_image_encoder(out / "image_encoder.safetensors")
-        rows = [
-            _look(encoder, np.random.default_rng((seed, 78, index)), backgrounds)
-            for index in track(range(n), description="pictures", transient=True)
-        ]
-        partial = path.with_suffix(".partial")
-        save_file({key: torch.stack([row[key] for row in rows]) for key in rows[0]}, partial)
-        partial.replace(path)
-    return load_file(path)
+    weights = out / "image_encoder.safetensors"
 
+    def look() -> Iterator[dict[str, Tensor]]:
+        encoder = load_image_encoder(weights)
+        for index in track(range(n), description="pictures", transient=True):
+            yield _look(encoder, np.random.default_rng((seed, 78, index)), backgrounds)
 
-def _short_digest(path: Path) -> str:
-    """A short name for the content of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return made_once(folder, f"pictures-{seed}-{n}", look, weights=weights)
 
 
 def _look(encoder: ImageEncoder, rng: np.random.Generator, backgrounds: tuple[str, ...]) -> dict[str, Tensor]:
@@ -149,11 +144,11 @@ def wanted_claps(labels: Tensor, says: Tensor, text: Tensor) -> Tensor:
     return functional.normalize(both @ text[:-1] + 1e-3 * text[-1], dim=1)
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2000) -> None:
-    """Train on embeddings of the shipped encoders, report on held-out pictures, write weights and card to `out`."""
-    torch.manual_seed(seed)
-    seen = bank(folder, out, seed=seed, n=N_PICTURES, backgrounds=farm.TRAIN_BACKGROUNDS)
-    text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
+def train(training: Training) -> None:
+    """Train on embeddings of the shipped encoders, report on held-out pictures, write weights and card."""
+    torch.manual_seed(training.seed)
+    seen = bank(training.folder, training.out, seed=training.seed, n=N_PICTURES, backgrounds=farm.TRAIN_BACKGROUNDS)
+    text = load_weights(training.out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
     model = SSV2A(CONFIG)
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -194,26 +189,11 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 2000) -> Non
         parts["calm"] = 0.01 * torch.stack([(log - LOG_VARIANCE).square().mean() for log in logs]).sum()
         return parts
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, n_warmup_steps=100, ema_decay=0.995)
-    trained = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    header = Header(
-        role=ROLE,
-        architecture="svdaudio.ssv2a.SSV2A",
-        config=CONFIG.to_dict(),
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra={"seed": seed},
+    schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=100, ema_decay=0.995)
+    trained = fit(
+        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
     )
-    publish(
-        trained.state_dict(),
-        header,
-        ABOUT,
-        lambda _: evaluate(trained, folder, out),
-        folder=folder,
-        out=out,
-        seed=seed,
-        n_steps=n_steps,
-    )
+    publish(RECIPE, training, trained.state_dict(), lambda _: evaluate(trained, training.folder, training.out))
 
 
 def _distance(pair: tuple[Tensor, Tensor], wanted: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,27 +12,32 @@ from torch import Tensor
 from svdaudio.audioldm.mel import FLOOR, log_mel
 from svdaudio.mini import farm, soundscapes
 from svdaudio.mini.audio_networks import TaggerNetwork
-from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.weights import Header
+from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 
-ROLE = "tagger"
-VERSION = 1
 CONFIG: dict[str, Any] = {"widths": [32, 64, 96, 128], "n_classes": len(farm.CLASSES)}
 SEED_OFFSET = 5_000_000  # no seed in common with the encoder that conditions
 VARIATION = soundscapes.Variation(log_rate=0.12, tilt_db=6.0, gain_db=10.0, floor_db=-60.0)
-ABOUT = About(
+RECIPE = Recipe(
+    role="tagger",
+    version=1,
+    module=__name__,
+    architecture="svdaudio.mini.TaggerNetwork",
+    config=CONFIG,
+    n_steps=700,
     title="Tagger: nine animals, each by itself (mini)",
     data=f"{SOUNDS} Speed, tilt and noise change more than for the audio encoder, and spectrograms are blotted.",
-    training="16 soundscapes of 3.84 to 10.24 s, AdamW, bfloat16",
+    steps_of="16 soundscapes of 3.84 to 10.24 s, AdamW, bfloat16",
     licence=OF_SOUNDS,
+    extra={"classes": list(farm.CLASSES)},
 )
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 700) -> None:
-    """Train, report on held-out soundscapes, write weights and card to `out`."""
-    seed += SEED_OFFSET
-    torch.manual_seed(seed)
+def train(training: Training) -> None:
+    """Train, report on held-out soundscapes, write weights and card."""
+    training = replace(training, seed=training.seed + SEED_OFFSET)
+    torch.manual_seed(training.seed)
     model = TaggerNetwork(**CONFIG)
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -45,29 +50,12 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = 700) -> None
         smooth = labels.float() * 0.98 + 0.01
         return {"bce": 9 * torch.nn.functional.binary_cross_entropy_with_logits(logits, smooth)}
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
-    model = fit(ROLE, model=model, losses=losses, schedule=schedule, seed=seed, folder=folder)
-    header = Header(
-        role=ROLE,
-        architecture="svdaudio.mini.TaggerNetwork",
-        config=CONFIG,
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra={"classes": list(farm.CLASSES), "seed": seed},
-    )
+    schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
+    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
 
     from svdaudio.mini.audio_evaluation import tagger_figures  # which measures through the wrapper of every day
 
-    publish(
-        model.state_dict(),
-        header,
-        ABOUT,
-        tagger_figures,
-        folder=folder,
-        out=out,
-        seed=seed,
-        n_steps=n_steps,
-    )
+    publish(RECIPE, training, model.state_dict(), tagger_figures)
 
 
 def _scene(rng: np.random.Generator, duration_s: float) -> soundscapes.Soundscape:

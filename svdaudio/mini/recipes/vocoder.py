@@ -15,23 +15,26 @@ from svdaudio.audioldm.magnitude_vocoder import FLOOR, MagnitudeVocoder
 from svdaudio.audioldm.mel import FLOOR as MEL_FLOOR
 from svdaudio.audioldm.mel import log_mel, mel_filters, stft_magnitudes
 from svdaudio.mini import soundscapes
-from svdaudio.mini.card import OF_SOUNDS, SOUNDS, About, publish
+from svdaudio.mini.card import publish
 from svdaudio.mini.harness import Schedule, fit
-from svdaudio.weights import Header
+from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 
-ROLE = "vocoder"
-VERSION = 2
-DEFAULT_STEPS = 2500
 CONFIG: dict[str, Any] = {"width": 192, "n_blocks": 5, "n_rounds": 32}
 DURATION_S = 5.12
 N_FRAMES = 96  # of each excerpt
 N_FRESH = 2  # new sounds a step, four excerpts from each
 N_BANK = 160  # sounds that are seen through the VAE, drawn once: it costs more than the training
 BANK_SEED = 941_000
-ABOUT = About(
+RECIPE = Recipe(
+    role="vocoder",
+    version=2,
+    module=__name__,
+    architecture="svdaudio.audioldm.MagnitudeVocoder",
+    config=CONFIG,
+    n_steps=2500,
     title="Vocoder: STFT magnitudes from log-mel, then Griffin-Lim's phases (mini)",
     data=SOUNDS,
-    training=f"{8 * N_FRESH} excerpts of 0.96 s, half of them through the VAE, Muon and AdamW",
+    steps_of=f"{8 * N_FRESH} excerpts of 0.96 s, half of them through the VAE, Muon and AdamW",
     licence=OF_SOUNDS,
 )
 
@@ -69,11 +72,11 @@ def losses_of(made: Tensor, wanted: Tensor, mel: Tensor | None) -> dict[str, Ten
     return losses
 
 
-def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEPS) -> None:
-    """Train, compare with Griffin-Lim on held-out sounds, write weights and card to `out`."""
-    torch.manual_seed(seed)
+def train(training: Training) -> None:
+    """Train, compare with Griffin-Lim on held-out sounds, write weights and card."""
+    torch.manual_seed(training.seed)
     network = MagnitudeVocoder(**CONFIG)
-    bank = seen_through_the_autoencoder(out, seed)
+    bank = seen_through_the_autoencoder(training.out, training.seed)
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         waveforms = sounds(rng, N_FRESH)
@@ -83,27 +86,20 @@ def train(*, folder: Path, out: Path, seed: int = 0, n_steps: int = DEFAULT_STEP
         seen = losses_of(network.log_magnitudes(blurred), sharp, None)
         return clean | {f"{name}, after the VAE": 0.5 * value for name, value in seen.items()}
 
-    schedule = Schedule(n_steps=n_steps, learning_rate=1.5e-3, n_warmup_steps=min(50, n_steps // 4), ema_decay=0.995)
+    schedule = Schedule(
+        n_steps=training.n_steps, learning_rate=1.5e-3, n_warmup_steps=min(50, training.n_steps // 4), ema_decay=0.995
+    )
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
-    trained = fit(ROLE, model=network, losses=losses, schedule=schedule, seed=seed, folder=folder, matrices=matrices)
-    header = Header(
-        role=ROLE,
-        architecture="svdaudio.audioldm.MagnitudeVocoder",
-        config=CONFIG,
-        recipe=__name__,
-        recipe_version=VERSION,
-        extra={"seed": seed},
+    trained = fit(
+        RECIPE.role,
+        model=network,
+        losses=losses,
+        schedule=schedule,
+        seed=training.seed,
+        folder=training.folder,
+        matrices=matrices,
     )
 
     from svdaudio.mini.audio_evaluation import vocoder_figures  # which measures through the wrapper of every day
 
-    publish(
-        trained.state_dict(),
-        header,
-        ABOUT,
-        partial(vocoder_figures, out / "autoencoder.safetensors"),
-        folder=folder,
-        out=out,
-        seed=seed,
-        n_steps=n_steps,
-    )
+    publish(RECIPE, training, trained.state_dict(), partial(vocoder_figures, training.out / "autoencoder.safetensors"))

@@ -10,10 +10,13 @@ import torch
 from svdaudio.errors import CheckpointError
 from svdaudio.mini import card
 from svdaudio.mini.figures import at_least, mean_figure
+from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.weights import Header, load_weights
 
-HEADER = Header(role="toy", architecture="nn.Linear", config={"width": 3}, recipe="recipes.toy", recipe_version=2)
-ABOUT = card.About(title="Toy", data=card.SOUNDS, training="4 sounds, AdamW", licence=card.OF_SOUNDS)
+TOY = Recipe(
+    role="toy", version=2, module="recipes.toy", architecture="nn.Linear", config={"width": 3}, n_steps=50,
+    title="Toy", data=SOUNDS, steps_of="4 sounds, AdamW", licence=OF_SOUNDS, extra={"names": ["a"]},
+)  # fmt: skip
 
 
 def figures(value):
@@ -26,16 +29,8 @@ def published(tmp_path):
     (tmp_path / "toy.log").write_text(
         json.dumps({"step": 1, "seconds": 60}) + "\n" + json.dumps({"seconds": 420}) + "\n"
     )
-    card.publish(
-        {"weight": torch.ones(3)},
-        HEADER,
-        ABOUT,
-        lambda _: figures(0.5),
-        folder=tmp_path,
-        out=tmp_path,
-        seed=7,
-        n_steps=40,
-    )
+    training = Training(folder=tmp_path, out=tmp_path, seed=7, n_steps=40)
+    card.publish(TOY, training, {"weight": torch.ones(3)}, lambda _: figures(0.5))
     return tmp_path
 
 
@@ -46,7 +41,10 @@ def test_a_card_says_what_how_how_long_how_good_and_under_which_licence(publishe
     assert '`nn.Linear`, `{"width": 3}`' in text
     assert "| how near | 0.500 [0.500, 0.500] | 2 | ≥ 0.90 |" in text
     assert "GPL-3.0-or-later" in text
-    assert load_weights(published / "toy.safetensors", role="toy")[1] == HEADER
+    assert load_weights(published / "toy.safetensors", role="toy")[1] == Header(
+        role="toy", architecture="nn.Linear", config={"width": 3}, recipe="recipes.toy", recipe_version=2,
+        extra={"names": ["a"], "seed": 7},
+    )  # fmt: skip
 
 
 def test_figures_are_put_in_anew_and_nothing_else_changes(published):

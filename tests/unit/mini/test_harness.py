@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from svdaudio.errors import RunError
-from svdaudio.mini.harness import Schedule, fit
+from svdaudio.mini.harness import Schedule, fit, made_once
 from svdaudio.store.locks import file_lock, refuse_to_wait
 
 
@@ -103,3 +103,17 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
 def test_two_processes_do_not_train_the_same(tmp_path):
     with file_lock(tmp_path / "toy.lock", refuse_to_wait), pytest.raises(RunError, match="another process trains toy"):
         toy(tmp_path)
+
+
+def test_what_is_made_once_is_made_anew_for_other_weights(tmp_path):
+    weights, calls = tmp_path / "w.safetensors", []
+
+    def rows():
+        calls.append(weights.read_bytes())
+        return [{"x": torch.tensor([float(i), len(calls)])} for i in range(3)]
+
+    for content in (b"one", b"one", b"two"):
+        weights.write_bytes(content)
+        found = made_once(tmp_path, "rows-7", rows, weights=weights)
+        assert found["x"].tolist() == [[i, len(calls)] for i in range(3)]
+    assert calls == [b"one", b"two"]

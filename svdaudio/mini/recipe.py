@@ -1,0 +1,91 @@
+"""What a recipe is, and one training by it: what they say of themselves in weights and model cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from svdaudio.mini.farm import HELD_OUT_BACKGROUNDS, TRAIN_BACKGROUNDS
+from svdaudio.weights import Header
+
+PICTURES = (
+    "Composites of the farm (`examples/farm`): nine animals, a photographed and a drawn cut-out each, at random place, "
+    f"size, aspect, light and occlusion on {len(TRAIN_BACKGROUNDS)} backgrounds and invented textures. Held out: the "
+    f"backgrounds {' and '.join(f'`{name}`' for name in HELD_OUT_BACKGROUNDS)}, all placements and all random choices "
+    "of the pictures measured. The cut-outs themselves are the same: this model knows eighteen pictures of animals and "
+    "nothing else."
+)
+SOUNDS = (
+    "Soundscapes of the farm (`svdaudio/mini/soundscapes.py`): one recording each of nine animals, again and again, at "
+    "random times, gain, speed and tilt. Held out: all random choices of the sounds measured. The recordings "
+    "themselves are the same: this model knows nine recordings and nothing else."
+)
+OF_PICTURES = (
+    "Photographs are public domain or CC0, drawings CC BY-SA 4.0 (GCompris, Timothée Giet). The weights are "
+    "CC BY-SA 4.0, and as part of this project AGPL-3.0-or-later."
+)
+OF_SOUNDS = (
+    "The recordings are GPL-3.0-or-later (GCompris); so are the weights, and as part of this project AGPL-3.0-or-later."
+)
+OF_BOTH = f"{OF_PICTURES} {OF_SOUNDS}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training.
+
+    Args:
+        folder: where its checkpoint and log are, and what it keeps of the data.
+        out: where weights and card go, and those of the models that it needs are.
+        seed: of every random choice.
+        n_steps: how long.
+    """
+
+    folder: Path
+    out: Path
+    seed: int
+    n_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is trained, on what, and how.
+
+    Args:
+        role: of the model; names its weights, card, checkpoint and log.
+        version: counted up when weights of an earlier recipe would not come out of it.
+        module: in which the recipe is.
+        architecture: the network's class.
+        config: builds the network.
+        n_steps: how long, unless told otherwise.
+        title: of the card.
+        data: what it is trained and measured on.
+        steps_of: what a step is, and by which optimizer.
+        licence: of what it is trained on, and so of the weights.
+        extra: free values that the weights carry along.
+    """
+
+    role: str
+    version: int
+    module: str
+    architecture: str
+    config: Mapping[str, Any]
+    n_steps: int
+    title: str
+    data: str
+    steps_of: str
+    licence: str
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def header(self, training: Training, config: Mapping[str, Any] | None = None) -> Header:
+        """What weights of this recipe say about themselves; `config` if it is not the recipe's."""
+        return Header(
+            role=self.role,
+            architecture=self.architecture,
+            config=dict(self.config if config is None else config),
+            recipe=self.module,
+            recipe_version=self.version,
+            extra={**self.extra, "seed": training.seed},
+        )
