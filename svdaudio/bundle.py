@@ -111,6 +111,7 @@ class Bundle:
     """The checkpoints of one name."""
 
     name: str
+    """That of its folder, by which it is opened again."""
     title: str
     settings: Mapping[str, Any]
     """Dotted configuration name → value recommended with these models; weaker than anything a user says."""
@@ -128,9 +129,7 @@ class Bundle:
         try:
             manifest = json.loads(path.read_text())
             entries = {role: _entry(role, model, path.parent) for role, model in manifest["models"].items()}
-            return Bundle(
-                name=manifest["name"], title=manifest["title"], settings=manifest["settings"], entries=entries
-            )
+            return Bundle(name=name, title=manifest["title"], settings=manifest["settings"], entries=entries)
         except OSError:
             there = sorted(p.parent.name for p in root.glob(f"*/{MANIFEST}"))
             raise CheckpointError(

@@ -26,7 +26,7 @@ from svdaudio.files import write_bytes
 from svdaudio.places import project_root
 from svdaudio.store.locks import file_lock
 
-TITLE = "full: the published models"
+TITLE = "the published models"
 
 Tell = Callable[[str, int, int | None], None]
 """Hears which file is on its way, how many bytes are here, and how many there are in all if that is known."""
@@ -323,7 +323,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        return {"name": FULL, "title": TITLE, "settings": {}, "models": {}}
+        return {"title": TITLE, "settings": {}, "models": {}}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(manifest["models"], dict):

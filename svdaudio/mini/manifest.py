@@ -14,7 +14,7 @@ from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
 from svdaudio.weights import HEADER_KEY
 
-TITLE = "mini: small models of nine farm animals, trained by this project; not the published ones"
+TITLE = "small models of nine farm animals, trained by this project; not the published ones"
 SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0}
 CLASS_KEYS = {"detector": "names", "tagger": "classes"}
 
@@ -41,6 +41,6 @@ def describe(folder: Path) -> Path:
         models[role] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         if role in CLASS_KEYS:
             models[role]["classes"] = header["extra"][CLASS_KEYS[role]]
-    manifest = {"name": folder.name, "title": TITLE, "settings": SETTINGS, "models": models}
+    manifest = {"title": TITLE, "settings": SETTINGS, "models": models}
     write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
     return folder / MANIFEST

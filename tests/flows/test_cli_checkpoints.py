@@ -18,7 +18,7 @@ def root(tmp_path, monkeypatch):
     for place in ("svdaudio.bundle.project_root", "svdaudio.checkpoints.install.project_root"):
         monkeypatch.setattr(place, lambda: tmp_path)
     (tmp_path / "checkpoints" / "mini").mkdir(parents=True)
-    empty = {"name": "mini", "title": "nothing", "settings": {}, "models": {}}
+    empty = {"title": "nothing", "settings": {}, "models": {}}
     (tmp_path / "checkpoints" / "mini" / "bundle.json").write_text(json.dumps(empty))
     return tmp_path
 

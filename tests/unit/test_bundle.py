@@ -33,18 +33,22 @@ def root(tmp_path):
         data = (folder / f"{role}.safetensors").read_bytes()
         models[role] = {"file": f"{role}.safetensors", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     models["tagger"]["classes"] = ["cat", "dog"]
-    (folder / MANIFEST).write_text(
-        json.dumps({"name": "toy", "title": "a toy", "settings": {"svd.k": 3}, "models": models})
-    )
+    (folder / MANIFEST).write_text(json.dumps({"title": "a toy", "settings": {"svd.k": 3}, "models": models}))
     return tmp_path
 
 
 def test_a_bundle_says_what_it_holds(root):
     bundle = Bundle.open("toy", root)
+    assert bundle.name == "toy"
     assert bundle.roles == ("tagger", "audio_encoder")
     assert bundle.settings == {"svd.k": 3}
     assert bundle.classes("tagger") == ("cat", "dog")
     assert bundle.digests("tagger") == hashlib.sha256((root / "toy" / "tagger.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_copy_has_the_name_of_its_folder(root):
+    (root / "toy").rename(root / "other")
+    assert Bundle.open("other", root).name == "other"
 
 
 def test_one_model_is_resident_unless_all_are_kept(root):
@@ -67,7 +71,7 @@ def test_a_bundle_that_is_not_there_names_those_that_are(root):
 
 
 def test_a_damaged_description_is_refused(root):
-    (root / "toy" / MANIFEST).write_text('{"name": "toy"}')
+    (root / "toy" / MANIFEST).write_text('{"title": "toy"}')
     with pytest.raises(CheckpointError, match="damaged"):
         Bundle.open("toy", root)
 

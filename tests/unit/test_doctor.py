@@ -139,7 +139,7 @@ def test_checkpoints_are_listed_and_verified(tmp_path, capsys, monkeypatch):
     (folder / "tagger.safetensors").write_bytes(b"no weights")
     digest = "c1f0a6b0ad9ce1a5c04b9a0a33fa5ac1ac2c2bb1c3d9d6f6dd3c2e33e2a3f5a0"
     model = {"file": "tagger.safetensors", "sha256": digest, "bytes": 10}
-    description = {"name": "toy", "title": "a toy", "settings": {}, "models": {"tagger": model}}
+    description = {"title": "a toy", "settings": {}, "models": {"tagger": model}}
     (folder / "bundle.json").write_text(json.dumps(description))
     monkeypatch.setattr(cli_work, "open_bundle", lambda name: Bundle.open(name, tmp_path))
     assert main(["checkpoints", "list", "toy", "--json"]) == 0
