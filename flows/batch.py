@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from flows.in_process import read_outputs
 from flows.journal import Event, Journal
@@ -61,15 +61,6 @@ class Step(Protocol):
 
     def __call__(self, job: Job, work: Work, node: Node, references: Mapping[str, Reference], tell: Tell) -> Reference:
         """Make sure that the artifact of the node is in the store."""
-        ...
-
-
-@runtime_checkable
-class KeepsModels(Protocol):
-    """A source of models that can be told which ones are needed together: `svdaudio.bundle.Models`."""
-
-    def keep_only(self, roles: Iterable[str], /) -> None:
-        """Hold these models together, and let go of all others."""
         ...
 
 
@@ -259,12 +250,7 @@ class _Walk:
 
     def through(self, models: ModelSource) -> bool:
         """Walk it; false if the batch is to stop here."""
-        resident: tuple[str, ...] = ()
         for node in _order([one.job for one in self._opened]):
-            if node.stage.models and node.stage.models != resident:
-                resident = node.stage.models
-                if isinstance(models, KeepsModels):
-                    models.keep_only(resident)
             queue = deque((one, False) for one in self._opened if one.is_open and node.name in one.nodes)
             while queue:
                 one, waits = queue.popleft()

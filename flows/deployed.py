@@ -46,7 +46,7 @@ def carry_out(
     config = resolved.config
     bundle = bundles[config.bundle]
     where = store_of_flow(store)
-    models = models_of_flow(bundle, config)
+    models = Models.of(bundle, config)
     request = make_request(config, bundle)
     run = walk(request, where, models, run=new_run(request, resolved, runner="prefect"))
     artifacts = RunArtifacts(run, lambda node: read_outputs(request, where, models, run=run, node=node))
@@ -59,9 +59,3 @@ def carry_out(
 def store_of_flow(store: str | None) -> Store:
     """The store that a flow was given, else that of SVDAUDIO_STORE, else the checkout's."""
     return open_store(store or os.environ.get("SVDAUDIO_STORE") or default_store())
-
-
-def models_of_flow(bundle: Bundle, config: RunConfig) -> Models:
-    """The models of a bundle, as the configuration wants them held and run."""
-    execution = config.execution
-    return Models(bundle, device=execution.device, keep=execution.keep_models, compile_noise=execution.compile)

@@ -11,12 +11,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from flows.batch import OnError, Output, carry_out, execute_batch
-from flows.deployed import models_of_flow, store_of_flow
+from flows.deployed import store_of_flow
 from flows.prefect_batch import Submit
 from flows.prefect_runner import task_runner
 from flows.published import publish_table
 from svdaudio.batches import Job, open_batch, table
-from svdaudio.bundle import Bundle
+from svdaudio.bundle import Bundle, Models
 from svdaudio.pairs import Common, Pair, prepare, read_pairs
 from svdaudio.places import out_root
 from svdaudio.plan import METHOD_ALONE
@@ -95,7 +95,7 @@ def carry_out_pairs(
     def execute(jobs: Sequence[Job]) -> list[RunRecord]:
         config = jobs[0].request.config
         bundle = Bundle.open(config.bundle)
-        models = models_of_flow(bundle, config)
+        models = Models.of(bundle, config)
         output = Output(root=root, class_names=tuple(bundle.classes("tagger")), pictures=pictures)
         return execute_batch(jobs, store, models, output=output, on_error=on_error, step=step)
 

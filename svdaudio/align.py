@@ -62,6 +62,16 @@ def check_threshold(threshold: float) -> None:
         raise ConfigError("the mask threshold has no meaning", expected="0 < threshold <= 1", got=threshold)
 
 
+def covered(coverage: Float[NDArray[np.float32], " patch"], threshold: float) -> Bool[NDArray[np.bool_], " patch"]:
+    """The patches that count as inside.
+
+    Raises:
+        ConfigError: the threshold has no meaning.
+    """
+    check_threshold(threshold)
+    return coverage >= np.float32(threshold)
+
+
 def align_mask(mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, threshold: float) -> Region:
     """The patches that a mask covers.
 
@@ -74,9 +84,8 @@ def align_mask(mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, t
         EmptyRegionError: no patch reaches the threshold.
         ConfigError: the threshold has no meaning.
     """
-    check_threshold(threshold)
     coverage = patch_coverage(mask, geometry)
-    grid = coverage >= np.float32(threshold)
+    grid = covered(coverage, threshold)
     if not grid.any():
         best = int(coverage.argmax())
         row, column = divmod(best, PATCH_GRID_SIZE)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svdaudio.align import check_threshold, patch_coverage
-from svdaudio.errors import InputError
+from svdaudio.errors import ConfigError, InputError
 from svdaudio.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry
 from svdaudio.images import load_image, png_bytes
 from svdaudio.mix import MixWeights, combine
@@ -364,9 +364,15 @@ def open_models(bundle: str | Models, device: str = "auto") -> Models:
 
 
 def _configuration(models: Models, settings: Mapping[str, Any] | None) -> RunConfig:
-    from svdaudio.config import resolve
+    from svdaudio.config import EXECUTION_PREFIX, resolve
 
     given = {**(settings or {}), "bundle": models.bundle.name}
+    for name in given:
+        if name.startswith(EXECUTION_PREFIX):
+            raise ConfigError(
+                f"'{name}' has no effect on a function",
+                fix="give device=…, or `svdaudio.bundle.Models`",
+            )
     return resolve(given=given, bundle_settings=lambda _: models.bundle.settings).config
 
 

@@ -24,6 +24,8 @@ from svdaudio.places import project_root
 if TYPE_CHECKING:
     import torch
 
+    from svdaudio.config import RunConfig
+
 MANIFEST = "bundle.json"
 
 FULL = "full"
@@ -259,8 +261,8 @@ def _fetch_command(role: str, published: str | None = None) -> str:
 class Models:
     """The models of a bundle by role, loaded when first asked for.
 
-    One model is resident at a time, so that the peak is that of the largest; `keep` holds on to all of them, and
-    `compile_noise` lets torch compile the noise network.
+    One model is resident at a time, or those that one stage draws on (`keep_only`), so that the peak is that of the
+    largest; `keep` holds on to all of them, and `compile_noise` lets torch compile the noise network.
     A file is checked against its digest before it is loaded, so that a key never names other weights.
     """
 
@@ -274,6 +276,12 @@ class Models:
         self._together: frozenset[str] = frozenset()
         self._resident: dict[str, Any] = {}
         self._checked: set[str] = set()
+
+    @staticmethod
+    def of(bundle: Bundle, config: RunConfig) -> Models:
+        """The models of a bundle, as a configuration wants them held and run."""
+        execution = config.execution
+        return Models(bundle, device=execution.device, keep=execution.keep_models, compile_noise=execution.compile)
 
     def __reduce__(self) -> tuple[Callable[..., Models], tuple[bytes, str, bool, bool]]:
         """Another process opens its own, once, and keeps them from one stage to the next."""

@@ -28,6 +28,24 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Switch = Annotated[bool, Strict()]
 
 
+def check_steps(scheduler: str, n_steps: int, n_train_steps: int = 1000) -> None:
+    """Refuse a number of steps that AudioLDM's DDIM cannot spread evenly from the first step to the last.
+
+    Raises:
+        ConfigError: it does not divide the steps of the training, or is all of them.
+    """
+    if scheduler != "ddim" or (1 <= n_steps <= n_train_steps // 2 and n_train_steps % n_steps == 0):
+        return
+    fitting = [n for n in range(1, n_train_steps // 2 + 1) if n_train_steps % n == 0]
+    nearest = min(fitting, key=lambda n: abs(n - n_steps))
+    raise ConfigError(
+        f"ddim does not reach all noise levels in {n_steps} steps",
+        expected=f"generate.steps that divides {n_train_steps}, at most {n_train_steps // 2}",
+        got=n_steps,
+        fix=f"use --set generate.steps={nearest}, or another generate.scheduler",
+    )
+
+
 class Point(NamedTuple):
     """A click in pixels of the upright image: x to the right, y down, label 1 (in the region) or 0 (out of it)."""
 
@@ -146,13 +164,20 @@ class GenerateConfig(_Section):
         "diffusers", "whose code generates: ours, or the authors' package", '"diffusers" or "audioldm"'
     )
     scheduler: Literal["ddim", "dpm-solver++"] = _field("ddim", "diffusion scheduler", '"ddim" or "dpm-solver++"')
-    steps: Whole = _field(200, "diffusion steps", "a whole number of at least 1", ge=1)
+    steps: Whole = _field(200, "diffusion steps", "a whole number from 1 to 999", ge=1, le=999)
     guidance_scale: Number = _field(2.5, "classifier-free guidance", "a number of at least 0", ge=0)
     candidates: Whole = _field(3, "waveforms to choose from", "a whole number of at least 1", ge=1)
     precision: Literal["float32", "bfloat16"] = _field(
         "float32", "what the noise network computes in", '"float32" or "bfloat16"'
     )
-    duration_s: Number = _field(10.0, "length of the audio in seconds", "a number above 0", (2.5, 10.0), gt=0)
+    duration_s: Number = _field(
+        10.0, "length of the audio in seconds", "a number from 0.5 to 600", (2.5, 10.0), ge=0.5, le=600
+    )
+
+    @model_validator(mode="after")
+    def _steps_of_the_scheduler(self) -> GenerateConfig:
+        check_steps(self.scheduler, self.steps)
+        return self
 
 
 class ExecutionConfig(_Section):

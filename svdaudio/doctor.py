@@ -24,7 +24,6 @@ GIB = 2**30
 LEAST_DISK_BYTES = GIB // 4
 PLEASANT_DISK_BYTES = 2 * GIB
 LEAST_MEMORY_BYTES = 2 * GIB
-LEFT_OVER_AFTER_S = 3600.0
 OFFLINE = {"DO_NOT_TRACK": ("1", "true"), "PREFECT_SERVER_ANALYTICS_ENABLED": ("false", "0")}
 
 
@@ -225,19 +224,16 @@ def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
 
     Args:
         folder: of the store.
-        now: seconds since the epoch; what is younger than an hour may still be in use.
+        now: seconds since the epoch; what is unfinished counts once `gc` would remove it.
     """
     from svdaudio.store import open_store
+    from svdaudio.store.gc import Policy
 
     try:
         store = open_store(folder)
-        old = [
-            path
-            for pattern in ("tmp/*", "**/*.partial")
-            for path in folder.glob(pattern)
-            if now - path.lstat().st_mtime > LEFT_OVER_AFTER_S
-        ]
-        damaged = list(folder.glob("quarantine/*"))
+        left = list(store.leftovers())
+        old = [one for one in left if one.kind == "unfinished" and one.changed_at_s <= now - Policy().grace_s]
+        damaged = [one for one in left if one.kind == "quarantined"]
         unfinished = [run.id for run in store.runs if run.state == "running" and not store.runs.is_active(run.id)]
     except (SvdAudioError, OSError):
         return  # the look at the store itself says so
@@ -245,12 +241,13 @@ def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
         yield Check(
             name="leftovers",
             state="note",
-            found=f"{len(old)} unfinished files, as {old[0]}",
+            found=f"{len(old)} unfinished, as {folder / old[0].name}",
             fix="`svdaudio gc` removes them",
         )
     if damaged:
-        found = f"{len(damaged)} damaged artifacts in {damaged[0].parent}"
-        yield Check(name="quarantine", state="note", found=found, fix="check the disk; `svdaudio gc` removes them")
+        found = f"{len(damaged)} damaged artifacts, as {folder / damaged[0].name}"
+        fix = "check the disk; `svdaudio gc` removes them after a day, `svdaudio gc --grace-hours 0` now"
+        yield Check(name="quarantine", state="note", found=found, fix=fix)
     if unfinished:
         yield Check(
             name="runs",

@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
+from svdaudio.audioldm.backends import check_backend
 from svdaudio.config import Point, Resolved, RunConfig
 from svdaudio.errors import ConfigError, InputError, RunError
 from svdaudio.reasons import (
@@ -156,11 +157,11 @@ def manipulate_request(
 
     Raises:
         InputError: no click says what goes or what comes.
-        CheckpointError: the bundle lacks a model.
+        CheckpointError, ConfigError: as `checked`.
     """
     for points, what, option in ((config.remove, "goes", "remove"), (config.add, "comes", "add")):
         _check_points(points, what, option)
-    return _with_models(
+    return checked(
         Request(
             kind="manipulate",
             files={"original": original, "edited": edited},
@@ -177,9 +178,9 @@ def baseline_request(
     """Plain SSV2A on one picture: the nodes `original.*` of the same table.
 
     Raises:
-        CheckpointError: the bundle lacks a model.
+        CheckpointError, ConfigError: as `checked`.
     """
-    return _with_models(
+    return checked(
         Request(
             kind="baseline",
             files={"original": image},
@@ -190,10 +191,17 @@ def baseline_request(
     )
 
 
-def _with_models(request: Request) -> Request:
-    """The request, if its bundle has every model that it will need: nobody wants to hear of one after an hour."""
+def checked(request: Request) -> Request:
+    """The request, if all of it can be done here: nobody wants to hear after an hour that it cannot.
+
+    Raises:
+        CheckpointError: the bundle lacks a model that it will need.
+        ConfigError: the backend is not installed, or cannot do what is asked for.
+    """
     for role in dict.fromkeys(role for node in request.nodes for role in node.stage.models):
         request.bundle.digests(role)
+    if any(node.stage.name == "diffuse" for node in request.nodes):
+        check_backend(request.config.generate.backend, request.config.generate.scheduler)
     return request
 
 

@@ -245,18 +245,6 @@ def score_bars(scores: Mapping[str, Mapping[str, float]], *, title: str) -> Figu
     return figure
 
 
-def curve(values: NDArray[Any], *, title: str, x_label: str, y_label: str) -> Figure:
-    """A plain line through `values` [n]."""
-    figure = _figure(PICTURE_WIDTH_IN, 2.4)
-    axes = figure.subplots()
-    axes.plot(np.asarray(values, dtype=np.float64).ravel(), color=ADDED_COLOUR, linewidth=0.7)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.set_title(title, fontsize=10)
-    _plain(axes)
-    return figure
-
-
 def overview(
     pictures: Sequence[tuple[NDArray[Any], Region]],
     sounds: Mapping[str, tuple[NDArray[Any], float]],

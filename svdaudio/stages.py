@@ -52,7 +52,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           summary="decode the file, turn it upright, [H, W, 3] uint8"),
     Stage(name="mask", inputs=("pixels",), models=("segmenter",), outputs=("mask", "score", "logits"),
           parameters={"points": "remove"}, summary="SAM 2 from clicks"),
-    Stage(name="tokens", inputs=("pixels",), models=("image_encoder",), outputs=("tokens", "embedding"),
+    Stage(name="tokens", version=2, inputs=("pixels",), models=("image_encoder",), outputs=("tokens", "embedding"),
           parameters={"geometry": "geometry"}, summary="all 257 CLIP tokens, and the image embedding"),
     Stage(name="align", inputs=("mask",), outputs=("coverage", "grid"),
           parameters={"geometry": "geometry", "threshold": "align.threshold"}, summary="mask onto the 16 x 16 patches"),

@@ -138,6 +138,12 @@ def svd_manipulate(
     gains = {"suppress": alpha, "boost": beta}
     if mode not in gains:
         raise ConfigError("unknown mode", expected="'suppress' or 'boost'", got=repr(mode))
+    if cls_token.ndim != 1 or patch_tokens.ndim != 2 or patch_tokens.shape[1] != len(cls_token):
+        raise InputError(
+            "the tokens do not fit together",
+            expected="[dim] and [patch, dim]",
+            got=f"{list(cls_token.shape)} and {list(patch_tokens.shape)}",
+        )
     factors = factorize(np.concatenate([cls_token[None], patch_tokens]), mask_weights)
     return aggregate(factors, k=k, factor=gains[mode])
 

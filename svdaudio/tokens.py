@@ -126,9 +126,8 @@ class ImageEncoder:
     def tokens(self, pixels: Pixels, geometry: Geometry) -> ImageTokens:
         """All tokens of one picture in a geometry, and its embedding in CLIP's own geometry, whatever that is."""
         tokens = self.token_batch([pixels], geometry)[0]
-        # In CLIP's geometry the class token is the image embedding already.
-        embedding = tokens[0] if geometry is Geometry.CROP else self.embed([pixels])[0]
-        return ImageTokens(tokens, embedding.copy())
+        # In CLIP's geometry the class token is the embedding but for rounding: another geometry must not round it.
+        return ImageTokens(tokens, self.embed([pixels])[0])
 
     def token_batch(
         self, images: Sequence[Pixels], geometry: Geometry, batch_size: int = 8

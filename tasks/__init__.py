@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,15 @@ class ModelSource(Protocol):
     """Models by role, loaded when first asked for: `svdaudio.bundle.Models`."""
 
     def __getitem__(self, role: str, /) -> Any: ...
+
+
+@runtime_checkable
+class KeepsModels(Protocol):
+    """A source of models that can be told which ones are needed together: `svdaudio.bundle.Models`."""
+
+    def keep_only(self, roles: Iterable[str], /) -> None:
+        """Hold these models together, and let go of all others."""
+        ...
 
 
 class Body(Protocol):

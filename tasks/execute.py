@@ -16,13 +16,13 @@ from functools import cached_property
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Literal
 
-from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError
+from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError, RunError
 from svdaudio.plan import FILE_PREFIX, Request, code_version, explain, last_computations
 from svdaudio.reasons import Reason, Unchanged, reason_text
 from svdaudio.store.keys import Action, digest_array, digest_file
 from svdaudio.store.records import ArraySpec, ArtifactRecord
 from svdaudio.store.runs import RunRecord, StageEntry
-from tasks import Body, ModelSource, load_body
+from tasks import Body, KeepsModels, ModelSource, load_body
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,6 +191,8 @@ def _compute(
     tell("started", reason_text(reasons))
     if node.stage.models:
         _prepare_process(work.request.config.execution.threads)
+        if isinstance(work.models, KeepsModels):
+            work.models.keep_only(node.stage.models)
     begun = time.perf_counter()
     # A body gets a copy of the parameters: what it does with them must not reach the record.
     given = work.body(node.stage.name)(inputs, copy.deepcopy(dict(action.parameters)), work.models, note)
@@ -198,6 +200,13 @@ def _compute(
     if set(given) != set(node.stage.outputs):
         raise RuntimeError(f"stage {node.stage.name} gave {sorted(given)}, its table says {sorted(node.stage.outputs)}")
     arrays = {name: np.asarray(given[name]) for name in node.stage.outputs}
+    wrong = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if wrong:
+        raise RunError(
+            f"{node.name} gave numbers that are not finite, which are not kept",
+            got=", ".join(wrong),
+            fix="give its parameters more usual values; `svdaudio doctor` checks the installation",
+        )
     _check_files(work, node, action)
     record = ArtifactRecord(
         action=action,

@@ -54,11 +54,11 @@ class Backend(Protocol):
         ...
 
 
-def check_backend(name: str) -> None:
+def check_backend(name: str, scheduler: str = "ddim") -> None:
     """Make sure that a backend can be used, before anything is computed for it. Imports nothing.
 
     Raises:
-        ConfigError: there is no such backend, or its package is not installed.
+        ConfigError: there is no such backend, its package is not installed, or has no such scheduler.
     """
     if name not in BACKENDS:
         raise ConfigError("there is no such backend", expected=" or ".join(BACKENDS), got=name)
@@ -66,6 +66,13 @@ def check_backend(name: str) -> None:
         raise ConfigError(
             "the package audioldm is not installed",
             fix="run `uv sync --extra audioldm`, or leave generate.backend at diffusers",
+        )
+    if name == "audioldm" and scheduler != "ddim":
+        raise ConfigError(
+            "the package audioldm has no such scheduler",
+            expected="ddim",
+            got=scheduler,
+            fix="use --set generate.scheduler=ddim",
         )
 
 

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from svdaudio.audioldm.diffuser import SCHEDULE, Diffuser
+from svdaudio.config import check_steps
 from svdaudio.errors import ConfigError
 
 SCHEDULERS = ("ddim", "dpm-solver++")
@@ -62,11 +63,12 @@ def diffuse(
             solver stay float32. "bfloat16" gives other numbers, hardly other sounds (docs/audioldm.md).
 
     Raises:
-        ConfigError: an unknown scheduler.
+        ConfigError: an unknown scheduler, or a number of steps that it cannot take.
     """
     device = diffuser.unconditional.device
     shape = (n_candidates, N_CHANNELS, n_latent_frames(duration_s), N_BANDS)
     latents = torch.randn(shape, generator=generator).to(device)
+    check_steps(scheduler, n_steps)
     steps = _scheduler(scheduler)
     with warnings.catch_warnings():
         # diffusers hands tensors to numpy 2 in a way that numpy will drop; nothing a user could act on.

@@ -20,9 +20,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from svdaudio.audioldm import naming
+from svdaudio.audioldm.backends import check_backend
 from svdaudio.audioldm.diffuse import ETA, N_BANDS, N_CHANNELS, Precision, n_latent_frames, reduced_precision
 from svdaudio.audioldm.diffuser import BETA_END, BETA_START, N_TRAIN_STEPS
 from svdaudio.audioldm.mel import HOP_LENGTH
+from svdaudio.config import check_steps
 from svdaudio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ class PackageBackend:
         Raises:
             ConfigError: a scheduler or a number of steps that the package has not, or a network that it cannot build.
         """
-        _check_schedule(scheduler, n_steps)
+        check_backend("audioldm", scheduler)
+        check_steps(scheduler, n_steps)
         device = diffuser.unconditional.device
         shape = (N_CHANNELS, n_latent_frames(duration_s), N_BANDS)
         with _quietly(), reduced_precision(device, precision):
@@ -239,23 +242,6 @@ def _filled(network: Any, state: Mapping[str, Tensor], what: str) -> Any:
     except RuntimeError as error:
         raise _cannot(what, "AudioLDM's", str(error).strip().splitlines()[-1].strip()[:160]) from error
     return network.eval().requires_grad_(requires_grad=False)
-
-
-def _check_schedule(scheduler: str, n_steps: int) -> None:
-    if scheduler != "ddim":
-        raise ConfigError(
-            "the package audioldm has no such scheduler",
-            expected="ddim",
-            got=scheduler,
-            fix="use --set generate.scheduler=ddim",
-        )
-    if N_TRAIN_STEPS % n_steps or n_steps == N_TRAIN_STEPS:
-        raise ConfigError(
-            "the package audioldm takes another number of steps than it is asked for",
-            expected=f"generate.steps that divides {N_TRAIN_STEPS}, at most {N_TRAIN_STEPS // 2}",
-            got=n_steps,
-            fix="use --set generate.steps=200",
-        )
 
 
 def _require(what: str, expected: str, fits: bool) -> None:

@@ -140,7 +140,7 @@ def take(
 
 def _beside(published: Published, path: Path) -> list[tuple[PublishedFile, Path]]:
     """Every file of a published model, given one of them or their folder."""
-    if published.folder is None and len(published.files) == 1:
+    if published.folder is None and len(published.files) == 1 and not path.is_dir():
         return [(published.files[0], path)]
     if published.folder is not None and not path.is_dir():
         raise CheckpointError(
@@ -279,10 +279,10 @@ def _fill(
     }
     models: dict[str, Any] = {}
     for role in published.roles:
-        models[role] = {**entry, "file": published.loads_from(role)}
+        models[role] = {**entry, "file": published.loads_from}
         if len(parts) > 1 or published.folder is not None:
             models[role]["parts"] = parts
-        classes = _classes(published, role, folder / published.loads_from(role))
+        classes = _classes(published, role, folder / published.loads_from)
         if classes:
             models[role]["classes"] = list(classes)
     manifest = read_manifest(folder)

@@ -54,14 +54,7 @@ class Published(_Model):
     """What `fetch` brings when no name is given."""
     folder: str | None = None
     """Subfolder of the bundle that holds the files; loaders get that folder rather than a file."""
-    paths: dict[str, str] = {}
-    """Role → what its loader gets, below the folder, where that is not the folder itself."""
     files: tuple[PublishedFile, ...] = Field(min_length=1)
-
-    @property
-    def has_addresses(self) -> bool:
-        """Whether every file can be fetched."""
-        return all(file.urls for file in self.files)
 
     @property
     def is_pinned(self) -> bool:
@@ -78,11 +71,10 @@ class Published(_Model):
         """Where a file lies in the bundle's folder."""
         return f"{self.folder}/{file.name}" if self.folder else file.name
 
-    def loads_from(self, role: str) -> str:
-        """What the loader of a role gets, relative to the bundle's folder."""
-        if self.folder is None:
-            return self.paths.get(role, self.files[0].name)
-        return f"{self.folder}/{self.paths[role]}" if role in self.paths else self.folder
+    @property
+    def loads_from(self) -> str:
+        """What a loader gets, relative to the bundle's folder."""
+        return self.files[0].name if self.folder is None else self.folder
 
 
 class _Registry(_Model):

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process if not given.
 
     Returns:
-        The exit code: 0, or 1 for a fault, 2 for bad input, 3 for checkpoints, 4 for the store, 130 after Ctrl-C.
+        The exit code: 0, or 1 for a failure, 2 for bad input, 3 for checkpoints, 4 for the store, 70 for a fault of
+        this project, 130 after Ctrl-C.
     """
     for name, value in OFFLINE_SWITCHES.items():
         os.environ.setdefault(name, value)

@@ -18,6 +18,8 @@ def mask(
     as_json: options.Json = False,
 ) -> None:
     """Try a click: the mask that it gives, drawn over the picture, and how many patches it covers."""
+    from svdaudio import plots
+    from svdaudio.align import covered, patch_coverage
     from svdaudio.cli.work import (
         Work,
         carry_out,
@@ -28,6 +30,7 @@ def mask(
     )
     from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
+    from svdaudio.geometry import Geometry
     from svdaudio.plan import baseline_request, new_run
     from svdaudio.report import draw_node
 
@@ -35,7 +38,7 @@ def mask(
     if not points:
         raise InputError("no click says where the object is", fix="give --point X,Y, in pixels of the picture")
     resolved, checkpoints = resolve_config(config, overrides, {"remove": points, "bundle": bundle})
-    request = baseline_request(image, resolved.config, checkpoints, targets=("removed.align",))
+    request = baseline_request(image, resolved.config, checkpoints, targets=("removed.mask",))
     work = Work(
         request=request,
         store=open_store(store),
@@ -45,25 +48,31 @@ def mask(
     record = carry_out(work, new_run(request, resolved))
     artifacts = work.artifacts(record)
     root = work.out_root
-    drawn = {
-        name: path
-        for node in ("removed.mask", "removed.align")
-        for name, path in draw_node(artifacts, node, root=root, class_names=(), object_names=()).items()
-    }
-    overlay = drawn["removed.mask"]
+    overlay = draw_node(artifacts, "removed.mask", root=root, class_names=(), object_names=())["removed.mask"]
+    found = artifacts["removed.mask"]
+    score, share = float(found["score"]), float(found["mask"].mean())
+    geometry, threshold = resolved.config.geometry, resolved.config.align.threshold
+    # Not by the stage `align`, for which a mask that covers no patch is an error: here it is what one wants to see.
+    coverage = patch_coverage(found["mask"], Geometry(geometry))
+    grid = covered(coverage, threshold)
+    n_patches = int(grid.sum())
+    patches = plots.save(
+        plots.patch_grid(
+            artifacts["original.image"]["pixels"], coverage, grid, geometry=geometry, threshold=threshold,
+            title="removed", colour=plots.REMOVED_COLOUR,
+        ),
+        overlay.with_name("removed.align.grid.png"),
+    )  # fmt: skip
     if out is not None:
         write_bytes(out.absolute(), overlay.read_bytes())
         overlay = out.absolute()
-    found = artifacts["removed.mask"]
-    score, share = float(found["score"]), float(found["mask"].mean())
-    n_patches = int((artifacts["removed.align"]["grid"] > 0).sum())
     if as_json:
         print_json(
             {
                 "bundle": record.bundle,
                 "run": record.id,
                 "picture": str(overlay),
-                "grid": str(drawn["removed.align.grid"]),
+                "grid": str(patches),
                 "score": round(score, 6),
                 "coverage": round(share, 6),
                 "patches": n_patches,
@@ -74,10 +83,10 @@ def mask(
     rows = [
         ["score of the mask", f"{score:.3f}"],
         ["share of the picture", f"{share:.1%}"],
-        ["patches", f"{n_patches} of 256 are covered to at least {resolved.config.align.threshold:g}"],
+        ["patches", f"{n_patches} of 256 are covered to at least {threshold:g}"],
     ]
     screen.print(table(["what", "value"], rows))
     screen.print()
-    print_files({"mask": overlay, "patch grid": drawn["removed.align.grid"]})
+    print_files({"mask": overlay, "patch grid": patches})
     if n_patches == 0:
         screen.print("[yellow]The mask covers no patch:[/yellow] `run` would refuse this click.")

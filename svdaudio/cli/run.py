@@ -208,7 +208,7 @@ def resume(
     """Go on with a run or a batch that failed or was interrupted: what it had computed is found, the rest is done."""
     from svdaudio.cli.work import How, Work, check_out, find_run, open_bundle, open_models, open_store, run_state
     from svdaudio.errors import InputError
-    from svdaudio.plan import resumed_request
+    from svdaudio.plan import checked, resumed_request
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
@@ -226,7 +226,7 @@ def resume(
         resume_batch(record, where, HowBatch(runner="prefect" if prefect else runner, as_json=as_json))
         return
     checkpoints = open_bundle(record.bundle)
-    request = resumed_request(record, checkpoints)
+    request = checked(resumed_request(record, checkpoints))
     work = Work(request=request, store=where, bundle=checkpoints, models=open_models(checkpoints, request.config))
     sound = "original" if record.kind == "baseline" else "manipulated"
     record, report = _execute(work, record, how=how, out=out, sound=sound)

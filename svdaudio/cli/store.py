@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import GroupedCommands
-from svdaudio.cli.output import console, print_json
+from svdaudio.cli.output import console, error_console, print_json
 
 if TYPE_CHECKING:
-    from svdaudio.store.copy import CopyReport
+    from svdaudio.store.copy import CopyReport, Outcome
 
 N_KEY_DIGITS = 12
 
@@ -46,7 +49,9 @@ def copy(
     here, there = open_store(source), open_store(target)
     if here.location == there.location:
         raise InputError("a store cannot be copied into itself", got=here.location)
-    report = copy_store(here, there, runs=None if runs is None else [here.runs.load(name) for name in runs])
+    chosen = None if runs is None else [here.runs.load(name) for name in runs]
+    with _counting() as tell:
+        report = copy_store(here, there, runs=chosen, tell=tell)
     if as_json:
         print_json(
             {
@@ -69,6 +74,19 @@ def copy(
             got=_some(report.damaged),
             fix="`svdaudio run` with the same arguments computes them anew",
         )
+
+
+@contextmanager
+def _counting() -> Generator[Callable[[str, Outcome], None]]:
+    """A line on standard error that counts the artifacts that are done with."""
+    done = count(1)
+    with error_console().status("copying") as status:
+
+        def tell(key: str, outcome: Outcome) -> None:
+            del key, outcome
+            status.update(f"copying: {next(done)} artifacts done")
+
+        yield tell
 
 
 def _summary(report: CopyReport, target: str) -> str:

@@ -48,12 +48,7 @@ def open_models(bundle: Bundle, config: RunConfig) -> Models:
     """The models of a bundle. Nothing is loaded before it is needed."""
     from svdaudio.bundle import Models
 
-    return Models(
-        bundle,
-        device=config.execution.device,
-        keep=config.execution.keep_models,
-        compile_noise=config.execution.compile,
-    )
+    return Models.of(bundle, config)
 
 
 def resolve_config(
@@ -153,9 +148,6 @@ def carry_out(work: Work, run: RunRecord, how: How = IN_PROCESS_OR_PREFECT) -> R
     Raises:
         typer.Exit: with 130, after Ctrl-C.
     """
-    from svdaudio.audioldm.backends import check_backend
-
-    check_backend(work.request.config.generate.backend)
     log_to_stderr()
     execute_run = _executor(how, work)
     run = replace(run, runner=how.name)
@@ -185,15 +177,25 @@ def _executor(how: How, work: Work) -> Callable[..., RunRecord]:
 def hand_over(
     work: Work, run: RunRecord, *, out: Path | None, sound: str, pictures: bool = True
 ) -> tuple[RunRecord, Report]:
-    """Write the files of a finished run, copy the wanted sound to `out`, and enter all of it into the run's record."""
+    """Write the files of a finished run, enter them into its record, and copy the wanted sound to `out`.
+
+    The report names the copy; the record, which has to stay true, names the run's own file.
+
+    Raises:
+        InputError: the run makes no such sound.
+    """
+    from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
 
     with quiet_stdout():
         report = _written(work, run, pictures=pictures)
+    run = work.store.runs.write(replace(run, results=report.results()))
     if out is not None:
+        if sound not in report.audio:
+            made = ", ".join(report.audio) or "no sound"
+            raise InputError(f"run {run.id} has no sound '{sound}' for --out", got=made, fix="leave --out away")
         write_bytes(out.absolute(), report.audio[sound].read_bytes())
         report = replace(report, audio={**report.audio, sound: out.absolute()})
-    run = work.store.runs.write(replace(run, results=report.results()))
     return run, report
 
 

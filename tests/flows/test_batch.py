@@ -88,7 +88,7 @@ def test_it_goes_stage_by_stage_and_holds_the_models_of_one_stage(toy):
 
     execute_batch(jobs_of(toy, *ALPHAS), toy.store, Source(toy.models), body=body)
     assert seen[-6:] == ["mix"] * 3 + ["scores"] * 3
-    assert held == [("tagger",)]
+    assert held == [("tagger",)] * 3
 
 
 def test_the_others_go_on_when_one_fails(toy):

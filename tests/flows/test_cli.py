@@ -12,6 +12,7 @@ import wave
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from toy_method import CLASSES, N_SAMPLES, PAIR, diffuse, install
 
@@ -157,6 +158,26 @@ def test_mask_draws_the_click(world, cli):
     assert result["patches"] > 0
     assert Path("mask.png").read_bytes().startswith(b"\x89PNG")
     assert "patches" in cli("mask", "one.png", "--point", "20,20").out
+
+
+def test_mask_shows_a_click_that_covers_no_patch(world, cli, monkeypatch):
+    monkeypatch.setattr("svdaudio.align.patch_coverage", lambda mask, geometry: np.zeros(256, np.float32))
+    told = cli("mask", "one.png", "--point", "20,20", "--json")
+    assert told.code == 0, told.err
+    result = told.json()
+    assert result["patches"] == 0
+    assert Path(result["picture"]).is_file()
+    assert Path(result["grid"]).is_file()
+    assert "covers no patch" in cli("mask", "one.png", "--point", "20,20").out
+
+
+def test_out_is_a_copy_and_the_record_names_the_runs_own_sound(done, cli):
+    for seed in ("1", "2"):
+        assert cli("run", *done.pair, "--no-baselines", "--seed", seed, "--out", "o.wav").code == 0
+    runs = cli("runs", "--json").json()["runs"]
+    named = {cli("show", run["run"], "--json").json()["results"]["audio"]["manipulated"] for run in runs[:2]}
+    assert len(named) == 2
+    assert not any(name.endswith("/o.wav") for name in named)
 
 
 def test_runs_lists_the_newest_first(done, cli):

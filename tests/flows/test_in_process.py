@@ -56,6 +56,34 @@ def test_notes_outputs_and_inputs_are_recorded(toy):
     )
 
 
+def test_numbers_that_are_not_finite_are_not_kept(toy):
+    def body(stage):
+        def run(inputs, parameters, models, note):
+            found = toy.body(stage)(inputs, parameters, models, note)
+            return {name: array * np.float32("nan") for name, array in found.items()} if stage == "mix" else found
+
+        return run
+
+    request = toy.request()
+    with pytest.raises(RunError, match="mix gave numbers that are not finite, which are not kept: got"):
+        execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
+    failed = toy.store.runs.load("latest")
+    assert (failed.stage("mix").status, failed.stage("manipulated.scores").status) == ("failed", "skipped")
+    assert toy.run().state == "finished"
+
+
+def test_models_of_one_stage_are_held_together(toy):
+    held = []
+
+    class Source(dict):
+        def keep_only(self, roles):
+            held.append(tuple(roles))
+
+    request = toy.request()
+    execute_run(request, toy.store, Source(toy.models), run=new_run(request), body=toy.body)
+    assert held == [("tagger",)]
+
+
 def test_a_parameter_runs_only_what_lies_downstream(toy):
     toy.run()
     run = toy.run(toy.request(svd__alpha=0.2))

@@ -306,8 +306,8 @@ def drawn(n_candidates, n_draws, shape):
     ("changes", "message"),
     [
         ({"scheduler": "dpm-solver++"}, "no such scheduler"),
-        ({"n_steps": 300}, "another number of steps"),
-        ({"n_steps": 1000}, "another number of steps"),
+        ({"n_steps": 300}, "does not reach all noise levels in 300 steps"),
+        ({"n_steps": 1000}, "does not reach all noise levels"),
     ],
 )
 def test_what_the_package_cannot_do_is_refused(checkpoint, changes, message):

@@ -61,7 +61,8 @@ def test_sources_by_rank(tmp_path):
         *(f"svd.k={value}" for value in ("0", "-1", "2.5", "true", "many", "")),
         *(f"svd.alpha={value}" for value in ("nan", "inf", "-0.1")),
         *("align.threshold=0", "align.threshold=1.5", "seed=-1", "locals.augment=1", "geometry=round", "bundle="),
-        *("execution.device=mps", "execution.threads=0", "generate.duration_s=0"),
+        *("execution.device=mps", "execution.threads=0", "generate.duration_s=0.4"),
+        *("generate.steps=0", "generate.steps=1000", "generate.duration_s=1e6"),
         *("remove=[[1,2,3]]", "remove=[[1]]", "remove=7"),
     ],
 )
@@ -71,6 +72,14 @@ def test_values_without_a_meaning_are_refused(text):
         resolve(overrides=[text])
     assert caught.value.expected == PARAMETERS[name].expected
     assert "\n" not in caught.value.line()
+
+
+@pytest.mark.parametrize(("steps", "nearest"), [(30, 25), (300, 250), (501, 500), (999, 500)])
+def test_steps_that_ddim_cannot_spread_evenly_are_refused_with_the_nearest(steps, nearest):
+    with pytest.raises(ConfigError, match=rf"divides 1000.*generate\.steps={nearest}"):
+        resolve(overrides=[f"generate.steps={steps}"])
+    given = [f"generate.steps={steps}", "generate.scheduler=dpm-solver++"]
+    assert resolve(overrides=given).config.generate.steps == steps
 
 
 def test_some_mixing_weight_is_needed():

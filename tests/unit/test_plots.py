@@ -40,7 +40,6 @@ def figures(pixels, region):
         "spectrogram": plots.spectrogram(levels, duration_s=1.0, title="tone", highest_hz=8000),
         "similarities": plots.similarities({"a": np.ones(8), "b": -np.ones(8)}, title="cosines"),
         "scores": plots.score_bars(scores, title="scores"),
-        "curve": plots.curve(waveform, title="tone", x_label="sample", y_label="value"),
         "overview": plots.overview(
             [(pixels, region), (pixels, region)], {"tone": (levels, 1.0)}, scores, highest_hz=8000, title="run"
         ),

@@ -31,6 +31,13 @@ def test_an_unknown_backend_is_refused():
         resolve(given={"generate.backend": "tensorflow"})
 
 
+def test_a_scheduler_that_the_package_has_not_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    check_backend("audioldm", "ddim")
+    with pytest.raises(ConfigError, match="has no such scheduler: expected ddim"):
+        check_backend("audioldm", "dpm-solver++")
+
+
 def test_backend_and_precision_enter_keys_and_compiling_does_not():
     named = {dotted for stage in STAGES.values() for dotted in stage.parameters.values()}
     assert {"generate.backend", "generate.precision"} <= named

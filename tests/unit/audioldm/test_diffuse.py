@@ -38,7 +38,7 @@ def clap():
 
 def run(diffuser, clap, *, seed=0, scheduler="ddim", guidance_scale=2.5, n_candidates=2, precision="float32"):
     return diffuse(
-        diffuser, clap, scheduler=scheduler, n_steps=3, guidance_scale=guidance_scale, n_candidates=n_candidates,
+        diffuser, clap, scheduler=scheduler, n_steps=4, guidance_scale=guidance_scale, n_candidates=n_candidates,
         duration_s=0.6, generator=torch.Generator().manual_seed(seed),
         precision=precision,
     )  # fmt: skip

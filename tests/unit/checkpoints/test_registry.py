@@ -69,13 +69,12 @@ def test_a_file_stays_in_its_folder(name):
         PublishedFile(name=name)
 
 
-def test_paths_of_folders():
+def test_a_folder_is_loaded_as_a_whole():
     made = Published(
         name="x", title="", purpose="", roles=("diffuser", "vocoder"), format="f", licence="", page="",
-        folder="x", paths={"vocoder": "vocoder"}, files=(PublishedFile(name="vocoder/config.json"),),
+        folder="x", files=(PublishedFile(name="vocoder/config.json"),),
     )  # fmt: skip
-    assert made.loads_from("diffuser") == "x"
-    assert made.loads_from("vocoder") == "x/vocoder"
+    assert made.loads_from == "x"
     assert made.place(made.files[0]) == "x/vocoder/config.json"
 
 
