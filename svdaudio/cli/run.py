@@ -44,14 +44,17 @@ def demo(
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
     scene = demo_scene()
-    given = {**scene.clicks, "seed": seed, "bundle": bundle}
-    work, run = _manipulate(scene.original, scene.edited, given=given, overrides=overrides, store=store)
+    settings = {**scene.clicks, "seed": seed, "bundle": bundle}
+    work, run = _manipulate(scene.original, scene.edited, given=settings, overrides=overrides, store=store)
     run, report = _execute(work, run, how=how, out=None, sound="manipulated")
     if as_json:
         print_json(_result(run, report, begun))
         return
     _print_result(run, report, begun)
-    before = "".join(f" --{name} {text}" for name, each in scene.clicks.items() for text in each)
+    given = [(name, text) for name, each in scene.clicks.items() for text in each]
+    given += [(name, str(value)) for name, value in (("seed", seed), ("bundle", bundle)) if value is not None]
+    given += [("set", text) for text in overrides or ()]
+    before = "".join(f" --{name} {shlex.quote(text)}" for name, text in given)
     chosen = store is not None and store != os.environ.get("SVDAUDIO_STORE")
     where = f" --store {shlex.quote(store or '')}" if chosen else ""
     pictures = f"{shlex.quote(short_path(scene.original))} {shlex.quote(short_path(scene.edited))}"

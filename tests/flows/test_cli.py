@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,18 @@ def test_the_demo_is_the_farm_scene(world, cli, monkeypatch):
     assert "0 stages computed" in second.out
     assert "Next:" in second.out
     assert "dog_cat.jpg" in second.out
+
+
+def test_what_the_demo_says_to_run_next_changes_alpha_alone(world, cli):
+    said = " ".join(cli("demo", "--seed", "7", "--set", "svd.k=3").out.split())
+    words = shlex.split(said[said.index("svdaudio run ") :].partition(" Or look")[0])
+    result = cli(*words[1:], "--json")
+    assert result.code == 0, result.err
+    ran = {stage["stage"] for stage in result.json()["stages"] if stage["status"] == "computed"}
+    assert ran == {
+        "mix",
+        *(f"manipulated.{stage}" for stage in ("remix", "diffuse", "decode", "vocode", "choose", "scores")),
+    }
 
 
 def test_mask_draws_the_click(world, cli):
