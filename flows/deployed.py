@@ -15,7 +15,7 @@ from flows.published import publish
 from svdaudio.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig, resolve
 from svdaudio.places import default_store, out_root
-from svdaudio.plan import Request, new_run
+from svdaudio.plan import Request, check_pictures, new_run
 from svdaudio.report import RunArtifacts, write_report
 from svdaudio.store import Store, open_store
 
@@ -47,7 +47,7 @@ def carry_out(
     bundle = bundles[config.bundle]
     where = store_of_flow(store)
     models = Models.of(bundle, config)
-    request = make_request(config, bundle)
+    request = check_pictures(make_request(config, bundle))
     run = walk(request, where, models, run=new_run(request, resolved, runner="prefect"))
     artifacts = RunArtifacts(run, lambda node: read_outputs(request, where, models, run=run, node=node))
     report = write_report(artifacts, root=out_root(where.location), class_names=tuple(bundle.classes("tagger")))

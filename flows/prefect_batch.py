@@ -14,7 +14,7 @@ from prefect.states import Failed
 from flows.batch import OnError, Output, Progress, execute_batch, never, no_progress
 from flows.prefect_runner import execute_node, task_runner
 from flows.published import publish_table
-from flows.server import require_api_url
+from flows.server import require_server
 from svdaudio.batches import Job, table
 from svdaudio.errors import SvdAudioError
 from svdaudio.stages import Node
@@ -77,7 +77,7 @@ def execute_batch_through_prefect(
     as_flow = flow(
         name="batch", flow_run_name=title, task_runner=task_runner(), persist_result=False, validate_parameters=False
     )(body_of_flow)
-    with temporary_settings({PREFECT_API_URL: api_url or require_api_url()}):
+    with temporary_settings({PREFECT_API_URL: api_url or require_server()}):
         state = as_flow(return_state=True, pairs=[job.name for job in jobs])
     if failed:
         raise failed[0]

@@ -20,7 +20,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.clusters import Cluster, is_worker_death
 from flows.journal import Journal, Progress, keep_journal, no_progress
 from flows.published import publish
-from flows.server import require_api_url
+from flows.server import require_server
 from svdaudio.errors import RunError, SvdAudioError
 from svdaudio.plan import FILE_PREFIX, Request
 from svdaudio.report import Report
@@ -108,7 +108,7 @@ def execute_run(
         persist_result=False,
         validate_parameters=False,
     )(body_of_flow)
-    with temporary_settings({PREFECT_API_URL: api_url or require_api_url()}):
+    with temporary_settings({PREFECT_API_URL: api_url or require_server()}):
         state = as_flow(
             return_state=True,
             files={name: use.path for name, use in run.files.items()},

@@ -40,7 +40,7 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
 from flows import QUIET
-from flows.server import require_api_url
+from flows.server import require_api_url, silent
 from svdaudio.errors import InputError, RunError
 
 POOL = "svdaudio"
@@ -287,11 +287,7 @@ def _server() -> Generator[SyncPrefectClient]:
         with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
             yield client
     except httpx.TransportError as error:
-        raise RunError(
-            f"the Prefect server at {url} does not answer",
-            got=f"{type(error).__name__}: {error}",
-            fix="`svdaudio server start` starts one; PREFECT_API_URL, if set, has to name one that runs",
-        ) from error
+        raise silent(url, error) from error
     except PrefectHTTPStatusError as error:
         raise RunError(
             "the Prefect server refuses", got=f"status {error.response.status_code}, {error.response.text[:300]}"

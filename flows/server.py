@@ -29,6 +29,7 @@ DATA = "data"
 """Prefect's own folder in ours."""
 START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 15.0
+ANSWERS_WITHIN_S = 10.0
 N_LOG_LINES_TOLD = 3
 
 
@@ -121,6 +122,32 @@ def require_api_url(home: Path | None = None) -> str:
     if url is None:
         raise RunError("there is no Prefect server", fix="run `svdaudio server start`, or set PREFECT_API_URL")
     return url
+
+
+def require_server(home: Path | None = None) -> str:
+    """The address of a server that answers, whatever it says.
+
+    Raises:
+        RunError: there is none, or it does not answer.
+    """
+    url = require_api_url(home)
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=ANSWERS_WITHIN_S):  # noqa: S310 - the user's own URL
+            pass
+    except urllib.error.HTTPError:
+        pass
+    except (OSError, ValueError) as error:
+        raise silent(url, error) from error
+    return url
+
+
+def silent(url: str, error: Exception) -> RunError:
+    """The error for a server that does not answer."""
+    return RunError(
+        f"the Prefect server at {url} does not answer",
+        got=f"{type(error).__name__}: {error}",
+        fix="`svdaudio server start` starts one; PREFECT_API_URL, if set, has to name one that runs",
+    )
 
 
 def server_environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:

@@ -115,19 +115,29 @@ class AlignConfig(_Section):
 class SvdConfig(_Section):
     """What happens to the singular values (step 5)."""
 
-    k: Whole = _field(5, "number of leading singular values modified", "a whole number of at least 1", (1, 15), ge=1)
-    alpha: Number = _field(0.3, "factor on them in the region that goes", "a number of at least 0", (0.1, 0.5), ge=0)
-    beta: Number = _field(1.5, "factor on them in the region that comes", "a number of at least 0", (1.1, 3.0), ge=0)
+    k: Whole = _field(
+        5, "number of leading singular values modified", "a whole number from 1 to 10000", (1, 15), ge=1, le=10_000
+    )
+    alpha: Number = _field(
+        0.3, "factor on them in the region that goes", "a number from 0 to 1000", (0.1, 0.5), ge=0, le=1000
+    )
+    beta: Number = _field(
+        1.5, "factor on them in the region that comes", "a number from 0 to 1000", (1.1, 3.0), ge=0, le=1000
+    )
 
 
 class MixConfig(_Section):
     """Weights of the mix (step 7)."""
 
-    alpha: Number = _field(0.1, "weight of the suppressed embedding", "a number of at least 0", (0.0, 0.3), ge=0)
-    beta: Number = _field(0.4, "weight of the boosted embedding", "a number of at least 0", (0.2, 0.6), ge=0)
-    gamma: Number = _field(0.1, "weight of the background embedding", "a number of at least 0", (0.0, 0.3), ge=0)
+    alpha: Number = _field(
+        0.1, "weight of the suppressed embedding", "a number from 0 to 1000", (0.0, 0.3), ge=0, le=1000
+    )
+    beta: Number = _field(0.4, "weight of the boosted embedding", "a number from 0 to 1000", (0.2, 0.6), ge=0, le=1000)
+    gamma: Number = _field(
+        0.1, "weight of the background embedding", "a number from 0 to 1000", (0.0, 0.3), ge=0, le=1000
+    )
     direct: Number = _field(
-        0.4, "weight of the edited image's own embedding", "a number of at least 0", (0.2, 0.6), ge=0
+        0.4, "weight of the edited image's own embedding", "a number from 0 to 1000", (0.2, 0.6), ge=0, le=1000
     )
 
     @model_validator(mode="after")
@@ -144,7 +154,9 @@ class LocalsConfig(_Section):
     iou: Number = _field(
         0.0, "overlap above which the lesser of two boxes is dropped", "a number from 0 to 1", ge=0, le=1
     )
-    max_detections: Whole = _field(64, "most objects the detector returns", "a whole number of at least 1", ge=1)
+    max_detections: Whole = _field(
+        64, "most objects the detector returns", "a whole number from 1 to 10000", ge=1, le=10_000
+    )
     top_k: Whole = _field(16, "most objects kept", "a whole number from 1 to 63", ge=1, le=63)
     augment: Switch = _field(True, "look at flipped and scaled copies too", "true or false")
 
@@ -152,9 +164,9 @@ class LocalsConfig(_Section):
 class RemixConfig(_Section):
     """SSV2A's cycle mix (step 8)."""
 
-    cycle_its: Whole = _field(64, "iterations", "a whole number of at least 1", ge=1)
-    cycle_samples: Whole = _field(64, "samples of an iteration", "a whole number of at least 1", ge=1)
-    var_samples: Whole = _field(64, "samples of the variational fold", "a whole number of at least 1", ge=1)
+    cycle_its: Whole = _field(64, "iterations", "a whole number from 1 to 10000", ge=1, le=10_000)
+    cycle_samples: Whole = _field(64, "samples of an iteration", "a whole number from 1 to 1000", ge=1, le=1000)
+    var_samples: Whole = _field(64, "samples of the variational fold", "a whole number from 1 to 1000", ge=1, le=1000)
 
 
 class GenerateConfig(_Section):
@@ -166,7 +178,7 @@ class GenerateConfig(_Section):
     scheduler: Literal["ddim", "dpm-solver++"] = _field("ddim", "diffusion scheduler", '"ddim" or "dpm-solver++"')
     steps: Whole = _field(200, "diffusion steps", "a whole number from 1 to 999", ge=1, le=999)
     guidance_scale: Number = _field(2.5, "classifier-free guidance", "a number of at least 0", ge=0)
-    candidates: Whole = _field(3, "waveforms to choose from", "a whole number of at least 1", ge=1)
+    candidates: Whole = _field(3, "waveforms to choose from", "a whole number from 1 to 100", ge=1, le=100)
     precision: Literal["float32", "bfloat16"] = _field(
         "float32", "what the noise network computes in", '"float32" or "bfloat16"'
     )
@@ -187,7 +199,7 @@ class ExecutionConfig(_Section):
         "auto", "where models run", '"auto", "cpu", "cuda" or "cuda:N"'
     )
     threads: Whole | None = _field(
-        None, "CPU threads, as many as there are cores if not given", "a whole number of at least 1", ge=1
+        None, "CPU threads, as many as there are cores if not given", "a whole number from 1 to 1024", ge=1, le=1024
     )
     keep_models: Switch = _field(False, "keep every model in memory, not one at a time", "true or false")
     compile: Switch = _field(False, "let torch compile the noise network", "true or false")
@@ -201,7 +213,7 @@ class RunConfig(_Section):
     geometry: Literal["squash", "crop"] = _field(
         "squash", "how image and mask become 224 x 224 px", '"squash" or "crop"'
     )
-    seed: Whole = _field(42, "seed of every random draw", "a whole number of at least 0", ge=0, lt=2**63)
+    seed: Whole = _field(42, "seed of every random draw", "a whole number from 0 to 2^63 - 1", ge=0, lt=2**63)
     bundle: Annotated[str, Field(min_length=1)] = _field("mini", "checkpoint bundle", "the name of a bundle")
     align: AlignConfig = AlignConfig()
     svd: SvdConfig = SvdConfig()
@@ -315,7 +327,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise unknown_parameter(name, "--set")
     try:
         parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or more digits or brackets than can be read
         return name, value
     return name, parsed["value"] if parsed.keys() == {"value"} else value
 
@@ -327,10 +339,10 @@ def read_config_file(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, no TOML, or names a parameter that does not exist.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"the configuration {path} cannot be read", got=error.strerror or str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the configuration {path} is not TOML", got=str(error)) from error
     return _checked_names(flatten(tables), path.name)
 

@@ -1,24 +1,68 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and in places that can take them."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from svdaudio.errors import StoreError
+from svdaudio.errors import InputError, StoreError
+
+N_NAME = 40
+"""Letters of a file's name that its unfinished neighbour takes over: a whole one may leave no room for more."""
+
+
+def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a place that cannot take a result, before any work is done.
+
+    Args:
+        path: where it would go.
+        kind: the ending that its name must have.
+        inputs: files that it must not replace.
+
+    Raises:
+        InputError: it is a folder, a device or a pipe, lies in something that is no folder, must not be written, has
+            another ending, or is one of the inputs.
+    """
+    try:
+        if b"\0" in os.fsencode(path):
+            raise ValueError("embedded null byte")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        exists = path.exists()
+        replaced = next((each for each in inputs if exists and each.exists() and path.samefile(each)), None)
+        writable = os.access(parent, os.W_OK)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)[:200]!r} cannot be written to", got=str(error)[:200]) from error
+    what = f"{path} cannot be written to"
+    if exists and not path.is_file():
+        raise InputError(what, expected="a file", got="a folder" if path.is_dir() else "a device or a pipe")
+    if not parent.is_dir():
+        raise InputError(what, expected="a file", got=f"{parent} is no folder")
+    if not writable:
+        raise InputError(what, got=f"no permission to write in {parent}")
+    if kind is not None and path.suffix.lower() != kind:
+        raise InputError(what, expected=f"a name that ends in {kind}", got=path.name)
+    if replaced is not None:
+        raise InputError(what, got=f"{replaced}, which is read", fix="give another place")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path`: into a neighbour first, then renamed over it, so that no reader sees a part.
 
+    A symbolic link stays, and what it points to is written.
+
     Raises:
-        StoreError: the folder cannot be made or written, or the disk is full.
+        StoreError: the folder cannot be made or written, the disk is full, or `path` is something other than a file.
     """
     partial: str | None = None
     try:
+        if path.is_symlink():
+            path = path.resolve()
+        if path.exists() and not path.is_file():
+            raise StoreError(f"cannot write {path}", expected="a file", got="a folder, a device or a pipe")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:N_NAME]}.", suffix=".partial")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()

@@ -56,8 +56,9 @@ def read_image_bytes(path: Path) -> bytes:
     Raises:
         InputError: there is no such file, it is no plain file, it cannot be read, or it is implausibly large.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a directory", expected="an image file")
+    if path.exists() and not path.is_file():
+        kind = "a directory" if path.is_dir() else "a device or a pipe"
+        raise InputError(f"{path} is {kind}", expected="an image file")
     if not path.is_file():
         raise InputError(f"there is no image {path}", fix="check the path")
     try:

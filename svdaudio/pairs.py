@@ -21,7 +21,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 from svdaudio.config import PARAMETERS, Resolved, flatten, parse_override, resolve, unknown_parameter
 from svdaudio.errors import InputError, SvdAudioError
-from svdaudio.plan import ModelDigests, Request, manipulate_request
+from svdaudio.files import check_place
+from svdaudio.plan import ModelDigests, Request, check_pictures, manipulate_request
 from svdaudio.scenes import read_scene
 
 FILES = ("original", "edited")
@@ -145,25 +146,11 @@ def _prepare(
     resolved = replace(resolved, sources={**resolved.sources, **ours})
     config = resolved.config
     request = manipulate_request(pair.original, pair.edited, config, bundle_named(config.bundle), common.targets)
-    for picture, points, name in ((pair.original, config.remove, "remove"), (pair.edited, config.add, "add")):
-        width, height = _size(picture, checked)
-        for point in points:
-            if not (0 <= point.x < width and 0 <= point.y < height):
-                raise InputError(
-                    f"the click '{name}' is outside the image {picture.name}",
-                    expected=f"x in 0..{width - 1}, y in 0..{height - 1}",
-                    got=f"({point.x:g}, {point.y:g})",
-                )
+    check_pictures(request, checked)
+    if pair.out is not None:
+        check_place(pair.out, kind=".wav", inputs=(pair.original, pair.edited))
     settings = {name: value for name, value in pair.parameters.items() if name not in ("remove", "add")}
     return Prepared(name=pair.name, request=request, resolved=resolved, out=pair.out, settings=settings)
-
-
-def _size(picture: Path, checked: dict[Path, tuple[int, int]]) -> tuple[int, int]:
-    if picture not in checked:
-        from svdaudio.images import upright_size
-
-        checked[picture] = upright_size(picture)
-    return checked[picture]
 
 
 def _each(rows: Iterator[tuple[str, Row]], use: Callable[[tuple[str, Row]], Result]) -> Iterator[Result]:
@@ -228,19 +215,14 @@ def _pair(row: dict[str, Any] | str, where: str, folder: Path) -> Pair:
     if isinstance(row, str):
         try:
             found = json.loads(row)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError("this is no JSON", got=error) from error
         if not isinstance(found, dict):
             raise InputError("this is no JSON object", got=row[:60])
         row = flatten(cast("dict[str, Any]", found))
     if "" in row:
         raise InputError("there are more cells than columns", got=row[""], fix='write a click as "120,80", in quotes')
-    for name in FILES:
-        if not isinstance(row.get(name), str):
-            raise InputError(f"the picture '{name}' is missing", expected="a path")
-    for name in TEXTS:
-        if name in row and not isinstance(row[name], str):
-            raise InputError(f"'{name}' is no text", got=row[name])
+    _check_texts(row)
     parameters = {name: value for name, value in row.items() if name not in (*FILES, *TEXTS) and value is not None}
     for name in parameters:
         if name not in PARAMETERS:
@@ -254,6 +236,19 @@ def _pair(row: dict[str, Any] | str, where: str, folder: Path) -> Pair:
         out=folder / row["out"] if "out" in row else None,
         where=where,
     )
+
+
+def _check_texts(row: Mapping[str, Any]) -> None:
+    """Refuse a row without both pictures, and texts that are none."""
+    for name in FILES:
+        if not isinstance(row.get(name), str):
+            raise InputError(f"the picture '{name}' is missing", expected="a path")
+    for name in TEXTS:
+        if name in row and not isinstance(row[name], str):
+            raise InputError(f"'{name}' is no text", got=row[name])
+    for name in (*FILES, *TEXTS):
+        if (text := row.get(name)) and ("\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)):
+            raise InputError(f"'{name}' holds what is no letter", got=ascii(text))
 
 
 def _read_folder(folder: Path) -> list[Pair]:

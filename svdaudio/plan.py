@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from socket import gethostname
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from pydantic import ValidationError
 
@@ -202,6 +202,38 @@ def checked(request: Request) -> Request:
         request.bundle.digests(role)
     if any(node.stage.name == "diffuse" for node in request.nodes):
         check_backend(request.config.generate.backend, request.config.generate.scheduler)
+    return request
+
+
+def check_pictures(request: Request, sizes: dict[Path, tuple[int, int]] | None = None) -> Request:
+    """The request, if its pictures can be opened and every click lies on its own. Reads headers alone.
+
+    Args:
+        request: to look over.
+        sizes: width and height of pictures that have been looked at; what is looked at now is added.
+
+    Raises:
+        InputError: a picture is none, or a click is outside of it.
+    """
+    from svdaudio.images import upright_size
+
+    known = {} if sizes is None else sizes
+    used = {source for node in request.nodes for source in node.inputs.values() if source.startswith(FILE_PREFIX)}
+    for source in sorted(used):
+        path = request.files[source.removeprefix(FILE_PREFIX)]
+        known[path] = known.get(path) or upright_size(path)
+    for node in request.nodes:
+        if node.stage.name != "mask":
+            continue
+        picture, name = request.files[node.inputs["pixels"].partition(".")[0]], node.bindings["points"]
+        width, height = known[picture]
+        for point in cast("list[list[float]]", request.config.value(name)):
+            if not (0 <= point[0] < width and 0 <= point[1] < height):
+                raise InputError(
+                    f"the click '{name}' is outside the image {picture.name}",
+                    expected=f"x in 0..{width - 1}, y in 0..{height - 1}",
+                    got=f"({point[0]:g}, {point[1]:g})",
+                )
     return request
 
 

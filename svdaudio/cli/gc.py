@@ -84,7 +84,7 @@ def n_bytes(text: str) -> int:
     """
     from svdaudio.errors import InputError
 
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*", text.lower())
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([a-z]*)\s*", text.lower())
     unit = {**_UNITS, **_BINARY_UNITS}.get(found[2]) if found else None
     if found is None or unit is None:
         raise InputError("that is no size", expected="a number and a unit, as 500MB, 10GB or 2GiB", got=text)

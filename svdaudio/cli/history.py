@@ -21,7 +21,7 @@ N_DIGEST_DIGITS = 12
 
 def runs(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many, the newest first.")] = 20,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:

@@ -31,14 +31,14 @@ def mask(
     from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
     from svdaudio.geometry import Geometry
-    from svdaudio.plan import baseline_request, new_run
+    from svdaudio.plan import baseline_request, check_pictures, new_run
     from svdaudio.report import draw_node
 
-    check_out(out)
+    check_out(out, kind=".png", inputs=(image,))
     if not points:
         raise InputError("no click says where the object is", fix="give --point X,Y, in pixels of the picture")
     resolved, checkpoints = resolve_config(config, overrides, {"remove": points, "bundle": bundle})
-    request = baseline_request(image, resolved.config, checkpoints, targets=("removed.mask",))
+    request = check_pictures(baseline_request(image, resolved.config, checkpoints, targets=("removed.mask",)))
     work = Work(
         request=request,
         store=open_store(store),

@@ -53,7 +53,7 @@ def demo(
     _print_result(run, report, begun)
     given = [(name, text) for name, each in scene.clicks.items() for text in each]
     given += [(name, str(value)) for name, value in (("seed", seed), ("bundle", bundle)) if value is not None]
-    given += [("set", text) for text in overrides or ()]
+    given += [("set", text) for text in overrides or () if not text.strip().startswith("svd.alpha")]
     before = "".join(f" --{name} {shlex.quote(text)}" for name, text in given)
     chosen = store is not None and store != os.environ.get("SVDAUDIO_STORE")
     where = f" --store {shlex.quote(store or '')}" if chosen else ""
@@ -96,7 +96,7 @@ def run(
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
-    check_out(out)
+    check_out(out, kind=".wav", inputs=(original, edited))
     work, record = _manipulate(
         original,
         edited,
@@ -173,15 +173,15 @@ def baseline(
 ) -> None:
     """Plain SSV2A: the sound of one picture as it is, with its scores."""
     from svdaudio.cli.work import How, Work, check_out, open_models, open_store, resolve_config
-    from svdaudio.plan import baseline_request, new_run
+    from svdaudio.plan import baseline_request, check_pictures, new_run
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
-    check_out(out)
+    check_out(out, kind=".wav", inputs=(image,))
     resolved, checkpoints = resolve_config(
         config, overrides, {"seed": seed, "bundle": bundle, "generate.backend": backend}
     )
-    request = baseline_request(image, resolved.config, checkpoints)
+    request = check_pictures(baseline_request(image, resolved.config, checkpoints))
     work = Work(
         request=request,
         store=open_store(store),
@@ -215,7 +215,7 @@ def resume(
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
-    check_out(out)
+    check_out(out, kind=".wav")
     where = open_store(store)
     record = find_run(where, name, wanted=lambda run: run_state(where, run) in ("failed", "interrupted"))
     if record.kind == "batch":
@@ -251,10 +251,10 @@ def _manipulate_request(
 ) -> tuple[Request, tuple[Resolved, Any], Any]:
     """The request of `run` and `plan`: one way for both, so that a plan cannot differ from the run."""
     from svdaudio.cli.work import open_store, resolve_config
-    from svdaudio.plan import manipulate_request
+    from svdaudio.plan import check_pictures, manipulate_request
 
     resolved, checkpoints = resolve_config(config_file, overrides, given)
-    request = manipulate_request(original, edited, resolved.config, checkpoints, targets)
+    request = check_pictures(manipulate_request(original, edited, resolved.config, checkpoints, targets))
     return request, (resolved, checkpoints), open_store(store)
 
 

@@ -135,11 +135,11 @@ def add_run(
 ) -> None:
     """The method on one pair, as `svdaudio run`."""
     from svdaudio.cli.work import resolve_config
-    from svdaudio.plan import manipulate_request
+    from svdaudio.plan import check_pictures, manipulate_request
 
     given = _given({"remove": remove, "add": add, "seed": seed, "bundle": bundle})
     resolved, checkpoints = resolve_config(None, overrides, given)
-    _ = manipulate_request(original, edited, resolved.config, checkpoints).file_digests  # they can be read
+    check_pictures(manipulate_request(original, edited, resolved.config, checkpoints))
     _make(
         context,
         "run",
@@ -168,11 +168,11 @@ def add_baseline(
 ) -> None:
     """Plain SSV2A of one picture, as `svdaudio baseline`."""
     from svdaudio.cli.work import resolve_config
-    from svdaudio.plan import baseline_request
+    from svdaudio.plan import baseline_request, check_pictures
 
     given = _given({"seed": seed, "bundle": bundle})
     resolved, checkpoints = resolve_config(None, overrides, given)
-    _ = baseline_request(image, resolved.config, checkpoints).file_digests
+    check_pictures(baseline_request(image, resolved.config, checkpoints))
     _make(
         context,
         "baseline",

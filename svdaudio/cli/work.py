@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -70,23 +70,12 @@ def resolve_config(
     return resolved, opened[resolved.config.bundle]
 
 
-def check_out(out: Path | None) -> None:
-    """Refuse a place that cannot take the result before any work is done.
+def check_out(out: Path | None, *, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
+    """As `svdaudio.files.check_place`, if there is an `out`."""
+    from svdaudio.files import check_place
 
-    Raises:
-        InputError: it is a folder, or lies in something that is none, or must not be written.
-    """
-    if out is None:
-        return
-    parent = next(folder for folder in out.absolute().parents if folder.exists())
-    if out.is_dir() or not parent.is_dir():
-        raise InputError(
-            f"{out} cannot be written to",
-            expected="a file",
-            got="a folder" if out.is_dir() else f"{parent} is no folder",
-        )
-    if not os.access(parent, os.W_OK):
-        raise InputError(f"{out} cannot be written to", got=f"no permission to write in {parent}")
+    if out is not None:
+        check_place(out, kind=kind, inputs=inputs)
 
 
 @dataclass(frozen=True, kw_only=True)

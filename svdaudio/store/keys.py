@@ -95,8 +95,11 @@ def digest_file(path: Path, *, name: str = "file") -> str:
     """sha256 of a file's bytes.
 
     Raises:
-        InputError: there is no such file, or it cannot be read.
+        InputError: there is no such file, it is none, or it cannot be read.
     """
+    if path.exists() and not path.is_file():
+        got = "a folder" if path.is_dir() else "a device or a pipe"
+        raise InputError(f"{path} is no file", expected=f"the {name} image", got=got)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -37,6 +38,8 @@ from svdaudio.store.runs import FolderRunLog
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_OWN = frozenset({"objects", "tmp", "locks", "runs", "out", "quarantine", "pins"})
+_OWN_UNFINISHED = re.compile(r"store\.[0-9a-f]{8}$|[0-9a-f]{16}\.")
 RECORD = "record.json"
 ARRAYS = "arrays.zarr"
 
@@ -273,7 +276,7 @@ class LocalStore:
 
     def leftovers(self) -> Iterator[Leftover]:
         """What the dead have left. See `Store.leftovers`."""
-        return find_leftovers(self.folder)
+        return find_leftovers(self.folder) if (self.folder / MARKER).exists() else iter(())
 
     def clear(self, leftover: Leftover) -> bool:
         """Remove a leftover. See `Store.clear`."""
@@ -288,10 +291,18 @@ class LocalStore:
             if self.folder.exists() and not self.folder.is_dir():
                 raise StoreError(f"the store {self.folder} is not a folder", fix="give another --store")
             text = marker.read_bytes() if marker.exists() else None
+            strangers = [] if text is not None else _strangers(self.folder)
         except OSError as error:
             raise self._unreadable(error) from error
         if text is not None:
             check_marker(text, self.location, str(marker), kind="file")
+        elif strangers:
+            raise StoreError(
+                f"the folder {self.folder} is no store",
+                expected="a store, or a folder that is empty or not there yet",
+                got=", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else ""),
+                fix="give another --store",
+            )
 
     def _make(self) -> None:
         marker = self.folder / MARKER
@@ -321,6 +332,12 @@ class LocalStore:
             got=error.strerror or str(error),
             fix="make room, or give another --store" if full else "check its permissions, or give another --store",
         )
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What in a folder without a marker was not put there by a store in the making; hidden things do not count."""
+    found = [path.name for path in folder.glob("[!.]*") if path.name not in _OWN and path.name != "lost+found"]
+    return sorted(found) or sorted(f"tmp/{p.name}" for p in folder.glob("tmp/*") if not _OWN_UNFINISHED.match(p.name))
 
 
 def _flush(folder: Path) -> None:

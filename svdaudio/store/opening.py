@@ -23,6 +23,8 @@ def open_store(location: str | Path) -> Store:
         StoreError: it is no folder, of a kind that is not known, a store of another format, or cannot be reached.
     """
     text = str(location)
+    if not text:
+        raise StoreError("the store has no name", expected="a folder, or s3://bucket/prefix", got="nothing")
     if text.startswith(REMOTE):
         from svdaudio.store.remote import RemoteStore
 

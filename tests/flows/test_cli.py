@@ -193,6 +193,34 @@ def test_out_is_a_copy_and_the_record_names_the_runs_own_sound(done, cli):
     assert not any(name.endswith("/o.wav") for name in named)
 
 
+def test_a_click_beside_the_picture_is_refused_before_anything_runs(world, cli):
+    for command in ("run", "plan"):
+        result = cli(command, *world.pair[:-1], "4000,3")
+        assert result.code == 2
+        assert "the click 'add' is outside the image two.png: expected x in 0.." in result.err
+    assert not world.store.exists()
+
+
+def test_an_input_is_never_replaced(world, cli):
+    before = Path("one.png").read_bytes()
+    result = cli("mask", "one.png", "--point", "20,20", "--out", "one.png")
+    assert (result.code, Path("one.png").read_bytes()) == (2, before)
+    assert "which is read" in result.err
+
+
+def test_letters_that_a_terminal_does_not_have_are_no_fault(world):
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    program = [sys.executable, "-m", "svdaudio.cli", "mask", "--help"]
+    assert subprocess.run(program, env=environment, capture_output=True, check=False).returncode == 0
+
+
+def test_a_prefect_server_that_does_not_answer_is_one_line(world, cli, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    result = cli("mask", "one.png", "--point", "20,20")
+    assert result.code == 2
+    assert "the Prefect server at http://127.0.0.1:9/api does not answer" in result.err
+
+
 def test_runs_lists_the_newest_first(done, cli):
     cli("run", *done.pair, "--no-baselines")
     listed = cli("runs", "--json").json()["runs"]
@@ -249,7 +277,7 @@ def test_inspect_describes_arrays_and_draws_them(done, cli):
 
 
 BAD_INPUT = {
-    "no such file": (["none.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "there is no file none.png"),
+    "no such file": (["none.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "there is no image none.png"),
     "not an image": (["text.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "text.png"),
     "0 bytes": (["empty.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "empty.png"),
     "a folder": ([".", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "."),

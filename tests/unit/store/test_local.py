@@ -246,3 +246,22 @@ def test_looking_makes_nothing(tmp_path):
     assert list(store.keys()) == []
     assert store.runs.ids() == []
     assert not (tmp_path / "store").exists()
+
+
+def test_a_folder_that_holds_other_things_is_no_store(tmp_path):
+    (tmp_path / "home" / "tmp").mkdir(parents=True)
+    (tmp_path / "home" / "tmp" / "notes.txt").write_text("precious")
+    with pytest.raises(StoreError, match=r"home is no store.*got tmp/notes\.txt"):
+        LocalStore(tmp_path / "home")
+    (tmp_path / "home" / "letter.txt").touch()
+    with pytest.raises(StoreError, match=r"got letter\.txt"):
+        open_store(tmp_path / "home")
+    with pytest.raises(StoreError, match="has no name"):
+        open_store("")
+
+
+def test_nothing_is_left_over_in_a_folder_that_is_no_store_yet(tmp_path):
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "quarantine").mkdir()
+    (tmp_path / "quarantine" / "mine").touch()
+    assert list(LocalStore(tmp_path).leftovers()) == []

@@ -1,0 +1,55 @@
+"""Where results may go, and that they are there whole."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from svdaudio.errors import InputError, StoreError
+from svdaudio.files import check_place, write_bytes
+
+
+@pytest.fixture
+def places(tmp_path):
+    (tmp_path / "folder.wav").mkdir()
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "picture.wav").write_bytes(b"read")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("folder.wav", "expected a file, got a folder"),
+        ("pipe.wav", "got a device or a pipe"),
+        ("picture.wav/sound.wav", "is no folder"),
+        ("picture.wav", "which is read"),
+        ("sound.mp3", r"ends in \.wav, got sound\.mp3"),
+        (f"{'n' * 300}.wav", "too long"),
+        ("null\0.wav", "null"),
+    ],
+)
+def test_a_place_that_cannot_take_a_sound_is_refused(places, name, why):
+    with pytest.raises(InputError, match=why) as caught:
+        check_place(places / name, kind=".wav", inputs=(places / "picture.wav",))
+    assert "\n" not in caught.value.line()
+
+
+def test_any_other_place_will_do(places):
+    check_place(places / "new" / "sound.WAV", kind=".wav", inputs=(places / "none.png",))
+
+
+def test_a_link_stays_and_what_is_no_file_is_left_alone(places):
+    (places / "link.wav").symlink_to("picture.wav")
+    write_bytes(places / "link.wav", b"new")
+    assert (places / "link.wav").is_symlink()
+    assert (places / "picture.wav").read_bytes() == b"new"
+    with pytest.raises(StoreError, match="a device or a pipe"):
+        write_bytes(places / "pipe.wav", b"new")
+    assert (places / "pipe.wav").is_fifo()
+
+
+def test_a_name_may_be_as_long_as_names_may_be(tmp_path):
+    write_bytes(tmp_path / ("n" * 255), b"x")
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]
