@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from flows.in_process import read_outputs
-from flows.journal import Event, Journal
+from flows.journal import Event, Journal, one_line
 from svdaudio.batches import Batch, Job, closed, table, write_table
 from svdaudio.errors import CheckpointError, CorruptArtifactError, StoreError
 from svdaudio.files import write_bytes
@@ -400,9 +400,10 @@ def carry_out(
                     break
         except BaseException as error:
             state = "failed" if isinstance(error, Exception) else "interrupted"
-            line = error.line() if isinstance(error, StoreError | CheckpointError) else type(error).__name__
             try:
-                store.runs.write(replace(record, state=state, error=line, seconds=time.perf_counter() - begun))
+                store.runs.write(
+                    replace(record, state=state, error=one_line(error), seconds=time.perf_counter() - begun)
+                )
             except StoreError as second:  # the first error is the one to tell
                 log.warning("%s", second)
             raise

@@ -148,4 +148,4 @@ def one_line(error: BaseException) -> str:
     """An error as one line."""
     if isinstance(error, SvdAudioError):
         return error.line()
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

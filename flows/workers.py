@@ -1,18 +1,18 @@
 """A batch shared out among processes of this machine, each with models of its own; the store is all they share.
 
-Two that come to the same key wait for each other there, so nothing is computed twice. A worker ends by itself when
-the process that started it is gone.
+Two that come to the same key wait for each other there, so nothing is computed twice. Each worker tells of its work
+through a pipe of its own: its death ends the pipe, and a worker whom nobody hears any more ends by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from flows.batch import BatchEvent, OnError, Output, Progress, RunnerName, execute_batch, no_progress
 from svdaudio.batches import Job
@@ -22,17 +22,13 @@ from svdaudio.store import open_store
 from svdaudio.store.runs import RunRecord
 
 if TYPE_CHECKING:
-    from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Event as Flag
-
-LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
     """What one worker does, and how; it has to be picklable."""
 
-    number: int
     jobs: tuple[Job, ...]
     location: str
     runner: RunnerName
@@ -43,7 +39,6 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class _Done:
-    number: int
     runs: list[RunRecord]
 
 
@@ -80,39 +75,31 @@ def execute_shares(
         Exception: what ended a worker; the others are stopped then.
     """
     context = multiprocessing.get_context("spawn")  # torch and its threads do not survive a fork
-    told: Queue[BatchEvent | _Done | _Failed] = context.Queue()
     stop = context.Event()
     n_workers = min(n_workers, len(jobs))
-    workers: list[SpawnProcess] = []
-    shares: dict[int, list[RunRecord]] = {}
+    workers: dict[Connection, SpawnProcess] = {}
+    shares: dict[Connection, list[RunRecord]] = {}
     error: Exception | None = None
     try:
         for number in range(n_workers):
             share = Share(
-                number=number, jobs=tuple(jobs[number::n_workers]), location=location, runner=runner,
+                jobs=tuple(jobs[number::n_workers]), location=location, runner=runner,
                 title=f"{title}, {number + 1} of {n_workers}", output=output, on_error=on_error,
             )  # fmt: skip
-            workers.append(context.Process(target=_work, args=(share, told, stop), name=f"worker {number + 1}"))
-            workers[-1].start()
-        while len(shares) < n_workers and (error is None or any(worker.is_alive() for worker in workers)):
-            ended = [number for number, worker in enumerate(workers) if worker.exitcode is not None]
-            try:
-                message = told.get(timeout=LOOK_AGAIN_S)
-            except queue.Empty:
-                # What a worker had to say before it ended has been read by now.
-                missing = [number for number in ended if number not in shares]
-                if missing and error is None:
-                    error = _death(workers[missing[0]])
-                    stop.set()
-                continue
+            told, tells = context.Pipe(duplex=False)
+            worker = context.Process(target=_work, args=(share, tells, stop), name=f"worker {number + 1}")
+            with tells:  # the worker's alone once it has started
+                worker.start()
+            workers[told] = worker
+        for told, message in _messages(workers):
             if isinstance(message, BatchEvent):
                 progress(message)
             elif isinstance(message, _Done):
-                shares[message.number] = message.runs
+                shares[told] = message.runs
                 if on_error == "stop" and any(run.state == "failed" for run in message.runs):
                     stop.set()
-            else:
-                error = error or message.error
+            elif message is not None or told not in shares:
+                error = error or (_death(workers[told]) if message is None else message.error)
                 stop.set()
         if error is not None:
             raise error
@@ -120,13 +107,31 @@ def execute_shares(
         stop.set()
         raise
     finally:
-        for worker in workers:
+        for told in workers:  # before waiting for them: one that is telling something waits to be heard
+            told.close()
+        for worker in workers.values():
             worker.join()
     runs = {run.id: run for found in shares.values() for run in found}
     return [runs[job.run.id] for job in jobs]
 
 
+def _messages(
+    pipes: Iterable[Connection],
+) -> Generator[tuple[Connection, BatchEvent | _Done | _Failed | None]]:
+    """What comes out of pipes, until all have ended; the last word of each is None."""
+    open_ones = list(pipes)
+    while open_ones:
+        for pipe in cast("list[Connection]", wait(open_ones)):
+            try:
+                message = pipe.recv()
+            except (EOFError, OSError):  # the worker has ended, perhaps amidst a word
+                message = None
+                open_ones.remove(pipe)
+            yield pipe, message
+
+
 def _death(worker: SpawnProcess) -> RunError:
+    worker.join()
     code = worker.exitcode or 0
     how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     return RunError(
@@ -136,19 +141,26 @@ def _death(worker: SpawnProcess) -> RunError:
     )
 
 
-def _work(share: Share, told: Queue[Any], stop: Flag) -> None:
+def _work(share: Share, tells: Connection, stop: Flag) -> None:
     """The whole life of a worker."""
     parent = multiprocessing.parent_process()
+    alone = False
+
+    def tell(message: BatchEvent | _Done | _Failed) -> None:
+        nonlocal alone
+        try:
+            tells.send(message)
+        except OSError:  # who started us hears nothing more: no fault of the run that it is about
+            alone = True
 
     def stopping() -> bool:
-        return stop.is_set() or (parent is not None and not parent.is_alive())
+        return alone or stop.is_set() or (parent is not None and not parent.is_alive())
 
     try:
         with contextlib.suppress(KeyboardInterrupt):  # the process that started us is told as well
-            runs = _execute(share, told.put, stopping)
-            told.put(_Done(number=share.number, runs=runs))
+            tell(_Done(runs=_execute(share, tell, stopping)))
     except Exception as error:  # noqa: BLE001 - it is raised again by whoever started us
-        told.put(_Failed(error=_portable(error)))
+        tell(_Failed(error=_portable(error)))
 
 
 def _execute(share: Share, progress: Progress, stopping: Callable[[], bool]) -> list[RunRecord]:

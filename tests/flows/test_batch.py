@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from collections import Counter
@@ -16,7 +17,7 @@ from flows.batch import Tally, carry_out, execute_batch, expected_seconds
 from svdaudio.batches import Job, Member, open_batch
 from svdaudio.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig
-from svdaudio.errors import CheckpointError, InputError
+from svdaudio.errors import CheckpointError, InputError, RunError
 from svdaudio.pairs import Prepared
 from svdaudio.places import project_root
 from svdaudio.plan import Request, new_run
@@ -151,7 +152,8 @@ def test_the_record_says_how_a_batch_was_interrupted(toy):
     execute = _with_results(toy, failing_for(toy, 0.1, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         carry_out(batch, toy.store, execute, table_path=None)
-    assert toy.store.runs.load(batch.record.id).state == "interrupted"
+    record = toy.store.runs.load(batch.record.id)
+    assert (record.state, record.error) == ("interrupted", "KeyboardInterrupt")
     assert batch_of(toy, *ALPHAS).record.id == batch.record.id
 
 
@@ -167,11 +169,11 @@ def test_the_tally_knows_how_much_is_left(toy):
     assert Tally(jobs, expected, n_workers=2).left_s == pytest.approx(Tally(jobs, expected).left_s / 2)
 
 
-def picture_jobs():
+def picture_jobs(n_jobs=3):
     """Jobs that need no model: the pictures of the example scene, decoded, with a seed to tell them apart."""
     scene = {n: project_root() / "examples" / f"{f}.jpg" for n, f in (("original", "dog_cat"), ("edited", "dog_duck"))}
     jobs = []
-    for seed in range(3):
+    for seed in range(n_jobs):
         config = RunConfig(seed=seed, bundle="mini")
         targets = ("original.image", "edited.image")
         request = Request(kind="manipulate", files=scene, config=config, bundle=Bundle.open("mini"), targets=targets)
@@ -193,6 +195,40 @@ def test_workers_do_the_same_and_compute_nothing_twice(tmp_path):
     again = execute_batch(picture_jobs(), LocalStore(tmp_path / "store"), Models(Bundle.open("mini")))
     assert {e.key for run in again for e in run.stages} == {e.key for run in runs for e in run.stages}
     assert {e.status for run in again for e in run.stages} == {"cached"}
+
+
+@pytest.mark.timeout(120)
+def test_workers_end_when_nobody_hears_them_any_more(tmp_path):
+    from flows.workers import execute_shares
+
+    def progress(told):
+        raise BrokenPipeError("who read our output has left")
+
+    jobs = picture_jobs(200)  # what each worker has to say at its end is more than a pipe holds
+    with pytest.raises(BrokenPipeError, match="has left"):
+        execute_shares(jobs, str(tmp_path / "store"), n_workers=2, progress=progress)
+    store = LocalStore(tmp_path / "store")
+    assert not multiprocessing.active_children()
+    assert {store.runs.load(job.run.id).state for job in jobs} == {"interrupted"}
+
+
+def test_a_worker_that_is_killed_ends_the_batch_and_its_record_says_so(toy, tmp_path):
+    from flows.workers import execute_shares
+
+    def kill(told):
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    jobs = picture_jobs(60)
+    batch = replace(batch_of(toy, 0.1), jobs=tuple(jobs))
+    with pytest.raises(RunError, match="of the batch died: got killed by signal 9"):
+        carry_out(
+            batch, toy.store, lambda jobs: execute_shares(jobs, toy.store.location, n_workers=2, progress=kill),
+            table_path=None,
+        )  # fmt: skip
+    record = toy.store.runs.load(batch.record.id)
+    assert record.state == "failed"
+    assert "of the batch died: got killed by signal 9. Start the batch again" in record.error
 
 
 def test_what_another_process_computes_comes_last_and_is_then_waited_for(toy):
