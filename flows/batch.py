@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from flows.in_process import read_outputs
 from flows.journal import Event, Journal, one_line
-from svdaudio.batches import Batch, Job, closed, table, write_table
+from svdaudio.batches import Batch, Job, OnError, closed, table, write_table
 from svdaudio.errors import CheckpointError, CorruptArtifactError, StoreError
 from svdaudio.files import write_bytes
 from svdaudio.plan import N_RUNS_COMPARED, schedule
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OnError = Literal["continue", "stop"]
 RunnerName = Literal["in-process", "prefect"]
 
 N_TOGETHER = 200

@@ -15,7 +15,7 @@ from flows.deployed import store_of_flow
 from flows.prefect_batch import Submit
 from flows.prefect_runner import task_runner
 from flows.published import publish_table
-from svdaudio.batches import Job, open_batch, table
+from svdaudio.batches import Asked, Job, open_batch, table
 from svdaudio.bundle import Bundle, Models
 from svdaudio.pairs import Common, Pair, prepare, read_pairs
 from svdaudio.places import out_root
@@ -68,6 +68,7 @@ def carry_out_pairs(
     table_path: Path | None = None,
     pictures: bool = False,
     on_error: OnError = "continue",
+    study: Mapping[str, Any] | None = None,
 ) -> tuple[RunRecord, dict[str, RunRecord]]:
     """Carry out a batch inside the flow that calls this, and show its table on the flow's page.
 
@@ -80,6 +81,7 @@ def carry_out_pairs(
         table_path: where the table goes (default in the store's folder of results).
         pictures: draw masks, spectrograms and scores of every pair.
         on_error: what becomes of the others when one pair fails.
+        study: what is measured with the batch, for its record.
 
     Returns:
         The record of the batch, and that of each run by the name of its pair.
@@ -88,7 +90,13 @@ def carry_out_pairs(
     prepared = prepare(pairs, common, Bundle.open)
     for remark in dict.fromkeys(text for one in prepared for text in one.resolved.remarks):
         log.warning("%s", remark)
-    opened = open_batch(store, prepared, files=files, title=title, runner="prefect")
+    asked = Asked(
+        table=None if table_path is None else str(table_path.absolute()),
+        pictures=pictures,
+        on_error=on_error,
+        study=study,
+    )
+    opened = open_batch(store, prepared, files=files, title=title, runner="prefect", asked=asked)
     root = out_root(store.location)
     step = Submit()
 

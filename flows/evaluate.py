@@ -46,6 +46,8 @@ def evaluate(
     where = store_of_flow(store)
     folder = out or out_root(where.location) / f"edits.{scenes}"
     study = Study(folder=folder, kinds=chosen_edits(only), scene_seed=scenes, unscaled=unscaled)
+    overrides = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
+    command = study.command(overrides, {})
     record, runs = carry_out_pairs(
         study.pairs(),
         Common(given=settings or {}),
@@ -53,12 +55,12 @@ def evaluate(
         files={"scenes": study.scenes},
         title=f"{len(study.edits)} edits",
         table_path=folder / "runs.csv",
+        study=study.kept(command),
     )
     outcomes = study.outcomes({name: run.results for name, run in runs.items()})
     if not outcomes:
         return Failed(message=record.error or f"the evaluation was {record.state}")
-    overrides = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
-    files = study.write(outcomes, command=study.command(overrides, {}), bundle=record.bundle)
+    files = study.write(outcomes, command=command, bundle=record.bundle)
     found = {variant: figures(outcomes, variant) for variant in outcomes[0].sounds}
     publish_figures(found, record.id)
     if len(outcomes) < len(study.edits):

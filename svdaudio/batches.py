@@ -6,7 +6,8 @@
 
 The record is a `RunRecord` of kind "batch" whose results name the runs, one for each pair; each of them is a run like
 any other. Its id ends in "-batch" and is newer than those of its runs, so that `svdaudio resume` meets it first. A
-batch that was stopped, killed, or in which pairs failed is found again by what it was to compute.
+batch that was stopped, killed, or in which pairs failed is found again by what it was to compute. It knows enough of
+its pairs and of what was asked for to go on without the command that began it, and without the record of any run.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import gethostname
-from typing import Any, cast
+from typing import Any, Literal, cast
 
+from svdaudio.config import Resolved, flatten, remarks
 from svdaudio.errors import InputError, RunError
 from svdaudio.files import write_bytes
 from svdaudio.pairs import Prepared
@@ -33,6 +35,24 @@ from svdaudio.store.runs import FileUse, RunRecord, new_run_id
 KIND = "batch"
 ID_ENDING = "-batch"
 TABLE_KINDS = (".csv", ".jsonl")
+
+OnError = Literal["continue", "stop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was asked for of a batch beside its pairs."""
+
+    table: str | None = None
+    """Where its table goes; None for the store's folder of results."""
+    pictures: bool = False
+    on_error: OnError = "continue"
+    n_workers: int = 1
+    study: Mapping[str, Any] | None = None
+    """What is measured with it, as `svdaudio.mini.study.Study.kept` gives it."""
+
+
+NOTHING_ASKED = Asked()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +66,10 @@ class Member:
     """Where the sound of the edit is copied to."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What tells it from the others: dotted name → value."""
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    """Its pictures: name → the fields of a `FileUse`."""
+    own: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Its configuration, where it is not what all pairs share and the record of the batch says: dotted name → value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +99,11 @@ class Batch:
     jobs: tuple[Job, ...]
 
     @property
+    def asked(self) -> Asked:
+        """What was asked for beside the pairs."""
+        return asked_of(self.record)
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """Its pairs, in the order of the file."""
         return tuple(job.member for job in self.jobs)
@@ -86,7 +115,13 @@ class Batch:
 
 
 def open_batch(
-    store: Store, prepared: Sequence[Prepared], *, files: Mapping[str, Path], title: str, runner: str = "in-process"
+    store: Store,
+    prepared: Sequence[Prepared],
+    *,
+    files: Mapping[str, Path],
+    title: str,
+    runner: str = "in-process",
+    asked: Asked = NOTHING_ASKED,
 ) -> Batch:
     """The batch of these pairs: an unfinished one of the store if there is one, else a new one.
 
@@ -96,6 +131,7 @@ def open_batch(
         files: what the pairs were read from, by a name for each: for the record.
         title: what the batch is called where people look.
         runner: "in-process" or "prefect".
+        asked: kept in the record, for `reopen_batch`.
 
     Raises:
         InputError: a file is missing or cannot be read.
@@ -104,19 +140,31 @@ def open_batch(
     # Files are hashed here, once; the requests keep the digests.
     identity = _identity(prepared)
     earlier = _unfinished(store, identity)
-    if earlier is not None:
-        runs = {member.name: store.runs.load(member.run) for member in members_of(earlier)}
-        members = {member.name: member for member in members_of(earlier)}
-        jobs = [Job(member=members[one.name], request=one.request, run=runs[one.name]) for one in prepared]
-        return Batch(record=earlier, jobs=tuple(jobs))
     jobs: list[Job] = []
-    for one in prepared:
-        run = new_run(one.request, one.resolved, runner=runner)
-        out = None if one.out is None else str(one.out.absolute())
-        jobs.append(
-            Job(member=Member(name=one.name, run=run.id, out=out, settings=one.settings), request=one.request, run=run)
+    if earlier is not None:
+        members = {member.name: member for member in members_of(earlier)}
+        for one in prepared:
+            member = members[one.name]
+            run = _kept_run(store, member)
+            if run is None:
+                run = _anew(store, member, new_run(one.request, one.resolved, runner=runner))
+            jobs.append(Job(member=member, request=one.request, run=run))
+        record = replace(earlier, results={**earlier.results, "asked": asdict(asked)})
+        return Batch(record=record, jobs=tuple(jobs))
+    runs = [new_run(one.request, one.resolved, runner=runner) for one in prepared]
+    shared = _shared([flatten(run.config) for run in runs])
+    for one, run in zip(prepared, runs, strict=True):
+        member = Member(
+            name=one.name,
+            run=run.id,
+            out=None if one.out is None else str(one.out.absolute()),
+            settings=one.settings,
+            files={name: asdict(use) for name, use in run.files.items()},
+            own={name: value for name, value in flatten(run.config).items() if name not in shared},
         )
-    record = _record(jobs, identity=identity, files=files, title=title, runner=runner)
+        jobs.append(Job(member=member, request=one.request, run=run))
+    results = {"title": title, "identity": identity, "members": [asdict(job.member) for job in jobs]}
+    record = _record(jobs, shared, files=files, runner=runner, results={**results, "asked": asdict(asked)})
     for job in jobs:
         store.runs.write(replace(job.run, state="interrupted"), durable=False)
     store.runs.write(record)
@@ -127,19 +175,73 @@ def reopen_batch(record: RunRecord, store: Store, open_bundle: Callable[[str], M
     """A batch by its record, to go on with it.
 
     Raises:
-        RunError: a run of it is gone, or a picture has changed since.
+        RunError: a picture has changed since, or the record is of another version.
     """
     bundles: dict[str, ModelDigests] = {}
+
+    def bundle_named(name: str) -> ModelDigests:
+        if name not in bundles:
+            bundles[name] = open_bundle(name)
+        return bundles[name]
+
     jobs: list[Job] = []
     for member in members_of(record):
-        run = store.runs.load(member.run)
-        bundle = (
-            bundles.setdefault(run.bundle, open_bundle(run.bundle))
-            if run.bundle not in bundles
-            else bundles[run.bundle]
-        )
-        jobs.append(Job(member=member, request=resumed_request(run, bundle), run=run))
+        run = _kept_run(store, member)
+        if run is not None:
+            request = resumed_request(run, bundle_named(run.bundle))
+        else:
+            run, request = _remade(record, member, bundle_named)
+            run = _anew(store, member, run)
+        jobs.append(Job(member=member, request=request, run=run))
     return Batch(record=record, jobs=tuple(jobs))
+
+
+def _kept_run(store: Store, member: Member) -> RunRecord | None:
+    """The run of a pair, if its record is there and whole."""
+    try:
+        return store.runs.read(member.run)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _anew(store: Store, member: Member, run: RunRecord) -> RunRecord:
+    """A new run in the place of one whose record is lost: what that one computed is found in the store.
+
+    It has the id of the old one, by which the batch knows it, and which sorts below that of the batch.
+    """
+    run = replace(run, id=member.run)
+    store.runs.write(replace(run, state="interrupted"), durable=False)
+    return run
+
+
+def _remade(
+    record: RunRecord, member: Member, bundle_named: Callable[[str], ModelDigests]
+) -> tuple[RunRecord, Request]:
+    """A run and its request, by what the record of the batch says of the pair."""
+    if not member.files:  # the batch was begun before its record said so much
+        raise RunError(f"the run {member.run} of '{member.name}' is gone", fix="give the command of the batch again")
+    flat = {**flatten(record.config), **member.own}
+    files = {name: FileUse(**use) for name, use in member.files.items()}
+    known = RunRecord(
+        id=member.run, kind="manipulate", created_at=record.created_at, files=files, config=_nested(flat),
+        targets=record.targets,
+    )  # fmt: skip
+    request = resumed_request(known, bundle_named(flat["bundle"]))
+    sources = {**record.sources, **dict.fromkeys(member.own, f"batch {record.id}")}
+    resolved = Resolved(config=request.config, sources=sources, remarks=remarks(request.config))
+    return new_run(request, resolved, runner=record.runner), request
+
+
+def asked_of(record: RunRecord) -> Asked:
+    """What was asked for of a batch beside its pairs; nothing if its record is too old to say.
+
+    Raises:
+        RunError: the record is of another version.
+    """
+    try:
+        return Asked(**record.results.get("asked", {}))
+    except TypeError as error:
+        raise _other_version(record) from error
 
 
 def members_of(record: RunRecord) -> tuple[Member, ...]:
@@ -153,9 +255,11 @@ def members_of(record: RunRecord) -> tuple[Member, ...]:
     try:
         return tuple(Member(**entry) for entry in record.results["members"])
     except (KeyError, TypeError) as error:
-        raise RunError(
-            f"the record of batch {record.id} is of another version of svdaudio", fix="start the batch again"
-        ) from error
+        raise _other_version(record) from error
+
+
+def _other_version(record: RunRecord) -> RunError:
+    return RunError(f"the record of batch {record.id} is of another version of svdaudio", fix="start the batch again")
 
 
 def closed(record: RunRecord, runs: Iterable[RunRecord], *, seconds: float, table: Path | None) -> RunRecord:
@@ -228,7 +332,9 @@ def _text(value: object) -> object:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def _record(jobs: Sequence[Job], *, identity: str, files: Mapping[str, Path], title: str, runner: str) -> RunRecord:
+def _record(
+    jobs: Sequence[Job], shared: Mapping[str, Any], *, files: Mapping[str, Path], runner: str, results: dict[str, Any]
+) -> RunRecord:
     newest = datetime.now(UTC) + timedelta(milliseconds=1)  # ids sort by the millisecond
     return RunRecord(
         id=new_run_id(newest) + ID_ENDING,
@@ -238,16 +344,35 @@ def _record(jobs: Sequence[Job], *, identity: str, files: Mapping[str, Path], ti
             name: FileUse(path=str(path.absolute()), digest=digest_file(path, name=name) if path.is_file() else "")
             for name, path in files.items()
         },
-        config={},
+        config=_nested(shared),
+        sources=_shared([job.run.sources for job in jobs]),
         remarks=tuple(dict.fromkeys(text for job in jobs for text in job.run.remarks)),
         bundle=", ".join(dict.fromkeys(job.run.bundle for job in jobs)),
         targets=tuple(dict.fromkeys(target for job in jobs for target in job.run.targets)),
         state="interrupted",
         runner=runner,
-        results={"title": title, "identity": identity, "members": [asdict(job.member) for job in jobs]},
+        results=results,
         code_version=code_version(),
         host=gethostname(),
     )
+
+
+def _shared(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all of these mappings say alike."""
+    first, *others = each or [{}]
+    return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted name → value as nested tables."""
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, leaf = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[leaf] = value
+    return nested
 
 
 def _identity(prepared: Sequence[Prepared]) -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,7 +27,7 @@ from svdaudio.cli.output import (
 
 if TYPE_CHECKING:
     from flows.batch import BatchEvent, Output, Progress, Tally
-    from svdaudio.batches import Batch, Job
+    from svdaudio.batches import Asked, Batch, Job
     from svdaudio.pairs import Common, Prepared
     from svdaudio.store import RunRecord, Store
 
@@ -82,6 +82,18 @@ class How:
     def runner_name(self) -> Literal["in-process", "prefect"]:
         """The runner that was asked for, in whatever way."""
         return self.runner or ("prefect" if os.environ.get("PREFECT_API_URL") else "in-process")
+
+    def asked(self, *, study: Mapping[str, Any] | None = None) -> Asked:
+        """What the record of a batch keeps of it, with what is measured, if anything."""
+        from svdaudio.batches import Asked
+
+        table = None if self.table is None else str(self.table.absolute())
+        return Asked(table=table, pictures=self.pictures, on_error=self.on_error, n_workers=self.n_workers, study=study)
+
+    def as_asked(self, asked: Asked) -> How:
+        """The same, but for what the record of a batch says."""
+        table = None if asked.table is None else Path(asked.table)
+        return replace(self, table=table, pictures=asked.pictures, on_error=asked.on_error, n_workers=asked.n_workers)
 
 
 def batch(
@@ -159,23 +171,33 @@ def run_batch(prepared: Sequence[Prepared], store: Store, how: How, *, files: Ma
     from svdaudio.batches import open_batch
 
     begun = time.perf_counter()
-    opened = open_batch(store, prepared, files=files, title=title, runner=how.runner_name)
+    opened = open_batch(store, prepared, files=files, title=title, runner=how.runner_name, asked=how.asked())
     record, runs = carry_out(opened, store, how)
     finish(opened, record, runs, how, begun)
 
 
 def resume_batch(record: RunRecord, store: Store, how: How) -> None:
-    """Go on with a batch.
+    """Go on with a batch as it was asked for, and with what it was begun for.
+
+    Args:
+        record: of the batch; what it says is stronger than `how`.
+        store: where runs are.
+        how: by which runner, and what is printed.
 
     Raises:
         typer.Exit: as `run_batch`.
     """
-    from svdaudio.batches import reopen_batch
-    from svdaudio.cli import work
+    from svdaudio.batches import asked_of, reopen_batch
+    from svdaudio.cli import evaluate, work
 
     begun = time.perf_counter()
+    how = how.as_asked(asked_of(record))
+    check(how)
     opened = reopen_batch(record, store, work.open_bundle)
     record, runs = carry_out(opened, store, how)
+    if opened.asked.study is not None:
+        evaluate.finish(opened, record, runs, as_json=how.as_json)
+        return
     finish(opened, record, runs, how, begun)
 
 

@@ -13,7 +13,10 @@ from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, print_files, print_json, remark, table
 
 if TYPE_CHECKING:
+    from svdaudio.batches import Batch
     from svdaudio.mini.edits import Outcome
+    from svdaudio.mini.study import Study
+    from svdaudio.store import RunRecord
 
 app = typer.Typer(help="Measure the method on held-out edits.", cls=GroupedCommands)
 
@@ -83,18 +86,42 @@ def edits(
     common = Common(config_file=config, overrides=overrides or (), given=given)
     prepared = batch.prepared_pairs(study.pairs(), common)
     how = batch.How(runner=runner, n_workers=workers, table=folder / "runs.csv", as_json=as_json)
-    n_edits = len(study.edits)
+    command = study.command(overrides or (), given, config_file=config)
     opened = open_batch(
-        where, prepared, files={"scenes": study.scenes}, title=f"{n_edits} edits", runner=how.runner_name
+        where,
+        prepared,
+        files={"scenes": study.scenes},
+        title=f"{len(study.edits)} edits",
+        runner=how.runner_name,
+        asked=how.asked(study=study.kept(command)),
     )
     record, runs = batch.carry_out(opened, where, how)
+    _finish(study, command, opened, record, runs, as_json=as_json)
+
+
+def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
+    """Write the files of the study that a batch was begun for, and print its figures.
+
+    Raises:
+        typer.Exit: with 1 if an edit has no result.
+    """
+    from svdaudio.mini.study import Study
+
+    study, command = Study.of_record(opened.asked.study or {})
+    _finish(study, command, opened, record, runs, as_json=as_json)
+
+
+def _finish(
+    study: Study, command: str, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool
+) -> None:
+    n_edits = len(study.edits)
     outcomes = study.outcomes({job.name: run.results for job, run in zip(opened.jobs, runs, strict=True)})
     missing = n_edits - len(outcomes)
     if missing:
         remark(f"{missing} of {n_edits} edits have no result and are left out; `svdaudio show {record.id}` says why")
     if outcomes:
-        files = study.write(outcomes, command=study.command(overrides or (), given), bundle=record.bundle)
-        _report(outcomes, {**files, "every run": folder / "runs.csv"}, record.bundle, as_json=as_json)
+        files = study.write(outcomes, command=command, bundle=record.bundle)
+        _report(outcomes, {**files, "every run": Path(record.results["table"])}, record.bundle, as_json=as_json)
     if missing:
         raise typer.Exit(1)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from svdaudio.batches import write_table
 from svdaudio.errors import InputError
@@ -107,17 +107,40 @@ class Study:
             "picture": save(_picture(outcomes, bundle), self.folder / "edits.png"),
         }
 
-    def command(self, overrides: Sequence[str], given: Mapping[str, Any]) -> str:
+    def kept(self, command: str) -> dict[str, Any]:
+        """Itself and its command as JSON data, for the record of its batch."""
+        return {
+            "folder": str(self.folder.absolute()),
+            "edits": [f"{goes}-{comes}" for goes, comes in self.kinds],
+            "scene_seed": self.scene_seed,
+            "unscaled": self.unscaled,
+            "command": command,
+        }
+
+    @classmethod
+    def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
+        """A study and its command, from what `kept` gave."""
+        study = cls(
+            folder=Path(kept["folder"]),
+            kinds=chosen_edits(kept["edits"]),
+            scene_seed=kept["scene_seed"],
+            unscaled=kept["unscaled"],
+        )
+        return study, kept["command"]
+
+    def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
         """The command that gives its figures.
 
         Args:
             overrides: texts such as `svd.k=7`.
             given: option ("seed", "bundle") → value.
+            config_file: of parameters, if there is one.
         """
         words = ["svdaudio", "evaluate", "edits"]
         if len(self.kinds) < len(ordered_pairs()):
             words += [word for goes, comes in self.kinds for word in ("--only", f"{goes}-{comes}")]
         words += ["--unscaled"] if self.unscaled else []
+        words += [] if config_file is None else ["--config", str(config_file)]
         words += [word for text in overrides for word in ("--set", text)]
         words += [] if self.scene_seed == EDITS_SEED else ["--scenes", str(self.scene_seed)]
         words += [word for name, value in given.items() for word in (f"--{name}", str(value))]

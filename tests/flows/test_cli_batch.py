@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from toy_method import CLASSES, diffuse, install, mask
 
+from flows.batch import execute_batch
+from svdaudio.store import open_store
+
 PAIRS = """original,edited,remove,add,name,out,svd.alpha
 one.png,two.png,"20,20","40,30",a,sounds/a.wav,
 one.png,two.png,"20,20","40,30",b,,0.2
@@ -56,9 +59,6 @@ def test_for_people_it_says_what_there_is(world, cli):
 
 @pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
 def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
-    def interrupted(inputs, parameters, models, note):
-        raise KeyboardInterrupt
-
     monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
     first = cli("batch", "pairs.csv")
     assert first.code == 130
@@ -72,6 +72,47 @@ def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
     assert told["counts"] == {"finished": 3}
     third = cli("batch", "pairs.csv", "--json").json()
     assert third["batch"] != told["batch"]
+
+
+def interrupted(inputs, parameters, models, note):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
+def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
+        assert cli("batch", "pairs.csv").code == 130
+    batch, *runs = cli("runs", "--json").json()["runs"]
+    (world / "store" / "runs" / f"{runs[1]['run']}.json").unlink()
+    second = cli(*again, "--json")
+    assert second.code == 0, second.err
+    told = second.json()
+    assert (told["batch"], told["counts"]) == (batch["run"], {"finished": 3})
+    assert [row["svd.alpha"] for row in told["pairs"]] == [None, 0.2, 0.4]
+    assert cli("runs", "--json").json()["runs"][0]["run"] == batch["run"]
+
+
+def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
+    asked = ["--table", "t.csv", "--pictures", "--on-error", "stop", "--workers", "2"]
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.workers.execute_shares", lambda *jobs, **how: interrupted(None, None, None, None))
+        assert cli("batch", "pairs.csv", *asked).code == 130
+    used = {}
+
+    def here(jobs, location, *, n_workers, runner, title, output, on_error, progress):
+        used.update(n_workers=n_workers, on_error=on_error)
+        return execute_batch(jobs, open_store(location), {}, output=output, on_error=on_error, progress=progress)
+
+    monkeypatch.setattr("flows.workers.execute_shares", here)
+    monkeypatch.chdir(world / "store")  # a relative path is seen from where it was given
+    resumed = cli("resume", "--json", "--store", world / "store")
+    assert resumed.code == 0, resumed.err
+    told = resumed.json()
+    assert told["table"] == str(world / "t.csv")
+    assert (world / "t.csv").read_text().count("\n") == 4
+    assert used == {"n_workers": 2, "on_error": "stop"}
+    assert "overview" in cli("show", told["pairs"][0]["run"], "--json").json()["results"]["pictures"]
 
 
 def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from farm_scene import FEW_STEPS, FEW_STEPS_ARGUMENTS
+from toy_method import install
 
 pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+
+DOG_STAYS = 3
+"""A seed of scenes in which a dog stays where a cat becomes a duck: the toy's classes are these three."""
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +50,25 @@ def test_an_edit_that_there_is_not_is_one_line(cli, store):
     assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
     assert "there is no edit 'cat-cat'" in told.err
     assert not store.exists()
+
+
+def test_resume_writes_the_files_of_an_interrupted_evaluation(cli, monkeypatch, tmp_path):
+    def interrupted(inputs, parameters, models, note):
+        raise KeyboardInterrupt
+
+    install(monkeypatch, tmp_path)
+    (tmp_path / "two.toml").write_text("svd.k = 2\n")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
+        options = ["--only", "cat-duck", "--scenes", DOG_STAYS, "--config", "two.toml", "--out", "out"]
+        assert cli("evaluate", "edits", *options).code == 130
+    assert not (tmp_path / "out" / "edits.csv").exists()
+    told = cli("resume", "--json")
+    assert told.code == 0, told.err
+    found = told.json()
+    assert found["edits"] == 1
+    wanted = {"every edit": "edits.csv", "page": "edits.md", "picture": "edits.png", "every run": "runs.csv"}
+    assert found["files"] == {what: str(tmp_path / "out" / name) for what, name in wanted.items()}
+    assert all(Path(path).is_file() for path in found["files"].values())
+    page = (tmp_path / "out" / "edits.md").read_text()
+    assert page.startswith(f"`svdaudio evaluate edits --only cat-duck --config two.toml --scenes {DOG_STAYS}`: 1 edits")

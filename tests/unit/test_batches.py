@@ -8,7 +8,17 @@ from dataclasses import replace
 
 import pytest
 
-from svdaudio.batches import check_table, closed, members_of, open_batch, reopen_batch, table, write_table
+from svdaudio.batches import (
+    Asked,
+    asked_of,
+    check_table,
+    closed,
+    members_of,
+    open_batch,
+    reopen_batch,
+    table,
+    write_table,
+)
 from svdaudio.config import Resolved
 from svdaudio.errors import InputError, RunError
 from svdaudio.pairs import Prepared
@@ -77,6 +87,79 @@ def test_a_batch_is_reopened_from_its_record(toy, monkeypatch):
     assert [job.request.config for job in again.jobs] == [job.request.config for job in batch.jobs]
     with pytest.raises(RunError, match="is no batch"):
         members_of(batch.jobs[0].run)
+
+
+def lose(toy, run_id, how):
+    path = toy.store.runs.folder / f"{run_id}.json"
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text()[:50])
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+@pytest.mark.parametrize("again", ["the same command", "by its record"])
+def test_a_pair_whose_record_is_lost_gets_a_new_run(toy, monkeypatch, how, again):
+    monkeypatch.setattr("svdaudio.plan.NODES", toy.request().table)
+    batch = opened(toy, 0.1, 1.7, seed=7)
+    lose(toy, batch.jobs[1].run.id, how)
+    back = opened(toy, 0.1, 1.7, seed=7) if again == "the same command" else reopened(toy, batch.record.id)
+    assert back.record.id == batch.record.id
+    assert toy.store.runs.ids()[0] == batch.record.id
+    assert back.members == batch.members
+    job, before = back.jobs[1], batch.jobs[1]
+    assert toy.store.runs.load(job.run.id).state == "interrupted"
+    for name in ("id", "kind", "files", "config", "bundle", "targets", "stages"):
+        assert getattr(job.run, name) == getattr(before.run, name)
+    assert job.request.config == before.request.config
+    assert (job.request.config.svd.alpha, job.request.config.seed) == (1.7, 7)
+
+
+def reopened(toy, run_id):
+    return reopen_batch(toy.store.runs.load(run_id), toy.store, lambda name: toy.bundle)
+
+
+def test_a_run_made_from_the_record_of_a_batch_says_where_its_values_came_from(toy, monkeypatch):
+    monkeypatch.setattr("svdaudio.plan.NODES", toy.request().table)
+    found = prepared(toy, 0.1, 1.7)
+    for one in found:
+        one.resolved.sources.update({"seed": "run.toml", "svd.alpha": f"line {one.name}"})
+    batch = open_batch(toy.store, found, files={}, title="t")
+    assert (batch.record.config["svd"].get("alpha"), batch.record.config["svd"]["k"]) == (None, 5)
+    lose(toy, batch.jobs[1].run.id, "gone")
+    run = reopened(toy, batch.record.id).jobs[1].run
+    assert run.sources == {"seed": "run.toml", "svd.alpha": f"batch {batch.record.id}"}
+    assert run.remarks == ("svd.alpha = 1.7 is outside the recommended 0.1 to 0.5",)
+
+
+def test_a_lost_run_is_not_made_from_other_pictures_or_an_old_record(toy, monkeypatch):
+    monkeypatch.setattr("svdaudio.plan.NODES", toy.request().table)
+    batch = opened(toy, 0.1, 0.2)
+    lose(toy, batch.jobs[1].run.id, "gone")
+    toy.files["edited"].write_text("1 1 1 1")
+    with pytest.raises(RunError, match="has changed since"):
+        reopened(toy, batch.record.id)
+    toy.files["edited"].write_text("9 3 7 1")
+    told = ("name", "run", "out", "settings")
+    old = [{name: member[name] for name in told} for member in batch.record.results["members"]]
+    toy.store.runs.write(replace(batch.record, results={**batch.record.results, "members": old}))
+    with pytest.raises(RunError, match=r"is gone\. Give the command of the batch again"):
+        reopened(toy, batch.record.id)
+
+
+def test_what_was_asked_for_is_in_the_record_and_the_last_word_counts(toy):
+    def asked(**more):
+        return open_batch(toy.store, prepared(toy, 0.1), files={}, title="t", asked=Asked(**more)).record
+
+    record = asked(table="/x/t.csv", n_workers=2, on_error="stop", study={"edits": ["cat-duck"]})
+    assert asked_of(toy.store.runs.load(record.id)) == Asked(
+        table="/x/t.csv", n_workers=2, on_error="stop", study={"edits": ["cat-duck"]}
+    )
+    again = asked(pictures=True)
+    assert again.id == record.id
+    assert asked_of(again) == Asked(pictures=True)
+    old = {name: value for name, value in record.results.items() if name != "asked"}
+    assert asked_of(replace(record, results=old)) == Asked()
 
 
 def test_the_table_has_a_row_a_pair_and_the_same_columns(toy, tmp_path):
