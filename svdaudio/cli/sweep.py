@@ -20,6 +20,12 @@ PARTS = ("removed.factors", "added.factors", "background", "original.tokens")
 """The nodes that a mix is made from; `edited.tokens` is above them."""
 N_ROWS_SHOWN = 40
 DEFAULT_SEED = 42
+IDLE_BESIDE = (
+    ("embeddings_only", "which makes no sound and is one process", ("workers", "on_error", "no_baselines")),
+    ("random", "which draws every setting for itself", ("together",)),
+)
+"""An option, what it is, and the options that have no meaning beside it."""
+
 
 _SETTINGS = "The settings"
 
@@ -53,6 +59,7 @@ EmbeddingsOnly = Annotated[
 
 
 def sweep(
+    context: typer.Context,
     original: options.Original,
     edited: options.Edited,
     *,
@@ -86,6 +93,7 @@ def sweep(
     from svdaudio.sweep import check_values, combinations, drawn, parse_range, setting_name
 
     begun = time.perf_counter()
+    _refuse_idle_options(context)
     how = batch.How(runner=runner, n_workers=workers, on_error=on_error, table=table_file, as_json=as_json)
     batch.check(how)
     options_given = {"remove": remove, "add": add, "seed": seed, "bundle": bundle}
@@ -112,6 +120,25 @@ def sweep(
     prepared = batch.prepared_pairs([pair(setting) for setting in settings], common)
     title = f"{original.name} to {edited.name}, {len(settings)} settings"
     batch.run_batch(prepared, where, how, files={"original": original, "edited": edited}, title=title)
+
+
+def _refuse_idle_options(context: typer.Context) -> None:
+    """Refuse options that would do nothing beside others that were given.
+
+    Raises:
+        InputError: there is such an option.
+    """
+    from svdaudio.errors import InputError
+
+    option = {parameter.name: parameter.opts[0] for parameter in context.command.params if parameter.name}
+    sources = {name: context.get_parameter_source(name) for name in option}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    for name, why, others in IDLE_BESIDE:
+        idle = [option[other] for other in given if other in others]
+        if name in given and idle:
+            raise InputError(
+                f"{' and '.join(idle)} would do nothing beside {option[name]}, {why}", fix="leave out one or the other"
+            )
 
 
 def _with_targets(common: Common, targets: tuple[str, ...]) -> Common:
