@@ -36,6 +36,9 @@ KIND = "batch"
 ID_ENDING = "-batch"
 TABLE_KINDS = (".csv", ".jsonl")
 
+DEFAULT = "default"
+"""Where a value came from of which a record says nothing."""
+
 OnError = Literal["continue", "stop"]
 
 
@@ -185,15 +188,23 @@ def reopen_batch(record: RunRecord, store: Store, open_bundle: Callable[[str], M
         return bundles[name]
 
     jobs: list[Job] = []
-    for member in members_of(record):
-        run = _kept_run(store, member)
-        if run is not None:
-            request = resumed_request(run, bundle_named(run.bundle))
+    for member, kept in kept_runs(record, store):
+        if kept is not None:
+            run, request = kept, resumed_request(kept, bundle_named(kept.bundle))
         else:
-            run, request = _remade(record, member, bundle_named)
-            run = _anew(store, member, run)
+            new, request = _remade(record, member, bundle_named)
+            run = _anew(store, member, new)
         jobs.append(Job(member=member, request=request, run=run))
     return Batch(record=record, jobs=tuple(jobs))
+
+
+def kept_runs(record: RunRecord, store: Store) -> list[tuple[Member, RunRecord | None]]:
+    """The pairs of a batch with their runs; None where the record of the run is gone or damaged.
+
+    Raises:
+        RunError: it is not the record of a batch.
+    """
+    return [(member, _kept_run(store, member)) for member in members_of(record)]
 
 
 def _kept_run(store: Store, member: Member) -> RunRecord | None:
@@ -345,7 +356,7 @@ def _record(
             for name, path in files.items()
         },
         config=_nested(shared),
-        sources=_shared([job.run.sources for job in jobs]),
+        sources=_sources([job.run.sources for job in jobs], shared),
         remarks=tuple(dict.fromkeys(text for job in jobs for text in job.run.remarks)),
         bundle=", ".join(dict.fromkeys(job.run.bundle for job in jobs)),
         targets=tuple(dict.fromkeys(target for job in jobs for target in job.run.targets)),
@@ -361,6 +372,16 @@ def _shared(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What all of these mappings say alike."""
     first, *others = each or [{}]
     return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
+
+
+def _sources(each: Sequence[Mapping[str, str]], names: Iterable[str]) -> dict[str, str]:
+    """Where the values came from that all pairs share; a default goes without saying."""
+    found: dict[str, str] = {}
+    for name in names:
+        first, *others = dict.fromkeys(sources.get(name, DEFAULT) for sources in each)
+        if others or first != DEFAULT:
+            found[name] = "the pairs" if others else first
+    return found
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,30 +63,90 @@ def show(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """One run: its configuration and where each value came from, what every stage did, what came out."""
-    from svdaudio.cli.work import open_store, run_state
-    from svdaudio.config import PARAMETERS
+    """One run: its configuration and where each value came from, what every stage did, what came out.
+
+    Of a batch: what its pairs share, how each of them came out and why, and where the table is.
+    """
+    from svdaudio.batches import KIND
+    from svdaudio.cli.work import open_store
 
     where = open_store(store)
     run = where.runs.load(name)
     if graph or prov:
         _show_provenance(where, run, graph=graph, prov=prov, as_json=as_json)
         return
+    if run.kind == KIND:
+        _show_batch(where, run, as_json=as_json)
+        return
     if as_json:
         print_json({**_run_summary(where, run), **_run_details(run)})
         return
+    screen = console()
+    _print_head(where, run)
+    screen.print(_configuration_table(run, "Configuration"))
+    screen.print(_stage_table(run))
+    for entry in run.stages:
+        for text in entry.notes:
+            screen.print(f"note: {entry.node}: {text}", markup=False)
+    _print_results(run)
+
+
+def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
+    """A batch: its pairs, how many came out how, and its table."""
+    from svdaudio.batches import kept_runs
+    from svdaudio.cli.work import run_state
+
+    pairs: list[dict[str, Any]] = [
+        {
+            "name": member.name,
+            "run": member.run,
+            "state": "lost" if found is None else run_state(where, found),
+            "error": "its record is gone or damaged" if found is None else found.error,
+        }
+        for member, found in kept_runs(run, where)
+    ]
+    counts = Counter(pair["state"] for pair in pairs)
+    path = run.results.get("table")
+    if as_json:
+        told = {"title": run.results.get("title"), "counts": dict(counts), "table": path, "pairs": pairs}
+        print_json({**_run_summary(where, run), **told, **_run_details(run)})
+        return
+    screen = console()
+    _print_head(where, run)
+    if run.config:
+        screen.print(_configuration_table(run, "Configuration that all pairs share"))
+    screen.print(f"\nPairs: {', '.join(f'{n} {state}' for state, n in counts.items())}", markup=False)
+    rows = [("pair", "run", "state", "error"), *((p["name"], p["run"], p["state"], p["error"] or "") for p in pairs)]
+    name, run_id, state = (max(len(row[place]) for row in rows) for place in range(3))
+    for row in rows:  # not as a table, which would break errors over lines
+        line = f"  {row[0]:<{name}}  {row[1]:<{run_id}}  {row[2]:<{state}}  {row[3]}"
+        screen.print(line.rstrip(), markup=False)
+    screen.print(f"\nTable with every score and file: {path or 'not written yet'}", markup=False)
+    if run_state(where, run) in ("failed", "interrupted"):
+        screen.print(f"`svdaudio resume {run.id}` goes on with it.", markup=False)
+
+
+def _print_head(where: Store, run: RunRecord) -> None:
+    """What holds for a run of any kind: how it ended, what it was made from."""
+    from svdaudio.cli.work import run_state
+
     screen = console()
     screen.print(
         f"[bold]Run {run.id}[/bold], {run.kind}, bundle [bold]{run.bundle}[/bold], "
         f"{run_state(where, run)}, {run.created_at}"
     )
     for role, use in run.files.items():
-        screen.print(f"{role}: {use.path} (sha256 {use.digest[:N_DIGEST_DIGITS]})", markup=False)
+        digest = f" (sha256 {use.digest[:N_DIGEST_DIGITS]})" if use.digest else ""  # a folder has none
+        screen.print(f"{role}: {use.path}{digest}", markup=False)
     if run.error:
         screen.print(f"error: {run.error}", markup=False)
     for text in run.remarks:
         screen.print(f"note: {text}", markup=False)
-    values = _flat(run.config)
+
+
+def _configuration_table(run: RunRecord, title: str) -> Any:
+    from svdaudio.config import PARAMETERS
+
     rows = [
         [
             parameter,
@@ -94,14 +154,9 @@ def show(
             run.sources.get(parameter, "default"),
             PARAMETERS[parameter].meaning if parameter in PARAMETERS else "",
         ]
-        for parameter, value in values.items()
+        for parameter, value in _flat(run.config).items()
     ]
-    screen.print(table(["parameter", "value", "from", "meaning"], rows, title="\nConfiguration"))
-    screen.print(_stage_table(run))
-    for entry in run.stages:
-        for text in entry.notes:
-            screen.print(f"note: {entry.node}: {text}", markup=False)
-    _print_results(run)
+    return table(["parameter", "value", "from", "meaning"], rows, title=f"\n{title}")
 
 
 def _show_provenance(store: Store, run: RunRecord, *, graph: bool, prov: bool, as_json: bool) -> None:

@@ -12,7 +12,9 @@ import pytest
 from toy_method import CLASSES, diffuse, install, mask
 
 from flows.batch import execute_batch
+from svdaudio.errors import InputError
 from svdaudio.store import open_store
+from tasks import load_body
 
 PAIRS = """original,edited,remove,add,name,out,svd.alpha
 one.png,two.png,"20,20","40,30",a,sounds/a.wav,
@@ -54,7 +56,6 @@ def test_for_people_it_says_what_there_is(world, cli):
     assert "[96/96]" in result.err
     runs = cli("runs", "--json").json()["runs"]
     assert [run["kind"] for run in runs] == ["batch", *["manipulate"] * 3]
-    assert cli("show", "latest").code == 0
 
 
 @pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
@@ -76,6 +77,44 @@ def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
 
 def interrupted(inputs, parameters, models, note):
     raise KeyboardInterrupt
+
+
+def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
+    def none_for_b(inputs, parameters, models, note):
+        if parameters["alpha"] == 0.2:
+            raise InputError("the mix is [empty]", fix=f"give {'more ' * 40}")
+        return mix(inputs, parameters, models, note)
+
+    mix = load_body("mix")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tasks.mix", SimpleNamespace(run=none_for_b))
+        assert cli("batch", "pairs.csv", "--table", "t.csv").code == 1
+    batch, *runs = cli("runs", "--json").json()["runs"]
+    told = cli("show", "latest", "--json").json()
+    assert (told["title"], told["counts"]) == ("pairs.csv", {"finished": 2, "failed": 1})
+    assert told["table"] == str(world / "t.csv")
+    assert [(pair["name"], pair["state"]) for pair in told["pairs"]] == [
+        ("a", "finished"), ("b", "failed"), ("c", "finished")
+    ]  # fmt: skip
+    assert {pair["run"] for pair in told["pairs"]} == {run["run"] for run in runs}
+    shown = cli("show", batch["run"])
+    assert shown.code == 0
+    assert "Pairs: 2 finished, 1 failed\n" in shown.out
+    (line,) = [line for line in shown.out.splitlines() if told["pairs"][1]["run"] in line]
+    assert line.split()[:3] == ["b", told["pairs"][1]["run"], "failed"]
+    assert line.endswith(told["pairs"][1]["error"])
+    assert "the mix is [empty]" in line
+    assert f"Table with every score and file: {world / 't.csv'}\n" in shown.out
+    assert f"`svdaudio resume {batch['run']}` goes on with it." in shown.out
+    assert "Configuration that all pairs share" in shown.out
+    assert "svd.alpha" not in shown.out
+    # a record that is lost is said so, and no longer once the batch has gone on
+    (world / "store" / "runs" / f"{told['pairs'][0]['run']}.json").unlink()
+    assert cli("show", batch["run"], "--json").json()["pairs"][0]["state"] == "lost"
+    assert cli("resume").code == 0
+    shown = cli("show", "latest").out
+    assert "Pairs: 3 finished\n" in shown
+    assert "goes on with it" not in shown
 
 
 @pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])

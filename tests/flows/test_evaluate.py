@@ -10,6 +10,10 @@ import pytest
 from farm_scene import FEW_STEPS, FEW_STEPS_ARGUMENTS
 from toy_method import install
 
+from svdaudio.batches import asked_of
+from svdaudio.mini.study import Study
+from svdaudio.store import open_store
+
 pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
 
 DOG_STAYS = 3
@@ -43,6 +47,9 @@ def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, t
         again = evaluate(FEW_STEPS, only=["cat-duck"], out=tmp_path / "again")
     assert again["figures"]["method"]["mean rise of what came"] == method["mean rise of what came"]["value"]
     assert Path(again["files"]["page"]).read_text() == page
+    study, command = Study.of_record(asked_of(open_store(str(store)).runs.load(again["batch"])).study)
+    assert (study.folder, study.kinds) == (tmp_path / "again", [("cat", "duck")])
+    assert command in page
 
 
 def test_an_edit_that_there_is_not_is_one_line(cli, store):

@@ -123,12 +123,12 @@ def test_a_run_made_from_the_record_of_a_batch_says_where_its_values_came_from(t
     monkeypatch.setattr("svdaudio.plan.NODES", toy.request().table)
     found = prepared(toy, 0.1, 1.7)
     for one in found:
-        one.resolved.sources.update({"seed": "run.toml", "svd.alpha": f"line {one.name}"})
+        one.resolved.sources.update({"seed": "run.toml", "svd.k": one.name, "svd.alpha": one.name})
     batch = open_batch(toy.store, found, files={}, title="t")
     assert (batch.record.config["svd"].get("alpha"), batch.record.config["svd"]["k"]) == (None, 5)
     lose(toy, batch.jobs[1].run.id, "gone")
     run = reopened(toy, batch.record.id).jobs[1].run
-    assert run.sources == {"seed": "run.toml", "svd.alpha": f"batch {batch.record.id}"}
+    assert run.sources == {"seed": "run.toml", "svd.k": "the pairs", "svd.alpha": f"batch {batch.record.id}"}
     assert run.remarks == ("svd.alpha = 1.7 is outside the recommended 0.1 to 0.5",)
 
 
