@@ -94,17 +94,22 @@ class Output:
     ) -> RunRecord:
         """Write the files of a finished run, and enter them into its record.
 
+        A pair whose own `out` cannot be written has failed.
+
         Raises:
-            StoreError: the files cannot be written.
+            StoreError: the files in the store cannot be written.
         """
         artifacts = RunArtifacts(
             run, lambda node: read_outputs(job.request, store, models, run=run, node=node, body=body)
         )
         report = write_report(artifacts, root=self.root, class_names=self.class_names, pictures=self.pictures)
+        run = replace(run, results={**report.results(), "cosines": mix_cosines(artifacts), "pair": job.name})
         if job.member.out is not None and "manipulated" in report.audio:
-            write_bytes(Path(job.member.out), report.audio["manipulated"].read_bytes())
-        results = {**report.results(), "cosines": mix_cosines(artifacts), "pair": job.name}
-        return store.runs.write(replace(run, results=results))
+            try:
+                write_bytes(Path(job.member.out), report.audio["manipulated"].read_bytes())
+            except StoreError as error:  # the place is this pair's own, and so is the fault
+                run = replace(run, state="failed", error=error.line())
+        return store.runs.write(run)
 
 
 def edit_parts(artifacts: RunArtifacts) -> EditParts:
@@ -286,7 +291,7 @@ class _Walk:
             one.close("finished")
             if self._output is not None:
                 one.run = self._output.write(one.job, one.run, one.work.store, models, one.work.body)
-        return True
+        return one.run.state != "failed" or self._on_error == "continue"
 
 
 def _order(jobs: Sequence[Job]) -> list[Node]:

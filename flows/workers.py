@@ -165,13 +165,7 @@ def _work(share: Share, tells: Connection, stop: Flag) -> None:
 
 def _execute(share: Share, progress: Progress, stopping: Callable[[], bool]) -> list[RunRecord]:
     first = share.jobs[0].request
-    execution = first.config.execution
-    models = Models(
-        cast("Bundle", first.bundle),
-        device=execution.device,
-        keep=execution.keep_models,
-        compile_noise=execution.compile,
-    )
+    models = Models.of(cast("Bundle", first.bundle), first.config)
     store = open_store(share.location)
     if share.runner == "prefect":
         from flows.prefect_batch import execute_batch_through_prefect

@@ -27,7 +27,7 @@ from svdaudio.config import Resolved, flatten, remarks
 from svdaudio.errors import InputError, RunError
 from svdaudio.files import write_bytes
 from svdaudio.pairs import Prepared
-from svdaudio.plan import ModelDigests, Request, code_version, new_run, resumed_request
+from svdaudio.plan import ModelDigests, Request, checked, code_version, new_run, resumed_request
 from svdaudio.store.base import Store
 from svdaudio.store.keys import canonical, digest_file
 from svdaudio.store.runs import FileUse, RunRecord, new_run_id
@@ -190,7 +190,7 @@ def reopen_batch(record: RunRecord, store: Store, open_bundle: Callable[[str], M
     jobs: list[Job] = []
     for member, kept in kept_runs(record, store):
         if kept is not None:
-            run, request = kept, resumed_request(kept, bundle_named(kept.bundle))
+            run, request = kept, checked(resumed_request(kept, bundle_named(kept.bundle)))
         else:
             new, request = _remade(record, member, bundle_named)
             run = _anew(store, member, new)
@@ -237,7 +237,7 @@ def _remade(
         id=member.run, kind="manipulate", created_at=record.created_at, files=files, config=_nested(flat),
         targets=record.targets,
     )  # fmt: skip
-    request = resumed_request(known, bundle_named(flat["bundle"]))
+    request = checked(resumed_request(known, bundle_named(flat["bundle"])))
     sources = {**record.sources, **dict.fromkeys(member.own, f"batch {record.id}")}
     resolved = Resolved(config=request.config, sources=sources, remarks=remarks(request.config))
     return new_run(request, resolved, runner=record.runner), request

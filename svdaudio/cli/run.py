@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.output import console, print_files, print_json, score_table, seconds_text, short_path, table
+from svdaudio.cli.output import console, print_files, print_json, remark, score_table, seconds_text, short_path, table
 
 if TYPE_CHECKING:
     from svdaudio.cli.work import How, Work
@@ -268,10 +268,14 @@ def _manipulate(original: Path, edited: Path, **arguments: Any) -> tuple[Work, R
 
 
 def _execute(work: Work, record: RunRecord, *, how: How, out: Path | None, sound: str) -> tuple[RunRecord, Report]:
-    from svdaudio.cli.work import carry_out, hand_over
+    from svdaudio.cli.work import INTERRUPTED, carry_out, hand_over
 
     record = carry_out(work, record, how)
-    return hand_over(work, record, out=out, sound=sound)
+    try:
+        return hand_over(work, record, out=out, sound=sound)
+    except KeyboardInterrupt:
+        remark(f"interrupted; everything is computed, and `svdaudio resume {record.id}` writes the files")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _result(record: RunRecord, report: Report, begun: float) -> dict[str, Any]:

@@ -49,6 +49,8 @@ def copy(
     here, there = open_store(source), open_store(target)
     if here.location == there.location:
         raise InputError("a store cannot be copied into itself", got=here.location)
+    if next(iter(here.keys()), None) is None and next(iter(here.runs), None) is None:
+        raise InputError(f"there is nothing to copy in {here.location}", got="no artifact and no run")
     chosen = None if runs is None else [here.runs.load(name) for name in runs]
     with _counting() as tell:
         report = copy_store(here, there, runs=chosen, tell=tell)

@@ -7,12 +7,13 @@ follows after its artifacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from svdaudio.errors import CorruptArtifactError, MissingArtifactError
+from svdaudio.errors import CorruptArtifactError, MissingArtifactError, RunError
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 
@@ -60,13 +61,13 @@ def copy_store(
     Args:
         source: where from.
         target: where to.
-        runs: those with their artifacts; if not given, every artifact and every run.
+        runs: those with their artifacts, and of a batch its pairs' runs; if not given, every artifact and every run.
         tell: hears of each artifact when it is done with, from several threads.
 
     Raises:
         StoreError: the source cannot be read, or the target not written. What was copied stays.
     """
-    wanted_runs = list(source.runs if runs is None else runs)
+    wanted_runs = list(source.runs if runs is None else _with_members(source, runs))
     if runs is None:
         keys = sorted(source.keys())
     else:
@@ -95,6 +96,15 @@ def copy_store(
         runs=copied_runs,
         n_bytes=sum(n_bytes for _, n_bytes in outcomes),
     )
+
+
+def _with_members(source: Store, runs: Iterable[RunRecord]) -> Iterator[RunRecord]:
+    """Runs, each batch after the runs of its pairs that are there."""
+    for run in runs:
+        for member in run.results.get("members", ()):
+            with suppress(RunError):
+                yield source.runs.load(member["run"])
+        yield run
 
 
 def _copy_artifact(source: Store, target: Store, key: str) -> tuple[Outcome, int]:

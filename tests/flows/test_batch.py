@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from flows.batch import Tally, carry_out, execute_batch, expected_seconds
+from flows.batch import Output, Tally, carry_out, execute_batch, expected_seconds
 from svdaudio.batches import Job, Member, open_batch
 from svdaudio.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig
@@ -249,6 +250,22 @@ def test_what_another_process_computes_comes_last_and_is_then_waited_for(toy):
     finished = [pair for pair, kind, node in told if (kind, node) == ("finished", "mix")]
     assert finished == ["a0.2", "a0.3", "a0.1"]
     assert [one for one in told if one[1] == "waiting"] == [("a0.1", "waiting", "mix")]
+
+
+def test_a_place_that_cannot_be_written_fails_its_own_pair_alone(toy):
+    jobs = jobs_of(toy, *ALPHAS)
+    (toy.folder / "taken.wav").mkdir()
+    jobs[1] = replace(jobs[1], member=replace(jobs[1].member, out=str(toy.folder / "taken.wav")))
+    output = Output(root=toy.folder / "out", class_names=("a", "b"))
+    report = SimpleNamespace(audio={"manipulated": toy.folder / "one.png"}, results=dict)
+    (toy.folder / "one.png").write_bytes(b"sound")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.batch.write_report", lambda *given, **named: report)
+        patch.setattr("flows.batch.mix_cosines", lambda artifacts: {})
+        runs = executed(toy, jobs, output=output)
+    assert [run.state for run in runs] == ["finished", "failed", "finished"]
+    assert "cannot write" in runs[1].error
+    assert toy.store.runs.load(runs[1].id) == runs[1]
 
 
 def test_after_a_kill_the_same_batch_goes_on_and_computes_only_what_is_missing(toy):
