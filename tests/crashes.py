@@ -385,7 +385,7 @@ class Harness:
                 return
             try:
                 statistics = os.statvfs(world.store.folder)
-                ballast = world.store.folder / "ballast"
+                ballast = world.store.folder / ".ballast"
                 with ballast.open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, statistics.f_bavail * statistics.f_frsize - room)
                 status = self.disturb(world, self._go_on)

@@ -19,6 +19,10 @@ OFFLINE_SWITCHES = {
 """What keeps libraries from calling home, looking for updates or installing things. A value that the user set stays."""
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -34,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # rather a strange letter than a fault
-    from svdaudio.cli.app import invoke
+    try:
+        from svdaudio.cli.app import invoke
 
-    return invoke(sys.argv[1:] if arguments is None else list(arguments))
+        return invoke(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:  # before there was anything to interrupt
+        return INTERRUPTED

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from svdaudio.cli import (
+    INTERRUPTED,
     batch,
     cache,
     checkpoints,
@@ -30,7 +31,6 @@ from svdaudio.cli import (
 from svdaudio.cli.help import GroupedCommands, WithParameters
 from svdaudio.errors import SvdAudioError
 
-INTERRUPTED = 130
 FAULT = 70
 
 app = typer.Typer(

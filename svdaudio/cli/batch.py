@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from svdaudio.cli import options
+from svdaudio.cli import INTERRUPTED, options
 from svdaudio.cli.output import (
     console,
     error_console,
@@ -229,7 +229,7 @@ def carry_out(opened: Batch, store: Store, how: How) -> tuple[RunRecord, list[Ru
             return engine.carry_out(opened, store, execute, table_path=where)
     except KeyboardInterrupt:
         remark(f"interrupted; what is done is kept, and `svdaudio resume {opened.record.id}` goes on")
-        raise typer.Exit(work.INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _execute(

@@ -6,12 +6,13 @@ import os
 import shlex
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from svdaudio.cli import options
+from svdaudio.cli import INTERRUPTED, options
 from svdaudio.cli.output import console, print_files, print_json, remark, score_table, seconds_text, short_path, table
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def resume(
     as_json: options.Json = False,
 ) -> None:
     """Go on with a run or a batch that failed or was interrupted: what it had computed is found, the rest is done."""
-    from svdaudio.cli.work import How, Work, check_out, find_run, open_bundle, open_models, open_store, run_state
+    from svdaudio.cli.work import How, Work, check_out, find_run, is_left_undone, open_bundle, open_models, open_store
     from svdaudio.errors import InputError
     from svdaudio.plan import checked, resumed_request
 
@@ -217,7 +218,7 @@ def resume(
     how = How(prefect=prefect, runner=runner, cluster=cluster)
     check_out(out, kind=".wav")
     where = open_store(store)
-    record = find_run(where, name, wanted=lambda run: run_state(where, run) in ("failed", "interrupted"))
+    record = find_run(where, name, wanted=partial(is_left_undone, where))
     if record.kind == "batch":
         from svdaudio.cli.batch import How as HowBatch
         from svdaudio.cli.batch import resume_batch
@@ -268,7 +269,7 @@ def _manipulate(original: Path, edited: Path, **arguments: Any) -> tuple[Work, R
 
 
 def _execute(work: Work, record: RunRecord, *, how: How, out: Path | None, sound: str) -> tuple[RunRecord, Report]:
-    from svdaudio.cli.work import INTERRUPTED, carry_out, hand_over
+    from svdaudio.cli.work import carry_out, hand_over
 
     record = carry_out(work, record, how)
     try:

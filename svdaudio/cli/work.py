@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from svdaudio.cli import INTERRUPTED
 from svdaudio.cli.output import error_console, quiet_stdout, remark, seconds_text
 from svdaudio.errors import InputError
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from svdaudio.plan import Request
     from svdaudio.report import Report, RunArtifacts
     from svdaudio.store import RunRecord, Store
-
-INTERRUPTED = 130
 
 
 def open_store(location: str | None) -> Store:
@@ -228,6 +227,12 @@ def find_run(store: Store, name: str | None, *, wanted: Callable[[RunRecord], bo
 def run_state(store: Store, run: RunRecord) -> str:
     """The state of a run, knowing that a process that died can no longer say so."""
     return "interrupted" if run.state == "running" and not store.runs.is_active(run.id) else run.state
+
+
+def is_left_undone(store: Store, run: RunRecord) -> bool:
+    """Whether there is something to go on with: stages, or sounds that were computed and never written."""
+    unwritten = run.state == "finished" and not run.results and any(name.endswith(".scores") for name in run.targets)
+    return unwritten or run_state(store, run) in ("failed", "interrupted")
 
 
 def log_to_stderr() -> None:

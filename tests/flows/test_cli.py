@@ -221,6 +221,21 @@ def test_a_prefect_server_that_does_not_answer_is_one_line(world, cli, monkeypat
     assert "the Prefect server at http://127.0.0.1:9/api does not answer" in result.err
 
 
+def test_resume_writes_the_files_of_a_run_that_died_before_it_did(world, cli, monkeypatch):
+    def dies(*given, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("svdaudio.report.write_report", dies)
+        died = cli("run", *world.pair, "--no-baselines")
+    assert died.code == 130
+    assert "everything is computed, and `svdaudio resume" in died.err
+    result = cli("resume", "--json").json()
+    assert Path(result["audio"]["manipulated"]).is_file()
+    assert {stage["status"] for stage in result["stages"]} == {"cached"}
+    assert cli("resume").code == 2
+
+
 def test_runs_lists_the_newest_first(done, cli):
     cli("run", *done.pair, "--no-baselines")
     listed = cli("runs", "--json").json()["runs"]
