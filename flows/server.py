@@ -132,10 +132,7 @@ def require_server(home: Path | None = None) -> str:
     """
     url = require_api_url(home)
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=ANSWERS_WITHIN_S):  # noqa: S310 - the user's own URL
-            pass
-    except urllib.error.HTTPError:
-        pass
+        _health(url, ANSWERS_WITHIN_S)
     except (OSError, ValueError) as error:
         raise silent(url, error) from error
     return url
@@ -238,10 +235,23 @@ def _began_without_proc(pid: int) -> str | None:
 
 def _answers(server: Server) -> bool:
     try:
-        with urllib.request.urlopen(f"{server.api_url}/health", timeout=2) as reply:  # noqa: S310 - our own http:// address
-            return reply.status == 200
-    except (OSError, urllib.error.URLError):
+        return _health(server.api_url, timeout_s=2) == 200
+    except OSError:
         return False
+
+
+def _health(api_url: str, timeout_s: float) -> int:
+    """The status with which a server says how it is.
+
+    Raises:
+        OSError: it does not answer.
+        ValueError: that is no address.
+    """
+    try:
+        with urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=timeout_s) as reply:  # noqa: S310 - ours or the user's own
+            return reply.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def _free_port() -> int:

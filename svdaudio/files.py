@@ -13,6 +13,13 @@ N_NAME = 40
 """Letters of a file's name that its unfinished neighbour takes over: a whole one may leave no room for more."""
 
 
+def found_instead(path: Path) -> str | None:
+    """What is at a path if it is something other than a file; None for a file, and where nothing is."""
+    if not path.exists() or path.is_file():
+        return None
+    return "a folder" if path.is_dir() else "a device or a pipe"
+
+
 def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
     """Refuse a place that cannot take a result, before any work is done.
 
@@ -29,14 +36,14 @@ def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] =
         if b"\0" in os.fsencode(path):
             raise ValueError("embedded null byte")
         parent = next(folder for folder in path.absolute().parents if folder.exists())
-        exists = path.exists()
-        replaced = next((each for each in inputs if exists and each.exists() and path.samefile(each)), None)
+        replaced = next((each for each in inputs if path.exists() and each.exists() and path.samefile(each)), None)
+        another = found_instead(path)
         writable = os.access(parent, os.W_OK)
     except (OSError, ValueError) as error:
         raise InputError(f"{str(path)[:200]!r} cannot be written to", got=str(error)[:200]) from error
     what = f"{path} cannot be written to"
-    if exists and not path.is_file():
-        raise InputError(what, expected="a file", got="a folder" if path.is_dir() else "a device or a pipe")
+    if another is not None:
+        raise InputError(what, expected="a file", got=another)
     if not parent.is_dir():
         raise InputError(what, expected="a file", got=f"{parent} is no folder")
     if not writable:
@@ -59,8 +66,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         if path.is_symlink():
             path = path.resolve()
-        if path.exists() and not path.is_file():
-            raise StoreError(f"cannot write {path}", expected="a file", got="a folder, a device or a pipe")
+        if (another := found_instead(path)) is not None:
+            raise StoreError(f"cannot write {path}", expected="a file", got=another)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:N_NAME]}.", suffix=".partial")
         with os.fdopen(handle, "wb") as file:

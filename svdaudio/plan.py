@@ -205,23 +205,25 @@ def checked(request: Request) -> Request:
     return request
 
 
-def check_pictures(request: Request, sizes: dict[Path, tuple[int, int]] | None = None) -> Request:
+def check_pictures(
+    request: Request, sizes: dict[Path, tuple[int, int]] | None = None, store: Store | None = None
+) -> Request:
     """The request, if its pictures can be opened and every click lies on its own. Reads headers alone.
 
     Args:
         request: to look over.
         sizes: width and height of pictures that have been looked at; what is looked at now is added.
+        store: pictures that were decoded into it need not be opened again, nor what opens them be imported.
 
     Raises:
         InputError: a picture is none, or a click is outside of it.
     """
-    from svdaudio.images import upright_size
-
     known = {} if sizes is None else sizes
-    used = {source for node in request.nodes for source in node.inputs.values() if source.startswith(FILE_PREFIX)}
-    for source in sorted(used):
-        path = request.files[source.removeprefix(FILE_PREFIX)]
-        known[path] = known.get(path) or upright_size(path)
+    for node in request.nodes:
+        for source in node.inputs.values():
+            if source.startswith(FILE_PREFIX):
+                path = request.files[source.removeprefix(FILE_PREFIX)]
+                known[path] = known.get(path) or _stored_size(request, node, store) or _size(path)
     for node in request.nodes:
         if node.stage.name != "mask":
             continue
@@ -235,6 +237,21 @@ def check_pictures(request: Request, sizes: dict[Path, tuple[int, int]] | None =
                     got=f"({point[0]:g}, {point[1]:g})",
                 )
     return request
+
+
+def _stored_size(request: Request, node: Node, store: Store | None) -> tuple[int, int] | None:
+    """Width and height of the pixels that a node made of its file before, if the store has them."""
+    record = None if store is None else store.find(request.action(node, request.input_digests(node, {})).key)
+    if record is None or "pixels" not in record.outputs:
+        return None
+    height, width, _ = record.outputs["pixels"].shape
+    return width, height
+
+
+def _size(path: Path) -> tuple[int, int]:
+    from svdaudio.images import upright_size  # half a second of imports, for who has a new picture alone
+
+    return upright_size(path)
 
 
 def _check_points(points: tuple[Point, ...], what: str, option: str) -> None:

@@ -182,10 +182,11 @@ def baseline(
     resolved, checkpoints = resolve_config(
         config, overrides, {"seed": seed, "bundle": bundle, "generate.backend": backend}
     )
-    request = check_pictures(baseline_request(image, resolved.config, checkpoints))
+    where = open_store(store)
+    request = check_pictures(baseline_request(image, resolved.config, checkpoints), store=where)
     work = Work(
         request=request,
-        store=open_store(store),
+        store=where,
         bundle=checkpoints,
         models=open_models(checkpoints, resolved.config),
     )
@@ -255,8 +256,9 @@ def _manipulate_request(
     from svdaudio.plan import check_pictures, manipulate_request
 
     resolved, checkpoints = resolve_config(config_file, overrides, given)
-    request = check_pictures(manipulate_request(original, edited, resolved.config, checkpoints, targets))
-    return request, (resolved, checkpoints), open_store(store)
+    where = open_store(store)
+    request = manipulate_request(original, edited, resolved.config, checkpoints, targets)
+    return check_pictures(request, store=where), (resolved, checkpoints), where
 
 
 def _manipulate(original: Path, edited: Path, **arguments: Any) -> tuple[Work, RunRecord]:

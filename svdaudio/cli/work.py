@@ -172,7 +172,6 @@ def hand_over(
     Raises:
         InputError: the run makes no such sound.
     """
-    from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
 
     with quiet_stdout():

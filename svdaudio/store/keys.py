@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from svdaudio.errors import ConfigError, InputError
+from svdaudio.files import found_instead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,9 +98,8 @@ def digest_file(path: Path, *, name: str = "file") -> str:
     Raises:
         InputError: there is no such file, it is none, or it cannot be read.
     """
-    if path.exists() and not path.is_file():
-        got = "a folder" if path.is_dir() else "a device or a pipe"
-        raise InputError(f"{path} is no file", expected=f"the {name} image", got=got)
+    if (another := found_instead(path)) is not None:
+        raise InputError(f"{path} is no file", expected=f"the {name} image", got=another)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,8 +20,8 @@ from svdaudio.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig
 from svdaudio.errors import CheckpointError, InputError, RunError
 from svdaudio.pairs import Prepared
-from svdaudio.places import project_root
 from svdaudio.plan import Request, new_run
+from svdaudio.scenes import demo_scene
 from svdaudio.store import LocalStore
 
 ALPHAS = (0.1, 0.2, 0.3)
@@ -172,12 +172,13 @@ def test_the_tally_knows_how_much_is_left(toy):
 
 def picture_jobs(n_jobs=3):
     """Jobs that need no model: the pictures of the example scene, decoded, with a seed to tell them apart."""
-    scene = {n: project_root() / "examples" / f"{f}.jpg" for n, f in (("original", "dog_cat"), ("edited", "dog_duck"))}
+    scene = demo_scene()
+    pictures = {"original": scene.original, "edited": scene.edited}
     jobs = []
     for seed in range(n_jobs):
         config = RunConfig(seed=seed, bundle="mini")
         targets = ("original.image", "edited.image")
-        request = Request(kind="manipulate", files=scene, config=config, bundle=Bundle.open("mini"), targets=targets)
+        request = Request(kind="manipulate", files=pictures, config=config, bundle=Bundle.open("mini"), targets=targets)
         run = new_run(request)
         jobs.append(Job(member=Member(name=f"s{seed}", run=run.id), request=request, run=run))
     return jobs

@@ -292,7 +292,7 @@ def test_inspect_describes_arrays_and_draws_them(done, cli):
 
 
 BAD_INPUT = {
-    "no such file": (["none.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "there is no image none.png"),
+    "no such file": (["none.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "there is no file none.png"),
     "not an image": (["text.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "text.png"),
     "0 bytes": (["empty.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "empty.png"),
     "a folder": ([".", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "."),
