@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from svdaudio.mini.edits import EDITS_SEED, METHOD, draw_edit, ordered_pairs, write_edits
-from svdaudio.pairs import Pair
+from svdaudio.studies.edits import EDITS_SEED, METHOD, draw_edit, ordered_pairs, write_edits
+from svdaudio.studies.pairs import Pair
 
 PROGRAM = (sys.executable, "-m", "svdaudio.cli")
 

@@ -22,7 +22,7 @@ from plain_cycle_mix import plain_rounds
 from torch import Tensor
 from torch.nn import functional
 
-from svdaudio.ssv2a import SSV2A
+from svdaudio.models.ssv2a import SSV2A
 
 GOALS = {1: 200, 16: 400}
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import decode
-from svdaudio.audioldm.diffuse import Precision, diffuse
-from svdaudio.audioldm.mel import SAMPLE_RATE_HZ
-from svdaudio.audioldm.vocoder import vocode
-from svdaudio.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.models.audioldm.autoencoder import decode
+from svdaudio.models.audioldm.diffuse import Precision, diffuse
+from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ
+from svdaudio.models.audioldm.vocoder import vocode
 
 
 @dataclass(frozen=True, kw_only=True)

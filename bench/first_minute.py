@@ -17,7 +17,7 @@ from pathlib import Path
 
 from made_up_full import write_published
 
-from svdaudio.scenes import demo_scene
+from svdaudio.studies.scenes import demo_scene
 
 BENCH = Path(__file__).resolve().parent
 

@@ -37,14 +37,14 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from flows.in_process import execute_run
-from svdaudio.bundle import Bundle, Models
 from svdaudio.checkpoints import install
+from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
-from svdaudio.plan import manipulate_request, new_run
-from svdaudio.scenes import demo_scene
-from svdaudio.stages import STAGES
+from svdaudio.engine.plan import manipulate_request, new_run
+from svdaudio.engine.run import execute_run
+from svdaudio.engine.stage import STAGES
 from svdaudio.store.opening import open_store
+from svdaudio.studies.scenes import demo_scene
 from tasks import Body, ModelSource, load_body
 
 N_MATRIX = 2048

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from svdaudio.audioldm import naming
-from svdaudio.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architecture
-from svdaudio.audioldm.autoencoder import build_autoencoder
-from svdaudio.audioldm.clap import build_audio_network, build_text_network
-from svdaudio.audioldm.diffuser import build_unet
-from svdaudio.audioldm.published import CLAP, SCALE, UNET, UNET_AVERAGE, VAE, VOCODER
-from svdaudio.audioldm.vocoder import build_vocoder
-from svdaudio.ssv2a import SSV2A, Config
+from svdaudio.models.audioldm import naming
+from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architecture
+from svdaudio.models.audioldm.autoencoder import build_autoencoder
+from svdaudio.models.audioldm.clap import build_audio_network, build_text_network
+from svdaudio.models.audioldm.diffuser import build_unet
+from svdaudio.models.audioldm.published import CLAP, SCALE, UNET, UNET_AVERAGE, VAE, VOCODER
+from svdaudio.models.audioldm.vocoder import build_vocoder
+from svdaudio.models.ssv2a import SSV2A, Config
 
 SCALE_FACTOR = 0.9227914
 

@@ -14,12 +14,12 @@ from made_up import made_up_tensor
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
 
-from svdaudio.checkpoints.reading import fill
-from svdaudio.locals import build_detector
-from svdaudio.masks import build_segmenter
-from svdaudio.ssv2a import SSV2A, Config
-from svdaudio.taggers.audioset import audioset_names
-from svdaudio.taggers.cnn14 import Cnn14
+from svdaudio.models.sam2.segmenter import build_segmenter
+from svdaudio.models.ssv2a import SSV2A, Config
+from svdaudio.models.taggers.audioset import audioset_names
+from svdaudio.models.taggers.cnn14 import Cnn14
+from svdaudio.models.yolo.detector import build_detector
+from svdaudio.weights.reading import fill
 
 SMALL_SAM = {
     "image_size": 128, "embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_att_blocks": (3,),

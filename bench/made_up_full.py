@@ -20,7 +20,7 @@ WRITERS = {
 PROGRAM = """
 from pathlib import Path
 import made_up, made_up_files
-from svdaudio.ssv2a import Config
+from svdaudio.models.ssv2a import Config
 path = Path({!r})
 {}
 """

@@ -23,8 +23,8 @@ def step_costs(*, kept: bool) -> dict[str, float]:
     """Processor seconds and page faults of a step, in this process."""
     import torch
 
-    from svdaudio.audioldm.diffuser import load_diffuser
     from svdaudio.memory import keep_freed_memory
+    from svdaudio.models.audioldm.diffuser import load_diffuser
     from svdaudio.places import project_root
 
     torch.set_num_threads(1)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from made_up_full import WRITERS, write_published
 
-from svdaudio.bundle import Bundle, Entry
 from svdaudio.checkpoints import install
-from svdaudio.checkpoints.cache import cache_path, forget
+from svdaudio.checkpoints.bundle import Bundle, Entry
+from svdaudio.weights.quick_copy import cache_path, forget
 
 LOAD = """
 import sys, time
@@ -25,7 +25,7 @@ begun = time.perf_counter()
 from importlib import import_module
 from pathlib import Path
 import torch
-from svdaudio.bundle import LOADERS, Bundle, load_entry
+from svdaudio.checkpoints.bundle import LOADERS, Bundle, load_entry
 bundle, role = Bundle.open("full", Path(sys.argv[1])), sys.argv[2]
 import_module(LOADERS[role][bundle.entry(role).format].partition(":")[0])
 imported = time.perf_counter()

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from svdaudio.cli import main as svdaudio
-from svdaudio.scenes import demo_scene
 from svdaudio.store.keys import Action, digest_array
 from svdaudio.store.local import LocalStore
 from svdaudio.store.records import ArraySpec, ArtifactRecord
+from svdaudio.studies.scenes import demo_scene
 
 SCENE = demo_scene().arguments
 SIZES = {

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from svdaudio.ssv2a import SSV2A
+from svdaudio.models.ssv2a import SSV2A
 
 
 def mean_of_draws(mu: Tensor, log_sigma: Tensor, n_draws: int, generator: Generator) -> Tensor:

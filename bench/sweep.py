@@ -4,7 +4,7 @@
 
 Made-up tokens of two pictures, regions of 40 and 30 patches, settings of K, both factors and the four weights drawn
 at random. "As written" is the method step by step for one setting: both regions factorised, scaled, averaged, mixed.
-"From cached factors" is `svdaudio.mix.manipulate` for one setting. Both are timed for some settings, between the
+"From cached factors" is `svdaudio.svd.mix.manipulate` for one setting. Both are timed for some settings, between the
 repeats of the fast form, and the median is taken for all. Then a change of α in a process of its own: the time from
 opening the store, and from factors that are in memory, to the new embedding, and whether torch was imported.
 """
@@ -24,10 +24,10 @@ from clock import seconds
 from numpy.typing import NDArray
 
 from svdaudio.config import RunConfig
-from svdaudio.mix import MixWeights, background_embedding, combine, manipulate
 from svdaudio.store.arrays import write_arrays
-from svdaudio.svd import factorize, svd_manipulate
-from svdaudio.sweep import EditParts, MixColumns, columns, drawn, mix_many, parse_range
+from svdaudio.studies.sweep import EditParts, MixColumns, columns, drawn, mix_many, parse_range
+from svdaudio.svd.factors import factorize, svd_manipulate
+from svdaudio.svd.mix import MixWeights, background_embedding, combine, manipulate
 
 RANGES = ("svd.k=1..15", "svd.alpha=0.1..0.5", "svd.beta=1.1..3.0", "mix.alpha=0.01..0.3", "mix.beta=0.2..0.6",
           "mix.gamma=0.0..0.3", "mix.direct=0.2..0.6")  # fmt: skip
@@ -36,9 +36,9 @@ CHANGE = """
 import json, sys, time
 import numpy as np
 from pathlib import Path
-from svdaudio.mix import MixWeights, manipulate
+from svdaudio.svd.mix import MixWeights, manipulate
 from svdaudio.store.arrays import read_arrays
-from svdaudio.svd import Factors
+from svdaudio.svd.factors import Factors
 def read():
     arrays = read_arrays(Path(sys.argv[1]), json.loads(sys.argv[2]))
     regions = [Factors(**{f: arrays[f + r] for f in ("u", "s", "vh", "weights")}) for r in ("_removed", "_added")]

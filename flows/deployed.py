@@ -9,15 +9,15 @@ from typing import Any
 
 from prefect import get_run_logger
 
-from flows.in_process import read_outputs
 from flows.prefect_runner import walk
 from flows.published import publish
-from svdaudio.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig, resolve
+from svdaudio.engine.plan import Request, check_pictures, new_run
+from svdaudio.engine.run import read_outputs
 from svdaudio.places import default_store, out_root
-from svdaudio.plan import Request, check_pictures, new_run
-from svdaudio.report import RunArtifacts, write_report
 from svdaudio.store import Store, open_store
+from svdaudio.views.report import RunArtifacts, write_report
 
 
 def carry_out(
@@ -31,7 +31,7 @@ def carry_out(
         make_request: what to compute, from the configuration and the bundle.
 
     Returns:
-        The run's id under "run", and what was written (`svdaudio.report.Report.results`).
+        The run's id under "run", and what was written (`svdaudio.views.report.Report.results`).
     """
     log = get_run_logger()
     bundles: dict[str, Bundle] = {}

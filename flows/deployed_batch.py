@@ -10,18 +10,18 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from flows.batch import OnError, Output, carry_out, execute_batch
 from flows.deployed import store_of_flow
 from flows.prefect_batch import Submit
 from flows.prefect_runner import task_runner
 from flows.published import publish_table
-from svdaudio.batches import Asked, Job, open_batch, table
-from svdaudio.bundle import Bundle, Models
-from svdaudio.pairs import Common, Pair, prepare, read_pairs
+from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.engine.batch import OnError, Output, carry_out, execute_batch
+from svdaudio.engine.batches import Asked, Job, open_batch, table
+from svdaudio.engine.plan import METHOD_ALONE
 from svdaudio.places import out_root
-from svdaudio.plan import METHOD_ALONE
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
+from svdaudio.studies.pairs import Common, Pair, prepare, read_pairs
 
 
 @flow(name="batch", task_runner=task_runner(), persist_result=False)

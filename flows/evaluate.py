@@ -14,10 +14,10 @@ from flows.deployed import store_of_flow
 from flows.deployed_batch import carry_out_pairs
 from flows.prefect_runner import task_runner
 from flows.published import publish_figures
-from svdaudio.mini.edits import EDITS_SEED, figures
-from svdaudio.mini.study import Study, chosen_edits
-from svdaudio.pairs import Common
 from svdaudio.places import out_root
+from svdaudio.studies.edit_study import Study, chosen_edits
+from svdaudio.studies.edits import EDITS_SEED, figures
+from svdaudio.studies.pairs import Common
 
 
 @flow(name="evaluate", task_runner=task_runner(), persist_result=False)

@@ -9,7 +9,7 @@ from prefect import flow
 
 from flows.deployed import carry_out
 from flows.prefect_runner import task_runner
-from svdaudio.plan import METHOD_ALONE, manipulate_request
+from svdaudio.engine.plan import METHOD_ALONE, manipulate_request
 
 
 @flow(name="manipulate", task_runner=task_runner(), persist_result=False)

@@ -11,17 +11,17 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
 
-from flows.batch import OnError, Output, Progress, execute_batch, never, no_progress
 from flows.prefect_runner import execute_node, task_runner
 from flows.published import publish_table
 from flows.server import require_server
-from svdaudio.batches import Job, table
+from svdaudio.engine.batch import OnError, Output, Progress, execute_batch, never, no_progress
+from svdaudio.engine.batches import Job, table
+from svdaudio.engine.execute import Reference, Tell, Work
+from svdaudio.engine.stage import Node
 from svdaudio.errors import SvdAudioError
-from svdaudio.stages import Node
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 from tasks import Body, ModelSource, load_body
-from tasks.execute import Reference, Tell, Work
 
 
 def execute_batch_through_prefect(
@@ -37,7 +37,7 @@ def execute_batch_through_prefect(
     body: Callable[[str], Body] = load_body,
     api_url: str | None = None,
 ) -> list[RunRecord]:
-    """As `flows.batch.execute_batch`, through a Prefect server.
+    """As `svdaudio.engine.batch.execute_batch`, through a Prefect server.
 
     Args:
         jobs: see there, as for whatever is not named here.

@@ -18,17 +18,17 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.clusters import Cluster, is_worker_death
-from flows.journal import Journal, Progress, keep_journal, no_progress
 from flows.published import publish
 from flows.server import require_server
+from svdaudio.engine.execute import Reference, Work, execute
+from svdaudio.engine.journal import Journal, Progress, keep_journal, no_progress
+from svdaudio.engine.plan import FILE_PREFIX, Request
+from svdaudio.engine.stage import Node
 from svdaudio.errors import RunError, SvdAudioError
-from svdaudio.plan import FILE_PREFIX, Request
-from svdaudio.report import Report
-from svdaudio.stages import Node
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
+from svdaudio.views.report import Report
 from tasks import Body, ModelSource, load_body
-from tasks.execute import Reference, Work, execute
 
 
 @task(name="stage", cache_policy=NO_CACHE, persist_result=False)
@@ -64,7 +64,7 @@ def execute_run(
     cluster: Cluster | None = None,
     report: Callable[[RunRecord], Report] | None = None,
 ) -> RunRecord:
-    """As `flows.in_process.execute_run`, through a Prefect server.
+    """As `svdaudio.engine.run.execute_run`, through a Prefect server.
 
     Args:
         request: what is to be computed.

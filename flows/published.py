@@ -16,7 +16,7 @@ from typing import Any
 from prefect.artifacts import create_image_artifact, create_link_artifact, create_table_artifact
 
 from svdaudio.mini.figures import Figure
-from svdaudio.report import Report
+from svdaudio.views.report import Report
 
 LONGEST_SIDE = 900
 """Pixels. Prefect's database is no place for large pictures."""
@@ -47,7 +47,7 @@ def publish(report: Report, run_id: str) -> None:
 
 
 def publish_table(rows: Sequence[Mapping[str, Any]], batch: str) -> None:
-    """Show the results of a batch, as `svdaudio.batches.table` gives them; at most the first `N_ROWS`."""
+    """Show the results of a batch, as `svdaudio.engine.batches.table` gives them; at most the first `N_ROWS`."""
     first = f", the first {N_ROWS} of {len(rows)} pairs" if len(rows) > N_ROWS else ""
     _ = create_table_artifact(
         table=[dict(row) for row in rows[:N_ROWS]], key="pairs", description=f"pairs of {batch}{first}"

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from svdaudio.align import check_threshold, patch_coverage
 from svdaudio.errors import ConfigError, InputError
-from svdaudio.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry
-from svdaudio.images import load_image, png_bytes
-from svdaudio.mix import MixWeights, combine
-from svdaudio.svd import svd_manipulate
+from svdaudio.svd.align import check_threshold, patch_coverage
+from svdaudio.svd.factors import svd_manipulate
+from svdaudio.svd.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry
+from svdaudio.svd.images import load_image, png_bytes
+from svdaudio.svd.mix import MixWeights, combine
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from svdaudio.bundle import Models
+    from svdaudio.checkpoints.bundle import Models
     from svdaudio.config import RunConfig
     from svdaudio.pipeline import Edit
 
@@ -358,7 +358,7 @@ def open_models(bundle: str | Models, device: str = "auto") -> Models:
     """The models of a bundle, by its name; models that are open already are given back as they are."""
     if not isinstance(bundle, str):
         return bundle
-    from svdaudio.bundle import Bundle, Models
+    from svdaudio.checkpoints.bundle import Bundle, Models
 
     return Models(Bundle.open(bundle), device=device)
 
@@ -371,7 +371,7 @@ def _configuration(models: Models, settings: Mapping[str, Any] | None) -> RunCon
         if name.startswith(EXECUTION_PREFIX):
             raise ConfigError(
                 f"'{name}' has no effect on a function",
-                fix="give device=…, or `svdaudio.bundle.Models`",
+                fix="give device=…, or `svdaudio.checkpoints.bundle.Models`",
             )
     return resolve(given=given, bundle_settings=lambda _: models.bundle.settings).config
 
@@ -386,7 +386,7 @@ def _plain(points: Any) -> Any:
 def _written(waveform: NDArray[np.float32], path: str | Path | None) -> NDArray[np.float32]:
     if path is not None:
         from svdaudio.files import write_bytes
-        from svdaudio.report import wav_bytes
+        from svdaudio.views.report import wav_bytes
 
         write_bytes(Path(path), wav_bytes(waveform))
     return waveform

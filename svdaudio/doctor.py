@@ -147,7 +147,7 @@ def _device() -> Iterator[Check]:
 
 
 def _bundle(name: str) -> Iterator[Check]:
-    from svdaudio.bundle import Bundle
+    from svdaudio.checkpoints.bundle import Bundle
 
     try:
         bundle = Bundle.open(name)
@@ -295,7 +295,7 @@ def _server() -> Iterator[Check]:
 
 
 def _examples() -> Iterator[Check]:
-    from svdaudio.scenes import demo_scene
+    from svdaudio.studies.scenes import demo_scene
 
     try:
         scene = demo_scene()

@@ -16,23 +16,23 @@ import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from svdaudio.align import align_mask
-from svdaudio.audioldm.backends import open_backend
-from svdaudio.audioldm.choose import choose
 from svdaudio.config import RunConfig
 from svdaudio.errors import InputError
-from svdaudio.evaluate import class_scores
-from svdaudio.geometry import Geometry
-from svdaudio.images import Pixels
-from svdaudio.locals import DetectionSettings, embed_boxes
-from svdaudio.masks import split_points
-from svdaudio.mix import MixWeights, background_embedding, manipulate
+from svdaudio.models.audioldm.backends import open_backend
+from svdaudio.models.audioldm.choose import choose
+from svdaudio.models.sam2.segmenter import split_points
+from svdaudio.models.ssv2a.remix import RemixSettings, remix
+from svdaudio.models.taggers.scores import class_scores
+from svdaudio.models.yolo.detector import DetectionSettings, embed_boxes
 from svdaudio.randomness import stage_generator
-from svdaudio.remix import RemixSettings, remix
-from svdaudio.svd import factorize
+from svdaudio.svd.align import align_mask
+from svdaudio.svd.factors import factorize
+from svdaudio.svd.geometry import Geometry
+from svdaudio.svd.images import Pixels
+from svdaudio.svd.mix import MixWeights, background_embedding, manipulate
 
 if TYPE_CHECKING:
-    from svdaudio.bundle import Models
+    from svdaudio.checkpoints.bundle import Models
 
 
 @dataclass(frozen=True, kw_only=True)

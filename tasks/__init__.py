@@ -1,6 +1,6 @@
 """Stage bodies, one file a stage: load inputs, call one library function, return arrays. No Prefect in here.
 
-`tasks.execute` is what both runners call for a node; `load_body` finds the body of a stage by its name.
+`svdaudio.engine.execute` is what both runners call for a node; `load_body` finds the body of a stage by its name.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class ModelSource(Protocol):
-    """Models by role, loaded when first asked for: `svdaudio.bundle.Models`."""
+    """Models by role, loaded when first asked for: `svdaudio.checkpoints.bundle.Models`."""
 
     def __getitem__(self, role: str, /) -> Any: ...
 
 
 @runtime_checkable
 class KeepsModels(Protocol):
-    """A source of models that can be told which ones are needed together: `svdaudio.bundle.Models`."""
+    """A source of models that can be told which ones are needed together: `svdaudio.checkpoints.bundle.Models`."""
 
     def keep_only(self, roles: Iterable[str], /) -> None:
         """Hold these models together, and let go of all others."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.align import align_mask
-from svdaudio.geometry import Geometry
+from svdaudio.svd.align import align_mask
+from svdaudio.svd.geometry import Geometry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

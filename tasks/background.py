@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.mix import background_embedding
+from svdaudio.svd.mix import background_embedding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from svdaudio.audioldm.choose import choose
+from svdaudio.models.audioldm.choose import choose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from svdaudio.audioldm.backends import open_backend
+from svdaudio.models.audioldm.backends import open_backend
 from svdaudio.randomness import stage_generator
 
 if TYPE_CHECKING:

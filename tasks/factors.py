@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.svd import factorize
+from svdaudio.svd.factors import factorize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.locals import DetectionSettings, find_objects
+from svdaudio.models.yolo.detector import DetectionSettings, find_objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from svdaudio.masks import split_points
+from svdaudio.models.sam2.segmenter import split_points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

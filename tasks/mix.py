@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.mix import MixWeights, manipulate
-from svdaudio.svd import Factors
+from svdaudio.svd.factors import Factors
+from svdaudio.svd.mix import MixWeights, manipulate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

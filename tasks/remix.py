@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from svdaudio.models.ssv2a.remix import RemixSettings, remix
 from svdaudio.randomness import stage_generator
-from svdaudio.remix import RemixSettings, remix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

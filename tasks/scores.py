@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from svdaudio.evaluate import class_scores
+from svdaudio.models.taggers.scores import class_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.geometry import Geometry
+from svdaudio.svd.geometry import Geometry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

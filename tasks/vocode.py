@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from svdaudio.audioldm.backends import open_backend
+from svdaudio.models.audioldm.backends import open_backend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ import pytest
 import torch
 from made_up import made_up_tensor
 
-from svdaudio.audioldm.architecture import Architecture, autoencoder_config, unet_config, vocoder_config
+from svdaudio.models.audioldm.architecture import Architecture, autoencoder_config, unet_config, vocoder_config
 
 BASE = 32
 N_TEXT_LAYERS = 2

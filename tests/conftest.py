@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from svdaudio.config import RunConfig
-from svdaudio.plan import Request, new_run
-from svdaudio.stages import Node, Stage
+from svdaudio.engine.plan import Request, new_run
+from svdaudio.engine.stage import Node, Stage
 from svdaudio.store import LocalStore, RunRecord
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class ToyWorld:
         self, request: Request | None = None, *, runner: Callable[..., RunRecord] | None = None, **options: Any
     ) -> RunRecord:
         """Execute a request in process, or by another runner."""
-        from flows.in_process import execute_run
+        from svdaudio.engine.run import execute_run
 
         request = request or self.request()
         run = options.pop("run", None) or new_run(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from svdaudio.scenes import demo_scene
+from svdaudio.studies.scenes import demo_scene
 
 SCENE = demo_scene()
 PICTURES = (SCENE.original, SCENE.edited)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from svdaudio.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architecture, vocoder_config
+from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architecture, vocoder_config
 
 TINY = Architecture(
     unet={

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from svdaudio.checkpoints.digests import hash_file
 from svdaudio.errors import CheckpointError, InputError
+from svdaudio.weights.digests import hash_file
 
 CHUNK = 1 << 20
 RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from svdaudio.bundle import FULL, MANIFEST
 from svdaudio.checkpoints import registry
-from svdaudio.checkpoints.digests import hash_file, joint_digest, known_digest, remember_digest
+from svdaudio.checkpoints.bundle import FULL, MANIFEST
 from svdaudio.checkpoints.download import BY_HAND, CHUNK, Patience, check_space, disk_error, download
 from svdaudio.checkpoints.recognise import recognise, recognise_format
 from svdaudio.checkpoints.registry import Published, PublishedFile
@@ -25,6 +24,7 @@ from svdaudio.errors import CheckpointError, InputError
 from svdaudio.files import write_bytes
 from svdaudio.places import project_root
 from svdaudio.store.locks import file_lock
+from svdaudio.weights.digests import hash_file, joint_digest, known_digest, remember_digest
 
 TITLE = "the published models"
 
@@ -300,15 +300,15 @@ def _fill(
 def _classes(published: Published, role: str, path: Path) -> Sequence[str]:
     """What the indices of a detector or tagger mean."""
     if published.format == "ultralytics":
-        from svdaudio.checkpoints.ultralytics_pt import read_detector
+        from svdaudio.models.yolo.published import read_detector
 
         return read_detector(path).facts["names"]
     if published.format == "panns-cnn14":
-        from svdaudio.taggers.audioset import audioset_names, score_names
+        from svdaudio.models.taggers.audioset import audioset_names, score_names
 
         return score_names(audioset_names())
     if published.format == "transformers-ast":
-        from svdaudio.taggers.spectrogram_transformer import read_classes
+        from svdaudio.models.taggers.spectrogram_transformer import read_classes
 
         return read_classes(path)
     del role

@@ -77,8 +77,8 @@ def _safetensors(path: Path) -> str | None:
 
 
 def _pickled(path: Path) -> str | None:
-    from svdaudio.checkpoints.openai_clip import is_archive
-    from svdaudio.checkpoints.reading import Shell, read_inert
+    from svdaudio.models.clip.published import is_archive
+    from svdaudio.weights.reading import Shell, read_inert
 
     if is_archive(path):
         return "openai-clip"  # the only TorchScript archive that is published; what it holds is seen when it is loaded

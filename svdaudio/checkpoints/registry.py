@@ -44,7 +44,7 @@ class Published(_Model):
     purpose: str
     roles: tuple[str, ...]
     format: str
-    """Picks the loader: see `svdaudio.bundle.LOADERS`."""
+    """Picks the loader: see `svdaudio.checkpoints.bundle.LOADERS`."""
     licence: str
     page: str
     """Where a person finds it."""

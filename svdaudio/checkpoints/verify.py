@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.bundle import OWN_FORMAT, Bundle, load_entry
-from svdaudio.checkpoints.cache import forget
+from svdaudio.checkpoints.bundle import OWN_FORMAT, Bundle, load_entry
 from svdaudio.errors import CheckpointError
+from svdaudio.weights.quick_copy import forget
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,7 @@ def _segment(model: Any) -> Any:
 
 
 def _see(model: Any) -> Any:
-    from svdaudio.geometry import Geometry
+    from svdaudio.svd.geometry import Geometry
 
     return model.tokens(_picture(), Geometry.SQUASH).tokens
 
@@ -84,7 +84,7 @@ def _see(model: Any) -> Any:
 def _detect(model: Any) -> Any:
     import numpy as np
 
-    from svdaudio.locals import DetectionSettings
+    from svdaudio.models.yolo.detector import DetectionSettings
 
     found = model.detect(_picture(), DetectionSettings(confidence=0.0, max_detections=4, augment=False))
     # Random pictures may hold nothing, which is an answer too.
@@ -95,7 +95,7 @@ def _remix(model: Any) -> Any:
     import numpy as np
     import torch
 
-    from svdaudio.remix import RemixSettings, remix
+    from svdaudio.models.ssv2a.remix import RemixSettings, remix
 
     unit = np.full(model.config.clip_dim, model.config.clip_dim**-0.5, np.float32)
     settings = RemixSettings(cycle_its=1, cycle_samples=2, var_samples=2)
@@ -113,7 +113,7 @@ def _denoise(model: Any) -> Any:
 def _decode(model: Any) -> Any:
     import torch
 
-    from svdaudio.audioldm.autoencoder import decode
+    from svdaudio.models.audioldm.autoencoder import decode
 
     return decode(model, torch.randn(1, 8, 16, 16))
 
@@ -121,7 +121,7 @@ def _decode(model: Any) -> Any:
 def _vocode(model: Any) -> Any:
     import torch
 
-    from svdaudio.audioldm.vocoder import vocode
+    from svdaudio.models.audioldm.vocoder import vocode
 
     return vocode(model, torch.randn(1, 64, 64) - 5)
 

@@ -26,10 +26,10 @@ from svdaudio.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from flows.batch import BatchEvent, Output, Progress, Tally
-    from svdaudio.batches import Asked, Batch, Job
-    from svdaudio.pairs import Common, Prepared
+    from svdaudio.engine.batch import BatchEvent, Output, Progress, Tally
+    from svdaudio.engine.batches import Asked, Batch, Job
     from svdaudio.store import RunRecord, Store
+    from svdaudio.studies.pairs import Common, Prepared
 
 N_LINES = 20
 """Lines of progress over a whole batch, where nobody watches a bar."""
@@ -85,7 +85,7 @@ class How:
 
     def asked(self, *, study: Mapping[str, Any] | None = None) -> Asked:
         """What the record of a batch keeps of it, with what is measured, if anything."""
-        from svdaudio.batches import Asked
+        from svdaudio.engine.batches import Asked
 
         table = None if self.table is None else str(self.table.absolute())
         return Asked(table=table, pictures=self.pictures, on_error=self.on_error, n_workers=self.n_workers, study=study)
@@ -127,8 +127,8 @@ def batch(
     pair failed.
     """  # fmt: skip
     from svdaudio.cli.work import open_store
-    from svdaudio.pairs import Common, read_pairs
-    from svdaudio.plan import METHOD_ALONE
+    from svdaudio.engine.plan import METHOD_ALONE
+    from svdaudio.studies.pairs import Common, read_pairs
 
     how = How(runner=runner, n_workers=workers, on_error=on_error, table=table_file, pictures=pictures, as_json=as_json)
     check(how)
@@ -142,8 +142,8 @@ def batch(
 
 def check(how: How) -> None:
     """Refuse a place for the table that cannot take it, before any work is done."""
-    from svdaudio.batches import check_table
     from svdaudio.cli.work import check_out
+    from svdaudio.engine.batches import check_table
 
     if how.table is not None:
         check_table(how.table)
@@ -153,7 +153,7 @@ def check(how: How) -> None:
 def prepared_pairs(pairs: Sequence[Any], common: Common) -> list[Prepared]:
     """Check every pair; remarks go to standard error, each once."""
     from svdaudio.cli import work
-    from svdaudio.pairs import prepare
+    from svdaudio.studies.pairs import prepare
 
     prepared = prepare(pairs, common, work.open_bundle)
     for text in dict.fromkeys(text for one in prepared for text in one.resolved.remarks):
@@ -168,7 +168,7 @@ def run_batch(prepared: Sequence[Prepared], store: Store, how: How, *, files: Ma
     Raises:
         typer.Exit: with 1 if a pair failed, with 130 after Ctrl-C.
     """
-    from svdaudio.batches import open_batch
+    from svdaudio.engine.batches import open_batch
 
     begun = time.perf_counter()
     opened = open_batch(store, prepared, files=files, title=title, runner=how.runner_name, asked=how.asked())
@@ -187,8 +187,8 @@ def resume_batch(record: RunRecord, store: Store, how: How) -> None:
     Raises:
         typer.Exit: as `run_batch`.
     """
-    from svdaudio.batches import asked_of, reopen_batch
     from svdaudio.cli import evaluate, work
+    from svdaudio.engine.batches import asked_of, reopen_batch
 
     begun = time.perf_counter()
     how = how.as_asked(asked_of(record))
@@ -207,8 +207,8 @@ def carry_out(opened: Batch, store: Store, how: How) -> tuple[RunRecord, list[Ru
     Raises:
         typer.Exit: with 130, after Ctrl-C.
     """
-    from flows import batch as engine
     from svdaudio.cli import work
+    from svdaudio.engine import batch as engine
     from svdaudio.places import out_root
 
     work.log_to_stderr()
@@ -236,7 +236,7 @@ def _execute(
     jobs: Sequence[Job], store: Store, how: How, title: str, output: Output, progress: Progress
 ) -> list[RunRecord]:
     if how.n_workers > 1 and len(jobs) > 1:
-        from flows.workers import execute_shares
+        from svdaudio.engine.workers import execute_shares
 
         return execute_shares(
             jobs, store.location, n_workers=how.n_workers, runner=how.runner_name, title=title, output=output,
@@ -252,7 +252,7 @@ def _execute(
         return execute_batch_through_prefect(
             jobs, store, models, title=title, output=output, on_error=how.on_error, progress=progress
         )
-    from flows.batch import execute_batch
+    from svdaudio.engine.batch import execute_batch
 
     return execute_batch(jobs, store, models, output=output, on_error=how.on_error, progress=progress)
 
@@ -263,7 +263,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], how: How
     Raises:
         typer.Exit: with 1 if a pair failed or was not got to.
     """
-    from svdaudio.batches import table as rows_of
+    from svdaudio.engine.batches import table as rows_of
 
     rows = rows_of(opened.members, runs)
     seconds = time.perf_counter() - begun

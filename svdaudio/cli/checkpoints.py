@@ -17,7 +17,7 @@ from svdaudio.cli.output import console, error_console, print_json, quiet_stdout
 if TYPE_CHECKING:
     import torch
 
-    from svdaudio.bundle import Bundle
+    from svdaudio.checkpoints.bundle import Bundle
     from svdaudio.checkpoints.install import Installed
     from svdaudio.checkpoints.registry import Published
 
@@ -63,7 +63,7 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Check every digest, load every model strictly, and let each do one small step. Leaves 3 if one fails."""
-    from svdaudio.bundle import find_device
+    from svdaudio.checkpoints.bundle import find_device
 
     where = find_device(device)
     bundles = [(bundle, _examined(bundle, try_on=where)) for bundle in _bundles(name)]
@@ -149,7 +149,7 @@ def import_(
 
 def _bundles(name: str | None) -> list[Bundle]:
     """One bundle, or all whose descriptions are there."""
-    from svdaudio.bundle import FULL
+    from svdaudio.checkpoints.bundle import FULL
     from svdaudio.checkpoints.install import full_folder
     from svdaudio.cli.work import open_bundle
 
@@ -250,7 +250,7 @@ def _print_bundle(bundle: Bundle, rows: list[dict[str, Any]], *, as_json: bool) 
 
 
 def _missing_roles(bundle: Bundle) -> list[str]:
-    from svdaudio.bundle import FULL
+    from svdaudio.checkpoints.bundle import FULL
 
     return list(bundle.missing_roles) if bundle.name == FULL else []
 

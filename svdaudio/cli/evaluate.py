@@ -13,10 +13,10 @@ from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, print_files, print_json, remark, table
 
 if TYPE_CHECKING:
-    from svdaudio.batches import Batch
-    from svdaudio.mini.edits import Outcome
-    from svdaudio.mini.study import Study
+    from svdaudio.engine.batches import Batch
     from svdaudio.store import RunRecord
+    from svdaudio.studies.edit_study import Study
+    from svdaudio.studies.edits import Outcome
 
 app = typer.Typer(help="Measure the method on held-out edits.", cls=GroupedCommands)
 
@@ -70,12 +70,12 @@ def edits(
     and how much what stayed changes, for the method and for two controls: plain SSV2A of the edited picture, and the
     mix with direct_mix alone. The same command again goes on where an earlier one was stopped.
     """
-    from svdaudio.batches import open_batch
     from svdaudio.cli import work
-    from svdaudio.mini.edits import EDITS_SEED
-    from svdaudio.mini.study import Study, chosen_edits
-    from svdaudio.pairs import Common
+    from svdaudio.engine.batches import open_batch
     from svdaudio.places import out_root
+    from svdaudio.studies.edit_study import Study, chosen_edits
+    from svdaudio.studies.edits import EDITS_SEED
+    from svdaudio.studies.pairs import Common
 
     scene_seed = EDITS_SEED if scenes is None else scenes
     where = work.open_store(store)
@@ -105,7 +105,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_js
     Raises:
         typer.Exit: with 1 if an edit has no result.
     """
-    from svdaudio.mini.study import Study
+    from svdaudio.studies.edit_study import Study
 
     study, command = Study.of_record(opened.asked.study or {})
     _finish(study, command, opened, record, runs, as_json=as_json)
@@ -127,7 +127,7 @@ def _finish(
 
 
 def _report(outcomes: Sequence[Outcome], files: dict[str, Path], bundle: str, *, as_json: bool) -> None:
-    from svdaudio.mini import edits as library
+    from svdaudio.studies import edits as library
 
     variants = list(outcomes[0].sounds)
     found = {variant: library.figures(outcomes, variant) for variant in variants}

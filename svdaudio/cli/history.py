@@ -67,8 +67,8 @@ def show(
 
     Of a batch: what its pairs share, how each of them came out and why, and where the table is.
     """
-    from svdaudio.batches import KIND
     from svdaudio.cli.work import open_store
+    from svdaudio.engine.batches import KIND
 
     where = open_store(store)
     run = where.runs.load(name)
@@ -93,8 +93,8 @@ def show(
 
 def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
     """A batch: its pairs, how many came out how, and its table."""
-    from svdaudio.batches import kept_runs
     from svdaudio.cli.work import run_state
+    from svdaudio.engine.batches import kept_runs
 
     pairs: list[dict[str, Any]] = [
         {
@@ -160,8 +160,8 @@ def _configuration_table(run: RunRecord, title: str) -> Any:
 
 
 def _show_provenance(store: Store, run: RunRecord, *, graph: bool, prov: bool, as_json: bool) -> None:
+    from svdaudio.engine.provenance import mermaid, prov_document
     from svdaudio.errors import InputError
-    from svdaudio.provenance import mermaid, prov_document
 
     if graph and prov:
         raise InputError("--graph and --prov are two things", fix="ask for one after the other")
@@ -182,7 +182,7 @@ def diff(
 ) -> None:
     """What differs between two runs: values, the first stage and why, the scores."""
     from svdaudio.cli.work import open_store
-    from svdaudio.plan import compare_runs
+    from svdaudio.engine.plan import compare_runs
 
     where = open_store(store)
     first, second = where.runs.load(before), where.runs.load(after)
@@ -419,7 +419,7 @@ def _range(array: dict[str, Any]) -> list[str]:
 def _draw(store: Store, run: RunRecord, nodes: list[str]) -> dict[str, Path]:
     from svdaudio.cli.work import class_names, object_names, open_bundle
     from svdaudio.places import out_root
-    from svdaudio.report import RunArtifacts, draw_node
+    from svdaudio.views.report import RunArtifacts, draw_node
 
     bundle = open_bundle(run.bundle)
     artifacts = RunArtifacts.in_store(run, store)

@@ -18,8 +18,6 @@ def mask(
     as_json: options.Json = False,
 ) -> None:
     """Try a click: the mask that it gives, drawn over the picture, and how many patches it covers."""
-    from svdaudio import plots
-    from svdaudio.align import covered, patch_coverage
     from svdaudio.cli.work import (
         Work,
         carry_out,
@@ -28,11 +26,13 @@ def mask(
         open_store,
         resolve_config,
     )
+    from svdaudio.engine.plan import baseline_request, check_pictures, new_run
     from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
-    from svdaudio.geometry import Geometry
-    from svdaudio.plan import baseline_request, check_pictures, new_run
-    from svdaudio.report import draw_node
+    from svdaudio.svd.align import covered, patch_coverage
+    from svdaudio.svd.geometry import Geometry
+    from svdaudio.views import plots
+    from svdaudio.views.report import draw_node
 
     check_out(out, kind=".png", inputs=(image,))
     if not points:

@@ -18,9 +18,9 @@ from svdaudio.cli.output import console, print_files, print_json, remark, score_
 if TYPE_CHECKING:
     from svdaudio.cli.work import How, Work
     from svdaudio.config import Resolved
-    from svdaudio.plan import Request
-    from svdaudio.report import Report
+    from svdaudio.engine.plan import Request
     from svdaudio.store import RunRecord
+    from svdaudio.views.report import Report
 
 
 def demo(
@@ -40,7 +40,7 @@ def demo(
     the second. Gives the sound of both pictures as they are and of the edit, their scores, masks and spectrograms.
     """
     from svdaudio.cli.work import How
-    from svdaudio.scenes import demo_scene
+    from svdaudio.studies.scenes import demo_scene
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
@@ -93,7 +93,7 @@ def run(
     computed again; `plan` says beforehand what would be.
     """
     from svdaudio.cli.work import How, check_out
-    from svdaudio.plan import METHOD_ALONE
+    from svdaudio.engine.plan import METHOD_ALONE
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
@@ -134,8 +134,8 @@ def plan(
     'cached' is there; 'run' is not, for the reason given; 'unknown' waits for what has to run first, and is
     cached if that comes out as before.
     """
-    from svdaudio.plan import METHOD_ALONE
-    from svdaudio.plan import plan as make_plan
+    from svdaudio.engine.plan import METHOD_ALONE
+    from svdaudio.engine.plan import plan as make_plan
 
     request, _, where = _manipulate_request(
         original,
@@ -174,7 +174,7 @@ def baseline(
 ) -> None:
     """Plain SSV2A: the sound of one picture as it is, with its scores."""
     from svdaudio.cli.work import How, Work, check_out, open_models, open_store, resolve_config
-    from svdaudio.plan import baseline_request, check_pictures, new_run
+    from svdaudio.engine.plan import baseline_request, check_pictures, new_run
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
@@ -212,8 +212,8 @@ def resume(
 ) -> None:
     """Go on with a run or a batch that failed or was interrupted: what it had computed is found, the rest is done."""
     from svdaudio.cli.work import How, Work, check_out, find_run, is_left_undone, open_bundle, open_models, open_store
+    from svdaudio.engine.plan import checked, resumed_request
     from svdaudio.errors import InputError
-    from svdaudio.plan import checked, resumed_request
 
     begun = time.perf_counter()
     how = How(prefect=prefect, runner=runner, cluster=cluster)
@@ -253,7 +253,7 @@ def _manipulate_request(
 ) -> tuple[Request, tuple[Resolved, Any], Any]:
     """The request of `run` and `plan`: one way for both, so that a plan cannot differ from the run."""
     from svdaudio.cli.work import open_store, resolve_config
-    from svdaudio.plan import check_pictures, manipulate_request
+    from svdaudio.engine.plan import check_pictures, manipulate_request
 
     resolved, checkpoints = resolve_config(config_file, overrides, given)
     where = open_store(store)
@@ -263,7 +263,7 @@ def _manipulate_request(
 
 def _manipulate(original: Path, edited: Path, **arguments: Any) -> tuple[Work, RunRecord]:
     from svdaudio.cli.work import Work, open_models
-    from svdaudio.plan import new_run
+    from svdaudio.engine.plan import new_run
 
     request, (resolved, checkpoints), where = _manipulate_request(original, edited, **arguments)
     work = Work(request=request, store=where, bundle=checkpoints, models=open_models(checkpoints, resolved.config))

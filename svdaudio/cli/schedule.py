@@ -98,7 +98,7 @@ def add_batch(
     as_json: options.Json = False,
 ) -> None:
     """Many pairs, as `svdaudio batch`. Every line is checked now, and again at every run."""
-    from svdaudio.pairs import Common, read_pairs
+    from svdaudio.studies.pairs import Common, read_pairs
 
     given = _given({"seed": seed, "bundle": bundle})
     batch.prepared_pairs(read_pairs(pairs), Common(overrides=overrides or (), given=given))
@@ -135,7 +135,7 @@ def add_run(
 ) -> None:
     """The method on one pair, as `svdaudio run`."""
     from svdaudio.cli.work import resolve_config
-    from svdaudio.plan import check_pictures, manipulate_request
+    from svdaudio.engine.plan import check_pictures, manipulate_request
 
     given = _given({"remove": remove, "add": add, "seed": seed, "bundle": bundle})
     resolved, checkpoints = resolve_config(None, overrides, given)
@@ -168,7 +168,7 @@ def add_baseline(
 ) -> None:
     """Plain SSV2A of one picture, as `svdaudio baseline`."""
     from svdaudio.cli.work import resolve_config
-    from svdaudio.plan import baseline_request, check_pictures
+    from svdaudio.engine.plan import baseline_request, check_pictures
 
     given = _given({"seed": seed, "bundle": bundle})
     resolved, checkpoints = resolve_config(None, overrides, given)
@@ -203,7 +203,7 @@ def add_edits(
 ) -> None:
     """The 72 ordered edits of the farm, as `svdaudio evaluate edits`."""
     from svdaudio.cli.work import resolve_config
-    from svdaudio.mini.study import chosen_edits
+    from svdaudio.studies.edit_study import chosen_edits
 
     given = _given({"seed": seed, "bundle": bundle})
     _ = chosen_edits(only), resolve_config(None, overrides, given)

@@ -13,8 +13,8 @@ from svdaudio.cli import batch, options
 from svdaudio.cli.output import console, print_json, quiet_stdout, seconds_text, short_path, table
 
 if TYPE_CHECKING:
-    from svdaudio.pairs import Common, Pair, Prepared
     from svdaudio.store import Store
+    from svdaudio.studies.pairs import Common, Pair, Prepared
 
 PARTS = ("removed.factors", "added.factors", "background", "original.tokens")
 """The nodes that a mix is made from; `edited.tokens` is above them."""
@@ -88,9 +88,9 @@ def sweep(
     mix.* cost less than a second once the regions are factorised.
     """
     from svdaudio.cli.work import open_store
-    from svdaudio.pairs import Common, Pair
-    from svdaudio.plan import METHOD_ALONE
-    from svdaudio.sweep import check_values, combinations, drawn, parse_range, setting_name
+    from svdaudio.engine.plan import METHOD_ALONE
+    from svdaudio.studies.pairs import Common, Pair
+    from svdaudio.studies.sweep import check_values, combinations, drawn, parse_range, setting_name
 
     begun = time.perf_counter()
     _refuse_idle_options(context)
@@ -151,9 +151,9 @@ def _embeddings(
     settings: Sequence[dict[str, Any]], pair: Any, common: Common, store: Store, how: batch.How, begun: float
 ) -> None:
     """Mixed embeddings alone: the parts by the stages, once for each setting of what is not the mix's own."""
-    from svdaudio.batches import write_table
+    from svdaudio.engine.batches import write_table
     from svdaudio.places import out_root
-    from svdaudio.sweep import MIX_PARAMETERS, setting_name
+    from svdaudio.studies.sweep import MIX_PARAMETERS, setting_name
 
     groups: dict[str, list[int]] = {}
     others: dict[str, dict[str, Any]] = {}
@@ -194,10 +194,10 @@ def _mixed(
     one: Prepared, settings: Sequence[Mapping[str, Any]], store: Store, how: batch.How
 ) -> tuple[dict[str, Any], float]:
     """Cosines of the embeddings of settings that share their parts, and the seconds that mixing took."""
-    from flows.batch import edit_parts, mix_anchors
     from svdaudio.cli import work
-    from svdaudio.plan import new_run
-    from svdaudio.sweep import columns, cosines, mix_many
+    from svdaudio.engine.batch import edit_parts, mix_anchors
+    from svdaudio.engine.plan import new_run
+    from svdaudio.studies.sweep import columns, cosines, mix_many
 
     bundle = work.open_bundle(one.request.config.bundle)
     models = work.open_models(bundle, one.request.config)

@@ -20,12 +20,12 @@ from svdaudio.errors import InputError
 
 if TYPE_CHECKING:
     from flows.clusters import RunnerName
-    from flows.journal import Event, Progress
-    from svdaudio.bundle import Bundle, Models
+    from svdaudio.checkpoints.bundle import Bundle, Models
     from svdaudio.config import Resolved, RunConfig
-    from svdaudio.plan import Request
-    from svdaudio.report import Report, RunArtifacts
+    from svdaudio.engine.journal import Event, Progress
+    from svdaudio.engine.plan import Request
     from svdaudio.store import RunRecord, Store
+    from svdaudio.views.report import Report, RunArtifacts
 
 
 def open_store(location: str | None) -> Store:
@@ -38,14 +38,14 @@ def open_store(location: str | None) -> Store:
 
 def open_bundle(name: str) -> Bundle:
     """A checkpoint bundle by its name. Reads its description alone."""
-    from svdaudio.bundle import Bundle
+    from svdaudio.checkpoints.bundle import Bundle
 
     return Bundle.open(name)
 
 
 def open_models(bundle: Bundle, config: RunConfig) -> Models:
     """The models of a bundle. Nothing is loaded before it is needed."""
-    from svdaudio.bundle import Models
+    from svdaudio.checkpoints.bundle import Models
 
     return Models.of(bundle, config)
 
@@ -88,8 +88,8 @@ class Work:
 
     def artifacts(self, run: RunRecord) -> RunArtifacts:
         """The arrays of a run; what is damaged or gone is computed anew."""
-        from flows.in_process import read_outputs
-        from svdaudio.report import RunArtifacts
+        from svdaudio.engine.run import read_outputs
+        from svdaudio.views.report import RunArtifacts
 
         return RunArtifacts(run, lambda node: read_outputs(self.request, self.store, self.models, run=run, node=node))
 
@@ -149,7 +149,7 @@ def carry_out(work: Work, run: RunRecord, how: How = IN_PROCESS_OR_PREFECT) -> R
 
 def _executor(how: How, work: Work) -> Callable[..., RunRecord]:
     if how.name == "in-process":
-        from flows.in_process import execute_run
+        from svdaudio.engine.run import execute_run
 
         return execute_run
     from flows.prefect_runner import execute_run as through_prefect
@@ -188,7 +188,7 @@ def hand_over(
 
 def _written(work: Work, run: RunRecord, *, pictures: bool = True) -> Report:
     """The files of a run; what is there already is not written again."""
-    from svdaudio.report import write_report
+    from svdaudio.views.report import write_report
 
     return write_report(
         work.artifacts(run), root=work.out_root, class_names=class_names(work.bundle), pictures=pictures

@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import load_autoencoder, reconstruct
-from svdaudio.audioldm.griffin_lim import griffin_lim, pseudo_inverse
-from svdaudio.audioldm.mel import SAMPLE_RATE_HZ, log_mel
-from svdaudio.audioldm.vocoder import load_vocoder, vocode
-from svdaudio.bundle import Models
+from svdaudio.checkpoints.bundle import Models
 from svdaudio.config import RunConfig
-from svdaudio.geometry import Geometry
 from svdaudio.mini import farm, soundscapes
-from svdaudio.mini.audio import load_tagger
 from svdaudio.mini.figures import Figure, at_least, mean_figure
 from svdaudio.mini.spectral import stft_distance
 from svdaudio.mini.vision_evaluation import held_out_classes
+from svdaudio.models.audioldm.autoencoder import load_autoencoder, reconstruct
+from svdaudio.models.audioldm.griffin_lim import griffin_lim, pseudo_inverse
+from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ, log_mel
+from svdaudio.models.audioldm.vocoder import load_vocoder, vocode
+from svdaudio.models.mel_cnn.loaders import load_tagger
 from svdaudio.pipeline import Condition, embed_objects, make_sounds
+from svdaudio.svd.geometry import Geometry
 
 HELD_OUT_SEED = 953_001
 N_CLASSES = len(farm.CLASSES)

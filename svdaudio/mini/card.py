@@ -15,7 +15,7 @@ from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
 from svdaudio.mini.figures import TABLE_HEADING, Figure, markdown_table
 from svdaudio.mini.recipe import Recipe, Training
-from svdaudio.weights import Header, save_weights
+from svdaudio.weights.own import Header, save_weights
 
 
 def publish(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from svdaudio.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.mini import audio_evaluation, vision_evaluation
 from svdaudio.mini.figures import Figure

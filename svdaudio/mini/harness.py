@@ -21,10 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from svdaudio.checkpoints.digests import hash_file
 from svdaudio.errors import RunError
 from svdaudio.memory import keep_freed_memory
 from svdaudio.store.locks import HeldError, file_lock, refuse_to_wait
+from svdaudio.weights.digests import hash_file
 
 Losses = Mapping[str, Tensor]
 M = TypeVar("M", bound=nn.Module)

@@ -9,10 +9,10 @@ from typing import Any
 
 from safetensors import safe_open
 
-from svdaudio.bundle import LOADERS, MANIFEST
+from svdaudio.checkpoints.bundle import LOADERS, MANIFEST
 from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
-from svdaudio.weights import HEADER_KEY
+from svdaudio.weights.own import HEADER_KEY
 
 TITLE = "small models of nine farm animals, trained by this project; not the published ones"
 SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.mini.farm import HELD_OUT_BACKGROUNDS, TRAIN_BACKGROUNDS
-from svdaudio.weights import Header
+from svdaudio.weights.own import Header
 
 PICTURES = (
     "Composites of the farm (`examples/farm`): nine animals, a photographed and a drawn cut-out each, at random place, "

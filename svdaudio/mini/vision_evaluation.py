@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from svdaudio.geometry import Geometry
-from svdaudio.images import load_image
-from svdaudio.locals import DetectionSettings, Detector, load_detector
-from svdaudio.masks import load_segmenter
 from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, closeup, compose
 from svdaudio.mini.figures import Figure, at_least, bootstrap, mean_figure
 from svdaudio.mini.recipes import detector as detector_recipe
 from svdaudio.mini.recipes import image_encoder as image_encoder_recipe
 from svdaudio.mini.recipes import segmenter as segmenter_recipe
-from svdaudio.tokens import ImageEncoder, load_image_encoder
+from svdaudio.models.clip.encoder import ImageEncoder, load_image_encoder
+from svdaudio.models.sam2.segmenter import load_segmenter
+from svdaudio.models.yolo.detector import DetectionSettings, Detector, load_detector
+from svdaudio.svd.geometry import Geometry
+from svdaudio.svd.images import load_image
 
 HELD_OUT_SEED = 93_001
 EXAMPLES = farm.FARM.parent
@@ -85,7 +85,7 @@ def mask_iou(mask: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
 
 def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]:
     """mAP50 and mAP50-95 over the nine classes by ultralytics' own code, and what it finds in the example scene."""
-    from svdaudio.yolo import ap_per_class
+    from svdaudio.models.yolo.network import ap_per_class
 
     detector = load_detector(path)
     settings = DetectionSettings(confidence=0.001, top_k=63)

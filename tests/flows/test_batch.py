@@ -14,15 +14,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.batch import Output, Tally, carry_out, execute_batch, expected_seconds
-from svdaudio.batches import Job, Member, open_batch
-from svdaudio.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig
+from svdaudio.engine.batch import Output, Tally, carry_out, execute_batch, expected_seconds
+from svdaudio.engine.batches import Job, Member, open_batch
+from svdaudio.engine.plan import Request, new_run
 from svdaudio.errors import CheckpointError, InputError, RunError
-from svdaudio.pairs import Prepared
-from svdaudio.plan import Request, new_run
-from svdaudio.scenes import demo_scene
 from svdaudio.store import LocalStore
+from svdaudio.studies.pairs import Prepared
+from svdaudio.studies.scenes import demo_scene
 
 ALPHAS = (0.1, 0.2, 0.3)
 N_NODES = 8
@@ -185,7 +185,7 @@ def picture_jobs(n_jobs=3):
 
 
 def test_workers_do_the_same_and_compute_nothing_twice(tmp_path):
-    from flows.workers import execute_shares
+    from svdaudio.engine.workers import execute_shares
 
     jobs, told = picture_jobs(), []
     runs = execute_shares(jobs, str(tmp_path / "store"), n_workers=2, progress=told.append)
@@ -201,7 +201,7 @@ def test_workers_do_the_same_and_compute_nothing_twice(tmp_path):
 
 @pytest.mark.timeout(120)
 def test_workers_end_when_nobody_hears_them_any_more(tmp_path):
-    from flows.workers import execute_shares
+    from svdaudio.engine.workers import execute_shares
 
     def progress(told):
         raise BrokenPipeError("who read our output has left")
@@ -215,7 +215,7 @@ def test_workers_end_when_nobody_hears_them_any_more(tmp_path):
 
 
 def test_a_worker_that_is_killed_ends_the_batch_and_its_record_says_so(toy, tmp_path):
-    from flows.workers import execute_shares
+    from svdaudio.engine.workers import execute_shares
 
     def kill(told):
         for worker in multiprocessing.active_children():
@@ -261,8 +261,8 @@ def test_a_place_that_cannot_be_written_fails_its_own_pair_alone(toy):
     report = SimpleNamespace(audio={"manipulated": toy.folder / "one.png"}, results=dict)
     (toy.folder / "one.png").write_bytes(b"sound")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.batch.write_report", lambda *given, **named: report)
-        patch.setattr("flows.batch.mix_cosines", lambda artifacts: {})
+        patch.setattr("svdaudio.engine.batch.write_report", lambda *given, **named: report)
+        patch.setattr("svdaudio.engine.batch.mix_cosines", lambda artifacts: {})
         runs = executed(toy, jobs, output=output)
     assert [run.state for run in runs] == ["finished", "failed", "finished"]
     assert "cannot write" in runs[1].error

@@ -144,7 +144,7 @@ def test_baseline_is_the_sound_of_one_picture(world, cli):
 def test_the_demo_is_the_farm_scene(world, cli, monkeypatch):
     first = cli("demo", "--json").json()
     assert list(first["audio"]) == ["original", "edited", "manipulated"]
-    monkeypatch.setattr("svdaudio.plots.save", lambda *arguments: pytest.fail("drawn again"))
+    monkeypatch.setattr("svdaudio.views.plots.save", lambda *arguments: pytest.fail("drawn again"))
     second = cli("demo")
     assert second.code == 0
     assert "0 stages computed" in second.out
@@ -174,7 +174,7 @@ def test_mask_draws_the_click(world, cli):
 
 
 def test_mask_shows_a_click_that_covers_no_patch(world, cli, monkeypatch):
-    monkeypatch.setattr("svdaudio.align.patch_coverage", lambda mask, geometry: np.zeros(256, np.float32))
+    monkeypatch.setattr("svdaudio.svd.align.patch_coverage", lambda mask, geometry: np.zeros(256, np.float32))
     told = cli("mask", "one.png", "--point", "20,20", "--json")
     assert told.code == 0, told.err
     result = told.json()
@@ -226,7 +226,7 @@ def test_resume_writes_the_files_of_a_run_that_died_before_it_did(world, cli, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("svdaudio.report.write_report", dies)
+        patch.setattr("svdaudio.views.report.write_report", dies)
         died = cli("run", *world.pair, "--no-baselines")
     assert died.code == 130
     assert "everything is computed, and `svdaudio resume" in died.err
@@ -379,7 +379,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(world, cli, monkeypatch):
 
 @pytest.mark.parametrize("chosen", ["--prefect", "PREFECT_API_URL"])
 def test_prefect_runs_the_same_request_when_asked(done, cli, monkeypatch, chosen):
-    from flows.in_process import execute_run
+    from svdaudio.engine.run import execute_run
 
     def through_prefect(*arguments, report, **options):
         del report  # for Prefect's page

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from toy_method import CLASSES, diffuse, install, mask
 
-from flows.batch import execute_batch
+from svdaudio.engine.batch import execute_batch
 from svdaudio.errors import InputError
 from svdaudio.store import open_store
 from tasks import load_body
@@ -135,7 +135,9 @@ def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypa
 def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
     asked = ["--table", "t.csv", "--pictures", "--on-error", "stop", "--workers", "2"]
     with monkeypatch.context() as patch:
-        patch.setattr("flows.workers.execute_shares", lambda *jobs, **how: interrupted(None, None, None, None))
+        patch.setattr(
+            "svdaudio.engine.workers.execute_shares", lambda *jobs, **how: interrupted(None, None, None, None)
+        )
         assert cli("batch", "pairs.csv", *asked).code == 130
     used = {}
 
@@ -143,7 +145,7 @@ def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
         used.update(n_workers=n_workers, on_error=on_error)
         return execute_batch(jobs, open_store(location), {}, output=output, on_error=on_error, progress=progress)
 
-    monkeypatch.setattr("flows.workers.execute_shares", here)
+    monkeypatch.setattr("svdaudio.engine.workers.execute_shares", here)
     monkeypatch.chdir(world / "store")  # a relative path is seen from where it was given
     resumed = cli("resume", "--json", "--store", world / "store")
     assert resumed.code == 0, resumed.err

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.in_process import read_outputs
+from svdaudio.engine.run import read_outputs
 from svdaudio.errors import RunError
 from svdaudio.store import LocalStore
 

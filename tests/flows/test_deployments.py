@@ -91,7 +91,7 @@ def test_schedules_can_be_understood():
 
 
 def test_the_pictures_and_pairs_are_there():
-    from svdaudio.pairs import read_pairs
+    from svdaudio.studies.pairs import read_pairs
 
     for deployment in DEPLOYMENTS:
         for name in ("original", "edited", "image"):

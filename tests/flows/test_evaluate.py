@@ -10,9 +10,9 @@ import pytest
 from farm_scene import FEW_STEPS, FEW_STEPS_ARGUMENTS
 from toy_method import install
 
-from svdaudio.batches import asked_of
-from svdaudio.mini.study import Study
+from svdaudio.engine.batches import asked_of
 from svdaudio.store import open_store
+from svdaudio.studies.edit_study import Study
 
 pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
 

@@ -66,7 +66,7 @@ def test_a_click_finds_the_animal(demo, store, node, picture):
 
 
 def test_the_detector_finds_the_animals_and_no_others(demo, store):
-    from svdaudio.bundle import Bundle
+    from svdaudio.checkpoints.bundle import Bundle
 
     artifacts, names = open_store(store), Bundle.open("mini").classes("detector")
     for picture, expected in (("original", {"dog", "cat"}), ("edited", {"dog", "duck"})):

@@ -8,10 +8,10 @@ import torch
 from farm_scene import FEW_STEPS, PICTURES, SCENE
 from pretend_gpu import GPU, PretendGpu
 
-from flows.in_process import execute_run
-from svdaudio.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
-from svdaudio.plan import manipulate_request, new_run
+from svdaudio.engine.plan import manipulate_request, new_run
+from svdaudio.engine.run import execute_run
 from svdaudio.store import open_store
 
 TARGETS = ("manipulated.vocode", "manipulated.scores")

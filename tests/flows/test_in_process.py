@@ -7,9 +7,9 @@ import logging
 import numpy as np
 import pytest
 
-from flows.in_process import execute_run, read_outputs
+from svdaudio.engine.plan import new_run, plan, resumed_request
+from svdaudio.engine.run import execute_run, read_outputs
 from svdaudio.errors import InputError, RunError, StoreError
-from svdaudio.plan import new_run, plan, resumed_request
 from svdaudio.store import LocalStore
 
 N_NODES = 8

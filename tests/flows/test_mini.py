@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from farm_scene import FEW_STEPS, PICTURES, SCENE
 
-from flows.in_process import execute_run
 from svdaudio.config import resolve
-from svdaudio.plan import manipulate_request, new_run, plan
+from svdaudio.engine.plan import manipulate_request, new_run, plan
+from svdaudio.engine.run import execute_run
 from svdaudio.store import open_store
 
 SETTINGS = {**SCENE.clicks, **FEW_STEPS}
@@ -19,7 +19,7 @@ def test_the_deployed_flow_gives_the_bytes_of_the_in_process_runner(prefect_api,
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.manipulate import manipulate
-    from svdaudio.bundle import Bundle, Models
+    from svdaudio.checkpoints.bundle import Bundle, Models
 
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         result = manipulate(*PICTURES, SETTINGS, store=str(tmp_path / "prefect"))

@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 
-from flows import in_process
+from svdaudio.engine import run as in_process
+from svdaudio.engine.plan import new_run
 from svdaudio.errors import InputError, RunError
-from svdaudio.plan import new_run
 from svdaudio.store import LocalStore
 
 pytestmark = [

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from svdaudio.cli.app import invoke
+from svdaudio.engine.plan import plan
 from svdaudio.errors import InputError
-from svdaudio.plan import plan
 from svdaudio.store import LocalStore, open_store
 
 

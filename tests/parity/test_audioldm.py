@@ -11,17 +11,19 @@ import torch
 from audioldm_package import SCALE_FACTOR, SMALL, build_package_model, offline, package_config, save_checkpoint
 from pretend_gpu import GPU, PretendGpu
 
-from svdaudio.audioldm import naming
-from svdaudio.audioldm.architecture import AUDIOLDM_S_FULL_V2
-from svdaudio.audioldm.autoencoder import build_autoencoder, decode
-from svdaudio.audioldm.backends import BACKENDS, open_backend
-from svdaudio.audioldm.clap import N_TEXT_TOKENS
-from svdaudio.audioldm.convert import to_checkpoint, to_folder
-from svdaudio.audioldm.diffuse import diffuse
-from svdaudio.audioldm.diffuser import build_unet
-from svdaudio.audioldm.diffuser import load_diffuser as load_own_diffuser
-from svdaudio.audioldm.magnitude_vocoder import MagnitudeVocoder
-from svdaudio.audioldm.published import (
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.errors import CheckpointError, ConfigError
+from svdaudio.models.audioldm import naming
+from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2
+from svdaudio.models.audioldm.autoencoder import build_autoencoder, decode
+from svdaudio.models.audioldm.backends import BACKENDS, open_backend
+from svdaudio.models.audioldm.clap import N_TEXT_TOKENS
+from svdaudio.models.audioldm.convert import to_checkpoint, to_folder
+from svdaudio.models.audioldm.diffuse import diffuse
+from svdaudio.models.audioldm.diffuser import build_unet
+from svdaudio.models.audioldm.diffuser import load_diffuser as load_own_diffuser
+from svdaudio.models.audioldm.magnitude_vocoder import MagnitudeVocoder
+from svdaudio.models.audioldm.published import (
     UNET,
     load_audio_encoder,
     load_autoencoder,
@@ -30,9 +32,7 @@ from svdaudio.audioldm.published import (
     load_vocoder,
     names_of,
 )
-from svdaudio.audioldm.vocoder import build_vocoder, vocode
-from svdaudio.bundle import Bundle
-from svdaudio.errors import CheckpointError, ConfigError
+from svdaudio.models.audioldm.vocoder import build_vocoder, vocode
 
 pytestmark = [
     pytest.mark.skipif(

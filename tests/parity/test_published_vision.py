@@ -11,11 +11,11 @@ from open_clip.openai import load_openai_model
 from open_clip.transform import image_transform
 from PIL import Image
 
-from svdaudio import yolo
-from svdaudio.checkpoints.openai_clip import load_image_encoder
-from svdaudio.checkpoints.ultralytics_pt import load_detector
-from svdaudio.geometry import Geometry
-from svdaudio.locals import DetectionSettings
+from svdaudio.models.clip.published import load_image_encoder
+from svdaudio.models.yolo import network as yolo
+from svdaudio.models.yolo.detector import DetectionSettings
+from svdaudio.models.yolo.published import load_detector
+from svdaudio.svd.geometry import Geometry
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from scipy.stats import ks_2samp
 from torch import Tensor
 from torch.nn import functional
 
-from svdaudio.ssv2a import SSV2A
+from svdaudio.models.ssv2a import SSV2A
 
 DATA = Path(__file__).parent / "data"
 # False alarms of one comparison; seeds are fixed, so a test that passed stays so on the same machine.

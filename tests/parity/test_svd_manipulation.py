@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import svdaudio
-from svdaudio.align import align_mask
-from svdaudio.geometry import Geometry
-from svdaudio.mix import background_embedding
-from svdaudio.svd import factorize
+from svdaudio.svd.align import align_mask
+from svdaudio.svd.factors import factorize
+from svdaudio.svd.geometry import Geometry
+from svdaudio.svd.mix import background_embedding
 
 TOLERANCE = 1e-5
 REGIONS = {"neg": ("original", "suppress", (0.1, 0.3)), "pos": ("edited", "boost", (1.5, 3.0))}

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from svdaudio.align import patch_coverage
-from svdaudio.geometry import Geometry
-from svdaudio.svd import aggregate, factorize
+from svdaudio.svd.align import patch_coverage
+from svdaudio.svd.factors import aggregate, factorize
+from svdaudio.svd.geometry import Geometry
 
 N_PATCHES, DIM = 12, 9
 

@@ -15,18 +15,18 @@ import torch
 from PIL import Image
 
 import svdaudio
-from svdaudio.audioldm.autoencoder import build_autoencoder
-from svdaudio.audioldm.diffuser import Diffuser
-from svdaudio.audioldm.vocoder import build_vocoder
 from svdaudio.config import resolve
+from svdaudio.engine.stage import ancestors
 from svdaudio.errors import ConfigError, EmptyRegionError, InputError
-from svdaudio.geometry import Geometry
-from svdaudio.images import load_image
-from svdaudio.locals import Detector, build_detector
-from svdaudio.masks import Mask, check_points
-from svdaudio.ssv2a import SSV2A, Config
-from svdaudio.stages import ancestors
-from svdaudio.tokens import ImageEncoder, build_image_encoder, normalise_pixels
+from svdaudio.models.audioldm.autoencoder import build_autoencoder
+from svdaudio.models.audioldm.diffuser import Diffuser
+from svdaudio.models.audioldm.vocoder import build_vocoder
+from svdaudio.models.clip.encoder import ImageEncoder, build_image_encoder, normalise_pixels
+from svdaudio.models.sam2.segmenter import Mask, check_points
+from svdaudio.models.ssv2a import SSV2A, Config
+from svdaudio.models.yolo.detector import Detector, build_detector
+from svdaudio.svd.geometry import Geometry
+from svdaudio.svd.images import load_image
 from tasks import load_body
 
 HEIGHT, WIDTH = 96, 128
@@ -69,7 +69,7 @@ class Ear:
 
 @dataclass
 class TinyModels:
-    """One tiny network for each role, in the shape of `svdaudio.bundle.Models`."""
+    """One tiny network for each role, in the shape of `svdaudio.checkpoints.bundle.Models`."""
 
     models: dict[str, Any]
     bundle: Any = field(

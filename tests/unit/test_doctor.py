@@ -34,7 +34,7 @@ class ToyBundle:
 @pytest.fixture
 def bundle(monkeypatch):
     def use(**options):
-        monkeypatch.setattr("svdaudio.bundle.Bundle.open", lambda name: ToyBundle(**options))
+        monkeypatch.setattr("svdaudio.checkpoints.bundle.Bundle.open", lambda name: ToyBundle(**options))
 
     use()
     return use
@@ -132,7 +132,7 @@ def test_a_prefect_server_that_does_not_answer_is_broken(tmp_path, bundle, monke
 
 
 def test_checkpoints_are_listed_and_verified(tmp_path, capsys, monkeypatch):
-    from svdaudio.bundle import Bundle
+    from svdaudio.checkpoints.bundle import Bundle
 
     folder = tmp_path / "toy"
     folder.mkdir()

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import farm, soundscapes
-from svdaudio.mini.audio_networks import AudioEmbedder
 from svdaudio.mini.card import publish
 from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
+from svdaudio.models.audioldm.mel import log_mel
+from svdaudio.models.mel_cnn.networks import AudioEmbedder
 
 CONFIG: dict[str, Any] = {"n_dims": 512, "widths": [16, 32, 64, 128], "n_classes": len(farm.CLASSES)}
 DURATIONS_S = (2.56, 5.12, 10.24)

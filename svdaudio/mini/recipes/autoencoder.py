@@ -9,11 +9,11 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import build_autoencoder, encode
 from svdaudio.mini.card import publish
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.mini.recipes.audio_encoder import batch
+from svdaudio.models.audioldm.autoencoder import build_autoencoder, encode
 
 KL_WEIGHT = 1e-4
 CONFIG: dict[str, Any] = {

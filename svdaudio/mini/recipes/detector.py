@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from svdaudio.locals import build_detector
 from svdaudio.mini import farm
 from svdaudio.mini.card import publish
 from svdaudio.mini.composites import Composite, Rng, compose
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
+from svdaudio.models.yolo.detector import build_detector
 
 N_BATCH = 16
 SIZE = 256

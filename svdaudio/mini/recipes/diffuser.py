@@ -12,16 +12,16 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from rich.progress import track
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import encode, load_autoencoder
-from svdaudio.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, Diffuser
-from svdaudio.audioldm.mel import log_mel
 from svdaudio.mini import soundscapes
 from svdaudio.mini.card import publish
 from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit, made_once
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.mini.recipes import audio_encoder
-from svdaudio.weights import load_weights
+from svdaudio.models.audioldm.autoencoder import encode, load_autoencoder
+from svdaudio.models.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, Diffuser
+from svdaudio.models.audioldm.mel import log_mel
+from svdaudio.weights.own import load_weights
 
 FIRST_SHARE = 1 / 2  # of the steps; then the rate starts anew
 CONFIG: dict[str, Any] = {
@@ -51,7 +51,7 @@ RECIPE = Recipe(
     role="diffuser",
     version=2,
     module=__name__,
-    architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)",
+    architecture="svdaudio.models.audioldm.Diffuser (diffusers.UNet2DConditionModel)",
     config=CONFIG,
     n_steps=8400,
     title="Diffuser: AudioLDM's noise network, narrower (mini)",

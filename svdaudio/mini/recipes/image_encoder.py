@@ -24,7 +24,7 @@ from svdaudio.mini.card import publish
 from svdaudio.mini.composites import Composite, Rng, closeup, compose
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
-from svdaudio.tokens import build_image_encoder, normalise_pixels
+from svdaudio.models.clip.encoder import build_image_encoder, normalise_pixels
 
 FIRST_SHARE = 5 / 6  # of the steps; then the rate starts anew
 N_BATCH = 32

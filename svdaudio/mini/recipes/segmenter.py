@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from svdaudio.masks import build_segmenter
 from svdaudio.mini import farm
 from svdaudio.mini.card import publish
 from svdaudio.mini.composites import Composite, Rng, closeup, compose, depth_within
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
+from svdaudio.models.sam2.segmenter import build_segmenter
 
 FIRST_SHARE = 12 / 17
 """Share of the steps before the rate restarts and things that are no animals come in."""

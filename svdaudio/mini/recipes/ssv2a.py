@@ -17,17 +17,17 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
-from svdaudio.geometry import Geometry
-from svdaudio.locals import embed_boxes
 from svdaudio.mini import composites, farm
 from svdaudio.mini.card import publish
 from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit, made_once
 from svdaudio.mini.recipe import OF_BOTH, PICTURES, Recipe, Training
 from svdaudio.mini.recipes import image_encoder
-from svdaudio.ssv2a import SSV2A, Config, MLPConfig, RemixerConfig, StylerConfig
-from svdaudio.tokens import ImageEncoder, load_image_encoder
-from svdaudio.weights import load_weights
+from svdaudio.models.clip.encoder import ImageEncoder, load_image_encoder
+from svdaudio.models.ssv2a import SSV2A, Config, MLPConfig, RemixerConfig, StylerConfig
+from svdaudio.models.yolo.detector import embed_boxes
+from svdaudio.svd.geometry import Geometry
+from svdaudio.weights.own import load_weights
 
 CONFIG = Config(
     manifold_dim=128,
@@ -45,7 +45,7 @@ RECIPE = Recipe(
     role="ssv2a",
     version=1,
     module=__name__,
-    architecture="svdaudio.ssv2a.SSV2A",
+    architecture="svdaudio.models.ssv2a.SSV2A",
     config=CONFIG.to_dict(),
     n_steps=2000,
     title="SSV2A: manifold, generator and remixer, narrower (mini)",

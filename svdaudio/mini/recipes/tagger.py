@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from svdaudio.audioldm.mel import FLOOR, log_mel
 from svdaudio.mini import farm, soundscapes
-from svdaudio.mini.audio_networks import TaggerNetwork
 from svdaudio.mini.card import publish
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
+from svdaudio.models.audioldm.mel import FLOOR, log_mel
+from svdaudio.models.mel_cnn.networks import TaggerNetwork
 
 CONFIG: dict[str, Any] = {"widths": [32, 64, 96, 128], "n_classes": len(farm.CLASSES)}
 SEED_OFFSET = 5_000_000  # no seed in common with the encoder that conditions

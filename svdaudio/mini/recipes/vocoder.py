@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from svdaudio.audioldm.autoencoder import load_autoencoder, reconstruct
-from svdaudio.audioldm.magnitude_vocoder import FLOOR, MagnitudeVocoder
-from svdaudio.audioldm.mel import FLOOR as MEL_FLOOR
-from svdaudio.audioldm.mel import log_mel, mel_filters, stft_magnitudes
 from svdaudio.mini import soundscapes
 from svdaudio.mini.card import publish
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
+from svdaudio.models.audioldm.autoencoder import load_autoencoder, reconstruct
+from svdaudio.models.audioldm.magnitude_vocoder import FLOOR, MagnitudeVocoder
+from svdaudio.models.audioldm.mel import FLOOR as MEL_FLOOR
+from svdaudio.models.audioldm.mel import log_mel, mel_filters, stft_magnitudes
 
 CONFIG: dict[str, Any] = {"width": 192, "n_blocks": 5, "n_rounds": 32}
 DURATION_S = 5.12
@@ -29,7 +29,7 @@ RECIPE = Recipe(
     role="vocoder",
     version=2,
     module=__name__,
-    architecture="svdaudio.audioldm.MagnitudeVocoder",
+    architecture="svdaudio.models.audioldm.MagnitudeVocoder",
     config=CONFIG,
     n_steps=2500,
     title="Vocoder: STFT magnitudes from log-mel, then Griffin-Lim's phases (mini)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import made_up_files
 import pytest
 
-from svdaudio.checkpoints import openai_clip
+from svdaudio.models.clip import published as openai_clip
 
 NAMES = {0: "Cat", 1: "Dog", 2: "Duck"}
 

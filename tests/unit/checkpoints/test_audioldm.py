@@ -10,11 +10,12 @@ import torch
 from made_up import save_audioldm
 from tiny_audioldm import TINY
 
-from svdaudio.audioldm import published
-from svdaudio.audioldm.convert import to_folder
-from svdaudio.bundle import LOADERS, Bundle
-from svdaudio.checkpoints import audioldm, install, recognise
-from svdaudio.checkpoints.cache import cache_path
+from svdaudio.checkpoints import install, recognise
+from svdaudio.checkpoints.bundle import LOADERS, Bundle
+from svdaudio.models.audioldm import loaders as audioldm
+from svdaudio.models.audioldm import published
+from svdaudio.models.audioldm.convert import to_folder
+from svdaudio.weights.quick_copy import cache_path
 
 LOADS = {
     "diffuser": (audioldm.load_diffuser, published.load_diffuser),

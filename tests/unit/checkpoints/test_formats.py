@@ -13,12 +13,14 @@ from made_up_files import SMALL_SAM
 from open_clip.model import CLIP
 from safetensors.torch import save_file
 
-from svdaudio.checkpoints import openai_clip, sam2_hiera, ultralytics_pt
-from svdaudio.checkpoints.cache import cache_path
-from svdaudio.checkpoints.digests import hash_file
-from svdaudio.checkpoints.reading import read_plain
 from svdaudio.errors import CheckpointError
-from svdaudio.locals import DetectionSettings
+from svdaudio.models.clip import published as openai_clip
+from svdaudio.models.sam2 import published as sam2_hiera
+from svdaudio.models.yolo import published as ultralytics_pt
+from svdaudio.models.yolo.detector import DetectionSettings
+from svdaudio.weights.digests import hash_file
+from svdaudio.weights.quick_copy import cache_path
+from svdaudio.weights.reading import read_plain
 
 
 def halved(model):

@@ -9,10 +9,12 @@ import torch
 from made_up_files import SMALL_SAM
 from pretend_gpu import GPU, PretendGpu
 
-from svdaudio.checkpoints import openai_clip, sam2_hiera, ultralytics_pt
-from svdaudio.geometry import Geometry
-from svdaudio.locals import DetectionSettings
-from svdaudio.taggers import cnn14, spectrogram_transformer
+from svdaudio.models.clip import published as openai_clip
+from svdaudio.models.sam2 import published as sam2_hiera
+from svdaudio.models.taggers import cnn14, spectrogram_transformer
+from svdaudio.models.yolo import published as ultralytics_pt
+from svdaudio.models.yolo.detector import DetectionSettings
+from svdaudio.svd.geometry import Geometry
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 SOUND = torch.randn(1, 32_000, generator=torch.Generator().manual_seed(0)) / 10

@@ -11,13 +11,13 @@ import pytest
 import torch
 from file_server import serving
 
-from svdaudio.bundle import MANIFEST, Bundle, Models
 from svdaudio.checkpoints import install, recognise, registry
+from svdaudio.checkpoints.bundle import MANIFEST, Bundle, Models
 from svdaudio.checkpoints.download import Patience
 from svdaudio.checkpoints.registry import Published, PublishedFile, find
 from svdaudio.errors import CheckpointError, InputError
-from svdaudio.ssv2a import Config
-from svdaudio.ssv2a.config import MLPConfig, RemixerConfig, StylerConfig
+from svdaudio.models.ssv2a import Config
+from svdaudio.models.ssv2a.config import MLPConfig, RemixerConfig, StylerConfig
 from svdaudio.store.locks import file_lock
 
 QUICK = Patience(n_tries=2, pause_s=0.0, timeout_s=5.0)
@@ -226,9 +226,9 @@ def test_a_file_that_was_changed_later_is_noticed(folder, yolo_file):
 def test_an_untouched_file_is_not_hashed_again_unless_asked(folder, yolo_file, monkeypatch):
     install.take(yolo_file, folder, trust=True)
     bundle = opened(folder)
-    monkeypatch.setattr("svdaudio.checkpoints.digests.hash_file", lambda path: pytest.fail("it was hashed"))
+    monkeypatch.setattr("svdaudio.weights.digests.hash_file", lambda path: pytest.fail("it was hashed"))
     bundle.check("detector")
-    monkeypatch.setattr("svdaudio.bundle.hash_file", lambda path: "0" * 64)
+    monkeypatch.setattr("svdaudio.checkpoints.bundle.hash_file", lambda path: "0" * 64)
     with pytest.raises(CheckpointError, match="not the one"):
         bundle.check("detector", anew=True)
 

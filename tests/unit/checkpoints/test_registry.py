@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from svdaudio.bundle import LOADERS, OWN_FORMAT
+from svdaudio.checkpoints.bundle import LOADERS, OWN_FORMAT
 from svdaudio.checkpoints.registry import Published, PublishedFile, find, for_role, of_format, registry, with_digest
 from svdaudio.errors import InputError
 
@@ -80,7 +80,8 @@ def test_a_folder_is_loaded_as_a_whole():
 
 def test_reading_it_is_light():
     code = (
-        "import sys, svdaudio.bundle, svdaudio.checkpoints.install; from svdaudio.checkpoints.registry import registry;"
+        "import sys, svdaudio.checkpoints.bundle, svdaudio.checkpoints.install; "
+        "from svdaudio.checkpoints.registry import registry;"
         "registry(); print([m for m in ('torch', 'numpy', 'prefect') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

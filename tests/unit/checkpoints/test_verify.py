@@ -8,11 +8,11 @@ import pytest
 import torch
 from pretend_gpu import GPU, PretendGpu
 
-from svdaudio.bundle import LOADERS, MANIFEST, Bundle
 from svdaudio.checkpoints import install
-from svdaudio.checkpoints.cache import cache_path
+from svdaudio.checkpoints.bundle import LOADERS, MANIFEST, Bundle
 from svdaudio.checkpoints.verify import STEPS, verify
 from svdaudio.errors import CheckpointError
+from svdaudio.weights.quick_copy import cache_path
 
 CPU = torch.device("cpu")
 

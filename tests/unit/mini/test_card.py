@@ -11,7 +11,7 @@ from svdaudio.errors import CheckpointError
 from svdaudio.mini import card
 from svdaudio.mini.figures import at_least, mean_figure
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
-from svdaudio.weights import Header, load_weights
+from svdaudio.weights.own import Header, load_weights
 
 TOY = Recipe(
     role="toy", version=2, module="recipes.toy", architecture="nn.Linear", config={"width": 3}, n_steps=50,

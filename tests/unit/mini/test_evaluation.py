@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from svdaudio.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.errors import CheckpointError
 from svdaudio.mini import audio_evaluation, evaluation

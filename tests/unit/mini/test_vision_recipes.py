@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from svdaudio.images import load_image
-from svdaudio.locals import load_detector
-from svdaudio.masks import load_segmenter
 from svdaudio.mini import farm, vision_evaluation
 from svdaudio.mini.composites import Composite, compose
 from svdaudio.mini.recipes import detector, image_encoder, segmenter
+from svdaudio.models.sam2.segmenter import load_segmenter
+from svdaudio.models.yolo.detector import load_detector
+from svdaudio.svd.images import load_image
 
 MINI = Path(__file__).resolve().parents[3] / "checkpoints" / "mini"
 

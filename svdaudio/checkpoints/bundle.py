@@ -1,0 +1,366 @@
+"""A bundle: one checkpoint for every role of the method, with digests, class names and recommended settings.
+
+`checkpoints/<name>/bundle.json` describes it; opening it imports no torch and reads no weights. Nothing outside
+of the loaders named here may ask which bundle it works with. `mini` comes with the repository and holds weights of
+this project's own format; `full` is filled with published files by `svdaudio checkpoints fetch` and `import`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svdaudio.errors import CheckpointError, ConfigError
+from svdaudio.places import project_root
+from svdaudio.weights.digests import hash_file, known_digest, remember_digest
+
+if TYPE_CHECKING:
+    import torch
+
+    from svdaudio.config import RunConfig
+
+MANIFEST = "bundle.json"
+
+FULL = "full"
+"""The bundle that published weights fill."""
+OWN_FORMAT = "svdaudio"
+
+LOADERS: Mapping[str, Mapping[str, str]] = {
+    "segmenter": {
+        OWN_FORMAT: "svdaudio.models.sam2.segmenter:load_segmenter",
+        "sam2": "svdaudio.models.sam2.published:load_segmenter",
+    },
+    "image_encoder": {
+        OWN_FORMAT: "svdaudio.models.clip.encoder:load_image_encoder",
+        "openai-clip": "svdaudio.models.clip.published:load_image_encoder",
+    },
+    "detector": {
+        OWN_FORMAT: "svdaudio.models.yolo.detector:load_detector",
+        "ultralytics": "svdaudio.models.yolo.published:load_detector",
+    },
+    "ssv2a": {
+        OWN_FORMAT: "svdaudio.models.ssv2a:load_ssv2a",
+        "ssv2a": "svdaudio.models.ssv2a.load:load_pair",
+    },
+    "diffuser": {
+        OWN_FORMAT: "svdaudio.models.audioldm.diffuser:load_diffuser",
+        "audioldm-ckpt": "svdaudio.models.audioldm.loaders:load_diffuser",
+        "audioldm-diffusers": "svdaudio.models.audioldm.loaders:load_diffuser",
+    },
+    "autoencoder": {
+        OWN_FORMAT: "svdaudio.models.audioldm.autoencoder:load_autoencoder",
+        "audioldm-ckpt": "svdaudio.models.audioldm.loaders:load_autoencoder",
+        "audioldm-diffusers": "svdaudio.models.audioldm.loaders:load_autoencoder",
+    },
+    "vocoder": {
+        OWN_FORMAT: "svdaudio.models.audioldm.vocoder:load_vocoder",
+        "audioldm-ckpt": "svdaudio.models.audioldm.loaders:load_vocoder",
+        "audioldm-diffusers": "svdaudio.models.audioldm.loaders:load_vocoder",
+    },
+    "audio_encoder": {
+        OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_audio_encoder",
+        "audioldm-ckpt": "svdaudio.models.audioldm.loaders:load_audio_encoder",
+    },
+    "tagger": {
+        OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_tagger",
+        "panns-cnn14": "svdaudio.models.taggers.cnn14:load_tagger",
+        "transformers-ast": "svdaudio.models.taggers.spectrogram_transformer:load_tagger",
+    },
+}
+"""Role → format → the function that loads it: `load(path, device)` for this project's own format, and
+`load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One file of a checkpoint."""
+
+    path: Path
+    sha256: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One checkpoint of a bundle."""
+
+    role: str
+    format: str
+    """What picks the loader."""
+    path: Path
+    """What the loader gets: a file, or a folder."""
+    sha256: str
+    """Of the file; of a list of names and digests where there are several."""
+    n_bytes: int
+    """Of all files."""
+    published: str | None
+    """Name of the published model that it is, for `svdaudio checkpoints fetch`."""
+    parts: tuple[Part, ...]
+    """The files; for most there is one."""
+    classes: tuple[str, ...]
+    """What its class indices mean, for a detector or tagger; else empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """The checkpoints of one name."""
+
+    name: str
+    """That of its folder, by which it is opened again."""
+    title: str
+    settings: Mapping[str, Any]
+    """Dotted configuration name → value recommended with these models; weaker than anything a user says."""
+    entries: Mapping[str, Entry]
+
+    @staticmethod
+    def open(name: str, root: Path | None = None) -> Bundle:
+        """Read the description of the bundle `name` below `root` (`checkpoints/` of the checkout).
+
+        Raises:
+            CheckpointError: there is no such bundle, or its description is damaged.
+        """
+        root = root if root is not None else project_root() / "checkpoints"
+        path = root / name / MANIFEST
+        try:
+            manifest = json.loads(path.read_text())
+            entries = {role: _entry(role, model, path.parent) for role, model in manifest["models"].items()}
+            return Bundle(name=name, title=manifest["title"], settings=manifest["settings"], entries=entries)
+        except OSError:
+            there = sorted(p.parent.name for p in root.glob(f"*/{MANIFEST}"))
+            raise CheckpointError(
+                f"there is no bundle '{name}'",
+                expected=f"one of {there}" if there else None,
+                got=f"no {path}",
+                fix="run `svdaudio checkpoints fetch`, which fills it"
+                if name == FULL
+                else "put its files there"
+                if there
+                else "restore checkpoints/ with `git checkout`",
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            restore = "restore it with `git checkout`"
+            fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore
+            raise CheckpointError(f"the description {path} is damaged", got=repr(error), fix=fix) from error
+
+    def here(self) -> Bundle:
+        """The same bundle by the files of this machine, where those it names are another's.
+
+        The digests stay: weights that differ are refused when they are loaded.
+        """
+        folder = project_root() / "checkpoints" / self.name
+
+        def mine(path: Path) -> Path:
+            _, below, name = path.as_posix().rpartition(f"/{self.name}/")
+            here = folder / (name if below else path.name)
+            return path if path.exists() or not here.exists() else here
+
+        def entry(there: Entry) -> Entry:
+            parts = tuple(replace(part, path=mine(part.path)) for part in there.parts)
+            return replace(there, path=mine(there.path), parts=parts)
+
+        return replace(self, entries={role: entry(there) for role, there in self.entries.items()})
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles that the bundle fills."""
+        return tuple(self.entries)
+
+    @property
+    def missing_roles(self) -> tuple[str, ...]:
+        """Roles that nothing fills: published weights come one by one."""
+        return tuple(role for role in LOADERS if role not in self.entries)
+
+    def entry(self, role: str) -> Entry:
+        """The checkpoint of a role.
+
+        Raises:
+            CheckpointError: the bundle has none.
+        """
+        try:
+            return self.entries[role]
+        except KeyError:
+            raise CheckpointError(
+                f"the bundle '{self.name}' has no {role}",
+                expected=f"one of {', '.join(self.roles)}" if self.roles else None,
+                fix=f"run `{_fetch_command(role)}`" if self.name == FULL and role in LOADERS else None,
+            ) from None
+
+    def digests(self, role: str) -> str:
+        """sha256 that the description gives for the weights of a role; `check` compares it with the file."""
+        return self.entry(role).sha256
+
+    def classes(self, role: str) -> tuple[str, ...]:
+        """Names of the classes of a detector or tagger, in the order of their indices."""
+        return self.entry(role).classes
+
+    def check(self, role: str, *, anew: bool = False) -> None:
+        """Compare the files of a role with the description.
+
+        Args:
+            role: which.
+            anew: read published files in any case; else one that has not been touched since it was last read is
+                taken as it was then. Files of this project's own format are small, and always read.
+
+        Raises:
+            CheckpointError: one is missing, or another file.
+        """
+        entry = self.entry(role)
+        published = entry.format != OWN_FORMAT
+        fix = f"run `{_fetch_command(role, entry.published)}`" if published else "restore it with `git checkout`"
+        for part in entry.parts:
+            if not part.path.is_file():
+                raise CheckpointError(f"the {role} of the bundle '{self.name}' is missing", expected=part.path, fix=fix)
+            digest = known_digest(part.path) if published and not anew else hash_file(part.path)
+            if digest != part.sha256:
+                raise CheckpointError(
+                    f"the {role} {part.path} is not the one that the bundle '{self.name}' describes",
+                    expected=f"sha256 {part.sha256[:12]}… ({part.n_bytes} bytes)",
+                    got=f"{digest[:12]}… ({part.path.stat().st_size} bytes)",
+                    fix=f"delete it and {fix}"
+                    if published
+                    else f"{fix}, or describe a new bundle with `svdaudio train manifest`",
+                )
+            if published and anew:
+                remember_digest(part.path, digest)
+
+
+def _entry(role: str, model: Mapping[str, Any], folder: Path) -> Entry:
+    """An entry from its description. `parts` stands there only where it is more than the file itself."""
+    path = folder / model["file"]
+    parts = tuple(
+        Part(path=folder / part["file"], sha256=part["sha256"], n_bytes=part["bytes"])
+        for part in model.get("parts", ({"file": model["file"], "sha256": model["sha256"], "bytes": model["bytes"]},))
+    )
+    return Entry(
+        role=role,
+        format=model.get("format", OWN_FORMAT),
+        published=model.get("published"),
+        path=path,
+        sha256=model["sha256"],
+        n_bytes=model["bytes"],
+        parts=parts,
+        classes=tuple(model.get("classes", ())),
+    )
+
+
+def _fetch_command(role: str, published: str | None = None) -> str:
+    """What brings a role of the full bundle: the published model that it was filled with, or the recommended one."""
+    from svdaudio.checkpoints.registry import for_role
+
+    names = [published] if published else [one.name for one in for_role(role)]
+    return f"svdaudio checkpoints fetch {names[0]}" if names else "svdaudio checkpoints list"
+
+
+class Models:
+    """The models of a bundle by role, loaded when first asked for.
+
+    One model is resident at a time, or those that one stage draws on (`keep_only`), so that the peak is that of the
+    largest; `keep` holds on to all of them, and `compile_noise` lets torch compile the noise network.
+    A file is checked against its digest before it is loaded, so that a key never names other weights.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, device: str = "auto", keep: bool = False, compile_noise: bool = False
+    ) -> None:
+        self.bundle = bundle
+        self._device_name = device
+        self._keep = keep
+        self._compile_noise = compile_noise
+        self._together: frozenset[str] = frozenset()
+        self._resident: dict[str, Any] = {}
+        self._checked: set[str] = set()
+
+    @staticmethod
+    def of(bundle: Bundle, config: RunConfig) -> Models:
+        """The models of a bundle, as a configuration wants them held and run."""
+        execution = config.execution
+        return Models(bundle, device=execution.device, keep=execution.keep_models, compile_noise=execution.compile)
+
+    def __reduce__(self) -> tuple[Callable[..., Models], tuple[bytes, str, bool, bool]]:
+        """Another process opens its own, once, and keeps them from one stage to the next."""
+        return _models_of_this_process, (pickle.dumps(self.bundle), self._device_name, self._keep, self._compile_noise)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where models run.
+
+        Raises:
+            ConfigError: a device that this machine does not have.
+        """
+        return find_device(self._device_name)
+
+    def __getitem__(self, role: str) -> Any:
+        """The model of a role.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or another than the bundle describes.
+        """
+        if role not in self._resident:
+            if role not in self._checked:
+                self.bundle.check(role)
+                self._checked.add(role)
+            self._let_go(of_all_but=self._together if role in self._together else frozenset())
+            self._resident[role] = load_entry(self.bundle.entry(role), self.device)
+            if role == "diffuser" and self._compile_noise:
+                self._resident[role].compile_noise()
+        return self._resident[role]
+
+    def keep_only(self, roles: Iterable[str]) -> None:
+        """Hold these models together from now on, once they have been asked for, and let go of all others.
+
+        For a stage that draws on two models and is executed many times: one at a time would load both every time.
+        """
+        self._together = frozenset(roles)
+        self._let_go(of_all_but=self._together)
+
+    def _let_go(self, *, of_all_but: frozenset[str]) -> None:
+        leaving = [] if self._keep else [role for role in self._resident if role not in of_all_but]
+        for role in leaving:
+            del self._resident[role]
+        if leaving:
+            gc.collect()
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name: "cpu", "cuda", "cuda:N", or "auto", which is a GPU where there is one.
+
+    Raises:
+        ConfigError: this machine has none of that name.
+    """
+    import torch
+
+    found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if name == "auto":
+        return torch.device("cuda" if len(found) > 1 else "cpu")
+    if name not in found and not (name == "cuda" and len(found) > 1):
+        raise ConfigError("there is no such device", expected=" or ".join(found), got=name, fix="name one of those")
+    return torch.device(name)
+
+
+def load_entry(entry: Entry, device: torch.device) -> Any:
+    """The model of an entry, by the loader of its role and format. Its files have been checked.
+
+    Raises:
+        CheckpointError: no loader knows the format, or the files are not what they should be.
+    """
+    known = LOADERS[entry.role]
+    if entry.format not in known:
+        raise CheckpointError(
+            f"the {entry.role} {entry.path} is of an unknown format", expected=" or ".join(known), got=entry.format
+        )
+    module, _, function = known[entry.format].partition(":")
+    load = getattr(import_module(module), function)
+    return load(entry.path, device) if entry.format == OWN_FORMAT else load(entry.path, device, digest=entry.sha256)
+
+
+@lru_cache(maxsize=1)
+def _models_of_this_process(bundle: bytes, device: str, keep: bool, compile_noise: bool) -> Models:
+    here = pickle.loads(bundle).here()  # noqa: S301 - our own, from the flow
+    return Models(here, device=device, keep=keep, compile_noise=compile_noise)

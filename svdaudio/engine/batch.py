@@ -1,0 +1,427 @@
+"""Carry out many runs together, stage by stage: a model is loaded once, and used for every pair before the next.
+
+Each pair is a run of its own, with the record, the keys and the bytes that it would have alone. Inputs are not put
+into one batch of a network: on a CPU the last bits of what comes out depend on the size of the batch (bench/batch.py
+shows it), and the same configuration has to give the same bytes in whatever company.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from svdaudio.engine.batches import Batch, Job, OnError, closed, table, write_table
+from svdaudio.engine.execute import Reference, Tell, Told, Work, execute
+from svdaudio.engine.journal import Event, Journal, one_line
+from svdaudio.engine.plan import N_RUNS_COMPARED, schedule
+from svdaudio.engine.run import read_outputs
+from svdaudio.engine.stage import Node, ancestors
+from svdaudio.errors import CheckpointError, CorruptArtifactError, StoreError
+from svdaudio.files import write_bytes
+from svdaudio.store.base import Store
+from svdaudio.store.locks import HeldError, refuse_to_wait
+from svdaudio.store.runs import RunRecord, RunState
+from svdaudio.studies.sweep import EditParts, cosines, unscaled
+from svdaudio.svd.factors import Factors
+from svdaudio.views.report import RunArtifacts, write_report
+from tasks import Body, ModelSource, load_body
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+RunnerName = Literal["in-process", "prefect"]
+
+N_TOGETHER = 200
+"""Most pairs that are walked together: each holds a lock on its run, and a process may hold only so many files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchEvent:
+    """Something happened in the run of one pair."""
+
+    pair: str
+    event: Event
+
+
+Progress = Callable[[BatchEvent], None]
+
+
+class Step(Protocol):
+    """How one node of one pair is executed: in this process, or as a task of Prefect."""
+
+    def __call__(self, job: Job, work: Work, node: Node, references: Mapping[str, Reference], tell: Tell) -> Reference:
+        """Make sure that the artifact of the node is in the store."""
+        ...
+
+
+def in_process(job: Job, work: Work, node: Node, references: Mapping[str, Reference], tell: Tell) -> Reference:
+    """Execute a node here and now."""
+    del job
+    return execute(work, node.name, references, tell)
+
+
+def no_progress(event: BatchEvent) -> None:
+    """For whoever does not want to hear of progress."""
+    del event
+
+
+def never() -> bool:
+    """For whoever does not stop a batch from outside."""
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Writes what the run of a pair hands over: sounds, scores and, if wanted, pictures."""
+
+    root: Path
+    """The folder in which each run's own folder is made."""
+    class_names: tuple[str, ...]
+    """Of the tagger, in the order of its scores."""
+    pictures: bool = False
+
+    def write(
+        self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: Callable[[str], Body]
+    ) -> RunRecord:
+        """Write the files of a finished run, and enter them into its record.
+
+        A pair whose own `out` cannot be written has failed.
+
+        Raises:
+            StoreError: the files in the store cannot be written.
+        """
+        artifacts = RunArtifacts(
+            run, lambda node: read_outputs(job.request, store, models, run=run, node=node, body=body)
+        )
+        report = write_report(artifacts, root=self.root, class_names=self.class_names, pictures=self.pictures)
+        run = replace(run, results={**report.results(), "cosines": mix_cosines(artifacts), "pair": job.name})
+        if job.member.out is not None and "manipulated" in report.audio:
+            try:
+                write_bytes(Path(job.member.out), report.audio["manipulated"].read_bytes())
+            except StoreError as error:  # the place is this pair's own, and so is the fault
+                run = replace(run, state="failed", error=error.line())
+        return store.runs.write(run)
+
+
+def edit_parts(artifacts: RunArtifacts) -> EditParts:
+    """What the edit of a run is mixed from."""
+    removed, added = (Factors(**artifacts[f"{region}.factors"]) for region in ("removed", "added"))
+    return EditParts(
+        removed=removed,
+        added=added,
+        background=artifacts["background"]["embedding"],
+        direct=artifacts["edited.tokens"]["embedding"],
+    )
+
+
+def mix_anchors(artifacts: RunArtifacts) -> dict[str, NDArray[Any]]:
+    """What the mix of a run is compared with: both pictures, and both regions before they are scaled."""
+    pictures = {name: artifacts[f"{name}.tokens"]["embedding"] for name in ("original", "edited")}
+    return {**pictures, **{name: unscaled(Factors(**artifacts[f"{name}.factors"])) for name in ("removed", "added")}}
+
+
+def mix_cosines(artifacts: RunArtifacts) -> dict[str, float]:
+    """Cosine of the mix of a run with each of its anchors; empty if the run mixes nothing."""
+    if not artifacts.has("mix"):
+        return {}
+    found = cosines(artifacts["mix"]["embedding"][None], mix_anchors(artifacts))
+    return {name: round(float(values[0]), 6) for name, values in found.items()}
+
+
+def execute_batch(
+    jobs: Sequence[Job],
+    store: Store,
+    models: ModelSource,
+    *,
+    output: Output | None = None,
+    on_error: OnError = "continue",
+    progress: Progress = no_progress,
+    stopping: Callable[[], bool] = never,
+    step: Step = in_process,
+    body: Callable[[str], Body] = load_body,
+) -> list[RunRecord]:
+    """Execute every node of every job, a node for all jobs before the next node.
+
+    What another process is computing already is left for the end of its node's round, and only then waited for, so
+    that several can share jobs that have much in common. (Not through Prefect, whose tasks wait where they are.)
+
+    Args:
+        jobs: of one bundle and one stage table.
+        store: where artifacts and runs are.
+        models: models by role; nothing is loaded unless something is computed.
+        output: writes the files of a run as soon as it is finished; without it none are written.
+        on_error: whether the others go on after the run of one pair has failed. A store that cannot be written and
+            a checkpoint that cannot be loaded are no fault of one pair, and always end the batch.
+        progress: hears of every event, in this thread.
+        stopping: asked before each node; if true, nothing more is begun.
+        step: how a node is executed.
+        body: finds the body of a stage.
+
+    Returns:
+        The record of each job's run, as it is in the store, in the order of `jobs`. Runs that were not got to, or not
+        finished, are "interrupted".
+
+    Raises:
+        StoreError, CheckpointError: see `on_error`; every record says how far its run has come.
+        KeyboardInterrupt: likewise.
+    """
+    earlier = list(islice(store.runs, N_RUNS_COMPARED))
+    runs = {job.name: job.run for job in jobs}
+    for start in range(0, len(jobs), N_TOGETHER):
+        with ExitStack() as stack:
+            opened: list[_OpenRun] = []
+            for job in jobs[start : start + N_TOGETHER]:
+                opened.append(_OpenRun(job, Work(job.request, store, models, body, earlier), progress))
+                stack.callback(opened[-1].close, "interrupted")
+            walk = _Walk(opened, output=output, on_error=on_error, stopping=stopping, step=step)
+            try:
+                goes_on = walk.through(models)
+            finally:
+                stack.close()
+                runs.update({one.job.name: one.run for one in opened})
+        if not goes_on:
+            break
+    return [runs[job.name] for job in jobs]
+
+
+class _OpenRun:
+    """The run of one job while the batch works on it; its record says at every time how far it is."""
+
+    def __init__(self, job: Job, work: Work, progress: Progress) -> None:
+        self.job = job
+        self.work = work
+        self.nodes = {node.name for node in job.request.nodes}
+        self.left = set(self.nodes)
+        self.references: dict[str, Reference] = {}
+        self.run = job.run
+        self.is_open = True
+        self._hold = ExitStack()
+        self._hold.enter_context(work.store.runs.hold(job.run.id))
+        self.journal = Journal(
+            job.request, work.store, job.run, lambda event: progress(BatchEvent(pair=job.name, event=event))
+        )
+
+    def took(self, reference: Reference) -> None:
+        """A node is there."""
+        for again in reference.repaired:
+            self.references[again.node] = again
+        self.references[reference.node] = reference
+        self.left.discard(reference.node)
+        self.journal.finished(reference)
+
+    def close(self, state: RunState, error: BaseException | None = None) -> None:
+        """Write the last word, once."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        try:
+            self.run = self.journal.close(state, error)
+        except StoreError as second:  # whatever ended the run is the one to tell
+            if state == "finished":
+                raise
+            log.warning("%s", second)
+            self.run = self.journal.run
+        finally:
+            self._hold.close()
+
+
+class _Walk:
+    """One walk over the stage table for several runs."""
+
+    def __init__(
+        self,
+        opened: Sequence[_OpenRun],
+        *,
+        output: Output | None,
+        on_error: OnError,
+        stopping: Callable[[], bool],
+        step: Step,
+    ) -> None:
+        self._opened = opened
+        self._output = output
+        self._on_error: OnError = on_error
+        self._stopping = stopping
+        self._step = step
+
+    def through(self, models: ModelSource) -> bool:
+        """Walk it; false if the batch is to stop here."""
+        for node in _order([one.job for one in self._opened]):
+            queue = deque((one, False) for one in self._opened if one.is_open and node.name in one.nodes)
+            while queue:
+                one, waits = queue.popleft()
+                if self._stopping():
+                    return False
+                try:
+                    goes_on = self._execute(one, node, models, waits=waits)
+                except HeldError:
+                    queue.append((one, True))
+                    continue
+                if not goes_on:
+                    return False
+        return True
+
+    def _execute(self, one: _OpenRun, node: Node, models: ModelSource, *, waits: bool) -> bool:
+        def tell(what: Told, text: str) -> None:
+            if what == "waiting" and not waits:
+                refuse_to_wait()
+            one.journal.tell(node.name, what, text)
+
+        try:
+            reference = self._step(one.job, one.work, node, one.references, tell)
+        except HeldError:
+            raise
+        except Exception as error:
+            one.journal.failed(node.name, error)
+            one.close("failed", error)
+            everybodys = isinstance(error, StoreError | CheckpointError) and not isinstance(error, CorruptArtifactError)
+            if everybodys:
+                raise
+            return self._on_error == "continue"
+        one.took(reference)
+        if not one.left:
+            one.close("finished")
+            if self._output is not None:
+                one.run = self._output.write(one.job, one.run, one.work.store, models, one.work.body)
+        return one.run.state != "failed" or self._on_error == "continue"
+
+
+def _order(jobs: Sequence[Job]) -> list[Node]:
+    """The nodes of all jobs, in an order that loads few models."""
+    targets = dict.fromkeys(target for job in jobs for target in job.request.targets)
+    return schedule(ancestors(targets, jobs[0].request.table)) if jobs else []
+
+
+class Tally:
+    """How far a batch is, and how long the rest will take if it goes as so far.
+
+    Args:
+        jobs: those that are yet to be carried out.
+        expected: stage → seconds of one computation, for stages of which this batch has seen none yet.
+        n_workers: how many work at it side by side.
+    """
+
+    def __init__(self, jobs: Sequence[Job], expected: Mapping[str, float], n_workers: int = 1) -> None:
+        self._left = Counter(node.stage.name for job in jobs for node in job.request.nodes)
+        self._expected = expected
+        self._n_workers = n_workers
+        self._seconds: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()
+        self._nodes_left = {job.name: len(job.request.nodes) for job in jobs}
+        self.n_total = sum(self._left.values())
+        self.n_failed = 0
+
+    def take(self, told: BatchEvent) -> None:
+        """Hear of an event."""
+        event = told.event
+        if event.kind not in ("finished", "failed", "skipped"):
+            return
+        self._left[event.stage] -= 1
+        self._nodes_left[told.pair] -= 1
+        self.n_failed += event.kind == "failed"
+        if event.kind == "finished" and event.entry is not None:
+            self._seconds[event.stage] += event.entry.seconds  # pyright: ignore[reportArgumentType] - a sum of floats
+            self._seen[event.stage] += 1
+
+    @property
+    def n_done(self) -> int:
+        """Nodes that are done with."""
+        return self.n_total - sum(self._left.values())
+
+    @property
+    def n_pairs_done(self) -> int:
+        """Pairs that are done with, failed ones included."""
+        return sum(not left for left in self._nodes_left.values())
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that are left; None while a stage is ahead that nobody knows the time of."""
+        left_s = 0.0
+        for stage, n_left in self._left.items():
+            if not n_left:
+                continue
+            if self._seen[stage]:
+                each = self._seconds[stage] / self._seen[stage]
+            elif stage in self._expected:
+                each = self._expected[stage]
+            else:
+                return None
+            left_s += n_left * each
+        return left_s / self._n_workers
+
+
+def expected_seconds(store: Store) -> dict[str, float]:
+    """Stage → mean seconds of its computations in the newest runs of a store."""
+    totals: dict[str, list[float]] = {}
+    for run in islice(store.runs, N_RUNS_COMPARED):
+        for entry in run.stages:
+            if entry.status == "computed":
+                totals.setdefault(entry.stage, []).append(entry.seconds)
+    return {stage: sum(seconds) / len(seconds) for stage, seconds in totals.items()}
+
+
+ExecuteJobs = Callable[[Sequence[Job]], list[RunRecord]]
+"""Executes jobs of one bundle and gives their records: `execute_batch` or its like, with all but the jobs filled in."""
+
+
+def carry_out(
+    batch: Batch, store: Store, execute_jobs: ExecuteJobs, *, table_path: Path | None
+) -> tuple[RunRecord, list[RunRecord]]:
+    """Carry out what is left of a batch, write its table, and keep its record.
+
+    Args:
+        batch: new, or an earlier one that goes on.
+        store: where runs are.
+        execute_jobs: called for all jobs that share a bundle and a way to execute.
+        table_path: where the table goes.
+
+    Returns:
+        The record of the batch, and those of its runs in the order of its pairs.
+
+    Raises:
+        RunError: another process is at work on the batch.
+        Exception: what ended the batch, after the record says so.
+    """
+    begun = time.perf_counter()
+    runs = {job.name: job.run for job in batch.jobs}
+    with store.runs.hold(batch.record.id):
+        record = store.runs.write(
+            replace(batch.record, state="running", error=None, attempts=batch.record.attempts + 1)
+        )
+        try:
+            for group in _groups([job for job in batch.jobs if not job.done]):
+                found = execute_jobs(group)
+                runs.update({job.name: run for job, run in zip(group, found, strict=True)})
+                if any(run.state == "interrupted" for run in found):
+                    break
+        except BaseException as error:
+            state = "failed" if isinstance(error, Exception) else "interrupted"
+            try:
+                store.runs.write(
+                    replace(record, state=state, error=one_line(error), seconds=time.perf_counter() - begun)
+                )
+            except StoreError as second:  # the first error is the one to tell
+                log.warning("%s", second)
+            raise
+        ordered = [runs[job.name] for job in batch.jobs]
+        if table_path is not None:
+            write_table(table_path, table(batch.members, ordered))
+        record = closed(record, ordered, seconds=time.perf_counter() - begun, table=table_path)
+        return store.runs.write(record), ordered
+
+
+def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs that can use the same models, together."""
+    groups: dict[tuple[object, ...], list[Job]] = {}
+    for job in jobs:
+        config = job.request.config
+        groups.setdefault((config.bundle, config.execution), []).append(job)
+    return list(groups.values())

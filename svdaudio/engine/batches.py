@@ -1,0 +1,423 @@
+"""A batch: many runs that are carried out together, as one record in the store and as one table of results.
+
+    batch = open_batch(store, prepared, files={"pairs": path}, title="pairs.csv")   # or reopen_batch(...)
+    svdaudio.engine.batch.carry_out(batch, ...)
+    write_table(path, table(batch.members, runs))
+
+The record is a `RunRecord` of kind "batch" whose results name the runs, one for each pair; each of them is a run like
+any other. Its id ends in "-batch" and is newer than those of its runs, so that `svdaudio resume` meets it first. A
+batch that was stopped, killed, or in which pairs failed is found again by what it was to compute. It knows enough of
+its pairs and of what was asked for to go on without the command that began it, and without the record of any run.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from socket import gethostname
+from typing import Any, Literal, cast
+
+from svdaudio.config import Resolved, flatten, remarks
+from svdaudio.engine.plan import ModelDigests, Request, checked, code_version, new_run, resumed_request
+from svdaudio.errors import InputError, RunError
+from svdaudio.files import write_bytes
+from svdaudio.store.base import Store
+from svdaudio.store.keys import canonical, digest_file
+from svdaudio.store.runs import FileUse, RunRecord, new_run_id
+from svdaudio.studies.pairs import Prepared
+
+KIND = "batch"
+ID_ENDING = "-batch"
+TABLE_KINDS = (".csv", ".jsonl")
+
+DEFAULT = "default"
+"""Where a value came from of which a record says nothing."""
+
+OnError = Literal["continue", "stop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was asked for of a batch beside its pairs."""
+
+    table: str | None = None
+    """Where its table goes; None for the store's folder of results."""
+    pictures: bool = False
+    on_error: OnError = "continue"
+    n_workers: int = 1
+    study: Mapping[str, Any] | None = None
+    """What is measured with it, as `svdaudio.studies.edit_study.Study.kept` gives it."""
+
+
+NOTHING_ASKED = Asked()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One pair of a batch, as its record names it."""
+
+    name: str
+    run: str
+    """Id of its run."""
+    out: str | None = None
+    """Where the sound of the edit is copied to."""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What tells it from the others: dotted name → value."""
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    """Its pictures: name → the fields of a `FileUse`."""
+    own: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Its configuration, where it is not what all pairs share and the record of the batch says: dotted name → value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One pair with all that carrying it out needs."""
+
+    member: Member
+    request: Request
+    run: RunRecord
+
+    @property
+    def name(self) -> str:
+        """The pair's name."""
+        return self.member.name
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do: its run is finished, and its files are written."""
+        return self.run.state == "finished" and bool(self.run.results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A batch that is about to start, or to go on."""
+
+    record: RunRecord
+    jobs: tuple[Job, ...]
+
+    @property
+    def asked(self) -> Asked:
+        """What was asked for beside the pairs."""
+        return asked_of(self.record)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Its pairs, in the order of the file."""
+        return tuple(job.member for job in self.jobs)
+
+    @property
+    def n_done(self) -> int:
+        """How many pairs need nothing more."""
+        return sum(job.done for job in self.jobs)
+
+
+def open_batch(
+    store: Store,
+    prepared: Sequence[Prepared],
+    *,
+    files: Mapping[str, Path],
+    title: str,
+    runner: str = "in-process",
+    asked: Asked = NOTHING_ASKED,
+) -> Batch:
+    """The batch of these pairs: an unfinished one of the store if there is one, else a new one.
+
+    Args:
+        store: where runs are.
+        prepared: the pairs, checked.
+        files: what the pairs were read from, by a name for each: for the record.
+        title: what the batch is called where people look.
+        runner: "in-process" or "prefect".
+        asked: kept in the record, for `reopen_batch`.
+
+    Raises:
+        InputError: a file is missing or cannot be read.
+        StoreError: the store cannot be written.
+    """
+    # Files are hashed here, once; the requests keep the digests.
+    identity = _identity(prepared)
+    earlier = _unfinished(store, identity)
+    jobs: list[Job] = []
+    if earlier is not None:
+        members = {member.name: member for member in members_of(earlier)}
+        for one in prepared:
+            member = members[one.name]
+            run = _kept_run(store, member)
+            if run is None:
+                run = _anew(store, member, new_run(one.request, one.resolved, runner=runner))
+            jobs.append(Job(member=member, request=one.request, run=run))
+        record = replace(earlier, results={**earlier.results, "asked": asdict(asked)})
+        return Batch(record=record, jobs=tuple(jobs))
+    runs = [new_run(one.request, one.resolved, runner=runner) for one in prepared]
+    shared = _shared([flatten(run.config) for run in runs])
+    for one, run in zip(prepared, runs, strict=True):
+        member = Member(
+            name=one.name,
+            run=run.id,
+            out=None if one.out is None else str(one.out.absolute()),
+            settings=one.settings,
+            files={name: asdict(use) for name, use in run.files.items()},
+            own={name: value for name, value in flatten(run.config).items() if name not in shared},
+        )
+        jobs.append(Job(member=member, request=one.request, run=run))
+    results = {"title": title, "identity": identity, "members": [asdict(job.member) for job in jobs]}
+    record = _record(jobs, shared, files=files, runner=runner, results={**results, "asked": asdict(asked)})
+    for job in jobs:
+        store.runs.write(replace(job.run, state="interrupted"), durable=False)
+    store.runs.write(record)
+    return Batch(record=record, jobs=tuple(jobs))
+
+
+def reopen_batch(record: RunRecord, store: Store, open_bundle: Callable[[str], ModelDigests]) -> Batch:
+    """A batch by its record, to go on with it.
+
+    Raises:
+        RunError: a picture has changed since, or the record is of another version.
+    """
+    bundles: dict[str, ModelDigests] = {}
+
+    def bundle_named(name: str) -> ModelDigests:
+        if name not in bundles:
+            bundles[name] = open_bundle(name)
+        return bundles[name]
+
+    jobs: list[Job] = []
+    for member, kept in kept_runs(record, store):
+        if kept is not None:
+            run, request = kept, checked(resumed_request(kept, bundle_named(kept.bundle)))
+        else:
+            new, request = _remade(record, member, bundle_named)
+            run = _anew(store, member, new)
+        jobs.append(Job(member=member, request=request, run=run))
+    return Batch(record=record, jobs=tuple(jobs))
+
+
+def kept_runs(record: RunRecord, store: Store) -> list[tuple[Member, RunRecord | None]]:
+    """The pairs of a batch with their runs; None where the record of the run is gone or damaged.
+
+    Raises:
+        RunError: it is not the record of a batch.
+    """
+    return [(member, _kept_run(store, member)) for member in members_of(record)]
+
+
+def _kept_run(store: Store, member: Member) -> RunRecord | None:
+    """The run of a pair, if its record is there and whole."""
+    try:
+        return store.runs.read(member.run)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _anew(store: Store, member: Member, run: RunRecord) -> RunRecord:
+    """A new run in the place of one whose record is lost: what that one computed is found in the store.
+
+    It has the id of the old one, by which the batch knows it, and which sorts below that of the batch.
+    """
+    run = replace(run, id=member.run)
+    store.runs.write(replace(run, state="interrupted"), durable=False)
+    return run
+
+
+def _remade(
+    record: RunRecord, member: Member, bundle_named: Callable[[str], ModelDigests]
+) -> tuple[RunRecord, Request]:
+    """A run and its request, by what the record of the batch says of the pair."""
+    if not member.files:  # the batch was begun before its record said so much
+        raise RunError(f"the run {member.run} of '{member.name}' is gone", fix="give the command of the batch again")
+    flat = {**flatten(record.config), **member.own}
+    files = {name: FileUse(**use) for name, use in member.files.items()}
+    known = RunRecord(
+        id=member.run, kind="manipulate", created_at=record.created_at, files=files, config=_nested(flat),
+        targets=record.targets,
+    )  # fmt: skip
+    request = checked(resumed_request(known, bundle_named(flat["bundle"])))
+    sources = {**record.sources, **dict.fromkeys(member.own, f"batch {record.id}")}
+    resolved = Resolved(config=request.config, sources=sources, remarks=remarks(request.config))
+    return new_run(request, resolved, runner=record.runner), request
+
+
+def asked_of(record: RunRecord) -> Asked:
+    """What was asked for of a batch beside its pairs; nothing if its record is too old to say.
+
+    Raises:
+        RunError: the record is of another version.
+    """
+    try:
+        return Asked(**record.results.get("asked", {}))
+    except TypeError as error:
+        raise _other_version(record) from error
+
+
+def members_of(record: RunRecord) -> tuple[Member, ...]:
+    """The pairs that the record of a batch names.
+
+    Raises:
+        RunError: it is not the record of a batch.
+    """
+    if record.kind != KIND:
+        raise RunError(f"run {record.id} is no batch", got=record.kind)
+    try:
+        return tuple(Member(**entry) for entry in record.results["members"])
+    except (KeyError, TypeError) as error:
+        raise _other_version(record) from error
+
+
+def _other_version(record: RunRecord) -> RunError:
+    return RunError(f"the record of batch {record.id} is of another version of svdaudio", fix="start the batch again")
+
+
+def closed(record: RunRecord, runs: Iterable[RunRecord], *, seconds: float, table: Path | None) -> RunRecord:
+    """The record of a batch at its end: how many pairs came out how, and where the table is."""
+    states = [run.state for run in runs]
+    counts = {state: states.count(state) for state in dict.fromkeys(states)}
+    finished = all(state == "finished" for state in states)
+    state = "finished" if finished else "failed" if "failed" in states else "interrupted"
+    results = {**record.results, "counts": counts, "table": None if table is None else str(table)}
+    error = None if state != "failed" else f"{counts['failed']} of {len(states)} pairs failed"
+    return replace(record, state=state, seconds=seconds, results=results, error=error)
+
+
+def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """The results of a batch, one row a pair, every row with the same columns.
+
+    Columns: name, what tells the pairs apart, state, run, seconds, error, a score for each sound and class
+    ("manipulated.dog"), the cosine of the mixed embedding with what it is mixed from ("cosine.edited"), and the file
+    of each sound ("manipulated.wav"). What a pair has not got is None.
+    """
+    rows: list[dict[str, Any]] = []
+    settings = list(dict.fromkeys(name for member in members for name in member.settings))
+    for member, run in zip(members, runs, strict=True):
+        row: dict[str, Any] = {"name": member.name}
+        row.update({name: _text(member.settings.get(name)) for name in settings})
+        row.update(
+            {f"{which}": Path(use.path).name for which, use in run.files.items()},
+            state=run.state, run=run.id, seconds=round(run.seconds, 3), error=run.error,
+        )  # fmt: skip
+        scores = cast("Mapping[str, Mapping[str, float]]", run.results.get("scores", {}))
+        row.update({f"{sound}.{name}": score for sound, classes in scores.items() for name, score in classes.items()})
+        cosines = cast("Mapping[str, float]", run.results.get("cosines", {}))
+        row.update({f"cosine.{anchor}": value for anchor, value in cosines.items()})
+        audio = cast("Mapping[str, str]", run.results.get("audio", {}))
+        row.update({f"{sound}.wav": path for sound, path in audio.items()})
+        rows.append(row)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return [{name: row.get(name) for name in columns} for row in rows]
+
+
+def check_table(path: Path) -> None:
+    """Refuse a place for a table that `write_table` could not write.
+
+    Raises:
+        InputError: it is of another kind than CSV and JSON lines, or a folder.
+    """
+    if path.suffix.lower() not in TABLE_KINDS or path.is_dir():
+        raise InputError(f"{path} is no place for a table", expected=f"a file that ends in {' or '.join(TABLE_KINDS)}")
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write rows as CSV or, one object a line, as JSON, whole or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    if path.suffix.lower() == ".jsonl":
+        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    else:
+        buffer = io.StringIO(newline="")
+        writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = buffer.getvalue()
+    write_bytes(path, text.encode())
+    return path
+
+
+def _text(value: object) -> object:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _record(
+    jobs: Sequence[Job], shared: Mapping[str, Any], *, files: Mapping[str, Path], runner: str, results: dict[str, Any]
+) -> RunRecord:
+    newest = datetime.now(UTC) + timedelta(milliseconds=1)  # ids sort by the millisecond
+    return RunRecord(
+        id=new_run_id(newest) + ID_ENDING,
+        kind=KIND,
+        created_at=newest.isoformat(timespec="milliseconds"),
+        files={
+            name: FileUse(path=str(path.absolute()), digest=digest_file(path, name=name) if path.is_file() else "")
+            for name, path in files.items()
+        },
+        config=_nested(shared),
+        sources=_sources([job.run.sources for job in jobs], shared),
+        remarks=tuple(dict.fromkeys(text for job in jobs for text in job.run.remarks)),
+        bundle=", ".join(dict.fromkeys(job.run.bundle for job in jobs)),
+        targets=tuple(dict.fromkeys(target for job in jobs for target in job.run.targets)),
+        state="interrupted",
+        runner=runner,
+        results=results,
+        code_version=code_version(),
+        host=gethostname(),
+    )
+
+
+def _shared(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all of these mappings say alike."""
+    first, *others = each or [{}]
+    return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
+
+
+def _sources(each: Sequence[Mapping[str, str]], names: Iterable[str]) -> dict[str, str]:
+    """Where the values came from that all pairs share; a default goes without saying."""
+    found: dict[str, str] = {}
+    for name in names:
+        first, *others = dict.fromkeys(sources.get(name, DEFAULT) for sources in each)
+        if others or first != DEFAULT:
+            found[name] = "the pairs" if others else first
+    return found
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted name → value as nested tables."""
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, leaf = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[leaf] = value
+    return nested
+
+
+def _identity(prepared: Sequence[Prepared]) -> str:
+    """A digest of all that the batch computes and writes; how it computes it does not count."""
+    parts: list[object] = []
+    for one in prepared:
+        request = one.request
+        models = {role: digest for node in request.nodes for role, digest in request.models(node).items()}
+        config = {name: value for name, value in request.config.flat().items() if not name.startswith("execution.")}
+        out = None if one.out is None else str(one.out.absolute())
+        parts.append([one.name, request.kind, request.file_digests, config, models, list(request.targets), out])
+    return hashlib.sha256(f"svdaudio/batch/1\n{canonical(parts)}".encode()).hexdigest()
+
+
+def _unfinished(store: Store, identity: str) -> RunRecord | None:
+    for run_id in store.runs.ids():
+        if not run_id.endswith(ID_ENDING):
+            continue
+        try:
+            record = store.runs.load(run_id)
+        except RunError:  # damaged: `svdaudio doctor` tells of it
+            continue
+        if record.results.get("identity") == identity:
+            # The newest of its kind decides: where that one is finished, a new batch was asked for.
+            free = record.state != "finished" and not store.runs.is_active(run_id)
+            return record if free else None
+    return None

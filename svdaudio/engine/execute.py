@@ -1,0 +1,306 @@
+"""One node, from references to a reference: the one function that both runners call.
+
+Digests of the inputs → key → look-up; on a miss: lock, look again, load the inputs, call the stage's body, check
+what it gave, save. Arrays never leave this module; runners pass references. Inputs are read only when something
+is computed. An input found damaged is set aside, its producer computed anew, and the node goes on.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, Literal
+
+from svdaudio.engine.plan import FILE_PREFIX, Request, code_version, explain, last_computations
+from svdaudio.engine.reasons import Reason, Unchanged, reason_text
+from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError, RunError
+from svdaudio.store.keys import Action, digest_array, digest_file
+from svdaudio.store.records import ArraySpec, ArtifactRecord
+from svdaudio.store.runs import RunRecord, StageEntry
+from tasks import Body, KeepsModels, ModelSource, load_body
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from svdaudio.engine.stage import Node
+    from svdaudio.store.base import Store
+
+Told = Literal["started", "waiting", "note"]
+Tell = Callable[[Told, str], None]
+
+
+def tell_nobody(what: Told, text: str) -> None:
+    """For whoever does not want to hear of progress."""
+    del what, text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A node's outputs by their digests: what stages hand on to each other."""
+
+    node: str
+    action: Action
+    outputs: Mapping[str, str]
+    """Output name → digest."""
+    status: Literal["cached", "computed"]
+    reason: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+    repaired: tuple[Reference, ...] = ()
+    """Nodes above that were computed anew because their artifacts were damaged or gone."""
+
+    @property
+    def key(self) -> str:
+        """The action key."""
+        return self.action.key
+
+    def entry(self) -> StageEntry:
+        """The node's entry in the record of a run."""
+        return StageEntry(
+            node=self.node,
+            stage=self.action.stage,
+            status=self.status,
+            reason=self.reason,
+            key=self.key,
+            seconds=self.seconds,
+            notes=self.notes,
+            outputs=self.outputs,
+            action=self.action,
+        )
+
+
+class Work:
+    """All that executing nodes of one request needs.
+
+    Args:
+        request: what is to be computed.
+        store: where artifacts are.
+        models: models by role.
+        body: finds the body of a stage.
+        earlier: the runs in which reasons are looked for, newest first; those of the store if not given.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        store: Store,
+        models: ModelSource,
+        body: Callable[[str], Body] = load_body,
+        earlier: Iterable[RunRecord] | None = None,
+    ) -> None:
+        self.request = request
+        self.store = store
+        self.models = models
+        self.body = body
+        self._earlier = earlier
+
+    @cached_property
+    def previous(self) -> dict[str, StageEntry]:
+        """For each node the last computation to compare with."""
+        return last_computations(self.request, self.store, self._earlier)
+
+
+class _LostInputError(Exception):
+    """The artifact of a node upstream is damaged or gone."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+def execute(work: Work, name: str, upstream: Mapping[str, Reference], tell: Tell = tell_nobody) -> Reference:
+    """Make sure that the artifact of a node is in the store.
+
+    Args:
+        work: request, store and models.
+        name: of the node.
+        upstream: references of at least the nodes it reads from.
+        tell: hears "started" once it is certain that something is computed, "waiting" when another process
+            computes the same, and every note of the stage.
+
+    Raises:
+        SvdAudioError: whatever the stage, the models or the store have to say.
+    """
+    begun = time.perf_counter()
+    node = work.request.table[name]
+    known = dict(upstream)
+    repaired: dict[str, Reference] = {}
+    # Each round mends one input; a damaged store could lose an input again, but not for ever.
+    for _ in range(2 * len(node.upstream) + 1):
+        try:
+            reference = _find_or_compute(work, node, known, tell)
+        except _LostInputError as lost:
+            mended = _restore(work, lost.node, tell)
+            known.update(mended)
+            repaired.update({n: r for n, r in mended.items() if r.status == "computed"})
+        else:
+            return replace(reference, seconds=time.perf_counter() - begun, repaired=tuple(repaired.values()))
+    raise CorruptArtifactError(
+        f"inputs of {name} keep getting damaged in {work.store.location}", fix="check the disk, or give another --store"
+    )
+
+
+def load_outputs(
+    work: Work, reference: Reference, names: Iterable[str] | None = None, tell: Tell = tell_nobody
+) -> dict[str, NDArray[Any]]:
+    """Read a node's outputs; if they are damaged or gone, compute them anew first."""
+    wanted = list(reference.outputs if names is None else names)
+    try:
+        return _load(work, reference, wanted)
+    except _LostInputError:
+        mended = _restore(work, reference.node, tell)[reference.node]
+        return work.store.load(mended.key, wanted)
+
+
+def _find_or_compute(work: Work, node: Node, known: Mapping[str, Reference], tell: Tell) -> Reference:
+    request, store = work.request, work.store
+    action = request.action(
+        node, request.input_digests(node, {name: reference.outputs for name, reference in known.items()})
+    )
+    record = store.find(action.key)
+    if record is not None:
+        store.touch(action.key)
+        return _reference(node, record, "cached", [Unchanged()])
+    reasons = explain(node, action, work.previous.get(node.name), store)
+    with store.lock(action.key, lambda: tell("waiting", "another process computes it")):
+        record = store.find(action.key)
+        if record is not None:
+            return _reference(node, record, "cached", [Unchanged()])
+        return _compute(work, node, action, known, reasons, tell)
+
+
+def _compute(
+    work: Work, node: Node, action: Action, known: Mapping[str, Reference], reasons: Iterable[Reason], tell: Tell
+) -> Reference:
+    import numpy as np
+
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        tell("note", text)
+
+    inputs = _inputs(work, node, known)
+    tell("started", reason_text(reasons))
+    if node.stage.models:
+        _prepare_process(work.request.config.execution.threads)
+        if isinstance(work.models, KeepsModels):
+            work.models.keep_only(node.stage.models)
+    begun = time.perf_counter()
+    # A body gets a copy of the parameters: what it does with them must not reach the record.
+    given = work.body(node.stage.name)(inputs, copy.deepcopy(dict(action.parameters)), work.models, note)
+    seconds = time.perf_counter() - begun
+    if set(given) != set(node.stage.outputs):
+        raise RuntimeError(f"stage {node.stage.name} gave {sorted(given)}, its table says {sorted(node.stage.outputs)}")
+    arrays = {name: np.asarray(given[name]) for name in node.stage.outputs}
+    wrong = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if wrong:
+        raise RunError(
+            f"{node.name} gave numbers that are not finite, which are not kept",
+            got=", ".join(wrong),
+            fix="give its parameters more usual values; `svdaudio doctor` checks the installation",
+        )
+    _check_files(work, node, action)
+    record = ArtifactRecord(
+        action=action,
+        outputs={
+            name: ArraySpec(digest=digest_array(array), shape=array.shape, dtype=array.dtype.newbyteorder("<").str)
+            for name, array in arrays.items()
+        },
+        sources=dict(node.inputs),
+        notes=tuple(notes),
+        seconds=seconds,
+        code_version=code_version(),
+        host=gethostname(),
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+    return _reference(node, work.store.save(record, arrays), "computed", reasons)
+
+
+def _reference(
+    node: Node, record: ArtifactRecord, status: Literal["cached", "computed"], reasons: Iterable[Reason]
+) -> Reference:
+    return Reference(
+        node=node.name,
+        action=record.action,
+        outputs={name: spec.digest for name, spec in record.outputs.items()},
+        status=status,
+        reason=reason_text(reasons),
+        seconds=0.0,
+        notes=record.notes,
+    )
+
+
+def _inputs(work: Work, node: Node, known: Mapping[str, Reference]) -> dict[str, NDArray[Any] | Path]:
+    wanted: dict[str, list[str]] = {}
+    for source in node.inputs.values():
+        if not source.startswith(FILE_PREFIX):
+            producer, _, output = source.rpartition(".")
+            wanted.setdefault(producer, []).append(output)
+    arrays = {producer: _load(work, known[producer], outputs) for producer, outputs in wanted.items()}
+    inputs: dict[str, NDArray[Any] | Path] = {}
+    for name, source in node.inputs.items():
+        if source.startswith(FILE_PREFIX):
+            inputs[name] = work.request.files[source.removeprefix(FILE_PREFIX)]
+        else:
+            producer, _, output = source.rpartition(".")
+            inputs[name] = arrays[producer][output]
+    return inputs
+
+
+def _load(work: Work, reference: Reference, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    record = work.store.find(reference.key)
+    names = list(dict.fromkeys(names))
+    if record is None or any(record.outputs[name].digest != reference.outputs[name] for name in names):
+        raise _LostInputError(reference.node)
+    try:
+        return work.store.load(reference.key, names)
+    except (CorruptArtifactError, MissingArtifactError) as error:
+        raise _LostInputError(reference.node) from error
+
+
+def _restore(work: Work, name: str, tell: Tell) -> dict[str, Reference]:
+    """Execute a node and all above it, from the files on: what is whole is found, what is not is computed."""
+    references: dict[str, Reference] = {}
+
+    def visit(node: Node) -> None:
+        for source in node.upstream:
+            if source not in references:
+                visit(work.request.table[source])
+        reference = execute(work, node.name, references, tell)
+        for again in reference.repaired:
+            references[again.node] = again
+        references[node.name] = replace(reference, repaired=())
+
+    visit(work.request.table[name])
+    return references
+
+
+def _prepare_process(n_threads: int | None) -> None:
+    """What a process needs before it runs a model."""
+    from svdaudio.memory import keep_freed_memory
+
+    keep_freed_memory()
+    if n_threads is not None:
+        import torch
+
+        torch.set_num_threads(n_threads)
+
+
+def _check_files(work: Work, node: Node, action: Action) -> None:
+    """A file that changed while it was read must not be stored under the digest of what it held before."""
+    for name, source in node.inputs.items():
+        if source.startswith(FILE_PREFIX):
+            which = source.removeprefix(FILE_PREFIX)
+            if digest_file(work.request.files[which], name=which) != action.inputs[name]:
+                raise InputError(f"the file {work.request.files[which]} changed while it was read", fix="run again")
+
+
+__all__ = ["Reference", "Tell", "Told", "Work", "execute", "load_outputs", "tell_nobody"]

@@ -1,0 +1,151 @@
+"""The record of a run while it runs: every runner keeps it in the same way."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from svdaudio.engine.execute import Reference, Told
+from svdaudio.engine.plan import Request
+from svdaudio.errors import StoreError, SvdAudioError
+from svdaudio.store.base import Store
+from svdaudio.store.runs import RunRecord, RunState, StageEntry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something happened in a run.
+
+    "started": a node is being computed (hits never start). "waiting": another process computes the same.
+    "note": a remark of the stage. "finished", "failed", "skipped": a node is done; `entry` says how.
+    """
+
+    kind: Literal["started", "waiting", "note", "finished", "failed", "skipped"]
+    node: str
+    stage: str
+    text: str = ""
+    entry: StageEntry | None = None
+    n_done: int
+    """Nodes done so far, this one included if it is."""
+    n_total: int
+
+
+Progress = Callable[[Event], None]
+
+
+def no_progress(event: Event) -> None:
+    """For whoever does not want to hear of progress."""
+    del event
+
+
+class Journal:
+    """Keeps the record of one run, and tells of progress."""
+
+    def __init__(self, request: Request, store: Store, run: RunRecord, progress: Progress) -> None:
+        self.request = request
+        self.store = store
+        self._progress = progress
+        self._begun = time.perf_counter()
+        self._done: set[str] = set()
+        fresh = tuple(StageEntry(node=node.name, stage=node.stage.name) for node in request.nodes)
+        self.run = replace(run, state="running", stages=fresh, error=None, traceback=None, attempts=run.attempts + 1)
+        store.runs.write(self.run)
+
+    def tell(self, node: str, what: Told, text: str) -> None:
+        """Pass on what a task tells."""
+        self._emit(what, node, text)
+
+    def finished(self, reference: Reference) -> None:
+        """A node is there. What was repaired on the way is entered too."""
+        for again in reference.repaired:
+            self.run = self.run.with_stage(again.entry())
+        entry = reference.entry()
+        self.run = self.run.with_stage(entry)
+        self._done.add(reference.node)
+        if reference.status == "computed" or reference.repaired:
+            self.run = replace(self.run, seconds=time.perf_counter() - self._begun)
+            self.store.runs.write(self.run, durable=False)
+        self._emit("finished", reference.node, entry.reason, entry)
+
+    def failed(self, node: str, error: BaseException) -> None:
+        """A node failed, and with it the run; what comes after it is skipped."""
+        line = one_line(error)
+        entry = replace(self._entry(node), status="failed", reason=line)
+        self.run = replace(self.run.with_stage(entry), error=line)
+        self._done.add(node)
+        self._emit("failed", node, line, entry)
+        for later in self.run.stages:
+            if later.status == "pending":
+                skipped = replace(later, status="skipped", reason=f"{node} failed")
+                self.run = self.run.with_stage(skipped)
+                self._done.add(later.node)
+                self._emit("skipped", later.node, skipped.reason, skipped)
+
+    def close(self, state: RunState, error: BaseException | None = None) -> RunRecord:
+        """Write the last word."""
+        unexpected = error is not None and isinstance(error, Exception) and not isinstance(error, SvdAudioError)
+        self.run = replace(
+            self.run,
+            state=state,
+            seconds=time.perf_counter() - self._begun,
+            error=self.run.error or (one_line(error) if error else None),
+            traceback="".join(traceback.format_exception(error)) if unexpected else None,
+        )
+        return self.store.runs.write(self.run)
+
+    def _entry(self, node: str) -> StageEntry:
+        return self.run.stage(node) or StageEntry(node=node, stage=self.request.table[node].stage.name)
+
+    def _emit(
+        self,
+        kind: Literal["started", "waiting", "note", "finished", "failed", "skipped"],
+        node: str,
+        text: str,
+        entry: StageEntry | None = None,
+    ) -> None:
+        self._progress(
+            Event(
+                kind=kind,
+                node=node,
+                stage=self.request.table[node].stage.name,
+                text=text,
+                entry=entry,
+                n_done=len(self._done),
+                n_total=len(self.run.stages),
+            )
+        )
+
+
+@contextmanager
+def keep_journal(request: Request, store: Store, run: RunRecord, progress: Progress) -> Generator[Journal]:
+    """Hold a run and keep its record; however the work ends, the record says how.
+
+    Raises:
+        RunError: another process is at work on the run.
+        StoreError: the store cannot be written.
+    """
+    with store.runs.hold(run.id):
+        journal = Journal(request, store, run, progress)
+        try:
+            yield journal
+        except BaseException as error:
+            try:
+                journal.close("failed" if isinstance(error, Exception) else "interrupted", error)
+            except StoreError as second:  # the first error is the one to tell
+                log.warning("%s", second)
+            raise
+        journal.close("finished")
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line."""
+    if isinstance(error, SvdAudioError):
+        return error.line()
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

@@ -1,0 +1,143 @@
+"""Why a stage runs, as values: what differs between a computation and the last one of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from svdaudio.engine.stage import Node
+from svdaudio.store.keys import Action
+
+_MAX_VALUE_TEXT = 60
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """The same computation was done before; its artifact is there."""
+
+    def __str__(self) -> str:
+        return "unchanged"
+
+
+@dataclass(frozen=True)
+class NeverComputed:
+    """No run is known that had this stage."""
+
+    def __str__(self) -> str:
+        return "never computed"
+
+
+@dataclass(frozen=True)
+class ArtifactGone:
+    """The same computation was done before, but its artifact is not there any more."""
+
+    quarantined: bool
+
+    def __str__(self) -> str:
+        return "the artifact was damaged and is in quarantine" if self.quarantined else "the artifact was removed"
+
+
+@dataclass(frozen=True)
+class VersionChanged:
+    """The stage's code computes something else now."""
+
+    before: int
+    after: int
+
+    def __str__(self) -> str:
+        return f"stage version {self.before} → {self.after}"
+
+
+@dataclass(frozen=True)
+class ParameterChanged:
+    """A parameter, by its dotted name."""
+
+    name: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} changed {_short(self.before)} → {_short(self.after)}"
+
+
+@dataclass(frozen=True)
+class InputChanged:
+    """The content of an input; `source` is `node.output` or `file:<name>`."""
+
+    name: str
+    source: str
+
+    def __str__(self) -> str:
+        if self.source.startswith("file:"):
+            return f"the file of '{self.source.removeprefix('file:')}' changed"
+        return f"input {self.name} changed ({self.source.rpartition('.')[0]})"
+
+
+@dataclass(frozen=True)
+class ModelChanged:
+    """The weights of a model."""
+
+    role: str
+
+    def __str__(self) -> str:
+        return f"model {self.role} changed"
+
+
+@dataclass(frozen=True)
+class WaitsFor:
+    """Inputs come from nodes that have to run first; if they come out the same, this one need not run."""
+
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"waits for {', '.join(self.nodes)}"
+
+
+Reason = (
+    Unchanged
+    | NeverComputed
+    | ArtifactGone
+    | VersionChanged
+    | ParameterChanged
+    | InputChanged
+    | ModelChanged
+    | WaitsFor
+)
+
+
+def reason_text(reasons: Iterable[Reason]) -> str:
+    """Reasons as one text."""
+    return "; ".join(str(reason) for reason in reasons)
+
+
+def own_differences(
+    node: Node, before: Action, version: int, parameters: Mapping[str, Any], models: Mapping[str, str]
+) -> list[Reason]:
+    """What differs from an earlier computation in the stage itself, its parameters and its models."""
+    reasons: list[Reason] = []
+    if before.version != version:
+        reasons.append(VersionChanged(before.version, version))
+    for name, value in parameters.items():
+        if name not in before.parameters or before.parameters[name] != value:
+            reasons.append(ParameterChanged(node.bindings.get(name, name), before.parameters.get(name), value))
+    reasons += [ModelChanged(role) for role, digest in models.items() if before.models.get(role) != digest]
+    return reasons
+
+
+def differences(node: Node, before: Action, after: Action) -> list[Reason]:
+    """Everything that differs between two computations of a node; empty if they have the same key."""
+    reasons = own_differences(node, before, after.version, after.parameters, after.models)
+    reasons += [
+        InputChanged(name, node.inputs.get(name, name))
+        for name, digest in after.inputs.items()
+        if before.inputs.get(name) != digest
+    ]
+    if not reasons and before.key != after.key:  # something was dropped
+        reasons.append(VersionChanged(before.version, after.version))
+    return reasons
+
+
+def _short(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _MAX_VALUE_TEXT else text[: _MAX_VALUE_TEXT - 1] + "…"

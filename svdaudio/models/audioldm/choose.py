@@ -1,0 +1,59 @@
+"""Step 8c: of several candidates keep the one whose own CLAP embedding is nearest to the wanted one.
+
+Upstream ranks candidates against the empty text, which makes the choice random; here the choice serves the aim.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from scipy.signal import resample_poly
+from torch import Tensor
+
+from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ
+
+OUTPUT_RATE_HZ = 22_050
+
+
+class AudioEncoder(Protocol):
+    """What embeds sound in CLAP space."""
+
+    def embed(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch 512"]:
+        """Unit vectors."""
+        ...
+
+
+class Choice(NamedTuple):
+    """The sound that is kept."""
+
+    waveform: Float[Tensor, "1 sample"]
+    """At 22 050 Hz, exactly duration x 22 050 samples, peak below 1."""
+    similarity: Float[Tensor, " candidate"]
+    """Cosine of every candidate with the wanted embedding."""
+    choice: Int[Tensor, ""]
+    """Which one it is."""
+
+
+@torch.inference_mode()
+def choose(
+    encoder: AudioEncoder,
+    waveforms: Float[Tensor, "candidate sample"],
+    clap: Float[Tensor, "512"],
+    *,
+    duration_s: float,
+) -> Choice:
+    """Rank candidates at 16 kHz, then resample the best to 22 050 Hz and cut it to length.
+
+    Peaks above 0.99 are scaled down, never clipped.
+    """
+    similarity = (encoder.embed(waveforms, SAMPLE_RATE_HZ).cpu() @ clap.cpu()).float()
+    best = similarity.argmax()
+    resampled = torch.from_numpy(
+        resample_poly(waveforms[best].double().numpy(), OUTPUT_RATE_HZ // 50, SAMPLE_RATE_HZ // 50)
+    )
+    n_samples = round(duration_s * OUTPUT_RATE_HZ)
+    waveform = resampled[:n_samples].float()
+    waveform = waveform / max(1.0, float(waveform.abs().max()) / 0.99)
+    return Choice(waveform=waveform[None], similarity=similarity, choice=best)

@@ -1,0 +1,115 @@
+"""AudioLDM's networks from either published form, with quick copies.
+
+`svdaudio.models.audioldm.published` reads both forms. Finding a network's tensors among thousands, renaming them, and
+for the noise network running the text branch on the empty text is done once, and what comes of it is kept under the
+file's digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from svdaudio.models.audioldm import published
+from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architecture
+from svdaudio.models.audioldm.autoencoder import AutoencoderKL, build_autoencoder
+from svdaudio.models.audioldm.clap import ClapAudioEncoder, build_audio_network
+from svdaudio.models.audioldm.diffuser import Diffuser
+from svdaudio.models.audioldm.vocoder import SpeechT5HifiGan, build_vocoder
+from svdaudio.weights import quick_copy
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def load_diffuser(
+    path: Path,
+    device: str | torch.device = "cpu",
+    *,
+    digest: str | None = None,
+    architecture: Architecture = AUDIOLDM_S_FULL_V2,
+) -> Diffuser:
+    """The noise network and the embedding of the empty text.
+
+    Args:
+        path: the authors' `.ckpt`, or the folder of diffusers.
+        device: where it goes.
+        digest: sha256 of what is at `path`, if it has been checked; then a quick copy is kept beside it.
+        architecture: of the `.ckpt`, for another size.
+
+    Raises:
+        CheckpointError: something is missing, too much, or of another shape.
+    """
+
+    def read() -> published.Weights:
+        return published.read_diffuser(published.open_published(path, architecture=architecture))
+
+    return _load("diffuser", Diffuser, path, device, digest, read)
+
+
+def load_autoencoder(
+    path: Path,
+    device: str | torch.device = "cpu",
+    *,
+    digest: str | None = None,
+    architecture: Architecture = AUDIOLDM_S_FULL_V2,
+) -> AutoencoderKL:
+    """The VAE; see `load_diffuser`."""
+
+    def read() -> published.Weights:
+        return published.open_published(path, architecture=architecture).autoencoder()
+
+    return _load("autoencoder", build_autoencoder, path, device, digest, read)
+
+
+def load_vocoder(
+    path: Path,
+    device: str | torch.device = "cpu",
+    *,
+    digest: str | None = None,
+    architecture: Architecture = AUDIOLDM_S_FULL_V2,
+) -> SpeechT5HifiGan:
+    """The HiFi-GAN; see `load_diffuser`."""
+
+    def read() -> published.Weights:
+        return published.open_published(path, architecture=architecture).vocoder()
+
+    return _load("vocoder", build_vocoder, path, device, digest, read)
+
+
+def load_audio_encoder(
+    path: Path,
+    device: str | torch.device = "cpu",
+    *,
+    digest: str | None = None,
+    architecture: Architecture = AUDIOLDM_S_FULL_V2,
+) -> ClapAudioEncoder:
+    """CLAP's audio branch, which the published folder of diffusers lacks; see `load_diffuser`."""
+
+    def read() -> published.Weights:
+        return published.open_published(path, architecture=architecture).audio()
+
+    return ClapAudioEncoder(_load("audio_encoder", build_audio_network, path, device, digest, read))
+
+
+def _load(
+    role: str,
+    build: Callable[[dict[str, Any]], M],
+    path: Path,
+    device: str | torch.device,
+    digest: str | None,
+    read: Callable[[], published.Weights],
+) -> M:
+    def take() -> quick_copy.Weights:
+        weights = read()
+        # In the precision that the network computes in, so that the copy can be mapped as it is.
+        tensors = {name: t.float() if t.is_floating_point() else t for name, t in weights.state.items()}
+        return quick_copy.Weights(tensors=tensors, facts={"config": weights.config})
+
+    kept = quick_copy.cached(path, name=role, digest=digest, read=take)
+    weights = published.Weights(dict(kept.facts["config"]), dict(kept.tensors))
+    model: Any = published.fill(build, weights, path)
+    return model.to(torch.device(device))

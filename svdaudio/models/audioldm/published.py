@@ -1,0 +1,513 @@
+"""AudioLDM from its two published forms: the authors' one `.ckpt`, and the diffusers folder.
+
+`open_published` gives a `Published`; each of its methods gives one network's configuration and tensors under our names,
+whichever form they come from. `load_diffuser`, `load_autoencoder`, `load_vocoder`, `load_audio_encoder` and
+`load_text_encoder` build the networks from them. Every key of a file has to be one that we know, and every tensor of a
+network has to be there with its shape. Nothing is ever unpickled but tensors.
+
+Sampling uses the running averages of the noise network's weights (`model_ema.*`), as upstream does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from svdaudio.errors import CheckpointError
+from svdaudio.models.audioldm import naming
+from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, HEAD_CHANNELS, Architecture
+from svdaudio.models.audioldm.autoencoder import AutoencoderKL, build_autoencoder
+from svdaudio.models.audioldm.clap import (
+    ClapAudioEncoder,
+    ClapTextEncoder,
+    Tokenizer,
+    build_audio_network,
+    build_text_network,
+    mel_filters,
+)
+from svdaudio.models.audioldm.diffuser import Diffuser, build_unet
+from svdaudio.models.audioldm.vocoder import SpeechT5HifiGan, build_vocoder
+from svdaudio.weights.reading import read_inert
+
+UNET, UNET_AVERAGE, VAE, VOCODER, CLAP = (
+    "model.diffusion_model.",
+    "model_ema.",
+    "first_stage_model.",
+    "first_stage_model.vocoder.",
+    "cond_stage_model.model.",
+)
+SCALE = "scale_factor"
+MEL_FILTERS = f"{CLAP}audio_branch.logmel_extractor.melW"
+SCHEDULE_BUFFERS = frozenset(
+    (
+        "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod",
+        "posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2",
+        "lvlb_weights", "logvar",
+    )
+)  # fmt: skip
+"""What follows from the noise schedule; `svdaudio.models.audioldm.diffuser.SCHEDULE` says it again."""
+UNUSED_CLAP = (
+    "audio_branch.spectrogram_extractor.", "audio_branch.logmel_extractor.", "audio_branch.tscam_conv.",
+    "audio_branch.head.", "audio_transform.", "text_transform.", "logit_scale_a", "logit_scale_t",
+)  # fmt: skip
+"""Parts of CLAP that no embedding passes through, and its spectrogram, which is the same for everybody."""
+TEXT_CONSTANTS = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
+"""Counters that newer releases of transformers keep with the weights and older ones do not, and the other way round."""
+LEGACY_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+"""Names in the VAE's attention before diffusers 0.17; the published folder is older."""
+N_MISSING_SHOWN = 3
+
+M = TypeVar("M", bound=nn.Module)
+log = logging.getLogger(__name__)
+
+
+class Weights(NamedTuple):
+    """One network as arguments and tensors, under the names of the class that it is built by."""
+
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+
+
+class Published(Protocol):
+    """AudioLDM's networks, one at a time."""
+
+    path: Path
+
+    def unet(self) -> Weights:
+        """The noise network."""
+        ...
+
+    def autoencoder(self) -> Weights:
+        """The VAE."""
+        ...
+
+    def vocoder(self) -> Weights:
+        """The HiFi-GAN."""
+        ...
+
+    def text(self) -> Weights:
+        """CLAP's text branch."""
+        ...
+
+    def audio(self) -> Weights:
+        """CLAP's audio branch."""
+        ...
+
+    def tokenizer(self) -> Tokenizer | None:
+        """RoBERTa's tokenizer, where it is part of the form."""
+        ...
+
+
+def open_published(path: Path, *, architecture: Architecture = AUDIOLDM_S_FULL_V2) -> Published:
+    """Find out which form `path` has. `architecture` is needed for the authors' checkpoint alone.
+
+    Raises:
+        CheckpointError: it is neither, or holds something that AudioLDM has no place for.
+    """
+    if path.is_dir():
+        return DiffusersFolder(path if (path / "unet").is_dir() else path.parent)
+    return AuthorsCheckpoint(path, architecture)
+
+
+class AuthorsCheckpoint:
+    """The authors' `.ckpt`: `{"state_dict": …}` with everything in it.
+
+    The file is mapped into memory, so that only the tensors that a network needs are read.
+    """
+
+    def __init__(self, path: Path, architecture: Architecture = AUDIOLDM_S_FULL_V2) -> None:
+        self.path = path
+        self.state = read_state_dict(path)
+        self._architecture = architecture
+        strangers = [name for name in self.state if not _is_known(name)]
+        if strangers:
+            raise _misfit(path, "holds tensors that AudioLDM does not have", strangers)
+
+    def unet(self) -> Weights:
+        """The noise network, from its running averages if they are there."""
+        config = dict(self._architecture.unet)
+        places = naming.unet_places(names_of(build_unet, config), config)
+        published = {name.removeprefix(UNET): t for name, t in self.state.items() if name.startswith(UNET)}
+        averages = {
+            name: self.state[UNET_AVERAGE + averaged]
+            for name in published
+            if (averaged := naming.averaged_name(name)) and UNET_AVERAGE + averaged in self.state
+        }
+        n_averages = sum(name.startswith(UNET_AVERAGE) for name in self.state)
+        n_bookkeeping = sum(UNET_AVERAGE + name in self.state for name in ("decay", "num_updates"))
+        if n_averages and (len(averages) != len(published) or n_averages - n_bookkeeping != len(averages)):
+            raise _misfit(
+                self.path, "has averages of other weights than it has", [n for n in published if n not in averages]
+            )
+        return self._taken(config, averages or published, places)
+
+    def autoencoder(self) -> Weights:
+        """The VAE; its scaling factor is a tensor of the checkpoint."""
+        if SCALE not in self.state:
+            raise _misfit(self.path, "lacks tensors", [SCALE])
+        config = {**self._architecture.autoencoder, "scaling_factor": float(self.state[SCALE])}
+        places = naming.autoencoder_places(names_of(build_autoencoder, config), config)
+        return self._taken(config, self._below(VAE, except_below=VOCODER), places)
+
+    def vocoder(self) -> Weights:
+        """The HiFi-GAN, whose input is not normalised: mean 0 and scale 1."""
+        config = dict(self._architecture.vocoder)
+        places = naming.vocoder_places(names_of(build_vocoder, config))
+        weights = self._taken(config, self._below(VOCODER), places)
+        n_bands = int(config["model_in_dim"])
+        return Weights(config, {**weights.state, "mean": torch.zeros(n_bands), "scale": torch.ones(n_bands)})
+
+    def text(self) -> Weights:
+        """CLAP's text branch."""
+        config = dict(self._architecture.text)
+        names = names_of(build_text_network, config)
+        state = {
+            name: t for name, t in self._below(CLAP).items() if name.startswith(("text_branch.", "text_projection."))
+        }
+        return with_text_constants(
+            self._taken(config, state, naming.text_places(names), optional=TEXT_CONSTANTS), self.path
+        )
+
+    def audio(self) -> Weights:
+        """CLAP's audio branch."""
+        config = dict(self._architecture.audio)
+        places = naming.audio_places(names_of(build_audio_network, config))
+        state = {
+            name: t
+            for name, t in self._below(CLAP).items()
+            if name.startswith(("audio_branch.", "audio_projection.")) and not _is_unused_clap(name)
+        }
+        filters = self.state.get(MEL_FILTERS)
+        if filters is not None and not torch.allclose(filters, mel_filters(), atol=1e-5):
+            raise _misfit(self.path, "hears through other mel filters", [MEL_FILTERS])
+        return self._taken(config, state, places)
+
+    def tokenizer(self) -> Tokenizer | None:
+        """None: the checkpoint carries no tokenizer."""
+        return None
+
+    def _below(self, prefix: str, except_below: str | None = None) -> dict[str, Tensor]:
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.state.items()
+            if name.startswith(prefix) and not (except_below and name.startswith(except_below))
+        }
+
+    def _taken(
+        self,
+        config: dict[str, Any],
+        state: Mapping[str, Tensor],
+        places: naming.Places,
+        optional: Iterable[str] = (),
+    ) -> Weights:
+        wanted = {place.name for place in places.values()}
+        strangers = [name for name in state if name not in wanted]
+        if strangers:
+            raise _misfit(self.path, "holds tensors that AudioLDM does not have", strangers)
+        ours = naming.to_ours(state, places)
+        missing = [places[name].name for name in places if name not in ours and name not in optional]
+        if missing:
+            raise _misfit(self.path, "lacks tensors", missing)
+        return Weights(config, ours)
+
+
+class DiffusersFolder:
+    """The folder that diffusers and transformers write: `unet`, `vae`, `vocoder`, `text_encoder`, `tokenizer`.
+
+    The published one has no CLAP audio branch; one that `svdaudio.models.audioldm.convert` wrote has it in
+    `audio_encoder`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def unet(self) -> Weights:
+        """The noise network, with heads of 32 channels whatever the folder says.
+
+        diffusers' own conversion leaves the number of heads out, so that its default, 8 at every level, splits the
+        third and fourth level in another way than the network was trained with.
+        """
+        config, state = self._read("unet", "diffusion_pytorch_model")
+        widths = config.get("block_out_channels", [])
+        heads = [int(width) // HEAD_CHANNELS for width in widths]
+        if config.get("class_embeddings_concat") and config.get("attention_head_dim") != heads and all(heads):
+            log.warning("%s: heads of %d channels, as AudioLDM was trained", self.path / "unet", HEAD_CHANNELS)
+            config["attention_head_dim"] = heads
+        return Weights(config, state)
+
+    def autoencoder(self) -> Weights:
+        """The VAE."""
+        config, state = self._read("vae", "diffusion_pytorch_model")
+        return Weights(config, {_modern(name): tensor for name, tensor in state.items()})
+
+    def vocoder(self) -> Weights:
+        """The HiFi-GAN."""
+        return self._read("vocoder", "model", "pytorch_model")
+
+    def text(self) -> Weights:
+        """CLAP's text branch."""
+        return with_text_constants(self._read("text_encoder", "model", "pytorch_model"), self.path)
+
+    def audio(self) -> Weights:
+        """CLAP's audio branch.
+
+        Raises:
+            CheckpointError: as the published folder, this one has none.
+        """
+        if not (self.path / "audio_encoder").is_dir():
+            raise CheckpointError(
+                f"the folder {self.path} has no CLAP audio branch",
+                expected="audio_encoder/",
+                got="the published folder, which comes without",
+                fix="use the authors' .ckpt, which has it, for the audio_encoder",
+            )
+        return self._read("audio_encoder", "model", "pytorch_model")
+
+    def tokenizer(self) -> Tokenizer | None:
+        """RoBERTa's tokenizer; None if the folder has none."""
+        folder = self.path / "tokenizer"
+        if not folder.is_dir():
+            return None
+        from transformers import RobertaTokenizerFast
+
+        loader: Any = RobertaTokenizerFast
+        return loader.from_pretrained(str(folder), local_files_only=True)
+
+    def _read(self, part: str, *stems: str) -> Weights:
+        folder = self.path / part
+        try:
+            config = json.loads((folder / "config.json").read_text())
+        except OSError as error:
+            raise CheckpointError(
+                f"the folder {self.path} is no AudioLDM of diffusers",
+                expected=f"{part}/config.json",
+                got=error.strerror or str(error),
+                fix="give the folder with unet, vae, vocoder and text_encoder in it, or the authors' .ckpt",
+            ) from None
+        except ValueError as error:
+            raise CheckpointError(
+                f"{folder / 'config.json'} is damaged", got=str(error), fix="fetch it again"
+            ) from error
+        for stem in stems:
+            if (folder / f"{stem}.safetensors").is_file():
+                return Weights(_plain(config), _read_safetensors(folder / f"{stem}.safetensors"))
+        for stem in stems:
+            if (folder / f"{stem}.bin").is_file():
+                return Weights(_plain(config), _read_tensors(folder / f"{stem}.bin"))
+        raise CheckpointError(
+            f"the folder {folder} has no weights", expected=f"{stems[0]}.safetensors", fix="fetch it again"
+        )
+
+
+def load_diffuser(
+    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
+) -> Diffuser:
+    """The noise network and the embedding of the empty text, from the `.ckpt` or the folder.
+
+    Raises:
+        CheckpointError: something is missing, too much, or of another shape.
+    """
+    weights = read_diffuser(open_published(path, architecture=architecture))
+    return fill(Diffuser, weights, path).to(device)
+
+
+def read_diffuser(source: Published) -> Weights:
+    """What a `Diffuser` is made of: the noise network, and the embedding of the empty text.
+
+    Raises:
+        CheckpointError: as `load_diffuser`.
+    """
+    # First the text branch: it is let go before the larger network comes.
+    nothing = ClapTextEncoder(fill(build_text_network, source.text(), source.path)).embed_empty_text()
+    unet = source.unet()
+    state = {f"unet.{name}": tensor for name, tensor in unet.state.items()}
+    return Weights(unet.config, {**state, "unconditional": nothing})
+
+
+def load_autoencoder(
+    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
+) -> AutoencoderKL:
+    """The VAE, from the `.ckpt` or the folder.
+
+    Raises:
+        CheckpointError: as `load_diffuser`.
+    """
+    network = fill(build_autoencoder, open_published(path, architecture=architecture).autoencoder(), path)
+    return _moved(network, device)
+
+
+def load_vocoder(
+    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
+) -> SpeechT5HifiGan:
+    """The HiFi-GAN, from the `.ckpt` or the folder.
+
+    Raises:
+        CheckpointError: as `load_diffuser`.
+    """
+    return _moved(fill(build_vocoder, open_published(path, architecture=architecture).vocoder(), path), device)
+
+
+def load_audio_encoder(
+    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
+) -> ClapAudioEncoder:
+    """CLAP's audio branch, from the `.ckpt`, or from a folder that has it.
+
+    Raises:
+        CheckpointError: as `load_diffuser`; or the folder has no audio branch.
+    """
+    source = open_published(path, architecture=architecture)
+    return ClapAudioEncoder(_moved(fill(build_audio_network, source.audio(), path), device))
+
+
+def load_text_encoder(
+    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
+) -> ClapTextEncoder:
+    """CLAP's text branch, with the tokenizer where there is one.
+
+    Raises:
+        CheckpointError: as `load_diffuser`.
+    """
+    source = open_published(path, architecture=architecture)
+    return ClapTextEncoder(_moved(fill(build_text_network, source.text(), path), device), source.tokenizer())
+
+
+def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> M:
+    """The network of `weights`, strictly, as float32, in evaluation mode; tensors are taken over, not copied.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
+    try:
+        with torch.device("meta"):
+            model = build(weights.config)
+        state = {name: t.float() if t.is_floating_point() else t for name, t in weights.state.items()}
+        model.load_state_dict(state, strict=True, assign=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the weights in {path} do not fit AudioLDM",
+            got=str(error).strip().splitlines()[-1].strip()[:200],
+            fix="fetch them again",
+        ) from error
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def names_of(build: Callable[[dict[str, Any]], nn.Module], config: Mapping[str, Any]) -> list[str]:
+    """Names of all tensors of a network, without making it."""
+    with torch.device("meta"):
+        return list(build(dict(config)).state_dict())
+
+
+def with_text_constants(weights: Weights, path: Path) -> Weights:
+    """Add the two counters of RoBERTa where the file has none.
+
+    Raises:
+        CheckpointError: the word or position embeddings are missing.
+    """
+    name = "text_model.embeddings.position_embeddings.weight"
+    if name not in weights.state:
+        raise _misfit(path, "lacks tensors", [name])
+    n_positions = weights.state[name].shape[0]
+    constants = (torch.arange(n_positions)[None], torch.zeros(1, n_positions, dtype=torch.long))
+    return Weights(weights.config, {**weights.state, **dict(zip(TEXT_CONSTANTS, constants, strict=True))})
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The `state_dict` of the authors' checkpoint, mapped into memory.
+
+    A training's checkpoint may carry settings and callbacks along, which are objects of packages that need not be
+    here. They are passed over; nothing that the file names is run.
+
+    Raises:
+        CheckpointError: there is no such file, or its state dict holds something else than tensors.
+    """
+    state = read_inert(path).get("state_dict")
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"{path} is no checkpoint of AudioLDM", expected="a state_dict in it", got="none")
+    return _tensors(path, state)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    return _tensors(path, _load(path))
+
+
+def _load(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # what the file is written with; whether it can be read is seen in a moment
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read",
+            expected="a torch file of tensors and plain values",
+            got=str(error).strip().splitlines()[0][:160],
+            fix="fetch it again, or use the diffusers folder",
+        ) from error
+
+
+def _tensors(path: Path, found: Any) -> dict[str, Tensor]:
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise CheckpointError(f"{path} holds something else than tensors", expected="a state_dict")
+    return {str(name): tensor for name, tensor in found.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read",
+            expected="a safetensors file",
+            got=str(error)[:160],
+            fix="fetch it again",
+        ) from error
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def _modern(name: str) -> str:
+    for old, new in LEGACY_ATTENTION.items():
+        if ".attentions." in name and old in name:
+            return name.replace(old, new)
+    return name
+
+
+def _is_unused_clap(name: str) -> bool:
+    return name.startswith(UNUSED_CLAP) or name.endswith(".attn_mask")
+
+
+def _is_known(name: str) -> bool:
+    if name.startswith(CLAP):
+        rest = name.removeprefix(CLAP)
+        branches = ("audio_branch.", "audio_projection.", "text_branch.", "text_projection.")
+        return rest.startswith(branches) or _is_unused_clap(rest)
+    return name in SCHEDULE_BUFFERS or name == SCALE or name.startswith((UNET, UNET_AVERAGE, VAE))
+
+
+def _misfit(path: Path, what: str, names: Iterable[str]) -> CheckpointError:
+    names = sorted(names)
+    shown = ", ".join(names[:N_MISSING_SHOWN]) + (
+        f" and {len(names) - N_MISSING_SHOWN} more" if len(names) > N_MISSING_SHOWN else ""
+    )
+    return CheckpointError(
+        f"the checkpoint {path} {what}", expected="AudioLDM-s-full-v2", got=shown, fix="fetch it again"
+    )
+
+
+def _moved(network: M, device: str | torch.device) -> M:
+    moved: Any = network  # transformers' and diffusers' own `to` are typed as something else
+    return moved.to(device)

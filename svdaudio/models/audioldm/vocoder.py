@@ -1,0 +1,57 @@
+"""The vocoder: log-mel [frames, 64] to 160 samples a frame at 16 kHz.
+
+AudioLDM's is transformers' `SpeechT5HifiGan`, the mini bundle's a `svdaudio.models.audioldm.magnitude_vocoder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+from svdaudio.errors import CheckpointError
+from svdaudio.models.audioldm.magnitude_vocoder import MagnitudeVocoder
+from svdaudio.models.audioldm.mel import HOP_LENGTH
+from svdaudio.weights.own import load_module, load_weights
+
+
+def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
+    """The network from the keyword arguments of transformers' configuration class, without weight norm."""
+    return SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
+
+
+ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "transformers.SpeechT5HifiGan": build_vocoder,
+    "svdaudio.models.audioldm.MagnitudeVocoder": lambda config: MagnitudeVocoder(**config),
+}
+"""What a weight file may name, and what builds it."""
+
+
+def load_vocoder(path: Path, device: str | torch.device = "cpu") -> nn.Module:
+    """A vocoder from a weight file of this project, of the architecture that the file names.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+    """
+    architecture = load_weights(path, role="vocoder")[1].architecture
+    if architecture not in ARCHITECTURES:
+        raise CheckpointError(
+            f"the checkpoint {path} is of an unknown architecture",
+            expected=" or ".join(ARCHITECTURES),
+            got=architecture,
+        )
+    return load_module(path, role="vocoder", build=ARCHITECTURES[architecture], device=device)[0]
+
+
+@torch.inference_mode()
+def vocode(vocoder: nn.Module, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
+    """Waveforms at 16 kHz, exactly 160 samples a frame: what a network gives beyond that is cut."""
+    device = next(chain(vocoder.parameters(), vocoder.buffers())).device
+    n_samples = mel.shape[1] * HOP_LENGTH
+    return torch.cat([vocoder(one[None].to(device))[:, :n_samples].cpu() for one in mel])

@@ -1,0 +1,1 @@
+"""CLIP: every token of a picture."""

@@ -1,0 +1,157 @@
+"""CLIP as OpenAI published it: the TorchScript archive ViT-L-14.pt, or the same entries as a plain state dict.
+
+The picture's tower is kept. The text tower is not needed, but its entries have to be the right ones all the same: a
+file that lacks some is not the published one. OpenAI's weights need QuickGELU, which no entry tells; weights that
+were trained with another activation (LAION's) have other digests, and are not taken unless a user insists.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from svdaudio.errors import CheckpointError
+from svdaudio.models.clip.encoder import (
+    EMBEDDING_DIM,
+    N_TOKENS,
+    ROLE,
+    ImageEncoder,
+    ImageEncoderConfig,
+    build_image_encoder,
+)
+from svdaudio.weights.quick_copy import Weights, cached
+from svdaudio.weights.reading import fill, names, read_plain, require_file
+
+HEAD_WIDTH = 64
+VISUAL = "visual."
+CONSTANTS = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""Three numbers that OpenAI's archive carries along."""
+
+
+def load_image_encoder(path: Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> ImageEncoder:
+    """The image encoder of a published CLIP.
+
+    Args:
+        path: the archive, a state dict saved by torch, or the same as safetensors.
+        device: where it goes.
+        digest: sha256 of the file, if it has been checked; then a quick copy is kept beside it.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, lacks an entry or has one too many, or is another CLIP.
+    """
+    weights = cached(path, name=ROLE, digest=digest, read=lambda: read_visual(path))
+    visual = fill(lambda: build_image_encoder(weights.facts), weights.tensors, path)
+    return ImageEncoder(visual.requires_grad_(False).to(device))
+
+
+def read_visual(path: Path) -> Weights:
+    """The picture's tower in float32, with its shape, after all entries of the file have been looked at."""
+    state = dict(_read(path))
+    for name in CONSTANTS:
+        state.pop(name, None)
+    shape = _shape(path, state)
+    _check_entries(path, state, shape)
+    tensors = {
+        key.removeprefix(VISUAL): value.detach().float() for key, value in state.items() if key.startswith(VISUAL)
+    }
+    return Weights(tensors=tensors, facts=asdict(shape))
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a TorchScript archive. Nothing in it is run."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    require_file(path)
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"the checkpoint {path} cannot be read", expected="safetensors", got=str(error)
+            ) from error
+    if is_archive(path):
+        # torch has no other way into such an archive. Whoever calls has compared its digest first.
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return cast("Mapping[str, Tensor]", torch.jit.load(path, map_location="cpu").state_dict())
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(
+                f"the checkpoint {path} cannot be read", expected="a TorchScript archive", got=reason
+            ) from error
+    contents = read_plain(path)
+    nested = contents.get("state_dict")
+    if isinstance(nested, Mapping):
+        contents = cast("Mapping[str, Any]", nested)
+    return {key.removeprefix("module."): value for key, value in contents.items() if isinstance(value, Tensor)}
+
+
+def _shape(path: Path, state: Mapping[str, Tensor]) -> ImageEncoderConfig:
+    """The vision transformer's shape, from its entries."""
+    try:
+        patches, positions = state["visual.conv1.weight"], state["visual.positional_embedding"]
+        projection = state["visual.proj"]
+    except KeyError as error:
+        raise CheckpointError(
+            f"the checkpoint {path} is not CLIP's vision transformer", expected=f"an entry {error}", got=names(state)
+        ) from error
+    width, patch_size = int(patches.shape[0]), int(patches.shape[-1])
+    if positions.shape[0] != N_TOKENS or projection.shape[1] != EMBEDDING_DIM:
+        raise CheckpointError(
+            f"the checkpoint {path} is another CLIP",
+            expected=f"ViT-L/14: {N_TOKENS} tokens of {EMBEDDING_DIM}",
+            got=f"{positions.shape[0]} tokens of {projection.shape[1]}",
+            fix="run `svdaudio checkpoints fetch clip-vit-l-14`",
+        )
+    return ImageEncoderConfig(
+        image_size=patch_size * round((N_TOKENS - 1) ** 0.5),
+        patch_size=patch_size,
+        width=width,
+        layers=sum(key.startswith(VISUAL) and key.endswith(".attn.in_proj_weight") for key in state),
+        heads=max(width // HEAD_WIDTH, 1),
+        output_dim=EMBEDDING_DIM,
+        quick_gelu=True,
+    )
+
+
+def _check_entries(path: Path, state: Mapping[str, Tensor], shape: ImageEncoderConfig) -> None:
+    """Both towers, against open_clip's own class on no device at all: names and shapes."""
+    try:
+        text = CLIPTextCfg(
+            context_length=int(state["positional_embedding"].shape[0]),
+            vocab_size=int(state["token_embedding.weight"].shape[0]),
+            width=int(state["ln_final.weight"].shape[0]),
+            heads=max(int(state["ln_final.weight"].shape[0]) // HEAD_WIDTH, 1),
+            layers=sum(key.startswith("transformer.") and key.endswith(".attn.in_proj_weight") for key in state),
+        )
+    except KeyError as error:
+        raise CheckpointError(f"the checkpoint {path} lacks entry {error.args[0]}") from error
+    vision = CLIPVisionCfg(
+        layers=shape.layers, width=shape.width, patch_size=shape.patch_size, image_size=shape.image_size
+    )
+    with torch.device("meta"):
+        model = CLIP(shape.output_dim, vision, text, quick_gelu=True)
+    meta = {key: value.to("meta") for key, value in state.items()}
+    wanted = model.state_dict()
+    fill(lambda: model, {key: _like(meta[key], wanted.get(key)) for key in meta}, path)
+
+
+def _like(value: Tensor, wanted: Tensor | None) -> Tensor:
+    """OpenAI keeps its temperature as a number, and so did open_clip; one element in a row is the same."""
+    return value.reshape(wanted.shape) if wanted is not None and value.numel() == wanted.numel() == 1 else value

@@ -1,0 +1,69 @@
+"""The mini bundle's audio encoder and tagger behind the interfaces that every bundle's have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchaudio.functional import resample
+
+from svdaudio.errors import CheckpointError
+from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ, log_mel
+from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
+from svdaudio.weights.own import load_module
+
+
+class MiniAudioEncoder:
+    """CLAP-mini: sounds as unit vectors of 512 numbers."""
+
+    def __init__(self, network: AudioEmbedder) -> None:
+        self._network = network
+
+    @torch.inference_mode()
+    def embed(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch 512"]:
+        """Unit vectors of sounds at any sample rate."""
+        return self._network(_mel(waveforms, sample_rate_hz, self._network.text.device))
+
+
+class MiniTagger:
+    """The judge: nine farm animals, each heard or not."""
+
+    def __init__(self, network: TaggerNetwork, classes: tuple[str, ...]) -> None:
+        self._network = network
+        self.classes = classes
+
+    @torch.inference_mode()
+    def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
+        """How surely each class is heard, each 0..1 by itself."""
+        device = next(self._network.parameters()).device
+        return self._network(_mel(waveforms, sample_rate_hz, device)).sigmoid().cpu()
+
+
+def _mel(waveforms: Tensor, sample_rate_hz: int, device: torch.device) -> Tensor:
+    if sample_rate_hz != SAMPLE_RATE_HZ:
+        waveforms = resample(waveforms, sample_rate_hz, SAMPLE_RATE_HZ)
+    return log_mel(waveforms.float()).to(device)
+
+
+def load_audio_encoder(path: Path, device: str | torch.device = "cpu") -> MiniAudioEncoder:
+    """An audio encoder from a weight file of this project.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+    """
+    network, _ = load_module(path, role="audio_encoder", build=lambda config: AudioEmbedder(**config), device=device)
+    return MiniAudioEncoder(network)
+
+
+def load_tagger(path: Path, device: str | torch.device = "cpu") -> MiniTagger:
+    """A tagger from a weight file of this project.
+
+    Raises:
+        CheckpointError: as `load_audio_encoder`, or it does not name its classes.
+    """
+    network, header = load_module(path, role="tagger", build=lambda config: TaggerNetwork(**config), device=device)
+    if not header.extra.get("classes"):
+        raise CheckpointError(f"the checkpoint {path} does not say its classes", expected="extra classes")
+    return MiniTagger(network, tuple(header.extra["classes"]))

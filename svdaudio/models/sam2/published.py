@@ -1,0 +1,51 @@
+"""SAM 2.1 as published: `{"model": state dict}`, saved by torch, float32."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from svdaudio.errors import CheckpointError
+from svdaudio.models.sam2.segmenter import ROLE, Segmenter, build_segmenter
+from svdaudio.weights.quick_copy import Weights, cached
+from svdaudio.weights.reading import fill, names, read_plain
+
+HIERA_L: Mapping[str, Any] = {}
+"""What differs from the defaults of `SegmenterConfig`: nothing."""
+
+
+def load_segmenter(
+    path: Path,
+    device: str | torch.device = "cpu",
+    *,
+    digest: str | None = None,
+    config: Mapping[str, Any] = HIERA_L,
+) -> Segmenter:
+    """A segmenter from a published SAM 2.1, video memory and all.
+
+    Args:
+        path: the published file.
+        device: where it goes.
+        digest: sha256 of the file, if it has been checked.
+        config: fields of `SegmenterConfig`, for another size than Hiera-L.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, lacks an entry or has one too many.
+    """
+    # torch maps a file of its present format itself: a quick copy would be a second copy of the same bytes.
+    kept = None if zipfile.is_zipfile(path) else digest
+    weights = cached(path, name=ROLE, digest=kept, read=lambda: _read(path))
+    model = fill(lambda: build_segmenter(config), weights.tensors, path)
+    return Segmenter(model.requires_grad_(False).to(device))
+
+
+def _read(path: Path) -> Weights:
+    contents = read_plain(path)
+    state = contents.get("model")
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"the checkpoint {path} is not SAM 2's", expected="'model' in it", got=names(contents))
+    return Weights(tensors=cast("Mapping[str, torch.Tensor]", state))

@@ -1,0 +1,310 @@
+"""Step 1: the mask of an object from clicks, by SAM 2.
+
+The network is sam2's own, whatever its size: `SegmenterConfig()` is SAM 2.1 Hiera-L, and a small one for 256 px
+is the same classes with other numbers. A weight file carries those numbers only, never the names of classes to
+instantiate, so that loading one cannot run anything.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Num
+from numpy.typing import ArrayLike, NDArray
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam.transformer import RoPEAttention
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+from svdaudio.errors import InputError
+from svdaudio.svd.images import Pixels
+from svdaudio.weights.own import load_module
+
+ROLE = "segmenter"
+BACKBONE_STRIDE = 16
+LEAST_TO_LOOK_AT = 20
+"""Pixels; what is smaller gives no crop to look at again."""
+LEAST_WINDOW = 64
+"""Pixels a side."""
+OUTSIDE = -10.0
+"""Logit of what a crop does not show."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterConfig:
+    """Shape of a SAM 2.1. The defaults are Hiera-L at 1024 px, as published."""
+
+    image_size: int = 1024
+    embed_dim: int = 144
+    num_heads: int = 2
+    stages: Sequence[int] = (2, 6, 36, 4)
+    global_att_blocks: Sequence[int] = (23, 33, 43)
+    window_pos_embed_bkg_spatial_size: Sequence[int] = (7, 7)
+    window_spec: Sequence[int] = (8, 4, 16, 8)
+    fpn_top_down_levels: Sequence[int] = (2, 3)
+    fpn_interp_model: Literal["nearest", "bilinear"] = "nearest"
+    d_model: int = 256
+    memory_layers: int = 4
+    memory_feedforward: int = 2048
+    memory_dim: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mask:
+    """One object."""
+
+    mask: Bool[NDArray[np.bool_], "height width"]
+    """True on the object, in the pixels of the picture."""
+    score: float
+    """The network's own estimate of the mask's IoU, 0 to 1."""
+    logits: Float[NDArray[np.float32], "side side"]
+    """Before thresholding at 0, at a quarter of the network's input size."""
+
+
+def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
+    """An untrained SAM 2.1.
+
+    The video memory is built as well: a published checkpoint holds its weights, and loading is strict.
+
+    Args:
+        config: fields of `SegmenterConfig`; what is left out is as in Hiera-L.
+
+    Raises:
+        TypeError: a field that does not exist.
+    """
+    shape = SegmenterConfig(**config)
+    width = shape.d_model
+    side = shape.image_size // BACKBONE_STRIDE
+
+    def position(dim: int) -> PositionEmbeddingSine:
+        return PositionEmbeddingSine(
+            num_pos_feats=dim, normalize=True, scale=None, temperature=10000, warmup_cache=False
+        )
+
+    def attention(key_dim: int | None) -> RoPEAttention:
+        return RoPEAttention(
+            rope_theta=10000.0, feat_sizes=(side, side), rope_k_repeat=key_dim is not None, embedding_dim=width,
+            num_heads=1, downsample_rate=1, dropout=0.1, kv_in_dim=key_dim,
+        )  # fmt: skip
+
+    background_rows, background_columns = shape.window_pos_embed_bkg_spatial_size
+    trunk = Hiera(
+        embed_dim=shape.embed_dim,
+        num_heads=shape.num_heads,
+        stages=tuple(shape.stages),
+        global_att_blocks=tuple(shape.global_att_blocks),
+        window_pos_embed_bkg_spatial_size=(background_rows, background_columns),
+        window_spec=tuple(shape.window_spec),
+    )
+    neck = FpnNeck(
+        position_encoding=position(width),
+        d_model=width,
+        backbone_channel_list=cast("list[int]", trunk.channel_list),
+        fpn_top_down_levels=list(shape.fpn_top_down_levels),
+        fpn_interp_model=shape.fpn_interp_model,
+    )
+    memory_attention = MemoryAttention(
+        d_model=width,
+        pos_enc_at_input=True,
+        layer=MemoryAttentionLayer(
+            activation="relu", dim_feedforward=shape.memory_feedforward, dropout=0.1, pos_enc_at_attn=False,
+            self_attention=attention(None), d_model=width, pos_enc_at_cross_attn_keys=True,
+            pos_enc_at_cross_attn_queries=False, cross_attention=attention(shape.memory_dim),
+        ),
+        num_layers=shape.memory_layers,
+    )  # fmt: skip
+    memory_encoder = MemoryEncoder(
+        out_dim=shape.memory_dim,
+        in_dim=width,
+        position_encoding=position(shape.memory_dim),
+        mask_downsampler=MaskDownSampler(embed_dim=width, kernel_size=3, stride=2, padding=1),
+        fuser=Fuser(
+            CXBlock(dim=width, kernel_size=7, padding=3, layer_scale_init_value=1e-6, use_dwconv=True), num_layers=2
+        ),
+    )
+    return SAM2Base(
+        image_encoder=ImageEncoder(trunk=trunk, neck=neck, scalp=1),
+        memory_attention=memory_attention,
+        memory_encoder=memory_encoder,
+        image_size=shape.image_size,
+        backbone_stride=BACKBONE_STRIDE,
+        sigmoid_scale_for_mem_enc=20.0,
+        sigmoid_bias_for_mem_enc=-10.0,
+        use_mask_input_as_output_without_sam=True,
+        directly_add_no_mem_embed=True,
+        no_obj_embed_spatial=True,
+        use_high_res_features_in_sam=True,
+        multimask_output_in_sam=True,
+        multimask_output_for_tracking=True,
+        multimask_min_pt_num=0,
+        multimask_max_pt_num=1,
+        use_multimask_token_for_obj_ptr=True,
+        iou_prediction_use_sigmoid=True,
+        use_obj_ptrs_in_encoder=True,
+        add_tpos_enc_to_obj_ptrs=True,
+        proj_tpos_enc_in_obj_ptrs=True,
+        use_signed_tpos_enc_to_obj_ptrs=True,
+        only_obj_ptrs_in_the_past_for_eval=True,
+        pred_obj_scores=True,
+        pred_obj_scores_mlp=True,
+        fixed_no_obj_ptr=True,
+        use_mlp_for_obj_ptr_proj=True,
+    )
+
+
+def check_points(
+    points: ArrayLike, labels: ArrayLike, height: int, width: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Clicks as arrays, [n, 2] (x, y) and [n] (1 on the object, 0 beside it), if they make sense on the picture.
+
+    Raises:
+        InputError: no click on the object, a label that is neither, or a point that is outside the picture.
+    """
+    where = np.atleast_2d(np.asarray(points, dtype=np.float32))
+    kind = np.atleast_1d(np.asarray(labels))
+    if where.size == 0:
+        raise InputError("there is no point to segment at", fix="click on the object")
+    if where.shape != (len(kind), 2):
+        raise InputError(
+            "points and labels do not fit", expected="an (x, y) and a label each", got=f"{where.shape} and {kind.shape}"
+        )
+    if not np.isin(kind, (0, 1)).all():
+        raise InputError(
+            "a point has an unknown label", expected="1 (on the object) or 0 (not on it)", got=kind.tolist()
+        )
+    if not (kind == 1).any():
+        raise InputError("no point lies on the object", expected="at least one point with label 1", got="label 0 only")
+    for x, y in where.tolist():
+        if not (0 <= x < width and 0 <= y < height):
+            raise InputError(
+                "the point is outside the image",
+                expected=f"x in 0..{width - 1}, y in 0..{height - 1}",
+                got=f"({x:g}, {y:g})",
+                fix="give it in the pixels of the upright image",
+            )
+    return where, kind.astype(np.int32)
+
+
+def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Clicks written as (x, y, label), as two arrays [n, 2] and [n]."""
+    table = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+    return table[:, :2].astype(np.float32), table[:, 2].astype(np.int32)
+
+
+class Segmenter:
+    """Clicks on a picture in, the mask of an object out. Deterministic.
+
+    Args:
+        model: the network.
+        second_looks: margins, as shares of the object's longer side. The network looks again at a crop of the picture
+            around what it found, once for each margin and once at that crop's mirror image, and the mean of the logits
+            decides. This is for networks of a small input size, to which a small object in the whole picture is a few
+            dots. SAM 2 as published looks once.
+    """
+
+    def __init__(self, model: SAM2Base, *, second_looks: Sequence[float] = ()) -> None:
+        with warnings.catch_warnings():
+            # sam2 scripts its resizing, which torch 2.11 calls deprecated; nothing a user could act on.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.script.*")
+            self._predictor = SAM2ImagePredictor(model.eval())
+        # sam2 1.1.0 writes down the feature sizes of 1024 px, whatever the network's input size is.
+        sides = (model.image_size // stride for stride in (4, 8, 16))
+        self._predictor._bb_feat_sizes = [(side, side) for side in sides]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self._second_looks = tuple(second_looks)
+
+    def segment(self, pixels: Pixels, points: Num[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
+        """Segment one object. Of the network's three proposals the one with the best predicted score is kept.
+
+        Args:
+            pixels: the upright picture.
+            points: clicks (x, y), in pixels of that picture.
+            labels: for each click, 1 on the object, 0 beside it.
+
+        Raises:
+            InputError: see `check_points`.
+        """
+        where, kind = check_points(points, labels, *pixels.shape[:2])
+        found = self._look(pixels, where, kind)
+        if not self._second_looks or found.mask.sum() < LEAST_TO_LOOK_AT:
+            return found
+        height, width = found.mask.shape
+        windows = [window_around(found.mask, where[kind == 1], margin) for margin in self._second_looks]
+        scores: list[float] = []
+        logits = np.zeros((height, width), np.float32)
+        for rows, columns in windows:
+            inside = (where >= (columns.start, rows.start)).all(axis=1) & (where < (columns.stop, rows.stop)).all(
+                axis=1
+            )
+            clicks = where[inside] - np.array([columns.start, rows.start], np.float32)
+            crop = pixels[rows, columns]
+            mirrored = clicks * (-1, 1) + (crop.shape[1] - 1, 0)
+            looks = [
+                self._look(np.ascontiguousarray(crop), clicks, kind[inside]),
+                self._look(np.ascontiguousarray(crop[:, ::-1]), mirrored.astype(np.float32), kind[inside]),
+            ]
+            seen = (looks[0].logits + looks[1].logits[:, ::-1]) / 2
+            whole = np.full((height, width), OUTSIDE, np.float32)
+            whole[rows, columns] = cv2.resize(seen, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+            logits += whole / len(windows)
+            scores += [look.score for look in looks]
+        return Mask(
+            mask=logits > 0,
+            score=float(np.mean(scores)),
+            logits=cv2.resize(logits, found.logits.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32),
+        )
+
+    def _look(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
+        """What the network sees in one picture."""
+        predictor = self._predictor
+        with torch.inference_mode():
+            try:
+                predictor.set_image(pixels)
+                masks, scores, logits = predictor.predict(where, kind, multimask_output=True)
+            finally:
+                predictor.reset_predictor()
+        best = int(np.argmax(scores))
+        return Mask(
+            mask=masks[best].astype(np.bool_), score=float(scores[best]), logits=logits[best].astype(np.float32)
+        )
+
+
+def window_around(
+    mask: Bool[NDArray[np.bool_], "height width"], points: Float[NDArray[np.float32], "n 2"], margin: float
+) -> tuple[slice, slice]:
+    """Rows and columns of a square around a mask and the points (x, y) on it, cut to the picture's size.
+
+    Args:
+        mask: of one pixel or more; a hundredth of its pixels at each side may stick out.
+        points: which have to be inside.
+        margin: how much longer the square is than the object, as a share of the object's longer side.
+    """
+    ys, xs = np.nonzero(mask)
+    low, high = (np.array([np.quantile(xs, share), np.quantile(ys, share)]) for share in (0.01, 0.99))
+    low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
+    limit = np.array(mask.shape[::-1])
+    side = max(float((high - low).max()) * (1 + margin), LEAST_WINDOW)
+    size = np.minimum(int(side) + 1, limit)
+    start = np.clip(((low + high + 1 - size) / 2).astype(int), 0, limit - size)
+    (x, y), (width, height) = start.tolist(), size.tolist()
+    return slice(y, y + height), slice(x, x + width)
+
+
+def load_segmenter(path: Path, device: str | torch.device = "cpu") -> Segmenter:
+    """A segmenter from a weight file of this project.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+    """
+    model, header = load_module(path, role=ROLE, build=build_segmenter, device=device)
+    return Segmenter(model, second_looks=header.extra.get("second_looks", ()))

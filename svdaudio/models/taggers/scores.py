@@ -1,0 +1,27 @@
+"""Step 9: what an audio tagger hears, as a score of 0 to 1 for each class."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from svdaudio.models.audioldm.choose import OUTPUT_RATE_HZ
+
+
+class Tagger(Protocol):
+    """What scores sound."""
+
+    classes: tuple[str, ...]
+
+    def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
+        """How surely each class is heard, each 0..1 by itself."""
+        ...
+
+
+def class_scores(
+    tagger: Tagger, waveform: Float[Tensor, "1 sample"], sample_rate_hz: int = OUTPUT_RATE_HZ
+) -> Float[Tensor, " class"]:
+    """Scores of one sound, in the order of `tagger.classes`."""
+    return tagger.scores(waveform, sample_rate_hz)[0]

@@ -1,0 +1,99 @@
+"""The Audio Spectrogram Transformer (Gong et al. 2021, arXiv 2104.01778) from a local folder, through transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchaudio.functional import resample
+from transformers import ASTFeatureExtractor, ASTForAudioClassification
+
+from svdaudio.errors import CheckpointError
+from svdaudio.models.taggers.audioset import score_names
+
+MODEL_TYPE = "audio-spectrogram-transformer"
+CONFIG = "config.json"
+
+
+class SpectrogramTransformerTagger:
+    """Sounds at any rate in, scores of the classes that the folder's configuration names out."""
+
+    def __init__(
+        self, network: ASTForAudioClassification, extractor: ASTFeatureExtractor, classes: tuple[str, ...]
+    ) -> None:
+        self._network: Any = network
+        self._extractor: Any = extractor
+        self.classes = classes
+
+    @torch.inference_mode()
+    def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
+        """How surely each class is heard, each 0..1 by itself; of the first 10.24 s, as the network was trained."""
+        rate: int = self._extractor.sampling_rate
+        sound = resample(waveforms.float(), sample_rate_hz, rate).cpu().numpy()
+        features = self._extractor(list(sound), sampling_rate=rate, return_tensors="pt")["input_values"]
+        logits: Tensor = self._network(features.to(self._network.device)).logits
+        return logits.float().sigmoid().cpu()
+
+
+def read_classes(folder: Path) -> tuple[str, ...]:
+    """Score names in the order of the network's outputs, from the folder's configuration. Reads no weights.
+
+    Raises:
+        CheckpointError: there is no configuration, or it is of another network.
+    """
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        labels = cast("Mapping[str, str]", config["id2label"])
+        if config["model_type"] != MODEL_TYPE:
+            raise CheckpointError(
+                f"the checkpoint {folder} is of another kind", expected=MODEL_TYPE, got=config["model_type"]
+            )
+        return score_names([labels[str(index)] for index in range(len(labels))])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"the configuration {path} cannot be read", expected="model_type and id2label", got=repr(error)
+        ) from error
+
+
+def load_tagger(
+    path: Path, device: str | torch.device = "cpu", *, digest: str | None = None
+) -> SpectrogramTransformerTagger:
+    """The published tagger.
+
+    Args:
+        path: folder of config.json, preprocessor_config.json and model.safetensors.
+        device: where it goes.
+        digest: not needed: safetensors are mapped as they are.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, lacks an entry or has one too many.
+    """
+    del digest
+    classes = read_classes(path)
+    for name in ("preprocessor_config.json", "model.safetensors"):
+        if not (path / name).is_file():
+            raise CheckpointError(
+                f"there is no {path / name}", fix="run `svdaudio checkpoints fetch ast-audioset --trust`"
+            )
+    try:
+        extractor = ASTFeatureExtractor.from_pretrained(path, local_files_only=True)
+        loaded: Any = ASTForAudioClassification.from_pretrained(
+            path, local_files_only=True, output_loading_info=True, use_safetensors=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().splitlines()
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read", got=reason[0] if reason else repr(error)
+        ) from error
+    network, report = loaded
+    for what, key in (("lacks", "missing_keys"), ("has an unknown", "unexpected_keys"), ("misfits", "mismatched_keys")):
+        if report.get(key):
+            first = min(str(entry) for entry in report[key])
+            raise CheckpointError(f"the checkpoint {path} {what} entry {first}", fix="fetch it anew")
+    return SpectrogramTransformerTagger(network.eval().requires_grad_(False).to(device), extractor, classes)

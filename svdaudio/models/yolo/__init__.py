@@ -1,0 +1,1 @@
+"""YOLO: the objects of a picture."""

@@ -1,0 +1,1 @@
+"""Many runs with a question: pairs, sweeps and evaluations."""

@@ -1,0 +1,176 @@
+"""A study of edits: which of the 72, of what scenes, with which controls; and its table, page and picture.
+
+study = Study(folder=Path("edits"), kinds=chosen_edits(["cat-duck"]))
+prepare(study.pairs(), common, open_bundle) …          # a batch like any other
+study.write(study.outcomes(results), command="…", bundle="mini")
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from svdaudio.engine.batches import write_table
+from svdaudio.errors import InputError
+from svdaudio.files import write_bytes
+from svdaudio.mini.farm import CLASSES
+from svdaudio.studies.edits import (
+    DIRECT,
+    EDITS_SEED,
+    METHOD,
+    UNSCALED,
+    Edit,
+    Outcome,
+    draw_edit,
+    figures,
+    markdown,
+    ordered_pairs,
+    outcome,
+    pair_name,
+    rows,
+    write_edits,
+)
+from svdaudio.studies.pairs import Pair
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+SHOWN = ("what came rises", "what went falls", "both", "mean absolute change of what stayed")
+"""Figures that the picture shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Which edits are measured. See `svdaudio.studies.edits` for what an edit is."""
+
+    folder: Path
+    """Where its scenes and results lie."""
+    kinds: Sequence[tuple[str, str]]
+    """What goes and what comes, for each edit."""
+    scene_seed: int = EDITS_SEED
+    unscaled: bool = False
+    """A third control: the method with both factors 1."""
+
+    @property
+    def scenes(self) -> Path:
+        """The folder of the pictures."""
+        return self.folder / "scenes"
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """What is run for each edit."""
+        return (METHOD, DIRECT, UNSCALED) if self.unscaled else (METHOD, DIRECT)
+
+    @cached_property
+    def edits(self) -> list[Edit]:
+        """The edits, drawn."""
+        return [draw_edit(goes, comes, seed=self.scene_seed) for goes, comes in self.kinds]
+
+    def pairs(self) -> list[Pair]:
+        """Write the pictures, and give the pairs of every variant of each edit.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        return write_edits(self.scenes, self.edits, self.variants)
+
+    def outcomes(self, results: Mapping[str, Mapping[str, Any]]) -> list[Outcome]:
+        """What came of every edit whose variants are all done.
+
+        Args:
+            results: name of the pair → results of its run.
+        """
+        found: list[Outcome] = []
+        for edit in self.edits:
+            scores = {variant: results[pair_name(edit, variant)].get("scores", {}) for variant in self.variants}
+            if all("manipulated" in one for one in scores.values()):
+                found.append(outcome(edit, scores))
+        return found
+
+    def write(self, outcomes: Sequence[Outcome], *, command: str, bundle: str) -> dict[str, Path]:
+        """Write the table, the page and the picture; what they are called → where they are.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        from svdaudio.views.plots import save
+
+        page = self.folder / "edits.md"
+        write_bytes(page, markdown(outcomes, command=command, bundle=bundle).encode())
+        return {
+            "every edit": write_table(self.folder / "edits.csv", list(rows(outcomes))),
+            "page": page,
+            "picture": save(_picture(outcomes, bundle), self.folder / "edits.png"),
+        }
+
+    def kept(self, command: str) -> dict[str, Any]:
+        """Itself and its command as JSON data, for the record of its batch."""
+        return {
+            "folder": str(self.folder.absolute()),
+            "edits": [f"{goes}-{comes}" for goes, comes in self.kinds],
+            "scene_seed": self.scene_seed,
+            "unscaled": self.unscaled,
+            "command": command,
+        }
+
+    @classmethod
+    def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
+        """A study and its command, from what `kept` gave."""
+        study = cls(
+            folder=Path(kept["folder"]),
+            kinds=chosen_edits(kept["edits"]),
+            scene_seed=kept["scene_seed"],
+            unscaled=kept["unscaled"],
+        )
+        return study, kept["command"]
+
+    def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
+        """The command that gives its figures.
+
+        Args:
+            overrides: texts such as `svd.k=7`.
+            given: option ("seed", "bundle") → value.
+            config_file: of parameters, if there is one.
+        """
+        words = ["svdaudio", "evaluate", "edits"]
+        if len(self.kinds) < len(ordered_pairs()):
+            words += [word for goes, comes in self.kinds for word in ("--only", f"{goes}-{comes}")]
+        words += ["--unscaled"] if self.unscaled else []
+        words += [] if config_file is None else ["--config", str(config_file)]
+        words += [word for text in overrides for word in ("--set", text)]
+        words += [] if self.scene_seed == EDITS_SEED else ["--scenes", str(self.scene_seed)]
+        words += [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        return shlex.join(words)
+
+
+def chosen_edits(names: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Edits by their names ("cat-duck"), each once; all of them if none is named.
+
+    Raises:
+        InputError: there is no such edit.
+    """
+    there = {f"{goes}-{comes}": (goes, comes) for goes, comes in ordered_pairs()}
+    for name in names or ():
+        if name not in there:
+            raise InputError(f"there is no edit '{name}'", expected="what goes and what comes, like cat-duck")
+    return [there[name] for name in dict.fromkeys(names or there)]
+
+
+def _picture(outcomes: Sequence[Outcome], bundle: str) -> Drawing:
+    import numpy as np
+
+    from svdaudio.views.plots import edit_figures
+
+    shares = {
+        variant: {f.name: (f.value, f.low or 0.0, f.high or 0.0) for f in figures(outcomes, variant) if f.name in SHOWN}
+        for variant in outcomes[0].sounds
+    }
+    margins = np.full((len(CLASSES), len(CLASSES)), np.nan)
+    for o in outcomes:
+        margin = min(o.change(METHOD, o.comes), -o.change(METHOD, o.goes))
+        margins[CLASSES.index(o.goes), CLASSES.index(o.comes)] = margin
+    return edit_figures(shares, margins, CLASSES, title=f"{len(outcomes)} edits, bundle {bundle}")

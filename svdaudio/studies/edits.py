@@ -1,0 +1,239 @@
+"""The 72 ordered edits: each of nine animals replaced by each of the other eight, beside a third that stays.
+
+Pictures are held-out composites (held-out backgrounds, a seed of their own): the original and its edit are drawn with
+the same random numbers, so that the background and the animal that stays are the same in both, and the animal that
+comes stands where the other was. Clicks are the deepest points of the known masks. Each edit goes through the real
+workflow; what comes out is compared with plain SSV2A of the original picture.
+
+Beside the method there are controls that show what is its own: (a) plain SSV2A of the edited picture; (b) the mix with
+`mix.direct` alone, without anything of the decomposition; and, if asked for, (c) the method with both factors 1, so
+that the regions are mixed in as they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svdaudio.files import write_bytes
+from svdaudio.mini import farm
+from svdaudio.mini.composites import Composite, compose, depth_within
+from svdaudio.mini.figures import Figure, at_least, at_most, mean_figure
+from svdaudio.studies.pairs import Pair
+from svdaudio.svd.images import png_bytes
+
+EDITS_SEED = 90_072
+SIZE_PX = 448
+LEAST_SHARE = 0.03
+"""Least part of a picture that each animal in it shows: six of the 256 patches."""
+
+N_TRIES = 400
+RISE, STAYED = at_least(0.90), at_most(0.15)
+
+METHOD, PLAIN, DIRECT, UNSCALED = "method", "plain SSV2A of the edit", "direct_mix alone", "regions unscaled"
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    METHOD: {},
+    DIRECT: {"mix.alpha": 0.0, "mix.beta": 0.0, "mix.gamma": 0.0, "mix.direct": 1.0},
+    UNSCALED: {"svd.alpha": 1.0, "svd.beta": 1.0},
+}
+"""What is run for each edit; plain SSV2A of both pictures comes with each of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """One edit, drawn: two pictures, and a click in each."""
+
+    goes: str
+    comes: str
+    stays: str
+    original: Composite
+    edited: Composite
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return f"{self.goes}-to-{self.comes}-beside-{self.stays}"
+
+    @property
+    def remove(self) -> tuple[int, int]:
+        """The click (x, y) on what goes."""
+        return deepest(self.original.mask(1))
+
+    @property
+    def add(self) -> tuple[int, int]:
+        """The click (x, y) on what comes."""
+        return deepest(self.edited.mask(1))
+
+
+def ordered_pairs() -> list[tuple[str, str]]:
+    """What goes and what comes, for all 72 edits."""
+    return list(itertools.permutations(farm.CLASSES, 2))
+
+
+def draw_edit(goes: str, comes: str, *, seed: int = EDITS_SEED) -> Edit:
+    """Draw one edit; the first draw in which every animal can be seen well is kept.
+
+    Args:
+        goes: class of the animal in the original alone.
+        comes: class of the animal in the edited picture alone.
+        seed: of every draw.
+    """
+    number = ordered_pairs().index((goes, comes))
+    others = [name for name in farm.CLASSES if name not in (goes, comes)]
+    stays = others[int(np.random.default_rng((seed, number)).integers(len(others)))]
+    kept, classes = farm.CLASSES.index(stays), {name: farm.CLASSES.index(name) for name in (goes, comes)}
+    for attempt in range(N_TRIES):
+        original, edited = (_compose((seed, number, attempt), (kept, classes[name])) for name in (goes, comes))
+        shares = [float(picture.mask(i).mean()) for picture in (original, edited) for i in range(2)]
+        if min(shares) >= LEAST_SHARE:
+            return Edit(goes=goes, comes=comes, stays=stays, original=original, edited=edited)
+    raise RuntimeError(f"no draw of {goes} to {comes} beside {stays} shows every animal")
+
+
+def _compose(seed: tuple[int, int, int], classes: tuple[int, int]) -> Composite:
+    # The same numbers are drawn whichever animals they place: what differs is the second animal, and nothing else.
+    return compose(
+        np.random.default_rng(seed),
+        size=SIZE_PX,
+        classes=classes,
+        backgrounds=farm.HELD_OUT_BACKGROUNDS,
+        invented_backgrounds=0.0,
+    )
+
+
+def deepest(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """The pixel (x, y) of a mask that is farthest from its rim."""
+    depth = depth_within(mask)
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(column), int(row)
+
+
+def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) -> list[Pair]:
+    """Write the pictures of edits as PNG, and give the pairs of every variant of each.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    pairs: list[Pair] = []
+    for edit in edits:
+        paths: dict[str, Path] = {}
+        for side, picture in (("original", edit.original), ("edited", edit.edited)):
+            paths[side] = folder / f"{edit.name}.{side}.png"
+            data = png_bytes(picture.pixels)
+            if not paths[side].is_file() or paths[side].read_bytes() != data:
+                write_bytes(paths[side], data)
+        clicks = {"remove": [list(edit.remove)], "add": [list(edit.add)]}
+        pairs += [
+            Pair(
+                name=pair_name(edit, variant),
+                original=paths["original"],
+                edited=paths["edited"],
+                parameters={**clicks, **VARIANTS[variant]},
+                where=pair_name(edit, variant),
+            )
+            for variant in variants
+        ]
+    return pairs
+
+
+def pair_name(edit: Edit, variant: str) -> str:
+    """What the batch calls one variant of an edit."""
+    return edit.name if variant == METHOD else f"{edit.name}, {variant}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one edit came out: class scores of the sounds, each 0 to 1."""
+
+    goes: str
+    comes: str
+    stays: str
+    original: Mapping[str, float]
+    """Class → score in the sound of the original picture, by plain SSV2A."""
+    sounds: Mapping[str, Mapping[str, float]]
+    """Variant ("method", each control) → class → score."""
+
+    def change(self, variant: str, name: str) -> float:
+        """How much the score of a class rose against the original's sound."""
+        return self.sounds[variant][name] - self.original[name]
+
+
+def outcome(edit: Edit, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Outcome:
+    """What came of an edit.
+
+    Args:
+        edit: which.
+        scores: variant → sound ("original", "edited", "manipulated") → class → score.
+    """
+    sounds = {METHOD: scores[METHOD]["manipulated"], PLAIN: scores[METHOD]["edited"]}
+    sounds.update({variant: found["manipulated"] for variant, found in scores.items() if variant != METHOD})
+    return Outcome(
+        goes=edit.goes, comes=edit.comes, stays=edit.stays, original=scores[METHOD]["original"], sounds=sounds
+    )
+
+
+def figures(outcomes: Sequence[Outcome], variant: str) -> tuple[Figure, ...]:
+    """What a variant reaches over all edits, with 95 % bootstrap intervals over the edits."""
+    rises = [float(o.change(variant, o.comes) > 0) for o in outcomes]
+    falls = [float(o.change(variant, o.goes) < 0) for o in outcomes]
+    both = [rise * fall for rise, fall in zip(rises, falls, strict=True)]
+    stayed = [abs(o.change(variant, o.stays)) for o in outcomes]
+    return (
+        mean_figure("what came rises", rises, goal=RISE),
+        mean_figure("what went falls", falls, goal=RISE),
+        mean_figure("both", both, goal=RISE),
+        mean_figure("mean rise of what came", [o.change(variant, o.comes) for o in outcomes]),
+        mean_figure("mean fall of what went", [-o.change(variant, o.goes) for o in outcomes]),
+        mean_figure("mean absolute change of what stayed", stayed, goal=STAYED),
+    )
+
+
+def differences(outcomes: Sequence[Outcome], control: str) -> tuple[Figure, ...]:
+    """What the method has over a control, edit by edit: its own part. Intervals that hold 0 show none."""
+    margins: Mapping[str, Callable[[Outcome, str], float]] = {
+        "rise of what came": lambda o, variant: o.change(variant, o.comes),
+        "fall of what went": lambda o, variant: -o.change(variant, o.goes),
+        "absolute change of what stayed": lambda o, variant: abs(o.change(variant, o.stays)),
+    }
+    return tuple(
+        mean_figure(f"{name}, method less {control}", [of(o, METHOD) - of(o, control) for o in outcomes])
+        for name, of in margins.items()
+    )
+
+
+def rows(outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
+    """One row an edit and variant, for a table."""
+    for o in outcomes:
+        for variant, scores in o.sounds.items():
+            row: dict[str, Any] = {"goes": o.goes, "comes": o.comes, "stays": o.stays, "variant": variant}
+            for role, name in (("goes", o.goes), ("comes", o.comes), ("stays", o.stays)):
+                row[f"{role}.before"], row[f"{role}.after"] = o.original[name], scores[name]
+            yield row
+
+
+def markdown(outcomes: Sequence[Outcome], *, command: str, bundle: str) -> str:
+    """The figures as a page of markdown: the command, the table, the method's own part."""
+    variants = list(outcomes[0].sounds)
+    columns = {variant: figures(outcomes, variant) for variant in variants}
+    lines = [
+        f"`{command}`: {len(outcomes)} edits, bundle {bundle}, means with 95 % bootstrap intervals over the edits.",
+        "",
+        f"| against the sound of the original picture | {' | '.join(variants)} | goal of the method |",
+        f"|---|{'---|' * len(variants)}---|",
+    ]
+    for place, figure in enumerate(columns[METHOD]):
+        cells = " | ".join(str(columns[variant][place]) for variant in variants)
+        lines.append(f"| {figure.name} | {cells} | {figure.goal or ''} |")
+    lines += ["", "| the method's own part, edit by edit | mean |", "|---|---|"]
+    for control in variants[1:]:
+        lines += [f"| {figure.name} | {figure} |" for figure in differences(outcomes, control)]
+    if DIRECT in variants and all(o.sounds[DIRECT] == o.sounds[PLAIN] for o in outcomes):
+        same = f'"{DIRECT}" is "{PLAIN}", sound for sound'
+        lines += ["", f"{same}: with `mix.direct` alone the mix is the edited picture's own embedding."]
+    return "\n".join(lines) + "\n"

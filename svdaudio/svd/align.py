@@ -1,0 +1,97 @@
+"""Step 3: a mask onto the 16 x 16 patches that CLIP sees.
+
+Coverage is the share of a patch that the mask covers: the mask resized bilinearly to 224 x 224 in the picture's
+geometry, then averaged over 14 x 14 pixels. Plain numpy, so that a new threshold costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from numpy.typing import NDArray
+
+from svdaudio.errors import ConfigError, EmptyRegionError, InputError
+from svdaudio.svd.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry, pooling_matrices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A mask on the patches, row by row."""
+
+    coverage: Float[NDArray[np.float32], " patch"]
+    """Share of each patch that the mask covers, 0 to 1."""
+    grid: Bool[NDArray[np.bool_], " patch"]
+    """Coverage ≥ threshold."""
+
+
+def patch_coverage(
+    mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, n_patches: int = PATCH_GRID_SIZE
+) -> Float[NDArray[np.float32], " patch"]:
+    """The share of each patch that a mask covers.
+
+    Args:
+        mask: on the pixels of the upright picture; truth values, or shares from 0 to 1.
+        geometry: the one that the picture's tokens were made with.
+        n_patches: patches along a side; divides 224.
+
+    Raises:
+        InputError: the mask is no matrix or has no pixels.
+        ConfigError: `n_patches` does not divide 224.
+    """
+    if mask.ndim != 2 or mask.size == 0:
+        raise InputError("the mask is no picture", expected="[height, width]", got=list(mask.shape))
+    if not 1 <= n_patches <= INPUT_SIZE_PX or INPUT_SIZE_PX % n_patches:
+        raise ConfigError("the patch grid does not fit", expected=f"a divisor of {INPUT_SIZE_PX}", got=n_patches)
+    height, width = mask.shape
+    rows, columns = pooling_matrices(height, width, geometry, n_patches)
+    share = rows @ mask.astype(np.float64) @ columns.T
+    # Sums are done in float64 and rounded once: a patch that is exactly half covered compares as 0.5.
+    return np.clip(share, 0, 1).astype(np.float32).reshape(-1)
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that has no meaning.
+
+    Raises:
+        ConfigError: it is not in 0 < threshold ≤ 1.
+    """
+    if not 0 < threshold <= 1:
+        raise ConfigError("the mask threshold has no meaning", expected="0 < threshold <= 1", got=threshold)
+
+
+def covered(coverage: Float[NDArray[np.float32], " patch"], threshold: float) -> Bool[NDArray[np.bool_], " patch"]:
+    """The patches that count as inside.
+
+    Raises:
+        ConfigError: the threshold has no meaning.
+    """
+    check_threshold(threshold)
+    return coverage >= np.float32(threshold)
+
+
+def align_mask(mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, threshold: float) -> Region:
+    """The patches that a mask covers.
+
+    Args:
+        mask: on the pixels of the upright picture.
+        geometry: the one that the picture's tokens were made with.
+        threshold: coverage that counts as inside, 0 < threshold ≤ 1; 0.4 to 0.6 recommended.
+
+    Raises:
+        EmptyRegionError: no patch reaches the threshold.
+        ConfigError: the threshold has no meaning.
+    """
+    coverage = patch_coverage(mask, geometry)
+    grid = covered(coverage, threshold)
+    if not grid.any():
+        best = int(coverage.argmax())
+        row, column = divmod(best, PATCH_GRID_SIZE)
+        raise EmptyRegionError(
+            f"the mask covers no patch: largest coverage {coverage[best]:.2f} at ({row}, {column}), "
+            f"threshold {threshold:g}",
+            fix="click on the object, or lower align.threshold",
+        )
+    return Region(coverage=coverage, grid=grid)

@@ -1,0 +1,1 @@
+"""Weight files: reading them without running anything in them, remembering their digests, keeping quick copies."""

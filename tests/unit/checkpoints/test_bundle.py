@@ -1,0 +1,127 @@
+import hashlib
+import json
+
+import pytest
+from torch import nn
+
+from svdaudio.checkpoints.bundle import LOADERS, MANIFEST, Bundle, Models, find_device
+from svdaudio.errors import CheckpointError, ConfigError
+from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
+from svdaudio.weights.own import Header, save_weights
+
+
+def header(role, config, **extra):
+    return Header(role=role, architecture="", config=config, recipe="", recipe_version=1, extra=extra)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A bundle `toy` that fills two roles."""
+    folder = tmp_path / "toy"
+    shape = {"widths": [2, 2], "n_classes": 2}
+    save_weights(
+        folder / "tagger.safetensors",
+        TaggerNetwork(**shape).state_dict(),
+        header("tagger", shape, classes=["cat", "dog"]),
+    )
+    shape = {"n_dims": 16, **shape}
+    save_weights(
+        folder / "audio_encoder.safetensors", AudioEmbedder(**shape).state_dict(), header("audio_encoder", shape)
+    )
+    models = {}
+    for role in ("tagger", "audio_encoder"):
+        data = (folder / f"{role}.safetensors").read_bytes()
+        models[role] = {"file": f"{role}.safetensors", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    models["tagger"]["classes"] = ["cat", "dog"]
+    (folder / MANIFEST).write_text(json.dumps({"title": "a toy", "settings": {"svd.k": 3}, "models": models}))
+    return tmp_path
+
+
+def test_a_bundle_says_what_it_holds(root):
+    bundle = Bundle.open("toy", root)
+    assert bundle.name == "toy"
+    assert bundle.roles == ("tagger", "audio_encoder")
+    assert bundle.settings == {"svd.k": 3}
+    assert bundle.classes("tagger") == ("cat", "dog")
+    assert bundle.digests("tagger") == hashlib.sha256((root / "toy" / "tagger.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_copy_has_the_name_of_its_folder(root):
+    (root / "toy").rename(root / "other")
+    assert Bundle.open("other", root).name == "other"
+
+
+def test_one_model_is_resident_unless_all_are_kept(root):
+    bundle = Bundle.open("toy", root)
+    models = Models(bundle, device="cpu")
+    tagger = models["tagger"]
+    assert models["tagger"] is tagger
+    assert tagger.classes == ("cat", "dog")
+    _ = models["audio_encoder"]
+    assert models["tagger"] is not tagger
+    kept = Models(bundle, device="cpu", keep=True)
+    tagger = kept["tagger"]
+    _ = kept["audio_encoder"]
+    assert kept["tagger"] is tagger
+
+
+def test_a_bundle_that_is_not_there_names_those_that_are(root):
+    with pytest.raises(CheckpointError, match=r"no bundle 'full': expected one of \['toy'\]"):
+        Bundle.open("full", root)
+
+
+def test_a_damaged_description_is_refused(root):
+    (root / "toy" / MANIFEST).write_text('{"title": "toy"}')
+    with pytest.raises(CheckpointError, match="damaged"):
+        Bundle.open("toy", root)
+
+
+def test_a_role_that_is_not_filled_is_refused(root):
+    with pytest.raises(CheckpointError, match="has no vocoder"):
+        Models(Bundle.open("toy", root), device="cpu")["vocoder"]
+
+
+def test_a_file_that_is_another_than_described_is_not_loaded(root):
+    path = root / "toy" / "tagger.safetensors"
+    save_weights(path, nn.Linear(1, 1).state_dict(), header("tagger", {}))
+    with pytest.raises(CheckpointError, match="is not the one that the bundle 'toy' describes"):
+        Models(Bundle.open("toy", root), device="cpu")["tagger"]
+    path.unlink()
+    with pytest.raises(CheckpointError, match="is missing"):
+        Models(Bundle.open("toy", root), device="cpu")["tagger"]
+
+
+def test_a_device_that_is_not_there_is_refused(root, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(ConfigError, match="no such device: expected cpu, got cuda"):
+        Models(Bundle.open("toy", root), device="cuda")["tagger"]
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "name", "found"),
+    [(0, "auto", "cpu"), (2, "auto", "cuda"), (2, "cpu", "cpu"), (1, "cuda", "cuda"), (2, "cuda:1", "cuda:1"),
+     (1, "cuda:1", None), (0, "cuda:0", None), (1, "gpu", None)],
+)  # fmt: skip
+def test_devices_have_names(monkeypatch, n_gpus, name, found):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: n_gpus)
+    if found is None:
+        with pytest.raises(ConfigError, match="no such device"):
+            find_device(name)
+    else:
+        assert str(find_device(name)) == found
+
+
+def test_every_role_has_a_loader():
+    from importlib import import_module
+
+    for place in (place for formats in LOADERS.values() for place in formats.values()):
+        module, _, function = place.partition(":")
+        assert callable(getattr(import_module(module), function))
+
+
+def test_the_shipped_bundle_is_whole_and_small():
+    bundle = Bundle.open("mini")
+    assert set(bundle.roles) == set(LOADERS)
+    for role in bundle.roles:
+        bundle.check(role)
+    assert sum(bundle.entry(role).n_bytes for role in bundle.roles) <= 50_000_000

@@ -1,0 +1,187 @@
+"""The record of a batch, how it is found again, and its table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from svdaudio.config import Resolved
+from svdaudio.engine.batches import (
+    Asked,
+    asked_of,
+    check_table,
+    closed,
+    members_of,
+    open_batch,
+    reopen_batch,
+    table,
+    write_table,
+)
+from svdaudio.errors import InputError, RunError
+from svdaudio.studies.pairs import Prepared
+
+
+def prepared(toy, *alphas, **more):
+    found = []
+    for alpha in alphas:
+        request = toy.request(svd__alpha=alpha, **more)
+        resolved = Resolved(config=request.config, sources={}, remarks=[])
+        found.append(Prepared(name=f"a{alpha}", request=request, resolved=resolved, settings={"svd.alpha": alpha}))
+    return found
+
+
+def opened(toy, *alphas, **more):
+    return open_batch(toy.store, prepared(toy, *alphas, **more), files={"pairs": toy.files["original"]}, title="t")
+
+
+def test_a_new_batch_names_its_runs_and_is_newer_than_they(toy):
+    batch = opened(toy, 0.1, 0.2)
+    assert batch.n_done == 0
+    assert [member.name for member in members_of(toy.store.runs.load(batch.record.id))] == ["a0.1", "a0.2"]
+    assert toy.store.runs.ids()[0] == batch.record.id
+    assert len(toy.store.runs.ids()) == 3
+    assert {toy.store.runs.load(job.run.id).state for job in batch.jobs} == {"interrupted"}
+
+
+def test_an_unfinished_batch_is_found_again_and_a_finished_one_is_not(toy):
+    batch = opened(toy, 0.1, 0.2)
+    again = opened(toy, 0.1, 0.2)
+    assert again.record.id == batch.record.id
+    assert [job.run.id for job in again.jobs] == [job.run.id for job in batch.jobs]
+    runs = [replace(job.run, state="finished", results={"scores": {}}) for job in batch.jobs]
+    toy.store.runs.write(runs[0])
+    assert opened(toy, 0.1, 0.2).n_done == 1
+    toy.store.runs.write(closed(batch.record, runs, seconds=1.0, table=None))
+    assert opened(toy, 0.1, 0.2).record.id != batch.record.id
+
+
+@pytest.mark.parametrize("change", ["alpha", "seed", "picture", "model", "order"])
+def test_other_work_is_another_batch(toy, change):
+    first = opened(toy, 0.1, 0.2)
+    if change == "picture":
+        toy.files["edited"].write_text("1 1 1 1")
+    if change == "model":
+        toy.with_model(3.0)
+    alphas = {"alpha": (0.1, 0.3), "order": (0.2, 0.1)}.get(change, (0.1, 0.2))
+    assert opened(toy, *alphas, **({"seed": 7} if change == "seed" else {})).record.id != first.record.id
+
+
+def test_how_it_is_computed_makes_no_other_batch(toy):
+    first = opened(toy, 0.1)
+    assert opened(toy, 0.1, execution__threads=1).record.id == first.record.id
+
+
+def test_a_batch_that_is_being_worked_on_is_left_alone(toy):
+    first = opened(toy, 0.1)
+    with toy.store.runs.hold(first.record.id):
+        assert opened(toy, 0.1).record.id != first.record.id
+
+
+def test_a_batch_is_reopened_from_its_record(toy, monkeypatch):
+    monkeypatch.setattr("svdaudio.engine.plan.NODES", toy.request().table)
+    batch = opened(toy, 0.1, 0.2)
+    again = reopen_batch(batch.record, toy.store, lambda name: toy.bundle)
+    assert [job.request.config for job in again.jobs] == [job.request.config for job in batch.jobs]
+    with pytest.raises(RunError, match="is no batch"):
+        members_of(batch.jobs[0].run)
+
+
+def lose(toy, run_id, how):
+    path = toy.store.runs.folder / f"{run_id}.json"
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text()[:50])
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+@pytest.mark.parametrize("again", ["the same command", "by its record"])
+def test_a_pair_whose_record_is_lost_gets_a_new_run(toy, monkeypatch, how, again):
+    monkeypatch.setattr("svdaudio.engine.plan.NODES", toy.request().table)
+    batch = opened(toy, 0.1, 1.7, seed=7)
+    lose(toy, batch.jobs[1].run.id, how)
+    back = opened(toy, 0.1, 1.7, seed=7) if again == "the same command" else reopened(toy, batch.record.id)
+    assert back.record.id == batch.record.id
+    assert toy.store.runs.ids()[0] == batch.record.id
+    assert back.members == batch.members
+    job, before = back.jobs[1], batch.jobs[1]
+    assert toy.store.runs.load(job.run.id).state == "interrupted"
+    for name in ("id", "kind", "files", "config", "bundle", "targets", "stages"):
+        assert getattr(job.run, name) == getattr(before.run, name)
+    assert job.request.config == before.request.config
+    assert (job.request.config.svd.alpha, job.request.config.seed) == (1.7, 7)
+
+
+def reopened(toy, run_id):
+    return reopen_batch(toy.store.runs.load(run_id), toy.store, lambda name: toy.bundle)
+
+
+def test_a_run_made_from_the_record_of_a_batch_says_where_its_values_came_from(toy, monkeypatch):
+    monkeypatch.setattr("svdaudio.engine.plan.NODES", toy.request().table)
+    found = prepared(toy, 0.1, 1.7)
+    for one in found:
+        one.resolved.sources.update({"seed": "run.toml", "svd.k": one.name, "svd.alpha": one.name})
+    batch = open_batch(toy.store, found, files={}, title="t")
+    assert (batch.record.config["svd"].get("alpha"), batch.record.config["svd"]["k"]) == (None, 5)
+    lose(toy, batch.jobs[1].run.id, "gone")
+    run = reopened(toy, batch.record.id).jobs[1].run
+    assert run.sources == {"seed": "run.toml", "svd.k": "the pairs", "svd.alpha": f"batch {batch.record.id}"}
+    assert run.remarks == ("svd.alpha = 1.7 is outside the recommended 0.1 to 0.5",)
+
+
+def test_a_lost_run_is_not_made_from_other_pictures_or_an_old_record(toy, monkeypatch):
+    monkeypatch.setattr("svdaudio.engine.plan.NODES", toy.request().table)
+    batch = opened(toy, 0.1, 0.2)
+    lose(toy, batch.jobs[1].run.id, "gone")
+    toy.files["edited"].write_text("1 1 1 1")
+    with pytest.raises(RunError, match="has changed since"):
+        reopened(toy, batch.record.id)
+    toy.files["edited"].write_text("9 3 7 1")
+    told = ("name", "run", "out", "settings")
+    old = [{name: member[name] for name in told} for member in batch.record.results["members"]]
+    toy.store.runs.write(replace(batch.record, results={**batch.record.results, "members": old}))
+    with pytest.raises(RunError, match=r"is gone\. Give the command of the batch again"):
+        reopened(toy, batch.record.id)
+
+
+def test_what_was_asked_for_is_in_the_record_and_the_last_word_counts(toy):
+    def asked(**more):
+        return open_batch(toy.store, prepared(toy, 0.1), files={}, title="t", asked=Asked(**more)).record
+
+    record = asked(table="/x/t.csv", n_workers=2, on_error="stop", study={"edits": ["cat-duck"]})
+    assert asked_of(toy.store.runs.load(record.id)) == Asked(
+        table="/x/t.csv", n_workers=2, on_error="stop", study={"edits": ["cat-duck"]}
+    )
+    again = asked(pictures=True)
+    assert again.id == record.id
+    assert asked_of(again) == Asked(pictures=True)
+    old = {name: value for name, value in record.results.items() if name != "asked"}
+    assert asked_of(replace(record, results=old)) == Asked()
+
+
+def test_the_table_has_a_row_a_pair_and_the_same_columns(toy, tmp_path):
+    batch = opened(toy, 0.1, 0.2)
+    results = {"scores": {"manipulated": {"dog": 0.5}}, "audio": {"manipulated": "/x/m.wav"}}
+    runs = [
+        replace(batch.jobs[0].run, state="finished", results=results),
+        replace(batch.jobs[1].run, state="failed", error="oh"),
+    ]
+    rows = table(batch.members, runs)
+    assert list(rows[0]) == list(rows[1])
+    assert rows[0]["manipulated.dog"] == 0.5
+    assert (rows[1]["manipulated.dog"], rows[1]["error"], rows[1]["svd.alpha"]) == (None, "oh", 0.2)
+    record = closed(batch.record, runs, seconds=2.0, table=None)
+    assert (record.state, record.error) == ("failed", "1 of 2 pairs failed")
+    assert record.results["counts"] == {"finished": 1, "failed": 1}
+    with write_table(tmp_path / "new" / "t.csv", rows).open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [row["name"] for row in read] == ["a0.1", "a0.2"]
+    assert [row["manipulated.dog"] for row in read] == ["0.5", ""]
+    lines = write_table(tmp_path / "t.jsonl", rows).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    for wrong in (tmp_path / "t.parquet", tmp_path):
+        with pytest.raises(InputError, match="no place for a table"):
+            check_table(wrong)

@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from svdaudio.errors import ConfigError
+from svdaudio.models.audioldm.diffuse import SCHEDULERS, diffuse, n_latent_frames
+from svdaudio.models.audioldm.diffuser import Diffuser
+
+CONFIG = {
+    "sample_size": [16, 16],
+    "in_channels": 8,
+    "out_channels": 8,
+    "block_out_channels": [8, 8],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+    "cross_attention_dim": [8, 8],
+    "attention_head_dim": [1, 1],
+    "norm_num_groups": 4,
+    "class_embed_type": "simple_projection",
+    "projection_class_embeddings_input_dim": 512,
+    "class_embeddings_concat": True,
+}
+
+
+@pytest.fixture(scope="module")
+def diffuser():
+    torch.manual_seed(0)
+    model = Diffuser(CONFIG).eval().requires_grad_(False)
+    model.unconditional[0] = 1.0
+    return model
+
+
+@pytest.fixture(scope="module")
+def clap():
+    return torch.nn.functional.normalize(torch.randn(512, generator=torch.Generator().manual_seed(1)), dim=0)
+
+
+def run(diffuser, clap, *, seed=0, scheduler="ddim", guidance_scale=2.5, n_candidates=2, precision="float32"):
+    return diffuse(
+        diffuser, clap, scheduler=scheduler, n_steps=4, guidance_scale=guidance_scale, n_candidates=n_candidates,
+        duration_s=0.6, generator=torch.Generator().manual_seed(seed),
+        precision=precision,
+    )  # fmt: skip
+
+
+def test_ten_seconds_are_256_frames():
+    assert n_latent_frames(10.0) == 256
+    assert all(n_latent_frames(d) % 8 == 0 and n_latent_frames(d) >= 25 * d for d in (0.5, 1.0, 3.3, 10.24))
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_the_seed_decides(diffuser, clap, scheduler):
+    first = run(diffuser, clap, scheduler=scheduler)
+    assert first.shape == (2, 8, 16, 16)
+    assert torch.isfinite(first).all()
+    torch.manual_seed(5)
+    assert torch.equal(first, run(diffuser, clap, scheduler=scheduler))
+    assert not torch.equal(first, run(diffuser, clap, scheduler=scheduler, seed=1))
+    assert not torch.equal(first[0], first[1])
+
+
+def test_the_condition_matters_and_guidance_1_ignores_the_empty_text(diffuser, clap):
+    assert not torch.allclose(run(diffuser, clap), run(diffuser, -clap))
+    plain = run(diffuser, clap, guidance_scale=1.0)
+    other = Diffuser(CONFIG).eval()
+    other.load_state_dict(diffuser.state_dict())
+    other.unconditional = -clap
+    assert torch.allclose(plain, run(other, clap, guidance_scale=1.0), atol=1e-4)
+    assert not torch.allclose(run(diffuser, clap), run(other, clap), atol=1e-4)
+
+
+def test_guidance_towards_the_empty_text_itself_changes_nothing(diffuser):
+    strong = run(diffuser, diffuser.unconditional, guidance_scale=9.0)
+    assert torch.allclose(strong, run(diffuser, diffuser.unconditional, guidance_scale=1.0), atol=1e-4)
+
+
+def test_an_unknown_scheduler_is_refused(diffuser, clap):
+    with pytest.raises(ConfigError, match="no such scheduler"):
+        run(diffuser, clap, scheduler="euler")
+
+
+def test_bfloat16_is_near_and_not_the_same(diffuser, clap):
+    exact, near = run(diffuser, clap), run(diffuser, clap, precision="bfloat16")
+    assert near.dtype == torch.float32
+    assert not torch.equal(exact, near)
+    assert float((exact - near).abs().max() / exact.abs().max()) < 0.1
+
+
+def test_compiling_needs_a_compiler(diffuser, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"cannot be compiled.*C\+\+"):
+        diffuser.compile_noise()

@@ -1,0 +1,241 @@
+"""The segmenter, on a tiny SAM 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sam2
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from svdaudio.errors import CheckpointError, InputError
+from svdaudio.models.sam2.segmenter import (
+    LEAST_WINDOW,
+    Segmenter,
+    SegmenterConfig,
+    build_segmenter,
+    check_points,
+    load_segmenter,
+    split_points,
+    window_around,
+)
+from svdaudio.weights.own import Header, save_weights
+
+TINY = {
+    "image_size": 128,
+    "embed_dim": 16,
+    "num_heads": 1,
+    "stages": [1, 1, 2, 1],
+    "global_att_blocks": [3],
+    "window_spec": [8, 4, 8, 4],
+    "d_model": 32,
+    "memory_layers": 1,
+    "memory_feedforward": 32,
+    "memory_dim": 16,
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return build_segmenter(TINY)
+
+
+@pytest.fixture(scope="module")
+def segmenter(model):
+    return Segmenter(model)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (90, 140, 3), np.uint8)
+
+
+def published_config():
+    """sam2's own description of SAM 2.1 Hiera-L."""
+    return OmegaConf.load(Path(sam2.__path__[0]) / "configs/sam2.1/sam2.1_hiera_l.yaml").model
+
+
+def test_it_is_the_published_network_in_another_size():
+    """Our builder against sam2's own configuration, made small in the same places: same weights, same result."""
+    config = published_config()
+    trunk = {k: TINY[k] for k in ("embed_dim", "num_heads", "stages", "global_att_blocks", "window_spec")}
+    config.image_encoder.trunk.update(trunk)
+    config.image_encoder.neck.backbone_channel_list = [128, 64, 32, 16]
+    config.image_size = 256
+    torch.manual_seed(1)
+    theirs = instantiate(config, _recursive_=True).eval()
+    ours = build_segmenter({**trunk, "image_size": 256}).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    plain = (bool, int, float, str)
+    for (name, one), (_, other) in zip(ours.named_modules(), theirs.named_modules(), strict=True):
+        settings = {k: v for k, v in vars(one).items() if isinstance(v, plain)}
+        assert settings == {k: v for k, v in vars(other).items() if isinstance(v, plain)}, name
+    image = torch.randn(1, 3, 256, 256)
+    with torch.inference_mode():
+        one, other = ours.forward_image(image), theirs.forward_image(image)
+    assert torch.equal(one["vision_features"], other["vision_features"])
+
+
+def test_the_defaults_are_the_published_ones():
+    config, ours = published_config(), SegmenterConfig()
+    trunk = config.image_encoder.trunk
+    for name in (
+        "embed_dim",
+        "num_heads",
+        "stages",
+        "global_att_blocks",
+        "window_pos_embed_bkg_spatial_size",
+        "window_spec",
+    ):
+        assert np.array_equal(getattr(ours, name), trunk[name])
+    assert ours.image_size == config.image_size
+    assert ours.d_model == config.image_encoder.neck.d_model
+    assert ours.memory_layers == config.memory_attention.num_layers
+    assert ours.memory_feedforward == config.memory_attention.layer.dim_feedforward
+    assert ours.memory_dim == config.memory_encoder.out_dim
+
+
+def test_a_mask_has_the_size_of_the_picture(segmenter, pixels):
+    found = segmenter.segment(pixels, np.array([[70, 40]]), np.array([1]))
+    assert found.mask.shape == (90, 140)
+    assert found.mask.dtype == np.bool_
+    assert 0 <= found.score <= 1
+    assert found.logits.shape == (32, 32)
+    assert found.logits.dtype == np.float32
+
+
+def test_the_best_of_three_proposals_is_kept(segmenter, pixels, monkeypatch):
+    masks = np.stack([np.full((90, 140), value) for value in (0.0, 1.0, 0.0)])
+    logits = np.stack([np.full((32, 32), value) for value in (1.0, 2.0, 3.0)])
+    monkeypatch.setattr(segmenter._predictor, "predict", lambda *_, **__: (masks, np.array([0.2, 0.9, 0.5]), logits))
+    found = segmenter.segment(pixels, np.array([[5, 5]]), np.array([1]))
+    assert found.score == 0.9
+    assert found.mask.all()
+    assert (found.logits == 2).all()
+
+
+def test_the_same_clicks_give_the_same_mask(segmenter, pixels):
+    points, labels = np.array([[70, 40], [10, 80], [139, 89]]), np.array([1, 0, 1])
+    first, second = (segmenter.segment(pixels, points, labels) for _ in range(2))
+    assert np.array_equal(first.logits, second.logits)
+    assert first.score == second.score
+
+
+def test_other_clicks_are_seen(segmenter, pixels):
+    one = segmenter.segment(pixels, np.array([[70, 40]]), np.array([1]))
+    other = segmenter.segment(pixels, np.array([[70, 40], [10, 10]]), np.array([1, 0]))
+    assert not np.array_equal(one.logits, other.logits)
+
+
+@pytest.mark.parametrize("point", [(-1, 5), (5, -0.5), (140, 5), (5, 90), (float("nan"), 5), (1e9, 1)])
+def test_a_point_outside_of_the_picture_is_refused(segmenter, pixels, point):
+    with pytest.raises(InputError, match=r"outside the image: expected x in 0\.\.139, y in 0\.\.89"):
+        segmenter.segment(pixels, np.array([point]), np.array([1]))
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "words"),
+    [
+        (np.zeros((0, 2)), np.zeros(0, int), "no point to segment at"),
+        (np.array([[1, 1]]), np.array([0]), "at least one point with label 1"),
+        (np.array([[1, 1]]), np.array([2]), "unknown label"),
+        (np.array([[1, 1]]), np.array([1, 1]), "do not fit"),
+    ],
+)
+def test_clicks_have_to_make_sense(points, labels, words):
+    with pytest.raises(InputError, match=words):
+        check_points(points, labels, 10, 10)
+
+
+def test_points_are_split_into_places_and_labels():
+    points, labels = split_points([[1, 2.5, 1], [3, 4, 0]])
+    assert points.tolist() == [[1, 2.5], [3, 4]]
+    assert labels.tolist() == [1, 0]
+    assert split_points([])[0].shape == (0, 2)
+
+
+def test_weights_come_back_from_a_file(tmp_path, model, pixels):
+    path = tmp_path / "segmenter.safetensors"
+    rounded = {name: tensor.half().float() for name, tensor in model.state_dict().items()}
+    save_weights(
+        path, rounded, Header(role="segmenter", architecture="SAM2", config=TINY, recipe="-", recipe_version=1)
+    )
+    same = build_segmenter(TINY)
+    same.load_state_dict(rounded)
+    points, labels = np.array([[70, 40]]), np.array([1])
+    expected = Segmenter(same).segment(pixels, points, labels)
+    assert np.array_equal(load_segmenter(path).segment(pixels, points, labels).logits, expected.logits)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path, model):
+    path = tmp_path / "segmenter.safetensors"
+    config = {**TINY, "d_model": 16}
+    save_weights(
+        path,
+        model.state_dict(),
+        Header(role="segmenter", architecture="SAM2", config=config, recipe="-", recipe_version=1),
+    )
+    with pytest.raises(CheckpointError, match="does not fit its own description"):
+        load_segmenter(path)
+
+
+def box(height, width, rows, columns):
+    mask = np.zeros((height, width), bool)
+    mask[rows, columns] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "point", "margin", "wanted"),
+    [
+        (box(400, 600, slice(100, 200), slice(300, 400)), (350, 150), 1.0, (slice(52, 249), slice(252, 449))),
+        (box(400, 600, slice(0, 100), slice(500, 600)), (550, 50), 1.0, (slice(0, 197), slice(403, 600))),
+        (box(400, 600, slice(300, 305), slice(20, 25)), (22, 302), 0.5, (slice(270, 335), slice(0, 65))),
+        (box(400, 600, slice(100, 300), slice(0, 600)), (50, 150), 0.5, (slice(0, 400), slice(0, 600))),
+    ],
+    ids=["in the middle", "in a corner", "tiny", "wider than the picture is high"],
+)
+def test_a_second_look_is_at_a_square_around_what_was_found(mask, point, margin, wanted):
+    window = window_around(mask, np.array([point], np.float32), margin)
+    for found, expected in zip(window, wanted, strict=True):
+        assert abs(found.start - expected.start) <= 2  # a hundredth of the mask sticks out
+        assert abs(found.stop - expected.stop) <= 2
+        assert found.stop - found.start >= min(LEAST_WINDOW, mask.shape[1])
+
+
+def test_a_second_look_takes_in_a_click_that_the_first_left_out():
+    rows, columns = window_around(
+        box(400, 600, slice(100, 150), slice(100, 150)), np.array([[420, 300]], np.float32), 0.3
+    )
+    assert rows.start <= 300 < rows.stop
+    assert columns.start <= 420 < columns.stop
+
+
+def test_second_looks_do_not_depend_on_which_way_round_the_object_is(model):
+    """The mirror image is looked at as well, so that the mirrored crop has the mirrored answer."""
+    twice = Segmenter(model, second_looks=(0.5,))
+    pixels = np.random.default_rng(3).integers(0, 256, (128, 128, 3), np.uint8)
+    window = (slice(0, 128), slice(0, 128))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("svdaudio.models.sam2.segmenter.window_around", lambda *_: window)
+        patched.setattr("svdaudio.models.sam2.segmenter.LEAST_TO_LOOK_AT", 0)
+        there = twice.segment(pixels, np.array([[40, 60]]), np.array([1]))
+        back = twice.segment(pixels[:, ::-1].copy(), np.array([[127 - 40, 60]]), np.array([1]))
+    np.testing.assert_allclose(there.logits, back.logits[:, ::-1], atol=2e-4)
+    np.testing.assert_allclose(there.score, back.score, atol=1e-5)
+
+
+def test_what_a_second_look_does_not_show_is_not_the_object(model):
+    twice = Segmenter(model, second_looks=(0.1,))
+    pixels = np.random.default_rng(4).integers(0, 256, (200, 300, 3), np.uint8)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("svdaudio.models.sam2.segmenter.window_around", lambda *_: (slice(20, 90), slice(30, 100)))
+        patched.setattr("svdaudio.models.sam2.segmenter.LEAST_TO_LOOK_AT", 0)
+        found = twice.segment(pixels, np.array([[50, 60], [250, 150]]), np.array([1, 0])).mask
+    assert found.shape == (200, 300)
+    assert not found[90:].any()
+    assert not found[:, 100:].any()

@@ -1,0 +1,63 @@
+"""Masks on patches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from svdaudio.errors import ConfigError, EmptyRegionError, InputError
+from svdaudio.svd.align import align_mask, patch_coverage
+from svdaudio.svd.geometry import Geometry
+
+
+def test_patches_come_row_by_row():
+    mask = np.zeros((448, 448), bool)
+    mask[5 * 28 : 6 * 28, 11 * 28 : 12 * 28] = True
+    region = align_mask(mask, Geometry.SQUASH, 0.5)
+    assert np.flatnonzero(region.grid).tolist() == [5 * 16 + 11]
+    assert region.coverage[5 * 16 + 11] > 0.9
+
+
+def test_a_patch_that_is_exactly_half_covered_counts_at_one_half():
+    mask = np.zeros((224, 224), bool)
+    mask[:, 112:119] = True
+    region = align_mask(mask, Geometry.SQUASH, 0.5)
+    assert region.grid.sum() == 16
+    assert region.coverage[8] == np.float32(0.5)
+
+
+def test_crop_does_not_see_the_sides():
+    mask = np.zeros((100, 300), bool)
+    mask[:, :90] = True
+    assert patch_coverage(mask, Geometry.SQUASH).max() == 1
+    with pytest.raises(EmptyRegionError):
+        align_mask(mask, Geometry.CROP, 0.5)
+
+
+def test_an_empty_region_says_how_close_it_came():
+    mask = np.zeros((224, 224), bool)
+    mask[5 * 14 : 5 * 14 + 7, 11 * 14 : 12 * 14] = True
+    with pytest.raises(EmptyRegionError) as caught:
+        align_mask(mask, Geometry.SQUASH, 0.6)
+    assert str(caught.value) == (
+        "the mask covers no patch: largest coverage 0.50 at (5, 11), threshold 0.6. "
+        "Click on the object, or lower align.threshold."
+    )
+
+
+@pytest.mark.parametrize("threshold", [0, -1, 1.01, float("nan")])
+def test_a_threshold_without_a_meaning_is_refused(threshold):
+    with pytest.raises(ConfigError, match="threshold"):
+        align_mask(np.ones((20, 20), bool), Geometry.SQUASH, threshold)
+
+
+def test_a_whole_mask_covers_everything():
+    assert align_mask(np.ones((33, 47), bool), Geometry.SQUASH, 1.0).grid.all()
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_a_mask_has_two_dimensions_and_the_grid_divides_the_square():
+    with pytest.raises(InputError, match="no picture"):
+        patch_coverage(np.zeros((1, 20, 20)), Geometry.SQUASH)
+    with pytest.raises(ConfigError, match="divisor of 224"):
+        patch_coverage(np.zeros((20, 20)), Geometry.SQUASH, 15)

@@ -1,0 +1,184 @@
+import json
+import wave
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from svdaudio.config import RunConfig
+from svdaudio.errors import SvdAudioError
+from svdaudio.store import Action, ArraySpec, ArtifactRecord, FileUse, LocalStore, RunRecord, StageEntry, digest_array
+from svdaudio.views import report
+
+CLASSES = ("cat", "dog", "duck")
+
+
+def put(store, node, stage, arrays, **parameters):
+    """Store `arrays` as the artifact of a node, and give the run's entry for it."""
+    action = Action(
+        stage=stage, version=1, parameters=parameters, inputs={n: digest_array(a) for n, a in arrays.items()}, models={}
+    )
+    outputs = {n: ArraySpec(digest=digest_array(a), shape=a.shape, dtype=str(a.dtype)) for n, a in arrays.items()}
+    record = ArtifactRecord(
+        action=action, outputs=outputs, sources={}, notes=(), seconds=0.1, code_version="0", host="here",
+        created_at="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+    store.save(record, arrays)
+    return StageEntry(node=node, stage=stage, status="computed", key=action.key, action=action)
+
+
+def write(store, run, **options):
+    return report.write_report(report.RunArtifacts.in_store(run, store), **options)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return LocalStore(tmp_path_factory.mktemp("report") / "store")
+
+
+@pytest.fixture(scope="module")
+def run(store):
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[10:30, 10:40] = True
+    tokens = random.standard_normal((257, 768)).astype(np.float32)
+    coverage = random.random(256).astype(np.float32)
+    embedding = tokens[0]
+    entries = []
+    for place, offset in (("original", 0), ("edited", 1)):
+        entries += [
+            put(store, f"{place}.image", "image", {"pixels": pixels + np.uint8(offset)}),
+            put(store, f"{place}.tokens", "tokens", {"tokens": tokens, "embedding": embedding}, geometry="squash"),
+            put(
+                store, f"{place}.locals", "locals",
+                {
+                    "boxes": np.array([[5, 5, 30, 30.0]]), "scores": np.array([0.9]), "classes": np.array([1]),
+                    "embeddings": tokens[:1],
+                },
+            ),
+        ]  # fmt: skip
+    for number, region in enumerate(("removed", "added")):
+        entries += [
+            put(
+                store, f"{region}.mask", "mask",
+                {"mask": mask, "score": np.float32(0.9), "logits": np.zeros((4, 4))}, points=[[20, 20, 1]],
+            ),
+            put(
+                store, f"{region}.align", "align", {"coverage": coverage, "grid": coverage > 0.5},
+                geometry="squash", threshold=0.5,
+            ),
+            put(store, f"{region}.factors", "factors", {"u": tokens[:4], "s": np.array([3.0, 2, 1, 0.5 + number])}),
+        ]  # fmt: skip
+    mixed = {"suppress": tokens[1], "boost": tokens[2], "embedding": tokens[3]}
+    entries += [
+        put(store, "background", "background", {"embedding": np.zeros((0, 768), dtype=np.float32)}),
+        put(store, "mix", "mix", mixed),
+    ]
+    for number, sound in enumerate(report.SOUNDS):
+        waveform = (0.5 * np.sin(np.arange(22050) / (5 + number))).astype(np.float32)
+        entries += [
+            put(store, f"{sound}.remix", "remix", {"clap": tokens[number, :512]}),
+            put(store, f"{sound}.decode", "decode", {"mel": random.random((2, 100, 64)).astype(np.float32)}),
+            put(store, f"{sound}.vocode", "vocode", {"waveforms": np.stack([waveform, waveform])}),
+            put(
+                store,
+                f"{sound}.choose",
+                "choose",
+                {"waveform": waveform, "similarity": np.ones(2), "choice": np.int64(0)},
+            ),
+            put(store, f"{sound}.scores", "scores", {"scores": np.array([0.1, 0.8, 0.1 + number / 10])}),
+        ]
+    files = {
+        "original": FileUse(path="/a/dog cat.jpg", digest="0"),
+        "edited": FileUse(path="/a/dog_duck.jpg", digest="1"),
+    }
+    return RunRecord(
+        id="20260101-000000-000-abcd", kind="manipulate", created_at="2026-01-01T00:00:00Z", files=files,
+        config=RunConfig().model_dump(mode="json"), bundle="mini", stages=tuple(entries), state="finished",
+    )  # fmt: skip
+
+
+def test_a_wav_is_16_bit_mono_and_holds_the_waveform(tmp_path):
+    path = tmp_path / "sound.wav"
+    path.write_bytes(report.wav_bytes(np.array([[0.0, 0.5, -0.5, 1.0, -1.0, 3.0, -3.0]])))
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 22050)
+        samples = np.frombuffer(file.readframes(100), dtype="<i2")
+    assert samples.tolist() == [0, 16384, -16384, 32767, -32767, 32767, -32768]
+
+
+def test_a_waveform_that_is_not_finite_is_refused():
+    with pytest.raises(SvdAudioError, match="not finite"):
+        report.wav_bytes(np.array([0.0, np.nan]))
+
+
+def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
+    found = write(store, run, root=tmp_path / "out", class_names=CLASSES)
+    assert list(found.audio) == ["original", "edited", "manipulated"]
+    assert found.scores["manipulated"] == {"cat": 0.1, "dog": 0.8, "duck": 0.3}
+    assert list(found.pictures) == [
+        "removed.mask", "added.mask", "original.spectrogram", "edited.spectrogram", "manipulated.spectrogram",
+        "scores", "overview",
+    ]  # fmt: skip
+    for path in [*found.audio.values(), *found.pictures.values()]:
+        assert path.parent == found.folder
+        assert path.stat().st_size > 100
+    assert found.folder.name.startswith("dog_cat-dog_duck.")
+    json.dumps(found.results(), allow_nan=False)
+
+
+def test_the_same_work_is_not_written_twice(tmp_path, store, run):
+    first = write(store, run, root=tmp_path, class_names=CLASSES)
+    paths = [*first.audio.values(), *first.pictures.values()]
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths}
+    assert write(store, replace(run, id="another"), root=tmp_path, class_names=CLASSES) == first
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths} == before
+
+
+def test_what_was_damaged_or_deleted_is_written_again(tmp_path, store, run):
+    found = write(store, run, root=tmp_path, class_names=CLASSES)
+    sound, picture = found.audio["edited"], found.pictures["scores"]
+    data = sound.read_bytes(), picture.read_bytes()
+    sound.write_bytes(b"damaged")
+    picture.unlink()
+    write(store, run, root=tmp_path, class_names=CLASSES)
+    assert (sound.read_bytes(), picture.read_bytes()) == data
+
+
+def test_other_work_goes_elsewhere(tmp_path, store, run):
+    other = replace(run.stages[-1], key="0" * 64)
+    assert report.output_folder(tmp_path, run) != report.output_folder(tmp_path, run.with_stage(other))
+
+
+def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
+    failed = run.with_stage(replace(run.stage("manipulated.choose"), status="failed", key=None))
+    found = write(store, failed, root=tmp_path, class_names=CLASSES, pictures=False)
+    assert list(found.audio) == ["original", "edited"]
+    assert found.pictures == {}
+
+
+@pytest.mark.parametrize(
+    ("node", "names"),
+    [
+        ("removed.mask", ["removed.mask"]),
+        ("original.tokens", ["original.tokens.likeness"]),
+        ("added.align", ["added.align.grid"]),
+        ("removed.factors", ["removed.factors.singular_values"]),
+        ("mix", ["mix.similarities"]),
+        ("edited.locals", ["edited.locals.boxes"]),
+        ("manipulated.remix", ["manipulated.remix.similarities"]),
+        ("manipulated.decode", ["manipulated.decode.1", "manipulated.decode.2"]),
+        ("manipulated.vocode", ["manipulated.vocode.1", "manipulated.vocode.2"]),
+        ("manipulated.choose", ["manipulated.choose.spectrogram"]),
+        ("manipulated.scores", ["manipulated.scores.bars"]),
+        ("background", []),
+        ("nowhere", []),
+    ],
+)
+def test_every_node_is_drawn_as_what_it_is(tmp_path, store, run, node, names):
+    drawn = report.draw_node(
+        report.RunArtifacts.in_store(run, store), node, root=tmp_path, class_names=CLASSES, object_names=("cat", "dog")
+    )
+    assert list(drawn) == names
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
