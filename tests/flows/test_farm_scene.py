@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from farm_scene import SCENE
 from PIL import Image
+from pinned import golden
 
 from svdaudio.store import open_store
 
@@ -54,6 +55,14 @@ def test_the_edit_is_heard(demo):
     assert before["cat"] - after["cat"] >= 0.3
     assert abs(after["dog"] - before["dog"]) <= 0.25
     assert demo["bundle"] == "mini"
+
+
+def test_the_scores_are_those_of_the_golden_file(demo):
+    kept = golden("demo")
+    assert demo["bundle"] == kept["bundle"]
+    assert set(demo["scores"]) == set(kept["scores"])
+    for sound, scores in kept["scores"].items():
+        assert demo["scores"][sound] == pytest.approx(scores, abs=0.02)  # another processor rounds differently
 
 
 @pytest.mark.parametrize(("node", "picture"), [("removed.mask", "dog_cat.cat"), ("added.mask", "dog_duck.duck")])

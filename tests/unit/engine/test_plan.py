@@ -13,7 +13,7 @@ from svdaudio.config import PARAMETERS, resolve
 from svdaudio.engine.plan import baseline_request, compare_runs, manipulate_request, new_run, plan, schedule
 from svdaudio.engine.stage import NODES, STAGES, Node, Stage
 from svdaudio.errors import ConfigError, InputError
-from svdaudio.store import Action, open_store
+from svdaudio.store import open_store
 
 DIGESTS = {
     role: f"{i:064x}" for i, role in enumerate(sorted({role for stage in STAGES.values() for role in stage.models}))
@@ -90,23 +90,6 @@ def test_the_seed_enters_only_what_draws(pictures):
     first = {node for node in before if before[node] != after[node]}
     assert {NODES[name].stage.name for name in first} == {"remix", "diffuse", "decode", "vocode", "choose", "scores"}
     assert {n.stage.name for n in NODES.values() if "seed" in n.bindings.values()} == {"remix", "diffuse"}
-
-
-def test_golden_keys_of_the_real_table():
-    config = resolve(given=POINTS).config
-    parameters = {node.name: {n: config.value(d) for n, d in node.bindings.items()} for node in NODES.values()}
-    mix, mask = (
-        Action(
-            stage=stage.name,
-            version=1,
-            parameters=parameters[node],
-            inputs=dict.fromkeys(stage.inputs, "0"),
-            models=dict.fromkeys(stage.models, "1"),
-        )
-        for stage, node in ((STAGES["mix"], "mix"), (STAGES["mask"], "removed.mask"))
-    )
-    assert mix.key == "7ac504e2520e220cb36451d8d856d1ba9accb97a094e6e13c070df3bd96d9255"
-    assert mask.key == "d2af6c468675ccb12125952a7c699379969ca35dd7640cddb27a36301444b782"
 
 
 def test_a_baseline_reads_one_picture(pictures):
