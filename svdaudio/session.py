@@ -33,8 +33,10 @@ from svdaudio.engine.journal import Progress, no_progress
 from svdaudio.engine.method import Method
 from svdaudio.engine.plan import NodeDifference, PlannedNode, compare_runs
 from svdaudio.engine.plan import plan as plan_request
+from svdaudio.engine.provenance import UNKNOWN_WORKFLOW, Workflow
 from svdaudio.engine.request import (
     BundleFacts,
+    FileCache,
     Request,
     check,
     files_of,
@@ -42,7 +44,6 @@ from svdaudio.engine.request import (
     recorded_config,
     resumed_request,
 )
-from svdaudio.engine.provenance import UNKNOWN_WORKFLOW, Workflow
 from svdaudio.engine.run import Stopping, execute_run, never
 from svdaudio.engine.workers import BatchExecutor, execute_shares
 from svdaudio.errors import ConfigError, RunError
@@ -172,7 +173,7 @@ class Session:
         variant: str | None = None,
         targets: tuple[str, ...] = (),
         source: str = "command line",
-        checked: set[tuple[str, Path]] | None = None,
+        cache: FileCache | None = None,
     ) -> Request:
         """What is to be computed, resolved and checked. Nothing is computed yet.
 
@@ -185,7 +186,7 @@ class Session:
             variant: a set of targets that the method names ("no_baselines").
             targets: nodes to compute, instead.
             source: where `settings` come from, for errors and for the record.
-            checked: files that were looked at for other requests; what is looked at now is added.
+            cache: files that were looked at for other requests.
 
         Raises:
             ConfigError: an unknown method, variant, parameter or target, or an invalid value.
@@ -219,8 +220,9 @@ class Session:
             resolved=resolved,
             bundle=self.bundle(resolved.config.bundle),
             targets=targets,
+            cache=cache or FileCache(),
         )
-        return check(request, self.store, checked)
+        return check(request, self.store)
 
     def request_of(self, run: RunRecord) -> Request:
         """The request of an earlier run, to go on with it or to recompute what it lost.
@@ -236,10 +238,15 @@ class Session:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
+    def new_run(self, request: Request, run_id: str | None = None) -> RunRecord:
+        """The record of a run that is about to start, so that its id is known beforehand. Nothing is written yet."""
+        return new_run(request, runner=self.runner.name, run_id=run_id)
+
     def run(
         self,
         request: Request,
         *,
+        run: RunRecord | None = None,
         progress: Progress = no_progress,
         stopping: Stopping = never,
         record: bool = True,
@@ -250,6 +257,7 @@ class Session:
 
         Args:
             request: from `request`.
+            run: its record, from `new_run`, if its id was needed beforehand.
             progress: receives every event.
             stopping: asked between stages; if true, the run ends there, as "interrupted", without a report.
             record: keep the run in the store. Without it nothing but artifacts is written, no earlier run is read, and
@@ -260,9 +268,8 @@ class Session:
         Raises:
             SvdAudioError: an error of a stage; the record says so, and `resume` goes on.
         """
-        return self._run(
-            request, new_run(request, runner=self.runner.name), progress, stopping, record, pictures=pictures, out=out
-        )
+        run = run or self.new_run(request)
+        return self._run(request, run, progress, stopping, record=record, pictures=pictures, out=out)
 
     def resume(
         self,
@@ -277,7 +284,10 @@ class Session:
 
         Args:
             run: the run or its name.
-            progress, stopping, pictures, out: as for `run`.
+            progress: receives every event.
+            stopping: asked between stages.
+            pictures: draw pictures, too.
+            out: where the main sound is copied to.
 
         Raises:
             RunError: there is no such run, or its files have changed.
@@ -294,8 +304,8 @@ class Session:
         run: RunRecord,
         progress: Progress,
         stopping: Stopping,
-        record: bool,  # noqa: FBT001 - private
         *,
+        record: bool,
         pictures: bool,
         out: Path | None,
     ) -> Result:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
-from svdaudio.cli import work as cli_work
+from svdaudio.cli import sessions as cli_sessions
 
 CLASSES = ("cat", "dog", "duck")
 N_SAMPLES = 220_500
@@ -94,8 +94,8 @@ def install(patch, folder):
     """Toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current one."""
     for stage, body in BODIES.items():
         patch.setitem(sys.modules, f"tasks.{stage}", SimpleNamespace(run=body))
-    patch.setattr(cli_work, "open_bundle", lambda name: ToyBundle())
-    patch.setattr(cli_work, "open_models", lambda bundle, config: {})
+    patch.setattr(cli_sessions, "open_bundle", lambda name: ToyBundle())
+    patch.setattr(cli_sessions, "open_models", lambda bundle, config: {})
     patch.setenv("SVDAUDIO_STORE", str(folder / "store"))
     patch.delenv("PREFECT_API_URL", raising=False)
     patch.chdir(folder)

@@ -10,13 +10,23 @@ from svdaudio.errors import ConfigError
 
 
 def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted name → value."""
+    """Nested tables as dotted name → value.
+
+    Raises:
+        ConfigError: the same name twice, once nested and once dotted.
+    """
     flat: dict[str, Any] = {}
     for name, value in tables.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(cast("Mapping[str, Any]", value), f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
+        found = (
+            flatten(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else {prefix + name: value}
+        )
+        for twice in flat.keys() & found.keys():
+            raise ConfigError(
+                f"'{twice}' is given twice", got=f"{flat[twice]} and {found[twice]}", fix="keep one of them"
+            )
+        flat.update(found)
     return flat
 
 

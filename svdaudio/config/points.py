@@ -55,5 +55,3 @@ def _points(value: object) -> object:
 
 Points = Annotated[tuple[Point, ...], BeforeValidator(_points)]
 POINTS_EXPECTED = "points such as 120,80 or [[120, 80, 1], [30, 40, 0]]"
-
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -53,12 +54,13 @@ def parse_override(text: str, known: Collection[str]) -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A value written as TOML; what is not TOML is taken as text."""
+    """A value written as TOML; what is not TOML, and what TOML takes for a date, is taken as text."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # not TOML, or more digits or brackets than can be read
         return text
-    return parsed["value"] if parsed.keys() == {"value"} else text
+    is_value = parsed.keys() == {"value"} and not isinstance(parsed["value"], date | time)
+    return parsed["value"] if is_value else text
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

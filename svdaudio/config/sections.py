@@ -6,15 +6,35 @@ recommended range runs, with a remark; an invalid one is a `ConfigError`.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 from svdaudio.errors import ConfigError
 
-Whole = Annotated[int, Strict()]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Switch = Annotated[bool, Strict()]
+
+def _whole(value: object) -> object:
+    """5.0 is 5: tables often write whole numbers so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: object) -> object:
+    """A number that is written as TOML does not allow it, such as .5 or 1e3."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
+def _switch(value: object) -> object:
+    """True as a spreadsheet or pandas writes it."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole), Strict()]
+Number = Annotated[float, BeforeValidator(_number), Strict(), Field(allow_inf_nan=False)]
+Switch = Annotated[bool, BeforeValidator(_switch), Strict()]
 
 
 def check_steps(scheduler: str, n_steps: int, n_train_steps: int = 1000) -> None:
@@ -87,7 +107,9 @@ class MixConfig(Section):
     alpha: Number = parameter(
         0.1, "weight of the suppressed embedding", "a number from 0 to 1000", (0.0, 0.3), ge=0, le=1000
     )
-    beta: Number = parameter(0.4, "weight of the boosted embedding", "a number from 0 to 1000", (0.2, 0.6), ge=0, le=1000)
+    beta: Number = parameter(
+        0.4, "weight of the boosted embedding", "a number from 0 to 1000", (0.2, 0.6), ge=0, le=1000
+    )
     gamma: Number = parameter(
         0.1, "weight of the background embedding", "a number from 0 to 1000", (0.0, 0.3), ge=0, le=1000
     )
@@ -125,7 +147,9 @@ class RemixConfig(Section):
 
     cycle_its: Whole = parameter(64, "iterations", "a whole number from 1 to 10000", ge=1, le=10_000)
     cycle_samples: Whole = parameter(64, "samples of an iteration", "a whole number from 1 to 1000", ge=1, le=1000)
-    var_samples: Whole = parameter(64, "samples of the variational fold", "a whole number from 1 to 1000", ge=1, le=1000)
+    var_samples: Whole = parameter(
+        64, "samples of the variational fold", "a whole number from 1 to 1000", ge=1, le=1000
+    )
 
 
 class GenerateConfig(Section):
@@ -162,5 +186,3 @@ class ExecutionConfig(Section):
     )
     keep_models: Switch = parameter(False, "keep every model in memory, not one at a time", "true or false")
     compile: Switch = parameter(False, "let torch compile the noise network", "true or false")
-
-

@@ -115,7 +115,9 @@ class _LostInputError(Exception):
         self.node = node
 
 
-def execute(context: Context, name: str, upstream: Mapping[str, Reference], on_event: OnNodeEvent = ignore_event) -> Reference:
+def execute(
+    context: Context, name: str, upstream: Mapping[str, Reference], on_event: OnNodeEvent = ignore_event
+) -> Reference:
     """Make sure that the artifact of a node is in the store.
 
     Args:
@@ -143,7 +145,8 @@ def execute(context: Context, name: str, upstream: Mapping[str, Reference], on_e
         else:
             return replace(reference, seconds=time.perf_counter() - begun, repaired=tuple(repaired.values()))
     raise CorruptArtifactError(
-        f"inputs of {name} keep getting damaged in {context.store.location}", fix="check the disk, or give another --store"
+        f"inputs of {name} keep getting damaged in {context.store.location}",
+        fix="check the disk, or give another --store",
     )
 
 
@@ -177,7 +180,12 @@ def _find_or_compute(context: Context, node: Node, known: Mapping[str, Reference
 
 
 def _compute(
-    context: Context, node: Node, action: Action, known: Mapping[str, Reference], reasons: Iterable[Reason], on_event: OnNodeEvent
+    context: Context,
+    node: Node,
+    action: Action,
+    known: Mapping[str, Reference],
+    reasons: Iterable[Reason],
+    on_event: OnNodeEvent,
 ) -> Reference:
     notes: list[str] = []
 

@@ -268,4 +268,3 @@ def _label(*lines: str) -> str:
 def _escaped(lines: Iterable[str]) -> Iterable[str]:
     codes = {ord(character): f"#{ord(character)};" for character in '#"<>&'}
     return (line.translate(codes) for line in lines if line)
-

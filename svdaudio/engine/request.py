@@ -10,7 +10,7 @@ Nothing here imports torch, numpy, zarr or prefect.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from svdaudio.config import Resolved, RunConfig, flatten, nested, remarks
-from svdaudio.engine.method import Method
+from svdaudio.engine.method import FileKind, Method
 from svdaudio.engine.stage import FILE_PREFIX, Node, Nodes, ancestors, in_order
 from svdaudio.errors import ConfigError, InputError, RunError
 from svdaudio.store.base import Store
@@ -55,6 +55,39 @@ class BundleFacts(Protocol):
         ...
 
 
+class FileCache:
+    """Digests of files, and the kinds that they were checked for: many requests may share one."""
+
+    def __init__(self) -> None:
+        self._digests: dict[Path, str] = {}
+        self._checked: set[tuple[str, Path]] = set()
+
+    def digest(self, path: Path, description: str) -> str:
+        """sha256 of a file.
+
+        Raises:
+            InputError: it is missing or cannot be read.
+        """
+        if path not in self._digests:
+            self._digests[path] = digest_file(path, name=description)
+        return self._digests[path]
+
+    def check(self, kind: FileKind, path: Path, *, known: bool) -> None:
+        """Check a file for a kind, once.
+
+        Args:
+            kind: what it has to be.
+            path: the file.
+            known: whether it is known to be of this kind already.
+
+        Raises:
+            InputError: it is not of this kind.
+        """
+        if (kind.name, path) not in self._checked and not known:
+            kind.check(path)
+        self._checked.add((kind.name, path))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What is to be computed. Files are hashed once, when their digests are first asked for."""
@@ -67,6 +100,7 @@ class Request:
     bundle: BundleFacts
     targets: tuple[str, ...] = ()
     """Nodes to compute; those of the method if empty."""
+    cache: FileCache = field(default_factory=FileCache, compare=False)
 
     def __post_init__(self) -> None:
         if not self.targets:
@@ -104,7 +138,7 @@ class Request:
             InputError: a file is missing or cannot be read.
         """
         names = dict.fromkeys(name for node in self.nodes for name in node.files)
-        return {name: digest_file(self.files[name], name=self.description(name)) for name in names}
+        return {name: self.cache.digest(self.files[name], self.description(name)) for name in names}
 
     def description(self, name: str) -> str:
         """A file as errors call it: "original picture"."""
@@ -160,7 +194,7 @@ class Request:
         return None
 
 
-def check(request: Request, store: Store | None = None, checked: set[tuple[str, Path]] | None = None) -> Request:
+def check(request: Request, store: Store | None = None) -> Request:
     """The request, if all of it can be done here: an error an hour into a run helps nobody.
 
     Files are looked at by the checker of their kind, unless the store holds what was read from them.
@@ -168,21 +202,17 @@ def check(request: Request, store: Store | None = None, checked: set[tuple[str, 
     Args:
         request: to look over.
         store: where artifacts are.
-        checked: kinds and paths that have been looked at; what is looked at now is added.
 
     Raises:
         CheckpointError: the bundle lacks a model that it will need.
         InputError: a file is not of its kind, or a check of the method fails.
         ConfigError: a target or a combination of parameters that does not exist.
     """
-    done = set[tuple[str, Path]]() if checked is None else checked
     for role in dict.fromkeys(role for node in request.nodes for role in node.stage.models):
         request.bundle.digests(role)
     for name in request.file_digests:
-        kind, path = request.method.files[name], request.files[name]
-        if (kind.name, path) not in done and request.known_shape(name, store) is None:
-            kind.check(path)
-        done.add((kind.name, path))
+        known = request.known_shape(name, store) is not None
+        request.cache.check(request.method.files[name], request.files[name], known=known)
     for method_check in request.method.checks:
         method_check(request, store)
     return request

@@ -67,7 +67,10 @@ def execute_run(
                 break
             try:
                 reference = execute(
-                    context, node.name, references, lambda what, text, name=node.name: journal.on_event(name, what, text)
+                    context,
+                    node.name,
+                    references,
+                    lambda what, text, name=node.name: journal.on_event(name, what, text),
                 )
             except Exception as error:
                 journal.failed(node.name, error)

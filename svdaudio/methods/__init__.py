@@ -65,5 +65,7 @@ def _load(place: str) -> Method:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"the method {place} cannot be imported", got=error, fix=f"check {VARIABLE}") from error
     if not isinstance(found, Method):
-        raise ConfigError(f"{place} is not a method", expected="a svdaudio.engine.method.Method", got=type(found).__name__)
+        raise ConfigError(
+            f"{place} is not a method", expected="a svdaudio.engine.method.Method", got=type(found).__name__
+        )
     return found

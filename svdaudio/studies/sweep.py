@@ -1,7 +1,7 @@
 """Many settings of one request: the grid or the random draws that ranges of parameters span.
 
-    ranges = [parse_range("svd.alpha=0.1,0.3,0.5", known), parse_range("svd.k=1..8", known)]
-    settings = combinations(ranges)                            # 24 of them: dotted name → value
+ranges = [parse_range("svd.alpha=0.1,0.3,0.5", known), parse_range("svd.k=1..8", known)]
+settings = combinations(ranges)                            # 24 of them: dotted name → value
 """
 
 from __future__ import annotations

@@ -77,9 +77,7 @@ def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = SAMPLE_RATE_HZ) -
 
     samples = np.asarray(waveform, dtype=np.float64).ravel()
     if not np.isfinite(samples).all():
-        raise SvdAudioError(
-            "the waveform is not finite", fix="recompute it; `svdaudio doctor` checks the installation"
-        )
+        raise SvdAudioError("the waveform is not finite", fix="recompute it; `svdaudio doctor` checks the installation")
     pcm = np.clip(np.rint(samples * 32767), -32768, 32767).astype(np.int16)
     buffer = io.BytesIO()
     soundfile.write(buffer, pcm, sample_rate_hz, format="WAV", subtype="PCM_16")

@@ -200,8 +200,9 @@ def _draw_mix(arrays: RunArrays, node: str) -> Figure:
 
     found = arrays[node]
     embeddings = {"mix": found["embedding"], **{name: found[name] for name in ("suppress", "boost")}}
-    backgrounds = {name: arrays[name]["embedding"] for name in _done(arrays, "background")}
-    embeddings.update({"background": embedding for embedding in backgrounds.values() if embedding.size})
+    for name in _done(arrays, "background"):
+        if arrays[name]["embedding"].size:
+            embeddings["background"] = arrays[name]["embedding"]
     embeddings.update({group_of(name): arrays[name]["embedding"] for name in _done(arrays, "tokens")})
     return plots.similarities(embeddings, title="the mix and its parts")
 
