@@ -18,8 +18,8 @@ from torch import Tensor
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.models.audioldm.autoencoder import decode
 from svdaudio.models.audioldm.diffuse import diffuse
-from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ
+from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
 from svdaudio.models.audioldm.vocoder import vocode
 
 

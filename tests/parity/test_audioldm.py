@@ -20,7 +20,6 @@ from svdaudio.models.audioldm.backends import BACKENDS, open_backend
 from svdaudio.models.audioldm.clap import N_TEXT_TOKENS
 from svdaudio.models.audioldm.convert import to_checkpoint, to_folder
 from svdaudio.models.audioldm.diffuse import diffuse
-from svdaudio.models.audioldm.settings import DiffusionSettings
 from svdaudio.models.audioldm.diffuser import build_unet
 from svdaudio.models.audioldm.diffuser import load_diffuser as load_own_diffuser
 from svdaudio.models.audioldm.magnitude_vocoder import MagnitudeVocoder
@@ -33,6 +32,7 @@ from svdaudio.models.audioldm.published import (
     load_vocoder,
     names_of,
 )
+from svdaudio.models.audioldm.settings import DiffusionSettings
 from svdaudio.models.audioldm.vocoder import build_vocoder, vocode
 
 pytestmark = [
@@ -291,7 +291,9 @@ def generated(checkpoint, name, device="cpu"):
     """Latents, spectrograms and sounds by a backend."""
     backend, where = open_backend(name), {"device": device, "architecture": SMALL}
     generator = torch.Generator().manual_seed(3)
-    latents = backend.diffuse(load_diffuser(checkpoint, **where), unit(512, seed=8), DiffusionSettings(**GENERATION), generator=generator)
+    latents = backend.diffuse(
+        load_diffuser(checkpoint, **where), unit(512, seed=8), DiffusionSettings(**GENERATION), generator=generator
+    )
     mel = backend.decode(load_autoencoder(checkpoint, **where), latents)
     assert torch.equal(generator.get_state(), drawn(2, 6, latents[0].shape))  # start, and one for each step
     return latents, mel, backend.vocode(load_vocoder(checkpoint, **where), mel)
@@ -316,13 +318,17 @@ def drawn(n_candidates, n_draws, shape):
 def test_what_the_package_cannot_do_is_refused(checkpoint, changes, message):
     diffuser = load_diffuser(checkpoint, architecture=SMALL)
     with pytest.raises(ConfigError, match=message):
-        open_backend("audioldm").diffuse(diffuser, unit(512), DiffusionSettings(**{**GENERATION, **changes}), generator=torch.Generator())
+        open_backend("audioldm").diffuse(
+            diffuser, unit(512), DiffusionSettings(**{**GENERATION, **changes}), generator=torch.Generator()
+        )
 
 
 def test_networks_that_the_package_cannot_build_are_refused():
     bundle = Bundle.open("mini")
     diffuser = load_own_diffuser(bundle.entry("diffuser").path)
     with pytest.raises(ConfigError, match="cannot run the noise network of this bundle"):
-        open_backend("audioldm").diffuse(diffuser, unit(512), DiffusionSettings(**GENERATION), generator=torch.Generator())
+        open_backend("audioldm").diffuse(
+            diffuser, unit(512), DiffusionSettings(**GENERATION), generator=torch.Generator()
+        )
     with pytest.raises(ConfigError, match="cannot run the vocoder of this bundle"):
         open_backend("audioldm").vocode(MagnitudeVocoder(width=8, n_blocks=1, n_rounds=1), numbers(1, 20, 64))

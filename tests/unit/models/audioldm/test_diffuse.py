@@ -3,8 +3,8 @@ import torch
 
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm.diffuse import SCHEDULERS, diffuse, n_latent_frames
-from svdaudio.models.audioldm.settings import DiffusionSettings
 from svdaudio.models.audioldm.diffuser import Diffuser
+from svdaudio.models.audioldm.settings import DiffusionSettings
 
 CONFIG = {
     "sample_size": [16, 16],
