@@ -13,8 +13,8 @@ from toy_method import CLASSES, diffuse, install, mask
 
 from svdaudio.engine.batch import execute_batch
 from svdaudio.errors import InputError
-from svdaudio.store import open_store
 from svdaudio.methods.stages import MIX
+from svdaudio.store import open_store
 
 PAIRS = """original,edited,remove,add,name,out,svd.alpha
 one.png,two.png,"20,20","40,30",a,sounds/a.wav,
