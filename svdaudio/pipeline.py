@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from svdaudio.geometry import Geometry
 from svdaudio.images import Pixels
 from svdaudio.locals import DetectionSettings, embed_boxes
 from svdaudio.masks import split_points
+from svdaudio.memory_layout import to_tensor
 from svdaudio.mix import MixWeights, background_embedding, manipulate
 from svdaudio.randomness import stage_generator
 from svdaudio.remix import RemixSettings, remix
@@ -153,7 +153,7 @@ def make_sounds(conditions: Mapping[str, Condition], *, config: RunConfig, model
     how, generate = config.remix, config.generate
     settings = RemixSettings(cycle_its=how.cycle_its, cycle_samples=how.cycle_samples, var_samples=how.var_samples)
     claps = {
-        name: torch.from_numpy(
+        name: to_tensor(
             remix(
                 models["ssv2a"],
                 embedding=each.embedding,

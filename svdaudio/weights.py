@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from svdaudio.errors import CheckpointError
+from svdaudio.memory_layout import canonical, fill_network
 
 HEADER_KEY = "svdaudio"
 
@@ -77,7 +78,7 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
     header = Header(**json.loads(metadata[HEADER_KEY]))
     if header.role != role:
         raise CheckpointError(f"the checkpoint {path} is of another kind", expected=role, got=header.role)
-    return {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}, header
+    return {name: canonical(t.float() if t.dtype == torch.float16 else t) for name, t in state.items()}, header
 
 
 def load_module(
@@ -91,7 +92,7 @@ def load_module(
     state, header = load_weights(path, role=role)
     try:
         model = build(header.config)
-        model.load_state_dict(state, strict=True)
+        fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"the checkpoint {path} does not fit its own description",

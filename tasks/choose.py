@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from svdaudio.audioldm.choose import choose
+from svdaudio.memory_layout import to_tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +21,8 @@ def run(
     del note
     kept = choose(
         models["audio_encoder"],
-        torch.from_numpy(inputs["waveforms"]),
-        torch.from_numpy(inputs["clap"]),
+        to_tensor(inputs["waveforms"]),
+        to_tensor(inputs["clap"]),
         duration_s=parameters["duration_s"],
     )
     return {"waveform": kept.waveform.numpy(), "similarity": kept.similarity.numpy(), "choice": kept.choice.numpy()}

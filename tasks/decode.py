@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from svdaudio.audioldm.backends import open_backend
+from svdaudio.memory_layout import to_tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,4 +20,4 @@ def run(
     """Run the stage; see `tasks.Body`."""
     del note
     decode = open_backend(parameters["backend"]).decode
-    return {"mel": decode(models["autoencoder"], torch.from_numpy(inputs["latents"])).numpy()}
+    return {"mel": decode(models["autoencoder"], to_tensor(inputs["latents"])).numpy()}

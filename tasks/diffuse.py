@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from svdaudio.audioldm.backends import open_backend
+from svdaudio.memory_layout import to_tensor
 from svdaudio.randomness import stage_generator
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def run(
     del note
     latents = open_backend(parameters["backend"]).diffuse(
         models["diffuser"],
-        torch.from_numpy(inputs["clap"]),
+        to_tensor(inputs["clap"]),
         scheduler=parameters["scheduler"],
         n_steps=parameters["steps"],
         guidance_scale=parameters["guidance_scale"],

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from svdaudio.evaluate import class_scores
+from svdaudio.memory_layout import to_tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,4 +19,4 @@ def run(
 ) -> dict[str, NDArray[Any]]:
     """Run the stage; see `tasks.Body`."""
     del parameters, note
-    return {"scores": class_scores(models["tagger"], torch.from_numpy(inputs["waveform"])).numpy()}
+    return {"scores": class_scores(models["tagger"], to_tensor(inputs["waveform"])).numpy()}

@@ -26,6 +26,7 @@ from svdaudio.audioldm.diffuser import BETA_END, BETA_START, N_TRAIN_STEPS
 from svdaudio.audioldm.mel import HOP_LENGTH
 from svdaudio.config import check_steps
 from svdaudio.errors import ConfigError
+from svdaudio.memory_layout import fill_network
 
 if TYPE_CHECKING:
     from svdaudio.audioldm.autoencoder import AutoencoderKL
@@ -238,7 +239,7 @@ def _sampler(network: nn.Module, device: torch.device, generator: torch.Generato
 
 def _filled(network: Any, state: Mapping[str, Tensor], what: str) -> Any:
     try:
-        network.load_state_dict(state, strict=True, assign=True)
+        fill_network(network, state)
     except RuntimeError as error:
         raise _cannot(what, "AudioLDM's", str(error).strip().splitlines()[-1].strip()[:160]) from error
     return network.eval().requires_grad_(requires_grad=False)

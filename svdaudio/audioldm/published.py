@@ -39,6 +39,7 @@ from svdaudio.audioldm.diffuser import Diffuser, build_unet
 from svdaudio.audioldm.vocoder import SpeechT5HifiGan, build_vocoder
 from svdaudio.checkpoints.reading import read_inert
 from svdaudio.errors import CheckpointError
+from svdaudio.memory_layout import fill_network
 
 UNET, UNET_AVERAGE, VAE, VOCODER, CLAP = (
     "model.diffusion_model.",
@@ -383,7 +384,9 @@ def load_text_encoder(
 
 
 def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> M:
-    """The network of `weights`, strictly, as float32, in evaluation mode; tensors are taken over, not copied.
+    """The network of `weights`, strictly, as float32, in evaluation mode.
+
+    Tensors are copied only if they do not have the canonical layout.
 
     Raises:
         CheckpointError: they do not fit.
@@ -392,7 +395,7 @@ def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> 
         with torch.device("meta"):
             model = build(weights.config)
         state = {name: t.float() if t.is_floating_point() else t for name, t in weights.state.items()}
-        model.load_state_dict(state, strict=True, assign=True)
+        fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"the weights in {path} do not fit AudioLDM",

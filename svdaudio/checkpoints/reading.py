@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from svdaudio.errors import CheckpointError
+from svdaudio.memory_layout import fill_network
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -197,7 +198,7 @@ def fill(
 ) -> M:
     """A network around the given tensors themselves, in float32 and evaluation mode, if every entry fits.
 
-    No time goes into random weights, and none into a copy of what is float32 already.
+    No time goes into random weights, and none into copies of what is float32 and in the canonical layout already.
 
     Args:
         build: makes the network.
@@ -226,7 +227,7 @@ def fill(
                 fix=fix,
             )
         fitted[key] = value.detach().float() if value.is_floating_point() else value.detach()
-    model.load_state_dict(fitted, strict=True, assign=True)
+    fill_network(model, fitted)
     return model.eval()
 
 
