@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.checkpoints.digests import hash_file, known_digest, remember_digest
+from svdaudio.checkpoints.digests import FileState, file_state, hash_unchanged, known_digest
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.places import project_root
 
@@ -217,7 +217,7 @@ class Bundle:
         for part in entry.parts:
             if not part.path.is_file():
                 raise CheckpointError(f"the {role} of the bundle '{self.name}' is missing", expected=part.path, fix=fix)
-            digest = known_digest(part.path) if published and not anew else hash_file(part.path)
+            digest = known_digest(part.path, anew=anew) if published else hash_unchanged(part.path).sha256
             if digest != part.sha256:
                 raise CheckpointError(
                     f"the {role} {part.path} is not the one that the bundle '{self.name}' describes",
@@ -227,8 +227,6 @@ class Bundle:
                     if published
                     else f"{fix}, or describe a new bundle with `svdaudio train manifest`",
                 )
-            if published and anew:
-                remember_digest(part.path, digest)
 
 
 def _entry(role: str, model: Mapping[str, Any], folder: Path) -> Entry:
@@ -275,7 +273,6 @@ class Models:
         self._compile_noise = compile_noise
         self._together: frozenset[str] = frozenset()
         self._resident: dict[str, Any] = {}
-        self._checked: set[str] = set()
 
     @staticmethod
     def of(bundle: Bundle, config: RunConfig) -> Models:
@@ -303,14 +300,24 @@ class Models:
             CheckpointError: it is missing, damaged, or another than the bundle describes.
         """
         if role not in self._resident:
-            if role not in self._checked:
-                self.bundle.check(role)
-                self._checked.add(role)
             self._let_go(of_all_but=self._together if role in self._together else frozenset())
-            self._resident[role] = load_entry(self.bundle.entry(role), self.device)
+            self._resident[role] = self._load(role)
             if role == "diffuser" and self._compile_noise:
                 self._resident[role].compile_noise()
         return self._resident[role]
+
+    def _load(self, role: str) -> Any:
+        """A model from files whose contents were the described ones before it was loaded, and still are."""
+        entry = self.bundle.entry(role)
+        before = _states(entry)
+        self.bundle.check(role)
+        model = load_entry(entry, self.device)
+        if not all(state.same_contents(before.get(path)) for path, state in _states(entry).items()):
+            raise CheckpointError(
+                f"the {role} {entry.path} changed while it was loaded",
+                fix="wait until it is complete, and run the same command again",
+            )
+        return model
 
     def keep_only(self, roles: Iterable[str]) -> None:
         """Hold these models together from now on, once they have been asked for, and let go of all others.
@@ -326,6 +333,11 @@ class Models:
             del self._resident[role]
         if leaving:
             gc.collect()
+
+
+def _states(entry: Entry) -> dict[Path, FileState]:
+    """The states of those files of a role that exist."""
+    return {part.path: file_state(part.path) for part in entry.parts if part.path.is_file()}
 
 
 def find_device(name: str) -> torch.device:
