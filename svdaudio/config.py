@@ -193,13 +193,17 @@ class GenerateConfig(_Section):
 
 
 class ExecutionConfig(_Section):
-    """How to compute. None of it enters a key."""
+    """How to compute. None of it enters a key, although device, threads and compilation change the last bits."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = _field(
         "auto", "where models run", '"auto", "cpu", "cuda" or "cuda:N"'
     )
     threads: Whole | None = _field(
-        None, "CPU threads, as many as there are cores if not given", "a whole number from 1 to 1024", ge=1, le=1024
+        None,
+        "CPU threads, as many as there are cores if not given; results differ by rounding",
+        "a whole number from 1 to 1024",
+        ge=1,
+        le=1024,
     )
     keep_models: Switch = _field(False, "keep every model in memory, not one at a time", "true or false")
     compile: Switch = _field(False, "let torch compile the noise network", "true or false")
@@ -255,7 +259,7 @@ class Parameter:
 
     @property
     def execution_only(self) -> bool:
-        """Whether it can change nothing but how fast the same results come."""
+        """Whether it changes how fast results come and at most how they are rounded, and so enters no key."""
         return self.name.startswith(EXECUTION_PREFIX)
 
 

@@ -10,6 +10,7 @@ Nothing here imports torch, numpy, zarr or prefect.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from svdaudio.errors import ConfigError, InputError, RunError
 from svdaudio.reasons import (
     ArtifactGone,
     NeverComputed,
+    OtherThreads,
     Reason,
     Unchanged,
     WaitsFor,
@@ -38,6 +40,7 @@ from svdaudio.reasons import (
 from svdaudio.stages import NODES, Node, ancestors
 from svdaudio.store.base import Store
 from svdaudio.store.keys import Action, digest_file
+from svdaudio.store.records import ArtifactRecord
 from svdaudio.store.runs import FileUse, RunRecord, StageEntry, new_run_id
 
 Kind = Literal["manipulate", "baseline"]
@@ -380,8 +383,23 @@ def plan(request: Request, store: Store) -> list[PlannedNode]:
             planned.append(PlannedNode(node=node, key=action.key, status="run", reasons=tuple(reasons)))
         else:
             outputs[node.name] = {name: spec.digest for name, spec in record.outputs.items()}
-            planned.append(PlannedNode(node=node, key=action.key, status="cached", reasons=(Unchanged(),)))
+            planned.append(
+                PlannedNode(node=node, key=action.key, status="cached", reasons=reasons_to_reuse(request, record))
+            )
     return planned
+
+
+def reasons_to_reuse(request: Request, record: ArtifactRecord) -> tuple[Reason, ...]:
+    """That the artifact is there; and whether it would be computed on as many threads now.
+
+    The number of threads is no part of a key although networks round differently with it: a key says what was asked
+    for. Where the configuration leaves the number to torch, it is that of the available cores.
+    """
+    now: int | None = request.config.execution.threads
+    before: int | None = record.execution.get("n_threads")
+    if now is None and record.execution.get("threads") is not None:
+        now = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (Unchanged(),) if now is None or before in (None, now) else (Unchanged(), OtherThreads(before, now))
 
 
 def explain(node: Node, action: Action, previous: StageEntry | None, store: Store) -> list[Reason]:

@@ -7,9 +7,11 @@ is computed. An input found damaged is set aside, its producer computed anew, an
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,8 +19,9 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any, Literal
 
 from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError, RunError
-from svdaudio.plan import FILE_PREFIX, Request, code_version, explain, last_computations
-from svdaudio.reasons import Reason, Unchanged, reason_text
+from svdaudio.memory import keep_freed_memory
+from svdaudio.plan import FILE_PREFIX, Request, code_version, explain, last_computations, reasons_to_reuse
+from svdaudio.reasons import Reason, reason_text
 from svdaudio.store.keys import Action, digest_array, digest_file
 from svdaudio.store.records import ArraySpec, ArtifactRecord
 from svdaudio.store.runs import RunRecord, StageEntry
@@ -167,12 +170,12 @@ def _find_or_compute(work: Work, node: Node, known: Mapping[str, Reference], tel
     record = store.find(action.key)
     if record is not None:
         store.touch(action.key)
-        return _reference(node, record, "cached", [Unchanged()])
+        return _reference(node, record, "cached", reasons_to_reuse(request, record))
     reasons = explain(node, action, work.previous.get(node.name), store)
     with store.lock(action.key, lambda: tell("waiting", "another process computes it")):
         record = store.find(action.key)
         if record is not None:
-            return _reference(node, record, "cached", [Unchanged()])
+            return _reference(node, record, "cached", reasons_to_reuse(request, record))
         return _compute(work, node, action, known, reasons, tell)
 
 
@@ -190,12 +193,15 @@ def _compute(
     inputs = _inputs(work, node, known)
     tell("started", reason_text(reasons))
     if node.stage.models:
-        _prepare_process(work.request.config.execution.threads)
+        keep_freed_memory()
         if isinstance(work.models, KeepsModels):
             work.models.keep_only(node.stage.models)
+    n_threads = work.request.config.execution.threads if node.stage.models else None
     begun = time.perf_counter()
-    # A body gets a copy of the parameters: what it does with them must not reach the record.
-    given = work.body(node.stage.name)(inputs, copy.deepcopy(dict(action.parameters)), work.models, note)
+    with _on_threads(n_threads):
+        # A body gets a copy of the parameters: what it does with them must not reach the record.
+        given = work.body(node.stage.name)(inputs, copy.deepcopy(dict(action.parameters)), work.models, note)
+        execution = {"threads": n_threads, "n_threads": _n_threads()} if node.stage.models else {}
     seconds = time.perf_counter() - begun
     if set(given) != set(node.stage.outputs):
         raise RuntimeError(f"stage {node.stage.name} gave {sorted(given)}, its table says {sorted(node.stage.outputs)}")
@@ -220,6 +226,7 @@ def _compute(
         code_version=code_version(),
         host=gethostname(),
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        execution=execution,
     )
     return _reference(node, work.store.save(record, arrays), "computed", reasons)
 
@@ -283,15 +290,26 @@ def _restore(work: Work, name: str, tell: Tell) -> dict[str, Reference]:
     return references
 
 
-def _prepare_process(n_threads: int | None) -> None:
-    """What a process needs before it runs a model."""
-    from svdaudio.memory import keep_freed_memory
+@contextlib.contextmanager
+def _on_threads(n_threads: int | None) -> Generator[None]:
+    """Let torch compute on so many threads; afterwards, as before, so that no stage depends on those before it."""
+    if n_threads is None:
+        yield
+        return
+    import torch
 
-    keep_freed_memory()
-    if n_threads is not None:
-        import torch
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
-        torch.set_num_threads(n_threads)
+
+def _n_threads() -> int | None:
+    """How many threads torch computes on; None if the stage did without torch."""
+    torch: Any = sys.modules.get("torch")
+    return None if torch is None else torch.get_num_threads()
 
 
 def _check_files(work: Work, node: Node, action: Action) -> None:
