@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import pickle
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -256,12 +257,20 @@ def _fetch_command(role: str, published: str | None = None) -> str:
     return f"svdaudio checkpoints fetch {names[0]}" if names else "svdaudio checkpoints list"
 
 
+_LOADING = threading.RLock()
+"""Held while a model is loaded: torch.jit, which some are scripted by, and warning filters are of the whole process."""
+
+
 class Models:
     """The models of a bundle by role, loaded when first asked for.
 
     One model is resident at a time, or those that one stage draws on (`keep_only`), so that the peak is that of the
     largest; `keep` holds on to all of them, and `compile_noise` lets torch compile the noise network.
     A file is checked against its digest before it is loaded, so that a key never names other weights.
+
+    Several threads may share one object: one loads at a time, in the whole process, and every model can be called from
+    several threads at once. Which models are resident is decided for all of them together, so threads that alternate
+    between roles want `keep`.
     """
 
     def __init__(
@@ -299,12 +308,14 @@ class Models:
         Raises:
             CheckpointError: it is missing, damaged, or another than the bundle describes.
         """
-        if role not in self._resident:
-            self._let_go(of_all_but=self._together if role in self._together else frozenset())
-            self._resident[role] = self._load(role)
-            if role == "diffuser" and self._compile_noise:
-                self._resident[role].compile_noise()
-        return self._resident[role]
+        with _LOADING:
+            if role not in self._resident:
+                self._let_go(of_all_but=self._together if role in self._together else frozenset())
+                model = self._load(role)
+                if role == "diffuser" and self._compile_noise:
+                    model.compile_noise()
+                self._resident[role] = model
+            return self._resident[role]
 
     def _load(self, role: str) -> Any:
         """A model from files whose contents were the described ones before it was loaded, and still are."""
@@ -324,8 +335,9 @@ class Models:
 
         For a stage that draws on two models and is executed many times: one at a time would load both every time.
         """
-        self._together = frozenset(roles)
-        self._let_go(of_all_but=self._together)
+        with _LOADING:
+            self._together = frozenset(roles)
+            self._let_go(of_all_but=self._together)
 
     def _let_go(self, *, of_all_but: frozenset[str]) -> None:
         leaving = [] if self._keep else [role for role in self._resident if role not in of_all_but]

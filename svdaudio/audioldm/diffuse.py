@@ -13,14 +13,17 @@ import warnings
 from typing import Any, Literal
 
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from jaxtyping import Float
 from torch import Tensor
 
 from svdaudio.audioldm.diffuser import SCHEDULE, Diffuser
 from svdaudio.config import check_steps
 from svdaudio.errors import ConfigError
+from svdaudio.process_state import kept_process_state
+
+with kept_process_state():
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
 SCHEDULERS = ("ddim", "dpm-solver++")
 Precision = Literal["float32", "bfloat16"]

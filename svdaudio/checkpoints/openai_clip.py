@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -23,6 +22,7 @@ from torch import Tensor
 from svdaudio.checkpoints.cache import Weights, cached
 from svdaudio.checkpoints.reading import fill, names, read_plain, require_file
 from svdaudio.errors import CheckpointError
+from svdaudio.process_state import kept_process_state
 from svdaudio.tokens import (
     EMBEDDING_DIM,
     N_TOKENS,
@@ -31,6 +31,9 @@ from svdaudio.tokens import (
     ImageEncoderConfig,
     build_image_encoder,
 )
+
+with kept_process_state():
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 HEAD_WIDTH = 64
 VISUAL = "visual."

@@ -11,11 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchaudio.functional import resample
-from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
 from svdaudio.errors import CheckpointError
 from svdaudio.memory_layout import canonical, canonicalize_network
+from svdaudio.process_state import kept_process_state
 from svdaudio.taggers.audioset import score_names
+
+with kept_process_state():
+    from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
 MODEL_TYPE = "audio-spectrogram-transformer"
 CONFIG = "config.json"
