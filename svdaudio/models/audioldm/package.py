@@ -22,11 +22,10 @@ from torch import Tensor, nn
 from svdaudio.errors import ConfigError
 from svdaudio.memory_layout import fill_network
 from svdaudio.models.audioldm import naming
-from svdaudio.models.audioldm.backends import check_backend
 from svdaudio.models.audioldm.diffuse import ETA, N_BANDS, N_CHANNELS, n_latent_frames, reduced_precision
 from svdaudio.models.audioldm.diffuser import BETA_END, BETA_START, N_TRAIN_STEPS
 from svdaudio.models.audioldm.mel import HOP_LENGTH
-from svdaudio.models.audioldm.settings import DiffusionSettings
+from svdaudio.models.audioldm.settings import DiffusionSettings, check_backend
 
 if TYPE_CHECKING:
     from svdaudio.models.audioldm.autoencoder import AutoencoderKL
