@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from svdaudio.checkpoints.reading import without_initialisation
+from svdaudio.checkpoints.reading import WithoutInitialisation
 from svdaudio.errors import CheckpointError
 from svdaudio.memory_layout import canonical, fill_network
 
@@ -92,7 +92,7 @@ def load_module(
     """
     state, header = load_weights(path, role=role)
     try:
-        with without_initialisation():
+        with WithoutInitialisation():
             model = build(header.config)
         fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:
