@@ -40,8 +40,8 @@ def test_every_truncation_is_noticed():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("version", 2, "check sum"),
-        ("outputs", {"mask": {"digest": "cd", "shape": [2, 3], "dtype": "|b1"}}, "check sum"),
+        ("version", 2, "checksum"),
+        ("outputs", {"mask": {"digest": "cd", "shape": [2, 3], "dtype": "|b1"}}, "checksum"),
         ("format", 99, "record format 99"),
         ("format", "2", "record format 2"),
     ],

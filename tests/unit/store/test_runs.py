@@ -23,7 +23,7 @@ RUN = RunRecord(
             stage="mix",
             status="computed",
             reason="never computed",
-            key="kk",
+            key="a" * 64,
             notes=("a remark",),
             outputs={"embedding": "dd"},
             action=Action(stage="mix", version=1, parameters={"k": 5}, inputs={}, models={}),
