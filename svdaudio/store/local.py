@@ -382,11 +382,17 @@ class LocalStore:
             if is_there(self.folder) and not self.folder.is_dir():
                 raise StoreError(f"the store {self.folder} is not a folder", fix="give another --store")
             text = marker.read_bytes() if is_there(marker) else None
+            outer = _outer_store(self.folder) if text is None else None
             strangers = [] if text is not None else _strangers(self.folder)
         except OSError as error:
             raise self._unreadable(error) from error
         if text is not None:
             check_marker(text, self.location, str(marker), kind="file")
+        elif outer is not None:
+            raise StoreError(
+                f"the folder {self.folder} lies within the store {outer}, which may remove it",
+                fix="give a --store beside that one",
+            )
         elif strangers:
             raise StoreError(
                 f"the folder {self.folder} is no store",
@@ -445,6 +451,15 @@ def _strangers(folder: Path) -> list[str]:
     found = [name for name in names if name not in _OWN and name != "lost+found"]
     unfinished = (entry.name for entry in entries(folder / "tmp"))
     return sorted(found) or sorted(f"tmp/{name}" for name in unfinished if not _OWN_UNFINISHED.match(name))
+
+
+def _outer_store(folder: Path) -> Path | None:
+    """The store of whose own folders a folder would be a part, if there is one; those of results are the user's."""
+    place = folder.resolve()
+    for outer in place.parents:
+        if place.relative_to(outer).parts[0] in _OWN - {"out"} and is_there(outer / MARKER):
+            return outer
+    return None
 
 
 def check_one_file_system(folder: Path) -> None:
