@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -103,7 +104,7 @@ def _listing(where: Store, *, stage: str | None, by: Order, limit: int) -> _List
     newer: list[str] = []
     n_left_out = 0
     read_all = stage is not None or by == "stage"
-    for found in read_records(where, keys):
+    for found in chain(read_records(where, keys[:limit]), read_records(where, keys[limit:])):
         if found.record is not None and stage in (None, found.record.action.stage):
             wanted.append(found.record)
         else:
