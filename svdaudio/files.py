@@ -58,8 +58,8 @@ def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] =
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path`: into a neighbour first, then renamed over it, so that no reader sees a part.
 
-    A symbolic link stays, and what it points to is written. A file that is replaced keeps its permissions; a new one
-    gets those that the user's umask leaves.
+    A symbolic link stays, and what it points to is written. A file that is replaced keeps its permissions; those of
+    a new one follow the umask.
 
     Raises:
         StoreError: the folder cannot be made or written, the disk is full, or `path` is something other than a file.
@@ -91,7 +91,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def partial_opener(mode: int | None) -> Callable[[str, int], int]:
-    """For `open`: makes a file that nobody may read who must not read the one it replaces.
+    """An opener for `open` that keeps a partial file as private as the file that it replaces.
 
     Args:
         mode: permissions of the file that is replaced; None if there is none, and the umask decides.

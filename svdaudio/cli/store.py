@@ -114,9 +114,8 @@ def _summary(report: CopyReport, target: str) -> str:
     if report.gone:
         text += f"\n{len(report.gone)} that the runs name are no longer in the source: {_some(report.gone)}"
     if report.runs_gone:
-        text += (
-            f"\n{len(report.runs_gone)} runs of batches are no longer in the source: {', '.join(report.runs_gone[:3])}"
-        )
+        named = ", ".join(report.runs_gone[:3])
+        text += f"\n{len(report.runs_gone)} runs named by batches are no longer in the source: {named}"
     return text
 
 

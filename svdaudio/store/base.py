@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 CLOCK_TOLERANCE_S = 900.0
-"""A time further ahead than this was written by a clock that was wrong, or is read by one."""
+"""A time further in the future than this comes from a wrong clock."""
 
 
 def do_nothing() -> None:
@@ -77,10 +77,10 @@ class Store(Protocol):
         ...
 
     def examine(self) -> None:
-        """See whether the store has what safe changes need, without making one where there is none.
+        """Check that the store can be changed safely, without creating it.
 
         Raises:
-            StoreError: it lacks something.
+            StoreError: it cannot.
         """
         ...
 
@@ -94,7 +94,7 @@ class Store(Protocol):
         ...
 
     def is_newer(self, key: str) -> bool:
-        """Whether there is a record that a newer version of svdaudio wrote. Changes nothing, whatever is there."""
+        """Whether a newer version of svdaudio wrote the record of a key. A damaged record stays where it is."""
         ...
 
     def load(self, key: str, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -150,7 +150,7 @@ class Store(Protocol):
         ...
 
     def last_uses(self) -> dict[str, float]:
-        """When every artifact was last of use, by its key, as in `Footprint`: quicker than its size.
+        """Key → when the artifact was last of use, as in `Footprint`. Quicker than `footprints`.
 
         Raises:
             StoreError: the store, or a part of it, cannot be read.
@@ -188,7 +188,7 @@ class Store(Protocol):
     def pin(self, key: str) -> None:
         """Keep an artifact from ever being collected. Pinning twice is pinning once.
 
-        An artifact that is there when this returns stays, even if a collection that is going on was to remove it.
+        An artifact that still exists when this returns is kept, even if a running collection has planned to remove it.
         """
         ...
 

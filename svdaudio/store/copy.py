@@ -36,13 +36,13 @@ class CopyReport:
     gone: tuple[str, ...]
     """Keys that runs name and the source no longer has."""
     newer: tuple[str, ...] = ()
-    """Keys whose artifacts a newer version of svdaudio wrote, here or there; they were left alone."""
+    """Keys whose artifacts a newer version of svdaudio wrote, in either store; they were left alone."""
     runs: tuple[str, ...]
     """Ids of runs whose records were written."""
     runs_damaged: tuple[str, ...] = ()
     """Ids of runs whose records cannot be read."""
     runs_newer: tuple[str, ...] = ()
-    """Ids of runs whose records a newer version of svdaudio wrote, here or there; they were left alone."""
+    """Ids of runs whose records a newer version of svdaudio wrote, in either store; they were left alone."""
     runs_gone: tuple[str, ...] = ()
     """Ids of runs that a batch names and the source no longer has."""
     n_bytes: int
@@ -75,7 +75,7 @@ def copy_store(
         tell: hears of each artifact when it is done with, from several threads.
 
     Raises:
-        InputError: one of the stores lies within the other.
+        InputError: one of the stores is inside the other.
         StoreError: the source cannot be read, or the target not written. What was copied stays.
     """
     check_apart(source, target)
@@ -123,19 +123,19 @@ def copy_store(
 
 
 def check_apart(source: Store, target: Store) -> None:
-    """Refuse two stores of which one lies within the other: collecting in the outer one would take the inner one away.
+    """Refuse two stores of which one is inside the other: `gc` in the outer one would delete the inner one.
 
     Raises:
-        InputError: they are the same, or one is within the other.
+        InputError: they are the same, or one is inside the other.
     """
     here, there = (_place(store.location) for store in (source, target))
     if here == there:
         raise InputError("a store cannot be copied into itself", got=source.location)
     if here in there.parents or there in here.parents:
         raise InputError(
-            "one of the two stores lies within the other",
+            "one of the two stores is inside the other",
             got=f"{source.location} and {target.location}",
-            fix="give a place beside the store",
+            fix="give a place outside the store",
         )
 
 

@@ -1,7 +1,7 @@
 """What the fields of a record may hold. A record is checked field by field when it is read.
 
-A sealed record proves that nobody damaged it, not that it was written in good faith. Keys, run ids and names of outputs
-become parts of paths, so each has a type here, and a record with any other value counts as damaged.
+A valid checksum proves that a record is not damaged, not that it is honest. Keys, run ids and output names become parts
+of paths, so each of them has a type here, and a record with any other value counts as damaged.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def name(value: object) -> str:
 
 
 def digest(value: object) -> str:
-    """A digest. It is compared and shown, and never part of a path; so any words without a separator will do."""
+    """A digest. It is only compared and shown, never part of a path, so any words without slashes will do."""
     return _matched(value, _DIGEST, "a digest")
 
 
@@ -85,7 +85,7 @@ def text(value: object) -> str:
 
 
 def time(value: object) -> str:
-    """A time in ISO 8601, or nothing where it is not known."""
+    """A time in ISO 8601; empty if unknown."""
     try:
         if value != "":
             datetime.fromisoformat(text(value))

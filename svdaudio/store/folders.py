@@ -36,7 +36,7 @@ def is_there(path: str | Path) -> bool:
     """Whether there is anything at a path.
 
     Raises:
-        OSError: that cannot be found out. `Path.exists` has another opinion on some of these errors.
+        OSError: it cannot be determined. `os.path.exists` would say that there is nothing.
     """
     try:
         os.stat(path)  # noqa: PTH116 - quicker where thousands are asked for

@@ -8,8 +8,8 @@ Artifacts of runs that are kept, and pinned ones, stay; so do young ones, which 
 run finds it touches, every removal looks again under the key's lock, and a flow whose input is gone all the same
 recomputes it.
 
-Times in the future come from a clock that was wrong. An artifact with such a last use counts as the one used longest
-ago, a leftover as old; a run that is dated in the future stays, as its age is not known.
+Times in the future come from a clock that was wrong. An artifact whose last use is in the future counts as the least
+recently used, and such a leftover as old. A run that is dated in the future is kept, because its age is unknown.
 """
 
 from __future__ import annotations
@@ -99,9 +99,7 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
             " so artifacts that no other run uses stay. Remove those records to let them go"
         )
     if policy.keep_days is not None and (ahead := [run.id for run in kept if _is_ahead(begun_at_s(run), now_s)]):
-        remarks.append(
-            f"{len(ahead)} runs are dated in the future ({', '.join(ahead)}) and stay: how old they are is not known"
-        )
+        remarks.append(f"{len(ahead)} runs are kept because their dates are in the future ({', '.join(ahead)})")
     pins = store.pins()
     # What was used since the first of them began may be of them; a store may note uses an hour late.
     begin_s = min((_spared_since_s(run, now_s) for run in active), default=now_s)
@@ -122,7 +120,8 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
             remarks.append(f"{over} bytes more than wanted stay: they are pinned, or a run that is going may use them")
     if newer:
         remarks.append(
-            f"{len(newer)} artifacts were written by a newer version of svdaudio and stay: {', '.join(sorted(newer))}"
+            f"{len(newer)} artifacts are kept because a newer version of svdaudio wrote them:"
+            f" {', '.join(sorted(newer))}"
         )
     return Collection(
         runs=tuple(run.id for run in forgotten),
@@ -165,7 +164,7 @@ def carry_out(store: Store, collection: Collection) -> Collection:
 
 
 def _is_ahead(time_s: float | None, now_s: float) -> bool:
-    """Whether a time lies in the future: a wrong clock wrote it, or reads it."""
+    """Whether a time is in the future, because the clock is or was wrong."""
     return time_s is not None and time_s > now_s + CLOCK_TOLERANCE_S
 
 
@@ -188,8 +187,8 @@ def _spared_since_s(run: RunRecord, now_s: float) -> float:
 def _dated(footprint: Footprint, active: Iterable[RunRecord], now_s: float) -> Footprint:
     """An artifact with a last use that can be compared with others.
 
-    One in the future was noted by a clock that was wrong, and not since that clock is right. So it counts as longer ago
-    than any other, unless a run that is going has such a clock.
+    A last use in the future was recorded while the clock was wrong, so the artifact has not been used since it was set
+    right: it counts as the least recently used. If a running run has such a clock, it counts as used now.
     """
     if not _is_ahead(footprint.used_at_s, now_s):
         return footprint

@@ -2,8 +2,8 @@
 
 A lease is an object that says who holds a name and until when. It is taken by a conditional create or update, renewed
 by a thread every third of its duration, and given back by a last update. A holder that dies stops renewing: once the
-lease has not been renewed for its whole duration, and `CLOCK_SKEW_S` more, it may be taken. That is judged by the times
-that the server gives to what it stores, or by how long the watcher saw the lease unchanged. So neither the holder's
+lease has not been renewed for its whole duration, and `CLOCK_SKEW_S` more, it may be taken. That is judged by the
+times that the server gives to objects, or by how long the watcher has seen the lease unchanged. So neither the holder's
 clock nor the watcher's has to be right. A lease can be lost, by a long pause or a network that is gone: work done under
 it must stay harmless, as it is here, where the first record of an artifact wins.
 """
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 30.0
 """How long a lease stands without being renewed."""
 LONGEST_LEASE_S = 3600.0
-"""A lease that says that it stands for longer is damaged."""
+"""A lease with a longer duration is damaged."""
 CLOCK_SKEW_S = 5.0
 """How much longer a lease stands than it says: times of objects are in whole seconds, and servers have many clocks."""
 FIRST_PAUSE_S = 0.05
@@ -69,7 +69,7 @@ class Terms:
     """How long it stands since it was written; 0 if it was given back."""
 
     def stands(self, written_at: datetime, now_s: float) -> bool:
-        """Whether somebody holds it: it was neither given back, nor has it run out.
+        """Whether the lease is held: it was neither given back, nor has it run out.
 
         Args:
             written_at: when it was last written, by the server's clock.
@@ -86,7 +86,7 @@ def read_terms(text: bytes) -> Terms:
     """What the text of a lease says.
 
     Raises:
-        ValueError: it is damaged. So is one that would stand for ever.
+        ValueError: it is damaged, or would never run out.
     """
     try:
         fields = of.mapping(json.loads(text))
@@ -96,7 +96,7 @@ def read_terms(text: bytes) -> Terms:
     if until == 0:
         return FREE
     if not 0 < duration_s <= LONGEST_LEASE_S:
-        raise ValueError(f"the lease is damaged: it stands for {duration_s} s")
+        raise ValueError(f"the lease is damaged: its duration is {duration_s} s")
     return Terms(duration_s=duration_s)
 
 

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 _OWN = frozenset({"objects", "tmp", "locks", "runs", "out", "quarantine", "pins"})
 _OWN_UNFINISHED = re.compile(r"store\.[0-9a-f]{8}$|[0-9a-f]{16}\.")
 _DAMAGE = frozenset({None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO})
-"""Errors of the file system that tell of a damaged artifact. Any other one, as for a lack of permission or of file
-descriptors, tells of the reader."""
+"""Errors that mean that an artifact is damaged. Others, such as missing permission or too many open files, are problems
+of the reading process."""
 
 RECORD = "record.json"
 ARRAYS = "arrays.zarr"
@@ -97,7 +97,7 @@ class LocalStore:
 
     @property
     def n_readers(self) -> int:
-        """One: records in memory are parsed by one thread at a time."""
+        """One: parsing, which threads cannot share, takes longer than reading."""
         return 1
 
     def prepare(self) -> None:
@@ -105,6 +105,9 @@ class LocalStore:
         try:
             self._make()
             check_one_file_system(self.folder)
+            for place in (*_shards(self.folder), *(self.folder / name for name in sorted(_OWN - {"out"}))):
+                if is_there(place) and not os.access(place, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -320,7 +323,7 @@ class LocalStore:
                 ahead_s = time.time() + CLOCK_TOLERANCE_S
                 if unless_used_after_s < record.stat().st_mtime <= ahead_s or is_of_newer_format(record.read_bytes()):
                     return False
-                with self._pins_locked():  # between the look and the removal nobody pins
+                with self._pins_locked():  # no pin can be set between the check and the removal
                     if is_there(self._pin_path(key)):
                         return False
                     self.path(key).rename(aside)
@@ -390,8 +393,8 @@ class LocalStore:
             check_marker(text, self.location, str(marker), kind="file")
         elif outer is not None:
             raise StoreError(
-                f"the folder {self.folder} lies within the store {outer}, which may remove it",
-                fix="give a --store beside that one",
+                f"the folder {self.folder} is inside the store {outer}, which may delete it",
+                fix="give a --store outside it",
             )
         elif strangers:
             raise StoreError(
@@ -416,7 +419,7 @@ class LocalStore:
 
     @contextmanager
     def _pins_locked(self) -> Generator[None]:
-        """Keep others from pinning, and from removing what is not pinned. Never for longer than a moment."""
+        """Keep other processes from pinning and from removing. Held for a moment only."""
         with file_lock(self.folder / "locks" / "pins", do_nothing):
             yield
 
@@ -437,12 +440,12 @@ class LocalStore:
 
     def _unwritable(self, error: OSError) -> StoreError:
         if error.errno == errno.EXDEV:
-            fix = "keep the whole store on one file system: files are renamed from one of its folders into another"
+            fix = "put the whole store on one file system, as artifacts are renamed between its folders"
         elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             fix = "make room, or give another --store"
         else:
             fix = "check its permissions, or give another --store"
-        return StoreError(f"the store {self.folder} cannot be written", got=error.strerror or str(error), fix=fix)
+        return StoreError(f"the store {self.folder} cannot be written", got=what_went_wrong(error), fix=fix)
 
 
 def _strangers(folder: Path) -> list[str]:
@@ -454,7 +457,7 @@ def _strangers(folder: Path) -> list[str]:
 
 
 def _outer_store(folder: Path) -> Path | None:
-    """The store of whose own folders a folder would be a part, if there is one; those of results are the user's."""
+    """The store inside whose own folders a folder lies, if any. `out` does not count: its files belong to the user."""
     place = folder.resolve()
     for outer in place.parents:
         if place.relative_to(outer).parts[0] in _OWN - {"out"} and is_there(outer / MARKER):
@@ -465,8 +468,8 @@ def _outer_store(folder: Path) -> Path | None:
 def check_one_file_system(folder: Path) -> None:
     """Make sure that what is built under tmp/ can be renamed to its place, and what goes can be renamed to tmp/.
 
-    Whether two places are on one file system is found out by renaming a file that does not exist: the kernel looks at
-    the file systems first. Numbers of devices alone would miss one file system that is mounted twice.
+    The check renames a file that does not exist, because the kernel compares the file systems first. Comparing device
+    numbers alone would miss a file system that is mounted twice.
 
     Raises:
         OSError: with EXDEV, if not.
@@ -477,8 +480,11 @@ def check_one_file_system(folder: Path) -> None:
     for place in filter(is_there, places):
         if place.stat().st_dev != device:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(place))
-        with suppress(FileNotFoundError):
+        try:
             (here / probe).rename(place / probe)
+        except OSError as error:  # normally ENOENT
+            if error.errno == errno.EXDEV:
+                raise
 
 
 def _shards(folder: Path) -> list[str]:

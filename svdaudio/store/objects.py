@@ -1,11 +1,11 @@
 """A bucket of an object store by way of obstore: small conditional operations, and errors that say what to do.
 
 obstore retries a request on 5xx and where no connection can be made. It does not retry an answer that breaks off, nor a
-conditional write whose fate is unknown; both are repeated here. Who writes conditionally writes bytes that nobody else
-writes, so that finding them in place means having written them.
+conditional write that may or may not have been carried out; both are repeated here. Callers write conditionally only
+bytes that no other process writes, so finding those bytes in place means that the write succeeded.
 
-Bytes may be damaged on the way. What does not make sense is read again, and only what is the same twice is taken for
-what the store holds.
+Bytes may be damaged in transit. An object that cannot be parsed is read again, and counts as damaged only if it comes
+back the same.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ N_PARALLEL = 16
 DELETE_BATCH = 500
 N_CONDITIONAL_TRIES = 4
 N_READINGS = 3
-"""How often what does not make sense is read before it is taken for what is there."""
+"""How often an object that cannot be parsed is read before it counts as damaged."""
 LISTED_AT_ONCE = 1000
 CLOCKS = "clocks"
 """Folder of objects that are written to read the server's clock, and removed at once."""
 HALF_A_SECOND_S = 0.5
-"""What a time in whole seconds is behind on average."""
+"""How far a time that is cut to whole seconds lags on average."""
 LATER = "try again later"
 NETWORK = "check the network and AWS_ENDPOINT_URL"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -96,15 +96,15 @@ class UnreachableError(StoreError):
     """The store did not answer, or answered that it is out of order: a later try may succeed."""
 
     given_up = False
-    """obstore tried again as often, or for as long, as it may."""
+    """obstore has already made all the retries that it is allowed."""
 
 
 class NotImplementedByServerError(StoreError):
-    """The server does not know the request, or a condition of it."""
+    """The server does not support a request, or a condition on it."""
 
 
 class MisreadError(ValueError):
-    """An object whose content does not make sense, although it was read again.
+    """An object whose content cannot be parsed, although it was read again.
 
     Args:
         stored: the object.
@@ -163,10 +163,10 @@ class Objects:
         return self._again(read)
 
     def read(self, path: str, parse: Callable[[bytes], T]) -> tuple[Stored, T] | None:
-        """An object and what it says, or None if there is none. One that does not make sense is read again.
+        """An object and its parsed content, or None if there is none. If it cannot be parsed, it is read again.
 
         Raises:
-            MisreadError: it still does not.
+            MisreadError: it still cannot be parsed.
         """
         seen: list[bytes] = []
         while (stored := self.get(path)) is not None:
@@ -251,7 +251,7 @@ class Objects:
     def list(self, folder: str) -> Iterator[Listed]:
         """Every object below a folder, in the order of their paths.
 
-        A listing that breaks off is gone on with behind the last object that came.
+        A listing that breaks off is continued after the last object received.
         """
         tries = _Tries(self._patience)
         last: str | None = None
@@ -267,7 +267,7 @@ class Objects:
                 return
 
     def _listing(self, folder: str, last: str | None) -> Iterator[Listed]:
-        """A listing behind an object, until it ends or breaks off."""
+        """The part of a listing after an object, until it ends or breaks off."""
         import obstore
 
         listing = self._call(lambda: iter(obstore.list(self._store, folder, offset=last, chunk_size=LISTED_AT_ONCE)))
@@ -276,10 +276,10 @@ class Objects:
                 yield Listed(path=meta["path"], n_bytes=meta["size"], modified_at=meta["last_modified"])
 
     def ignored_conditions(self, path: str, content: bytes) -> list[str]:
-        """Which conditions of a write the server does not heed. Nothing is changed by that.
+        """Which conditions on writes the server ignores. The object stays as it is.
 
-        Without them two clients may hold one lock. A server that heeds them refuses both writes; one that does not
-        writes what is there already.
+        Without them two clients may hold the same lock. A server that supports them refuses both writes; one that
+        ignores them writes what is already there.
 
         Args:
             path: of an object that is there.
@@ -302,10 +302,10 @@ class Objects:
         )
         for name, mode in modes:
             try:
-                heeded = self._again(lambda mode=mode: refused(mode))
+                honored = self._again(lambda mode=mode: refused(mode))
             except NotImplementedByServerError:
-                heeded = False
-            ignored += [] if heeded else [name]
+                honored = False
+            ignored += [] if honored else [name]
         return ignored
 
     def now_s(self) -> float:
@@ -314,9 +314,9 @@ class Objects:
 
     @cached_property
     def _epoch_s(self) -> float:
-        """When this machine's monotonic clock stood at 0, by the server's clock: by the time of an object written now.
+        """Unix time by the server's clock at which this machine's monotonic clock was 0.
 
-        Where nothing can be written, by the clock of this machine.
+        It is taken from an object that is written now; without permission to write, from this machine's own clock.
         """
         path = f"{CLOCKS}/{secrets.token_hex(8)}"
         begin_s = middle_s = time.monotonic()
@@ -402,7 +402,7 @@ class Objects:
             what, got = "refuses these credentials", answer
             fix = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they are allowed to do"
         elif status and status.startswith("501"):
-            return NotImplementedByServerError(f"{where} lacks what is asked of it", got=f"{answer} from {endpoint}")
+            return NotImplementedByServerError(f"{where} does not support a request", got=f"{answer} from {endpoint}")
         elif status and status.startswith(("5", "429")):
             trouble = UnreachableError(f"{where} is out of order", got=f"{answer} from {endpoint}", fix=LATER)
             trouble.given_up = _is_given_up(str(error))
@@ -413,14 +413,14 @@ class Objects:
             trouble.given_up = _is_given_up(str(error))
             return trouble
         elif is_panic(error):
-            what, got, fix = "cannot be asked", text, "check the variables of the environment whose names begin AWS_"
+            what, got, fix = "cannot be accessed", text, "check the variables of the environment whose names begin AWS_"
         else:
             what, got, fix = "refuses a request", answer or text, None
         return StoreError(f"{where} {what}", got=got, fix=fix)
 
 
 class _Tries:
-    """Of one request that may be repeated: pauses between them, and the end of patience."""
+    """How often one request may still be repeated, and when."""
 
     def __init__(self, patience: Patience) -> None:
         self._n_left = patience.n_retries
@@ -441,15 +441,15 @@ class _Tries:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether an error is a panic of obstore, which is written in Rust. Those are no `Exception`."""
+    """Whether an error is a panic in obstore's Rust code. Panics are not derived from `Exception`."""
     return type(error).__name__ == "PanicException"
 
 
 def check_location(bucket: str, prefix: str) -> None:
-    """Refuse a bucket or prefix that cannot be one.
+    """Refuse a bucket or prefix that is malformed.
 
     Raises:
-        StoreError: it cannot.
+        StoreError: it is malformed.
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", bucket) is None:
         raise StoreError(
@@ -467,7 +467,7 @@ def check_location(bucket: str, prefix: str) -> None:
 
 
 def check_environment(environment: Mapping[str, str]) -> str:
-    """Refuse an address or credentials that cannot be any; obstore would panic.
+    """Refuse an endpoint or credentials that are malformed: obstore would panic.
 
     Returns:
         The address of the server, empty for AWS itself.
@@ -478,7 +478,7 @@ def check_environment(environment: Mapping[str, str]) -> str:
     for name in _SENT_AS_THEY_ARE:
         value = environment.get(name, "")
         if not (value.isascii() and value.isprintable()) or value != value.strip():
-            got = f"{len(value)} characters, a blank or another one that cannot be sent among them"
+            got = f"{len(value)} characters, including whitespace or characters that cannot be sent"
             raise StoreError(f"{name} is not valid", got=got, fix="set it again, without a line break")
     endpoint = ""
     for name in _ENDPOINTS:
@@ -563,7 +563,7 @@ def _connection_trouble(text: str) -> str:
 
 
 def _is_given_up(text: str) -> bool:
-    """Whether obstore has tried as often as it may, by its account of what it did."""
+    """Whether obstore made all the retries that it is allowed, according to its message."""
     found = re.search(r"retries: (\d+),\s*max_retries: (\d+)", text)
     return found is not None and int(found[1]) >= int(found[2])
 

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 TOUCHED_EVERY_S = 3600.0
 FEW = 100
-"""Artifacts up to which each is looked at for itself, rather than all being listed."""
+"""Up to this many artifacts are looked up one by one instead of listing all."""
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class RemoteStore:
         return N_PARALLEL
 
     def prepare(self) -> None:
-        """Make sure that the store can be changed safely; looked at once. See `Store.prepare`."""
+        """Make sure that the store can be changed safely; checked once. See `Store.prepare`."""
         if not self._made:
             self._objects.create(MARKER, MARKER_TEXT.encode())
             self._made = True
@@ -127,7 +127,7 @@ class RemoteStore:
             self._conditions_checked = True
 
     def examine(self) -> None:
-        """See whether the server heeds conditions, on which locks rest. See `Store.examine`."""
+        """Check that the server supports the conditional writes that locks need. See `Store.examine`."""
         path = f"{CLOCKS}/{secrets.token_hex(8)}"
         self._objects.put(path, b"")
         try:
@@ -138,7 +138,8 @@ class RemoteStore:
     def _refuse_ignored(self, ignored: list[str]) -> None:
         if ignored:
             raise StoreError(
-                f"the server of {self.location} ignores {' and '.join(ignored)}, so two processes could hold one lock",
+                f"the server of {self.location} ignores {' and '.join(ignored)}, so two processes could hold the same"
+                " lock",
                 expected="a server with conditional writes",
                 fix="update the server, or use another one",
             )
@@ -161,7 +162,7 @@ class RemoteStore:
         paths = [f"{found.folder}/{path}" for path in array_paths({name: len(outputs[name].shape) for name in wanted})]
         seen: dict[str, bytes] | None = None
         why: Exception | None = None
-        for _ in range(N_READINGS):  # bytes may be damaged on the way
+        for _ in range(N_READINGS):  # bytes may be damaged in transit
             read = self._objects.get_all(paths)
             if read == seen:
                 break
@@ -336,7 +337,7 @@ class RemoteStore:
                 if is_of_newer_format(stored.content) or self._is_pinned(key):
                     return False
                 self._objects.delete([path])
-                if self._is_pinned(key):  # at this moment: who pinned it may have seen it
+                if self._is_pinned(key):  # pinned just now: its user was told that it stays
                     self._objects.create(path, stored.content)
                     return False
                 self._objects.delete(listed.path for listed in self._objects.list(f"arrays/{key[:2]}/{key}"))
@@ -419,7 +420,7 @@ class RemoteStore:
         return lease(self._objects, f"leases/{key}", waiting, duration_s=self._lease_s)
 
     def _names(self, key: str, attempt: str) -> bool:
-        """Whether the record of a key names these arrays, or is of a newer format, and may."""
+        """Whether the record of a key names these arrays, or is of a newer format and may name them."""
         stored = self._objects.get(_record_path(key))
         if stored is None:
             return False
@@ -457,7 +458,7 @@ class RemoteStore:
             return False
         try:
             check(stored.content)
-        except StoreError:  # perhaps damaged on the way
+        except StoreError:  # it may have been damaged in transit
             again = self._objects.get(MARKER)
             check(again.content if again else stored.content)
         return True
@@ -512,7 +513,7 @@ class RemoteRunLog(RunLog):
                         yield from self._read_again(run_id)
 
     def _read_again(self, run_id: str) -> Iterator[RunRecord]:
-        """A run whose record did not make sense, if it was damaged on the way; else a warning."""
+        """A run whose record could not be parsed, if that was damage in transit; otherwise a warning."""
         try:
             run = self.read(run_id)
         except ValueError as error:
@@ -579,7 +580,7 @@ def _open_again(location: str, lease_s: float, patience: Patience | None) -> Rem
 
 
 def _key(record: Listed) -> str | None:
-    """The key of a listed record; None for anything else that somebody put there."""
+    """The key of a listed record; None for any other object."""
     key = record.path.rpartition("/")[2].removesuffix(".json")
     return key if is_key(key) and record.path == _record_path(key) else None
 

@@ -193,8 +193,8 @@ def new_run_id(now: datetime | None = None) -> str:
 def newest_first(ids: Iterable[str], *, now: datetime | None = None) -> list[str]:
     """Ids of runs by the times in them, newest first.
 
-    A time in the future means that the clock was wrong when the run began. When that was is not known, so such runs
-    come last: none of them stays the latest until its date is reached.
+    An id with a time in the future was made while the clock was wrong. The age of such a run is unknown, so it comes
+    last; otherwise it would stay the latest run until its date is reached.
     """
     ahead = (now or datetime.now(UTC)) + timedelta(seconds=CLOCK_TOLERANCE_S)
     soonest = f"{ahead:%Y%m%d-%H%M%S}"
@@ -218,7 +218,7 @@ class RunLog(ABC):
 
     def __init__(self) -> None:
         self._written: set[str] = set()
-        """Ids whose records are known not to be of a newer format."""
+        """Ids whose records are not of a newer format."""
 
     @property
     @abstractmethod
@@ -285,7 +285,7 @@ class RunLog(ABC):
     def _pass_over(self, run_id: str, error: ValueError) -> None:
         if isinstance(error, NewerFormatError):
             log.warning(
-                "the record of run %s in %s is left alone: a newer version of svdaudio wrote it (%s)",
+                "the record of run %s in %s is left alone, because a newer version of svdaudio wrote it (%s)",
                 run_id,
                 self.location,
                 error,
@@ -306,7 +306,7 @@ class RunLog(ABC):
         return run
 
     def _check_not_newer(self, run_id: str) -> None:
-        """Refuse to write over a record of a newer format; looked at once a run.
+        """Refuse to overwrite a record of a newer format; checked once per run.
 
         Raises:
             NewerRecordError: there is one.
@@ -317,7 +317,7 @@ class RunLog(ABC):
             self.read(run_id)
         except NewerFormatError as error:
             raise newer_run(run_id, self.location, error) from error
-        except (FileNotFoundError, ValueError, StoreError):  # what else keeps it from being written, writing tells
+        except (FileNotFoundError, ValueError, StoreError):  # any other trouble is reported by the write itself
             pass
         self._written.add(run_id)
 

@@ -194,4 +194,4 @@ def test_a_copy_into_itself_is_refused(toy, cli):
     for inner in ("tmp/backup", "out/backup"):
         said = cli("store", "copy", str(toy.store.folder), str(toy.store.folder / inner))
         assert (said.code, said.out) == (4 if inner.startswith("tmp") else 2, "")
-        assert "lies within the" in said.err
+        assert "is inside the" in said.err

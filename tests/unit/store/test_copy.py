@@ -175,7 +175,7 @@ def test_a_store_within_the_other_is_refused(source, tmp_path, inner, turned, mo
     monkeypatch.setattr("svdaudio.store.local._outer_store", lambda folder: None)
     (tmp_path / "link").symlink_to(tmp_path / "source")
     within = LocalStore(tmp_path / "link" / inner)
-    with pytest.raises(InputError, match="lies within the other"):
+    with pytest.raises(InputError, match="is inside the other"):
         copy_store(*((within, source) if turned else (source, within)))
     with pytest.raises(InputError, match="into itself"):
         copy_store(source, LocalStore(tmp_path / "link"))
@@ -183,7 +183,7 @@ def test_a_store_within_the_other_is_refused(source, tmp_path, inner, turned, mo
 
 def test_a_prefix_within_the_other_is_refused(target, s3, tmp_path):
     filled(target)
-    with pytest.raises(InputError, match="lies within the other"):
+    with pytest.raises(InputError, match="is inside the other"):
         copy_store(target, open_store(s3.location(f"{tmp_path.name}/target/tmp/backup")))
     beside = open_store(s3.location(f"{tmp_path.name}/target2"))
     assert copy_store(target, beside).complete

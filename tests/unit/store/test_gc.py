@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from dataclasses import replace
@@ -251,7 +250,7 @@ def test_a_run_of_the_future_or_of_no_time_stays_and_is_named(toy):
     collection = collect(toy.store, Policy(keep_days=1, grace_s=0.0))
     assert collection.runs == ()
     assert {ahead.id, undated.id} <= set(toy.store.runs.ids())
-    assert f"1 runs are dated in the future ({ahead.id}) and stay" in collection.remarks[0]
+    assert f"1 runs are kept because their dates are in the future ({ahead.id})" in collection.remarks[0]
 
 
 def test_leftovers_of_the_future_go(toy):
@@ -271,15 +270,14 @@ def test_what_is_pinned_after_the_plan_stays(toy):
     assert done.n_kept == 1
 
 
-def test_nothing_is_forgotten_of_a_store_that_cannot_be_written(toy, monkeypatch):
+@pytest.mark.parametrize("folder", ["objects", "tmp", "locks", "runs", "a shard"])
+def test_nothing_is_forgotten_of_a_store_that_cannot_be_written(toy, monkeypatch, folder):
     run = make_old(toy.store, toy.run(), days=10)
     planned = plan_collection(toy.store, Policy(keep_days=5, grace_s=0.0), now_s=time.time() + 1)
-
-    def refuse(folder):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr("svdaudio.store.local.check_one_file_system", refuse)
-    with pytest.raises(StoreError, match="Read-only file system"):
+    closed = toy.store.path(run.stage("mix").key).parent if folder == "a shard" else toy.store.folder / folder
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(closed) and access(path, mode))
+    with pytest.raises(StoreError, match=f"cannot be written: got Permission denied: {closed}"):
         carry_out(toy.store, planned)
     assert toy.store.runs.ids() == [run.id]
 

@@ -434,7 +434,7 @@ def test_a_store_on_two_file_systems_is_refused_before_anything_is_done(tmp_path
             store.examine,
             lambda: carry_out(store, plan_collection(store, Policy(keep_days=1, grace_s=0), now_s=time.time() + 1)),
         ):
-            with pytest.raises(StoreError, match=r"cross-device.*Keep the whole store on one file system"):
+            with pytest.raises(StoreError, match=r"cross-device.*Put the whole store on one file system"):
                 ask()
         assert store.runs.ids() == ["a"], "nothing was forgotten"
         assert is_whole(store, record.key)
@@ -443,6 +443,6 @@ def test_a_store_on_two_file_systems_is_refused_before_anything_is_done(tmp_path
 @pytest.mark.parametrize("folder", ["tmp/backup", "objects/ab", "runs/x", "quarantine/a/b"])
 def test_no_store_is_made_where_another_one_cleans_up(tmp_path, folder):
     LocalStore(tmp_path).save(make_record(), ARRAYS)
-    with pytest.raises(StoreError, match="lies within the store"):
+    with pytest.raises(StoreError, match="is inside the store"):
         LocalStore(tmp_path / folder)
     LocalStore(tmp_path / "out" / "mine").save(make_record(), ARRAYS)

@@ -192,7 +192,9 @@ class TestConditions:
             store.prepare,
             store.examine,
         ):
-            with pytest.raises(StoreError, match="ignores If-None-Match and If-Match, so two processes could hold one"):
+            with pytest.raises(
+                StoreError, match="ignores If-None-Match and If-Match, so two processes could hold the same lock"
+            ):
                 write()
         assert paths(raw, "") == ["store.json"]
         assert raw.get("store.json").content == MARKER_TEXT.encode()
@@ -303,7 +305,7 @@ class TestErrors:
             raise PanicException("called `Result::unwrap()`\n on an `Err` value")
 
         monkeypatch.setattr("obstore.get", panic)
-        with pytest.raises(StoreError, match=r"^the store s3://\S+ cannot be asked: got called `Result::unwrap"):
+        with pytest.raises(StoreError, match=r"^the store s3://\S+ cannot be accessed: got called `Result::unwrap"):
             raw.get("a")
 
     def test_another_format(self, raw, location):

@@ -196,7 +196,7 @@ def test_a_record_of_a_newer_format_is_left_alone_and_named(runs, caplog):
     path.write_text(text)
     assert list(runs) == []
     assert f"run {RUN.id} in" in caplog.text
-    assert "a newer version of svdaudio wrote it" in caplog.text
+    assert "because a newer version of svdaudio wrote it" in caplog.text
     with pytest.raises(RunError, match=r"was written by a newer version.*record format 3, not 2\. Update svdaudio"):
         runs.load("latest")
     with pytest.raises(NewerRecordError, match=rf"{RUN.id} in \S+ was written by a newer version"):
