@@ -39,7 +39,7 @@ def known_digest(path: Path) -> str:
 def remember_digest(path: Path, sha256: str) -> None:
     """Keep the digest of a file that has just been hashed; where nothing can be written it is hashed again."""
     with contextlib.suppress(StoreError):
-        write_bytes(_note(path), json.dumps({**_state(path), "sha256": sha256}).encode())
+        write_bytes(_note(path), json.dumps({**_state(path), "sha256": sha256}).encode(), through_link=False)
 
 
 def joint_digest(parts: Iterable[tuple[str, str]]) -> str:
