@@ -17,8 +17,9 @@ from torch import Tensor
 
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.models.audioldm.autoencoder import decode
-from svdaudio.models.audioldm.diffuse import Precision, diffuse
+from svdaudio.models.audioldm.diffuse import diffuse
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ
+from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
 from svdaudio.models.audioldm.vocoder import vocode
 
 
@@ -100,13 +101,15 @@ def sounds(models: Models, wanted: Tensor, sampler: Sampler, *, duration_s: floa
             diffuse(
                 models["diffuser"],
                 clap,
-                scheduler=sampler.scheduler,
-                n_steps=sampler.n_steps,
-                guidance_scale=guidance_scale,
-                n_candidates=1,
-                duration_s=duration_s,
+                DiffusionSettings(
+                    scheduler=sampler.scheduler,
+                    n_steps=sampler.n_steps,
+                    guidance_scale=guidance_scale,
+                    n_candidates=1,
+                    duration_s=duration_s,
+                    precision=sampler.precision,
+                ),
                 generator=torch.Generator().manual_seed(seed),
-                precision=sampler.precision,
             )
             for seed, clap in enumerate(wanted)
         ]

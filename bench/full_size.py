@@ -40,9 +40,10 @@ from torch.utils.flop_counter import flop_registry
 from svdaudio.checkpoints import install
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
-from svdaudio.engine.plan import manipulate_request, new_run
+from svdaudio.engine.plan import manipulate_request
+from svdaudio.engine.request import new_run
 from svdaudio.engine.run import execute_run
-from svdaudio.engine.stage import STAGES
+from svdaudio.methods.stages import STAGES
 from svdaudio.store.opening import open_store
 from svdaudio.studies.scenes import demo_scene
 from tasks import Body, ModelSource, load_body

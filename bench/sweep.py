@@ -24,9 +24,11 @@ from clock import seconds
 from numpy.typing import NDArray
 
 from svdaudio.config import RunConfig
+from svdaudio.methods.mixes import columns
 from svdaudio.store.arrays import write_arrays
-from svdaudio.studies.sweep import EditParts, MixColumns, columns, drawn, mix_many, parse_range
+from svdaudio.studies.sweep import drawn, parse_range
 from svdaudio.svd.factors import factorize, svd_manipulate
+from svdaudio.svd.many import EditParts, MixColumns, mix_many
 from svdaudio.svd.mix import MixWeights, background_embedding, combine, manipulate
 
 RANGES = ("svd.k=1..15", "svd.alpha=0.1..0.5", "svd.beta=1.1..3.0", "mix.alpha=0.01..0.3", "mix.beta=0.2..0.6",

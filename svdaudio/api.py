@@ -8,7 +8,8 @@ repeated calls load nothing twice).
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,11 +27,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from svdaudio.checkpoints.bundle import Models
-    from svdaudio.config import RunConfig
-    from svdaudio.pipeline import Edit
+    from svdaudio.engine.method import Method
 
+N_CLIP_DIMS = 768
 Array: TypeAlias = "NDArray[Any] | Tensor"
 OVERLAY_COLOUR = (255, 64, 32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sound:
+    """A sound and its class scores."""
+
+    waveform: NDArray[np.float32]
+    """[1, n_samples] at 22 050 Hz."""
+    scores: Mapping[str, float]
+    """Class → score, 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditResult:
+    """Everything that the method makes of an edit."""
+
+    masks: Mapping[str, NDArray[np.bool_]]
+    """[height, width]: "removed", in the original picture, and "added", in the edited one."""
+    embedding: NDArray[np.float32]
+    """E_final, [768]."""
+    sounds: Mapping[str, Sound]
+    """"original" and "edited" by plain SSV2A, and "manipulated"."""
+    remarks: tuple[str, ...] = ()
+    """What was unusual."""
 
 
 def get_mask(
@@ -265,11 +290,11 @@ def generate_baseline_audio(
         ConfigError: a parameter that does not exist, or a value without a meaning.
         CheckpointError: weights that are missing or damaged.
     """
-    from svdaudio.pipeline import hear_picture
+    from svdaudio.methods.baseline import METHOD, SOUND
 
     pixels, models = load_image(image_path), open_models(bundle, device)
-    sound = hear_picture(pixels, config=_configuration(models, settings), models=models)
-    return _written(sound.waveform, output_path)
+    arrays = _compute(METHOD, (f"{SOUND}.choose",), models, settings, {f"{SOUND}.image": {"pixels": pixels}})
+    return _written(arrays[f"{SOUND}.choose"]["waveform"], output_path)
 
 
 def manipulated_image_to_audio(
@@ -299,12 +324,15 @@ def manipulated_image_to_audio(
         ConfigError: a parameter that does not exist, or a value without a meaning.
         CheckpointError: weights that are missing or damaged.
     """
-    from svdaudio.pipeline import hear_picture
+    from svdaudio.methods.baseline import METHOD, SOUND
 
     pixels, models = load_image(image_path), open_models(bundle, device)
     own = _squeezed(embedding, 1).astype(np.float32)
-    sound = hear_picture(pixels, config=_configuration(models, settings), models=models, embedding=own)
-    return _written(sound.waveform, output_path)
+    if own.shape != (N_CLIP_DIMS,):
+        raise InputError("the embedding has another shape", expected=[N_CLIP_DIMS], got=list(own.shape))
+    given = {f"{SOUND}.image": {"pixels": pixels}, f"{SOUND}.tokens": {"embedding": own}}
+    arrays = _compute(METHOD, (f"{SOUND}.choose",), models, settings, given)
+    return _written(arrays[f"{SOUND}.choose"]["waveform"], output_path)
 
 
 def main_pipeline(
@@ -317,7 +345,7 @@ def main_pipeline(
     bundle: str | Models = "mini",
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
-) -> Edit:
+) -> EditResult:
     """Steps 1 to 9: from two pictures and clicks to the sounds of the original, the edit, and the manipulation.
 
     Args:
@@ -339,18 +367,33 @@ def main_pipeline(
         ConfigError: a parameter that does not exist, or a value without a meaning.
         CheckpointError: weights that are missing or damaged.
     """
-    from svdaudio.pipeline import hear_edit
+    from svdaudio.methods.manipulate import METHOD, REGIONS, SOUNDS
 
-    original, edited = load_image(original_path), load_image(edited_path)
+    paths = {"original": original_path, "edited": edited_path}
+    given = {f"{name}.image": {"pixels": load_image(path)} for name, path in paths.items()}
     models = open_models(bundle, device)
-    config = _configuration(models, {**(settings or {}), "remove": _plain(remove), "add": _plain(add)})
-    edit = hear_edit(original, edited, config=config, models=models)
+    clicks = {"remove": _plain(remove), "add": _plain(add)}
+    remarks: list[str] = []
+    arrays = _compute(METHOD, METHOD.targets, models, {**(settings or {}), **clicks}, given, remarks.append)
+    names = models.bundle.classes("tagger")
+    edit = EditResult(
+        masks={region: arrays[f"{region}.mask"]["mask"] for region in REGIONS},
+        embedding=arrays["mix"]["embedding"],
+        sounds={
+            name: Sound(
+                waveform=arrays[f"{name}.choose"]["waveform"],
+                scores=dict(zip(names, arrays[f"{name}.scores"]["scores"].tolist(), strict=True)),
+            )
+            for name in SOUNDS
+        },
+        remarks=tuple(dict.fromkeys(remarks)),
+    )
     if output_dir is not None:
         folder = Path(output_dir)
         for name, sound in edit.sounds.items():
             _written(sound.waveform, folder / f"{name}.wav")
-        for region, path in (("removed", original_path), ("added", edited_path)):
-            visualize_mask(path, edit.masks[region], folder / f"{region}.mask.png")
+        for region, picture in REGIONS.items():
+            visualize_mask(paths[picture], edit.masks[region], folder / f"{region}.mask.png")
     return edit
 
 
@@ -363,17 +406,33 @@ def open_models(bundle: str | Models, device: str = "auto") -> Models:
     return Models(Bundle.open(bundle), device=device)
 
 
-def _configuration(models: Models, settings: Mapping[str, Any] | None) -> RunConfig:
+def _compute(
+    method: Method,
+    targets: Sequence[str],
+    models: Models,
+    settings: Mapping[str, Any] | None,
+    given: Mapping[str, Mapping[str, NDArray[Any]]],
+    note: Callable[[str], None] | None = None,
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """Nodes of a method in memory, from the arrays of some of them. The same bodies run in the command line."""
     from svdaudio.config import EXECUTION_PREFIX, resolve
+    from svdaudio.engine.in_memory import compute
+    from svdaudio.methods import other_parameters
 
-    given = {**(settings or {}), "bundle": models.bundle.name}
-    for name in given:
+    for name in settings or {}:
         if name.startswith(EXECUTION_PREFIX):
             raise ConfigError(
                 f"'{name}' has no effect on a function",
                 fix="give device=…, or `svdaudio.checkpoints.bundle.Models`",
             )
-    return resolve(given=given, bundle_settings=lambda _: models.bundle.settings).config
+    config = resolve(
+        method.config,
+        given={**(settings or {}), "bundle": models.bundle.name},
+        given_source="settings",
+        bundle_settings=lambda _: models.bundle.settings,
+        elsewhere=other_parameters(method),
+    ).config
+    return compute(targets, method.nodes(config), config, models, given=given, note=note)
 
 
 def _plain(points: Any) -> Any:

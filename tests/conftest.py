@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,31 +13,76 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from svdaudio.config import RunConfig
-from svdaudio.engine.plan import Request, new_run
-from svdaudio.engine.stage import Node, Stage
+from svdaudio.config import Resolved
+from svdaudio.engine.method import FileKind, Method
+from svdaudio.engine.request import Request, new_run
+from svdaudio.engine.stage import Node, Nodes, Stage, by_name
+from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.store import LocalStore, RunRecord
 
 if TYPE_CHECKING:
     from s3 import S3Server
 
+
+def _image(*, file: Path) -> dict[str, Any]:
+    return {"pixels": np.array(file.read_text().split(), dtype=np.float32)}
+
+
+def _align(*, pixels: Any, threshold: float, note: Callable[[str], None]) -> dict[str, Any]:
+    grid = pixels >= 10 * threshold
+    note(f"{int(grid.sum())} inside")
+    return {"grid": grid, "n_inside": np.array(grid.sum())}
+
+
+def _factors(*, pixels: Any, grid: Any) -> dict[str, Any]:
+    return {"region": pixels[grid], "rest": pixels[~grid][:0].reshape(0, 768)}
+
+
+def _mix(*, one: Any, other: Any, alpha: float, k: int) -> dict[str, Any]:
+    first, second = (array.sum(dtype=np.float64) for array in (one, other))
+    return {"embedding": np.array([alpha * first, second, k], dtype=np.float32)}
+
+
+def _scores(*, embedding: Any, seed: int, tagger: float) -> dict[str, Any]:
+    noise = np.random.default_rng(seed).random(3, dtype=np.float32)
+    return {"scores": embedding * np.float32(tagger) + noise}
+
+
+BODIES: dict[str, Callable[..., dict[str, Any]]] = {
+    "image": _image, "align": _align, "factors": _factors, "mix": _mix, "scores": _scores,
+}  # fmt: skip
+
 TOY_STAGES = {
     stage.name: stage
     for stage in (
-        Stage(name="image", inputs=("file",), outputs=("pixels",), summary="numbers of a text file"),
+        Stage(
+            name="image",
+            inputs=("file",),
+            outputs=("pixels",),
+            body="conftest:_image",
+            summary="numbers of a text file",
+        ),
         Stage(
             name="align",
             inputs=("pixels",),
             outputs=("grid", "n_inside"),
             parameters={"threshold": "align.threshold"},
+            body="conftest:_align",
             summary="which are large",
         ),
-        Stage(name="factors", inputs=("pixels", "grid"), outputs=("region", "rest"), summary="the large ones"),
+        Stage(
+            name="factors",
+            inputs=("pixels", "grid"),
+            outputs=("region", "rest"),
+            body="conftest:_factors",
+            summary="the large ones",
+        ),
         Stage(
             name="mix",
             inputs=("one", "other"),
             outputs=("embedding",),
             parameters={"alpha": "svd.alpha", "k": "svd.k"},
+            body="conftest:_mix",
             summary="a weighted sum",
         ),
         Stage(
@@ -45,13 +91,16 @@ TOY_STAGES = {
             outputs=("scores",),
             models=("tagger",),
             parameters={"seed": "seed"},
+            body="conftest:_scores",
             summary="by the model",
         ),
     )
 }
 
 
-def _toy_nodes() -> dict[str, Node]:
+def toy_nodes(config: ManipulateConfig) -> Nodes:
+    """Two files of numbers, the large ones of each, their weighted sum, and scores of that."""
+    del config
     nodes: list[Node] = []
     for name in ("original", "edited"):
         nodes += [
@@ -71,10 +120,19 @@ def _toy_nodes() -> dict[str, Node]:
         ),
         Node(name="manipulated.scores", stage=TOY_STAGES["scores"], inputs={"embedding": "mix.embedding"}),
     ]
-    return {node.name: node for node in nodes}
+    return by_name(nodes)
 
 
-TOY_NODES = _toy_nodes()
+NUMBERS = FileKind(name="numbers", checker="builtins:str")
+TOY_METHOD = Method(
+    name="toy",
+    summary="sums of numbers",
+    files={"original": NUMBERS, "edited": NUMBERS},
+    config=ManipulateConfig,
+    nodes=toy_nodes,
+    targets=("manipulated.scores",),
+)
+TOY_NODES = toy_nodes(ManipulateConfig())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +141,14 @@ class ToyBundle:
 
     name: str = "toy"
     numbers: Mapping[str, float] = field(default_factory=lambda: {"tagger": 2.0})
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def digests(self, role: str) -> str:
         return f"digest of {self.numbers[role]}"
+
+    def classes(self, role: str) -> tuple[str, ...]:
+        del role
+        return ("cat", "dog", "duck")
 
 
 class ToyWorld:
@@ -98,7 +161,8 @@ class ToyWorld:
         self.folder = folder
         self.store: LocalStore = LocalStore(folder / "store", durable=False)
         self.bundle = ToyBundle()
-        self.config = RunConfig()
+        self.method = TOY_METHOD
+        self.config = ManipulateConfig()
         self.calls: Counter[str] = Counter()
         self.failing: dict[str, Exception] = {}
         self.files = {"original": folder / "original.txt", "edited": folder / "edited.txt"}
@@ -111,14 +175,8 @@ class ToyWorld:
         for name, value in changes.items():
             section, _, leaf = name.rpartition("__")
             (config[section] if section else config)[leaf] = value
-        return Request(
-            kind="manipulate",
-            files=self.files,
-            config=RunConfig.model_validate(config),
-            bundle=self.bundle,
-            targets=("manipulated.scores",),
-            table=TOY_NODES,
-        )
+        resolved = Resolved(config=ManipulateConfig.model_validate(config), sources={}, remarks=[])
+        return Request(method=self.method, files=self.files, resolved=resolved, bundle=self.bundle)
 
     @property
     def models(self) -> Mapping[str, float]:
@@ -139,44 +197,17 @@ class ToyWorld:
         """Replace the model by another."""
         self.bundle = replace(self.bundle, numbers={"tagger": number})
 
-    def body(self, stage: str) -> Callable[..., dict[str, Any]]:
-        """The body of a toy stage."""
+    def body(self, stage: Stage) -> Callable[..., dict[str, Any]]:
+        """The body of a toy stage, counted."""
 
-        def counted(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
-            self.calls[stage] += 1
-            if stage in self.failing:
-                raise self.failing[stage]
-            return BODIES[stage](inputs, parameters, models, note)
+        @functools.wraps(BODIES[stage.name])
+        def counted(**arguments: Any) -> dict[str, Any]:
+            self.calls[stage.name] += 1
+            if stage.name in self.failing:
+                raise self.failing[stage.name]
+            return BODIES[stage.name](**arguments)
 
         return counted
-
-
-def _image(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
-    return {"pixels": np.array(inputs["file"].read_text().split(), dtype=np.float32)}
-
-
-def _align(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
-    grid = inputs["pixels"] >= 10 * parameters["threshold"]
-    note(f"{int(grid.sum())} inside")
-    return {"grid": grid, "n_inside": np.array(grid.sum())}
-
-
-def _factors(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
-    pixels, grid = inputs["pixels"], inputs["grid"]
-    return {"region": pixels[grid], "rest": pixels[~grid][:0].reshape(0, 768)}
-
-
-def _mix(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
-    one, other = (inputs[name].sum(dtype=np.float64) for name in ("one", "other"))
-    return {"embedding": np.array([parameters["alpha"] * one, other, parameters["k"]], dtype=np.float32)}
-
-
-def _scores(inputs: Any, parameters: Any, models: Any, note: Any) -> dict[str, Any]:
-    noise = np.random.default_rng(parameters["seed"]).random(3, dtype=np.float32)
-    return {"scores": inputs["embedding"] * np.float32(models["tagger"]) + noise}
-
-
-BODIES = {"image": _image, "align": _align, "factors": _factors, "mix": _mix, "scores": _scores}
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ import zarr  # noqa: F401 - once, before any fork
 from conftest import ToyWorld
 from numpy.random import default_rng
 
-from svdaudio.engine.plan import new_run, resumed_request
+from svdaudio.engine.request import new_run, resumed_request
 from svdaudio.errors import StoreError
 from svdaudio.store import LocalStore, RunRecord
 from svdaudio.store.gc import HOUR_S, Policy, carry_out, plan_collection

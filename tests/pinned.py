@@ -27,10 +27,11 @@ import svdaudio
 from svdaudio import errors
 from svdaudio.cli import INTERRUPTED, main
 from svdaudio.cli.app import FAULT, app
-from svdaudio.config import PARAMETERS, resolve
+from svdaudio.config import resolve
 from svdaudio.engine.batches import ID_ENDING, KIND
-from svdaudio.engine.plan import METHOD_ALONE, TARGETS, Request
-from svdaudio.engine.stage import NODES, STAGES
+from svdaudio.engine.request import Request
+from svdaudio.methods import find_method
+from svdaudio.methods.stages import STAGES
 from svdaudio.randomness import stage_seed
 from svdaudio.store.keys import ACTION_DOMAIN, ARRAY_DOMAIN, canonical
 from svdaudio.store.marker import MARKER, MARKER_TEXT
@@ -89,12 +90,14 @@ EXECUTION = {
 """What enters no key."""
 
 REQUESTS = {
-    "run": ("manipulate", TARGETS["manipulate"]),
-    "run --no-baselines": ("manipulate", METHOD_ALONE),
-    "baseline": ("baseline", TARGETS["baseline"]),
-    "mask": ("baseline", ("removed.mask",)),
+    "run": ("manipulate", None),
+    "run --no-baselines": ("manipulate", "no_baselines"),
+    "baseline": ("baseline", None),
+    "mask": ("mask", None),
 }
-"""Command → the kind of its run, and what it makes."""
+"""Command → the method that it runs, and the variant of it."""
+PARAMETERS = find_method("manipulate").config.parameters()
+NODES = find_method("manipulate").nodes(find_method("manipulate").config())
 
 
 def made_up(what):
@@ -112,15 +115,21 @@ class MadeUpBundle:
 
 
 def _request(command, values):
-    kind, targets = REQUESTS[command]
-    files = {"original": Path("original.png"), "edited": Path("edited.png")}
-    return Request(kind=kind, files=files, config=resolve(given=values).config, bundle=MadeUpBundle(), targets=targets)
+    name, variant = REQUESTS[command]
+    method = find_method(name)
+    files = {name: Path(f"{name}.png") for name in method.files}
+    values = {"point": values["remove"], **values}
+    known = {name: value for name, value in values.items() if name in method.config.parameters()}
+    targets = method.variants[variant] if variant else ()
+    resolved = resolve(method.config, given=known)
+    return Request(method=method, files=files, resolved=resolved, bundle=MadeUpBundle(), targets=targets)
 
 
 def action(command, node, values):
     """The key of a node in a command's run with made-up inputs and weights, and the text that it is the digest of."""
     request = _request(command, values)
-    found = request.action(NODES[node], {name: made_up(source) for name, source in NODES[node].inputs.items()})
+    one = request.table[node]
+    found = request.action(one, {name: made_up(source) for name, source in one.inputs.items()})
     return {
         "key": found.key,
         "text": canonical([found.stage, found.version, found.parameters, found.inputs, found.models]),
@@ -145,7 +154,7 @@ def defaults():
 def actions():
     """Which nodes each command computes, and their actions in each configuration."""
     return {
-        "kinds": {command: kind for command, (kind, _) in REQUESTS.items()},
+        "kinds": {command: method for command, (method, _) in REQUESTS.items()},
         "nodes": {command: nodes_of(command) for command in REQUESTS},
         "configurations": CONFIGURATIONS,
         "actions": {name: actions_of("run", values) for name, values in CONFIGURATIONS.items()},

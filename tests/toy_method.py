@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
-from svdaudio.cli import work as cli_work
+from svdaudio.checkpoints.bundle import LOADERS
+from svdaudio.cli import sessions as cli_sessions
+from svdaudio.methods.stages import STAGES
 
 CLASSES = ("cat", "dog", "duck")
 N_SAMPLES = 220_500
@@ -33,22 +35,24 @@ def unit(vector):
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def mask(inputs, parameters, models, note):
-    (x, y, _), *_ = parameters["points"]
-    height, width = inputs["pixels"].shape[:2]
+def mask(*, pixels, points, segmenter):
+    (x, y, _), *_ = points
+    height, width = pixels.shape[:2]
     rows, columns = np.mgrid[:height, :width]
     inside = (abs(rows - y) < height / 4) & (abs(columns - x) < width / 4)
     return {"mask": inside, "score": np.float32(0.9), "logits": np.zeros((8, 8), np.float32)}
 
 
-def tokens(inputs, parameters, models, note):
-    random = np.random.default_rng(int(inputs["pixels"].sum()))
+def tokens(*, pixels, geometry, image_encoder):
+    random = np.random.default_rng(int(pixels.sum()))
     found = random.standard_normal((257, 768))
     found = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
     return {"tokens": found, "embedding": unit(found.sum(axis=0))}
 
 
-def local_objects(inputs, parameters, models, note):
+def local_objects(
+    *, pixels, confidence, iou, max_detections, top_k, augment, detector, image_encoder, note
+):  # fmt: skip
     print("what a library prints")
     note("one object")
     return {
@@ -57,30 +61,30 @@ def local_objects(inputs, parameters, models, note):
     }  # fmt: skip
 
 
-def remix(inputs, parameters, models, note):
-    return {"clap": unit(inputs["embedding"][:512] + parameters["seed"] * 1e-3)}
+def remix(*, embedding, locals, cycle_its, cycle_samples, var_samples, seed, ssv2a):  # noqa: A002
+    return {"clap": unit(embedding[:512] + seed * 1e-3)}
 
 
-def diffuse(inputs, parameters, models, note):
-    return {"latents": np.tile(inputs["clap"][:16], (2, 8, 1, 1)).astype(np.float32)}
+def diffuse(*, clap, diffuser, **settings):
+    return {"latents": np.tile(clap[:16], (2, 8, 1, 1)).astype(np.float32)}
 
 
-def decode(inputs, parameters, models, note):
-    return {"mel": np.repeat(inputs["latents"][:, :1, 0, :, None], 64, axis=-1)}
+def decode(*, latents, backend, autoencoder):
+    return {"mel": np.repeat(latents[:, :1, 0, :, None], 64, axis=-1)}
 
 
-def vocode(inputs, parameters, models, note):
-    tone = np.sin(np.arange(160_000) * (0.05 + inputs["mel"][0].mean()))
+def vocode(*, mel, backend, vocoder):
+    tone = np.sin(np.arange(160_000) * (0.05 + mel[0].mean()))
     return {"waveforms": np.stack([tone, tone]).astype(np.float32)}
 
 
-def choose(inputs, parameters, models, note):
-    wave_form = np.resize(inputs["waveforms"][0], N_SAMPLES) * 0.5
+def choose(*, waveforms, clap, duration_s, audio_encoder):
+    wave_form = np.resize(waveforms[0], N_SAMPLES) * 0.5
     return {"waveform": wave_form, "similarity": np.ones(2, np.float32), "choice": np.int64(0)}
 
 
-def scores(inputs, parameters, models, note):
-    level = float(abs(inputs["waveform"]).mean())
+def scores(*, waveform, tagger):
+    level = float(abs(waveform).mean())
     return {"scores": np.array([level, 0.5, 1 - level], np.float32)}
 
 
@@ -93,9 +97,9 @@ BODIES = {
 def install(patch, folder):
     """Toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current one."""
     for stage, body in BODIES.items():
-        patch.setitem(sys.modules, f"tasks.{stage}", SimpleNamespace(run=body))
-    patch.setattr(cli_work, "open_bundle", lambda name: ToyBundle())
-    patch.setattr(cli_work, "open_models", lambda bundle, config: {})
+        patch.setitem(sys.modules, STAGES[stage].body.partition(":")[0], SimpleNamespace(run=body))
+    patch.setattr(cli_sessions, "open_bundle", lambda name: ToyBundle())
+    patch.setattr(cli_sessions, "open_models", lambda bundle, config: dict.fromkeys(LOADERS))
     patch.setenv("SVDAUDIO_STORE", str(folder / "store"))
     patch.delenv("PREFECT_API_URL", raising=False)
     patch.chdir(folder)

@@ -28,7 +28,7 @@ from svdaudio.cli import (
     sweep,
     train,
 )
-from svdaudio.cli.help import GroupedCommands, WithParameters
+from svdaudio.cli.help import GroupedCommands, with_parameters
 from svdaudio.errors import SvdAudioError
 
 FAULT = 70
@@ -52,6 +52,14 @@ def _help(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
+_METHODS: dict[Callable[..., None], str] = {
+    run.run: "manipulate",
+    run.plan: "manipulate",
+    run.baseline: "baseline",
+    mask.mask: "mask",
+}
+"""Commands whose help lists the parameters of a method."""
+
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, run.resume),
     "Many": (batch.batch, sweep.sweep),
@@ -60,7 +68,7 @@ for _panel, _commands in {
     "Tools": (mask.mask, doctor.doctor),
 }.items():
     for _command in _commands:
-        _class = WithParameters if _command in (run.run, run.plan, run.baseline, mask.mask) else None
+        _class = with_parameters(_METHODS[_command]) if _command in _METHODS else None
         app.command(rich_help_panel=_panel, cls=_class, help=_help(_command))(_command)
 app.add_typer(schedule.app, name="schedule", rich_help_panel="Many")
 app.add_typer(cache.app, name="cache", rich_help_panel="Store")

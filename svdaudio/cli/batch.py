@@ -1,24 +1,22 @@
-"""`svdaudio batch`: many pairs at once. And how any batch is carried out, shown and gone on with."""
+"""`svdaudio batch`: many pairs at once. And how any batch is run, shown and resumed."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from svdaudio.cli import INTERRUPTED, options
+from svdaudio.cli import options, sessions
+from svdaudio.cli.grouped import grouped
 from svdaudio.cli.output import (
     console,
     error_console,
     print_json,
-    quiet_stdout,
     remark,
     seconds_text,
     short_path,
@@ -26,238 +24,148 @@ from svdaudio.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from svdaudio.engine.batch import BatchEvent, Output, Progress, Tally
-    from svdaudio.engine.batches import Asked, Batch, Job
-    from svdaudio.store import RunRecord, Store
-    from svdaudio.studies.pairs import Common, Prepared
+    from svdaudio.engine.batch import BatchEvent, Tally
+    from svdaudio.engine.batches import Asked, Batch, Prepared
+    from svdaudio.engine.method import Method
+    from svdaudio.session import Session
+    from svdaudio.store import RunRecord
+    from svdaudio.studies.pairs import Common, Row
 
 N_LINES = 20
-"""Lines of progress over a whole batch, where nobody watches a bar."""
+"""Lines of progress over a whole batch, where there is no terminal for a bar."""
 N_ROWS_SHOWN = 200
 
-_HOW = "How it runs"
 
-Runner = Annotated[
-    Literal["in-process", "prefect"] | None,
-    typer.Option(
-        "--runner", rich_help_panel=_HOW, show_default=False,
-        help="In this process, or through Prefect (default in process, unless PREFECT_API_URL is set).",
-    ),
-]  # fmt: skip
-Workers = Annotated[
-    int,
-    typer.Option(
-        "--workers", min=1, rich_help_panel=_HOW,
-        help="Processes side by side, each with models of its own. Mind the memory.",
-    ),
-]  # fmt: skip
-OnErrorOption = Annotated[
-    Literal["continue", "stop"],
-    typer.Option("--on-error", rich_help_panel=_HOW, help="What becomes of the others when one pair fails."),
-]
-TableFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--table", metavar="FILE", rich_help_panel="Where things go", show_default=False,
-        help="The table of results, .csv or .jsonl (default beside the sounds, in the store).",
-    ),
-]  # fmt: skip
-Pictures = Annotated[
-    bool, typer.Option("--pictures", help="Draw masks, spectrograms and scores of every pair, too: some seconds each.")
-]
-
-
-@dataclass(frozen=True, kw_only=True)
-class How:
-    """How a batch is carried out."""
-
-    runner: Literal["in-process", "prefect"] | None = None
-    n_workers: int = 1
-    on_error: Literal["continue", "stop"] = "continue"
-    table: Path | None = None
-    pictures: bool = False
-    as_json: bool = False
-
-    @property
-    def runner_name(self) -> Literal["in-process", "prefect"]:
-        """The runner that was asked for, in whatever way."""
-        return self.runner or ("prefect" if os.environ.get("PREFECT_API_URL") else "in-process")
-
-    def asked(self, *, study: Mapping[str, Any] | None = None) -> Asked:
-        """What the record of a batch keeps of it, with what is measured, if anything."""
-        from svdaudio.engine.batches import Asked
-
-        table = None if self.table is None else str(self.table.absolute())
-        return Asked(table=table, pictures=self.pictures, on_error=self.on_error, n_workers=self.n_workers, study=study)
-
-    def as_asked(self, asked: Asked) -> How:
-        """The same, but for what the record of a batch says."""
-        table = None if asked.table is None else Path(asked.table)
-        return replace(self, table=table, pictures=asked.pictures, on_error=asked.on_error, n_workers=asked.n_workers)
-
-
+@grouped
 def batch(
     pairs: Annotated[
         Path,
         typer.Argument(
             metavar="PAIRS",
-            show_default=False,
             help="A .csv or .jsonl file, one pair a line, or a folder with one, or with scenes as *.json.",
+            show_default=False,
         ),
     ],
     *,
-    config: options.Config = None,
-    overrides: options.Set = None,
-    seed: options.Seed = None,
-    bundle: options.Bundle = None,
+    parameters: options.SoundParameters,
+    method: options.MethodName = "manipulate",
     no_baselines: options.NoBaselines = False,
-    pictures: Pictures = False,
-    table_file: TableFile = None,
+    pictures: options.Pictures = False,
+    how: options.BatchOptions,
     store: options.Store = None,
-    workers: Workers = 1,
-    runner: Runner = None,
-    on_error: OnErrorOption = "continue",
-    as_json: options.Json = False,
 ) -> None:
     """The method on many pairs, each model loaded once and used for all of them.
 
-    Columns (or keys) are original, edited, remove, add, and, if wanted, name, out, and any parameter by its dotted
-    name; paths are seen from the file's folder. Every line is checked before anything runs. Each pair becomes a run
-    like any other, with the same bytes. The same command again goes on where an unfinished batch was. Leaves 1 if a
+    Columns (or keys) are original, edited, remove, add, and optionally name, out, and any parameter by its dotted
+    name; paths are relative to the file's folder. Every line is checked before anything runs. Each pair becomes a run
+    of its own, with the same bytes as alone. The same command again continues an unfinished batch. Exits with 1 if a
     pair failed.
-    """  # fmt: skip
-    from svdaudio.cli.work import open_store
-    from svdaudio.engine.plan import METHOD_ALONE
-    from svdaudio.studies.pairs import Common, read_pairs
+    """
+    from svdaudio.methods import find_method
+    from svdaudio.studies.pairs import Common, read_rows
 
-    how = How(runner=runner, n_workers=workers, on_error=on_error, table=table_file, pictures=pictures, as_json=as_json)
-    check(how)
-    given = {name: value for name, value in (("seed", seed), ("bundle", bundle)) if value is not None}
+    check_table(how)
+    session = sessions.open_session(store, options.open_runner(how.runner))
+    found = find_method(method)
     common = Common(
-        config_file=config, overrides=overrides or (), given=given, targets=METHOD_ALONE if no_baselines else None
+        config_file=parameters.config,
+        overrides=parameters.texts,
+        given=parameters.given(),
+        variant="no_baselines" if no_baselines else None,
     )
-    prepared = prepared_pairs(read_pairs(pairs), common)
-    run_batch(prepared, open_store(store), how, files={"pairs": pairs}, title=pairs.name)
+    prepared = prepare(session, read_rows(pairs, found), found, common)
+    run_batch(session, prepared, asked(how, pictures=pictures), how, files={"pairs": pairs}, title=pairs.name)
 
 
-def check(how: How) -> None:
+def check_table(how: options.BatchOptions) -> None:
     """Refuse a place for the table that cannot take it, before any work is done."""
-    from svdaudio.cli.work import check_out
-    from svdaudio.engine.batches import check_table
+    from svdaudio.engine.batches import check_table as check_place_of_table
 
     if how.table is not None:
-        check_table(how.table)
-        check_out(how.table)
+        check_place_of_table(how.table)
+        sessions.check_out(how.table)
 
 
-def prepared_pairs(pairs: Sequence[Any], common: Common) -> list[Prepared]:
-    """Check every pair; remarks go to standard error, each once."""
-    from svdaudio.cli import work
-    from svdaudio.studies.pairs import prepare
+def asked(how: options.BatchOptions, *, pictures: bool = False, study: Mapping[str, Any] | None = None) -> Asked:
+    """What the record of a batch keeps of its options, with what is measured, if anything."""
+    from svdaudio.engine.batches import Asked
 
-    prepared = prepare(pairs, common, work.open_bundle)
-    for text in dict.fromkeys(text for one in prepared for text in one.resolved.remarks):
-        n_with = sum(text in one.resolved.remarks for one in prepared)
+    table = None if how.table is None else str(how.table.absolute())
+    return Asked(table=table, pictures=pictures, on_error=how.on_error, n_workers=how.workers, study=study)
+
+
+def prepare(session: Session, rows: Sequence[Row], method: Method, common: Common) -> list[Prepared]:
+    """Check every row; remarks go to standard error, each once."""
+    from svdaudio.studies.pairs import prepare as prepare_rows
+
+    prepared = prepare_rows(session, rows, method, common)
+    counts: dict[str, int] = {}
+    for one in prepared:
+        for text in dict.fromkeys(one.resolved.remarks):
+            counts[text] = counts.get(text, 0) + 1
+    for text, n_with in counts.items():
         remark(text if n_with == len(prepared) else f"{text} ({n_with} of {len(prepared)})")
     return prepared
 
 
-def run_batch(prepared: Sequence[Prepared], store: Store, how: How, *, files: Mapping[str, Path], title: str) -> None:
-    """Carry out a batch, or what an earlier one of the same work has left, and print its table.
+def run_batch(
+    session: Session,
+    prepared: Sequence[Prepared],
+    asked: Asked,
+    how: options.BatchOptions,
+    *,
+    files: Mapping[str, Path],
+    title: str,
+) -> None:
+    """Run a batch, or what an earlier one of the same work has left, and print its table.
 
     Raises:
         typer.Exit: with 1 if a pair failed, with 130 after Ctrl-C.
     """
-    from svdaudio.engine.batches import open_batch
-
     begun = time.perf_counter()
-    opened = open_batch(store, prepared, files=files, title=title, runner=how.runner_name, asked=how.asked())
-    record, runs = carry_out(opened, store, how)
-    finish(opened, record, runs, how, begun)
+    opened = session.open_batch(prepared, files=files, title=title, asked=asked)
+    record, runs = execute(session, opened)
+    finish(opened, record, runs, begun, as_json=how.as_json)
 
 
-def resume_batch(record: RunRecord, store: Store, how: How) -> None:
-    """Go on with a batch as it was asked for, and with what it was begun for.
-
-    Args:
-        record: of the batch; what it says is stronger than `how`.
-        store: where runs are.
-        how: by which runner, and what is printed.
+def resume_batch(session: Session, record: RunRecord, *, as_json: bool) -> None:
+    """Go on with a batch as it was asked for, and with the study that it was begun for.
 
     Raises:
         typer.Exit: as `run_batch`.
     """
-    from svdaudio.cli import evaluate, work
-    from svdaudio.engine.batches import asked_of, reopen_batch
+    from svdaudio.cli import evaluate
 
     begun = time.perf_counter()
-    how = how.as_asked(asked_of(record))
-    check(how)
-    opened = reopen_batch(record, store, work.open_bundle)
-    record, runs = carry_out(opened, store, how)
+    opened = session.reopen_batch(record)
+    if opened.asked.table is not None:
+        check_table(options.BatchOptions(table=Path(opened.asked.table)))
+    record, runs = execute(session, opened)
     if opened.asked.study is not None:
-        evaluate.finish(opened, record, runs, as_json=how.as_json)
+        evaluate.finish(opened, record, runs, as_json=as_json)
         return
-    finish(opened, record, runs, how, begun)
+    finish(opened, record, runs, begun, as_json=as_json)
 
 
-def carry_out(opened: Batch, store: Store, how: How) -> tuple[RunRecord, list[RunRecord]]:
-    """Carry out a batch with progress on standard error, and write its table.
+def execute(session: Session, opened: Batch) -> tuple[RunRecord, list[RunRecord]]:
+    """Run what is left of a batch with progress on standard error, and write its table.
 
     Raises:
         typer.Exit: with 130, after Ctrl-C.
     """
-    from svdaudio.cli import work
-    from svdaudio.engine import batch as engine
-    from svdaudio.places import out_root
+    from svdaudio.engine.batch import Tally, expected_seconds
 
-    work.log_to_stderr()
     left = [job for job in opened.jobs if not job.done]
     if opened.record.attempts:
         remark(f"going on with {opened.record.id}: {opened.n_done} of {len(opened.jobs)} pairs are done")
-    root = out_root(store.location)
-    where = how.table.absolute() if how.table is not None else root / f"{opened.record.id}.csv"
-    tally = engine.Tally(left, engine.expected_seconds(store), min(how.n_workers, max(1, len(left))))
-    try:
-        with quiet_stdout(), _progress(tally) as progress:
-
-            def execute(jobs: Sequence[Job]) -> list[RunRecord]:
-                class_names = work.class_names(work.open_bundle(jobs[0].request.config.bundle))
-                output = engine.Output(root=root, class_names=class_names, pictures=how.pictures)
-                return _execute(jobs, store, how, opened.record.id, output, progress)
-
-            return engine.carry_out(opened, store, execute, table_path=where)
-    except KeyboardInterrupt:
-        remark(f"interrupted; what is done is kept, and `svdaudio resume {opened.record.id}` goes on")
-        raise typer.Exit(INTERRUPTED) from None
+    n_workers = opened.asked.n_workers
+    tally = Tally(left, expected_seconds(session.store), min(n_workers, max(1, len(left))))
+    sessions.log_to_stderr()
+    with sessions.resumable(opened.record.id), _progress(tally) as progress:
+        return session.run_batch(opened, progress=progress, n_workers=n_workers)
 
 
-def _execute(
-    jobs: Sequence[Job], store: Store, how: How, title: str, output: Output, progress: Progress
-) -> list[RunRecord]:
-    if how.n_workers > 1 and len(jobs) > 1:
-        from svdaudio.engine.workers import execute_shares
-
-        return execute_shares(
-            jobs, store.location, n_workers=how.n_workers, runner=how.runner_name, title=title, output=output,
-            on_error=how.on_error, progress=progress,
-        )  # fmt: skip
-    from svdaudio.cli import work
-
-    config = jobs[0].request.config
-    models = work.open_models(work.open_bundle(config.bundle), config)
-    if how.runner_name == "prefect":
-        from flows.prefect_batch import execute_batch_through_prefect
-
-        return execute_batch_through_prefect(
-            jobs, store, models, title=title, output=output, on_error=how.on_error, progress=progress
-        )
-    from svdaudio.engine.batch import execute_batch
-
-    return execute_batch(jobs, store, models, output=output, on_error=how.on_error, progress=progress)
-
-
-def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], how: How, begun: float) -> None:
+def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: float, *, as_json: bool) -> None:
     """Print the table of a batch, or all of it as one JSON object.
 
     Raises:
@@ -267,7 +175,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], how: How
 
     rows = rows_of(opened.members, runs)
     seconds = time.perf_counter() - begun
-    if how.as_json:
+    if as_json:
         print_json(
             {
                 "batch": record.id,
@@ -285,7 +193,9 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], how: How
         screen.print(
             f"\n[bold]Batch {record.id}[/bold], bundle [bold]{record.bundle}[/bold]: {counts}, {seconds_text(seconds)}"
         )
-        screen.print(_shown(rows, [set(job.member.settings) for job in opened.jobs]))
+        screen.print(
+            _shown(rows, [set(job.member.settings) for job in opened.jobs], opened.jobs[0].request.method.result)
+        )
         for row in rows:
             if row.get("error"):
                 screen.print(f"{row['name']}: {row['error']}", markup=False)
@@ -294,12 +204,10 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], how: How
         raise typer.Exit(1)
 
 
-def _shown(rows: Sequence[Mapping[str, Any]], settings: Sequence[set[str]]) -> Any:
+def _shown(rows: Sequence[Mapping[str, Any]], settings: Sequence[set[str]], result: str) -> Any:
     """The part of the table that fits a screen: name, settings, state, and scores that are not all near 0."""
     names = [name for name in rows[0] if any(name in some for some in settings)] if rows else []
-    scores = [
-        name for name in (rows[0] if rows else ()) if name.startswith("manipulated.") and not name.endswith(".wav")
-    ]
+    scores = [name for name in (rows[0] if rows else ()) if name.startswith(f"{result}.") and name != f"{result}.wav"]
     scores = [name for name in scores if max((row[name] or 0.0) for row in rows) >= 0.05]
     body = [
         [
@@ -310,14 +218,14 @@ def _shown(rows: Sequence[Mapping[str, Any]], settings: Sequence[set[str]]) -> A
         ]
         for row in rows[:N_ROWS_SHOWN]
     ]
-    headings = ["name", *names, "state", *(name.removeprefix("manipulated.") for name in scores)]
-    title = "scores of the edit's sound" + (f", the first {N_ROWS_SHOWN}" if len(rows) > N_ROWS_SHOWN else "")
+    headings = ["name", *names, "state", *(name.removeprefix(f"{result}.") for name in scores)]
+    title = f"scores of the sound '{result}'" + (f", the first {N_ROWS_SHOWN}" if len(rows) > N_ROWS_SHOWN else "")
     return table(headings, body, title=title, right=range(2 + len(names), len(headings)))
 
 
 @contextlib.contextmanager
 def _progress(tally: Tally) -> Generator[Callable[[BatchEvent], None]]:
-    """A moving bar for somebody who watches; for a log, some lines over the whole, and one for each failure."""
+    """A moving bar on a terminal; elsewhere, some lines over the whole, and one for each failure."""
     if not sys.stderr.isatty():
         yield _lines(tally)
         return
@@ -330,36 +238,37 @@ def _progress(tally: Tally) -> Generator[Callable[[BatchEvent], None]]:
     ) as bar:
         task = bar.add_task("looking up", total=tally.n_total, left="")
 
-        def tell(told: BatchEvent) -> None:
-            tally.take(told)
+        def on_event(batch_event: BatchEvent) -> None:
+            tally.count(batch_event)
             bar.update(task, completed=tally.n_done, left=_left(tally))
-            if told.event.kind == "started":
-                bar.update(task, description=f"{told.event.node} of {told.pair}")
-            elif line := _line(told):
+            if batch_event.event.kind == "started":
+                bar.update(task, description=f"{batch_event.event.node} of {batch_event.pair}")
+            elif line := _line(batch_event):
                 screen.print(line, markup=False)
 
-        yield tell
+        yield on_event
 
 
 def _lines(tally: Tally) -> Callable[[BatchEvent], None]:
     begun = time.perf_counter()
-    told_of = 0
+    printed = 0
 
-    def tell(told: BatchEvent) -> None:
-        nonlocal told_of
-        tally.take(told)
-        if line := _line(told):
+    def on_event(batch_event: BatchEvent) -> None:
+        nonlocal printed
+        tally.count(batch_event)
+        if line := _line(batch_event):
             sys.stderr.write(line + "\n")
         part = tally.n_done * N_LINES // max(1, tally.n_total)
-        if told.event.kind == "finished" and part > told_of:
-            told_of = part
+        if batch_event.event.kind == "finished" and part > printed:
+            printed = part
             sys.stderr.write(
-                f"[{tally.n_done}/{tally.n_total}] {told.event.node} of {told.pair}; {tally.n_pairs_done} pairs done, "
+                f"[{tally.n_done}/{tally.n_total}] {batch_event.event.node} of {batch_event.pair}; "
+                f"{tally.n_pairs_done} pairs done, "
                 f"{seconds_text(time.perf_counter() - begun)} gone{_left(tally)}\n"
             )
         sys.stderr.flush()
 
-    return tell
+    return on_event
 
 
 def _left(tally: Tally) -> str:
@@ -367,13 +276,13 @@ def _left(tally: Tally) -> str:
     return "" if left_s is None else f", about {seconds_text(left_s)} left"
 
 
-def _line(told: BatchEvent) -> str | None:
-    """What to say of an event beyond the count: notes, waiting and failures."""
-    event = told.event
+def _line(batch_event: BatchEvent) -> str | None:
+    """What to print of an event beyond the count: notes, waiting and failures."""
+    event = batch_event.event
     if event.kind == "failed":
-        return f"failed: {told.pair}: {event.node}: {event.text}"
+        return f"failed: {batch_event.pair}: {event.node}: {event.text}"
     if event.kind == "note":
-        return f"note: {told.pair}: {event.node}: {event.text}"
+        return f"note: {batch_event.pair}: {event.node}: {event.text}"
     if event.kind == "waiting":
-        return f"{told.pair}: {event.node}: {event.text}"
+        return f"{batch_event.pair}: {event.node}: {event.text}"
     return None

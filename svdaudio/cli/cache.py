@@ -33,7 +33,7 @@ def list_artifacts(
     as_json: options.Json = False,
 ) -> None:
     """List artifacts: key, stage, size, last use, and whether it is pinned."""
-    from svdaudio.cli.work import open_store
+    from svdaudio.cli.sessions import open_store
 
     where = open_store(store)
     pins = where.pins()
@@ -79,7 +79,7 @@ def list_artifacts(
 @app.command("du")
 def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> None:
     """How much room each stage's artifacts take up, and what is left over."""
-    from svdaudio.cli.work import open_store
+    from svdaudio.cli.sessions import open_store
 
     where = open_store(store)
     stages: dict[str, list[int]] = {}
@@ -118,7 +118,7 @@ def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> N
 @app.command()
 def why(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
     """Why an artifact is there: runs that use it, what it was computed from, what was computed from it."""
-    from svdaudio.cli.work import open_store
+    from svdaudio.cli.sessions import open_store
     from svdaudio.store.lineage import Lineage
     from svdaudio.store.lookup import full_key
 
@@ -158,7 +158,7 @@ def why(key: Key, *, store: options.Store = None, as_json: options.Json = False)
 @app.command()
 def pin(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
     """Keep an artifact, whatever `gc` is asked for."""
-    from svdaudio.cli.work import open_store
+    from svdaudio.cli.sessions import open_store
     from svdaudio.store.lookup import full_key
 
     where = open_store(store)
@@ -170,7 +170,7 @@ def pin(key: Key, *, store: options.Store = None, as_json: options.Json = False)
 @app.command()
 def unpin(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
     """Undo `pin`."""
-    from svdaudio.cli.work import open_store
+    from svdaudio.cli.sessions import open_store
     from svdaudio.store.lookup import full_key
 
     where = open_store(store)

@@ -153,7 +153,7 @@ def _bundles(name: str | None) -> list[Bundle]:
     """One bundle, or all whose descriptions are there."""
     from svdaudio.checkpoints.bundle import FULL
     from svdaudio.checkpoints.install import full_folder
-    from svdaudio.cli.work import open_bundle
+    from svdaudio.cli.sessions import open_bundle
 
     if name is not None:
         return [open_bundle(name)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from svdaudio.cli import batch, options
+from svdaudio.cli import batch, options, sessions
+from svdaudio.cli.grouped import grouped
 from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, print_files, print_json, remark, table
 
@@ -26,9 +27,7 @@ Seed = Annotated[
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option(
-        "--only", metavar="GOES-COMES", help="Only this edit, like cat-duck. Again for more (default all 72)."
-    ),
+    typer.Option("--only", metavar="GOES-COMES", help="Only this edit, like cat-duck. Repeatable (default all 72)."),
 ]
 Unscaled = Annotated[
     bool,
@@ -49,53 +48,47 @@ def _group() -> None:  # pyright: ignore[reportUnusedFunction] - typer calls it,
 
 
 @app.command()
+@grouped
 def edits(
     *,
     only: Only = None,
     unscaled: Unscaled = False,
     scenes: Seed = None,
     out: Folder = None,
-    config: options.Config = None,
-    overrides: options.Set = None,
-    seed: options.Seed = None,
-    bundle: options.Bundle = None,
+    parameters: options.SoundParameters,
     store: options.Store = None,
-    workers: batch.Workers = 1,
-    runner: batch.Runner = None,
+    workers: options.Workers = 1,
+    runner: options.BatchRunner = None,
     as_json: options.Json = False,
 ) -> None:
     """The 72 ordered edits of the farm: each of nine animals replaced by each other, beside a third that stays.
 
-    Held-out scenes through the real workflow, as a batch. Says in how many edits what came rises and what went falls,
-    and how much what stayed changes, for the method and for two controls: plain SSV2A of the edited picture, and the
-    mix with direct_mix alone. The same command again goes on where an earlier one was stopped.
+    Held-out scenes through the real workflow, as a batch. Reports in how many edits what came rises and what went
+    falls, and how much what stayed changes, for the method and for two controls: plain SSV2A of the edited picture, and the
+    mix with direct_mix alone. The same command again continues an earlier one that was stopped.
     """
-    from svdaudio.cli import work
-    from svdaudio.engine.batches import open_batch
-    from svdaudio.places import out_root
+    from svdaudio.methods.manipulate import METHOD
     from svdaudio.studies.edit_study import Study, chosen_edits
     from svdaudio.studies.edits import EDITS_SEED
     from svdaudio.studies.pairs import Common
 
     scene_seed = EDITS_SEED if scenes is None else scenes
-    where = work.open_store(store)
-    folder = out if out is not None else out_root(where.location) / f"edits.{scene_seed}"
+    session = sessions.open_session(store, options.open_runner(runner))
+    folder = out if out is not None else session.out_root / f"edits.{scene_seed}"
     study = Study(folder=folder, kinds=chosen_edits(only), scene_seed=scene_seed, unscaled=unscaled)
-    work.check_out(folder / "edits.csv")
-    given = {name: value for name, value in (("seed", seed), ("bundle", bundle)) if value is not None}
-    common = Common(config_file=config, overrides=overrides or (), given=given)
-    prepared = batch.prepared_pairs(study.pairs(), common)
-    how = batch.How(runner=runner, n_workers=workers, table=folder / "runs.csv", as_json=as_json)
-    command = study.command(overrides or (), given, config_file=config)
-    opened = open_batch(
-        where,
+    sessions.check_out(folder / "edits.csv")
+    common = Common(config_file=parameters.config, overrides=parameters.texts, given=parameters.given())
+    prepared = batch.prepare(session, study.pairs(), METHOD, common)
+    how = options.BatchOptions(workers=workers, table=folder / "runs.csv")
+    named = {name: value for name, value in (("seed", parameters.seed), ("bundle", parameters.bundle)) if value}
+    command = study.command(parameters.texts, named, config_file=parameters.config)
+    opened = session.open_batch(
         prepared,
         files={"scenes": study.scenes},
         title=f"{len(study.edits)} edits",
-        runner=how.runner_name,
-        asked=how.asked(study=study.kept(command)),
+        asked=batch.asked(how, study=study.kept(command)),
     )
-    record, runs = batch.carry_out(opened, where, how)
+    record, runs = batch.execute(session, opened)
     _finish(study, command, opened, record, runs, as_json=as_json)
 
 

@@ -47,7 +47,7 @@ def gc(
     (`svdaudio cache pin`) always stays, and so does whatever a run that is going may use. WAV files and pictures in the
     store's folder `out` are not touched.
     """
-    from svdaudio.cli.work import log_to_stderr, open_store
+    from svdaudio.cli.sessions import log_to_stderr, open_store
     from svdaudio.store.gc import carry_out, plan_collection
 
     log_to_stderr()

@@ -1,4 +1,4 @@
-"""Help texts that differ from typer's: a light one for the program, one with the parameters for the method."""
+"""Help texts that differ from typer's: a light one for the program, one with the parameters of a method."""
 
 from __future__ import annotations
 
@@ -31,29 +31,35 @@ class GroupedCommands(TyperGroup):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
 
-class WithParameters(TyperCommand):
-    """Help that ends with every parameter that `--set` and `--config` take."""
+def with_parameters(method: str) -> type[TyperCommand]:
+    """The class of a command whose help ends with every parameter of a method, as `--set` and `--config` take them."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, then the parameters."""
-        super().format_help(ctx, formatter)
-        from svdaudio.cli.output import console, table
-        from svdaudio.config import PARAMETERS
+    class WithParameters(TyperCommand):
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            super().format_help(ctx, formatter)
+            _print_parameters(method)
 
-        rows = [
-            [
-                name,
-                _text(parameter.default),
-                "{:g} to {:g}".format(*parameter.recommended) if parameter.recommended else "",
-                parameter.meaning,
-            ]
-            for name, parameter in PARAMETERS.items()
+    return WithParameters
+
+
+def _print_parameters(method: str) -> None:
+    from svdaudio.cli.output import console, table
+    from svdaudio.methods import find_method
+
+    rows = [
+        [
+            name,
+            _text(parameter.default),
+            "{:g} to {:g}".format(*parameter.recommended) if parameter.recommended else "",
+            parameter.meaning,
         ]
-        screen = console()
-        screen.print(
-            table(["parameter", "default", "recommended", "meaning"], rows, title="Parameters, for --set and --config")
-        )
-        screen.print("\nA bundle may recommend other defaults; `svdaudio show RUN` says what a run used.")
+        for name, parameter in find_method(method).config.parameters().items()
+    ]
+    screen = console()
+    screen.print(
+        table(["parameter", "default", "recommended", "meaning"], rows, title="Parameters, for --set and --config")
+    )
+    screen.print("\nA bundle may recommend other defaults; `svdaudio show RUN` says what a run used.")
 
 
 def _text(value: object) -> str:

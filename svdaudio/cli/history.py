@@ -14,6 +14,7 @@ from svdaudio.cli.output import console, print_files, print_json, remark, second
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from svdaudio.session import Session
     from svdaudio.store import RunRecord, StageEntry, Store
 
 N_DIGEST_DIGITS = 12
@@ -28,7 +29,8 @@ def runs(
     """The runs of a store, newest first."""
     from itertools import islice
 
-    from svdaudio.cli.work import open_store, run_state
+    from svdaudio.cli.sessions import open_store
+    from svdaudio.session import run_state
 
     where = open_store(store)
     found = list(islice(where.runs, limit))
@@ -63,17 +65,17 @@ def show(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """One run: its configuration and where each value came from, what every stage did, what came out.
+    """One run: its configuration and where each value came from, what every stage did, its results.
 
-    Of a batch: what its pairs share, how each of them came out and why, and where the table is.
+    Of a batch: what its pairs share, how each of them ended and why, and where the table is.
     """
-    from svdaudio.cli.work import open_store
+    from svdaudio.cli.sessions import open_session
     from svdaudio.engine.batches import KIND
 
-    where = open_store(store)
-    run = where.runs.load(name)
+    session = open_session(store)
+    where, run = session.store, session.load(name)
     if graph or prov:
-        _show_provenance(where, run, graph=graph, prov=prov, as_json=as_json)
+        _show_provenance(session, run, graph=graph, prov=prov, as_json=as_json)
         return
     if run.kind == KIND:
         _show_batch(where, run, as_json=as_json)
@@ -93,8 +95,8 @@ def show(
 
 def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
     """A batch: its pairs, how many came out how, and its table."""
-    from svdaudio.cli.work import run_state
     from svdaudio.engine.batches import kept_runs
+    from svdaudio.session import run_state
 
     pairs: list[dict[str, Any]] = [
         {
@@ -128,7 +130,7 @@ def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
 
 def _print_head(where: Store, run: RunRecord) -> None:
     """What holds for a run of any kind: how it ended, what it was made from."""
-    from svdaudio.cli.work import run_state
+    from svdaudio.session import run_state
 
     screen = console()
     screen.print(
@@ -145,32 +147,41 @@ def _print_head(where: Store, run: RunRecord) -> None:
 
 
 def _configuration_table(run: RunRecord, title: str) -> Any:
-    from svdaudio.config import PARAMETERS
+    from svdaudio.config import flatten
 
+    meanings = _meanings(run)
     rows = [
-        [
-            parameter,
-            value,
-            run.sources.get(parameter, "default"),
-            PARAMETERS[parameter].meaning if parameter in PARAMETERS else "",
-        ]
-        for parameter, value in _flat(run.config).items()
+        [parameter, value, run.sources.get(parameter, "default"), meanings.get(parameter, "")]
+        for parameter, value in flatten(run.config).items()
     ]
     return table(["parameter", "value", "from", "meaning"], rows, title=f"\n{title}")
 
 
-def _show_provenance(store: Store, run: RunRecord, *, graph: bool, prov: bool, as_json: bool) -> None:
+def _meanings(run: RunRecord) -> dict[str, str]:
+    """What each parameter of a run means; of a batch, and of unknown methods, those of the published method."""
+    from svdaudio.errors import ConfigError
+    from svdaudio.methods import find_method
+
+    try:
+        method = find_method(run.kind)
+    except ConfigError:
+        method = find_method("manipulate")
+    return {name: parameter.meaning for name, parameter in method.config.parameters().items()}
+
+
+def _show_provenance(session: Session, run: RunRecord, *, graph: bool, prov: bool, as_json: bool) -> None:
     from svdaudio.engine.provenance import mermaid, prov_document
     from svdaudio.errors import InputError
 
     if graph and prov:
-        raise InputError("--graph and --prov are two things", fix="ask for one after the other")
+        raise InputError("--graph and --prov exclude each other", fix="ask for one after the other")
+    workflow = session.workflow(run)
     if prov:
-        print_json(prov_document(run, store))
+        print_json(prov_document(run, session.store, workflow))
     elif as_json:
-        print_json({"run": run.id, "mermaid": mermaid(run)})
+        print_json({"run": run.id, "mermaid": mermaid(run, workflow)})
     else:
-        console().print(mermaid(run), markup=False)
+        console().print(mermaid(run, workflow), markup=False)
 
 
 def diff(
@@ -181,13 +192,12 @@ def diff(
     as_json: options.Json = False,
 ) -> None:
     """What differs between two runs: values, the first stage and why, the scores."""
-    from svdaudio.cli.work import open_store
-    from svdaudio.engine.plan import compare_runs
+    from svdaudio.cli.sessions import open_session
 
-    where = open_store(store)
-    first, second = where.runs.load(before), where.runs.load(after)
+    session = open_session(store)
+    first, second = session.load(before), session.load(after)
     values = _different_values(first, second)
-    nodes = [node for node in compare_runs(first, second) if node.reasons]
+    nodes = [node for node in session.compare(first, second) if node.reasons]
     scores = _score_changes(first, second)
     if as_json:
         print_json(
@@ -240,13 +250,15 @@ def inspect(
     as_json: options.Json = False,
 ) -> None:
     """The arrays of a run: shape, type, range, digest. With --plot, pictures of them."""
-    from svdaudio.cli.work import open_store
+    from svdaudio.cli.sessions import open_session
 
-    where = open_store(store)
-    run = where.runs.load(name)
+    session = open_session(store)
+    run = session.load(name)
     entries = _chosen(run, stage)
-    described = {entry.node: _describe(where, entry) for entry in entries if entry.key is not None and entry.outputs}
-    drawn = _draw(where, run, list(described)) if plot else {}
+    described = {
+        entry.node: _describe(session.store, entry) for entry in entries if entry.key is not None and entry.outputs
+    }
+    drawn = session.draw(run, described) if plot and described else {}
     if as_json:
         print_json(
             {
@@ -277,7 +289,7 @@ def inspect(
 
 
 def _run_summary(store: Store, run: RunRecord) -> dict[str, Any]:
-    from svdaudio.cli.work import run_state
+    from svdaudio.session import run_state
 
     return {
         "run": run.id,
@@ -293,8 +305,10 @@ def _run_summary(store: Store, run: RunRecord) -> dict[str, Any]:
 
 
 def _run_details(run: RunRecord) -> dict[str, Any]:
+    from svdaudio.config import flatten
+
     return {
-        "config": {n: {"value": v, "from": run.sources.get(n, "default")} for n, v in _flat(run.config).items()},
+        "config": {n: {"value": v, "from": run.sources.get(n, "default")} for n, v in flatten(run.config).items()},
         "remarks": list(run.remarks),
         "runner": run.runner,
         "attempts": run.attempts,
@@ -317,17 +331,6 @@ def _run_details(run: RunRecord) -> dict[str, Any]:
 def _counts(run: RunRecord) -> str:
     counts = Counter(entry.status for entry in run.stages)
     return ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-
-
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested configuration as dotted name → value."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def _stage_table(run: RunRecord) -> Any:
@@ -353,7 +356,9 @@ def _print_results(run: RunRecord) -> None:
 
 def _different_values(first: RunRecord, second: RunRecord) -> dict[str, tuple[Any, Any]]:
     """Parameter → value in both, where they differ; and files whose content does."""
-    a, b = _flat(first.config), _flat(second.config)
+    from svdaudio.config import flatten
+
+    a, b = flatten(first.config), flatten(second.config)
     changed = {name: (a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)}
     for name in dict.fromkeys([*first.files, *second.files]):
         before, after = first.files.get(name), second.files.get(name)
@@ -414,19 +419,3 @@ def _summary(array: NDArray[Any]) -> dict[str, Any]:
 
 def _range(array: dict[str, Any]) -> list[str]:
     return ["" if array[name] is None else f"{array[name]:.5g}" for name in ("min", "max", "mean")]
-
-
-def _draw(store: Store, run: RunRecord, nodes: list[str]) -> dict[str, Path]:
-    from svdaudio.cli.work import class_names, object_names, open_bundle
-    from svdaudio.places import out_root
-    from svdaudio.views.report import RunArtifacts, draw_node
-
-    bundle = open_bundle(run.bundle)
-    artifacts = RunArtifacts.in_store(run, store)
-    root = out_root(store.location)
-    drawn: dict[str, Path] = {}
-    for node in nodes:
-        drawn.update(
-            draw_node(artifacts, node, root=root, class_names=class_names(bundle), object_names=object_names(bundle))
-        )
-    return drawn

@@ -3,65 +3,61 @@
 from __future__ import annotations
 
 from svdaudio.cli import options
+from svdaudio.cli.grouped import grouped
 from svdaudio.cli.output import console, print_files, print_json, table
 
 
+@grouped
 def mask(
     image: options.Image,
     *,
     points: options.PointOption = None,
-    config: options.Config = None,
-    overrides: options.Set = None,
-    bundle: options.Bundle = None,
+    parameters: options.Parameters,
     out: options.Out = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Try a click: the mask that it gives, drawn over the picture, and how many patches it covers."""
-    from svdaudio.cli.work import (
-        Work,
-        carry_out,
-        check_out,
-        open_models,
-        open_store,
-        resolve_config,
-    )
-    from svdaudio.engine.plan import baseline_request, check_pictures, new_run
+    """Try a click: the mask that it gives, drawn over the picture, and how many patches it covers.
+
+    A trial leaves no run behind; its mask is cached all the same, and `run` with the same click finds it.
+    """
+    from svdaudio.cli import sessions
     from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
     from svdaudio.svd.align import covered, patch_coverage
     from svdaudio.svd.geometry import Geometry
     from svdaudio.views import plots
-    from svdaudio.views.report import draw_node
+    from svdaudio.views.report import draw_nodes
 
-    check_out(out, kind=".png", inputs=(image,))
+    sessions.check_out(out, kind=".png", inputs=(image,))
     if not points:
         raise InputError("no click says where the object is", fix="give --point X,Y, in pixels of the picture")
-    resolved, checkpoints = resolve_config(config, overrides, {"remove": points, "bundle": bundle})
-    request = check_pictures(baseline_request(image, resolved.config, checkpoints, targets=("removed.mask",)))
-    work = Work(
-        request=request,
-        store=open_store(store),
-        bundle=checkpoints,
-        models=open_models(checkpoints, resolved.config),
+    session = sessions.open_session(store)
+    request = session.request(
+        "mask",
+        [image],
+        {**parameters.given(), "point": points},
+        config_file=parameters.config,
+        overrides=parameters.texts,
     )
-    record = carry_out(work, new_run(request, resolved))
-    artifacts = work.artifacts(record)
-    root = work.out_root
-    overlay = draw_node(artifacts, "removed.mask", root=root, class_names=(), object_names=())["removed.mask"]
-    found = artifacts["removed.mask"]
+    run = session.new_run(request)
+    with sessions.show_progress() as progress, sessions.resumable(run.id):
+        run = session.run(request, run=run, progress=progress, record=False).run
+    arrays = session.arrays(run)
+    overlay = draw_nodes(arrays, ["object.mask"], root=session.out_root)["object.mask"]
+    found = arrays["object.mask"]
     score, share = float(found["score"]), float(found["mask"].mean())
-    geometry, threshold = resolved.config.geometry, resolved.config.align.threshold
-    # Not by the stage `align`, for which a mask that covers no patch is an error: here it is what one wants to see.
+    geometry, threshold = request.config.geometry, request.config.align.threshold
+    # Not by the stage `align`, which refuses a mask that covers no patch: here that is what the user wants to see.
     coverage = patch_coverage(found["mask"], Geometry(geometry))
     grid = covered(coverage, threshold)
     n_patches = int(grid.sum())
     patches = plots.save(
         plots.patch_grid(
-            artifacts["original.image"]["pixels"], coverage, grid, geometry=geometry, threshold=threshold,
-            title="removed", colour=plots.REMOVED_COLOUR,
+            arrays["picture.image"]["pixels"], coverage, grid, geometry=geometry, threshold=threshold,
+            title="patches", colour=plots.REMOVED_COLOUR,
         ),
-        overlay.with_name("removed.align.grid.png"),
+        overlay.with_name("object.grid.png"),
     )  # fmt: skip
     if out is not None:
         write_bytes(out.absolute(), overlay.read_bytes())
@@ -69,8 +65,8 @@ def mask(
     if as_json:
         print_json(
             {
-                "bundle": record.bundle,
-                "run": record.id,
+                "bundle": run.bundle,
+                "run": None,
                 "picture": str(overlay),
                 "grid": str(patches),
                 "score": round(score, 6),

@@ -1,16 +1,32 @@
-"""Arguments and options that several commands share, each described once."""
+"""Arguments and options that several commands share, each described once, and the groups that commands take them in."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from svdaudio.errors import InputError
+
+if TYPE_CHECKING:
+    from svdaudio.session import Runner as SessionRunner
 
 _METHOD = "The method"
 _WHERE = "Where things go"
 _HOW = "How it runs"
 
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="ORIGINAL EDITED",
+        help="The picture before the edit and the picture after it; the files of another --method in its order.",
+        show_default=False,
+    ),
+]
 Original = Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The picture before the edit.", show_default=False)]
 Edited = Annotated[Path, typer.Argument(metavar="EDITED", help="The picture after the edit.", show_default=False)]
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.", show_default=False)]
@@ -18,23 +34,27 @@ Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run: its name, the start or end of it, or 'latest'.", show_default=False)
 ]
 
+MethodName = Annotated[
+    str,
+    typer.Option("--method", metavar="NAME", rich_help_panel=_METHOD, help="The workflow to run."),
+]
 Remove = Annotated[
     list[str] | None,
     typer.Option(
         "--remove", metavar="X,Y[,0]", rich_help_panel=_METHOD,
-        help="A click on what goes, in pixels of ORIGINAL; with ',0' on what stays out of it. Again for more.",
+        help="A click on what goes, in pixels of ORIGINAL; with ',0' on what stays out of it. Repeatable.",
     ),
 ]  # fmt: skip
 Add = Annotated[
     list[str] | None,
     typer.Option(
         "--add", metavar="X,Y[,0]", rich_help_panel=_METHOD,
-        help="A click on what comes, in pixels of EDITED; with ',0' on what stays out of it. Again for more.",
+        help="A click on what comes, in pixels of EDITED; with ',0' on what stays out of it. Repeatable.",
     ),
 ]  # fmt: skip
 PointOption = Annotated[
     list[str] | None,
-    typer.Option("--point", metavar="X,Y[,0]", help="A click in pixels; with ',0' on what stays out. Again for more."),
+    typer.Option("--point", metavar="X,Y[,0]", help="A click in pixels; with ',0' on what stays out. Repeatable."),
 ]
 Config = Annotated[
     Path | None,
@@ -42,9 +62,7 @@ Config = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="NAME=VALUE", rich_help_panel=_METHOD, help="One parameter: svd.k=7. Again for more."
-    ),
+    typer.Option("--set", metavar="NAME=VALUE", rich_help_panel=_METHOD, help="One parameter: svd.k=7. Repeatable."),
 ]
 Seed = Annotated[
     int | None,
@@ -58,14 +76,12 @@ Backend = Annotated[
     str | None,
     typer.Option(
         "--backend", metavar="NAME", rich_help_panel=_METHOD, show_default=False,
-        help="Whose code generates: diffusers (default), or audioldm, the authors' package, to check with.",
+        help="Whose code generates: diffusers (default), or audioldm, the authors' package, for comparison.",
     ),
 ]  # fmt: skip
 NoBaselines = Annotated[
     bool,
-    typer.Option(
-        "--no-baselines", rich_help_panel=_METHOD, help="Leave out plain SSV2A of the two pictures themselves."
-    ),
+    typer.Option("--no-baselines", rich_help_panel=_METHOD, help="Omit plain SSV2A of the two pictures themselves."),
 ]
 Store = Annotated[
     str | None,
@@ -82,8 +98,9 @@ Prefect = Annotated[
     bool,
     typer.Option("--prefect", rich_help_panel=_HOW, help="Through Prefect, as with PREFECT_API_URL set."),
 ]
+RunnerName = Literal["in-process", "prefect", "dask", "ray"]
 Runner = Annotated[
-    Literal["in-process", "prefect", "dask", "ray"] | None,
+    RunnerName | None,
     typer.Option(
         "--runner", rich_help_panel=_HOW, show_default=False,
         help="What computes the stages; dask and ray are clusters behind a Prefect server (docs/clusters.md).",
@@ -93,10 +110,132 @@ Cluster = Annotated[
     str | None,
     typer.Option(
         "--cluster", metavar="ADDRESS", rich_help_panel=_HOW, show_default=False,
-        help="With --runner dask or ray: a cluster that runs (default: two processes here, as long as the run).",
+        help="With --runner dask or ray: a running cluster (default: two processes here, for the run alone).",
     ),
 ]  # fmt: skip
+BatchRunner = Annotated[
+    Literal["in-process", "prefect"] | None,
+    typer.Option(
+        "--runner", rich_help_panel=_HOW, show_default=False,
+        help="In this process, or through Prefect (default in process, unless PREFECT_API_URL is set).",
+    ),
+]  # fmt: skip
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers", min=1, rich_help_panel=_HOW,
+        help="Processes side by side, each with models of its own: mind the memory.",
+    ),
+]  # fmt: skip
+OnErrorOption = Annotated[
+    Literal["continue", "stop"],
+    typer.Option("--on-error", rich_help_panel=_HOW, help="What happens to the others when one pair fails."),
+]
+TableFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--table", metavar="FILE", rich_help_panel=_WHERE, show_default=False,
+        help="The table of results, .csv or .jsonl (default beside the sounds, in the store).",
+    ),
+]  # fmt: skip
+Pictures = Annotated[
+    bool, typer.Option("--pictures", help="Draw masks, spectrograms and scores of every pair, too: some seconds each.")
+]
 Json = Annotated[
-    bool, typer.Option("--json", rich_help_panel=_HOW, help="One JSON object on standard output, nothing else there.")
+    bool,
+    typer.Option("--json", rich_help_panel=_HOW, help="Print one JSON object on standard output, and nothing else."),
 ]
 Plot = Annotated[bool, typer.Option("--plot", help="Draw what there is to see, and print the files.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """Parameters from a file and from the command line, and the bundle that may recommend others."""
+
+    config: Config = None
+    overrides: Set = None
+    bundle: Bundle = None
+
+    def given(self) -> dict[str, Any]:
+        """Dotted name → value of the options that were given."""
+        return {"bundle": self.bundle} if self.bundle is not None else {}
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The overrides, as they were typed."""
+        return self.overrides or ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundParameters(Parameters):
+    """Parameters of methods that make sound."""
+
+    seed: Seed = None
+    backend: Backend = None
+
+    def given(self) -> dict[str, Any]:
+        """Dotted name → value of the options that were given."""
+        more = {"seed": self.seed, "generate.backend": self.backend}
+        return {**super().given(), **{name: value for name, value in more.items() if value is not None}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditParameters(SoundParameters):
+    """Parameters of an edit: clicks, and whether the pictures' own sounds are made beside it."""
+
+    method: MethodName = "manipulate"
+    remove: Remove = None
+    add: Add = None
+    no_baselines: NoBaselines = False
+
+    def given(self) -> dict[str, Any]:
+        """Dotted name → value of the options that were given."""
+        more = {"remove": self.remove, "add": self.add}
+        return {**super().given(), **{name: value for name, value in more.items() if value}}
+
+    @property
+    def variant(self) -> str | None:
+        """The set of targets that was asked for."""
+        return "no_baselines" if self.no_baselines else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerOptions:
+    """What computes the stages of a run."""
+
+    prefect: Prefect = False
+    runner: Runner = None
+    cluster: Cluster = None
+
+    def open(self) -> SessionRunner | None:
+        """The runner, or None for this process.
+
+        Raises:
+            InputError: the options contradict each other.
+        """
+        if self.prefect and self.runner == "in-process":
+            raise InputError("--prefect and --runner in-process contradict each other", fix="give one of them")
+        if self.cluster is not None and self.runner not in ("dask", "ray"):
+            raise InputError("--cluster needs a runner that has one", fix="give --runner dask or --runner ray with it")
+        return open_runner(self.runner or ("prefect" if self.prefect else None), self.cluster)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """How a batch runs, and where its table goes."""
+
+    runner: BatchRunner = None
+    workers: Workers = 1
+    on_error: OnErrorOption = "continue"
+    table: TableFile = None
+    as_json: Json = False
+
+
+def open_runner(name: RunnerName | None, cluster: str | None = None) -> SessionRunner | None:
+    """The runner of that name, else the one that the environment asks for; None for this process."""
+    asked = name or ("prefect" if os.environ.get("PREFECT_API_URL") else "in-process")
+    if asked == "in-process":
+        return None
+    from flows.run import PrefectRunner
+
+    return PrefectRunner(name=asked, address=cluster)

@@ -92,8 +92,8 @@ def add_batch(
     seed: options.Seed = None,
     bundle: options.Bundle = None,
     no_baselines: options.NoBaselines = False,
-    pictures: batch.Pictures = False,
-    on_error: batch.OnErrorOption = "continue",
+    pictures: options.Pictures = False,
+    on_error: options.OnErrorOption = "continue",
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
@@ -134,7 +134,7 @@ def add_run(
     as_json: options.Json = False,
 ) -> None:
     """The method on one pair, as `svdaudio run`."""
-    from svdaudio.cli.work import resolve_config
+    from svdaudio.cli.sessions import resolve_config
     from svdaudio.engine.plan import check_pictures, manipulate_request
 
     given = _given({"remove": remove, "add": add, "seed": seed, "bundle": bundle})
@@ -167,7 +167,7 @@ def add_baseline(
     as_json: options.Json = False,
 ) -> None:
     """Plain SSV2A of one picture, as `svdaudio baseline`."""
-    from svdaudio.cli.work import resolve_config
+    from svdaudio.cli.sessions import resolve_config
     from svdaudio.engine.plan import baseline_request, check_pictures
 
     given = _given({"seed": seed, "bundle": bundle})
@@ -202,7 +202,7 @@ def add_edits(
     as_json: options.Json = False,
 ) -> None:
     """The 72 ordered edits of the farm, as `svdaudio evaluate edits`."""
-    from svdaudio.cli.work import resolve_config
+    from svdaudio.cli.sessions import resolve_config
     from svdaudio.studies.edit_study import chosen_edits
 
     given = _given({"seed": seed, "bundle": bundle})
@@ -349,7 +349,7 @@ def _make(
 
 def _location(store: str | None) -> str:
     """The store as a worker finds it, whatever folder it runs in."""
-    from svdaudio.cli.work import open_store
+    from svdaudio.cli.sessions import open_store
 
     return open_store(store).location
 

@@ -40,7 +40,7 @@ def copy(
     as_json: options.Json = False,
 ) -> None:
     """Copy artifacts and runs from A into B, each array checked. What B has already stays; so does all of A."""
-    from svdaudio.cli.work import log_to_stderr
+    from svdaudio.cli.sessions import log_to_stderr
     from svdaudio.errors import InputError, StoreError
     from svdaudio.store import open_store
     from svdaudio.store.copy import copy_store

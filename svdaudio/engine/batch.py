@@ -1,4 +1,4 @@
-"""Carry out many runs together, stage by stage: a model is loaded once, and used for every pair before the next.
+"""Run many requests together, stage by stage: a model is loaded once, and used for every pair before the next.
 
 Each pair is a run of its own, with the record, the keys and the bytes that it would have alone. Inputs are not put
 into one batch of a network: on a CPU the last bits of what comes out depend on the size of the batch (bench/batch.py
@@ -15,26 +15,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from svdaudio.engine.batches import Batch, Job, OnError, closed, table, write_table
-from svdaudio.engine.execute import Reference, Tell, Told, Work, execute
+from svdaudio.engine.body import BodyLoader, ModelSource, load_body
+from svdaudio.engine.execute import Context, NodeEvent, OnNodeEvent, Reference, execute
 from svdaudio.engine.journal import Event, Journal, one_line
-from svdaudio.engine.plan import N_RUNS_COMPARED, schedule
-from svdaudio.engine.run import read_outputs
-from svdaudio.engine.stage import Node, ancestors
+from svdaudio.engine.plan import N_RUNS_COMPARED
+from svdaudio.engine.run import Stopping, never
+from svdaudio.engine.stage import Node, ancestors, in_order
 from svdaudio.errors import CheckpointError, CorruptArtifactError, StoreError
-from svdaudio.files import write_bytes
 from svdaudio.store.base import Store
 from svdaudio.store.locks import HeldError, refuse_to_wait
 from svdaudio.store.runs import RunRecord, RunState
-from svdaudio.studies.sweep import EditParts, cosines, unscaled
-from svdaudio.svd.factors import Factors
-from svdaudio.views.report import RunArtifacts, write_report
-from tasks import Body, ModelSource, load_body
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -58,83 +51,36 @@ Progress = Callable[[BatchEvent], None]
 class Step(Protocol):
     """How one node of one pair is executed: in this process, or as a task of Prefect."""
 
-    def __call__(self, job: Job, work: Work, node: Node, references: Mapping[str, Reference], tell: Tell) -> Reference:
+    def __call__(
+        self, job: Job, context: Context, node: Node, references: Mapping[str, Reference], on_event: OnNodeEvent
+    ) -> Reference:
         """Make sure that the artifact of the node is in the store."""
         ...
 
 
-def in_process(job: Job, work: Work, node: Node, references: Mapping[str, Reference], tell: Tell) -> Reference:
+def in_process(
+    job: Job, context: Context, node: Node, references: Mapping[str, Reference], on_event: OnNodeEvent
+) -> Reference:
     """Execute a node here and now."""
     del job
-    return execute(work, node.name, references, tell)
+    return execute(context, node.name, references, on_event)
 
 
 def no_progress(event: BatchEvent) -> None:
-    """For whoever does not want to hear of progress."""
+    """Receive progress and do nothing."""
     del event
 
 
-def never() -> bool:
-    """For whoever does not stop a batch from outside."""
-    return False
+class OutputWriter(Protocol):
+    """Writes what the run of a pair is for: sounds, scores and, if wanted, pictures. Must be picklable."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """Writes what the run of a pair hands over: sounds, scores and, if wanted, pictures."""
-
-    root: Path
-    """The folder in which each run's own folder is made."""
-    class_names: tuple[str, ...]
-    """Of the tagger, in the order of its scores."""
-    pictures: bool = False
-
-    def write(
-        self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: Callable[[str], Body]
-    ) -> RunRecord:
+    def write(self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: BodyLoader) -> RunRecord:
         """Write the files of a finished run, and enter them into its record.
-
-        A pair whose own `out` cannot be written has failed.
 
         Raises:
             StoreError: the files in the store cannot be written.
         """
-        artifacts = RunArtifacts(
-            run, lambda node: read_outputs(job.request, store, models, run=run, node=node, body=body)
-        )
-        report = write_report(artifacts, root=self.root, class_names=self.class_names, pictures=self.pictures)
-        run = replace(run, results={**report.results(), "cosines": mix_cosines(artifacts), "pair": job.name})
-        if job.member.out is not None and "manipulated" in report.audio:
-            try:
-                write_bytes(Path(job.member.out), report.audio["manipulated"].read_bytes())
-            except StoreError as error:  # the place is this pair's own, and so is the fault
-                run = replace(run, state="failed", error=error.line())
-        return store.runs.write(run)
-
-
-def edit_parts(artifacts: RunArtifacts) -> EditParts:
-    """What the edit of a run is mixed from."""
-    removed, added = (Factors(**artifacts[f"{region}.factors"]) for region in ("removed", "added"))
-    return EditParts(
-        removed=removed,
-        added=added,
-        background=artifacts["background"]["embedding"],
-        direct=artifacts["edited.tokens"]["embedding"],
-    )
-
-
-def mix_anchors(artifacts: RunArtifacts) -> dict[str, NDArray[Any]]:
-    """What the mix of a run is compared with: both pictures, and both regions before they are scaled."""
-    pictures = {name: artifacts[f"{name}.tokens"]["embedding"] for name in ("original", "edited")}
-    return {**pictures, **{name: unscaled(Factors(**artifacts[f"{name}.factors"])) for name in ("removed", "added")}}
-
-
-def mix_cosines(artifacts: RunArtifacts) -> dict[str, float]:
-    """Cosine of the mix of a run with each of its anchors; empty if the run mixes nothing."""
-    if not artifacts.has("mix"):
-        return {}
-    found = cosines(artifacts["mix"]["embedding"][None], mix_anchors(artifacts))
-    return {name: round(float(values[0]), 6) for name, values in found.items()}
+        ...
 
 
 def execute_batch(
@@ -142,26 +88,26 @@ def execute_batch(
     store: Store,
     models: ModelSource,
     *,
-    output: Output | None = None,
+    output: OutputWriter | None = None,
     on_error: OnError = "continue",
     progress: Progress = no_progress,
-    stopping: Callable[[], bool] = never,
+    stopping: Stopping = never,
     step: Step = in_process,
-    body: Callable[[str], Body] = load_body,
+    body: BodyLoader = load_body,
 ) -> list[RunRecord]:
-    """Execute every node of every job, a node for all jobs before the next node.
+    """Execute every node of every job: each node for all jobs, then the next node.
 
     What another process is computing already is left for the end of its node's round, and only then waited for, so
     that several can share jobs that have much in common. (Not through Prefect, whose tasks wait where they are.)
 
     Args:
-        jobs: of one bundle and one stage table.
+        jobs: of one bundle and one workflow.
         store: where artifacts and runs are.
         models: models by role; nothing is loaded unless something is computed.
         output: writes the files of a run as soon as it is finished; without it none are written.
         on_error: whether the others go on after the run of one pair has failed. A store that cannot be written and
             a checkpoint that cannot be loaded are no fault of one pair, and always end the batch.
-        progress: hears of every event, in this thread.
+        progress: receives every event, in this thread.
         stopping: asked before each node; if true, nothing more is begun.
         step: how a node is executed.
         body: finds the body of a stage.
@@ -180,7 +126,7 @@ def execute_batch(
         with ExitStack() as stack:
             opened: list[_OpenRun] = []
             for job in jobs[start : start + N_TOGETHER]:
-                opened.append(_OpenRun(job, Work(job.request, store, models, body, earlier), progress))
+                opened.append(_OpenRun(job, Context(job.request, store, models, body, earlier), progress))
                 stack.callback(opened[-1].close, "interrupted")
             walk = _Walk(opened, output=output, on_error=on_error, stopping=stopping, step=step)
             try:
@@ -196,18 +142,18 @@ def execute_batch(
 class _OpenRun:
     """The run of one job while the batch works on it; its record says at every time how far it is."""
 
-    def __init__(self, job: Job, work: Work, progress: Progress) -> None:
+    def __init__(self, job: Job, context: Context, progress: Progress) -> None:
         self.job = job
-        self.work = work
+        self.context = context
         self.nodes = {node.name for node in job.request.nodes}
         self.left = set(self.nodes)
         self.references: dict[str, Reference] = {}
         self.run = job.run
         self.is_open = True
         self._hold = ExitStack()
-        self._hold.enter_context(work.store.runs.hold(job.run.id))
+        self._hold.enter_context(context.store.runs.hold(job.run.id))
         self.journal = Journal(
-            job.request, work.store, job.run, lambda event: progress(BatchEvent(pair=job.name, event=event))
+            job.request, context.store.runs, job.run, lambda event: progress(BatchEvent(pair=job.name, event=event))
         )
 
     def took(self, reference: Reference) -> None:
@@ -219,13 +165,13 @@ class _OpenRun:
         self.journal.finished(reference)
 
     def close(self, state: RunState, error: BaseException | None = None) -> None:
-        """Write the last word, once."""
+        """Write the final record, once."""
         if not self.is_open:
             return
         self.is_open = False
         try:
             self.run = self.journal.close(state, error)
-        except StoreError as second:  # whatever ended the run is the one to tell
+        except StoreError as second:  # what ended the run is the error to report
             if state == "finished":
                 raise
             log.warning("%s", second)
@@ -235,15 +181,15 @@ class _OpenRun:
 
 
 class _Walk:
-    """One walk over the stage table for several runs."""
+    """One walk over a workflow for several runs."""
 
     def __init__(
         self,
         opened: Sequence[_OpenRun],
         *,
-        output: Output | None,
+        output: OutputWriter | None,
         on_error: OnError,
-        stopping: Callable[[], bool],
+        stopping: Stopping,
         step: Step,
     ) -> None:
         self._opened = opened
@@ -270,41 +216,45 @@ class _Walk:
         return True
 
     def _execute(self, one: _OpenRun, node: Node, models: ModelSource, *, waits: bool) -> bool:
-        def tell(what: Told, text: str) -> None:
+        def on_event(what: NodeEvent, text: str) -> None:
             if what == "waiting" and not waits:
                 refuse_to_wait()
-            one.journal.tell(node.name, what, text)
+            one.journal.on_event(node.name, what, text)
 
         try:
-            reference = self._step(one.job, one.work, node, one.references, tell)
+            reference = self._step(one.job, one.context, node, one.references, on_event)
         except HeldError:
             raise
         except Exception as error:
             one.journal.failed(node.name, error)
             one.close("failed", error)
-            everybodys = isinstance(error, StoreError | CheckpointError) and not isinstance(error, CorruptArtifactError)
-            if everybodys:
+            if is_global_failure(error):
                 raise
             return self._on_error == "continue"
         one.took(reference)
         if not one.left:
             one.close("finished")
             if self._output is not None:
-                one.run = self._output.write(one.job, one.run, one.work.store, models, one.work.body)
+                one.run = self._output.write(one.job, one.run, one.context.store, models, one.context.body)
         return one.run.state != "failed" or self._on_error == "continue"
+
+
+def is_global_failure(error: Exception) -> bool:
+    """Whether an error concerns every pair: a store that cannot be written, a checkpoint that cannot be loaded."""
+    return isinstance(error, StoreError | CheckpointError) and not isinstance(error, CorruptArtifactError)
 
 
 def _order(jobs: Sequence[Job]) -> list[Node]:
     """The nodes of all jobs, in an order that loads few models."""
     targets = dict.fromkeys(target for job in jobs for target in job.request.targets)
-    return schedule(ancestors(targets, jobs[0].request.table)) if jobs else []
+    return in_order(ancestors(targets, jobs[0].request.table)) if jobs else []
 
 
 class Tally:
     """How far a batch is, and how long the rest will take if it goes as so far.
 
     Args:
-        jobs: those that are yet to be carried out.
+        jobs: those that are still to be run.
         expected: stage → seconds of one computation, for stages of which this batch has seen none yet.
         n_workers: how many work at it side by side.
     """
@@ -319,13 +269,13 @@ class Tally:
         self.n_total = sum(self._left.values())
         self.n_failed = 0
 
-    def take(self, told: BatchEvent) -> None:
-        """Hear of an event."""
-        event = told.event
+    def count(self, batch_event: BatchEvent) -> None:
+        """Count an event."""
+        event = batch_event.event
         if event.kind not in ("finished", "failed", "skipped"):
             return
         self._left[event.stage] -= 1
-        self._nodes_left[told.pair] -= 1
+        self._nodes_left[batch_event.pair] -= 1
         self.n_failed += event.kind == "failed"
         if event.kind == "finished" and event.entry is not None:
             self._seconds[event.stage] += event.entry.seconds  # pyright: ignore[reportArgumentType] - a sum of floats
@@ -343,7 +293,7 @@ class Tally:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that are left; None while a stage is ahead that nobody knows the time of."""
+        """Seconds that are left; None while the time of a stage ahead is unknown."""
         left_s = 0.0
         for stage, n_left in self._left.items():
             if not n_left:
@@ -372,10 +322,10 @@ ExecuteJobs = Callable[[Sequence[Job]], list[RunRecord]]
 """Executes jobs of one bundle and gives their records: `execute_batch` or its like, with all but the jobs filled in."""
 
 
-def carry_out(
+def run_batch(
     batch: Batch, store: Store, execute_jobs: ExecuteJobs, *, table_path: Path | None
 ) -> tuple[RunRecord, list[RunRecord]]:
-    """Carry out what is left of a batch, write its table, and keep its record.
+    """Run what is left of a batch, write its table, and keep its record.
 
     Args:
         batch: new, or an earlier one that goes on.
@@ -408,7 +358,7 @@ def carry_out(
                 store.runs.write(
                     replace(record, state=state, error=one_line(error), seconds=time.perf_counter() - begun)
                 )
-            except StoreError as second:  # the first error is the one to tell
+            except StoreError as second:  # the first error is the one to report
                 log.warning("%s", second)
             raise
         ordered = [runs[job.name] for job in batch.jobs]
@@ -419,9 +369,12 @@ def carry_out(
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs that can use the same models, together."""
+    """Jobs that use the same models in the same workflow, together."""
     groups: dict[tuple[object, ...], list[Job]] = {}
     for job in jobs:
         config = job.request.config
-        groups.setdefault((config.bundle, config.execution), []).append(job)
+        workflow = tuple(
+            (node.name, node.stage.name, tuple(node.inputs.items())) for node in job.request.table.values()
+        )
+        groups.setdefault((config.bundle, config.execution, workflow), []).append(job)
     return list(groups.values())

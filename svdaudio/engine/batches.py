@@ -1,7 +1,7 @@
 """A batch: many runs that are carried out together, as one record in the store and as one table of results.
 
     batch = open_batch(store, prepared, files={"pairs": path}, title="pairs.csv")   # or reopen_batch(...)
-    svdaudio.engine.batch.carry_out(batch, ...)
+    record, runs = svdaudio.engine.batch.run_batch(batch, ...)
     write_table(path, table(batch.members, runs))
 
 The record is a `RunRecord` of kind "batch" whose results name the runs, one for each pair; each of them is a run like
@@ -23,16 +23,26 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any, Literal, cast
 
-from svdaudio.config import Resolved, flatten, remarks
-from svdaudio.engine.plan import ModelDigests, Request, checked, code_version, new_run, resumed_request
+from svdaudio.config import Resolved, flatten, nested
+from svdaudio.engine.method import Method
+from svdaudio.engine.request import (
+    BundleFacts,
+    Request,
+    check,
+    code_version,
+    new_run,
+    remade,
+    resumed_request,
+)
 from svdaudio.errors import InputError, RunError
 from svdaudio.files import write_bytes
 from svdaudio.store.base import Store
 from svdaudio.store.keys import canonical, digest_file
 from svdaudio.store.runs import FileUse, RunRecord, new_run_id
-from svdaudio.studies.pairs import Prepared
 
 KIND = "batch"
+PUBLISHED = "manipulate"
+"""The method of members whose entries do not name one."""
 ID_ENDING = "-batch"
 TABLE_KINDS = (".csv", ".jsonl")
 
@@ -40,6 +50,9 @@ DEFAULT = "default"
 """Where a value came from of which a record says nothing."""
 
 OnError = Literal["continue", "stop"]
+
+REPORTED = ("audio", "pictures", "scores")
+"""Groups of a run's results that are not measures of its method."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +84,8 @@ class Member:
     """What tells it from the others: dotted name → value."""
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     """Its pictures: name → the fields of a `FileUse`."""
+    kind: str = PUBLISHED
+    """The method of its run."""
     own: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Its configuration, where it is not what all pairs share and the record of the batch says: dotted name → value."""
 
@@ -117,6 +132,28 @@ class Batch:
         return sum(job.done for job in self.jobs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """One member of a batch that is about to be opened, checked."""
+
+    name: str
+    request: Request
+    out: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What tells it from the others, for the table: dotted name → value."""
+
+    @property
+    def resolved(self) -> Resolved[Any]:
+        """Its configuration."""
+        return self.request.resolved
+
+
+FindMethod = Callable[[str], Method]
+"""Finds a method by its name."""
+OpenBundle = Callable[[str], BundleFacts]
+"""Finds a bundle by its name."""
+
+
 def open_batch(
     store: Store,
     prepared: Sequence[Prepared],
@@ -150,23 +187,24 @@ def open_batch(
             member = members[one.name]
             run = _kept_run(store, member)
             if run is None:
-                run = _anew(store, member, new_run(one.request, one.resolved, runner=runner))
+                run = _new_in_place_of(store, member, new_run(one.request, runner=runner))
             jobs.append(Job(member=member, request=one.request, run=run))
         record = replace(earlier, results={**earlier.results, "asked": asdict(asked)})
         return Batch(record=record, jobs=tuple(jobs))
-    runs = [new_run(one.request, one.resolved, runner=runner) for one in prepared]
+    runs = [new_run(one.request, runner=runner) for one in prepared]
     shared = _shared([flatten(run.config) for run in runs])
     for one, run in zip(prepared, runs, strict=True):
         member = Member(
             name=one.name,
             run=run.id,
             out=None if one.out is None else str(one.out.absolute()),
+            kind=one.request.kind,
             settings=one.settings,
             files={name: asdict(use) for name, use in run.files.items()},
             own={name: value for name, value in flatten(run.config).items() if name not in shared},
         )
         jobs.append(Job(member=member, request=one.request, run=run))
-    results = {"title": title, "identity": identity, "members": [asdict(job.member) for job in jobs]}
+    results = {"title": title, "identity": identity, "members": [_member_entry(job.member) for job in jobs]}
     record = _record(jobs, shared, files=files, runner=runner, results={**results, "asked": asdict(asked)})
     for job in jobs:
         store.runs.write(replace(job.run, state="interrupted"), durable=False)
@@ -174,15 +212,21 @@ def open_batch(
     return Batch(record=record, jobs=tuple(jobs))
 
 
-def reopen_batch(record: RunRecord, store: Store, open_bundle: Callable[[str], ModelDigests]) -> Batch:
+def reopen_batch(record: RunRecord, store: Store, open_bundle: OpenBundle, find_method: FindMethod) -> Batch:
     """A batch by its record, to go on with it.
+
+    Args:
+        record: of the batch.
+        store: where runs are.
+        open_bundle: finds bundles.
+        find_method: finds the methods of its runs.
 
     Raises:
         RunError: a picture has changed since, or the record is of another version.
     """
-    bundles: dict[str, ModelDigests] = {}
+    bundles: dict[str, BundleFacts] = {}
 
-    def bundle_named(name: str) -> ModelDigests:
+    def bundle_named(name: str) -> BundleFacts:
         if name not in bundles:
             bundles[name] = open_bundle(name)
         return bundles[name]
@@ -190,10 +234,11 @@ def reopen_batch(record: RunRecord, store: Store, open_bundle: Callable[[str], M
     jobs: list[Job] = []
     for member, kept in kept_runs(record, store):
         if kept is not None:
-            run, request = kept, checked(resumed_request(kept, bundle_named(kept.bundle)))
+            request = check(resumed_request(kept, find_method(kept.kind), bundle_named(kept.bundle)), store)
+            run = kept
         else:
-            new, request = _remade(record, member, bundle_named)
-            run = _anew(store, member, new)
+            new, request = _remade(record, member, bundle_named, find_method)
+            run = _new_in_place_of(store, member, new)
         jobs.append(Job(member=member, request=request, run=run))
     return Batch(record=record, jobs=tuple(jobs))
 
@@ -215,7 +260,7 @@ def _kept_run(store: Store, member: Member) -> RunRecord | None:
         return None
 
 
-def _anew(store: Store, member: Member, run: RunRecord) -> RunRecord:
+def _new_in_place_of(store: Store, member: Member, run: RunRecord) -> RunRecord:
     """A new run in the place of one whose record is lost: what that one computed is found in the store.
 
     It has the id of the old one, by which the batch knows it, and which sorts below that of the batch.
@@ -226,7 +271,7 @@ def _anew(store: Store, member: Member, run: RunRecord) -> RunRecord:
 
 
 def _remade(
-    record: RunRecord, member: Member, bundle_named: Callable[[str], ModelDigests]
+    record: RunRecord, member: Member, bundle_named: OpenBundle, find_method: FindMethod
 ) -> tuple[RunRecord, Request]:
     """A run and its request, by what the record of the batch says of the pair."""
     if not member.files:  # the batch was begun before its record said so much
@@ -234,13 +279,13 @@ def _remade(
     flat = {**flatten(record.config), **member.own}
     files = {name: FileUse(**use) for name, use in member.files.items()}
     known = RunRecord(
-        id=member.run, kind="manipulate", created_at=record.created_at, files=files, config=_nested(flat),
+        id=member.run, kind=member.kind, created_at=record.created_at, files=files, config=nested(flat),
         targets=record.targets,
     )  # fmt: skip
-    request = checked(resumed_request(known, bundle_named(flat["bundle"])))
+    request = resumed_request(known, find_method(member.kind), bundle_named(flat["bundle"]))
     sources = {**record.sources, **dict.fromkeys(member.own, f"batch {record.id}")}
-    resolved = Resolved(config=request.config, sources=sources, remarks=remarks(request.config))
-    return new_run(request, resolved, runner=record.runner), request
+    request = check(replace(request, resolved=remade(request.config, sources)))
+    return new_run(request, runner=record.runner), request
 
 
 def asked_of(record: RunRecord) -> Asked:
@@ -255,6 +300,14 @@ def asked_of(record: RunRecord) -> Asked:
         raise _other_version(record) from error
 
 
+def _member_entry(member: Member) -> dict[str, Any]:
+    """A member as the record keeps it; the published method goes without saying, as in earlier records."""
+    entry = asdict(member)
+    if member.kind == PUBLISHED:
+        del entry["kind"]
+    return entry
+
+
 def members_of(record: RunRecord) -> tuple[Member, ...]:
     """The pairs that the record of a batch names.
 
@@ -262,7 +315,7 @@ def members_of(record: RunRecord) -> tuple[Member, ...]:
         RunError: it is not the record of a batch.
     """
     if record.kind != KIND:
-        raise RunError(f"run {record.id} is no batch", got=record.kind)
+        raise RunError(f"run {record.id} is not a batch", got=record.kind)
     try:
         return tuple(Member(**entry) for entry in record.results["members"])
     except (KeyError, TypeError) as error:
@@ -302,8 +355,10 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
         )  # fmt: skip
         scores = cast("Mapping[str, Mapping[str, float]]", run.results.get("scores", {}))
         row.update({f"{sound}.{name}": score for sound, classes in scores.items() for name, score in classes.items()})
-        cosines = cast("Mapping[str, float]", run.results.get("cosines", {}))
-        row.update({f"cosine.{anchor}": value for anchor, value in cosines.items()})
+        for group, figures in run.results.items():
+            if group not in REPORTED and isinstance(figures, Mapping):
+                named = cast("Mapping[str, float]", figures)
+                row.update({f"{group.removesuffix('s')}.{name}": value for name, value in named.items()})
         audio = cast("Mapping[str, str]", run.results.get("audio", {}))
         row.update({f"{sound}.wav": path for sound, path in audio.items()})
         rows.append(row)
@@ -355,7 +410,7 @@ def _record(
             name: FileUse(path=str(path.absolute()), digest=digest_file(path, name=name) if path.is_file() else "")
             for name, path in files.items()
         },
-        config=_nested(shared),
+        config=nested(shared),
         sources=_sources([job.run.sources for job in jobs], shared),
         remarks=tuple(dict.fromkeys(text for job in jobs for text in job.run.remarks)),
         bundle=", ".join(dict.fromkeys(job.run.bundle for job in jobs)),
@@ -384,18 +439,6 @@ def _sources(each: Sequence[Mapping[str, str]], names: Iterable[str]) -> dict[st
     return found
 
 
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted name → value as nested tables."""
-    nested: dict[str, Any] = {}
-    for name, value in flat.items():
-        *sections, leaf = name.split(".")
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[leaf] = value
-    return nested
-
-
 def _identity(prepared: Sequence[Prepared]) -> str:
     """A digest of all that the batch computes and writes; how it computes it does not count."""
     parts: list[object] = []
@@ -414,7 +457,7 @@ def _unfinished(store: Store, identity: str) -> RunRecord | None:
             continue
         try:
             record = store.runs.load(run_id)
-        except RunError:  # damaged: `svdaudio doctor` tells of it
+        except RunError:  # damaged: `svdaudio doctor` reports it
             continue
         if record.results.get("identity") == identity:
             # The newest of its kind decides: where that one is finished, a new batch was asked for.

@@ -1,13 +1,12 @@
-"""One node, from references to a reference: the one function that both runners call.
+"""One node, from references to a reference: the one function that every runner calls.
 
 Digests of the inputs → key → look-up; on a miss: lock, look again, load the inputs, call the stage's body, check
-what it gave, save. Arrays never leave this module; runners pass references. Inputs are read only when something
-is computed. An input found damaged is set aside, its producer computed anew, and the node goes on.
+its outputs, save. Arrays never leave this module; runners pass references. Inputs are read only when something
+is computed. An input found damaged is set aside, its producer recomputed, and the node goes on.
 """
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,28 +15,29 @@ from functools import cached_property
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Literal
 
-from svdaudio.engine.plan import FILE_PREFIX, Request, code_version, explain, last_computations
+from svdaudio.engine.body import BodyLoader, ModelSource, compute_outputs, load_body
+from svdaudio.engine.plan import explain, last_computations
 from svdaudio.engine.reasons import Reason, Unchanged, reason_text
-from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError, RunError
+from svdaudio.engine.request import Request, code_version
+from svdaudio.engine.stage import FILE_PREFIX, Node
+from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError
 from svdaudio.store.keys import Action, digest_array, digest_file
 from svdaudio.store.records import ArraySpec, ArtifactRecord
 from svdaudio.store.runs import RunRecord, StageEntry
-from tasks import Body, KeepsModels, ModelSource, load_body
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from svdaudio.engine.stage import Node
     from svdaudio.store.base import Store
 
-Told = Literal["started", "waiting", "note"]
-Tell = Callable[[Told, str], None]
+NodeEvent = Literal["started", "waiting", "note"]
+OnNodeEvent = Callable[[NodeEvent, str], None]
 
 
-def tell_nobody(what: Told, text: str) -> None:
-    """For whoever does not want to hear of progress."""
+def ignore_event(what: NodeEvent, text: str) -> None:
+    """Receive progress and do nothing."""
     del what, text
 
 
@@ -54,7 +54,7 @@ class Reference:
     seconds: float
     notes: tuple[str, ...] = ()
     repaired: tuple[Reference, ...] = ()
-    """Nodes above that were computed anew because their artifacts were damaged or gone."""
+    """Nodes above that were recomputed because their artifacts were damaged or gone."""
 
     @property
     def key(self) -> str:
@@ -76,7 +76,7 @@ class Reference:
         )
 
 
-class Work:
+class Context:
     """All that executing nodes of one request needs.
 
     Args:
@@ -92,7 +92,7 @@ class Work:
         request: Request,
         store: Store,
         models: ModelSource,
-        body: Callable[[str], Body] = load_body,
+        body: BodyLoader = load_body,
         earlier: Iterable[RunRecord] | None = None,
     ) -> None:
         self.request = request
@@ -115,52 +115,55 @@ class _LostInputError(Exception):
         self.node = node
 
 
-def execute(work: Work, name: str, upstream: Mapping[str, Reference], tell: Tell = tell_nobody) -> Reference:
+def execute(
+    context: Context, name: str, upstream: Mapping[str, Reference], on_event: OnNodeEvent = ignore_event
+) -> Reference:
     """Make sure that the artifact of a node is in the store.
 
     Args:
-        work: request, store and models.
+        context: request, store and models.
         name: of the node.
         upstream: references of at least the nodes it reads from.
-        tell: hears "started" once it is certain that something is computed, "waiting" when another process
+        on_event: receives "started" once it is certain that something is computed, "waiting" when another process
             computes the same, and every note of the stage.
 
     Raises:
-        SvdAudioError: whatever the stage, the models or the store have to say.
+        SvdAudioError: an error of the stage, the models or the store.
     """
     begun = time.perf_counter()
-    node = work.request.table[name]
+    node = context.request.table[name]
     known = dict(upstream)
     repaired: dict[str, Reference] = {}
     # Each round mends one input; a damaged store could lose an input again, but not for ever.
     for _ in range(2 * len(node.upstream) + 1):
         try:
-            reference = _find_or_compute(work, node, known, tell)
+            reference = _find_or_compute(context, node, known, on_event)
         except _LostInputError as lost:
-            mended = _restore(work, lost.node, tell)
+            mended = _restore(context, lost.node, on_event)
             known.update(mended)
             repaired.update({n: r for n, r in mended.items() if r.status == "computed"})
         else:
             return replace(reference, seconds=time.perf_counter() - begun, repaired=tuple(repaired.values()))
     raise CorruptArtifactError(
-        f"inputs of {name} keep getting damaged in {work.store.location}", fix="check the disk, or give another --store"
+        f"inputs of {name} keep getting damaged in {context.store.location}",
+        fix="check the disk, or give another --store",
     )
 
 
 def load_outputs(
-    work: Work, reference: Reference, names: Iterable[str] | None = None, tell: Tell = tell_nobody
+    context: Context, reference: Reference, names: Iterable[str] | None = None, on_event: OnNodeEvent = ignore_event
 ) -> dict[str, NDArray[Any]]:
-    """Read a node's outputs; if they are damaged or gone, compute them anew first."""
+    """Read a node's outputs; if they are damaged or gone, recompute them first."""
     wanted = list(reference.outputs if names is None else names)
     try:
-        return _load(work, reference, wanted)
+        return _load(context, reference, wanted)
     except _LostInputError:
-        mended = _restore(work, reference.node, tell)[reference.node]
-        return work.store.load(mended.key, wanted)
+        mended = _restore(context, reference.node, on_event)[reference.node]
+        return context.store.load(mended.key, wanted)
 
 
-def _find_or_compute(work: Work, node: Node, known: Mapping[str, Reference], tell: Tell) -> Reference:
-    request, store = work.request, work.store
+def _find_or_compute(context: Context, node: Node, known: Mapping[str, Reference], on_event: OnNodeEvent) -> Reference:
+    request, store = context.request, context.store
     action = request.action(
         node, request.input_digests(node, {name: reference.outputs for name, reference in known.items()})
     )
@@ -168,46 +171,36 @@ def _find_or_compute(work: Work, node: Node, known: Mapping[str, Reference], tel
     if record is not None:
         store.touch(action.key)
         return _reference(node, record, "cached", [Unchanged()])
-    reasons = explain(node, action, work.previous.get(node.name), store)
-    with store.lock(action.key, lambda: tell("waiting", "another process computes it")):
+    reasons = explain(node, action, context.previous.get(node.name), store)
+    with store.lock(action.key, lambda: on_event("waiting", "another process computes it")):
         record = store.find(action.key)
         if record is not None:
             return _reference(node, record, "cached", [Unchanged()])
-        return _compute(work, node, action, known, reasons, tell)
+        return _compute(context, node, action, known, reasons, on_event)
 
 
 def _compute(
-    work: Work, node: Node, action: Action, known: Mapping[str, Reference], reasons: Iterable[Reason], tell: Tell
+    context: Context,
+    node: Node,
+    action: Action,
+    known: Mapping[str, Reference],
+    reasons: Iterable[Reason],
+    on_event: OnNodeEvent,
 ) -> Reference:
-    import numpy as np
-
     notes: list[str] = []
 
     def note(text: str) -> None:
         notes.append(text)
-        tell("note", text)
+        on_event("note", text)
 
-    inputs = _inputs(work, node, known)
-    tell("started", reason_text(reasons))
+    inputs = _inputs(context, node, known)
+    on_event("started", reason_text(reasons))
     if node.stage.models:
-        _prepare_process(work.request.config.execution.threads)
-        if isinstance(work.models, KeepsModels):
-            work.models.keep_only(node.stage.models)
+        _prepare_process(context.request.config.execution.threads)
     begun = time.perf_counter()
-    # A body gets a copy of the parameters: what it does with them must not reach the record.
-    given = work.body(node.stage.name)(inputs, copy.deepcopy(dict(action.parameters)), work.models, note)
+    arrays = compute_outputs(node, inputs, action.parameters, context.models, note, context.body)
     seconds = time.perf_counter() - begun
-    if set(given) != set(node.stage.outputs):
-        raise RuntimeError(f"stage {node.stage.name} gave {sorted(given)}, its table says {sorted(node.stage.outputs)}")
-    arrays = {name: np.asarray(given[name]) for name in node.stage.outputs}
-    wrong = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
-    if wrong:
-        raise RunError(
-            f"{node.name} gave numbers that are not finite, which are not kept",
-            got=", ".join(wrong),
-            fix="give its parameters more usual values; `svdaudio doctor` checks the installation",
-        )
-    _check_files(work, node, action)
+    _check_files(context, node, action)
     record = ArtifactRecord(
         action=action,
         outputs={
@@ -221,7 +214,7 @@ def _compute(
         host=gethostname(),
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
-    return _reference(node, work.store.save(record, arrays), "computed", reasons)
+    return _reference(node, context.store.save(record, arrays), "computed", reasons)
 
 
 def _reference(
@@ -238,48 +231,48 @@ def _reference(
     )
 
 
-def _inputs(work: Work, node: Node, known: Mapping[str, Reference]) -> dict[str, NDArray[Any] | Path]:
+def _inputs(context: Context, node: Node, known: Mapping[str, Reference]) -> dict[str, NDArray[Any] | Path]:
     wanted: dict[str, list[str]] = {}
     for source in node.inputs.values():
         if not source.startswith(FILE_PREFIX):
             producer, _, output = source.rpartition(".")
             wanted.setdefault(producer, []).append(output)
-    arrays = {producer: _load(work, known[producer], outputs) for producer, outputs in wanted.items()}
+    arrays = {producer: _load(context, known[producer], outputs) for producer, outputs in wanted.items()}
     inputs: dict[str, NDArray[Any] | Path] = {}
     for name, source in node.inputs.items():
         if source.startswith(FILE_PREFIX):
-            inputs[name] = work.request.files[source.removeprefix(FILE_PREFIX)]
+            inputs[name] = context.request.files[source.removeprefix(FILE_PREFIX)]
         else:
             producer, _, output = source.rpartition(".")
             inputs[name] = arrays[producer][output]
     return inputs
 
 
-def _load(work: Work, reference: Reference, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-    record = work.store.find(reference.key)
+def _load(context: Context, reference: Reference, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    record = context.store.find(reference.key)
     names = list(dict.fromkeys(names))
     if record is None or any(record.outputs[name].digest != reference.outputs[name] for name in names):
         raise _LostInputError(reference.node)
     try:
-        return work.store.load(reference.key, names)
+        return context.store.load(reference.key, names)
     except (CorruptArtifactError, MissingArtifactError) as error:
         raise _LostInputError(reference.node) from error
 
 
-def _restore(work: Work, name: str, tell: Tell) -> dict[str, Reference]:
+def _restore(context: Context, name: str, on_event: OnNodeEvent) -> dict[str, Reference]:
     """Execute a node and all above it, from the files on: what is whole is found, what is not is computed."""
     references: dict[str, Reference] = {}
 
     def visit(node: Node) -> None:
         for source in node.upstream:
             if source not in references:
-                visit(work.request.table[source])
-        reference = execute(work, node.name, references, tell)
+                visit(context.request.table[source])
+        reference = execute(context, node.name, references, on_event)
         for again in reference.repaired:
             references[again.node] = again
         references[node.name] = replace(reference, repaired=())
 
-    visit(work.request.table[name])
+    visit(context.request.table[name])
     return references
 
 
@@ -294,13 +287,10 @@ def _prepare_process(n_threads: int | None) -> None:
         torch.set_num_threads(n_threads)
 
 
-def _check_files(work: Work, node: Node, action: Action) -> None:
+def _check_files(context: Context, node: Node, action: Action) -> None:
     """A file that changed while it was read must not be stored under the digest of what it held before."""
     for name, source in node.inputs.items():
         if source.startswith(FILE_PREFIX):
             which = source.removeprefix(FILE_PREFIX)
-            if digest_file(work.request.files[which], name=which) != action.inputs[name]:
-                raise InputError(f"the file {work.request.files[which]} changed while it was read", fix="run again")
-
-
-__all__ = ["Reference", "Tell", "Told", "Work", "execute", "load_outputs", "tell_nobody"]
+            if digest_file(context.request.files[which], name=which) != action.inputs[name]:
+                raise InputError(f"the file {context.request.files[which]} changed while it was read", fix="run again")

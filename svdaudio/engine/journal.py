@@ -6,14 +6,13 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
-from svdaudio.engine.execute import Reference, Told
-from svdaudio.engine.plan import Request
+from svdaudio.engine.execute import NodeEvent, Reference
+from svdaudio.engine.request import Request
 from svdaudio.errors import StoreError, SvdAudioError
-from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord, RunState, StageEntry
 
 log = logging.getLogger(__name__)
@@ -41,26 +40,60 @@ Progress = Callable[[Event], None]
 
 
 def no_progress(event: Event) -> None:
-    """For whoever does not want to hear of progress."""
+    """Receive progress and do nothing."""
     del event
 
 
-class Journal:
-    """Keeps the record of one run, and tells of progress."""
+class RunWriter(Protocol):
+    """Where records of runs go: `RunLog` of a store, or `UNRECORDED`."""
 
-    def __init__(self, request: Request, store: Store, run: RunRecord, progress: Progress) -> None:
+    def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
+        """Create or replace the record of a run."""
+        ...
+
+    def hold(self, run_id: str) -> AbstractContextManager[None]:
+        """Work on a run, alone."""
+        ...
+
+
+class _Unrecorded:
+    """Leaves nothing behind."""
+
+    def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
+        del durable
+        return run
+
+    def hold(self, run_id: str) -> AbstractContextManager[None]:
+        del run_id
+        return nullcontext()
+
+
+UNRECORDED: RunWriter = _Unrecorded()
+"""For trials: the run is kept in memory alone."""
+
+
+class Journal:
+    """Keeps the record of one run, and reports progress."""
+
+    def __init__(self, request: Request, runs: RunWriter, run: RunRecord, progress: Progress) -> None:
         self.request = request
-        self.store = store
+        self.runs = runs
+        self.state_at_end: RunState = "finished"
+        """What the record says if the work ends without an error."""
         self._progress = progress
         self._begun = time.perf_counter()
         self._done: set[str] = set()
         fresh = tuple(StageEntry(node=node.name, stage=node.stage.name) for node in request.nodes)
         self.run = replace(run, state="running", stages=fresh, error=None, traceback=None, attempts=run.attempts + 1)
-        store.runs.write(self.run)
+        self.runs.write(self.run)
 
-    def tell(self, node: str, what: Told, text: str) -> None:
-        """Pass on what a task tells."""
+    def on_event(self, node: str, what: NodeEvent, text: str) -> None:
+        """Pass on an event from inside a node."""
         self._emit(what, node, text)
+
+    def stop(self) -> None:
+        """Leave the run unfinished."""
+        self.state_at_end = "interrupted"
 
     def finished(self, reference: Reference) -> None:
         """A node is there. What was repaired on the way is entered too."""
@@ -71,7 +104,7 @@ class Journal:
         self._done.add(reference.node)
         if reference.status == "computed" or reference.repaired:
             self.run = replace(self.run, seconds=time.perf_counter() - self._begun)
-            self.store.runs.write(self.run, durable=False)
+            self.runs.write(self.run, durable=False)
         self._emit("finished", reference.node, entry.reason, entry)
 
     def failed(self, node: str, error: BaseException) -> None:
@@ -89,7 +122,7 @@ class Journal:
                 self._emit("skipped", later.node, skipped.reason, skipped)
 
     def close(self, state: RunState, error: BaseException | None = None) -> RunRecord:
-        """Write the last word."""
+        """Write the final record."""
         unexpected = error is not None and isinstance(error, Exception) and not isinstance(error, SvdAudioError)
         self.run = replace(
             self.run,
@@ -98,7 +131,7 @@ class Journal:
             error=self.run.error or (one_line(error) if error else None),
             traceback="".join(traceback.format_exception(error)) if unexpected else None,
         )
-        return self.store.runs.write(self.run)
+        return self.runs.write(self.run)
 
     def _entry(self, node: str) -> StageEntry:
         return self.run.stage(node) or StageEntry(node=node, stage=self.request.table[node].stage.name)
@@ -124,24 +157,30 @@ class Journal:
 
 
 @contextmanager
-def keep_journal(request: Request, store: Store, run: RunRecord, progress: Progress) -> Generator[Journal]:
+def keep_journal(request: Request, runs: RunWriter, run: RunRecord, progress: Progress) -> Generator[Journal]:
     """Hold a run and keep its record; however the work ends, the record says how.
+
+    Args:
+        request: what is computed.
+        runs: where the record goes.
+        run: the record.
+        progress: receives every event.
 
     Raises:
         RunError: another process is at work on the run.
         StoreError: the store cannot be written.
     """
-    with store.runs.hold(run.id):
-        journal = Journal(request, store, run, progress)
+    with runs.hold(run.id):
+        journal = Journal(request, runs, run, progress)
         try:
             yield journal
         except BaseException as error:
             try:
                 journal.close("failed" if isinstance(error, Exception) else "interrupted", error)
-            except StoreError as second:  # the first error is the one to tell
+            except StoreError as second:  # the first error is the one to report
                 log.warning("%s", second)
             raise
-        journal.close("finished")
+        journal.close(journal.state_at_end)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,9 +1,9 @@
 """Where the sound of a run came from: as a picture (Mermaid), and as a W3C PROV document (PROV-JSON).
 
-    print(mermaid(run))
-    json.dumps(prov_document(run, store))
+    print(mermaid(run, workflow))
+    json.dumps(prov_document(run, store, workflow))
 
-Both are made from the record of the run, the stage table and the records of its artifacts. Nothing is computed, and
+Both are made from the record of the run, its workflow and the records of its artifacts. Nothing is computed, and
 artifacts that are gone are missing from no picture: only when and where they were computed is not said then.
 
 PROV-JSON: https://www.w3.org/submissions/prov-json/. Files, weights, every array and every sound are entities; stages
@@ -14,12 +14,12 @@ it had given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from svdaudio.engine.plan import FILE_PREFIX
-from svdaudio.engine.stage import NODES, Node
+from svdaudio.engine.stage import FILE_PREFIX, Node, Nodes
 from svdaudio.store.base import Store
 from svdaudio.store.keys import canonical
 from svdaudio.store.lookup import N_SHORT
@@ -39,12 +39,28 @@ _COLOURS = {
 }
 
 
-def mermaid(run: RunRecord, table: Mapping[str, Node] = NODES) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """What a run's record does not say: where inputs came from, and which node made each sound."""
+
+    nodes: Nodes = field(default_factory=dict[str, Node])
+    sounds: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Name of the sound → `node.output`."""
+
+    def chooser(self, sound: str) -> str:
+        """The node that made a sound, or an empty name."""
+        return self.sounds.get(sound, "").rpartition(".")[0]
+
+
+UNKNOWN_WORKFLOW = Workflow()
+
+
+def mermaid(run: RunRecord, workflow: Workflow = UNKNOWN_WORKFLOW) -> str:
     """A flowchart of a run, from its files to its sounds: each stage with its key, cached or computed.
 
     Args:
         run: any, finished or not.
-        table: the stage table that it walked.
+        workflow: of its method.
     """
     lines = ["flowchart TD"]
     arrows: list[str] = []
@@ -57,7 +73,7 @@ def mermaid(run: RunRecord, table: Mapping[str, Node] = NODES) -> str:
         label = _label(stage, (entry.key or "")[:N_SHORT], entry.status)
         groups.setdefault(group or "edit", []).append(f"    {_id(entry.node)}[{label}]:::{entry.status}")
         carried: dict[str, list[str]] = {}
-        for source in _sources(run, entry, table).values():
+        for source in _sources(run, entry, workflow.nodes).values():
             origin, _, output = (source, "", "") if source.startswith(FILE_PREFIX) else source.rpartition(".")
             carried.setdefault(origin, []).append(output)
         for origin, outputs in carried.items():
@@ -67,19 +83,19 @@ def mermaid(run: RunRecord, table: Mapping[str, Node] = NODES) -> str:
         lines += [f'  subgraph {_id(group)}_group["{group}"]', *members, "  end"]
     for name, path in _sounds(run).items():
         lines.append(f"  {_id('sound:' + name)}([{_label(Path(path).name)}])")
-        if run.stage(_chooser(name)) is not None:
-            arrows.append(f"  {_id(_chooser(name))} -->|waveform| {_id('sound:' + name)}")
+        if run.stage(workflow.chooser(name)) is not None:
+            arrows.append(f"  {_id(workflow.chooser(name))} -->|waveform| {_id('sound:' + name)}")
     colours = [f"  classDef {status} {style}" for status, style in _COLOURS.items()]
     return "\n".join([*lines, *arrows, *colours])
 
 
-def prov_document(run: RunRecord, store: Store, table: Mapping[str, Node] = NODES) -> dict[str, Any]:
+def prov_document(run: RunRecord, store: Store, workflow: Workflow = UNKNOWN_WORKFLOW) -> dict[str, Any]:
     """A run as PROV-JSON.
 
     Args:
         run: any; stages that it did not get to are left out.
         store: where its artifacts are.
-        table: the stage table that it walked.
+        workflow: of its method.
     """
     document = _Document()
     run_id, config_id = f"run:{run.id}", f"config:{run.id}"
@@ -93,12 +109,12 @@ def prov_document(run: RunRecord, store: Store, table: Mapping[str, Node] = NODE
         document.relate("used", activity=run_id, entity=f"file:{use.digest}", role=name)
     for entry in run.stages:
         if entry.action is not None and entry.key is not None:
-            _add_stage(document, run, entry, store.find(entry.key), table)
+            _add_stage(document, run, entry, store.find(entry.key), workflow.nodes)
     for name, path in _sounds(run).items():
         sound = f"sound:{run.id}/{name}"
         document.add("entity", sound, {"prov:type": _type("Sound"), "prov:location": path, "term:name": name})
         document.relate("wasGeneratedBy", entity=sound, activity=run_id)
-        chooser = run.stage(_chooser(name))
+        chooser = run.stage(workflow.chooser(name))
         if chooser is not None and chooser.action is not None:
             document.relate("wasDerivedFrom", generatedEntity=sound, usedEntity=f"array:{chooser.key}/waveform")
     return document.content
@@ -138,7 +154,7 @@ class _Document:
 
 
 def _add_stage(
-    document: _Document, run: RunRecord, entry: StageEntry, record: ArtifactRecord | None, table: Mapping[str, Node]
+    document: _Document, run: RunRecord, entry: StageEntry, record: ArtifactRecord | None, table: Nodes
 ) -> None:
     action = entry.action
     assert action is not None
@@ -148,7 +164,7 @@ def _add_stage(
         document.relate("wasAssociatedWith", activity=stage_id, agent=document.software(record.code_version))
     sources = _sources(run, entry, table)
     for name, digest in action.inputs.items():
-        if name in sources:  # not so only where the table was another and the content is nowhere in the run
+        if name in sources:  # missing only where the workflow has changed and the content is nowhere in the run
             document.relate("used", activity=stage_id, entity=_entity(run, sources[name], digest), role=name)
     for role, digest in action.models.items():
         document.add("entity", f"model:{digest}", {"prov:type": _type("Weights"), "term:name": role})
@@ -220,8 +236,8 @@ def _stage_attributes(entry: StageEntry, record: ArtifactRecord | None) -> dict[
     return attributes
 
 
-def _sources(run: RunRecord, entry: StageEntry, table: Mapping[str, Node]) -> dict[str, str]:
-    """Input name → `node.output` or `file:<name>`, by the table, or by content if that is another one now."""
+def _sources(run: RunRecord, entry: StageEntry, table: Nodes) -> dict[str, str]:
+    """Input name → `node.output` or `file:<name>`, by the workflow, or by content where it has changed since."""
     node = table.get(entry.node)
     if node is not None and (entry.action is None or node.inputs.keys() == entry.action.inputs.keys()):
         return dict(node.inputs)
@@ -234,10 +250,6 @@ def _sources(run: RunRecord, entry: StageEntry, table: Mapping[str, Node]) -> di
 
 def _sounds(run: RunRecord) -> dict[str, str]:
     return dict(run.results.get("audio", {}))
-
-
-def _chooser(sound: str) -> str:
-    return f"{sound}.choose"
 
 
 def _type(name: str) -> dict[str, str]:
@@ -256,6 +268,3 @@ def _label(*lines: str) -> str:
 def _escaped(lines: Iterable[str]) -> Iterable[str]:
     codes = {ord(character): f"#{ord(character)};" for character in '#"<>&'}
     return (line.translate(codes) for line in lines if line)
-
-
-__all__ = ["mermaid", "prov_document"]

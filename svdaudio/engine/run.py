@@ -1,22 +1,28 @@
-"""Run a request in this process: the stage table, walked by calling the tasks."""
+"""Run a request in this process: its nodes in order, each by `execute`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.engine.execute import Reference, Work, execute, load_outputs
-from svdaudio.engine.journal import Event, Progress, keep_journal, no_progress
-from svdaudio.engine.plan import Request
+from svdaudio.engine.body import BodyLoader, ModelSource, load_body
+from svdaudio.engine.execute import Context, Reference, execute, load_outputs
+from svdaudio.engine.journal import UNRECORDED, Progress, keep_journal, no_progress
+from svdaudio.engine.request import Request
 from svdaudio.errors import RunError
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
-from tasks import Body, ModelSource, load_body
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Event", "Progress", "execute_run", "no_progress", "read_outputs"]
+Stopping = Callable[[], bool]
+"""Asked between stages; true ends the run there."""
+
+
+def never() -> bool:
+    """Never stop."""
+    return False
 
 
 def execute_run(
@@ -26,35 +32,45 @@ def execute_run(
     *,
     run: RunRecord,
     progress: Progress = no_progress,
-    body: Callable[[str], Body] = load_body,
+    stopping: Stopping = never,
+    record: bool = True,
+    body: BodyLoader = load_body,
 ) -> RunRecord:
     """Execute every node of a request and keep the run's record as it goes.
 
-    The same call starts a run (`run` from `svdaudio.engine.plan.new_run`) and continues one (`run` from the store,
-    `request` from `svdaudio.engine.plan.resumed_request`).
+    The same call starts a run (`run` from `new_run`) and continues one (`run` from the store, `request` from
+    `resumed_request`).
 
     Args:
         request: what is to be computed.
         store: where artifacts and runs are.
         models: models by role; nothing is loaded unless something is computed.
         run: the run's record.
-        progress: hears of every event, in this thread.
+        progress: receives every event, in this thread.
+        stopping: asked before each node; if true, the run ends as "interrupted" and can be resumed.
+        record: keep the run in the store. Without, no record is written and no earlier run is read for reasons.
         body: finds the body of a stage.
 
     Returns:
-        The record of the finished run, as it is in the store.
+        The record of the run, as it is in the store: "finished", or "interrupted" if it was stopped.
 
     Raises:
         Exception: what made a stage fail, after the record says so (state "failed").
         KeyboardInterrupt: likewise (state "interrupted").
     """
-    with keep_journal(request, store, run, progress) as journal:
-        work = Work(request, store, models, body)
+    with keep_journal(request, store.runs if record else UNRECORDED, run, progress) as journal:
+        context = Context(request, store, models, body, earlier=None if record else ())
         references: dict[str, Reference] = {}
         for node in request.nodes:
+            if stopping():
+                journal.stop()
+                break
             try:
                 reference = execute(
-                    work, node.name, references, lambda what, text, name=node.name: journal.tell(name, what, text)
+                    context,
+                    node.name,
+                    references,
+                    lambda what, text, name=node.name: journal.on_event(name, what, text),
                 )
             except Exception as error:
                 journal.failed(node.name, error)
@@ -74,9 +90,9 @@ def read_outputs(
     run: RunRecord,
     node: str,
     names: Iterable[str] | None = None,
-    body: Callable[[str], Body] = load_body,
+    body: BodyLoader = load_body,
 ) -> dict[str, NDArray[Any]]:
-    """Arrays that a node gave in a run. If they are damaged or gone, they are computed anew first.
+    """The arrays of a node of a run. If they are damaged or gone, they are recomputed first.
 
     Raises:
         RunError: the run has no such node, or did not get to it.
@@ -84,7 +100,7 @@ def read_outputs(
     entry = run.stage(node)
     if entry is None or entry.action is None:
         raise RunError(
-            f"run {run.id} has nothing of '{node}'",
+            f"run {run.id} has no outputs of '{node}'",
             got=entry.status if entry else None,
             fix=f"`svdaudio show {run.id}` lists its stages",
         )
@@ -97,4 +113,4 @@ def read_outputs(
         seconds=0.0,
         notes=tuple(entry.notes),
     )
-    return load_outputs(Work(request, store, models, body), reference, names)
+    return load_outputs(Context(request, store, models, body), reference, names)

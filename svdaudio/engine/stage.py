@@ -1,15 +1,35 @@
-"""The whole workflow as one table: what every stage takes, reads, draws on and gives.
+"""What a workflow is made of: stages, which are kinds of computation, and nodes, each one use of a stage.
 
-A `Stage` is a kind of computation; its body is `run` in `tasks/<name>.py`. A `Node` is one use of a stage in
-the workflow. An input is named `node.output`, or `file:<name>` for a file that the user gave. A parameter is a
-local name bound to a place in the configuration (`svd.k`). Everything else (keys, plans, both runners, the
-picture in docs/ARCHITECTURE.md) is derived from these two tables.
+An input is named `node.output`, or `file:<name>` for a file of the user. A parameter is a local name bound to a
+place in the configuration (`svd.k`). Keys, plans, runners and diagrams are derived from these rows alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from svdaudio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FILE_PREFIX = "file:"
+
+
+class Body(Protocol):
+    """What a stage does: a function of keyword arguments, one for each input, parameter and model of its row.
+
+    Inputs are arrays, or the path of a file; parameters are plain JSON data; models are loaded. A body that takes
+    `note` may call it with a remark, which goes into the artifact's record.
+    """
+
+    def __call__(self, **arguments: Any) -> Mapping[str, NDArray[Any]]:
+        """Compute the outputs of the row, by name."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +40,32 @@ class Stage:
     version: int = 1
     inputs: tuple[str, ...]
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Local name → dotted name in the configuration."""
     models: tuple[str, ...] = ()
+    """Roles of the bundle."""
     outputs: tuple[str, ...]
+    body: str
+    """`module:function`, imported when the stage is first computed."""
     summary: str
+
+    def load_body(self) -> Body:
+        """Import the body.
+
+        Raises:
+            ImportError, AttributeError: the row names a body that does not exist.
+        """
+        module, _, function = self.body.partition(":")
+        return cast("Body", getattr(import_module(module), function))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One use of a stage: where each input comes from, and any parameter bound to another place."""
+    """One use of a stage: where each input comes from, and parameters bound to other places."""
 
     name: str
     stage: Stage
     inputs: Mapping[str, str]
+    """Input of the stage → `node.output` or `file:<name>`."""
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -42,109 +76,97 @@ class Node:
     @property
     def upstream(self) -> tuple[str, ...]:
         """Names of the nodes that this one reads from, each once, in order."""
-        sources = (s for s in self.inputs.values() if not s.startswith("file:"))
-        return tuple(dict.fromkeys(s.rpartition(".")[0] for s in sources))
+        sources = (source for source in self.inputs.values() if not source.startswith(FILE_PREFIX))
+        return tuple(dict.fromkeys(source.rpartition(".")[0] for source in sources))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the user's files that this node reads, each once."""
+        sources = (source for source in self.inputs.values() if source.startswith(FILE_PREFIX))
+        return tuple(dict.fromkeys(source.removeprefix(FILE_PREFIX) for source in sources))
 
 
-# fmt: off
-STAGES: dict[str, Stage] = {stage.name: stage for stage in (
-    Stage(name="image", inputs=("file",), outputs=("pixels",),
-          summary="decode the file, turn it upright, [H, W, 3] uint8"),
-    Stage(name="mask", inputs=("pixels",), models=("segmenter",), outputs=("mask", "score", "logits"),
-          parameters={"points": "remove"}, summary="SAM 2 from clicks"),
-    Stage(name="tokens", version=2, inputs=("pixels",), models=("image_encoder",), outputs=("tokens", "embedding"),
-          parameters={"geometry": "geometry"}, summary="all 257 CLIP tokens, and the image embedding"),
-    Stage(name="align", inputs=("mask",), outputs=("coverage", "grid"),
-          parameters={"geometry": "geometry", "threshold": "align.threshold"}, summary="mask onto the 16 x 16 patches"),
-    Stage(name="factors", inputs=("tokens", "grid"), outputs=("u", "s", "vh", "weights"),
-          summary="SVD of [CLS; the region's patches]"),
-    Stage(name="background", inputs=("tokens", "grid_removed", "grid_added"), outputs=("embedding",),
-          summary="mean of the patches in neither region, [1 or 0, 768]"),
-    Stage(name="mix", version=2, inputs=("u_removed", "s_removed", "vh_removed", "weights_removed",
-                              "u_added", "s_added", "vh_added", "weights_added", "background", "direct"),
-          outputs=("suppress", "boost", "embedding"),
-          parameters={"k": "svd.k", "alpha": "svd.alpha", "beta": "svd.beta",
-                      "alpha_mix": "mix.alpha", "beta_mix": "mix.beta", "gamma_mix": "mix.gamma", "direct_mix": "mix.direct"},
-          summary="suppress, boost, and mix into the global embedding"),
-    Stage(name="locals", inputs=("pixels",), models=("detector", "image_encoder"),
-          outputs=("boxes", "scores", "classes", "embeddings"),
-          parameters={"confidence": "locals.confidence", "iou": "locals.iou", "max_detections": "locals.max_detections",
-                      "top_k": "locals.top_k", "augment": "locals.augment"},
-          summary="YOLO objects and their CLIP embeddings"),
-    Stage(name="remix", inputs=("embedding", "locals"), models=("ssv2a",), outputs=("clap",),
-          parameters={"cycle_its": "remix.cycle_its", "cycle_samples": "remix.cycle_samples",
-                      "var_samples": "remix.var_samples", "seed": "seed"},
-          summary="SSV2A cycle_mix: CLIP slots to one CLAP embedding"),
-    Stage(name="diffuse", inputs=("clap",), models=("diffuser",), outputs=("latents",),
-          parameters={"scheduler": "generate.scheduler", "steps": "generate.steps", "guidance_scale": "generate.guidance_scale",
-                      "n_candidates": "generate.candidates", "duration_s": "generate.duration_s", "seed": "seed",
-                      "backend": "generate.backend", "precision": "generate.precision"},
-          summary="latent diffusion conditioned on CLAP, every candidate"),
-    Stage(name="decode", inputs=("latents",), models=("autoencoder",), outputs=("mel",),
-          parameters={"backend": "generate.backend"}, summary="VAE decoder, log-mel spectrograms"),
-    Stage(name="vocode", inputs=("mel",), models=("vocoder",), outputs=("waveforms",),
-          parameters={"backend": "generate.backend"}, summary="vocoder, waveforms at 16 kHz"),
-    Stage(name="choose", inputs=("waveforms", "clap"), models=("audio_encoder",), outputs=("waveform", "similarity", "choice"),
-          parameters={"duration_s": "generate.duration_s"},
-          summary="the candidate nearest to the wanted CLAP embedding, at 22 050 Hz"),
-    Stage(name="scores", inputs=("waveform",), models=("tagger",), outputs=("scores",),
-          summary="class scores by the audio tagger"),
-)}
+Nodes = Mapping[str, Node]
+"""A workflow: nodes by their names, in the order in which people read them."""
 
 
-def _audio(name: str, embedding: str, objects: str) -> Iterable[Node]:
-    """From a global embedding and objects to scored audio."""
-    def node(stage: str, **inputs: str) -> Node:
-        return Node(name=f"{name}.{stage}", stage=STAGES[stage], inputs=inputs)
+def by_name(nodes: Iterable[Node]) -> dict[str, Node]:
+    """Nodes as a workflow.
 
-    yield node("remix", embedding=embedding, locals=objects)
-    yield node("diffuse", clap=f"{name}.remix.clap")
-    yield node("decode", latents=f"{name}.diffuse.latents")
-    yield node("vocode", mel=f"{name}.decode.mel")
-    yield node("choose", waveforms=f"{name}.vocode.waveforms", clap=f"{name}.remix.clap")
-    yield node("scores", waveform=f"{name}.choose.waveform")
-
-
-def _seen(name: str) -> Iterable[Node]:
-    """What is seen in one picture: pixels, tokens, objects."""
-    yield Node(name=f"{name}.image", stage=STAGES["image"], inputs={"file": f"file:{name}"})
-    yield Node(name=f"{name}.tokens", stage=STAGES["tokens"], inputs={"pixels": f"{name}.image.pixels"})
-    yield Node(name=f"{name}.locals", stage=STAGES["locals"], inputs={"pixels": f"{name}.image.pixels"})
+    Raises:
+        ConfigError: two nodes have the same name.
+    """
+    table: dict[str, Node] = {}
+    for node in nodes:
+        if node.name in table:
+            raise ConfigError(f"the workflow has two nodes '{node.name}'", fix="give each its own name")
+        table[node.name] = node
+    return table
 
 
-def _region(name: str, picture: str, points: str) -> Iterable[Node]:
-    """The region clicked on in one picture, and its factors."""
-    yield Node(name=f"{name}.mask", stage=STAGES["mask"], inputs={"pixels": f"{picture}.image.pixels"}, parameters={"points": points})
-    yield Node(name=f"{name}.align", stage=STAGES["align"], inputs={"mask": f"{name}.mask.mask"})
-    yield Node(name=f"{name}.factors", stage=STAGES["factors"],
-               inputs={"tokens": f"{picture}.tokens.tokens", "grid": f"{name}.align.grid"})
+def ancestors(targets: Iterable[str], nodes: Nodes) -> list[Node]:
+    """The nodes that `targets` need, themselves included, each after those it reads from.
 
-
-NODES: dict[str, Node] = {node.name: node for node in (
-    *_seen("original"), *_seen("edited"),
-    *_region("removed", "original", "remove"), *_region("added", "edited", "add"),
-    Node(name="background", stage=STAGES["background"],
-         inputs={"tokens": "edited.tokens.tokens", "grid_removed": "removed.align.grid", "grid_added": "added.align.grid"}),
-    Node(name="mix", stage=STAGES["mix"], inputs={
-        **{f"{f}_{r}": f"{r}.factors.{f}" for r in ("removed", "added") for f in ("u", "s", "vh", "weights")},
-        "background": "background.embedding", "direct": "edited.tokens.embedding"}),
-    *_audio("original", "original.tokens.embedding", "original.locals.embeddings"),
-    *_audio("edited", "edited.tokens.embedding", "edited.locals.embeddings"),
-    *_audio("manipulated", "mix.embedding", "edited.locals.embeddings"),
-)}
-# fmt: on
-
-
-def ancestors(targets: Iterable[str], nodes: Mapping[str, Node] = NODES) -> list[Node]:
-    """The nodes that `targets` need, themselves included, in topological order."""
-    order: dict[str, Node] = {}
+    Raises:
+        ConfigError: a target does not exist.
+    """
+    found: dict[str, Node] = {}
 
     def visit(name: str) -> None:
-        if name not in order:
+        if name not in nodes:
+            raise ConfigError(f"there is no stage '{name}'", fix=f"one of {', '.join(nodes)}")
+        if name not in found:
             for source in nodes[name].upstream:
                 visit(source)
-            order[name] = nodes[name]
+            found[name] = nodes[name]
 
     for target in targets:
         visit(target)
-    return list(order.values())
+    return list(found.values())
+
+
+def in_order(nodes: Iterable[Node]) -> list[Node]:
+    """Nodes in an order that loads few models: those without models first, then those that use what is loaded.
+
+    Among equals the given order decides.
+
+    Args:
+        nodes: closed under `upstream`.
+
+    Raises:
+        ConfigError: they read from each other in a circle.
+    """
+    table = {node.name: node for node in nodes}
+    rank = {name: place for place, name in enumerate(table)}
+    sorter = TopologicalSorter({name: node.upstream for name, node in table.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise ConfigError("the workflow has a cycle", got=" → ".join(error.args[1])) from error
+    order: list[Node] = []
+    ready: set[str] = set()
+    resident: frozenset[str] = frozenset()
+    while sorter.is_active():
+        ready.update(sorter.get_ready())
+        chosen = table[min(ready, key=lambda name: (_reload_cost(table[name], resident), rank[name]))]
+        ready.remove(chosen.name)
+        resident = frozenset(chosen.stage.models) or resident
+        order.append(chosen)
+        sorter.done(chosen.name)
+    return order
+
+
+def _reload_cost(node: Node, resident: frozenset[str]) -> int:
+    models = frozenset(node.stage.models)
+    if not models:
+        return 0
+    return 1 if models == resident else 2
+
+
+def group_of(node: str) -> str:
+    """The part of a node's name that says where it belongs: "original" of "original.tokens", else ""."""
+    return node.rpartition(".")[0]
+
+
+OnNote = Callable[[str], None]
+"""Receives a remark of a body."""

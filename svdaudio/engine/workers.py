@@ -1,7 +1,7 @@
 """A batch shared out among processes of this machine, each with models of its own; the store is all they share.
 
-Two that come to the same key wait for each other there, so nothing is computed twice. Each worker tells of its work
-through a pipe of its own: its death ends the pipe, and a worker whom nobody hears any more ends by itself.
+Two that come to the same key wait for each other there, so nothing is computed twice. Each worker reports through a
+pipe of its own: its death ends the pipe, and a worker whose parent no longer reads ends by itself.
 """
 
 from __future__ import annotations
@@ -12,17 +12,42 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from svdaudio.checkpoints.bundle import Bundle, Models
-from svdaudio.engine.batch import BatchEvent, OnError, Output, Progress, RunnerName, execute_batch, no_progress
-from svdaudio.engine.batches import Job
+from svdaudio.config import RunConfig
+from svdaudio.engine.batch import BatchEvent, OutputWriter, Progress, execute_batch, no_progress
+from svdaudio.engine.batches import Job, OnError
+from svdaudio.engine.body import ModelSource
+from svdaudio.engine.request import BundleFacts
+from svdaudio.engine.run import Stopping
 from svdaudio.errors import RunError
-from svdaudio.store import open_store
+from svdaudio.store import Store, open_store
 from svdaudio.store.runs import RunRecord
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as Flag
+
+
+class BatchExecutor(Protocol):
+    """Executes jobs of one bundle and workflow: `execute_batch`, or the same through another runner. Picklable."""
+
+    def __call__(
+        self,
+        jobs: Sequence[Job],
+        store: Store,
+        models: ModelSource,
+        *,
+        output: OutputWriter | None,
+        on_error: OnError,
+        progress: Progress,
+        stopping: Stopping,
+    ) -> list[RunRecord]:
+        """Return the record of each job's run."""
+        ...
+
+
+OpenModels = Callable[[Any, RunConfig], ModelSource]
+"""Opens the models of a bundle as a configuration wants them; picklable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +56,9 @@ class Share:
 
     jobs: tuple[Job, ...]
     location: str
-    runner: RunnerName
-    title: str
-    output: Output | None
+    open_models: OpenModels
+    execute: BatchExecutor
+    output: OutputWriter | None
     on_error: OnError
 
 
@@ -52,23 +77,23 @@ def execute_shares(
     location: str,
     *,
     n_workers: int,
-    runner: RunnerName = "in-process",
-    title: str = "batch",
-    output: Output | None = None,
+    open_models: OpenModels,
+    execute: BatchExecutor = execute_batch,
+    output: OutputWriter | None = None,
     on_error: OnError = "continue",
     progress: Progress = no_progress,
 ) -> list[RunRecord]:
-    """As `svdaudio.engine.batch.execute_batch`, by `n_workers` processes.
+    """Do what `svdaudio.engine.batch.execute_batch` does, with `n_workers` processes.
 
     Args:
         jobs: see there, as for whatever is not named here.
         location: of the store.
         n_workers: how many processes, at most one for each job.
-        runner: how each of them executes its share.
-        title: name of the flow runs, if through Prefect.
+        open_models: how each of them opens its models.
+        execute: how each of them executes its share.
         output: writes the files of a run.
         on_error: whether the others go on.
-        progress: hears of every event, in this thread.
+        progress: receives every event, in this thread.
 
     Raises:
         RunError: a worker died.
@@ -83,23 +108,23 @@ def execute_shares(
     try:
         for number in range(n_workers):
             share = Share(
-                jobs=tuple(jobs[number::n_workers]), location=location, runner=runner,
-                title=f"{title}, {number + 1} of {n_workers}", output=output, on_error=on_error,
+                jobs=tuple(jobs[number::n_workers]), location=location, open_models=open_models, execute=execute,
+                output=output, on_error=on_error,
             )  # fmt: skip
-            told, tells = context.Pipe(duplex=False)
-            worker = context.Process(target=_work, args=(share, tells, stop), name=f"worker {number + 1}")
-            with tells:  # the worker's alone once it has started
+            reader, writer = context.Pipe(duplex=False)
+            worker = context.Process(target=_work, args=(share, writer, stop), name=f"worker {number + 1}")
+            with writer:  # the worker's alone once it has started
                 worker.start()
-            workers[told] = worker
-        for told, message in _messages(workers):
+            workers[reader] = worker
+        for reader, message in _messages(workers):
             if isinstance(message, BatchEvent):
                 progress(message)
             elif isinstance(message, _Done):
-                shares[told] = message.runs
+                shares[reader] = message.runs
                 if on_error == "stop" and any(run.state == "failed" for run in message.runs):
                     stop.set()
-            elif message is not None or told not in shares:
-                error = error or (_death(workers[told]) if message is None else message.error)
+            elif message is not None or reader not in shares:
+                error = error or (_death(workers[reader]) if message is None else message.error)
                 stop.set()
         if error is not None:
             raise error
@@ -107,8 +132,8 @@ def execute_shares(
         stop.set()
         raise
     finally:
-        for told in workers:  # before waiting for them: one that is telling something waits to be heard
-            told.close()
+        for reader in workers:  # before waiting for them: one that is sending waits to be read
+            reader.close()
         for worker in workers.values():
             worker.join()
     runs = {run.id: run for found in shares.values() for run in found}
@@ -118,13 +143,13 @@ def execute_shares(
 def _messages(
     pipes: Iterable[Connection],
 ) -> Generator[tuple[Connection, BatchEvent | _Done | _Failed | None]]:
-    """What comes out of pipes, until all have ended; the last word of each is None."""
+    """What comes out of pipes, until all have ended; the last message of each is None."""
     open_ones = list(pipes)
     while open_ones:
         for pipe in cast("list[Connection]", wait(open_ones)):
             try:
                 message = pipe.recv()
-            except (EOFError, OSError):  # the worker has ended, perhaps amidst a word
+            except (EOFError, OSError):  # the worker has ended, perhaps in the middle of a message
                 message = None
                 open_ones.remove(pipe)
             yield pipe, message
@@ -141,41 +166,39 @@ def _death(worker: SpawnProcess) -> RunError:
     )
 
 
-def _work(share: Share, tells: Connection, stop: Flag) -> None:
+def _work(share: Share, writer: Connection, stop: Flag) -> None:
     """The whole life of a worker."""
     parent = multiprocessing.parent_process()
     alone = False
 
-    def tell(message: BatchEvent | _Done | _Failed) -> None:
+    def send(message: BatchEvent | _Done | _Failed) -> None:
         nonlocal alone
         try:
-            tells.send(message)
-        except OSError:  # who started us hears nothing more: no fault of the run that it is about
+            writer.send(message)
+        except OSError:  # the parent no longer reads: no fault of the run that the message is about
             alone = True
 
     def stopping() -> bool:
         return alone or stop.is_set() or (parent is not None and not parent.is_alive())
 
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # the process that started us is told as well
-            tell(_Done(runs=_execute(share, tell, stopping)))
-    except Exception as error:  # noqa: BLE001 - it is raised again by whoever started us
-        tell(_Failed(error=_portable(error)))
+        with contextlib.suppress(KeyboardInterrupt):  # the parent receives the signal as well
+            send(_Done(runs=_execute(share, send, stopping)))
+    except Exception as error:  # noqa: BLE001 - the parent raises it again
+        send(_Failed(error=_portable(error)))
 
 
-def _execute(share: Share, progress: Progress, stopping: Callable[[], bool]) -> list[RunRecord]:
+def _execute(share: Share, progress: Progress, stopping: Stopping) -> list[RunRecord]:
     first = share.jobs[0].request
-    models = Models.of(cast("Bundle", first.bundle), first.config)
-    store = open_store(share.location)
-    if share.runner == "prefect":
-        from flows.prefect_batch import execute_batch_through_prefect
-
-        return execute_batch_through_prefect(
-            share.jobs, store, models, title=share.title, output=share.output, on_error=share.on_error,
-            progress=progress, stopping=stopping,
-        )  # fmt: skip
-    return execute_batch(
-        share.jobs, store, models, output=share.output, on_error=share.on_error, progress=progress, stopping=stopping
+    models = share.open_models(cast("BundleFacts", first.bundle), first.config)
+    return share.execute(
+        share.jobs,
+        open_store(share.location),
+        models,
+        output=share.output,
+        on_error=share.on_error,
+        progress=progress,
+        stopping=stopping,
     )
 
 

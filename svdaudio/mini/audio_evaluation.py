@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from svdaudio.checkpoints.bundle import Models
-from svdaudio.config import RunConfig
+from svdaudio.engine.in_memory import compute
+from svdaudio.engine.stage import by_name
+from svdaudio.methods.parts import SoundConfig, look_at, synthesize
 from svdaudio.mini import farm, soundscapes
 from svdaudio.mini.figures import Figure, at_least, mean_figure
 from svdaudio.mini.spectral import stft_distance
@@ -24,8 +26,6 @@ from svdaudio.models.audioldm.griffin_lim import griffin_lim, pseudo_inverse
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ, log_mel
 from svdaudio.models.audioldm.vocoder import load_vocoder, vocode
 from svdaudio.models.mel_cnn.loaders import load_tagger
-from svdaudio.pipeline import Condition, embed_objects, make_sounds
-from svdaudio.svd.geometry import Geometry
 
 HELD_OUT_SEED = 953_001
 N_CLASSES = len(farm.CLASSES)
@@ -103,20 +103,22 @@ def _nearness(name: str, made: Tensor, waveforms: Tensor, mels: Tensor) -> tuple
     )
 
 
-def hearing_figures(models: Models, config: RunConfig, *, n_pictures: int = 45) -> tuple[Figure, ...]:
+def hearing_figures(models: Models, config: SoundConfig, *, n_pictures: int = 45) -> tuple[Figure, ...]:
     """Plain SSV2A on held-out pictures of one animal, all classes in turn: the tagger's top class is that animal."""
     pictures = {
         str(index): held_out_classes(index, classes=[index % N_CLASSES], size=448) for index in range(n_pictures)
     }
-    geometry = Geometry.of(config.geometry)
-    seen = {name: models["image_encoder"].tokens(each.pixels, geometry).embedding for name, each in pictures.items()}
-    objects = embed_objects({name: each.pixels for name, each in pictures.items()}, config=config, models=models)
-    conditions = {name: Condition(embedding=seen[name], objects=objects[name]) for name in pictures}
-    sounds = make_sounds(conditions, config=config, models=models)
-    right = [
-        max(sound.scores, key=lambda label: sound.scores[label]) == farm.CLASSES[pictures[name].classes[0]]
-        for name, sound in sounds.items()
-    ]
+    nodes = by_name(
+        node
+        for name in pictures
+        for node in (
+            *look_at(name),
+            *synthesize(name, embedding=f"{name}.tokens.embedding", objects=f"{name}.locals.embeddings"),
+        )
+    )
+    given = {f"{name}.image": {"pixels": each.pixels} for name, each in pictures.items()}
+    arrays = compute([f"{name}.scores" for name in pictures], nodes, config, models, given=given)
+    right = [int(arrays[f"{name}.scores"]["scores"].argmax()) == each.classes[0] for name, each in pictures.items()]
     return (
         mean_figure(
             "picture of one animal → sound: top class is that animal", [float(r) for r in right], goal=at_least(0.95)

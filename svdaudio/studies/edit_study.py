@@ -1,7 +1,7 @@
 """A study of edits: which of the 72, of what scenes, with which controls; and its table, page and picture.
 
 study = Study(folder=Path("edits"), kinds=chosen_edits(["cat-duck"]))
-prepare(study.pairs(), common, open_bundle) …          # a batch like any other
+prepare(session, study.pairs(), method, common) …          # a batch like any other
 study.write(study.outcomes(results), command="…", bundle="mini")
 """
 
@@ -34,7 +34,7 @@ from svdaudio.studies.edits import (
     rows,
     write_edits,
 )
-from svdaudio.studies.pairs import Pair
+from svdaudio.studies.pairs import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -70,7 +70,7 @@ class Study:
         """The edits, drawn."""
         return [draw_edit(goes, comes, seed=self.scene_seed) for goes, comes in self.kinds]
 
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[Row]:
         """Write the pictures, and give the pairs of every variant of each edit.
 
         Raises:

@@ -25,7 +25,7 @@ from svdaudio.files import write_bytes
 from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, compose, depth_within
 from svdaudio.mini.figures import Figure, at_least, at_most, mean_figure
-from svdaudio.studies.pairs import Pair
+from svdaudio.studies.pairs import Row
 from svdaudio.svd.images import png_bytes
 
 EDITS_SEED = 90_072
@@ -114,13 +114,13 @@ def deepest(mask: NDArray[np.bool_]) -> tuple[int, int]:
     return int(column), int(row)
 
 
-def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) -> list[Pair]:
-    """Write the pictures of edits as PNG, and give the pairs of every variant of each.
+def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) -> list[Row]:
+    """Write the pictures of edits as PNG, and return the pairs of every variant of each.
 
     Raises:
         StoreError: the folder cannot be written.
     """
-    pairs: list[Pair] = []
+    pairs: list[Row] = []
     for edit in edits:
         paths: dict[str, Path] = {}
         for side, picture in (("original", edit.original), ("edited", edit.edited)):
@@ -130,10 +130,9 @@ def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) ->
                 write_bytes(paths[side], data)
         clicks = {"remove": [list(edit.remove)], "add": [list(edit.add)]}
         pairs += [
-            Pair(
+            Row(
                 name=pair_name(edit, variant),
-                original=paths["original"],
-                edited=paths["edited"],
+                files=dict(paths),
                 parameters={**clicks, **VARIANTS[variant]},
                 where=pair_name(edit, variant),
             )

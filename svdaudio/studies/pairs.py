@@ -1,12 +1,12 @@
-"""Many pairs of pictures from one file, each line checked before anything is computed.
+"""Many requests of one method from one file, each row checked before anything is computed.
 
-    pairs = read_pairs(Path("pairs.csv"))
-    for one in prepare(pairs, common, open_bundle): one.name, one.request
+    rows = read_rows(Path("pairs.csv"), method)
+    for one in prepare(session, rows, method, common): one.name, one.request
 
-A CSV file has a heading and one pair a line; a JSONL file one object a line. `original` and `edited` are paths, seen
-from the file's own folder; `name` and `out` are optional; every other column is a parameter by its dotted name, the
-clicks `remove` and `add` among them. A folder stands for the `pairs.csv` or `pairs.jsonl` in it or, if there is none,
-for every `*.json` in it that describes a scene as `examples/scenes.json` does.
+A CSV file has a heading and one request a line; a JSONL file one object a line. The method's files ("original",
+"edited") are paths relative to the file's own folder; `name` and `out` are optional; every other column is a parameter
+by its dotted name, clicks included. A folder stands for the `pairs.csv` or `pairs.jsonl` in it or, if there is none, for
+every `*.json` in it that describes a scene as `examples/scenes.json` does.
 """
 
 from __future__ import annotations
@@ -14,288 +14,297 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from svdaudio.config import PARAMETERS, Resolved, flatten, parse_override, resolve, unknown_parameter
-from svdaudio.engine.plan import ModelDigests, Request, check_pictures, manipulate_request
+from svdaudio.config import flatten, parse_override, parse_value, unknown_parameter
+from svdaudio.engine.batches import Prepared
+from svdaudio.engine.method import Method
+from svdaudio.engine.request import FileCache
 from svdaudio.errors import InputError, SvdAudioError
 from svdaudio.files import check_place
 from svdaudio.studies.scenes import read_scene
 
-FILES = ("original", "edited")
-TEXTS = ("name", "out")
-N_LINES_NAMED = 8
+if TYPE_CHECKING:
+    from svdaudio.session import Session
 
-Row = TypeVar("Row")
+TEXTS = ("name", "out")
+SEPARATORS = ",;\t"
+
+Found = TypeVar("Found")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
-    """One line of a file of pairs."""
+class Row:
+    """One request of a file."""
 
     name: str
     """Unique within the file."""
-    original: Path
-    edited: Path
+    files: Mapping[str, Path]
+    """By the names of the method."""
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Dotted name → value, clicks included."""
     out: Path | None = None
-    """Where the sound of the edit is copied to."""
+    """Where the main sound is copied to."""
     where: str
     """The place that errors name: "pairs.csv, line 3"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What holds for every pair that does not say otherwise."""
+    """What holds for every row that does not say otherwise."""
 
     config_file: Path | None = None
     overrides: Sequence[str] = ()
     """Texts such as `svd.k=7`."""
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Dotted name → value from command line options."""
-    targets: tuple[str, ...] | None = None
-    """Nodes to compute; those of the method and both baselines if not given."""
+    variant: str | None = None
+    """A set of targets that the method names."""
+    targets: tuple[str, ...] = ()
+    """Nodes to compute, instead."""
 
 
-class DescribedBundle(ModelDigests, Protocol):
-    """What preparing a pair needs of a bundle: its digests, and the settings that it recommends."""
+class RowsError(InputError):
+    """Rows that cannot be used: the first as the error, all of them with their reasons in `reasons`."""
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Dotted configuration name → value recommended with these models."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A pair, checked, with all that enters its run."""
-
-    name: str
-    request: Request
-    resolved: Resolved
-    out: Path | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What tells this pair from the others, for the table: dotted name → value."""
+    def __init__(self, errors: Sequence[tuple[str, SvdAudioError]]) -> None:
+        (where, first), *others = errors
+        more = f" (and {len(others)} more)" if others else ""
+        super().__init__(f"{where}: {first.what}{more}", expected=first.expected, got=first.got, fix=first.fix)
+        self.exit_code = first.exit_code
+        self.reasons = [f"{place}: {error.line()}" for place, error in errors]
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """The pairs that a CSV file, a JSONL file or a folder names.
+def read_rows(path: Path, method: Method) -> list[Row]:
+    """The requests that a CSV file, a JSONL file or a folder names.
 
     Raises:
-        InputError: the file cannot be read, holds no pair, or a line of it says something that has no meaning.
-        ConfigError: a column that is no parameter.
+        InputError: the file cannot be read, holds no row, or a row of it is invalid.
+        ConfigError: a column that is not a parameter.
     """
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, method)
     if path.suffix.lower() not in (".csv", ".jsonl"):
-        raise InputError(f"{path} is no file of pairs", expected="a .csv or .jsonl file, or a folder")
+        raise InputError(f"{path} is not a file of pairs", expected="a .csv or .jsonl file, or a folder")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "text that is not UTF-8"
         raise InputError(f"the pairs {path} cannot be read", got=reason) from error
-    rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _jsonl_rows(text, path)
-    return _named(_each(rows, lambda row: _pair(row[1], row[0], path.parent)), path)
+    found = _csv_cells(text, path, method) if path.suffix.lower() == ".csv" else _jsonl_objects(text, path)
+    return _named(_all(found, lambda cells, where: _row(cells, where, path.parent, method)), path)
 
 
-def prepare(pairs: Sequence[Pair], common: Common, open_bundle: Callable[[str], DescribedBundle]) -> list[Prepared]:
-    """Check every pair against its pictures and parameters, and make its request. Nothing is computed.
+def prepare(session: Session, rows: Sequence[Row], method: Method, common: Common) -> list[Prepared]:
+    """Check every row against its files and parameters, and make its request. Nothing is computed.
 
     Args:
-        pairs: as `read_pairs` gives them.
-        common: what holds where a pair does not say otherwise.
-        open_bundle: finds a bundle by its name; asked once a name.
+        session: finds bundles, and knows what the store holds.
+        rows: from `read_rows`.
+        method: whose requests they are.
+        common: what holds where a row does not say otherwise.
 
     Raises:
-        SvdAudioError: what is wrong with the first pair that cannot be used, with its place in the file and those of
-            the others.
+        RowsError: rows that cannot be used, with all reasons.
     """
-    bundles: dict[str, DescribedBundle] = {}
-
-    def bundle_named(name: str) -> DescribedBundle:
-        if name not in bundles:
-            bundles[name] = open_bundle(name)
-        return bundles[name]
-
-    checked: dict[Path, tuple[int, int]] = {}
-    return list(
-        _each(((pair.where, pair) for pair in pairs), lambda row: _prepare(row[1], common, bundle_named, checked))
-    )
+    cache = FileCache()
+    return _all(((row.where, row) for row in rows), lambda row, _: _prepare(session, row, method, common, cache))
 
 
-def _prepare(
-    pair: Pair,
-    common: Common,
-    bundle_named: Callable[[str], DescribedBundle],
-    checked: dict[Path, tuple[int, int]],
-) -> Prepared:
-    overrides = [text for text in common.overrides if parse_override(text)[0] not in pair.parameters]
-    resolved = resolve(
+def _prepare(session: Session, row: Row, method: Method, common: Common, cache: FileCache) -> Prepared:
+    known = method.config.parameters()
+    overrides = [text for text in common.overrides if parse_override(text, known)[0] not in row.parameters]
+    request = session.request(
+        method,
+        row.files,
+        {**common.given, **row.parameters},
         config_file=common.config_file,
         overrides=overrides,
-        given={**common.given, **pair.parameters},
-        given_source=pair.where,
-        bundle_settings=lambda name: bundle_named(name).settings,
+        variant=common.variant,
+        targets=common.targets,
+        source=row.where,
+        cache=cache,
     )
-    ours = {name: "command line" for name in common.given if name not in pair.parameters}
-    resolved = replace(resolved, sources={**resolved.sources, **ours})
-    config = resolved.config
-    request = manipulate_request(pair.original, pair.edited, config, bundle_named(config.bundle), common.targets)
-    check_pictures(request, checked)
-    if pair.out is not None:
-        check_place(pair.out, kind=".wav", inputs=(pair.original, pair.edited))
-    settings = {name: value for name, value in pair.parameters.items() if name not in ("remove", "add")}
-    return Prepared(name=pair.name, request=request, resolved=resolved, out=pair.out, settings=settings)
+    sources = {name: "command line" for name in common.given if name not in row.parameters}
+    resolved = replace(request.resolved, sources={**request.resolved.sources, **sources})
+    if row.out is not None:
+        check_place(row.out, kind=".wav", inputs=tuple(row.files.values()))
+    points = {name for name, parameter in known.items() if isinstance(parameter.default, tuple)}
+    settings = {name: value for name, value in row.parameters.items() if name not in points}
+    return Prepared(name=row.name, request=replace(request, resolved=resolved), out=row.out, settings=settings)
 
 
-def _each(rows: Iterator[tuple[str, Row]], use: Callable[[tuple[str, Row]], Result]) -> Iterator[Result]:
-    """`use` of every row; if some cannot be used, an error about the first that names the places of the others."""
+def _all(found: Iterable[tuple[str, Found]], use: Callable[[Found, str], Result]) -> list[Result]:
+    """`use` of every row, with its place; all errors together if there are any."""
     results: list[Result] = []
     errors: list[tuple[str, SvdAudioError]] = []
-    for where, row in rows:
+    for where, one in found:
         try:
-            results.append(use((where, row)))
+            results.append(use(one, where))
         except SvdAudioError as error:
             errors.append((where, error))
     if errors:
-        (where, first), *others = errors
-        named = "; ".join(place for place, _ in others[:N_LINES_NAMED]) + ("; …" if len(others) > N_LINES_NAMED else "")
-        more = f" (and {len(others)} more: {named})" if others else ""
-        raise type(first)(
-            f"{where}: {first.what}{more}", expected=first.expected, got=first.got, fix=first.fix
-        ) from first
-    return iter(results)
+        raise RowsError(errors)
+    return results
 
 
-def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+def _csv_cells(text: str, path: Path, method: Method) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Cells by column, for every line with something in it."""
+    n_blank = len(text) - len(text.lstrip("\r\n \t;,"))
+    n_skipped = text.count("\n", 0, n_blank)
+    lines = text.split("\n", n_skipped)[n_skipped]
+    heading = lines.partition("\n")[0]
+    separator = max(SEPARATORS, key=heading.count)
+    reader = csv.reader(io.StringIO(lines, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
+
+    def place() -> str:
+        return f"{path.name}, line {n_skipped + reader.line_num}"
+
     try:
-        columns = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        where = f"{path.name}, line 1"
-        for name in FILES:
-            if name not in columns:
-                raise InputError(f"{where}: there is no column '{name}'", got=", ".join(columns) or "an empty file")
-        for name in columns:
-            if name not in (*FILES, *TEXTS, *PARAMETERS):
-                raise unknown_parameter(name, where)
-        if len(set(columns)) < len(columns):
-            raise InputError(f"{where}: a column is there twice", got=", ".join(columns))
-        for row in reader:
-            cells = cast("dict[str | None, Any]", row)
-            if any(cells.values()):
-                yield f"{path.name}, line {reader.line_num}", _cells(cells)
+        columns = [name.strip() for name in next(reader, [])]
+        while columns and not columns[-1]:  # a separator at the end of every line
+            columns.pop()
+        _check_columns(columns, place() if columns else f"{path.name}, line 1", method)
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            while stripped and not stripped[-1]:
+                stripped.pop()
+            if len(stripped) > len(columns):
+                extra = separator.join(stripped[len(columns) :])
+                raise InputError(
+                    f"{place()}: there are more cells than columns",
+                    got=extra,
+                    fix='write a click as "120,80", in quotes',
+                )
+            if stripped:
+                yield place(), {name: cell for name, cell in zip(columns, stripped, strict=False) if cell}
     except csv.Error as error:
-        raise InputError(f"{path.name}, line {reader.line_num} is no CSV", got=error) from error
+        raise InputError(f"{place()} is not valid CSV", got=error) from error
 
 
-def _cells(cells: dict[str | None, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, text in cells.items():
-        if name is None:
-            row[""] = text  # told by `_pair`, with the line
-        elif text is not None and text.strip():
-            row[name] = text.strip() if name in (*FILES, *TEXTS) else parse_override(f"{name}={text}")[1]
-    return row
+def _check_columns(columns: Sequence[str], where: str, method: Method) -> None:
+    for name in method.files:
+        if name not in columns:
+            raise InputError(f"{where}: there is no column '{name}'", got=", ".join(columns) or "an empty file")
+    known = method.config.parameters()
+    if "" in columns:
+        raise InputError(f"{where}: column {columns.index('') + 1} has no name", fix="name it, or delete it")
+    for name in columns:
+        if name not in (*method.files, *TEXTS, *known):
+            raise unknown_parameter(name, known, where)
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{where}: a column is there twice", got=", ".join(columns))
 
 
-def _jsonl_rows(text: str, path: Path) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+def _jsonl_objects(text: str, path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    # Not splitlines: U+2028 and the like may stand inside JSON strings.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path.name}, line {number}", line
 
 
-def _pair(row: dict[str, Any] | str, where: str, folder: Path) -> Pair:
-    """One row as a pair."""
-    if isinstance(row, str):
-        try:
-            found = json.loads(row)
-        except (ValueError, RecursionError) as error:
-            raise InputError("this is no JSON", got=error) from error
-        if not isinstance(found, dict):
-            raise InputError("this is no JSON object", got=row[:60])
-        row = flatten(cast("dict[str, Any]", found))
-    if "" in row:
-        raise InputError("there are more cells than columns", got=row[""], fix='write a click as "120,80", in quotes')
-    _check_texts(row)
-    parameters = {name: value for name, value in row.items() if name not in (*FILES, *TEXTS) and value is not None}
+def _row(cells: dict[str, Any] | str, where: str, folder: Path, method: Method) -> Row:
+    """One row of either form."""
+    texts = (*method.files, *TEXTS)
+    if isinstance(cells, str):
+        values = _parsed_json(cells)
+    else:
+        values = {name: text if name in texts else parse_value(text) for name, text in cells.items()}
+    _check_texts(values, method)
+    known = method.config.parameters()
+    parameters = {name: value for name, value in values.items() if name not in texts and value is not None}
     for name in parameters:
-        if name not in PARAMETERS:
-            raise unknown_parameter(name)
-    original, edited = (folder / row[name] for name in FILES)
-    return Pair(
-        name=str(row.get("name", "")),
-        original=original,
-        edited=edited,
+        if name not in known:
+            raise unknown_parameter(name, known)
+    return Row(
+        name=str(values.get("name") or ""),
+        files={name: folder / values[name] for name in method.files},
         parameters=parameters,
-        out=folder / row["out"] if "out" in row else None,
+        out=folder / values["out"] if values.get("out") else None,
         where=where,
     )
 
 
-def _check_texts(row: Mapping[str, Any]) -> None:
-    """Refuse a row without both pictures, and texts that are none."""
-    for name in FILES:
-        if not isinstance(row.get(name), str):
-            raise InputError(f"the picture '{name}' is missing", expected="a path")
+def _parsed_json(line: str) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"'{name}' is there twice", fix="keep one of them")
+        return dict(pairs)
+
+    try:
+        found = json.loads(line, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise InputError("this is not valid JSON", got=error) from error
+    if not isinstance(found, dict):
+        raise InputError("this is not a JSON object", got=line[:60])
+    return flatten(cast("dict[str, Any]", found))
+
+
+def _check_texts(values: Mapping[str, Any], method: Method) -> None:
+    """Refuse a row without all files, and texts that are not text."""
+    for name, kind in method.files.items():
+        if not isinstance(values.get(name), str):
+            raise InputError(f"the {kind.name} '{name}' is missing", expected="a path")
     for name in TEXTS:
-        if name in row and not isinstance(row[name], str):
-            raise InputError(f"'{name}' is no text", got=row[name])
-    for name in (*FILES, *TEXTS):
-        if (text := row.get(name)) and ("\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)):
-            raise InputError(f"'{name}' holds what is no letter", got=ascii(text))
+        if values.get(name) is not None and not isinstance(values[name], str):
+            raise InputError(f"'{name}' is not text", got=values[name])
+    for name in (*method.files, *TEXTS):
+        if (text := values.get(name)) and ("\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)):
+            raise InputError(f"'{name}' holds characters that no file name has", got=ascii(text))
 
 
-def _read_folder(folder: Path) -> list[Pair]:
+def _read_folder(folder: Path, method: Method) -> list[Row]:
     there = [folder / name for name in ("pairs.csv", "pairs.jsonl") if (folder / name).is_file()]
     if len(there) > 1:
         raise InputError(f"{folder} holds two files of pairs", got="pairs.csv and pairs.jsonl", fix="name one of them")
     if there:
-        return read_pairs(there[0])
+        return read_rows(there[0], method)
     scenes = sorted(folder.glob("*.json"))
-    if not scenes:
+    if not scenes or set(method.files) != {"original", "edited"}:
         raise InputError(
             f"there are no pairs in {folder}", expected="pairs.csv, pairs.jsonl, or scenes as *.json files"
         )
-    return _named(_each(((path.name, path) for path in scenes), lambda row: _scene_pair(row[1])), folder)
+    return _named(_all(((path.name, path) for path in scenes), lambda path, _: _scene_row(path)), folder)
 
 
-def _scene_pair(path: Path) -> Pair:
+def _scene_row(path: Path) -> Row:
     scene = read_scene(path)
     clicks = {"remove": scene.remove, "add": scene.add}
-    return Pair(
+    return Row(
         name=path.stem,
-        original=scene.original,
-        edited=scene.edited,
+        files={"original": scene.original, "edited": scene.edited},
         parameters={name: [list(point) for point in points] for name, points in clicks.items()},
         where=path.name,
     )
 
 
-def _named(pairs: Iterator[Pair], path: Path) -> list[Pair]:
-    """Every pair with a name of its own; names that were given twice, and sounds over each other, are refused."""
-    found = list(pairs)
-    if not found:
+def _named(rows: Sequence[Row], path: Path) -> list[Row]:
+    """Every row with a name of its own; names that were given twice, and sounds over each other, are refused."""
+    if not rows:
         raise InputError(f"there are no pairs in {path}", fix="write one a line")
     taken: dict[str, str] = {}
-    outs: dict[Path, str] = {}
-    for pair in found:
-        for key, places, what in ((pair.name, taken, "the name"), (pair.out, outs, "the file")):
-            if key and cast("dict[Any, str]", places).setdefault(key, pair.where) != pair.where:
-                raise InputError(
-                    f"{pair.where}: {what} is taken already", got=f"{key}, as in {cast('dict[Any, str]', places)[key]}"
-                )
-    named: list[Pair] = []
-    for pair in found:
-        name, number = pair.name or f"{pair.original.stem}-{pair.edited.stem}", 1
-        while not pair.name and name in taken:
-            number += 1
-            name = f"{pair.original.stem}-{pair.edited.stem}-{number}"
-        taken.setdefault(name, pair.where)
-        named.append(replace(pair, name=name))
+    outs: dict[str, str] = {}
+    for row in rows:
+        if row.name and taken.setdefault(row.name, row.where) != row.where:
+            raise InputError(f"{row.where}: the name is taken already", got=f"{row.name}, as in {taken[row.name]}")
+        place = None if row.out is None else os.path.realpath(row.out)  # links and `..` name the same file
+        if place is not None and outs.setdefault(place, row.where) != row.where:
+            raise InputError(f"{row.where}: the file is taken already", got=f"{row.out}, as in {outs[place]}")
+    numbers: dict[str, int] = {}
+    named: list[Row] = []
+    for row in rows:
+        stem = "-".join(path.stem for path in row.files.values())
+        name = row.name
+        while not name or (not row.name and name in taken):
+            numbers[stem] = number = numbers.get(stem, 0) + 1
+            name = stem if number == 1 else f"{stem}-{number}"
+        taken.setdefault(name, row.where)
+        named.append(replace(row, name=name))
     return named

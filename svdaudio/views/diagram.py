@@ -1,28 +1,31 @@
-"""The workflow as a Mermaid picture, made from the stage table so that it cannot differ from it."""
+"""A workflow as a Mermaid diagram, made from its nodes so that it cannot differ from them.
+
+`python -m svdaudio.views.diagram [METHOD]` prints it.
+"""
 
 from __future__ import annotations
 
-from svdaudio.engine.stage import NODES
+from svdaudio.engine.stage import FILE_PREFIX, Nodes, group_of
 
 
-def mermaid() -> str:
-    """A flowchart of every node: an arrow wherever one reads what another wrote, labelled with what it is."""
+def mermaid(nodes: Nodes) -> str:
+    """A flowchart of every node: an arrow wherever one reads what another wrote, labelled with the output."""
     groups: dict[str, list[str]] = {}
     arrows: list[str] = []
-    for node in NODES.values():
-        name, _, stage = node.name.rpartition(".")
-        groups.setdefault(name, []).append(f'    {_id(node.name)}["{stage}"]')
+    for node in nodes.values():
+        group, stage = group_of(node.name), node.name.rpartition(".")[2]
+        groups.setdefault(group, []).append(f'    {_id(node.name)}["{stage}"]')
         carried: dict[str, list[str]] = {}
         for source in node.inputs.values():
             upstream, _, output = source.rpartition(".")
-            if not source.startswith("file:"):
+            if not source.startswith(FILE_PREFIX):
                 carried.setdefault(upstream, []).append(output)
         for upstream, outputs in carried.items():
             label = outputs[0] if len(outputs) == 1 else f"{outputs[0]}…"
             arrows.append(f"  {_id(upstream)} -->|{label}| {_id(node.name)}")
     lines = ["flowchart TD"]
-    for name, members in groups.items():
-        lines += [f'  subgraph {_id(name or "edit")}_group["{name or "edit"}"]', *members, "  end"]
+    for group, members in groups.items():
+        lines += [f'  subgraph {_id(group or "edit")}_group["{group or "edit"}"]', *members, "  end"]
     return "\n".join([*lines, *arrows])
 
 
@@ -31,4 +34,9 @@ def _id(name: str) -> str:
 
 
 if __name__ == "__main__":
-    print(mermaid())  # noqa: T201 - a command
+    import sys
+
+    from svdaudio.methods import find_method
+
+    method = find_method(sys.argv[1] if len(sys.argv) > 1 else "manipulate")
+    print(mermaid(method.nodes(method.config())))  # noqa: T201 - a command

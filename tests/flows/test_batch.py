@@ -17,11 +17,10 @@ import pytest
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import Resolved, RunConfig
 from svdaudio.engine.batch import Output, Tally, carry_out, execute_batch, expected_seconds
-from svdaudio.engine.batches import Job, Member, open_batch
-from svdaudio.engine.plan import Request, new_run
+from svdaudio.engine.batches import Job, Member, Prepared, open_batch
+from svdaudio.engine.request import Request, new_run
 from svdaudio.errors import CheckpointError, InputError, RunError
 from svdaudio.store import LocalStore
-from svdaudio.studies.pairs import Prepared
 from svdaudio.studies.scenes import demo_scene
 
 ALPHAS = (0.1, 0.2, 0.3)

@@ -15,7 +15,7 @@ from cluster_toy import NotedBodies
 from flows.clusters import Cluster, is_worker_death
 from svdaudio.checkpoints.bundle import OWN_FORMAT, Bundle, Entry, Models, Part
 from svdaudio.cli.app import invoke
-from svdaudio.engine.plan import new_run
+from svdaudio.engine.request import new_run
 from svdaudio.errors import CheckpointError, InputError, RunError, StoreError
 from svdaudio.store import LocalStore, open_store
 

@@ -10,7 +10,8 @@ from pretend_gpu import GPU, PretendGpu
 
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
-from svdaudio.engine.plan import manipulate_request, new_run
+from svdaudio.engine.plan import manipulate_request
+from svdaudio.engine.request import new_run
 from svdaudio.engine.run import execute_run
 from svdaudio.store import open_store
 

@@ -7,7 +7,8 @@ import logging
 import numpy as np
 import pytest
 
-from svdaudio.engine.plan import new_run, plan, resumed_request
+from svdaudio.engine.plan import plan
+from svdaudio.engine.request import new_run, resumed_request
 from svdaudio.engine.run import execute_run, read_outputs
 from svdaudio.errors import InputError, RunError, StoreError
 from svdaudio.store import LocalStore

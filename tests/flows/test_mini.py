@@ -6,7 +6,8 @@ import pytest
 from farm_scene import FEW_STEPS, PICTURES, SCENE
 
 from svdaudio.config import resolve
-from svdaudio.engine.plan import manipulate_request, new_run, plan
+from svdaudio.engine.plan import manipulate_request, plan
+from svdaudio.engine.request import new_run
 from svdaudio.engine.run import execute_run
 from svdaudio.store import open_store
 

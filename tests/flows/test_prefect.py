@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from svdaudio.engine import run as in_process
-from svdaudio.engine.plan import new_run
+from svdaudio.engine.request import new_run
 from svdaudio.errors import InputError, RunError
 from svdaudio.store import LocalStore
 

@@ -32,6 +32,7 @@ from svdaudio.models.audioldm.published import (
     load_vocoder,
     names_of,
 )
+from svdaudio.models.audioldm.settings import DiffusionSettings
 from svdaudio.models.audioldm.vocoder import build_vocoder, vocode
 
 pytestmark = [
@@ -168,9 +169,11 @@ def test_ten_steps_of_ddim_with_the_same_noise(package, checkpoint, monkeypatch)
     diffuser = load_diffuser(checkpoint, architecture=SMALL)
     clap = unit(512, seed=5)
     ours = diffuse(
-        diffuser, clap, scheduler="ddim", n_steps=10, guidance_scale=2.5, n_candidates=2, duration_s=1.2,
+        diffuser,
+        clap,
+        DiffusionSettings(scheduler="ddim", n_steps=10, guidance_scale=2.5, n_candidates=2, duration_s=1.2),
         generator=torch.Generator().manual_seed(7),
-    )  # fmt: skip
+    )
 
     def keep(self, name, value):  # the package's asks for a GPU by name, whatever the model is on
         setattr(self, name, value)
@@ -288,7 +291,9 @@ def generated(checkpoint, name, device="cpu"):
     """Latents, spectrograms and sounds by a backend."""
     backend, where = open_backend(name), {"device": device, "architecture": SMALL}
     generator = torch.Generator().manual_seed(3)
-    latents = backend.diffuse(load_diffuser(checkpoint, **where), unit(512, seed=8), generator=generator, **GENERATION)
+    latents = backend.diffuse(
+        load_diffuser(checkpoint, **where), unit(512, seed=8), DiffusionSettings(**GENERATION), generator=generator
+    )
     mel = backend.decode(load_autoencoder(checkpoint, **where), latents)
     assert torch.equal(generator.get_state(), drawn(2, 6, latents[0].shape))  # start, and one for each step
     return latents, mel, backend.vocode(load_vocoder(checkpoint, **where), mel)
@@ -313,13 +318,17 @@ def drawn(n_candidates, n_draws, shape):
 def test_what_the_package_cannot_do_is_refused(checkpoint, changes, message):
     diffuser = load_diffuser(checkpoint, architecture=SMALL)
     with pytest.raises(ConfigError, match=message):
-        open_backend("audioldm").diffuse(diffuser, unit(512), generator=torch.Generator(), **{**GENERATION, **changes})
+        open_backend("audioldm").diffuse(
+            diffuser, unit(512), DiffusionSettings(**{**GENERATION, **changes}), generator=torch.Generator()
+        )
 
 
 def test_networks_that_the_package_cannot_build_are_refused():
     bundle = Bundle.open("mini")
     diffuser = load_own_diffuser(bundle.entry("diffuser").path)
     with pytest.raises(ConfigError, match="cannot run the noise network of this bundle"):
-        open_backend("audioldm").diffuse(diffuser, unit(512), generator=torch.Generator(), **GENERATION)
+        open_backend("audioldm").diffuse(
+            diffuser, unit(512), DiffusionSettings(**GENERATION), generator=torch.Generator()
+        )
     with pytest.raises(ConfigError, match="cannot run the vocoder of this bundle"):
         open_backend("audioldm").vocode(MagnitudeVocoder(width=8, n_blocks=1, n_rounds=1), numbers(1, 20, 64))

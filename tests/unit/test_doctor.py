@@ -7,7 +7,7 @@ import pytest
 
 from svdaudio import doctor
 from svdaudio.cli import main
-from svdaudio.cli import work as cli_work
+from svdaudio.cli import sessions as cli_sessions
 from svdaudio.doctor import Check
 from svdaudio.errors import CheckpointError
 from svdaudio.store import LocalStore
@@ -141,7 +141,7 @@ def test_checkpoints_are_listed_and_verified(tmp_path, capsys, monkeypatch):
     model = {"file": "tagger.safetensors", "sha256": digest, "bytes": 10}
     description = {"title": "a toy", "settings": {}, "models": {"tagger": model}}
     (folder / "bundle.json").write_text(json.dumps(description))
-    monkeypatch.setattr(cli_work, "open_bundle", lambda name: Bundle.open(name, tmp_path))
+    monkeypatch.setattr(cli_sessions, "open_bundle", lambda name: Bundle.open(name, tmp_path))
     assert main(["checkpoints", "list", "toy", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["models"]
     assert (row["role"], row["bytes"]) == ("tagger", 10)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from svdaudio.models.audioldm.autoencoder import AutoencoderKL
-    from svdaudio.models.audioldm.diffuse import Precision
     from svdaudio.models.audioldm.diffuser import Diffuser
+    from svdaudio.models.audioldm.settings import DiffusionSettings
 
 BackendName = Literal["diffusers", "audioldm"]
 BACKENDS: tuple[BackendName, ...] = ("diffusers", "audioldm")
@@ -31,14 +31,9 @@ class Backend(Protocol):
         self,
         diffuser: Diffuser,
         clap: Float[Tensor, "512"],
+        settings: DiffusionSettings,
         *,
-        scheduler: str,
-        n_steps: int,
-        guidance_scale: float,
-        n_candidates: int,
-        duration_s: float,
         generator: torch.Generator,
-        precision: Precision = "float32",
     ) -> Float[Tensor, "candidate 8 time 16"]:
         """Latents of every candidate."""
         ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
@@ -18,12 +18,11 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from jaxtyping import Float
 from torch import Tensor
 
-from svdaudio.config import check_steps
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm.diffuser import SCHEDULE, Diffuser
+from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
 
 SCHEDULERS = ("ddim", "dpm-solver++")
-Precision = Literal["float32", "bfloat16"]
 N_CHANNELS, N_BANDS = 8, 16
 LATENTS_PER_SECOND = 25.0  # 100 mel frames a second, a quarter of that after the VAE
 _TIME_MULTIPLE = 8  # the UNet halves time three times
@@ -39,41 +38,30 @@ def n_latent_frames(duration_s: float) -> int:
 def diffuse(
     diffuser: Diffuser,
     clap: Float[Tensor, "512"],
+    settings: DiffusionSettings,
     *,
-    scheduler: str,
-    n_steps: int,
-    guidance_scale: float,
-    n_candidates: int,
-    duration_s: float,
     generator: torch.Generator,
-    precision: Precision = "float32",
 ) -> Float[Tensor, "candidate 8 time 16"]:
     """Latents of unit variance, one row a candidate.
 
     Args:
         diffuser: noise network and the embedding of the empty text.
         clap: the wanted CLAP embedding, unit length.
-        scheduler: "ddim" (eta 1) or "dpm-solver++" (second order, Karras spacing of the noise levels).
-        n_steps: denoising steps.
-        guidance_scale: 1 follows the condition as trained, and takes half the time; larger follows it more closely.
-        n_candidates: how many sounds to draw.
-        duration_s: length of the sound; latents cover a little more.
+        settings: how they are drawn.
         generator: a CPU generator; every random number comes from it.
-        precision: what the noise network's convolutions and matrix products are computed in. Latents, noise and the
-            solver stay float32. "bfloat16" gives other numbers, hardly other sounds (docs/audioldm.md).
 
     Raises:
-        ConfigError: an unknown scheduler, or a number of steps that it cannot take.
+        ConfigError: an unknown scheduler.
     """
     device = diffuser.unconditional.device
-    shape = (n_candidates, N_CHANNELS, n_latent_frames(duration_s), N_BANDS)
+    n_candidates, guidance_scale = settings.n_candidates, settings.guidance_scale
+    shape = (n_candidates, N_CHANNELS, n_latent_frames(settings.duration_s), N_BANDS)
     latents = torch.randn(shape, generator=generator).to(device)
-    check_steps(scheduler, n_steps)
-    steps = _scheduler(scheduler)
+    steps = _scheduler(settings.scheduler)
     with warnings.catch_warnings():
         # diffusers hands tensors to numpy 2 in a way that numpy will drop; nothing a user could act on.
         warnings.filterwarnings("ignore", category=DeprecationWarning, message="__array__ implementation")
-        steps.set_timesteps(n_steps)
+        steps.set_timesteps(settings.n_steps)
     if device.type == "cuda":
         network: Any = diffuser.unet
         network.to(memory_format=torch.channels_last)  # what tensor cores take convolutions in
@@ -81,7 +69,7 @@ def diffuse(
     wanted = clap.to(device)[None] if unguided else torch.stack([diffuser.unconditional, clap.to(device)])
     conditions = wanted.repeat_interleave(n_candidates, dim=0)
     for time in steps.timesteps:
-        with reduced_precision(device, precision):
+        with reduced_precision(device, settings.precision):
             predicted = diffuser.noise(latents if unguided else torch.cat([latents, latents]), time, conditions).float()
         if unguided:
             noise = predicted

@@ -19,13 +19,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from svdaudio.config import check_steps
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm import naming
 from svdaudio.models.audioldm.backends import check_backend
-from svdaudio.models.audioldm.diffuse import ETA, N_BANDS, N_CHANNELS, Precision, n_latent_frames, reduced_precision
+from svdaudio.models.audioldm.diffuse import ETA, N_BANDS, N_CHANNELS, n_latent_frames, reduced_precision
 from svdaudio.models.audioldm.diffuser import BETA_END, BETA_START, N_TRAIN_STEPS
 from svdaudio.models.audioldm.mel import HOP_LENGTH
+from svdaudio.models.audioldm.settings import DiffusionSettings
 
 if TYPE_CHECKING:
     from svdaudio.models.audioldm.autoencoder import AutoencoderKL
@@ -43,34 +43,29 @@ class PackageBackend:
         self,
         diffuser: Diffuser,
         clap: Float[Tensor, "512"],
+        settings: DiffusionSettings,
         *,
-        scheduler: str,
-        n_steps: int,
-        guidance_scale: float,
-        n_candidates: int,
-        duration_s: float,
         generator: torch.Generator,
-        precision: Precision = "float32",
     ) -> Float[Tensor, "candidate 8 time 16"]:
         """As `svdaudio.models.audioldm.diffuse.diffuse`, by the package's `DDIMSampler`.
 
         Raises:
-            ConfigError: a scheduler or a number of steps that the package has not, or a network that it cannot build.
+            ConfigError: a scheduler that the package does not have, or a network that it cannot build.
         """
-        check_backend("audioldm", scheduler)
-        check_steps(scheduler, n_steps)
+        check_backend("audioldm", settings.scheduler)
+        n_candidates = settings.n_candidates
         device = diffuser.unconditional.device
-        shape = (N_CHANNELS, n_latent_frames(duration_s), N_BANDS)
-        with _quietly(), reduced_precision(device, precision):
+        shape = (N_CHANNELS, n_latent_frames(settings.duration_s), N_BANDS)
+        with _quietly(), reduced_precision(device, settings.precision):
             latents, _ = _sampler(noise_network(diffuser), device, generator).sample(
-                n_steps,
+                settings.n_steps,
                 n_candidates,
                 shape,
                 conditioning=clap.to(device).expand(n_candidates, 1, -1),
                 x_T=torch.randn((n_candidates, *shape), generator=generator).to(device),
                 eta=ETA,
                 verbose=False,
-                unconditional_guidance_scale=guidance_scale,
+                unconditional_guidance_scale=settings.guidance_scale,
                 unconditional_conditioning=diffuser.unconditional.expand(n_candidates, 1, -1),
             )
         return latents.float().cpu()

@@ -11,6 +11,7 @@ import pytest
 from svdaudio.config import Resolved
 from svdaudio.engine.batches import (
     Asked,
+    Prepared,
     asked_of,
     check_table,
     closed,
@@ -21,7 +22,6 @@ from svdaudio.engine.batches import (
     write_table,
 )
 from svdaudio.errors import InputError, RunError
-from svdaudio.studies.pairs import Prepared
 
 
 def prepared(toy, *alphas, **more):

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from svdaudio.config import PARAMETERS, resolve
-from svdaudio.engine.plan import baseline_request, compare_runs, manipulate_request, new_run, plan, schedule
-from svdaudio.engine.stage import NODES, STAGES, Node, Stage
+from svdaudio.engine.plan import baseline_request, compare_runs, manipulate_request, plan, schedule
+from svdaudio.engine.request import new_run
+from svdaudio.engine.stage import NODES, Node, Stage
 from svdaudio.errors import ConfigError, InputError
+from svdaudio.methods.stages import STAGES
 from svdaudio.store import open_store
 
 DIGESTS = {

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from svdaudio.engine.stage import NODES, STAGES, ancestors
+from svdaudio.engine.stage import NODES, ancestors
+from svdaudio.methods.stages import STAGES
 from svdaudio.views.diagram import mermaid
 
 ROOT = Path(__file__).parents[3]

@@ -10,20 +10,10 @@ import pytest
 
 from svdaudio.config import RunConfig
 from svdaudio.errors import ConfigError, EmptyRegionError, InputError
-from svdaudio.studies.sweep import (
-    MIX_PARAMETERS,
-    EditParts,
-    check_values,
-    columns,
-    combinations,
-    cosines,
-    drawn,
-    mix_many,
-    parse_range,
-    setting_name,
-    unscaled,
-)
+from svdaudio.methods.mixes import MIX_PARAMETERS, columns
+from svdaudio.studies.sweep import check_values, combinations, drawn, parse_range, setting_name
 from svdaudio.svd.factors import factorize
+from svdaudio.svd.many import EditParts, cosines, mix_many, unscaled
 from svdaudio.svd.mix import MixWeights, background_embedding, manipulate
 
 RANDOM = ("svd.k=1..40", "svd.alpha=0.0..1.0", "svd.beta=1.0..3.0", "mix.alpha=0.0..0.3", "mix.beta=0.2..0.6",

@@ -3,8 +3,8 @@ import importlib.util
 import pytest
 
 from svdaudio.config import RunConfig, resolve
-from svdaudio.engine.stage import STAGES
 from svdaudio.errors import ConfigError
+from svdaudio.methods.stages import STAGES
 from svdaudio.models.audioldm.autoencoder import decode
 from svdaudio.models.audioldm.backends import BACKENDS, check_backend, open_backend
 from svdaudio.models.audioldm.diffuse import diffuse

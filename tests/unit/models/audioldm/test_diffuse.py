@@ -4,6 +4,7 @@ import torch
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm.diffuse import SCHEDULERS, diffuse, n_latent_frames
 from svdaudio.models.audioldm.diffuser import Diffuser
+from svdaudio.models.audioldm.settings import DiffusionSettings
 
 CONFIG = {
     "sample_size": [16, 16],
@@ -38,9 +39,13 @@ def clap():
 
 def run(diffuser, clap, *, seed=0, scheduler="ddim", guidance_scale=2.5, n_candidates=2, precision="float32"):
     return diffuse(
-        diffuser, clap, scheduler=scheduler, n_steps=4, guidance_scale=guidance_scale, n_candidates=n_candidates,
-        duration_s=0.6, generator=torch.Generator().manual_seed(seed),
-        precision=precision,
+        diffuser,
+        clap,
+        DiffusionSettings(
+            scheduler=scheduler, n_steps=4, guidance_scale=guidance_scale, n_candidates=n_candidates, duration_s=0.6,
+            precision=precision,
+        ),
+        generator=torch.Generator().manual_seed(seed),
     )  # fmt: skip
 
 

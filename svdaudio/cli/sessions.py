@@ -1,0 +1,151 @@
+"""Sessions for commands: the store and bundles that were asked for, progress on standard error, and Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from svdaudio.cli import INTERRUPTED
+from svdaudio.cli.output import error_console, quiet_stdout, remark, seconds_text
+
+if TYPE_CHECKING:
+    from svdaudio.checkpoints.bundle import Bundle, Models
+    from svdaudio.config import RunConfig
+    from svdaudio.engine.journal import Event, Progress
+    from svdaudio.engine.request import Request
+    from svdaudio.session import Runner, Session
+    from svdaudio.store import Store
+
+
+def open_store(location: str | None) -> Store:
+    """The store that was asked for, else the checkout's."""
+    from svdaudio import store
+    from svdaudio.places import default_store
+
+    return store.open_store(location if location is not None else default_store())
+
+
+def open_bundle(name: str) -> Bundle:
+    """A checkpoint bundle by its name. Reads its description alone."""
+    from svdaudio.checkpoints.bundle import Bundle
+
+    return Bundle.open(name)
+
+
+def open_models(bundle: Bundle, config: RunConfig) -> Models:
+    """The models of a bundle. Nothing is loaded before it is needed."""
+    from svdaudio.checkpoints.bundle import Models
+
+    return Models.of(bundle, config)
+
+
+def open_session(store: str | None, runner: Runner | None = None) -> Session:
+    """A session on the store that was asked for. What libraries print goes to standard error."""
+    from svdaudio.session import Session
+
+    return Session(
+        open_store(store), runner=runner, open_bundle=open_bundle, open_models=open_models, quietly=quiet_stdout
+    )
+
+
+def request_of(session: Session, method: str, files: Any, parameters: Any) -> Request:
+    """The request that a command's options describe; remarks on it go to standard error.
+
+    Args:
+        session: that runs it.
+        method: name of the method.
+        files: paths in the order of the method.
+        parameters: an option group of `svdaudio.cli.options`.
+    """
+    request = session.request(
+        method,
+        files,
+        parameters.given(),
+        config_file=parameters.config,
+        overrides=parameters.texts,
+        variant=getattr(parameters, "variant", None),
+    )
+    for text in request.resolved.remarks:
+        remark(text)
+    return request
+
+
+def check_out(out: Path | None, *, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a place for a file that cannot take it, if one was given; see `svdaudio.files.check_place`."""
+    from svdaudio.files import check_place
+
+    if out is not None:
+        check_place(out, kind=kind, inputs=inputs)
+
+
+def log_to_stderr() -> None:
+    """Warnings of this project and of libraries: one line each on standard error."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="note: %(message)s")
+
+
+@contextlib.contextmanager
+def resumable(run_id: str) -> Generator[None]:
+    """Turn Ctrl-C into exit code 130, with the command that goes on.
+
+    Raises:
+        typer.Exit: with 130, after Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        remark(f"interrupted; completed work is kept, and `svdaudio resume {run_id}` goes on")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def show_progress() -> Generator[Progress]:
+    """A moving bar on a terminal; elsewhere, a line for each stage that was computed."""
+    log_to_stderr()
+    if not sys.stderr.isatty():
+        yield _print_line
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = error_console()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("looking up", total=None)
+
+        def on_event(event: Event) -> None:
+            bar.update(task, total=event.n_total, completed=event.n_done)
+            if event.kind == "started":
+                bar.update(task, description=event.node)
+            elif line := _line(event):
+                console.print(line, markup=False)
+
+        yield on_event
+
+
+def _print_line(event: Event) -> None:
+    if line := _line(event):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def _line(event: Event) -> str | None:
+    """What to print of an event; nothing of a hit, of a start, or of a failure, which is printed as the error."""
+    if event.kind == "waiting":
+        return f"{event.node}: {event.text}"
+    if event.kind == "note":
+        return f"note: {event.node}: {event.text}"
+    entry = event.entry
+    if event.kind == "finished" and entry is not None and entry.status == "computed":
+        return f"[{event.n_done}/{event.n_total}] {event.node}: {seconds_text(entry.seconds)} ({entry.reason})"
+    return None

@@ -1,0 +1,51 @@
+"""Configurations: sections that methods share, what every run has, and how values from several sources are merged.
+
+Imports pydantic and the errors, nothing else of the project.
+"""
+
+from __future__ import annotations
+
+from svdaudio.config.names import flatten, nested, unknown_parameter
+from svdaudio.config.points import POINTS_EXPECTED, Point, Points, parse_point
+from svdaudio.config.resolve import Resolved, parse_override, parse_value, remarks, resolve
+from svdaudio.config.run import EXECUTION_PREFIX, Parameter, RunConfig
+from svdaudio.config.sections import (
+    AlignConfig,
+    ExecutionConfig,
+    GenerateConfig,
+    LocalsConfig,
+    MixConfig,
+    RemixConfig,
+    Section,
+    SvdConfig,
+    check_steps,
+    parameter,
+)
+
+__all__ = [
+    "EXECUTION_PREFIX",
+    "POINTS_EXPECTED",
+    "AlignConfig",
+    "ExecutionConfig",
+    "GenerateConfig",
+    "LocalsConfig",
+    "MixConfig",
+    "Parameter",
+    "Point",
+    "Points",
+    "RemixConfig",
+    "Resolved",
+    "RunConfig",
+    "Section",
+    "SvdConfig",
+    "check_steps",
+    "flatten",
+    "nested",
+    "parameter",
+    "parse_override",
+    "parse_point",
+    "parse_value",
+    "remarks",
+    "resolve",
+    "unknown_parameter",
+]

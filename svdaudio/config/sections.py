@@ -1,0 +1,188 @@
+"""Sections of a configuration that methods share: each parameter once, with its default, meaning and ranges.
+
+Defaults and recommended ranges are those of the method's parameter table (docs/method.md). A value outside its
+recommended range runs, with a remark; an invalid one is a `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+
+from svdaudio.errors import ConfigError
+
+
+def _whole(value: object) -> object:
+    """5.0 is 5: tables often write whole numbers so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: object) -> object:
+    """A number that is written as TOML does not allow it, such as .5 or 1e3."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
+def _switch(value: object) -> object:
+    """True as a spreadsheet or pandas writes it."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole), Strict()]
+Number = Annotated[float, BeforeValidator(_number), Strict(), Field(allow_inf_nan=False)]
+Switch = Annotated[bool, BeforeValidator(_switch), Strict()]
+
+
+def check_steps(scheduler: str, n_steps: int, n_train_steps: int = 1000) -> None:
+    """Refuse a number of steps that AudioLDM's DDIM cannot spread evenly from the first step to the last.
+
+    Raises:
+        ConfigError: it does not divide the steps of the training, or is all of them.
+    """
+    if scheduler != "ddim" or (1 <= n_steps <= n_train_steps // 2 and n_train_steps % n_steps == 0):
+        return
+    fitting = [n for n in range(1, n_train_steps // 2 + 1) if n_train_steps % n == 0]
+    nearest = min(fitting, key=lambda n: abs(n - n_steps))
+    raise ConfigError(
+        f"ddim does not reach all noise levels in {n_steps} steps",
+        expected=f"generate.steps that divides {n_train_steps}, at most {n_train_steps // 2}",
+        got=n_steps,
+        fix=f"use --set generate.steps={nearest}, or another generate.scheduler",
+    )
+
+
+def parameter(
+    default: Any, meaning: str, expected: str, recommended: tuple[float, float] | None = None, **bounds: float
+) -> Any:
+    """One parameter of a section.
+
+    Args:
+        default: its value unless given.
+        meaning: a short phrase for help texts.
+        expected: what a valid value is, for errors.
+        recommended: lowest and highest value that runs without a remark.
+        bounds: pydantic's: ge, gt, le, lt.
+    """
+    extra: dict[str, Any] = {"expected": expected}
+    if recommended:
+        extra["recommended"] = list(recommended)
+    return Field(default=default, description=meaning, json_schema_extra=extra, **cast("dict[str, Any]", bounds))
+
+
+class Section(BaseModel):
+    """Part of a configuration: frozen, and without parameters that nobody declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AlignConfig(Section):
+    """Mask to patch grid (step 3)."""
+
+    threshold: Number = parameter(
+        0.5, "coverage that counts as inside", "a number above 0, at most 1", (0.4, 0.6), gt=0, le=1
+    )
+
+
+class SvdConfig(Section):
+    """What happens to the singular values (step 5)."""
+
+    k: Whole = parameter(
+        5, "number of leading singular values modified", "a whole number from 1 to 10000", (1, 15), ge=1, le=10_000
+    )
+    alpha: Number = parameter(
+        0.3, "factor on them in the region that goes", "a number from 0 to 1000", (0.1, 0.5), ge=0, le=1000
+    )
+    beta: Number = parameter(
+        1.5, "factor on them in the region that comes", "a number from 0 to 1000", (1.1, 3.0), ge=0, le=1000
+    )
+
+
+class MixConfig(Section):
+    """Weights of the mix (step 7)."""
+
+    alpha: Number = parameter(
+        0.1, "weight of the suppressed embedding", "a number from 0 to 1000", (0.0, 0.3), ge=0, le=1000
+    )
+    beta: Number = parameter(
+        0.4, "weight of the boosted embedding", "a number from 0 to 1000", (0.2, 0.6), ge=0, le=1000
+    )
+    gamma: Number = parameter(
+        0.1, "weight of the background embedding", "a number from 0 to 1000", (0.0, 0.3), ge=0, le=1000
+    )
+    direct: Number = parameter(
+        0.4, "weight of the edited image's own embedding", "a number from 0 to 1000", (0.2, 0.6), ge=0, le=1000
+    )
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> MixConfig:
+        if self.alpha + self.beta + self.gamma + self.direct == 0:
+            raise ConfigError(
+                "every mixing weight is 0",
+                expected="one above 0",
+                fix="give mix.alpha, beta, gamma or direct a weight",
+            )
+        return self
+
+
+class LocalsConfig(Section):
+    """Objects for SSV2A's local slots (step 8)."""
+
+    confidence: Number = parameter(0.25, "least confidence of an object", "a number from 0 to 1", ge=0, le=1)
+    iou: Number = parameter(
+        0.0, "overlap above which the lesser of two boxes is dropped", "a number from 0 to 1", ge=0, le=1
+    )
+    max_detections: Whole = parameter(
+        64, "most objects the detector returns", "a whole number from 1 to 10000", ge=1, le=10_000
+    )
+    top_k: Whole = parameter(16, "most objects kept", "a whole number from 1 to 63", ge=1, le=63)
+    augment: Switch = parameter(True, "look at flipped and scaled copies too", "true or false")
+
+
+class RemixConfig(Section):
+    """SSV2A's cycle mix (step 8)."""
+
+    cycle_its: Whole = parameter(64, "iterations", "a whole number from 1 to 10000", ge=1, le=10_000)
+    cycle_samples: Whole = parameter(64, "samples of an iteration", "a whole number from 1 to 1000", ge=1, le=1000)
+    var_samples: Whole = parameter(
+        64, "samples of the variational fold", "a whole number from 1 to 1000", ge=1, le=1000
+    )
+
+
+class GenerateConfig(Section):
+    """Latent diffusion (step 8)."""
+
+    backend: Literal["diffusers", "audioldm"] = parameter(
+        "diffusers", "whose code generates: ours, or the authors' package", '"diffusers" or "audioldm"'
+    )
+    scheduler: Literal["ddim", "dpm-solver++"] = parameter("ddim", "diffusion scheduler", '"ddim" or "dpm-solver++"')
+    steps: Whole = parameter(200, "diffusion steps", "a whole number from 1 to 999", ge=1, le=999)
+    guidance_scale: Number = parameter(2.5, "classifier-free guidance", "a number of at least 0", ge=0)
+    candidates: Whole = parameter(3, "waveforms to choose from", "a whole number from 1 to 100", ge=1, le=100)
+    precision: Literal["float32", "bfloat16"] = parameter(
+        "float32", "what the noise network computes in", '"float32" or "bfloat16"'
+    )
+    duration_s: Number = parameter(
+        10.0, "length of the audio in seconds", "a number from 0.5 to 600", (2.5, 10.0), ge=0.5, le=600
+    )
+
+    @model_validator(mode="after")
+    def _steps_of_the_scheduler(self) -> GenerateConfig:
+        check_steps(self.scheduler, self.steps)
+        return self
+
+
+class ExecutionConfig(Section):
+    """How to compute. None of it enters a key."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = parameter(
+        "auto", "where models run", '"auto", "cpu", "cuda" or "cuda:N"'
+    )
+    threads: Whole | None = parameter(
+        None, "CPU threads, as many as there are cores if not given", "a whole number from 1 to 1024", ge=1, le=1024
+    )
+    keep_models: Switch = parameter(False, "keep every model in memory, not one at a time", "true or false")
+    compile: Switch = parameter(False, "let torch compile the noise network", "true or false")

@@ -1,0 +1,114 @@
+"""The arrays of a run by the names of its nodes, each read once: what views, measures and reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from svdaudio.engine.method import Method
+from svdaudio.engine.request import recorded_config
+from svdaudio.engine.stage import Nodes
+from svdaudio.store.runs import RunRecord
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from svdaudio.store.base import Store
+
+Read = Callable[[str], "dict[str, NDArray[Any]]"]
+"""Returns the arrays of a node by its name."""
+ClassNames = Callable[[str], "tuple[str, ...]"]
+"""Returns the class names of a role's model, in the order of its indices."""
+
+
+class RunArrays:
+    """The arrays of one run.
+
+    Args:
+        run: the record that says which nodes are done.
+        method: the method of the run.
+        read: returns the arrays of a node that is done.
+        classes: returns the class names of a tagger or detector of the run's bundle.
+
+    Raises:
+        RunError: the record holds a configuration of another version.
+    """
+
+    def __init__(self, run: RunRecord, method: Method, read: Read, classes: ClassNames) -> None:
+        self.run = run
+        self.method = method
+        self.config: Any = recorded_config(run, method)
+        self.classes = classes
+        self._read = read
+        self._loaded: dict[str, dict[str, NDArray[Any]]] = {}
+
+    @classmethod
+    def in_store(cls, run: RunRecord, method: Method, store: Store, classes: ClassNames) -> RunArrays:
+        """The arrays as they are in the store; one that is gone or damaged is an error."""
+
+        def read(node: str) -> dict[str, NDArray[Any]]:
+            entry = run.stage(node)
+            if entry is None or entry.key is None:
+                raise KeyError(node)
+            return store.load(entry.key)
+
+        return cls(run, method, read, classes)
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The workflow of the run."""
+        return self.method.nodes(self.config)
+
+    def key(self, node: str) -> str | None:
+        """The key of a node's artifact, or None if the run did not get to it."""
+        entry = self.run.stage(node)
+        done = entry is not None and entry.status in ("cached", "computed")
+        return entry.key if entry is not None and done else None
+
+    def has(self, *nodes: str) -> bool:
+        """Whether every one of `nodes` is part of the run, and done."""
+        return all(self.key(node) is not None for node in nodes)
+
+    def parameters(self, node: str) -> Mapping[str, Any]:
+        """The parameters that entered a node, by their local names."""
+        entry = self.run.stage(node)
+        return {} if entry is None or entry.action is None else entry.action.parameters
+
+    def __getitem__(self, node: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a node that is done."""
+        if node not in self._loaded:
+            self._loaded[node] = self._read(node)
+        return self._loaded[node]
+
+    def output(self, source: str) -> NDArray[Any]:
+        """One array by `node.output`."""
+        node, _, name = source.rpartition(".")
+        return self[node][name]
+
+    def sounds(self) -> dict[str, NDArray[Any]]:
+        """Waveform of each sound that is done, by its name."""
+        done = self.sounds_done()
+        sources = self.method.sounds(self.config)
+        return {name: self.output(sources[name]) for name in done}
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Sound → class → score, 0 to 1, in the order of the tagger's classes."""
+        found: dict[str, dict[str, float]] = {}
+        sources = self.method.scores(self.config)
+        for name in self.scores_done():
+            pairs = zip(self.classes("tagger"), self.output(sources[name]).ravel(), strict=True)
+            found[name] = {one: round(float(value), 6) for one, value in pairs}
+        return found
+
+    def sounds_done(self) -> dict[str, str]:
+        """Sound → the node that made it, for those that are done."""
+        return self._done(self.method.sounds)
+
+    def scores_done(self) -> dict[str, str]:
+        """Sound → the node that scored it, for those that are done."""
+        return self._done(self.method.scores)
+
+    def _done(self, outputs: Callable[[Any], Mapping[str, str]]) -> dict[str, str]:
+        nodes = {name: source.rpartition(".")[0] for name, source in outputs(self.config).items()}
+        return {name: node for name, node in nodes.items() if self.has(node)}

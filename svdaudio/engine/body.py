@@ -1,0 +1,86 @@
+"""Calling the body of a stage: models loaded, parameters copied, outputs checked against the row."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from svdaudio.engine.stage import Body, Node, OnNote, Stage
+from svdaudio.errors import RunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+class ModelSource(Protocol):
+    """Models by role, loaded when first asked for: `svdaudio.checkpoints.bundle.Models`."""
+
+    def __getitem__(self, role: str, /) -> Any: ...
+
+
+@runtime_checkable
+class KeepsModels(Protocol):
+    """A source of models that can be told which ones are needed together."""
+
+    def keep_only(self, roles: Iterable[str], /) -> None:
+        """Hold these models together, and let go of all others."""
+        ...
+
+
+BodyLoader = Callable[[Stage], Body]
+"""Finds the body of a stage."""
+
+
+def load_body(stage: Stage) -> Body:
+    """The body that the stage's row names, imported now."""
+    return stage.load_body()
+
+
+def compute_outputs(
+    node: Node,
+    inputs: Mapping[str, NDArray[Any] | Path],
+    parameters: Mapping[str, Any],
+    models: ModelSource,
+    note: OnNote,
+    body: BodyLoader = load_body,
+) -> dict[str, NDArray[Any]]:
+    """Call the body of a node's stage.
+
+    Args:
+        node: which.
+        inputs: arrays and paths by the names of the row.
+        parameters: plain JSON data by local names; the body receives a copy.
+        models: those that the row names are loaded before the body is called.
+        note: receives remarks of the body.
+        body: finds the body.
+
+    Raises:
+        RunError: an output holds numbers that are not finite.
+        RuntimeError: the body does not return the outputs of its row.
+    """
+    import numpy as np
+
+    stage = node.stage
+    if isinstance(models, KeepsModels) and stage.models:
+        models.keep_only(stage.models)
+    run = body(stage)
+    arguments: dict[str, Any] = {**inputs, **copy.deepcopy(dict(parameters))}
+    arguments |= {role: models[role] for role in stage.models}
+    if "note" in inspect.signature(run).parameters:
+        arguments["note"] = note
+    returned = run(**arguments)
+    if set(returned) != set(stage.outputs):
+        raise RuntimeError(f"stage {stage.name} returned {sorted(returned)}, its row says {sorted(stage.outputs)}")
+    arrays = {name: np.asarray(returned[name]) for name in stage.outputs}
+    wrong = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if wrong:
+        raise RunError(
+            f"{node.name} computed numbers that are not finite, which are not kept",
+            got=", ".join(wrong),
+            fix="give its parameters more usual values; `svdaudio doctor` checks the installation",
+        )
+    return arrays

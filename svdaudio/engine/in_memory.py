@@ -1,0 +1,67 @@
+"""A workflow computed in memory: no store, no record. For functions of the library that return arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svdaudio.config import RunConfig
+from svdaudio.engine.body import ModelSource, compute_outputs
+from svdaudio.engine.stage import FILE_PREFIX, Node, Nodes, OnNote, ancestors, in_order
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def compute(
+    targets: Iterable[str],
+    nodes: Nodes,
+    config: RunConfig,
+    models: ModelSource,
+    *,
+    files: Mapping[str, Path] | None = None,
+    given: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+    note: OnNote | None = None,
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """Compute nodes and all that they need.
+
+    Args:
+        targets: names of nodes.
+        nodes: the workflow.
+        config: its parameters.
+        models: models by role; nodes run in an order that loads each once.
+        files: the user's files by name.
+        given: node → its outputs, where they are known: neither it nor what only it needs is computed.
+        note: receives remarks of stages.
+
+    Returns:
+        Node → output name → array, for every node that was computed or given.
+
+    Raises:
+        SvdAudioError: an error of a stage or a model.
+    """
+    outputs: dict[str, dict[str, NDArray[Any]]] = {name: dict(arrays) for name, arrays in (given or {}).items()}
+    cut = {
+        name: Node(name=name, stage=node.stage, inputs={}) if name in outputs else node for name, node in nodes.items()
+    }
+    for node in in_order(ancestors(targets, cut)):
+        if node.name in outputs:
+            continue
+        inputs = {name: _input(source, outputs, files or {}) for name, source in node.inputs.items()}
+        parameters = {name: config.value(dotted) for name, dotted in node.bindings.items()}
+        outputs[node.name] = compute_outputs(node, inputs, parameters, models, note or _ignore)
+    return outputs
+
+
+def _input(
+    source: str, outputs: Mapping[str, Mapping[str, NDArray[Any]]], files: Mapping[str, Path]
+) -> NDArray[Any] | Path:
+    if source.startswith(FILE_PREFIX):
+        return files[source.removeprefix(FILE_PREFIX)]
+    producer, _, output = source.rpartition(".")
+    return outputs[producer][output]
+
+
+def _ignore(text: str) -> None:
+    del text

@@ -1,0 +1,110 @@
+"""A method as a value: its files, parameters, workflow, results and views. The engine needs nothing else of it.
+
+    METHOD = Method(name="baseline", files={"original": PICTURE}, config=BaselineConfig, nodes=nodes, ...)
+
+A method is a module-level value whose functions are module-level functions, so that it can be sent to other processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svdaudio.config import RunConfig
+from svdaudio.engine.stage import Nodes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from svdaudio.engine.arrays import RunArrays
+    from svdaudio.engine.request import Request
+    from svdaudio.store.base import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileKind:
+    """A kind of file that users give ("picture", "sound"), and how one is checked before anything is computed."""
+
+    name: str
+    checker: str
+    """`module:function`, called with the path; raises `InputError` if the file is not of this kind."""
+
+    def check(self, path: Path) -> None:
+        """Look at a file.
+
+        Raises:
+            InputError: it is not of this kind, or cannot be read.
+        """
+        module, _, function = self.checker.partition(":")
+        getattr(import_module(module), function)(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A picture of some arrays of a run."""
+
+    name: str
+    """Of the picture: "removed.mask"."""
+    nodes: tuple[str, ...]
+    """The nodes that it shows; the first is the one that it belongs to."""
+    draw: Callable[[], Figure]
+    in_report: bool = False
+    """Whether it is drawn for every run; else only when its node is inspected."""
+    on_page: bool = False
+    """Whether a flow run's page shows it."""
+
+
+def no_sounds(config: Any) -> Mapping[str, str]:
+    """The sounds of a method that makes none."""
+    del config
+    return {}
+
+
+def no_views(arrays: RunArrays) -> Iterator[View]:
+    """The views of a method that draws nothing."""
+    del arrays
+    return iter(())
+
+
+def no_measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
+    """The measures of a method that has none."""
+    del arrays
+    return {}
+
+
+Check = Callable[["Request", "Store | None"], None]
+"""Looks over a request before it runs; raises a `SvdAudioError` if it cannot work. The store may know files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A workflow that people can run."""
+
+    name: str
+    """What runs of it are called (their `kind`), and `--method`."""
+    summary: str
+    files: Mapping[str, FileKind]
+    """The user's files by name, in the order in which a command line takes them."""
+    config: type[RunConfig]
+    """Its parameters."""
+    nodes: Callable[[Any], Nodes]
+    """Its workflow, which may depend on the configuration."""
+    targets: tuple[str, ...]
+    """Nodes that a run computes unless told otherwise. The first may fail soonest."""
+    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Other sets of targets by name."""
+    sounds: Callable[[Any], Mapping[str, str]] = no_sounds
+    """Configuration → name of each sound → `node.output` that holds its waveform."""
+    scores: Callable[[Any], Mapping[str, str]] = no_sounds
+    """Configuration → name of each sound → `node.output` that holds its class scores."""
+    result: str = ""
+    """The sound that `--out` receives."""
+    checks: tuple[Check, ...] = ()
+    views: Callable[[RunArrays], Iterable[View]] = no_views
+    measures: Callable[[RunArrays], Mapping[str, Mapping[str, float]]] = no_measures
+    """Finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
+    former_parameters: tuple[str, ...] = ()
+    """Dotted names, or sections, that records of earlier versions hold and that no longer exist."""

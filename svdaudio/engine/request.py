@@ -1,0 +1,345 @@
+"""What a run asks for: a method, files, a configuration, a bundle, and how far to go.
+
+    request = Request(method=BASELINE, files={"original": path}, resolved=resolved, bundle=bundle)
+    check(request, store)
+    run = new_run(request)
+
+Nothing here imports torch, numpy, zarr or prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from socket import gethostname
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from svdaudio.config import Resolved, RunConfig, flatten, nested, remarks
+from svdaudio.engine.method import FileKind, Method
+from svdaudio.engine.stage import FILE_PREFIX, Node, Nodes, ancestors, in_order
+from svdaudio.errors import ConfigError, InputError, RunError
+from svdaudio.store.base import Store
+from svdaudio.store.keys import Action, digest_file
+from svdaudio.store.runs import FileUse, RunRecord, StageEntry, new_run_id
+
+
+class BundleFacts(Protocol):
+    """What requests need of a checkpoint bundle: `svdaudio.checkpoints.bundle.Bundle`. None of it reads weights."""
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Dotted configuration name → value recommended with these models."""
+        ...
+
+    def classes(self, role: str) -> tuple[str, ...]:
+        """Class names of a detector or tagger, in the order of their indices."""
+        ...
+
+    def digests(self, role: str) -> str:
+        """sha256 of the weights of a role.
+
+        Raises:
+            CheckpointError: the bundle has none.
+        """
+        ...
+
+
+class FileCache:
+    """Digests of files, and the kinds that they were checked for: many requests may share one."""
+
+    def __init__(self) -> None:
+        self._digests: dict[Path, str] = {}
+        self._checked: set[tuple[str, Path]] = set()
+
+    def digest(self, path: Path, description: str) -> str:
+        """sha256 of a file.
+
+        Raises:
+            InputError: it is missing or cannot be read.
+        """
+        if path not in self._digests:
+            self._digests[path] = digest_file(path, name=description)
+        return self._digests[path]
+
+    def check(self, kind: FileKind, path: Path, *, known: bool) -> None:
+        """Check a file for a kind, once.
+
+        Args:
+            kind: what it has to be.
+            path: the file.
+            known: whether it is known to be of this kind already.
+
+        Raises:
+            InputError: it is not of this kind.
+        """
+        if (kind.name, path) not in self._checked and not known:
+            kind.check(path)
+        self._checked.add((kind.name, path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be computed. Files are hashed once, when their digests are first asked for."""
+
+    method: Method
+    files: Mapping[str, Path]
+    """Name of the file in the workflow → path."""
+    resolved: Resolved[Any]
+    """The configuration, with the source of each value."""
+    bundle: BundleFacts
+    targets: tuple[str, ...] = ()
+    """Nodes to compute; those of the method if empty."""
+    cache: FileCache = field(default_factory=FileCache, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            object.__setattr__(self, "targets", self.method.targets)
+
+    @property
+    def kind(self) -> str:
+        """The kind of the run: the method's name."""
+        return self.method.name
+
+    @property
+    def config(self) -> Any:
+        """The configuration, of the method's own type."""
+        return self.resolved.config
+
+    @cached_property
+    def table(self) -> Nodes:
+        """The method's workflow under this configuration."""
+        return self.method.nodes(self.config)
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """Every node needed, in the order of work.
+
+        Raises:
+            ConfigError: a target does not exist.
+        """
+        return in_order(ancestors(self.targets, self.table))
+
+    @cached_property
+    def file_digests(self) -> dict[str, str]:
+        """sha256 of every file that some node reads, by its name in the workflow.
+
+        Raises:
+            InputError: a file is missing or cannot be read.
+        """
+        names = dict.fromkeys(name for node in self.nodes for name in node.files)
+        return {name: self.cache.digest(self.files[name], self.description(name)) for name in names}
+
+    def description(self, name: str) -> str:
+        """A file as errors call it: "original picture"."""
+        kind = self.method.files.get(name)
+        return name if kind is None or kind.name == name else f"{name} {kind.name}"
+
+    def parameters(self, node: Node) -> dict[str, Any]:
+        """A node's parameters by their local names, as plain JSON data."""
+        return {name: self.config.value(dotted) for name, dotted in node.bindings.items()}
+
+    def models(self, node: Node) -> dict[str, str]:
+        """Digests of the models that a node draws on, by role."""
+        return {role: self.bundle.digests(role) for role in node.stage.models}
+
+    def action(self, node: Node, inputs: Mapping[str, str]) -> Action:
+        """The computation of a node whose inputs have these digests."""
+        return Action(
+            stage=node.stage.name,
+            version=node.stage.version,
+            parameters=self.parameters(node),
+            inputs=dict(inputs),
+            models=self.models(node),
+        )
+
+    def input_digests(self, node: Node, outputs: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        """Digest of each input of a node.
+
+        Args:
+            node: which.
+            outputs: node name → output name → digest, for at least the nodes upstream.
+        """
+        digests: dict[str, str] = {}
+        for name, source in node.inputs.items():
+            if source.startswith(FILE_PREFIX):
+                digests[name] = self.file_digests[source.removeprefix(FILE_PREFIX)]
+            else:
+                producer, _, output = source.rpartition(".")
+                digests[name] = outputs[producer][output]
+        return digests
+
+    def known_shape(self, name: str, store: Store | None) -> tuple[int, ...] | None:
+        """Shape of the first array that a stage made of a file, if the store has it: the file is known to be good.
+
+        Args:
+            name: of the file.
+            store: where artifacts are.
+        """
+        for node in self.nodes:
+            if store is not None and name in node.files and not node.upstream:
+                record = store.find(self.action(node, self.input_digests(node, {})).key)
+                if record is not None:
+                    return record.outputs[node.stage.outputs[0]].shape
+        return None
+
+
+def check(request: Request, store: Store | None = None) -> Request:
+    """The request, if all of it can be done here: an error an hour into a run helps nobody.
+
+    Files are looked at by the checker of their kind, unless the store holds what was read from them.
+
+    Args:
+        request: to look over.
+        store: where artifacts are.
+
+    Raises:
+        CheckpointError: the bundle lacks a model that it will need.
+        InputError: a file is not of its kind, or a check of the method fails.
+        ConfigError: a target or a combination of parameters that does not exist.
+    """
+    for role in dict.fromkeys(role for node in request.nodes for role in node.stage.models):
+        request.bundle.digests(role)
+    for name in request.file_digests:
+        known = request.known_shape(name, store) is not None
+        request.cache.check(request.method.files[name], request.files[name], known=known)
+    for method_check in request.method.checks:
+        method_check(request, store)
+    return request
+
+
+def files_of(method: Method, paths: Mapping[str, Path] | list[Path]) -> dict[str, Path]:
+    """The user's files by the names of a method.
+
+    Args:
+        method: whose files.
+        paths: by name, or in the order in which the method lists them.
+
+    Raises:
+        InputError: too few, too many, or an unknown name.
+    """
+    names = list(method.files)
+    given = dict(zip(names, paths, strict=False)) if isinstance(paths, list) else dict(paths)
+    n_given = len(paths)
+    if n_given != len(names) or set(given) != set(names):
+        kinds = " ".join(name.upper() for name in names)
+        raise InputError(
+            f"{method.name} takes {len(names)} file{'s' if len(names) != 1 else ''}",
+            expected=kinds,
+            got=" ".join(str(path) for path in (paths if isinstance(paths, list) else paths.values())) or "none",
+        )
+    return given
+
+
+def resumed_request(run: RunRecord, method: Method, bundle: BundleFacts) -> Request:
+    """The request of an earlier run, to go on with it.
+
+    Raises:
+        RunError: a file is gone or holds something else now, or the configuration cannot be read any more.
+    """
+    config = recorded_config(run, method)
+    request = Request(
+        method=method,
+        files={name: Path(use.path) for name, use in run.files.items()},
+        resolved=Resolved(config=config, sources=run.sources, remarks=run.remarks),
+        bundle=bundle,
+        targets=run.targets,
+    )
+    for name, use in run.files.items():
+        try:
+            now = digest_file(Path(use.path), name=request.description(name))
+        except InputError as error:
+            raise RunError(
+                f"run {run.id} cannot go on, its file '{name}' cannot be read",
+                got=use.path,
+                fix="put it back, or start a new run",
+            ) from error
+        if now != use.digest:
+            raise RunError(
+                f"run {run.id} cannot go on, its file '{name}' has changed since",
+                expected=f"sha256 {use.digest[:12]}",
+                got=f"{now[:12]} in {use.path}",
+                fix="put the old file back, or start a new run",
+            )
+    return request
+
+
+def recorded_config(run: RunRecord, method: Method) -> RunConfig:
+    """The configuration that the record of a run holds.
+
+    Raises:
+        RunError: it is of another version of this program.
+    """
+    former = method.former_parameters
+    kept = {
+        name: value
+        for name, value in flatten(run.config).items()
+        if name not in former and name.partition(".")[0] not in former
+    }
+    try:
+        return method.config.model_validate(nested(kept))
+    except (ValidationError, ConfigError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            got = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        else:
+            got = error.line()
+        raise RunError(
+            f"run {run.id} has a configuration of another version of svdaudio", got=got, fix="start a new run"
+        ) from error
+
+
+def new_run(request: Request, *, runner: str = "in-process", run_id: str | None = None) -> RunRecord:
+    """The record of a run that is about to start; nothing is written yet.
+
+    Args:
+        request: what is to be computed.
+        runner: what computes it ("in-process", "prefect", ...).
+        run_id: its id, if it has been announced already.
+
+    Raises:
+        InputError: a file is missing or cannot be read.
+    """
+    now = datetime.now(UTC)
+    return RunRecord(
+        id=run_id or new_run_id(now),
+        kind=request.kind,
+        created_at=now.isoformat(timespec="milliseconds"),
+        files={
+            name: FileUse(path=str(request.files[name].absolute()), digest=digest)
+            for name, digest in request.file_digests.items()
+        },
+        config=request.config.tables(),
+        sources=dict(request.resolved.sources),
+        remarks=tuple(request.resolved.remarks),
+        bundle=request.bundle.name,
+        targets=request.targets,
+        runner=runner,
+        stages=tuple(StageEntry(node=node.name, stage=node.stage.name) for node in request.nodes),
+        code_version=code_version(),
+        host=gethostname(),
+    )
+
+
+def remade(config: RunConfig, sources: Mapping[str, str]) -> Resolved[Any]:
+    """A configuration that is known already, with the source of each value."""
+    return Resolved(config=config, sources=dict(sources), remarks=remarks(config))
+
+
+@cache
+def code_version() -> str:
+    """This project's version, for records."""
+    try:
+        return version("svdaudio")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,121 @@
+"""The published method: what was clicked away is suppressed, what was clicked on is boosted, and the rest stays.
+
+Two pictures, the original and its edit. Their regions' tokens are factorised and mixed into one global embedding,
+which takes the place of the edited picture's own; beside the sound of that, both pictures' plain sounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from svdaudio.config import POINTS_EXPECTED, AlignConfig, MixConfig, Points, SvdConfig, parameter
+from svdaudio.engine.arrays import RunArrays
+from svdaudio.engine.method import Method
+from svdaudio.engine.stage import Node, Nodes, by_name
+from svdaudio.methods.parts import (
+    PICTURE,
+    SoundConfig,
+    check_clicks,
+    check_generator,
+    look_at,
+    segment,
+    synthesize,
+)
+from svdaudio.methods.stages import ALIGN, BACKGROUND, FACTORS, MIX
+from svdaudio.views.stages import stage_views
+
+SOUNDS = ("original", "edited", "manipulated")
+REGIONS = {"removed": "original", "added": "edited"}
+"""Region → the picture that it lies in."""
+
+
+class ManipulateConfig(SoundConfig):
+    """Parameters of the published method."""
+
+    remove: Points = parameter((), "clicks on what goes, in the original image", POINTS_EXPECTED)
+    add: Points = parameter((), "clicks on what comes, in the edited image", POINTS_EXPECTED)
+    align: AlignConfig = AlignConfig()
+    svd: SvdConfig = SvdConfig()
+    mix: MixConfig = MixConfig()
+
+
+def nodes(config: ManipulateConfig) -> Nodes:
+    """Both pictures, both regions, the mix, and three sounds."""
+    del config
+    return by_name(
+        (
+            *look_at("original"),
+            *look_at("edited"),
+            *_region("removed", "original", "remove"),
+            *_region("added", "edited", "add"),
+            Node(
+                name="background",
+                stage=BACKGROUND,
+                inputs={
+                    "tokens": "edited.tokens.tokens",
+                    "grid_removed": "removed.align.grid",
+                    "grid_added": "added.align.grid",
+                },
+            ),
+            Node(
+                name="mix",
+                stage=MIX,
+                inputs={
+                    **{f"{f}_{r}": f"{r}.factors.{f}" for r in REGIONS for f in ("u", "s", "vh", "weights")},
+                    "background": "background.embedding",
+                    "direct": "edited.tokens.embedding",
+                },
+            ),
+            *synthesize("original", embedding="original.tokens.embedding", objects="original.locals.embeddings"),
+            *synthesize("edited", embedding="edited.tokens.embedding", objects="edited.locals.embeddings"),
+            *synthesize("manipulated", embedding="mix.embedding", objects="edited.locals.embeddings"),
+        )
+    )
+
+
+def _region(region: str, picture: str, points: str) -> Iterable[Node]:
+    """A region of a picture, and its factors."""
+    yield segment(region, picture=picture, points=points)
+    yield Node(name=f"{region}.align", stage=ALIGN, inputs={"mask": f"{region}.mask.mask"})
+    yield Node(
+        name=f"{region}.factors",
+        stage=FACTORS,
+        inputs={"tokens": f"{picture}.tokens.tokens", "grid": f"{region}.align.grid"},
+    )
+
+
+def sounds(config: ManipulateConfig) -> Mapping[str, str]:
+    """The sounds of both pictures as they are, and of the edit."""
+    del config
+    return {sound: f"{sound}.choose.waveform" for sound in SOUNDS}
+
+
+def scores(config: ManipulateConfig) -> Mapping[str, str]:
+    """The scores of each sound."""
+    del config
+    return {sound: f"{sound}.scores.scores" for sound in SOUNDS}
+
+
+def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
+    """Cosine of the mixed embedding with both pictures, and with both regions before they are scaled."""
+    from svdaudio.methods.mixes import mix_cosines
+
+    return {"cosines": mix_cosines(arrays)} if arrays.has("mix") else {}
+
+
+METHOD = Method(
+    name="manipulate",
+    summary="the published method: sound that follows an edit of a picture",
+    files={"original": PICTURE, "edited": PICTURE},
+    config=ManipulateConfig,
+    nodes=nodes,
+    # The edit first: a click that cannot be used is reported before anything costly is computed.
+    targets=("manipulated.scores", "original.scores", "edited.scores"),
+    variants={"no_baselines": ("manipulated.scores",)},
+    sounds=sounds,
+    scores=scores,
+    result="manipulated",
+    checks=(check_clicks, check_generator),
+    views=stage_views,
+    measures=measures,
+)

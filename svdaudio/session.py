@@ -1,0 +1,490 @@
+"""The one way in: plan, run, resume and look at any method, from command line, flows, notebooks and studio alike.
+
+    session = Session("artifacts")
+    request = session.request("baseline", ["dog_cat.jpg"], {"generate.steps": 20})
+    for node in session.plan(request):
+        print(node.name, node.status, node.reason)
+    result = session.run(request)
+    print(result.scores["original"], result.audio["original"])
+    tokens = session.arrays(result.run)["original.tokens"]["tokens"]     # [257, 768]
+
+A session imports torch when something is computed, not before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from svdaudio import store as stores
+from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.config import RunConfig, resolve
+from svdaudio.engine.arrays import RunArrays
+from svdaudio.engine.batch import OutputWriter, execute_batch, run_batch
+from svdaudio.engine.batch import Progress as BatchProgress
+from svdaudio.engine.batch import no_progress as no_batch_progress
+from svdaudio.engine.batches import Asked, Batch, Job, Prepared, open_batch, reopen_batch
+from svdaudio.engine.body import ModelSource
+from svdaudio.engine.journal import Progress, no_progress
+from svdaudio.engine.method import Method
+from svdaudio.engine.plan import NodeDifference, PlannedNode, compare_runs
+from svdaudio.engine.plan import plan as plan_request
+from svdaudio.engine.provenance import UNKNOWN_WORKFLOW, Workflow
+from svdaudio.engine.request import (
+    BundleFacts,
+    FileCache,
+    Request,
+    check,
+    files_of,
+    new_run,
+    recorded_config,
+    resumed_request,
+)
+from svdaudio.engine.run import Stopping, execute_run, never
+from svdaudio.engine.workers import BatchExecutor, execute_shares
+from svdaudio.errors import ConfigError, RunError
+from svdaudio.methods import find_method, other_parameters
+from svdaudio.places import default_store, out_root
+from svdaudio.store.base import Store
+from svdaudio.store.runs import RunRecord
+from svdaudio.views.outputs import Outputs, arrays_of, copy_result
+from svdaudio.views.report import Report, draw_nodes, write_report
+
+ENVIRONMENT_STORE = "SVDAUDIO_STORE"
+
+
+class Runner(Protocol):
+    """What computes the stages of a run: this process, or Prefect and its clusters."""
+
+    @property
+    def name(self) -> str:
+        """For the record of the run."""
+        ...
+
+    def execute(
+        self,
+        request: Request,
+        store: Store,
+        models: ModelSource,
+        *,
+        run: RunRecord,
+        progress: Progress,
+        stopping: Stopping,
+        record: bool,
+    ) -> RunRecord:
+        """Execute every node of a request; see `svdaudio.engine.run.execute_run`."""
+        ...
+
+    def batch_executor(self, title: str) -> BatchExecutor:
+        """What executes jobs of a batch of that title."""
+        ...
+
+
+class InProcess:
+    """Computes everything in this process."""
+
+    name = "in-process"
+
+    def execute(self, request: Request, store: Store, models: ModelSource, **how: Any) -> RunRecord:
+        """Execute every node of a request; see `svdaudio.engine.run.execute_run`."""
+        return execute_run(request, store, models, **how)
+
+    def batch_executor(self, title: str) -> BatchExecutor:
+        """What executes jobs of a batch of that title."""
+        del title
+        return execute_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A run and the files that were written for it."""
+
+    run: RunRecord
+    report: Report
+
+    @property
+    def audio(self) -> Mapping[str, Path]:
+        """Name of the sound → WAV file."""
+        return self.report.audio
+
+    @property
+    def scores(self) -> Mapping[str, Mapping[str, float]]:
+        """Name of the sound → class → score, 0 to 1."""
+        return self.report.scores
+
+
+OpenBundle = Callable[[str], Any]
+"""Finds a bundle by its name: `Bundle.open`."""
+OpenModels = Callable[[Any, RunConfig], ModelSource]
+"""Opens the models of a bundle: `Models.of`."""
+
+
+class Session:
+    """A store, bundles, their models and a runner, and everything that can be done with them.
+
+    Models are opened once for each bundle and way of running them, and shared by the requests of the session.
+
+    Args:
+        store: a store, or its location: a folder, or `s3://bucket/prefix`. Unless given, that of SVDAUDIO_STORE, else
+            `artifacts` of the checkout.
+        runner: what computes the stages.
+        open_bundle: finds bundles by name.
+        open_models: opens the models of a bundle.
+        quietly: a context around everything that may print, such as one that redirects standard output.
+
+    Raises:
+        StoreError: the location cannot be a store.
+    """
+
+    def __init__(
+        self,
+        store: Store | str | Path | None = None,
+        *,
+        runner: Runner | None = None,
+        open_bundle: OpenBundle = Bundle.open,
+        open_models: OpenModels = Models.of,
+        quietly: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        if store is None or isinstance(store, str | Path):
+            location = store if store is not None else os.environ.get(ENVIRONMENT_STORE) or default_store()
+            store = stores.open_store(location)
+        self.store: Store = store
+        self.runner: Runner = runner or InProcess()
+        self._open_bundle = open_bundle
+        self._open_models = open_models
+        self._quietly = quietly
+        self._bundles: dict[str, BundleFacts] = {}
+        self._models: dict[tuple[object, ...], ModelSource] = {}
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        method: str | Method,
+        files: Mapping[str, Path | str] | Sequence[Path | str],
+        settings: Mapping[str, Any] | None = None,
+        *,
+        config_file: Path | None = None,
+        overrides: Sequence[str] = (),
+        variant: str | None = None,
+        targets: tuple[str, ...] = (),
+        source: str = "command line",
+        cache: FileCache | None = None,
+    ) -> Request:
+        """What is to be computed, resolved and checked. Nothing is computed yet.
+
+        Args:
+            method: its name, or itself.
+            files: by name, or in the order in which the method takes them.
+            settings: dotted parameter → value; None stands for not given.
+            config_file: parameters in a TOML file, weaker than `settings`.
+            overrides: texts such as `svd.k=7`.
+            variant: a set of targets that the method names ("no_baselines").
+            targets: nodes to compute, instead.
+            source: where `settings` come from, for errors and for the record.
+            cache: files that were looked at for other requests.
+
+        Raises:
+            ConfigError: an unknown method, variant, parameter or target, or an invalid value.
+            InputError: a file or click that cannot be used.
+            CheckpointError: no such bundle, or it lacks a model that is needed.
+        """
+        if isinstance(method, str):
+            method = find_method(method)
+        resolved = resolve(
+            method.config,
+            config_file=config_file,
+            overrides=overrides,
+            given={name: value for name, value in (settings or {}).items() if value is not None and value != []},
+            given_source=source,
+            bundle_settings=lambda name: self.bundle(name).settings,
+            elsewhere=other_parameters(method),
+        )
+        if variant is not None:
+            if variant not in method.variants:
+                known = " or ".join(method.variants) or "none"
+                raise ConfigError(f"{method.name} has no variant '{variant}'", expected=known)
+            targets = method.variants[variant]
+        paths = (
+            {name: Path(path) for name, path in files.items()}
+            if isinstance(files, Mapping)
+            else [Path(path) for path in files]
+        )
+        request = Request(
+            method=method,
+            files=files_of(method, paths),
+            resolved=resolved,
+            bundle=self.bundle(resolved.config.bundle),
+            targets=targets,
+            cache=cache or FileCache(),
+        )
+        return check(request, self.store)
+
+    def request_of(self, run: RunRecord) -> Request:
+        """The request of an earlier run, to go on with it or to recompute what it lost.
+
+        Raises:
+            RunError: a file of it changed, or its record is of another version.
+        """
+        return resumed_request(run, self.method_of(run), self.bundle(run.bundle))
+
+    def plan(self, request: Request) -> list[PlannedNode]:
+        """What of a request is in the store, what would run, and why; in the order of work."""
+        return plan_request(request, self.store)
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def new_run(self, request: Request, run_id: str | None = None) -> RunRecord:
+        """The record of a run that is about to start, so that its id is known beforehand. Nothing is written yet."""
+        return new_run(request, runner=self.runner.name, run_id=run_id)
+
+    def run(
+        self,
+        request: Request,
+        *,
+        run: RunRecord | None = None,
+        progress: Progress = no_progress,
+        stopping: Stopping = never,
+        record: bool = True,
+        pictures: bool = True,
+        out: Path | None = None,
+    ) -> Result:
+        """Compute a request and write its sounds, scores and pictures.
+
+        Args:
+            request: from `request`.
+            run: its record, from `new_run`, if its id was needed beforehand.
+            progress: receives every event.
+            stopping: asked between stages; if true, the run ends there, as "interrupted", without a report.
+            record: keep the run in the store. Without it nothing but artifacts is written, no earlier run is read, and
+                the report is empty: for trial clicks and slider moves, whose arrays `arrays` returns.
+            pictures: draw pictures, too.
+            out: where the main sound is copied to.
+
+        Raises:
+            SvdAudioError: an error of a stage; the record says so, and `resume` goes on.
+        """
+        run = run or self.new_run(request)
+        return self._run(request, run, progress, stopping, record=record, pictures=pictures, out=out)
+
+    def resume(
+        self,
+        run: RunRecord | str,
+        *,
+        progress: Progress = no_progress,
+        stopping: Stopping = never,
+        pictures: bool = True,
+        out: Path | None = None,
+    ) -> Result:
+        """Go on with a run that failed or was interrupted: what it had computed is found, the rest is done.
+
+        Args:
+            run: the run or its name.
+            progress: receives every event.
+            stopping: asked between stages.
+            pictures: draw pictures, too.
+            out: where the main sound is copied to.
+
+        Raises:
+            RunError: there is no such run, or its files have changed.
+        """
+        if isinstance(run, str):
+            run = self.store.runs.load(run)
+        request = check(self.request_of(run), self.store)
+        run = replace(run, runner=self.runner.name)
+        return self._run(request, run, progress, stopping, record=True, pictures=pictures, out=out)
+
+    def _run(
+        self,
+        request: Request,
+        run: RunRecord,
+        progress: Progress,
+        stopping: Stopping,
+        *,
+        record: bool,
+        pictures: bool,
+        out: Path | None,
+    ) -> Result:
+        models = self.models(request)
+        with self._quietly():
+            run = self.runner.execute(
+                request, self.store, models, run=run, progress=progress, stopping=stopping, record=record
+            )
+            if run.state != "finished" or not record:
+                return Result(run=run, report=Report(folder=self.out_root))
+            report = self._report(request, run, pictures=pictures)
+        run = self.store.runs.write(replace(run, results=report.results()))
+        if out is not None:
+            report = copy_result(report, run, request.method.result, out)
+        return Result(run=run, report=report)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> Iterator[RunRecord]:
+        """Every readable run, newest first."""
+        return iter(self.store.runs)
+
+    def load(self, name: str) -> RunRecord:
+        """A run by its id, an unambiguous beginning or end of it, or "latest"."""
+        return self.store.runs.load(name)
+
+    def find_unfinished(self, name: str | None = None) -> RunRecord:
+        """A run to resume: the named one, else the newest that has something left to do.
+
+        Raises:
+            RunError: there is none.
+        """
+        if name is not None:
+            return self.store.runs.load(name)
+        for run in self.store.runs:
+            if is_unfinished(self.store, run):
+                return run
+        raise RunError(
+            "there is no run to go on with",
+            got=f"only finished runs in {self.store.location}",
+            fix="`svdaudio runs` lists them",
+        )
+
+    def method_of(self, run: RunRecord) -> Method:
+        """The method of a run.
+
+        Raises:
+            RunError: it is unknown here, or the record is of a batch.
+        """
+        try:
+            return find_method(run.kind)
+        except ConfigError as error:
+            raise RunError(
+                f"run {run.id} is of an unknown kind", expected=error.expected, got=run.kind, fix=error.fix
+            ) from error
+
+    def arrays(self, run: RunRecord, *, recompute: bool = True) -> RunArrays:
+        """The arrays of a run by the names of its nodes.
+
+        Args:
+            run: which.
+            recompute: what is damaged or gone is recomputed, which needs the run's files and weights; else an error.
+        """
+        if not recompute:
+            return RunArrays.in_store(run, self.method_of(run), self.store, self.bundle(run.bundle).classes)
+        request = self.request_of(run)
+        return arrays_of(request, self.store, self.models(request), run)
+
+    def report(self, run: RunRecord, *, pictures: bool = True) -> Report:
+        """Write the files of a finished run; what is there already is not written again."""
+        return self._report(self.request_of(run), run, pictures=pictures)
+
+    def draw(self, run: RunRecord, nodes: Collection[str]) -> dict[str, Path]:
+        """Draw what there is to see of nodes of a run: name of the picture → PNG file."""
+        return draw_nodes(self.arrays(run, recompute=False), nodes, root=self.out_root)
+
+    def workflow(self, run: RunRecord) -> Workflow:
+        """The workflow of a run, for provenance; of a batch or an unknown method, an empty one."""
+        try:
+            method = self.method_of(run)
+            config = recorded_config(run, method)
+        except RunError:
+            return UNKNOWN_WORKFLOW
+        return Workflow(nodes=method.nodes(config), sounds=method.sounds(config))
+
+    def compare(self, before: RunRecord, after: RunRecord) -> list[NodeDifference]:
+        """What differs between two runs, for each node that both got to."""
+        method = self.method_of(after)
+        return compare_runs(before, after, method.nodes(recorded_config(after, method)))
+
+    # -- batches ---------------------------------------------------------------------------------------------------
+
+    def open_batch(
+        self, prepared: Sequence[Prepared], *, files: Mapping[str, Path], title: str, asked: Asked | None = None
+    ) -> Batch:
+        """The batch of these members: an unfinished one of the store that is the same work, else a new one."""
+        return open_batch(
+            self.store, prepared, files=files, title=title, runner=self.runner.name, asked=asked or Asked()
+        )
+
+    def reopen_batch(self, record: RunRecord) -> Batch:
+        """A batch by its record, to go on with it."""
+        return reopen_batch(record, self.store, self.bundle, find_method)
+
+    def run_batch(
+        self,
+        batch: Batch,
+        *,
+        progress: BatchProgress = no_batch_progress,
+        n_workers: int = 1,
+        table_path: Path | None = None,
+    ) -> tuple[RunRecord, list[RunRecord]]:
+        """Run what is left of a batch, write its table, and keep its record.
+
+        Args:
+            batch: from `open_batch` or `reopen_batch`.
+            progress: receives every event.
+            n_workers: processes side by side, each with models of its own.
+            table_path: where the table goes, unless the batch says; else into the store's folder of results.
+
+        Returns:
+            The record of the batch, and those of its runs in the order of its members.
+        """
+        asked = batch.asked
+        output: OutputWriter = Outputs(root=self.out_root, pictures=asked.pictures)
+        path = table_path or (Path(asked.table) if asked.table else self.out_root / f"{batch.record.id}.csv")
+        executor = self.runner.batch_executor(batch.record.id)
+
+        def execute(jobs: Sequence[Job]) -> list[RunRecord]:
+            if n_workers > 1 and len(jobs) > 1:
+                return execute_shares(
+                    jobs, self.store.location, n_workers=n_workers, open_models=self._open_models, execute=executor,
+                    output=output, on_error=asked.on_error, progress=progress,
+                )  # fmt: skip
+            models = self.models(jobs[0].request)
+            return executor(
+                jobs, self.store, models, output=output, on_error=asked.on_error, progress=progress, stopping=never
+            )
+
+        with self._quietly():
+            return run_batch(batch, self.store, execute, table_path=path)
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def bundle(self, name: str) -> Any:
+        """A checkpoint bundle by its name; its description is read once.
+
+        Raises:
+            CheckpointError: there is none, or its description is damaged.
+        """
+        if name not in self._bundles:
+            self._bundles[name] = self._open_bundle(name)
+        return self._bundles[name]
+
+    def models(self, request: Request) -> ModelSource:
+        """The models of a request. Nothing is loaded before it is needed."""
+        execution = request.config.execution
+        key = (request.bundle.name, execution)
+        if key not in self._models:
+            self._models[key] = self._open_models(request.bundle, request.config)
+        return self._models[key]
+
+    @property
+    def out_root(self) -> Path:
+        """Where the files of runs go."""
+        return out_root(self.store.location)
+
+    def _report(self, request: Request, run: RunRecord, *, pictures: bool) -> Report:
+        arrays = arrays_of(request, self.store, self.models(request), run)
+        return write_report(arrays, root=self.out_root, pictures=pictures)
+
+
+def run_state(store: Store, run: RunRecord) -> str:
+    """The state of a run, knowing that a process that died cannot record it."""
+    return "interrupted" if run.state == "running" and not store.runs.is_active(run.id) else run.state
+
+
+def is_unfinished(store: Store, run: RunRecord) -> bool:
+    """Whether there is something to go on with: stages, or files that were not written."""
+    unwritten = run.state == "finished" and not run.results and any(name.endswith(".scores") for name in run.targets)
+    return unwritten or run_state(store, run) in ("failed", "interrupted")

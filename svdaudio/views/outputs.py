@@ -1,0 +1,71 @@
+"""The files of a run, written and entered into its record: by a session, and by each worker of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from svdaudio.engine.arrays import RunArrays
+from svdaudio.engine.batches import Job
+from svdaudio.engine.body import BodyLoader, ModelSource, load_body
+from svdaudio.engine.request import Request
+from svdaudio.engine.run import read_outputs
+from svdaudio.errors import InputError, StoreError
+from svdaudio.files import write_bytes
+from svdaudio.store.base import Store
+from svdaudio.store.runs import RunRecord
+from svdaudio.views.report import Report, write_report
+
+
+def arrays_of(
+    request: Request, store: Store, models: ModelSource, run: RunRecord, body: BodyLoader = load_body
+) -> RunArrays:
+    """The arrays of a run; what is damaged or gone is recomputed."""
+
+    def read(node: str) -> dict[str, Any]:
+        return read_outputs(request, store, models, run=run, node=node, body=body)
+
+    return RunArrays(run, request.method, read, request.bundle.classes)
+
+
+def copy_result(report: Report, run: RunRecord, sound: str, out: Path) -> Report:
+    """Copy the main sound of a run to a place of the user's choice; the report then names the copy.
+
+    Raises:
+        InputError: the run makes no such sound.
+        StoreError: the file cannot be written.
+    """
+    if sound not in report.audio:
+        made = ", ".join(report.audio) or "no sound"
+        raise InputError(f"run {run.id} has no sound '{sound}' for --out", got=made, fix="omit --out")
+    write_bytes(out.absolute(), report.audio[sound].read_bytes())
+    return replace(report, audio={**report.audio, sound: out.absolute()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Writes the files of each run of a batch."""
+
+    root: Path
+    """The folder in which each run's own folder is made."""
+    pictures: bool = False
+
+    def write(self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: BodyLoader) -> RunRecord:
+        """Write the files of a finished run, and enter them into its record.
+
+        A pair whose own `out` cannot be written has failed.
+
+        Raises:
+            StoreError: the files in the store cannot be written.
+        """
+        arrays = arrays_of(job.request, store, models, run, body)
+        report = write_report(arrays, root=self.root, pictures=self.pictures)
+        run = replace(run, results={**report.results(), "pair": job.name})
+        result = job.request.method.result
+        if job.member.out is not None and result in report.audio:
+            try:
+                copy_result(report, run, result, Path(job.member.out))
+            except StoreError as error:  # the place is this pair's own, and so is the fault
+                run = replace(run, state="failed", error=error.line())
+        return store.runs.write(run)

@@ -1,0 +1,268 @@
+"""What there is to see of each stage of a run: the list that reports, `inspect --plot` and Prefect's page draw from.
+
+matplotlib is imported when something is drawn, not when views are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from svdaudio.engine.arrays import RunArrays
+from svdaudio.engine.method import View
+from svdaudio.engine.stage import group_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+SAMPLE_RATE_HZ = 22_050
+VOCODER_RATE_HZ = 16_000
+MEL_HOP_S = 160 / VOCODER_RATE_HZ
+SHOWN_UP_TO_HZ = 8000.0
+
+
+def stage_views(arrays: RunArrays) -> Iterator[View]:
+    """Views of every node that is done, then those of the whole run: scores, and the page with everything.
+
+    A node whose stage has nothing to see has none.
+    """
+    for name, node in arrays.nodes.items():
+        if arrays.has(name) and node.stage.name in _VIEWS_OF_STAGE:
+            yield from (view for view in _VIEWS_OF_STAGE[node.stage.name](arrays, name) if arrays.has(*view.nodes))
+    scored = arrays.scores_done()
+    if scored:
+        nodes = tuple(scored.values())
+        yield View(name="scores", nodes=nodes, draw=partial(_draw_scores, arrays), in_report=True)
+    masks = _done(arrays, "mask")
+    sounds = arrays.sounds_done()
+    if masks and sounds and scored:
+        nodes = (*(n for mask in masks for n in (mask, picture_of(arrays, mask))), *sounds.values(), *scored.values())
+        yield View(name="overview", nodes=nodes, draw=partial(_draw_overview, arrays, masks), in_report=True)
+
+
+def _done(arrays: RunArrays, stage: str) -> list[str]:
+    """Names of the nodes of a stage that are done, in the order of the workflow."""
+    return [name for name, node in arrays.nodes.items() if node.stage.name == stage and arrays.has(name)]
+
+
+def picture_of(arrays: RunArrays, node: str) -> str:
+    """The node that read the picture which a node looks at, directly or through others."""
+    source = arrays.nodes[node]
+    while "pixels" not in source.inputs:
+        source = arrays.nodes[source.upstream[0]]
+    return source.inputs["pixels"].rpartition(".")[0]
+
+
+def _pixels(arrays: RunArrays, node: str) -> NDArray[Any]:
+    return arrays[picture_of(arrays, node)]["pixels"]
+
+
+def _mask_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    nodes = (node, picture_of(arrays, node))
+    yield View(name=node, nodes=nodes, draw=partial(_draw_mask, arrays, node), in_report=True, on_page=True)
+
+
+def _token_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    nodes = (node, picture_of(arrays, node))
+    yield View(name=f"{node}.likeness", nodes=nodes, draw=partial(_draw_tokens, arrays, node))
+
+
+def _align_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    nodes = (node, picture_of(arrays, node))
+    yield View(name=f"{node}.grid", nodes=nodes, draw=partial(_draw_grid, arrays, node))
+
+
+def _factor_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    yield View(name=f"{node}.singular_values", nodes=(node,), draw=partial(_draw_singular_values, arrays, node))
+
+
+def _mix_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    yield View(name=f"{node}.similarities", nodes=(node,), draw=partial(_draw_mix, arrays, node))
+
+
+def _local_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    nodes = (node, picture_of(arrays, node))
+    yield View(name=f"{node}.boxes", nodes=nodes, draw=partial(_draw_boxes, arrays, node))
+
+
+def _remix_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    others = tuple(name for name in _done(arrays, "remix") if name != node)
+    if others:
+        yield View(name=f"{node}.similarities", nodes=(node, *others), draw=partial(_draw_claps, arrays, node, others))
+
+
+def _decode_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    mels = arrays[node]["mel"]
+    for number, mel in enumerate(mels.reshape(-1, *mels.shape[-2:]), start=1):
+        title = f"{group_of(node)}, candidate {number}: log-mel spectrogram"
+        yield View(name=f"{node}.{number}", nodes=(node,), draw=partial(_draw_mel, mel, title))
+
+
+def _vocode_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    waveforms = arrays[node]["waveforms"]
+    for number, waveform in enumerate(waveforms.reshape(-1, waveforms.shape[-1]), start=1):
+        title = f"{group_of(node)}, candidate {number}"
+        yield View(
+            name=f"{node}.{number}", nodes=(node,), draw=partial(draw_waveform, waveform, VOCODER_RATE_HZ, title)
+        )
+
+
+def _choose_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    draw = partial(_draw_sound, arrays, node)
+    yield View(name=f"{group_of(node)}.spectrogram", nodes=(node,), draw=draw, in_report=True, on_page=True)
+    yield View(name=f"{node}.spectrogram", nodes=(node,), draw=draw)
+
+
+def _score_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    yield View(name=f"{node}.bars", nodes=(node,), draw=partial(_draw_scores, arrays, only=node))
+
+
+_VIEWS_OF_STAGE: Mapping[str, Callable[[RunArrays, str], Iterator[View]]] = {
+    "mask": _mask_views,
+    "tokens": _token_views,
+    "align": _align_views,
+    "factors": _factor_views,
+    "mix": _mix_views,
+    "locals": _local_views,
+    "remix": _remix_views,
+    "decode": _decode_views,
+    "vocode": _vocode_views,
+    "choose": _choose_views,
+    "scores": _score_views,
+}
+
+
+def _region(arrays: RunArrays, node: str) -> Any:
+    from svdaudio.views import plots
+
+    found = arrays[node]
+    points = [(x, y, label) for x, y, label in arrays.parameters(node).get("points", ())]
+    share = float(found["mask"].mean())
+    title = f"{group_of(node)}: {share:.1%} of the picture, score {float(found['score']):.2f}"
+    return plots.Region(mask=found["mask"], points=points, colour=_colour(node), title=title)
+
+
+def _colour(node: str) -> str:
+    from svdaudio.views import plots
+
+    return plots.ADDED_COLOUR if group_of(node) == "added" else plots.REMOVED_COLOUR
+
+
+def _draw_mask(arrays: RunArrays, node: str) -> Figure:
+    from svdaudio.views import plots
+
+    return plots.mask_overlay(_pixels(arrays, node), _region(arrays, node))
+
+
+def _draw_tokens(arrays: RunArrays, node: str) -> Figure:
+    from svdaudio.views import plots
+
+    found = arrays[node]
+    return plots.patch_map(
+        _pixels(arrays, node),
+        found["tokens"][1:] @ found["embedding"],
+        geometry=arrays.parameters(node)["geometry"],
+        title=f"{group_of(node)}: likeness of each patch to the whole picture",
+        label="cosine with the image embedding",
+    )
+
+
+def _draw_grid(arrays: RunArrays, node: str) -> Figure:
+    from svdaudio.views import plots
+
+    found, parameters = arrays[node], arrays.parameters(node)
+    return plots.patch_grid(
+        _pixels(arrays, node),
+        found["coverage"],
+        found["grid"],
+        geometry=parameters["geometry"],
+        threshold=parameters["threshold"],
+        title=group_of(node),
+        colour=_colour(node),
+    )
+
+
+def _draw_singular_values(arrays: RunArrays, node: str) -> Figure:
+    from svdaudio.views import plots
+
+    svd = arrays.config.svd
+    factor = svd.beta if group_of(node) == "added" else svd.alpha
+    before = arrays[node]["s"]
+    after = before.copy()
+    after[: svd.k] *= factor
+    return plots.singular_values(before, after, k=svd.k, factor=factor, title=group_of(node))
+
+
+def _draw_mix(arrays: RunArrays, node: str) -> Figure:
+    from svdaudio.views import plots
+
+    found = arrays[node]
+    embeddings = {"mix": found["embedding"], **{name: found[name] for name in ("suppress", "boost")}}
+    for name in _done(arrays, "background"):
+        if arrays[name]["embedding"].size:
+            embeddings["background"] = arrays[name]["embedding"]
+    embeddings.update({group_of(name): arrays[name]["embedding"] for name in _done(arrays, "tokens")})
+    return plots.similarities(embeddings, title="the mix and its parts")
+
+
+def _draw_claps(arrays: RunArrays, node: str, others: Sequence[str]) -> Figure:
+    from svdaudio.views import plots
+
+    named = [name for name in arrays.nodes if name == node or name in others]
+    claps = {group_of(name): arrays[name]["clap"] for name in named}
+    return plots.similarities(claps, title="CLAP embeddings of the wanted sounds")
+
+
+def _draw_boxes(arrays: RunArrays, node: str) -> Figure:
+    from svdaudio.views import plots
+
+    found, classes = arrays[node], arrays.classes("detector")
+    numbers = [int(number) for number in found["classes"].ravel()]
+    names = [classes[n] if n < len(classes) else f"class {n}" for n in numbers]
+    title = f"{group_of(node)}: {len(names)} objects"
+    return plots.boxes(_pixels(arrays, node), found["boxes"], found["scores"], names, title=title)
+
+
+def _draw_mel(mel: NDArray[Any], title: str) -> Figure:
+    from svdaudio.views import plots
+
+    return plots.spectrogram(mel, duration_s=len(mel) * MEL_HOP_S, title=title)
+
+
+def draw_waveform(waveform: NDArray[Any], sample_rate_hz: int, title: str) -> Figure:
+    """Log-mel spectrogram of a waveform [n_samples] up to 8 kHz."""
+    from svdaudio.views import plots
+
+    levels = plots.log_mel(waveform, sample_rate_hz=sample_rate_hz, highest_hz=SHOWN_UP_TO_HZ)
+    duration_s = waveform.size / sample_rate_hz
+    return plots.spectrogram(levels, duration_s=duration_s, title=title, highest_hz=SHOWN_UP_TO_HZ)
+
+
+def _draw_sound(arrays: RunArrays, node: str) -> Figure:
+    return draw_waveform(arrays[node]["waveform"].ravel(), SAMPLE_RATE_HZ, group_of(node))
+
+
+def _draw_scores(arrays: RunArrays, *, only: str | None = None) -> Figure:
+    from svdaudio.views import plots
+
+    done = arrays.scores_done()
+    scores = {name: row for name, row in arrays.scores().items() if only is None or done[name] == only}
+    return plots.score_bars(scores, title="scores of the tagger")
+
+
+def _draw_overview(arrays: RunArrays, masks: Sequence[str]) -> Figure:
+    from svdaudio.views import plots
+
+    def levels(waveform: NDArray[Any]) -> tuple[NDArray[Any], float]:
+        mel = plots.log_mel(waveform.ravel(), sample_rate_hz=SAMPLE_RATE_HZ, highest_hz=SHOWN_UP_TO_HZ)
+        return mel, waveform.size / SAMPLE_RATE_HZ
+
+    return plots.overview(
+        [(_pixels(arrays, mask), _region(arrays, mask)) for mask in masks],
+        {name: levels(waveform) for name, waveform in arrays.sounds().items()},
+        arrays.scores(),
+        highest_hz=SHOWN_UP_TO_HZ,
+        title=f"bundle {arrays.run.bundle}, seed {arrays.run.config.get('seed')}",
+    )

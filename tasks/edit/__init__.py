@@ -1,0 +1,1 @@
+"""Stages of the edit: patch grids, factors, background, mix."""

@@ -1,0 +1,1 @@
+"""Stages that look at a picture: pixels, masks, tokens, objects."""

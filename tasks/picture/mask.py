@@ -1,0 +1,24 @@
+"""Step 1: the mask of what was clicked on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+
+from svdaudio.models.sam2.segmenter import split_points
+
+if TYPE_CHECKING:
+    from svdaudio.models.sam2.segmenter import Segmenter
+
+
+def run(
+    *, pixels: UInt8[NDArray[np.uint8], "height width 3"], points: Sequence[Sequence[float]], segmenter: Segmenter
+) -> dict[str, NDArray[Any]]:
+    """Mask [height, width], its score (predicted IoU) and its logits [side, side], from clicks [x, y, label]."""
+    positions, labels = split_points(points)
+    found = segmenter.segment(pixels, positions, labels)
+    return {"mask": found.mask, "score": np.array(found.score, np.float32), "logits": found.logits}

@@ -1,0 +1,1 @@
+"""Stages from embeddings to candidate waveforms."""

@@ -1,0 +1,44 @@
+"""Step 8, diffusion: a CLAP embedding to latents, every candidate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from svdaudio.models.audioldm.backends import open_backend
+from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
+from svdaudio.randomness import stage_generator
+
+if TYPE_CHECKING:
+    from svdaudio.models.audioldm.diffuser import Diffuser
+
+
+def run(
+    *,
+    clap: Float[NDArray[np.float32], "512"],
+    scheduler: str,
+    steps: int,
+    guidance_scale: float,
+    n_candidates: int,
+    duration_s: float,
+    seed: int,
+    backend: str,
+    precision: Precision,
+    diffuser: Diffuser,
+) -> dict[str, Float[NDArray[np.float32], "candidate 8 frame 16"]]:
+    """Latents of unit variance, 25 frames a second."""
+    settings = DiffusionSettings(
+        scheduler=scheduler,
+        n_steps=steps,
+        guidance_scale=guidance_scale,
+        n_candidates=n_candidates,
+        duration_s=duration_s,
+        precision=precision,
+    )
+    generator = stage_generator(seed, "diffuse")
+    latents = open_backend(backend).diffuse(diffuser, torch.from_numpy(clap), settings, generator=generator)
+    return {"latents": latents.numpy()}
