@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from svdaudio.store.base import Store
 
 PICTURE = FileKind(name="picture", checker="svdaudio.svd.images:upright_size")
+SOUND = FileKind(name="sound", checker="svdaudio.sounds:sound_facts")
 
 
 class SoundConfig(RunConfig):

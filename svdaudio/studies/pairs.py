@@ -5,8 +5,8 @@
 
 A CSV file has a heading and one request a line; a JSONL file one object a line. The method's files ("original",
 "edited") are paths relative to the file's own folder; `name` and `out` are optional; every other column is a parameter
-by its dotted name, clicks included. A folder stands for the `pairs.csv` or `pairs.jsonl` in it or, if there is none, for
-every `*.json` in it that describes a scene as `examples/scenes.json` does.
+by its dotted name, clicks included. A folder stands for the `pairs.csv` or `pairs.jsonl` in it or, if there is none,
+for every `*.json` in it that describes a scene as `examples/scenes.json` does.
 """
 
 from __future__ import annotations
