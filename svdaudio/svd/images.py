@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -216,7 +216,10 @@ def _from_pillow(image: Image.Image, name: str) -> Pixels:
     """A Pillow image as its file would be read; from its file, as long as Pillow itself has not decoded it."""
     name = str(getattr(image, "filename", "")) or name
     if (data := _undecoded(image)) is not None:
-        return decode_image(data, name)
+        pixels = decode_image(data, name)
+        with suppress(Exception), _strict_pillow():
+            image.load()  # which closes the file, as every use of a Pillow image does
+        return pixels
     with _strict_pillow():
         _check_sides(*image.size, name)
         _check_one_picture(image, name)

@@ -223,7 +223,8 @@ def test_a_jpeg_that_libjpeg_warns_of_is_refused(kind, options):
     ("mode", "options"),
     [
         ("RGB", {"quality": 1}), ("RGB", {"progressive": True}), ("RGB", {"optimize": True}),
-        ("RGB", {"subsampling": 0}), ("RGB", {"subsampling": "4:1:1"}), ("RGB", {"restart_marker_blocks": 3}), ("RGB", {"keep_rgb": True}),
+        ("RGB", {"subsampling": 0}), ("RGB", {"subsampling": "4:1:1"}),
+        ("RGB", {"restart_marker_blocks": 3}), ("RGB", {"keep_rgb": True}),
         ("L", {}), ("CMYK", {}),
     ],
     ids=str,
