@@ -1,6 +1,6 @@
 """A method that nothing else in the repository knows: a sound, a text and a picture become another sound.
 
-Found through `SVDAUDIO_METHODS=listening_method:METHOD`. Tests do everything with it that the program does with methods.
+Found through `SVDAUDIO_METHODS=listening_method:METHOD`. Tests do with it all that the program can do.
 """
 
 from __future__ import annotations

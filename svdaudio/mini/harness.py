@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from svdaudio.errors import CheckpointError, RunError
 from svdaudio.memory import keep_freed_memory
+from svdaudio.memory_layout import canonical
 from svdaudio.store.locks import HeldError, file_lock, refuse_to_wait
 from svdaudio.weights.digests import hash_file
 from svdaudio.weights.reading import read_plain
@@ -119,13 +120,13 @@ def made_once(
     """
     path = folder / f"{name}-{hash_file(weights)[:12]}.safetensors"
     try:
-        return load_file(path)
+        return {key: canonical(tensor) for key, tensor in load_file(path).items()}
     except (SafetensorError, OSError):  # not made yet, or damaged
         made = list(rows())
         partial = path.with_suffix(".partial")
         save_file({key: torch.stack([row[key] for row in made]) for key in made[0]}, partial)
         partial.replace(path)
-        return load_file(path)
+        return {key: canonical(tensor) for key, tensor in load_file(path).items()}
 
 
 class _Training(Generic[M]):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from conftest import TOY_NODES, TOY_STAGES
 
-from svdaudio.engine.plan import plan
+from svdaudio.engine.plan import plan, reasons_to_reuse
+from svdaudio.engine.reasons import Unchanged
 from svdaudio.engine.request import new_run, resumed_request
 from svdaudio.engine.run import execute_run, read_outputs
 from svdaudio.engine.stage import Node
 from svdaudio.errors import InputError, RunError, StoreError
 from svdaudio.store import LocalStore
+from svdaudio.store.records import ArtifactRecord
+from svdaudio.store.sealed import seal
 
 N_NODES = 8
 
@@ -59,6 +65,57 @@ def test_notes_outputs_and_inputs_are_recorded(toy):
     np.testing.assert_array_equal(
         read_outputs(toy.request(), toy.store, toy.models, run=run, node="original.align")["grid"], [0, 0, 1, 1]
     )
+
+
+def test_threads_hold_for_their_run_and_are_told_where_an_artifact_is_reused(toy):
+    before = torch.get_num_threads()
+    used = []
+
+    def body(stage):
+        whole = toy.body(stage)
+
+        @functools.wraps(whole)
+        def run(**arguments):
+            used.append(torch.get_num_threads())
+            return whole(**arguments)
+
+        return run
+
+    def reasons(**changes):
+        return {each.name: each.reason for each in plan(toy.request(**changes), toy.store)}
+
+    request = toy.request(execution__threads=3)
+    run = execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
+    assert used == [before] * 7 + [3]  # the scores alone draw on a model
+    assert torch.get_num_threads() == before
+    toy.failing["scores"] = RuntimeError("no")
+    toy.with_model(3.0)
+    with pytest.raises(RuntimeError):
+        toy.run(toy.request(execution__threads=3))
+    assert torch.get_num_threads() == before
+    toy.with_model(2.0)
+    record = toy.store.find(run.stage("manipulated.scores").key)
+    assert record.execution == {"threads": 3, "n_threads": 3}
+    assert toy.store.find(run.stage("mix").key).execution == {}
+    assert set(reasons(execution__threads=3).values()) == {"unchanged"}
+    other = reasons(execution__threads=2)
+    assert other["manipulated.scores"] == "unchanged; computed on 3 threads, not 2: the last bits may differ"
+    assert other["mix"] == "unchanged"
+    cores = len(os.sched_getaffinity(0))
+    if cores != 3:
+        assert f"computed on 3 threads, not {cores}" in reasons()["manipulated.scores"]
+    again = toy.run(toy.request(execution__threads=2))
+    assert again.stage("manipulated.scores").status == "cached"
+    assert "computed on 3 threads, not 2" in again.stage("manipulated.scores").reason
+
+
+def test_records_of_earlier_versions_do_not_say_how_many_threads(toy):
+    record = toy.store.find(toy.run().stage("manipulated.scores").key)
+    fields = json.loads(record.to_json())
+    del fields["execution"], fields["check"], fields["format"]
+    earlier = ArtifactRecord.from_json(seal(fields))
+    assert earlier.execution == {}
+    assert reasons_to_reuse(toy.request(execution__threads=3), earlier) == (Unchanged(),)
 
 
 def test_numbers_that_are_not_finite_are_not_kept(toy):

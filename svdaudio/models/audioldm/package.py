@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from svdaudio.errors import ConfigError
+from svdaudio.memory_layout import fill_network
 from svdaudio.models.audioldm import naming
 from svdaudio.models.audioldm.backends import check_backend
 from svdaudio.models.audioldm.diffuse import ETA, N_BANDS, N_CHANNELS, n_latent_frames, reduced_precision
@@ -233,7 +234,7 @@ def _sampler(network: nn.Module, device: torch.device, generator: torch.Generato
 
 def _filled(network: Any, state: Mapping[str, Tensor], what: str) -> Any:
     try:
-        network.load_state_dict(state, strict=True, assign=True)
+        fill_network(network, state)
     except RuntimeError as error:
         raise _cannot(what, "AudioLDM's", str(error).strip().splitlines()[-1].strip()[:160]) from error
     return network.eval().requires_grad_(requires_grad=False)

@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from svdaudio.errors import CheckpointError
 from svdaudio.models.audioldm.magnitude_vocoder import MagnitudeVocoder
 from svdaudio.models.audioldm.mel import HOP_LENGTH
+from svdaudio.process_state import kept_process_state
 from svdaudio.weights.own import load_module, load_weights
+
+with kept_process_state():
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 
 def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -26,9 +25,13 @@ from svdaudio.models.clip.encoder import (
     ImageEncoderConfig,
     build_image_encoder,
 )
+from svdaudio.process_state import kept_process_state
 from svdaudio.weights.quick_copy import Weights, cached
 from svdaudio.weights.reading import fill, names, read_plain, read_torchscript, require_file, unreadable
 from svdaudio.weights.torch_files import is_torchscript
+
+with kept_process_state():
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 HEAD_WIDTH = 64
 VISUAL = "visual."
