@@ -20,7 +20,7 @@ from torch import Tensor
 
 from svdaudio.errors import CheckpointError
 from svdaudio.memory_layout import canonical, fill_network
-from svdaudio.weights.reading import unreadable, without_initialisation
+from svdaudio.weights.reading import WithoutInitialisation, unreadable
 
 HEADER_KEY = "svdaudio"
 
@@ -95,7 +95,7 @@ def load_module(
     """
     state, header = load_weights(path, role=role)
     try:
-        with without_initialisation():
+        with WithoutInitialisation():
             model = build(header.config)
         fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -259,7 +259,7 @@ def _copy_of(function: Callable[..., Any]) -> Callable[..., Any]:
     return copied
 
 
-class without_initialisation(TorchFunctionMode):  # noqa: N801 - used as a context manager's function is
+class WithoutInitialisation(TorchFunctionMode):
     """Networks are built with whatever lies in memory: their random weights would be overwritten anyway.
 
     So nothing is drawn from torch's global generator, which belongs to the program that uses this library.
@@ -309,7 +309,7 @@ def fill(
     Raises:
         CheckpointError: an entry is missing, unknown, or of another shape; the first is named.
     """
-    with without_initialisation():
+    with WithoutInitialisation():
         model = build()
     own = model.state_dict()
     for what, keys in (("lacks", own.keys() - tensors.keys()), ("has an unknown", tensors.keys() - own.keys())):
