@@ -14,6 +14,18 @@ N_NAME = 40
 """Letters of a file's name that its unfinished neighbour takes over: a whole one may leave no room for more."""
 
 
+def read_text(path: Path) -> str:
+    """The text of a plain file.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a device or a pipe, which would be waited for.
+        ValueError: it is not UTF-8.
+    """
+    if (another := found_instead(path)) is not None:
+        raise OSError(f"{path} is {another}")
+    return path.read_text(encoding="utf-8")
+
+
 def found_instead(path: Path) -> str | None:
     """What is at a path if it is something other than a file; None for a file, and where nothing is."""
     if not path.exists() or path.is_file():
@@ -55,18 +67,22 @@ def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] =
         raise InputError(what, got=f"{replaced}, which is read", fix="give another place")
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, through_link: bool = True) -> None:
     """Write `data` to `path`: into a neighbour first, then renamed over it, so that no reader sees a part.
 
-    A symbolic link stays, and what it points to is written. A file that is replaced keeps its permissions; those of
-    a new one follow the umask.
+    A file that is replaced keeps its permissions; those of a new one follow the umask.
+
+    Args:
+        path: where it goes.
+        data: what it will hold.
+        through_link: a symbolic link stays, and what it points to is written; else the link is replaced.
 
     Raises:
         StoreError: the folder cannot be made or written, the disk is full, or `path` is something other than a file.
     """
     partial: Path | None = None
     try:
-        if path.is_symlink():
+        if through_link and path.is_symlink():
             path = path.resolve()
         if (another := found_instead(path)) is not None:
             raise StoreError(f"cannot write {path}", expected="a file", got=another)
