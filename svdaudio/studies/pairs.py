@@ -5,8 +5,8 @@
 
 A CSV file has a heading and one request a line; a JSONL file one object a line. The method's files ("original",
 "edited") are paths relative to the file's own folder; `name` and `out` are optional; every other column is a parameter
-by its dotted name, clicks included. A folder stands for the `pairs.csv` or `pairs.jsonl` in it or, if there is none, for
-every `*.json` in it that describes a scene as `examples/scenes.json` does.
+by its dotted name, clicks included. A folder stands for the `pairs.csv` or `pairs.jsonl` in it or, if there is none,
+for every `*.json` in it that describes a scene as `examples/scenes.json` does.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from svdaudio.engine.request import FileCache
 from svdaudio.errors import InputError, SvdAudioError
 from svdaudio.files import check_place
 from svdaudio.studies.scenes import read_scene
+from svdaudio.views.outputs import check_result
 
 if TYPE_CHECKING:
     from svdaudio.session import Session
@@ -134,6 +135,7 @@ def _prepare(session: Session, row: Row, method: Method, common: Common, cache: 
     resolved = replace(request.resolved, sources={**request.resolved.sources, **sources})
     if row.out is not None:
         check_place(row.out, kind=".wav", inputs=tuple(row.files.values()))
+        check_result(request)
     points = {name for name, parameter in known.items() if isinstance(parameter.default, tuple)}
     settings = {name: value for name, value in row.parameters.items() if name not in points}
     return Prepared(name=row.name, request=replace(request, resolved=resolved), out=row.out, settings=settings)

@@ -123,6 +123,13 @@ def test_targets_and_variants_hold_for_all(folder):
         assert prepare(rows, common)[0].request.targets == targets
 
 
+def test_a_place_for_a_sound_that_is_not_made_is_refused(folder):
+    text = 'original,edited,remove,add,out\none.png,two.png,"20,20","40,30",a.wav\n'
+    with pytest.raises(InputError, match="line 2: manipulate makes no sound that could be copied: got mix"):
+        prepare(read_rows(written(folder, text)), Common(targets=("mix",)))
+    assert prepare(read_rows(written(folder, text)), Common(variant="no_baselines"))[0].out == folder / "a.wav"
+
+
 def test_sounds_do_not_go_over_each_other_by_another_name(folder):
     (folder / "link").symlink_to(folder)
     text = "original,edited,out\none.png,two.png,a.wav\none.png,two.png,link/x/../a.wav\n"
