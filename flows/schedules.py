@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +41,7 @@ from pydantic import ValidationError
 from flows import QUIET
 from flows.server import require_api_url, silent
 from svdaudio.errors import InputError, RunError
+from svdaudio.processes import python_command
 
 POOL = "svdaudio"
 """The work pool, of processes on the worker's machine."""
@@ -255,10 +255,10 @@ def worker_command(*, limit: int) -> list[str]:
     Args:
         limit: most flow runs at a time.
     """
-    return [
-        sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process",
+    return python_command(
+        "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process",
         "--install-policy", "never", "--limit", str(limit),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ from pathlib import Path
 from flows import QUIET
 from svdaudio.errors import RunError, StoreError
 from svdaudio.files import write_bytes
+from svdaudio.processes import python_command
 from svdaudio.store.locks import file_lock
 
 HOST = "127.0.0.1"
@@ -163,7 +163,7 @@ def server_environment(home: Path, environment: Mapping[str, str]) -> dict[str, 
 
 def _start(home: Path, port: int, timeout_s: float) -> Server:
     log = home / "server.log"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    command = python_command("-m", "prefect", "server", "start", "--host", HOST, "--port", str(port))
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

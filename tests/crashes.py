@@ -14,6 +14,7 @@ the file system is seen through audit events, which Python raises before every s
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import json
 import os
@@ -34,6 +35,7 @@ from conftest import ToyWorld
 from numpy.random import default_rng
 
 from svdaudio.engine.request import new_run, resumed_request
+from svdaudio.engine.stage import Stage
 from svdaudio.errors import StoreError
 from svdaudio.store import LocalStore, RunRecord
 from svdaudio.store.gc import HOUR_S, Policy, carry_out, plan_collection
@@ -86,7 +88,7 @@ class World(ToyWorld):
     def go_on(self, **changes: Any) -> RunRecord:
         """Resume the unfinished run, or start one."""
         run = self.unfinished()
-        request = self.request(**changes) if run is None else resumed_request(run, self.bundle, self.request().table)
+        request = self.request(**changes) if run is None else resumed_request(run, self.method, self.bundle)
         return self.run(request, run=run or new_run(request))
 
     def computed(self) -> Counter[str]:
@@ -305,10 +307,13 @@ class Harness:
         world = self.new_world()
         whole = world.body
 
-        def slow(stage: str) -> Callable[..., dict[str, Any]]:
-            def body(*arguments: Any) -> dict[str, Any]:
+        def slow(stage: Stage) -> Callable[..., dict[str, Any]]:
+            quick = whole(stage)
+
+            @functools.wraps(quick)
+            def body(**arguments: Any) -> dict[str, Any]:
                 time.sleep(0.02)
-                return whole(stage)(*arguments)
+                return quick(**arguments)
 
             return body
 

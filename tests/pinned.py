@@ -125,11 +125,18 @@ def _request(command, values):
     return Request(method=method, files=files, resolved=resolved, bundle=MadeUpBundle(), targets=targets)
 
 
+def as_in_run(name):
+    """A node or a file of a trial click by the name that it has in a run, which finds the same artifact."""
+    for trial, run in {"picture": "original", "object": "removed"}.items():
+        name = name.replace(f"{trial}.", f"{run}.").replace(f"file:{trial}", f"file:{run}")
+    return name
+
+
 def action(command, node, values):
     """The key of a node in a command's run with made-up inputs and weights, and the text that it is the digest of."""
     request = _request(command, values)
     one = request.table[node]
-    found = request.action(one, {name: made_up(source) for name, source in one.inputs.items()})
+    found = request.action(one, {name: made_up(as_in_run(source)) for name, source in one.inputs.items()})
     return {
         "key": found.key,
         "text": canonical([found.stage, found.version, found.parameters, found.inputs, found.models]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import pickle
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.places import project_root
-from svdaudio.weights.digests import hash_file, known_digest, remember_digest
+from svdaudio.weights.digests import FileState, file_state, hash_unchanged, known_digest
 
 if TYPE_CHECKING:
     import torch
@@ -217,7 +218,7 @@ class Bundle:
         for part in entry.parts:
             if not part.path.is_file():
                 raise CheckpointError(f"the {role} of the bundle '{self.name}' is missing", expected=part.path, fix=fix)
-            digest = known_digest(part.path) if published and not anew else hash_file(part.path)
+            digest = known_digest(part.path, anew=anew) if published else hash_unchanged(part.path).sha256
             if digest != part.sha256:
                 raise CheckpointError(
                     f"the {role} {part.path} is not the one that the bundle '{self.name}' describes",
@@ -227,8 +228,6 @@ class Bundle:
                     if published
                     else f"{fix}, or describe a new bundle with `svdaudio train manifest`",
                 )
-            if published and anew:
-                remember_digest(part.path, digest)
 
 
 def _entry(role: str, model: Mapping[str, Any], folder: Path) -> Entry:
@@ -258,12 +257,20 @@ def _fetch_command(role: str, published: str | None = None) -> str:
     return f"svdaudio checkpoints fetch {names[0]}" if names else "svdaudio checkpoints list"
 
 
+_LOADING = threading.RLock()
+"""Held while a model is loaded: torch.jit, which some are scripted by, and warning filters are of the whole process."""
+
+
 class Models:
     """The models of a bundle by role, loaded when first asked for.
 
     One model is resident at a time, or those that one stage draws on (`keep_only`), so that the peak is that of the
     largest; `keep` holds on to all of them, and `compile_noise` lets torch compile the noise network.
     A file is checked against its digest before it is loaded, so that a key never names other weights.
+
+    Several threads may share one object: one loads at a time, in the whole process, and every model can be called from
+    several threads at once. Which models are resident is decided for all of them together, so threads that alternate
+    between roles want `keep`.
     """
 
     def __init__(
@@ -275,7 +282,6 @@ class Models:
         self._compile_noise = compile_noise
         self._together: frozenset[str] = frozenset()
         self._resident: dict[str, Any] = {}
-        self._checked: set[str] = set()
 
     @staticmethod
     def of(bundle: Bundle, config: RunConfig) -> Models:
@@ -302,23 +308,36 @@ class Models:
         Raises:
             CheckpointError: it is missing, damaged, or another than the bundle describes.
         """
-        if role not in self._resident:
-            if role not in self._checked:
-                self.bundle.check(role)
-                self._checked.add(role)
-            self._let_go(of_all_but=self._together if role in self._together else frozenset())
-            self._resident[role] = load_entry(self.bundle.entry(role), self.device)
-            if role == "diffuser" and self._compile_noise:
-                self._resident[role].compile_noise()
-        return self._resident[role]
+        with _LOADING:
+            if role not in self._resident:
+                self._let_go(of_all_but=self._together if role in self._together else frozenset())
+                model = self._load(role)
+                if role == "diffuser" and self._compile_noise:
+                    model.compile_noise()
+                self._resident[role] = model
+            return self._resident[role]
+
+    def _load(self, role: str) -> Any:
+        """A model from files whose contents were the described ones before it was loaded, and still are."""
+        entry = self.bundle.entry(role)
+        before = _states(entry)
+        self.bundle.check(role)
+        model = load_entry(entry, self.device)
+        if not all(state.same_contents(before.get(path)) for path, state in _states(entry).items()):
+            raise CheckpointError(
+                f"the {role} {entry.path} changed while it was loaded",
+                fix="wait until it is complete, and run the same command again",
+            )
+        return model
 
     def keep_only(self, roles: Iterable[str]) -> None:
         """Hold these models together from now on, once they have been asked for, and let go of all others.
 
         For a stage that draws on two models and is executed many times: one at a time would load both every time.
         """
-        self._together = frozenset(roles)
-        self._let_go(of_all_but=self._together)
+        with _LOADING:
+            self._together = frozenset(roles)
+            self._let_go(of_all_but=self._together)
 
     def _let_go(self, *, of_all_but: frozenset[str]) -> None:
         leaving = [] if self._keep else [role for role in self._resident if role not in of_all_but]
@@ -326,6 +345,11 @@ class Models:
             del self._resident[role]
         if leaving:
             gc.collect()
+
+
+def _states(entry: Entry) -> dict[Path, FileState]:
+    """The states of those files of a role that exist."""
+    return {part.path: file_state(part.path) for part in entry.parts if part.path.is_file()}
 
 
 def find_device(name: str) -> torch.device:

@@ -24,7 +24,14 @@ from svdaudio.errors import CheckpointError, InputError
 from svdaudio.files import write_bytes
 from svdaudio.places import project_root
 from svdaudio.store.locks import file_lock
-from svdaudio.weights.digests import hash_file, joint_digest, known_digest, remember_digest
+from svdaudio.weights.digests import (
+    FileState,
+    file_state,
+    hash_unchanged,
+    joint_digest,
+    known_digest,
+    remember_digest,
+)
 
 TITLE = "the published models"
 
@@ -94,7 +101,7 @@ def fetch(
                 file.urls, partial, sha256=wanted, n_bytes=file.bytes, tell=_named(tell, place), patience=patience
             )
             _check_kind(published, file, partial, known=digest == file.sha256)
-            _finish(partial, path, digest)
+            _finish(partial, path, digest, file_state(partial))
             digests[place] = digest
             n_fetched += 1
         return _fill(published, folder, digests, pinned, n_fetched)
@@ -121,20 +128,22 @@ def take(
     if not path.exists():
         raise InputError(f"there is no {path}", fix="give a file that you have downloaded")
     path = path.resolve()
-    own_digest = None if path.is_dir() else hash_file(path)
-    published = registry.find(name) if name is not None else recognise(path, own_digest)
+    own = None if path.is_dir() else hash_unchanged(path)
+    published = registry.find(name) if name is not None else recognise(path, own.sha256 if own else None)
     found = _beside(published, path)
     _make_folder(folder)
     with _working_on(folder, published.name):
         pinned = _pinned(folder)
         digests: dict[str, str] = {}
-        for file, source in found:
-            digest = own_digest if source == path and own_digest is not None else hash_file(source)
-            _check_source(published, file, source, digest, trust=trust)
-            digests[published.place(file)] = digest
+        states: dict[str, FileState] = {}
         for file, source in found:
             place = published.place(file)
-            _place(source, folder / place, digests[place], _named(tell, place))
+            hashed = own if source == path and own is not None else hash_unchanged(source)
+            digests[place], states[place] = hashed.sha256, hashed.state
+            _check_source(published, file, source, hashed.sha256, trust=trust)
+        for file, source in found:
+            place = published.place(file)
+            _place(source, folder / place, digests[place], states[place], _named(tell, place))
         return _fill(published, folder, digests, pinned, len(found))
 
 
@@ -220,8 +229,16 @@ def _require_address(published: Published, file: PublishedFile) -> None:
         )
 
 
-def _place(source: Path, path: Path, digest: str, tell: Callable[[int, int | None], None]) -> None:
-    """Link or copy a file that has been checked to its final name."""
+def _place(source: Path, path: Path, digest: str, state: FileState, tell: Callable[[int, int | None], None]) -> None:
+    """Link or copy a file that has been checked to its final name.
+
+    Args:
+        source: the file.
+        path: its final name.
+        digest: sha256 of the file.
+        state: what the file was like when it was hashed.
+        tell: hears of progress.
+    """
     if path.is_file() and known_digest(path) == digest:
         return
     _make_folder(path.parent)
@@ -232,13 +249,14 @@ def _place(source: Path, path: Path, digest: str, tell: Callable[[int, int | Non
             os.link(source, partial)
         except OSError:
             _copy(source, partial, digest, tell)
+            state = file_state(partial)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise disk_error(path, error) from error
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _finish(partial, path, digest)
+    _finish(partial, path, digest, state)
 
 
 def _copy(source: Path, partial: Path, digest: str, tell: Callable[[int, int | None], None]) -> None:
@@ -256,12 +274,12 @@ def _copy(source: Path, partial: Path, digest: str, tell: Callable[[int, int | N
         raise CheckpointError(f"{source} changed while it was copied", fix="run the same command again")
 
 
-def _finish(partial: Path, path: Path, digest: str) -> None:
+def _finish(partial: Path, path: Path, digest: str, state: FileState) -> None:
     try:
         partial.replace(path)
     except OSError as error:
         raise disk_error(path, error) from error
-    remember_digest(path, digest)
+    remember_digest(path, digest, state)
 
 
 def _fill(

@@ -21,6 +21,7 @@ from svdaudio.cli import (
     gc,
     history,
     mask,
+    resume,
     run,
     schedule,
     server,
@@ -61,7 +62,7 @@ _METHODS: dict[Callable[..., None], str] = {
 """Commands whose help lists the parameters of a method."""
 
 for _panel, _commands in {
-    "Sound": (run.demo, run.run, run.plan, run.baseline, run.resume),
+    "Sound": (run.demo, run.run, run.plan, run.baseline, resume.resume),
     "Many": (batch.batch, sweep.sweep),
     "Runs": (history.runs, history.show, history.diff, history.inspect),
     "Store": (gc.gc,),

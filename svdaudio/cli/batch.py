@@ -128,25 +128,6 @@ def run_batch(
     finish(opened, record, runs, begun, as_json=how.as_json)
 
 
-def resume_batch(session: Session, record: RunRecord, *, as_json: bool) -> None:
-    """Go on with a batch as it was asked for, and with the study that it was begun for.
-
-    Raises:
-        typer.Exit: as `run_batch`.
-    """
-    from svdaudio.cli import evaluate
-
-    begun = time.perf_counter()
-    opened = session.reopen_batch(record)
-    if opened.asked.table is not None:
-        check_table(options.BatchOptions(table=Path(opened.asked.table)))
-    record, runs = execute(session, opened)
-    if opened.asked.study is not None:
-        evaluate.finish(opened, record, runs, as_json=as_json)
-        return
-    finish(opened, record, runs, begun, as_json=as_json)
-
-
 def execute(session: Session, opened: Batch) -> tuple[RunRecord, list[RunRecord]]:
     """Run what is left of a batch with progress on standard error, and write its table.
 

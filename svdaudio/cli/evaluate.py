@@ -64,8 +64,8 @@ def edits(
     """The 72 ordered edits of the farm: each of nine animals replaced by each other, beside a third that stays.
 
     Held-out scenes through the real workflow, as a batch. Reports in how many edits what came rises and what went
-    falls, and how much what stayed changes, for the method and for two controls: plain SSV2A of the edited picture, and the
-    mix with direct_mix alone. The same command again continues an earlier one that was stopped.
+    falls, and how much what stayed changes, for the method and for two controls: plain SSV2A of the edited picture, and
+    the mix with direct_mix alone. The same command again continues an earlier one that was stopped.
     """
     from svdaudio.methods.manipulate import METHOD
     from svdaudio.studies.edit_study import Study, chosen_edits

@@ -1,4 +1,4 @@
-"""The commands that make sound: demo, run, plan, baseline, resume."""
+"""The commands that make sound: demo, run, plan, baseline."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from svdaudio.cli import options
 from svdaudio.cli.grouped import grouped
@@ -119,41 +117,6 @@ def baseline(
     _run([image], parameters, method="baseline", out=out, store=store, runner=runner, as_json=as_json)
 
 
-@grouped
-def resume(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUN]", help="A run (default the newest unfinished one).", show_default=False),
-    ] = None,
-    *,
-    out: options.Out = None,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
-) -> None:
-    """Go on with a run or a batch that failed or was interrupted: what it had computed is found, the rest is done."""
-    from svdaudio.cli import sessions
-    from svdaudio.engine.batches import KIND
-    from svdaudio.errors import InputError
-
-    begun = time.perf_counter()
-    sessions.check_out(out, kind=".wav")
-    session = sessions.open_session(store, runner.open())
-    record = session.find_unfinished(name)
-    if record.kind == KIND:
-        from svdaudio.cli.batch import resume_batch
-
-        if runner.runner in ("dask", "ray"):
-            raise InputError(f"--runner {runner.runner} is not for a batch", fix="give --runner prefect, or none")
-        if out is not None:
-            raise InputError("--out does not apply to a batch", fix="each pair's own 'out' says where its sound goes")
-        resume_batch(session, record, as_json=as_json)
-        return
-    with sessions.show_progress() as progress, sessions.resumable(record.id):
-        result = session.resume(record, progress=progress, out=out)
-    _print(result, begun, as_json=as_json)
-
-
 def _run(
     files: Sequence[Path],
     parameters: options.SoundParameters,
@@ -174,14 +137,15 @@ def _run(
     run = session.new_run(request)
     with sessions.show_progress() as progress, sessions.resumable(run.id):
         result = session.run(request, run=run, progress=progress, out=out)
-    _print(result, begun, as_json=as_json)
+    print_result(result, begun, as_json=as_json)
 
 
-def _print(result: Result, begun: float, *, as_json: bool) -> None:
+def print_result(result: Result, begun: float, *, as_json: bool) -> None:
+    """Print a run: counts, scores and files, or all of it as one JSON object."""
     if as_json:
         print_json(_as_json(result, begun))
     else:
-        _print_result(result, begun)
+        _print_for_people(result, begun)
 
 
 def _as_json(result: Result, begun: float) -> dict[str, Any]:
@@ -206,7 +170,7 @@ def _as_json(result: Result, begun: float) -> dict[str, Any]:
     }
 
 
-def _print_result(result: Result, begun: float) -> None:
+def _print_for_people(result: Result, begun: float) -> None:
     record, report = result.run, result.report
     screen = console()
     counts = Counter(entry.status for entry in record.stages)

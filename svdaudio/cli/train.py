@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 from importlib import import_module
@@ -19,6 +18,7 @@ from svdaudio.cli.output import console, error_console, print_json, quiet_stdout
 from svdaudio.errors import RunError
 from svdaudio.mini.recipes import NEEDS
 from svdaudio.places import project_root
+from svdaudio.processes import python_command
 
 if TYPE_CHECKING:
     from svdaudio.mini.figures import Figure
@@ -58,8 +58,8 @@ def train_all(
     begun = time.monotonic()
 
     def start(name: str) -> subprocess.Popen[bytes]:
-        program = [sys.executable, "-m", "svdaudio.cli", "train", name]
-        program += ["--seed", str(seed), "--out", str(_out(out)), "--work", str(folder)]
+        options = ["--seed", str(seed), "--out", str(_out(out)), "--work", str(folder)]
+        program = python_command("-m", "svdaudio.cli", "train", name, *options)
         with (folder / f"{name}.out").open("wb") as told:
             return subprocess.Popen(program, stdout=told, stderr=told, stdin=subprocess.DEVNULL, env=environment)
 

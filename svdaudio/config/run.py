@@ -36,7 +36,7 @@ class Parameter:
 
     @property
     def execution_only(self) -> bool:
-        """Whether it says how to compute and enters no key."""
+        """Whether it changes how fast results come and at most how they are rounded, and so enters no key."""
         return self.name.startswith(EXECUTION_PREFIX)
 
 

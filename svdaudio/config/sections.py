@@ -176,13 +176,17 @@ class GenerateConfig(Section):
 
 
 class ExecutionConfig(Section):
-    """How to compute. None of it enters a key."""
+    """How to compute. None of it enters a key, although device, threads and compilation change the last bits."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = parameter(
         "auto", "where models run", '"auto", "cpu", "cuda" or "cuda:N"'
     )
     threads: Whole | None = parameter(
-        None, "CPU threads, as many as there are cores if not given", "a whole number from 1 to 1024", ge=1, le=1024
+        None,
+        "CPU threads, as many as there are cores if not given; results differ by rounding",
+        "a whole number from 1 to 1024",
+        ge=1,
+        le=1024,
     )
     keep_models: Switch = parameter(False, "keep every model in memory, not one at a time", "true or false")
     compile: Switch = parameter(False, "let torch compile the noise network", "true or false")

@@ -7,8 +7,10 @@ is computed. An input found damaged is set aside, its producer recomputed, and t
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,11 +18,12 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any, Literal
 
 from svdaudio.engine.body import BodyLoader, ModelSource, compute_outputs, load_body
-from svdaudio.engine.plan import explain, last_computations
-from svdaudio.engine.reasons import Reason, Unchanged, reason_text
+from svdaudio.engine.plan import explain, last_computations, reasons_to_reuse
+from svdaudio.engine.reasons import Reason, reason_text
 from svdaudio.engine.request import Request, code_version
 from svdaudio.engine.stage import FILE_PREFIX, Node
 from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError
+from svdaudio.memory import keep_freed_memory
 from svdaudio.store.keys import Action, digest_array, digest_file
 from svdaudio.store.records import ArraySpec, ArtifactRecord
 from svdaudio.store.runs import RunRecord, StageEntry
@@ -170,12 +173,12 @@ def _find_or_compute(context: Context, node: Node, known: Mapping[str, Reference
     record = store.find(action.key)
     if record is not None:
         store.touch(action.key)
-        return _reference(node, record, "cached", [Unchanged()])
+        return _reference(node, record, "cached", reasons_to_reuse(request, record))
     reasons = explain(node, action, context.previous.get(node.name), store)
     with store.lock(action.key, lambda: on_event("waiting", "another process computes it")):
         record = store.find(action.key)
         if record is not None:
-            return _reference(node, record, "cached", [Unchanged()])
+            return _reference(node, record, "cached", reasons_to_reuse(request, record))
         return _compute(context, node, action, known, reasons, on_event)
 
 
@@ -196,9 +199,12 @@ def _compute(
     inputs = _inputs(context, node, known)
     on_event("started", reason_text(reasons))
     if node.stage.models:
-        _prepare_process(context.request.config.execution.threads)
+        keep_freed_memory()
+    n_threads = context.request.config.execution.threads if node.stage.models else None
     begun = time.perf_counter()
-    arrays = compute_outputs(node, inputs, action.parameters, context.models, note, context.body)
+    with _on_threads(n_threads):
+        arrays = compute_outputs(node, inputs, action.parameters, context.models, note, context.body)
+        execution = {"threads": n_threads, "n_threads": _n_threads()} if node.stage.models else {}
     seconds = time.perf_counter() - begun
     _check_files(context, node, action)
     record = ArtifactRecord(
@@ -213,6 +219,7 @@ def _compute(
         code_version=code_version(),
         host=gethostname(),
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        execution=execution,
     )
     return _reference(node, context.store.save(record, arrays), "computed", reasons)
 
@@ -276,15 +283,26 @@ def _restore(context: Context, name: str, on_event: OnNodeEvent) -> dict[str, Re
     return references
 
 
-def _prepare_process(n_threads: int | None) -> None:
-    """What a process needs before it runs a model."""
-    from svdaudio.memory import keep_freed_memory
+@contextlib.contextmanager
+def _on_threads(n_threads: int | None) -> Generator[None]:
+    """Let torch compute on so many threads; afterwards, as before, so that no stage depends on those before it."""
+    if n_threads is None:
+        yield
+        return
+    import torch
 
-    keep_freed_memory()
-    if n_threads is not None:
-        import torch
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
-        torch.set_num_threads(n_threads)
+
+def _n_threads() -> int | None:
+    """How many threads torch computes on; None if the stage did without torch."""
+    torch: Any = sys.modules.get("torch")
+    return None if torch is None else torch.get_num_threads()
 
 
 def _check_files(context: Context, node: Node, action: Action) -> None:

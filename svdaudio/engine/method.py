@@ -49,8 +49,10 @@ class View:
     name: str
     """Of the picture: "removed.mask"."""
     nodes: tuple[str, ...]
-    """The nodes that it shows; the first is the one that it belongs to."""
+    """The nodes that it shows; unless `of_run`, the first is the one that it belongs to."""
     draw: Callable[[], Figure]
+    of_run: bool = False
+    """Whether it shows the run as a whole and belongs to no node."""
     in_report: bool = False
     """Whether it is drawn for every run; else only when its node is inspected."""
     on_page: bool = False

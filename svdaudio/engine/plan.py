@@ -7,6 +7,7 @@ Nothing here imports torch, numpy, zarr or prefect.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import Literal
 from svdaudio.engine.reasons import (
     ArtifactGone,
     NeverComputed,
+    OtherThreads,
     Reason,
     Unchanged,
     WaitsFor,
@@ -26,6 +28,7 @@ from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node, Nodes, Stage
 from svdaudio.store.base import Store
 from svdaudio.store.keys import Action
+from svdaudio.store.records import ArtifactRecord
 from svdaudio.store.runs import RunRecord, StageEntry
 
 PlanStatus = Literal["cached", "run", "unknown"]
@@ -85,8 +88,23 @@ def plan(request: Request, store: Store) -> list[PlannedNode]:
             planned.append(PlannedNode(node=node, key=action.key, status="run", reasons=tuple(reasons)))
         else:
             outputs[node.name] = {name: spec.digest for name, spec in record.outputs.items()}
-            planned.append(PlannedNode(node=node, key=action.key, status="cached", reasons=(Unchanged(),)))
+            planned.append(
+                PlannedNode(node=node, key=action.key, status="cached", reasons=reasons_to_reuse(request, record))
+            )
     return planned
+
+
+def reasons_to_reuse(request: Request, record: ArtifactRecord) -> tuple[Reason, ...]:
+    """That the artifact is there; and whether it would be computed on as many threads now.
+
+    The number of threads is not part of a key although networks round differently with it: a key says what was asked
+    for. Where the configuration leaves the number to torch, it is that of the available cores.
+    """
+    now: int | None = request.config.execution.threads
+    before: int | None = record.execution.get("n_threads")
+    if now is None and record.execution.get("threads") is not None:
+        now = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (Unchanged(),) if now is None or before in (None, now) else (Unchanged(), OtherThreads(before, now))
 
 
 def explain(node: Node, action: Action, previous: StageEntry | None, store: Store) -> list[Reason]:

@@ -21,6 +21,17 @@ class Unchanged:
 
 
 @dataclass(frozen=True)
+class OtherThreads:
+    """The artifact was computed on another number of threads: what would be computed now may differ by rounding."""
+
+    before: int
+    after: int
+
+    def __str__(self) -> str:
+        return f"computed on {self.before} threads, not {self.after}: the last bits may differ"
+
+
+@dataclass(frozen=True)
 class NeverComputed:
     """No run is known that had this stage."""
 
@@ -96,6 +107,7 @@ class WaitsFor:
 
 Reason = (
     Unchanged
+    | OtherThreads
     | NeverComputed
     | ArtifactGone
     | VersionChanged

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from svdaudio.store.base import Store
 
 PICTURE = FileKind(name="picture", checker="svdaudio.svd.images:upright_size")
+SOUND = FileKind(name="sound", checker="svdaudio.sounds:sound_facts")
 
 
 class SoundConfig(RunConfig):
@@ -102,7 +103,7 @@ def check_generator(request: Request, store: Store | None) -> None:
         ConfigError: it is not, or has not.
     """
     del store
-    from svdaudio.models.audioldm.backends import check_backend
+    from svdaudio.models.audioldm.settings import check_backend
 
     if any(node.stage is DIFFUSE for node in request.nodes):
         check_backend(request.config.generate.backend, request.config.generate.scheduler)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from svdaudio.errors import RunError
 from svdaudio.memory import keep_freed_memory
+from svdaudio.memory_layout import canonical
 from svdaudio.store.locks import HeldError, file_lock, refuse_to_wait
 from svdaudio.weights.digests import hash_file
 
@@ -121,7 +122,7 @@ def made_once(
         partial = path.with_suffix(".partial")
         save_file({key: torch.stack([row[key] for row in made]) for key in made[0]}, partial)
         partial.replace(path)
-    return load_file(path)
+    return {key: canonical(tensor) for key, tensor in load_file(path).items()}
 
 
 class _Training(Generic[M]):

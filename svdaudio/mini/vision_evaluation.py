@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, closeup, compose
 from svdaudio.mini.figures import Figure, at_least, bootstrap, mean_figure
-from svdaudio.mini.recipes import detector as detector_recipe
-from svdaudio.mini.recipes import image_encoder as image_encoder_recipe
-from svdaudio.mini.recipes import segmenter as segmenter_recipe
+from svdaudio.mini.truth import N_GRID, boxes_of, click, text_vectors
 from svdaudio.models.clip.encoder import ImageEncoder, load_image_encoder
 from svdaudio.models.sam2.segmenter import load_segmenter
 from svdaudio.models.yolo.detector import DetectionSettings, Detector, load_detector
@@ -54,7 +52,7 @@ def segmenter_figures(path: Path, *, n_pictures: int = 150) -> tuple[Figure, ...
             # an animal of which a few pixels peep out is no fair target for a click
             if int(true.sum()) < 0.004 * true.size:
                 continue
-            point = segmenter_recipe.click(rng, true, deep=False)
+            point = click(rng, true, deep=False)
             ious.append(mask_iou(segmenter.segment(picture.pixels, np.array([point]), np.array([1])).mask, true))
     scene: list[float] = []
     for image, label, point in scene_clicks():
@@ -96,7 +94,7 @@ def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]
     for index in range(n_pictures):
         picture = held_out(index, size=448)
         found = detector.detect(picture.pixels, settings)
-        true = detector_recipe.boxes_of(picture)
+        true = boxes_of(picture)
         labels = np.array([label for label, _ in true], np.int64)
         boxes = np.array([box for _, box in true], np.float32).reshape(-1, 4)
         hits.append(matches(found.boxes, found.classes, boxes, labels))
@@ -179,7 +177,7 @@ def image_encoder_figures(path: Path, *, n_pictures: int = 200) -> tuple[Figure,
     tokens, labels = patches(encoder, train)
     prototypes = np.stack([tokens[labels == c].mean(axis=0) for c in range(len(farm.CLASSES) + 1)])
     prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
-    texts = image_encoder_recipe.text_vectors().numpy()
+    texts = text_vectors().numpy()
 
     pictures = [held_out(i, size=448) for i in range(n_pictures)]
     by_prototype, by_text = (np.zeros((n_pictures, 2)) for _ in range(2))
@@ -248,11 +246,9 @@ def patches(encoder: ImageEncoder, pictures: Sequence[Composite]) -> tuple[NDArr
     tokens: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.intp]] = []
     for picture in pictures:
-        side = picture.instances.shape[0] // image_encoder_recipe.N_GRID
+        side = picture.instances.shape[0] // N_GRID
         label = np.array([len(farm.CLASSES), *picture.classes])[picture.instances]
-        cells = (
-            label.reshape(-1, side, image_encoder_recipe.N_GRID, side).transpose(0, 2, 1, 3).reshape(-1, side * side)
-        )
+        cells = label.reshape(-1, side, N_GRID, side).transpose(0, 2, 1, 3).reshape(-1, side * side)
         share = np.stack([(cells == c).mean(axis=1) for c in range(len(farm.CLASSES) + 1)], axis=1)
         clear = share.max(axis=1) >= 0.5
         tokens.append(encoder.tokens(picture.pixels, Geometry.SQUASH).tokens[1:][clear])

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from svdaudio.process_state import import_quietly
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from zarr.storage import MemoryStore
@@ -33,6 +35,7 @@ def read_arrays(folder: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
 
 def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
     """The files of a zarr group that holds `arrays`: path in the group → content."""
+    import_quietly("zarr")
     from zarr.storage import MemoryStore
 
     store = MemoryStore()
@@ -50,6 +53,7 @@ def arrays_from_bytes(contents: Mapping[str, bytes], names: Iterable[str]) -> di
     Raises:
         KeyError, OSError, RuntimeError, ValueError: as `read_arrays`.
     """
+    import_quietly("zarr")
     from zarr.core.buffer.cpu import Buffer
     from zarr.storage import MemoryStore
 
@@ -67,6 +71,7 @@ def array_paths(n_dims: Mapping[str, int]) -> list[str]:
 
 
 def _write(place: str | MemoryStore, arrays: Mapping[str, NDArray[Any]]) -> None:
+    import_quietly("zarr")
     import zarr
     from zarr.codecs import ZstdCodec
 
@@ -86,6 +91,8 @@ def _write(place: str | MemoryStore, arrays: Mapping[str, NDArray[Any]]) -> None
 
 def _read(place: str | MemoryStore, names: Iterable[str]) -> dict[str, NDArray[Any]]:
     import numpy as np
+
+    import_quietly("zarr")
     import zarr
 
     group = zarr.open_group(store=place, mode="r", zarr_format=3)

@@ -96,14 +96,14 @@ def digest_file(path: Path, *, name: str = "file") -> str:
     """sha256 of a file's bytes.
 
     Raises:
-        InputError: there is no such file, it is none, or it cannot be read.
+        InputError: there is no such file, it is not a file, or it cannot be read.
     """
     if (another := found_instead(path)) is not None:
-        raise InputError(f"{path} is no file", expected=f"the {name} image", got=another)
+        raise InputError(f"{path} is not a file", expected=f"the {name}", got=another)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise InputError(f"there is no file {path}", fix=f"check the path of the {name} image") from None
+        raise InputError(f"there is no file {path}", fix=f"check the path of the {name}") from None
     except OSError as error:
         raise InputError(f"the file {path} cannot be read", got=error.strerror or str(error)) from error

@@ -7,8 +7,8 @@ numpy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from svdaudio.store.keys import Action
 from svdaudio.store.sealed import seal, unseal
@@ -40,6 +40,9 @@ class ArtifactRecord:
     host: str
     created_at: str
     """UTC, ISO 8601."""
+    execution: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What is no part of the key but rounds differently, for a stage with a model: `threads` as configured, `n_threads`
+    as torch used them. Empty in records of earlier versions."""
 
     @property
     def key(self) -> str:
@@ -72,6 +75,7 @@ class ArtifactRecord:
                 },
                 sources=fields["sources"],
                 notes=tuple(fields["notes"]),
+                execution=dict(fields.get("execution", {})),
                 **{name: fields[name] for name in ("seconds", "code_version", "host", "created_at")},
             )
         except (KeyError, TypeError, AttributeError) as error:

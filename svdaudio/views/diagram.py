@@ -1,6 +1,6 @@
 """A workflow as a Mermaid diagram, made from its nodes so that it cannot differ from them.
 
-`python -m svdaudio.views.diagram [METHOD]` prints it.
+`python -m svdaudio.methods [METHOD]` prints it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,3 @@ def mermaid(nodes: Nodes) -> str:
 
 def _id(name: str) -> str:
     return name.replace(".", "_")
-
-
-if __name__ == "__main__":
-    import sys
-
-    from svdaudio.methods import find_method
-
-    method = find_method(sys.argv[1] if len(sys.argv) > 1 else "manipulate")
-    print(mermaid(method.nodes(method.config())))  # noqa: T201 - a command

@@ -132,13 +132,8 @@ def draw_nodes(arrays: RunArrays, nodes: Collection[str], *, root: Path) -> dict
     Returns:
         Name of the picture → PNG file.
     """
-    views = [view for view in arrays.method.views(arrays) if _belongs(view, nodes)]
+    views = [view for view in arrays.method.views(arrays) if not view.of_run and view.nodes[0] in nodes]
     return _draw(output_folder(root, arrays.run), arrays, views)
-
-
-def _belongs(view: View, nodes: Collection[str]) -> bool:
-    """Whether a view is named after its node; those of the whole run show several."""
-    return view.nodes[0] in nodes and (view.name == view.nodes[0] or view.name.startswith(f"{view.nodes[0]}."))
 
 
 def _stamp(arrays: RunArrays, view: View) -> str:

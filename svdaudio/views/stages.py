@@ -34,12 +34,13 @@ def stage_views(arrays: RunArrays) -> Iterator[View]:
     scored = arrays.scores_done()
     if scored:
         nodes = tuple(scored.values())
-        yield View(name="scores", nodes=nodes, draw=partial(_draw_scores, arrays), in_report=True)
+        yield View(name="scores", nodes=nodes, draw=partial(_draw_scores, arrays), of_run=True, in_report=True)
     masks = _done(arrays, "mask")
     sounds = arrays.sounds_done()
     if masks and sounds and scored:
         nodes = (*(n for mask in masks for n in (mask, picture_of(arrays, mask))), *sounds.values(), *scored.values())
-        yield View(name="overview", nodes=nodes, draw=partial(_draw_overview, arrays, masks), in_report=True)
+        draw = partial(_draw_overview, arrays, masks)
+        yield View(name="overview", nodes=nodes, draw=draw, of_run=True, in_report=True)
 
 
 def _done(arrays: RunArrays, stage: str) -> list[str]:
@@ -112,7 +113,6 @@ def _vocode_views(arrays: RunArrays, node: str) -> Iterator[View]:
 def _choose_views(arrays: RunArrays, node: str) -> Iterator[View]:
     draw = partial(_draw_sound, arrays, node)
     yield View(name=f"{group_of(node)}.spectrogram", nodes=(node,), draw=draw, in_report=True, on_page=True)
-    yield View(name=f"{node}.spectrogram", nodes=(node,), draw=draw)
 
 
 def _score_views(arrays: RunArrays, node: str) -> Iterator[View]:

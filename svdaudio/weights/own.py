@@ -19,6 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from svdaudio.errors import CheckpointError
+from svdaudio.memory_layout import canonical, fill_network
+from svdaudio.weights.reading import WithoutInitialisation
 
 HEADER_KEY = "svdaudio"
 
@@ -77,7 +79,7 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
     header = Header(**json.loads(metadata[HEADER_KEY]))
     if header.role != role:
         raise CheckpointError(f"the checkpoint {path} is of another kind", expected=role, got=header.role)
-    return {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}, header
+    return {name: canonical(t.float() if t.dtype == torch.float16 else t) for name, t in state.items()}, header
 
 
 def load_module(
@@ -90,8 +92,9 @@ def load_module(
     """
     state, header = load_weights(path, role=role)
     try:
-        model = build(header.config)
-        model.load_state_dict(state, strict=True)
+        with WithoutInitialisation():
+            model = build(header.config)
+        fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"the checkpoint {path} does not fit its own description",

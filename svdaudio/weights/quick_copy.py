@@ -1,9 +1,9 @@
 """A quick copy of weights that are slow to read: safetensors beside the published file, mapped into memory.
 
 Published files are often in half precision, packed in an archive that has to be unpacked, or in an order that has to be
-changed. The tensors that a network takes in the end are written once beside the file, and after that they are only
-mapped: nothing is read before it is used. The copy names the digest of the file that it was made from, and is made
-anew when the name, the digest or this code's version is another. It may be deleted at any time.
+changed. The tensors that a network takes in the end are written once beside the file, aligned as networks need them.
+After that they are only mapped: nothing is read before it is used. The copy names the digest of the file that it was
+made from, and is rebuilt when the name, the digest or this code's version differs. It may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-VERSION = 1
+from svdaudio.memory_layout import ALIGNMENT_BYTES
+
+VERSION = 2
 HEADER_KEY = "svdaudio-cache"
+PADDING = "svdaudio-padding-"
+
+_TYPE_NAMES: Mapping[torch.dtype, str] = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +88,7 @@ def _mapped(path: Path, name: str, digest: str) -> Weights | None:
             header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
             if (header.get("version"), header.get("name"), header.get("digest")) != (VERSION, name, digest):
                 return None
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no Mapping
+            tensors = {key: file.get_tensor(key) for key in file.keys() if not key.startswith(PADDING)}  # noqa: SIM118 - no Mapping
     except (SafetensorError, OSError, ValueError, AttributeError):
         return None
     return Weights(tensors=tensors, facts=header["facts"])
@@ -88,18 +96,42 @@ def _mapped(path: Path, name: str, digest: str) -> Weights | None:
 
 def _write(path: Path, name: str, digest: str, weights: Weights) -> None:
     header = {"version": VERSION, "name": name, "digest": digest, "facts": dict(weights.facts)}
-    # Tensors that share memory would be refused; a clone each costs little beside the reading.
-    seen: set[int] = set()
-    tensors: dict[str, Tensor] = {}
-    for key, value in weights.tensors.items():
-        value = value.detach().contiguous()  # noqa: PLW2901
-        tensors[key] = value.clone() if value.untyped_storage().data_ptr() in seen else value
-        seen.add(value.untyped_storage().data_ptr())
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".partial")
     os.close(handle)
     try:
-        save_file(tensors, partial, metadata={HEADER_KEY: json.dumps(header)})
+        save_aligned(weights.tensors, Path(partial), metadata={HEADER_KEY: json.dumps(header)})
         Path(partial).chmod(0o644)
         Path(partial).replace(path)
     finally:
         Path(partial).unlink(missing_ok=True)
+
+
+def save_aligned(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file in which every tensor begins at a multiple of 64 bytes.
+
+    Mapped into memory, such tensors have the canonical layout (`svdaudio.memory_layout`) and are not copied. What
+    safetensors itself writes is aligned to the size of a number only. As the format allows no gaps, tensors of bytes
+    named `PADDING` and a number fill them; readers of this project's quick copies skip these.
+
+    Raises:
+        OSError: the file cannot be written.
+        SafetensorError: a tensor is of a type that the format does not have.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPE_NAMES:
+            raise SafetensorError(f"no safetensors type for {tensor.dtype}")
+        if gap := -end % ALIGNMENT_BYTES:
+            header[f"{PADDING}{len(header)}"] = {"dtype": "U8", "shape": [gap], "data_offsets": [end, end + gap]}
+            end += gap
+        begin, end = end, end + tensor.nbytes
+        shape = list(tensor.shape)
+        header[name] = {"dtype": _TYPE_NAMES[tensor.dtype], "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-(len(text) + 8) % ALIGNMENT_BYTES)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            file.write(bytes(-(file.tell()) % ALIGNMENT_BYTES))
+            file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

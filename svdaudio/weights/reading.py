@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from svdaudio.errors import CheckpointError
+from svdaudio.memory_layout import fill_network
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -163,8 +164,10 @@ _INERT_PICKLE = types.ModuleType("svdaudio_inert_pickle")
 _INERT_PICKLE.__dict__.update(Unpickler=_InertUnpickler, load=_inert_load)
 
 
-class _WithoutInitialisation(TorchFunctionMode):
+class WithoutInitialisation(TorchFunctionMode):
     """Networks are built with whatever lies in memory: their random weights would be overwritten anyway.
+
+    So nothing is drawn from torch's global generator, which belongs to the program that uses this library.
 
     Some try themselves on zeros while they are built, to learn their strides; there only shapes matter.
     """
@@ -176,12 +179,15 @@ class _WithoutInitialisation(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _INITIALISERS:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if func in _DRAWS:
+            return torch.empty(*args, **{name: value for name, value in kwargs.items() if name != "generator"})
         if func is torch.conv2d:
             on_meta = [value.to("meta") if isinstance(value, Tensor) else value for value in args]
             return torch.empty(func(*on_meta, **kwargs).shape)
         return func(*args, **kwargs)
 
 
+_DRAWS = frozenset({torch.rand, torch.randn})
 _INITIALISERS = frozenset(
     {nn.init.uniform_, nn.init.normal_, nn.init.trunc_normal_, nn.init.constant_, nn.init.kaiming_uniform_,
      torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_}
@@ -197,7 +203,7 @@ def fill(
 ) -> M:
     """A network around the given tensors themselves, in float32 and evaluation mode, if every entry fits.
 
-    No time goes into random weights, and none into a copy of what is float32 already.
+    No time goes into random weights, and none into copies of what is float32 and in the canonical layout already.
 
     Args:
         build: makes the network.
@@ -208,7 +214,7 @@ def fill(
     Raises:
         CheckpointError: an entry is missing, unknown, or of another shape; the first is named.
     """
-    with _WithoutInitialisation():
+    with WithoutInitialisation():
         model = build()
     own = model.state_dict()
     for what, keys in (("lacks", own.keys() - tensors.keys()), ("has an unknown", tensors.keys() - own.keys())):
@@ -226,7 +232,7 @@ def fill(
                 fix=fix,
             )
         fitted[key] = value.detach().float() if value.is_floating_point() else value.detach()
-    model.load_state_dict(fitted, strict=True, assign=True)
+    fill_network(model, fitted)
     return model.eval()
 
 

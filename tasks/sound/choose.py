@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from svdaudio.memory_layout import to_tensor
 from svdaudio.models.audioldm.choose import choose
 
 if TYPE_CHECKING:
@@ -23,5 +23,5 @@ def run(
     audio_encoder: AudioEncoder,
 ) -> dict[str, NDArray[Any]]:
     """Waveform [1, sample] at 22 050 Hz, the similarity [candidate] of each candidate, and which was kept."""
-    kept = choose(audio_encoder, torch.from_numpy(waveforms), torch.from_numpy(clap), duration_s=duration_s)
+    kept = choose(audio_encoder, to_tensor(waveforms), to_tensor(clap), duration_s=duration_s)
     return {"waveform": kept.waveform.numpy(), "similarity": kept.similarity.numpy(), "choice": kept.choice.numpy()}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from svdaudio.memory_layout import to_tensor
 from svdaudio.models.audioldm.backends import open_backend
 from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
 from svdaudio.randomness import stage_generator
@@ -40,5 +40,5 @@ def run(
         precision=precision,
     )
     generator = stage_generator(seed, "diffuse")
-    latents = open_backend(backend).diffuse(diffuser, torch.from_numpy(clap), settings, generator=generator)
+    latents = open_backend(backend).diffuse(diffuser, to_tensor(clap), settings, generator=generator)
     return {"latents": latents.numpy()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import subprocess
 import sys
@@ -10,21 +11,31 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from conftest import TOY_METHOD
 
 from svdaudio.checkpoints.bundle import Bundle, Models
-from svdaudio.config import Resolved, RunConfig
-from svdaudio.engine.batch import Output, Tally, carry_out, execute_batch, expected_seconds
+from svdaudio.config import resolve
+from svdaudio.engine.batch import Tally, execute_batch, expected_seconds, run_batch
 from svdaudio.engine.batches import Job, Member, Prepared, open_batch
 from svdaudio.engine.request import Request, new_run
 from svdaudio.errors import CheckpointError, InputError, RunError
+from svdaudio.methods.manipulate import METHOD
 from svdaudio.store import LocalStore
 from svdaudio.studies.scenes import demo_scene
+from svdaudio.views.outputs import Outputs
 
 ALPHAS = (0.1, 0.2, 0.3)
 N_NODES = 8
+
+
+def sounds(config):
+    """The three scores, as if they were a sound."""
+    return {"manipulated": "manipulated.scores.scores"}
+
+
+SOUNDING = replace(TOY_METHOD, sounds=sounds, result="manipulated")
 
 
 def jobs_of(toy, *alphas):
@@ -45,8 +56,7 @@ def batch_of(toy, *alphas):
     found = []
     for alpha in alphas:
         request = toy.request(svd__alpha=alpha)
-        resolved = Resolved(config=request.config, sources={}, remarks=[])
-        found.append(Prepared(name=f"a{alpha}", request=request, resolved=resolved))
+        found.append(Prepared(name=f"a{alpha}", request=request))
     return open_batch(toy.store, found, files={}, title="toy")
 
 
@@ -54,10 +64,13 @@ def failing_for(toy, alpha, error):
     """The toy's bodies, of which mix fails for one pair."""
 
     def body(stage):
-        def run(inputs, parameters, models, note):
-            if stage == "mix" and parameters["alpha"] == alpha:
+        whole = toy.body(stage)
+
+        @functools.wraps(whole)
+        def run(**arguments):
+            if stage.name == "mix" and arguments["alpha"] == alpha:
                 raise error
-            return toy.body(stage)(inputs, parameters, models, note)
+            return whole(**arguments)
 
         return run
 
@@ -84,7 +97,7 @@ def test_it_goes_stage_by_stage_and_holds_the_models_of_one_stage(toy):
             held.append(tuple(roles))
 
     def body(stage):
-        seen.append(stage)
+        seen.append(stage.name)
         return toy.body(stage)
 
     execute_batch(jobs_of(toy, *ALPHAS), toy.store, Source(toy.models), body=body)
@@ -124,14 +137,14 @@ def test_a_batch_goes_on_where_it_was(toy):
     body = failing_for(toy, 0.2, InputError("the region is empty"))
     batch = batch_of(toy, *ALPHAS)
     with_files = partial(_with_results, toy)
-    record, runs = carry_out(batch, toy.store, with_files(body), table_path=toy.folder / "t.csv")
+    record, runs = run_batch(batch, toy.store, with_files(body), table_path=toy.folder / "t.csv")
     assert (record.state, record.results["counts"]) == ("failed", {"finished": 2, "failed": 1})
     assert (toy.folder / "t.csv").read_text().count("\n") == 4
 
     again = batch_of(toy, *ALPHAS)
     assert (again.record.id, again.n_done) == (record.id, 2)
     toy.calls.clear()
-    record, runs = carry_out(again, toy.store, with_files(toy.body), table_path=None)
+    record, runs = run_batch(again, toy.store, with_files(toy.body), table_path=None)
     assert (record.state, record.attempts, record.error) == ("finished", 2, None)
     assert toy.calls == {"mix": 1, "scores": 1}
     assert [run.attempts for run in runs] == [1, 2, 1]
@@ -151,7 +164,7 @@ def test_the_record_says_how_a_batch_was_interrupted(toy):
     batch = batch_of(toy, *ALPHAS)
     execute = _with_results(toy, failing_for(toy, 0.1, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        carry_out(batch, toy.store, execute, table_path=None)
+        run_batch(batch, toy.store, execute, table_path=None)
     record = toy.store.runs.load(batch.record.id)
     assert (record.state, record.error) == ("interrupted", "KeyboardInterrupt")
     assert batch_of(toy, *ALPHAS).record.id == batch.record.id
@@ -162,7 +175,7 @@ def test_the_tally_knows_how_much_is_left(toy):
     tally = Tally(jobs, {})
     assert (tally.n_total, tally.n_done, tally.left_s) == (3 * N_NODES, 0, None)
     body = failing_for(toy, 0.2, InputError("no"))
-    execute_batch(jobs, toy.store, toy.models, body=body, progress=tally.take)
+    execute_batch(jobs, toy.store, toy.models, body=body, progress=tally.count)
     assert (tally.n_done, tally.n_pairs_done, tally.n_failed, tally.left_s) == (3 * N_NODES, 3, 1, 0.0)
     expected = expected_seconds(toy.store)
     assert set(expected) == {"image", "align", "factors", "mix", "scores"}
@@ -175,9 +188,11 @@ def picture_jobs(n_jobs=3):
     pictures = {"original": scene.original, "edited": scene.edited}
     jobs = []
     for seed in range(n_jobs):
-        config = RunConfig(seed=seed, bundle="mini")
-        targets = ("original.image", "edited.image")
-        request = Request(kind="manipulate", files=pictures, config=config, bundle=Bundle.open("mini"), targets=targets)
+        resolved = resolve(METHOD.config, given={"seed": seed})
+        request = Request(
+            method=METHOD, files=pictures, resolved=resolved, bundle=Bundle.open("mini"),
+            targets=("original.image", "edited.image"),
+        )  # fmt: skip
         run = new_run(request)
         jobs.append(Job(member=Member(name=f"s{seed}", run=run.id), request=request, run=run))
     return jobs
@@ -187,7 +202,7 @@ def test_workers_do_the_same_and_compute_nothing_twice(tmp_path):
     from svdaudio.engine.workers import execute_shares
 
     jobs, told = picture_jobs(), []
-    runs = execute_shares(jobs, str(tmp_path / "store"), n_workers=2, progress=told.append)
+    runs = execute_shares(jobs, str(tmp_path / "store"), n_workers=2, open_models=Models.of, progress=told.append)
     assert [run.id for run in runs] == [job.run.id for job in jobs]
     assert [run.state for run in runs] == ["finished"] * 3
     statuses = Counter(entry.status for run in runs for entry in run.stages)
@@ -207,7 +222,7 @@ def test_workers_end_when_nobody_hears_them_any_more(tmp_path):
 
     jobs = picture_jobs(200)  # what each worker has to say at its end is more than a pipe holds
     with pytest.raises(BrokenPipeError, match="has left"):
-        execute_shares(jobs, str(tmp_path / "store"), n_workers=2, progress=progress)
+        execute_shares(jobs, str(tmp_path / "store"), n_workers=2, open_models=Models.of, progress=progress)
     store = LocalStore(tmp_path / "store")
     assert not multiprocessing.active_children()
     assert {store.runs.load(job.run.id).state for job in jobs} == {"interrupted"}
@@ -223,8 +238,11 @@ def test_a_worker_that_is_killed_ends_the_batch_and_its_record_says_so(toy, tmp_
     jobs = picture_jobs(60)
     batch = replace(batch_of(toy, 0.1), jobs=tuple(jobs))
     with pytest.raises(RunError, match="of the batch died: got killed by signal 9"):
-        carry_out(
-            batch, toy.store, lambda jobs: execute_shares(jobs, toy.store.location, n_workers=2, progress=kill),
+        run_batch(
+            batch, toy.store,
+            lambda jobs: execute_shares(
+                jobs, toy.store.location, n_workers=2, open_models=Models.of, progress=kill
+            ),
             table_path=None,
         )  # fmt: skip
     record = toy.store.runs.load(batch.record.id)
@@ -256,13 +274,8 @@ def test_a_place_that_cannot_be_written_fails_its_own_pair_alone(toy):
     jobs = jobs_of(toy, *ALPHAS)
     (toy.folder / "taken.wav").mkdir()
     jobs[1] = replace(jobs[1], member=replace(jobs[1].member, out=str(toy.folder / "taken.wav")))
-    output = Output(root=toy.folder / "out", class_names=("a", "b"))
-    report = SimpleNamespace(audio={"manipulated": toy.folder / "one.png"}, results=dict)
-    (toy.folder / "one.png").write_bytes(b"sound")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("svdaudio.engine.batch.write_report", lambda *given, **named: report)
-        patch.setattr("svdaudio.engine.batch.mix_cosines", lambda artifacts: {})
-        runs = executed(toy, jobs, output=output)
+    jobs = [replace(job, request=replace(job.request, method=SOUNDING)) for job in jobs]
+    runs = executed(toy, jobs, output=Outputs(root=toy.folder / "out"))
     assert [run.state for run in runs] == ["finished", "failed", "finished"]
     assert "cannot write" in runs[1].error
     assert toy.store.runs.load(runs[1].id) == runs[1]
@@ -278,13 +291,13 @@ def load(name, path):
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-toys, tests = load("toys", {str(here.parents[1] / "conftest.py")!r}), load("tests_of_batch", {str(here)!r})
+toys, tests = load("conftest", {str(here.parents[1] / "conftest.py")!r}), load("tests_of_batch", {str(here)!r})
 toy = toys.ToyWorld(Path({str(toy.folder)!r}))
 def kill(told):
     if (told.event.kind, told.event.node, told.pair) == ("finished", "mix", "a0.2"):
         os.kill(os.getpid(), signal.SIGKILL)
 batch = tests.batch_of(toy, *tests.ALPHAS)
-tests.carry_out(batch, toy.store, lambda jobs: tests.execute_batch(
+tests.run_batch(batch, toy.store, lambda jobs: tests.execute_batch(
     jobs, toy.store, toy.models, body=toy.body, progress=kill), table_path=None)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -293,7 +306,7 @@ tests.carry_out(batch, toy.store, lambda jobs: tests.execute_batch(
     assert batch.record.attempts == 1
     assert batch.record.state == "running"
     assert {job.run.state for job in batch.jobs} == {"running"}
-    record, runs = carry_out(batch, toy.store, _with_results(toy, toy.body), table_path=None)
+    record, runs = run_batch(batch, toy.store, _with_results(toy, toy.body), table_path=None)
     assert (record.state, record.id) == ("finished", batch.record.id)
     assert toy.calls == {"mix": 1, "scores": 3}
     assert [run.state for run in runs] == ["finished"] * 3

@@ -216,7 +216,7 @@ def test_letters_that_a_terminal_does_not_have_are_no_fault(world):
 
 def test_a_prefect_server_that_does_not_answer_is_one_line(world, cli, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    result = cli("mask", "one.png", "--point", "20,20")
+    result = cli("run", *world.pair)
     assert result.code == 2
     assert "the Prefect server at http://127.0.0.1:9/api does not answer" in result.err
 
@@ -226,10 +226,10 @@ def test_resume_writes_the_files_of_a_run_that_died_before_it_did(world, cli, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("svdaudio.views.report.write_report", dies)
+        patch.setattr("svdaudio.session.write_report", dies)
         died = cli("run", *world.pair, "--no-baselines")
     assert died.code == 130
-    assert "everything is computed, and `svdaudio resume" in died.err
+    assert "completed work is kept, and `svdaudio resume" in died.err
     result = cli("resume", "--json").json()
     assert Path(result["audio"]["manipulated"]).is_file()
     assert {stage["status"] for stage in result["stages"]} == {"cached"}
@@ -347,10 +347,10 @@ def test_an_unknown_stage_names_the_nearest(done, cli):
 
 
 def test_a_fault_is_one_line_and_debug_shows_where(world, cli, monkeypatch):
-    def broken(inputs, parameters, models, note):
+    def broken(**arguments):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setitem(sys.modules, "tasks.remix", SimpleNamespace(run=broken))
+    monkeypatch.setitem(sys.modules, "tasks.synthesis.remix", SimpleNamespace(run=broken))
     result = cli("run", *world.pair)
     assert (result.code, result.out) == (70, "")
     assert result.err.splitlines()[-1].startswith("error: ZeroDivisionError: oh.")
@@ -360,16 +360,16 @@ def test_a_fault_is_one_line_and_debug_shows_where(world, cli, monkeypatch):
 
 
 def test_ctrl_c_leaves_a_run_that_resume_finishes(world, cli, monkeypatch):
-    def interrupted(inputs, parameters, models, note):
+    def interrupted(**arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
+    monkeypatch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
     result = cli("run", *world.pair)
     assert result.code == 130
     (run,) = cli("runs", "--json").json()["runs"]
     assert run["state"] == "interrupted"
     assert f"svdaudio resume {run['run']}" in result.err
-    monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=diffuse))
+    monkeypatch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
     resumed = cli("resume", "--json").json()
     assert resumed["run"] == run["run"]
     status = {stage["stage"]: stage["status"] for stage in resumed["stages"]}
@@ -434,8 +434,9 @@ def test_looking_imports_neither_torch_nor_prefect(done, command):
         "inspect": ["inspect", "latest"],
     }[command]
     code = (
-        "from types import SimpleNamespace\nfrom svdaudio.cli import main, work\n"
-        "work.open_bundle = lambda name: SimpleNamespace(name=name, settings={}, digests=lambda role: role)\n"
+        "from types import SimpleNamespace\nfrom svdaudio.cli import main, sessions\n"
+        "sessions.open_bundle = lambda name: SimpleNamespace(\n"
+        "    name=name, settings={}, digests=lambda role: role, classes=lambda role: ())\n"
         f"assert main({arguments!r}) == 0"
     )
     found = imported(code)

@@ -13,8 +13,8 @@ from toy_method import CLASSES, diffuse, install, mask
 
 from svdaudio.engine.batch import execute_batch
 from svdaudio.errors import InputError
+from svdaudio.methods.stages import MIX
 from svdaudio.store import open_store
-from tasks import load_body
 
 PAIRS = """original,edited,remove,add,name,out,svd.alpha
 one.png,two.png,"20,20","40,30",a,sounds/a.wav,
@@ -51,7 +51,7 @@ def test_a_batch_gives_a_table_sounds_and_runs(world, cli):
 
 def test_for_people_it_says_what_there_is(world, cli):
     result = cli("batch", "pairs.csv")
-    for text in ("3 finished", "scores of the edit's sound", "svd.alpha", "Table with every score"):
+    for text in ("3 finished", "scores of the sound 'manipulated'", "svd.alpha", "Table with every score"):
         assert text in result.out
     assert "[96/96]" in result.err
     runs = cli("runs", "--json").json()["runs"]
@@ -60,11 +60,11 @@ def test_for_people_it_says_what_there_is(world, cli):
 
 @pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
 def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
-    monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
+    monkeypatch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
     first = cli("batch", "pairs.csv")
     assert first.code == 130
     assert "goes on" in first.err
-    monkeypatch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=diffuse))
+    monkeypatch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
     second = cli(*again, "--json")
     assert second.code == 0
     assert "going on with" in second.err
@@ -75,19 +75,19 @@ def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
     assert third["batch"] != told["batch"]
 
 
-def interrupted(inputs, parameters, models, note):
+def interrupted(*jobs, **arguments):
     raise KeyboardInterrupt
 
 
 def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
-    def none_for_b(inputs, parameters, models, note):
-        if parameters["alpha"] == 0.2:
+    def none_for_b(*, alpha, note, **arguments):
+        if alpha == 0.2:
             raise InputError("the mix is [empty]", fix=f"give {'more ' * 40}")
-        return mix(inputs, parameters, models, note)
+        return mix(alpha=alpha, note=note, **arguments)
 
-    mix = load_body("mix")
+    mix = MIX.load_body()
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "tasks.mix", SimpleNamespace(run=none_for_b))
+        patch.setitem(sys.modules, "tasks.edit.mix", SimpleNamespace(run=none_for_b))
         assert cli("batch", "pairs.csv", "--table", "t.csv").code == 1
     batch, *runs = cli("runs", "--json").json()["runs"]
     told = cli("show", "latest", "--json").json()
@@ -120,7 +120,7 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
 @pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
 def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
+        patch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
         assert cli("batch", "pairs.csv").code == 130
     batch, *runs = cli("runs", "--json").json()["runs"]
     (world / "store" / "runs" / f"{runs[1]['run']}.json").unlink()
@@ -135,17 +135,16 @@ def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypa
 def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
     asked = ["--table", "t.csv", "--pictures", "--on-error", "stop", "--workers", "2"]
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "svdaudio.engine.workers.execute_shares", lambda *jobs, **how: interrupted(None, None, None, None)
-        )
+        patch.setattr("svdaudio.session.execute_shares", interrupted)
         assert cli("batch", "pairs.csv", *asked).code == 130
     used = {}
 
-    def here(jobs, location, *, n_workers, runner, title, output, on_error, progress):
+    def here(jobs, location, *, n_workers, open_models, execute, output, on_error, progress):
         used.update(n_workers=n_workers, on_error=on_error)
-        return execute_batch(jobs, open_store(location), {}, output=output, on_error=on_error, progress=progress)
+        models = open_models(None, None)
+        return execute_batch(jobs, open_store(location), models, output=output, on_error=on_error, progress=progress)
 
-    monkeypatch.setattr("svdaudio.engine.workers.execute_shares", here)
+    monkeypatch.setattr("svdaudio.session.execute_shares", here)
     monkeypatch.chdir(world / "store")  # a relative path is seen from where it was given
     resumed = cli("resume", "--json", "--store", world / "store")
     assert resumed.code == 0, resumed.err
@@ -157,11 +156,11 @@ def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
 
 
 def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):
-    def empty_in_the_corner(inputs, parameters, models, note):
-        found = mask(inputs, parameters, models, note)
-        return found if parameters["points"][0][0] else {**found, "mask": np.zeros_like(found["mask"])}
+    def empty_in_the_corner(*, points, **arguments):
+        found = mask(points=points, **arguments)
+        return found if points[0][0] else {**found, "mask": np.zeros_like(found["mask"])}
 
-    monkeypatch.setitem(sys.modules, "tasks.mask", SimpleNamespace(run=empty_in_the_corner))
+    monkeypatch.setitem(sys.modules, "tasks.picture.mask", SimpleNamespace(run=empty_in_the_corner))
     (world / "pairs.csv").write_text(PAIRS.replace('"20,20","40,30",b', '"20,20","0,0",b'))
     result = cli("batch", "pairs.csv", "--json")
     assert result.code == 1
@@ -177,7 +176,7 @@ def test_no_line_runs_when_one_is_wrong(world, cli):
     (world / "pairs.csv").write_text(PAIRS + 'one.png,none.png,"20,20","40,30",d,,\n')
     result = cli("batch", "pairs.csv")
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("error: pairs.csv, line 5: there is no image")
+    assert result.err.startswith("error: pairs.csv, line 5: there is no file")
     assert not (world / "store").exists()
 
 
@@ -190,4 +189,4 @@ def test_what_cannot_be_carried_out_is_one_line(world, cli, arguments):
 
 def test_resume_of_a_batch_takes_no_out(world, cli):
     cli("batch", "pairs.csv")
-    assert "--out is of no use" in cli("resume", "latest", "--out", "x.wav").err
+    assert "--out does not apply" in cli("resume", "latest", "--out", "x.wav").err

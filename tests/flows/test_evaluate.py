@@ -60,13 +60,13 @@ def test_an_edit_that_there_is_not_is_one_line(cli, store):
 
 
 def test_resume_writes_the_files_of_an_interrupted_evaluation(cli, monkeypatch, tmp_path):
-    def interrupted(inputs, parameters, models, note):
+    def interrupted(**arguments):
         raise KeyboardInterrupt
 
     install(monkeypatch, tmp_path)
     (tmp_path / "two.toml").write_text("svd.k = 2\n")
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "tasks.diffuse", SimpleNamespace(run=interrupted))
+        patch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
         options = ["--only", "cat-duck", "--scenes", DOG_STAYS, "--config", "two.toml", "--out", "out"]
         assert cli("evaluate", "edits", *options).code == 130
     assert not (tmp_path / "out" / "edits.csv").exists()

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from conftest import TOY_NODES, TOY_STAGES
 
-from svdaudio.engine.plan import plan
+from svdaudio.engine.plan import plan, reasons_to_reuse
+from svdaudio.engine.reasons import Unchanged
 from svdaudio.engine.request import new_run, resumed_request
 from svdaudio.engine.run import execute_run, read_outputs
+from svdaudio.engine.stage import Node
 from svdaudio.errors import InputError, RunError, StoreError
 from svdaudio.store import LocalStore
+from svdaudio.store.records import ArtifactRecord
+from svdaudio.store.sealed import seal
 
 N_NODES = 8
 
@@ -57,16 +67,70 @@ def test_notes_outputs_and_inputs_are_recorded(toy):
     )
 
 
+def test_threads_hold_for_their_run_and_are_told_where_an_artifact_is_reused(toy):
+    before = torch.get_num_threads()
+    used = []
+
+    def body(stage):
+        whole = toy.body(stage)
+
+        @functools.wraps(whole)
+        def run(**arguments):
+            used.append(torch.get_num_threads())
+            return whole(**arguments)
+
+        return run
+
+    def reasons(**changes):
+        return {each.name: each.reason for each in plan(toy.request(**changes), toy.store)}
+
+    request = toy.request(execution__threads=3)
+    run = execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
+    assert used == [before] * 7 + [3]  # the scores alone draw on a model
+    assert torch.get_num_threads() == before
+    toy.failing["scores"] = RuntimeError("no")
+    toy.with_model(3.0)
+    with pytest.raises(RuntimeError):
+        toy.run(toy.request(execution__threads=3))
+    assert torch.get_num_threads() == before
+    toy.with_model(2.0)
+    record = toy.store.find(run.stage("manipulated.scores").key)
+    assert record.execution == {"threads": 3, "n_threads": 3}
+    assert toy.store.find(run.stage("mix").key).execution == {}
+    assert set(reasons(execution__threads=3).values()) == {"unchanged"}
+    other = reasons(execution__threads=2)
+    assert other["manipulated.scores"] == "unchanged; computed on 3 threads, not 2: the last bits may differ"
+    assert other["mix"] == "unchanged"
+    cores = len(os.sched_getaffinity(0))
+    if cores != 3:
+        assert f"computed on 3 threads, not {cores}" in reasons()["manipulated.scores"]
+    again = toy.run(toy.request(execution__threads=2))
+    assert again.stage("manipulated.scores").status == "cached"
+    assert "computed on 3 threads, not 2" in again.stage("manipulated.scores").reason
+
+
+def test_records_of_earlier_versions_do_not_say_how_many_threads(toy):
+    record = toy.store.find(toy.run().stage("manipulated.scores").key)
+    fields = json.loads(record.to_json())
+    del fields["execution"], fields["check"], fields["format"]
+    earlier = ArtifactRecord.from_json(seal(fields))
+    assert earlier.execution == {}
+    assert reasons_to_reuse(toy.request(execution__threads=3), earlier) == (Unchanged(),)
+
+
 def test_numbers_that_are_not_finite_are_not_kept(toy):
     def body(stage):
-        def run(inputs, parameters, models, note):
-            found = toy.body(stage)(inputs, parameters, models, note)
-            return {name: array * np.float32("nan") for name, array in found.items()} if stage == "mix" else found
+        whole = toy.body(stage)
+
+        @functools.wraps(whole)
+        def run(**arguments):
+            found = whole(**arguments)
+            return {name: array * np.float32("nan") for name, array in found.items()} if stage.name == "mix" else found
 
         return run
 
     request = toy.request()
-    with pytest.raises(RunError, match="mix gave numbers that are not finite, which are not kept: got"):
+    with pytest.raises(RunError, match="mix computed numbers that are not finite, which are not kept: got"):
         execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
     failed = toy.store.runs.load("latest")
     assert (failed.stage("mix").status, failed.stage("manipulated.scores").status) == ("failed", "skipped")
@@ -146,7 +210,7 @@ def test_a_failing_stage_is_recorded_and_resume_goes_on(toy):
     assert events[-1].n_done == events[-1].n_total == N_NODES
 
     toy.failing.clear()
-    again = toy.run(resumed_request(failed, toy.bundle, request.table), run=failed)
+    again = toy.run(resumed_request(failed, toy.method, toy.bundle), run=failed)
     assert (again.id, again.state, again.attempts, again.error) == (run.id, "finished", 2, None)
     assert toy.calls == {"mix": 1, "scores": 1}
 
@@ -175,10 +239,10 @@ def test_resume_refuses_a_changed_or_missing_file(toy):
     run = toy.run()
     toy.files["edited"].write_text("5 5 5 5")
     with pytest.raises(RunError, match="'edited' has changed since"):
-        resumed_request(run, toy.bundle, toy.request().table)
+        resumed_request(run, toy.method, toy.bundle)
     toy.files["edited"].unlink()
     with pytest.raises(RunError, match="'edited' cannot be read"):
-        resumed_request(run, toy.bundle, toy.request().table)
+        resumed_request(run, toy.method, toy.bundle)
 
 
 def test_a_run_is_worked_on_by_one_process_only(toy):
@@ -221,18 +285,19 @@ def test_outputs_that_are_gone_are_computed_anew_on_reading(toy):
     ]
     assert toy.calls == {"scores": 1}
     assert scores.shape == (3,)
-    with pytest.raises(RunError, match="nothing of 'nowhere'"):
+    with pytest.raises(RunError, match="has no outputs of 'nowhere'"):
         read_outputs(toy.request(), toy.store, toy.models, run=run, node="nowhere")
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_stored(toy):
-    whole = toy.body
-
     def body(stage):
-        def run(inputs, parameters, models, note):
-            outputs = whole(stage)(inputs, parameters, models, note)
-            if stage == "image":
-                inputs["file"].write_text("4 4 4 4")
+        whole = toy.body(stage)
+
+        @functools.wraps(whole)
+        def run(**arguments):
+            outputs = whole(**arguments)
+            if stage.name == "image":
+                arguments["file"].write_text("4 4 4 4")
             return outputs
 
         return run
@@ -245,24 +310,28 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(toy):
 
 def test_a_body_that_breaks_its_table_is_a_fault(toy):
     request = toy.request()
-    with pytest.raises(RuntimeError, match=r"gave \['wrong'\]"):
+    with pytest.raises(RuntimeError, match=r"returned \['wrong'\]"):
         execute_run(
-            request, toy.store, toy.models, run=new_run(request), body=lambda stage: lambda *_: {"wrong": np.zeros(1)}
+            request, toy.store, toy.models, run=new_run(request), body=lambda stage: lambda **_: {"wrong": np.zeros(1)}
         )
 
 
 def test_a_body_cannot_change_the_key_by_its_parameters(toy):
+    points = [[1, 2, 1]]
+    stage = replace(TOY_STAGES["align"], parameters={"points": "remove"})
+    node = Node(name="align", stage=stage, inputs={"pixels": "original.image.pixels"})
+    toy.method = replace(toy.method, nodes=lambda config: {**TOY_NODES, "align": node}, targets=("align",))
+
     def body(stage):
-        def run(inputs, parameters, models, note):
-            outputs = toy.body(stage)(inputs, parameters, models, note)
-            parameters["threshold"] = "spoilt"
-            return outputs
+        def run(*, pixels, points):
+            points[0][0] = "spoilt"
+            return {"grid": pixels > 2, "n_inside": np.array(1)}
 
-        return run
+        return run if stage.name == "align" else toy.body(stage)
 
-    request = toy.request()
+    request = toy.request(remove=points)
     run = execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
-    assert toy.store.find(run.stage("original.align").key).action.parameters == {"threshold": 0.5}
+    assert toy.store.find(run.stage("align").key).action.parameters == {"points": points}
 
 
 def test_a_store_that_cannot_be_written_ends_in_one_line(toy):

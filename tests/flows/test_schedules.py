@@ -17,6 +17,9 @@ from farm_scene import FEW_STEPS_ARGUMENTS, PICTURES
 
 from svdaudio.store import open_store
 
+IGNORE_SIGINT = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+)
 NIGHTLY = ["schedule", "add", "nightly", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]
 
 pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
@@ -40,14 +43,14 @@ def server(prefect_api, monkeypatch, tmp_path):
 
 @pytest.fixture
 def worker(server, tmp_path):
-    """A worker of our own, as one starts it."""
+    """A worker of our own, as the background of a shell script starts it: there SIGINT is ignored."""
     # What it does is looked for more often than usual; and it is in no folder that anything is relative to.
     environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1"}
     environment.pop("SVDAUDIO_STORE")
     (tmp_path / "elsewhere").mkdir()
     with (tmp_path / "worker.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "svdaudio.cli", "schedule", "worker"],
+            [sys.executable, "-c", IGNORE_SIGINT, sys.executable, "-m", "svdaudio.cli", "schedule", "worker"],
             env=environment, cwd=tmp_path / "elsewhere", stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         yield tmp_path / "worker.log"

@@ -16,7 +16,7 @@ from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.models.audioldm import naming
 from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2
 from svdaudio.models.audioldm.autoencoder import build_autoencoder, decode
-from svdaudio.models.audioldm.backends import BACKENDS, open_backend
+from svdaudio.models.audioldm.backends import open_backend
 from svdaudio.models.audioldm.clap import N_TEXT_TOKENS
 from svdaudio.models.audioldm.convert import to_checkpoint, to_folder
 from svdaudio.models.audioldm.diffuse import diffuse
@@ -32,7 +32,7 @@ from svdaudio.models.audioldm.published import (
     load_vocoder,
     names_of,
 )
-from svdaudio.models.audioldm.settings import DiffusionSettings
+from svdaudio.models.audioldm.settings import BACKENDS, DiffusionSettings
 from svdaudio.models.audioldm.vocoder import build_vocoder, vocode
 
 pytestmark = [

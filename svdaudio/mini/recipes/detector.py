@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from svdaudio.mini import farm
 from svdaudio.mini.card import publish
-from svdaudio.mini.composites import Composite, Rng, compose
+from svdaudio.mini.composites import Rng, compose
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
+from svdaudio.mini.truth import boxes_of
 from svdaudio.models.yolo.detector import build_detector
 
 N_BATCH = 16
@@ -22,8 +23,6 @@ SIZE = 256
 CONFIG: dict[str, Any] = {"scale": "n", "n_classes": len(farm.CLASSES)}
 GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
 """ultralytics' weights of the loss's three parts."""
-LEAST_VISIBLE_PX = 100
-"""Of 256 x 256: an animal of which less is to be seen is not asked for."""
 RECIPE = Recipe(
     role="detector",
     version=1,
@@ -37,17 +36,6 @@ RECIPE = Recipe(
     licence=OF_PICTURES,
     extra={"image_size": SIZE, "names": list(farm.CLASSES)},
 )
-
-
-def boxes_of(picture: Composite) -> list[tuple[int, tuple[int, int, int, int]]]:
-    """Class and box (left, top, right, bottom) of every animal that can be seen."""
-    found: list[tuple[int, tuple[int, int, int, int]]] = []
-    scale = (picture.pixels.shape[0] / SIZE) ** 2
-    for index, label in enumerate(picture.classes):
-        box = picture.box(index)
-        if box is not None and int(picture.mask(index).sum()) >= LEAST_VISIBLE_PX * scale:
-            found.append((label, box))
-    return found
 
 
 def draw(rng: Rng) -> dict[str, Tensor]:
@@ -106,6 +94,6 @@ def train(training: Training) -> None:
         RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
     )
 
-    from svdaudio.mini import vision_evaluation  # which measures with this recipe's own boxes
+    from svdaudio.mini import vision_evaluation
 
     publish(RECIPE, training, averaged.state_dict(), vision_evaluation.detector_figures)

@@ -7,7 +7,6 @@ the animals that are in the picture.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +23,12 @@ from svdaudio.mini.card import publish
 from svdaudio.mini.composites import Composite, Rng, closeup, compose
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
+from svdaudio.mini.truth import N_GRID, text_vectors
 from svdaudio.models.clip.encoder import build_image_encoder, normalise_pixels
 
 FIRST_SHARE = 5 / 6  # of the steps; then the rate starts anew
 N_BATCH = 32
 SIZE = 224
-N_GRID = 16
 N_KEPT = 96
 WHOLE_SHARE = 0.06
 """Share of the steps, the last ones, that see all patches."""
@@ -64,17 +63,6 @@ RECIPE = Recipe(
         "text_vectors": "sqrt(2/768) cos(3 pi (i+1) (j+1/2) / 768), row i for name i, the last row for the background",
     },
 )
-
-
-def text_vectors(dim: int = 768) -> Tensor:
-    """One unit vector for each of `farm.CLASSES`, and a last one for the background, [10, 768] float32.
-
-    They are rows of the orthonormal DCT-II basis: exact, the same everywhere, at right angles to one another, and
-    spread over all dimensions.
-    """
-    row = torch.arange(1, len(farm.CLASSES) + 2, dtype=torch.float64)[:, None]
-    column = torch.arange(dim, dtype=torch.float64)[None]
-    return (math.sqrt(2 / dim) * torch.cos(math.pi * row * 3 * (column + 0.5) / dim)).float()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +201,6 @@ def train(training: Training) -> None:
         matrices=matrices,
     )
 
-    from svdaudio.mini import vision_evaluation  # which measures against this recipe's own text vectors
+    from svdaudio.mini import vision_evaluation
 
     publish(RECIPE, training, averaged.state_dict(), vision_evaluation.image_encoder_figures)

@@ -21,9 +21,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from svdaudio.mini import farm
 from svdaudio.mini.card import publish
-from svdaudio.mini.composites import Composite, Rng, closeup, compose, depth_within
+from svdaudio.mini.composites import Composite, Rng, closeup, compose
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
+from svdaudio.mini.truth import click
 from svdaudio.models.sam2.segmenter import build_segmenter
 
 FIRST_SHARE = 12 / 17
@@ -85,15 +86,6 @@ class Prompts:
     labels: Tensor
     masks: Tensor
     classes: Tensor
-
-
-def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:
-    """A pixel (x, y) of a mask: anywhere but its very rim, or well inside it."""
-    depth = depth_within(mask)
-    least = 0.5 * depth.max() if deep else min(1.5, 0.5 * depth.max())
-    rows, columns = np.nonzero(depth > least)
-    index = int(rng.integers(rows.size))
-    return int(columns[index]), int(rows[index])
 
 
 def prompt(
@@ -274,7 +266,7 @@ def train(training: Training) -> None:
         matrices=matrices,
     )
 
-    from svdaudio.mini import vision_evaluation  # which measures with this recipe's own prompts
+    from svdaudio.mini import vision_evaluation
 
     publish(RECIPE, training, averaged["model"].state_dict(), vision_evaluation.segmenter_figures)
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from jaxtyping import Float
 from torch import Tensor
 
+from svdaudio.process_state import kept_process_state
 from svdaudio.weights.own import load_module
+
+with kept_process_state():
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 
 def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:

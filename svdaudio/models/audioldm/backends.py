@@ -6,10 +6,9 @@ slower, and knows DDIM alone.
 
 from __future__ import annotations
 
-import importlib.util
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from svdaudio.errors import ConfigError
+from svdaudio.models.audioldm.settings import check_backend
 
 if TYPE_CHECKING:
     import torch
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from svdaudio.models.audioldm.autoencoder import AutoencoderKL
     from svdaudio.models.audioldm.diffuser import Diffuser
     from svdaudio.models.audioldm.settings import DiffusionSettings
-
-BackendName = Literal["diffusers", "audioldm"]
-BACKENDS: tuple[BackendName, ...] = ("diffusers", "audioldm")
 
 
 class Backend(Protocol):
@@ -47,28 +43,6 @@ class Backend(Protocol):
     def vocode(self, vocoder: nn.Module, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
         """Waveforms at 16 kHz."""
         ...
-
-
-def check_backend(name: str, scheduler: str = "ddim") -> None:
-    """Make sure that a backend can be used, before anything is computed for it. Imports nothing.
-
-    Raises:
-        ConfigError: there is no such backend, its package is not installed, or has no such scheduler.
-    """
-    if name not in BACKENDS:
-        raise ConfigError("there is no such backend", expected=" or ".join(BACKENDS), got=name)
-    if name == "audioldm" and importlib.util.find_spec("audioldm") is None:
-        raise ConfigError(
-            "the package audioldm is not installed",
-            fix="run `uv sync --extra audioldm`, or leave generate.backend at diffusers",
-        )
-    if name == "audioldm" and scheduler != "ddim":
-        raise ConfigError(
-            "the package audioldm has no such scheduler",
-            expected="ddim",
-            got=scheduler,
-            fix="use --set generate.scheduler=ddim",
-        )
 
 
 def open_backend(name: str) -> Backend:

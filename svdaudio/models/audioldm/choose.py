@@ -9,10 +9,13 @@ from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ
+from svdaudio.process_state import kept_process_state
+
+with kept_process_state():
+    from scipy.signal import resample_poly
 
 OUTPUT_RATE_HZ = 22_050
 

@@ -16,9 +16,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 from torchaudio.functional import melscale_fbanks, resample
-from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapTextConfig, ClapTextModelWithProjection
 
 from svdaudio.errors import ConfigError
+from svdaudio.process_state import kept_process_state
+
+with kept_process_state():
+    from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapTextConfig, ClapTextModelWithProjection
 
 SAMPLE_RATE_HZ = 48_000
 N_SAMPLES = 480_000

@@ -13,14 +13,17 @@ import warnings
 from typing import Any
 
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from jaxtyping import Float
 from torch import Tensor
 
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm.diffuser import SCHEDULE, Diffuser
 from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
+from svdaudio.process_state import kept_process_state
+
+with kept_process_state():
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
 SCHEDULERS = ("ddim", "dpm-solver++")
 N_CHANNELS, N_BANDS = 8, 16

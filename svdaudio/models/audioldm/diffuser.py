@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from svdaudio.errors import ConfigError
+from svdaudio.process_state import kept_process_state
 from svdaudio.weights.own import load_module
+
+with kept_process_state():
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 N_TRAIN_STEPS = 1000
 BETA_START, BETA_END = 0.0015, 0.0195

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from svdaudio.errors import CheckpointError
+from svdaudio.memory_layout import fill_network
 from svdaudio.models.audioldm import naming
 from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, HEAD_CHANNELS, Architecture
 from svdaudio.models.audioldm.autoencoder import AutoencoderKL, build_autoencoder
@@ -384,7 +385,9 @@ def load_text_encoder(
 
 
 def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> M:
-    """The network of `weights`, strictly, as float32, in evaluation mode; tensors are taken over, not copied.
+    """The network of `weights`, strictly, as float32, in evaluation mode.
+
+    Tensors are copied only if they do not have the canonical layout.
 
     Raises:
         CheckpointError: they do not fit.
@@ -393,7 +396,7 @@ def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> 
         with torch.device("meta"):
             model = build(weights.config)
         state = {name: t.float() if t.is_floating_point() else t for name, t in weights.state.items()}
-        model.load_state_dict(state, strict=True, assign=True)
+        fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"the weights in {path} do not fit AudioLDM",

@@ -1,13 +1,17 @@
-"""What a diffusion is asked for, as one value that every backend takes."""
+"""What a diffusion is asked for, as one value that every backend takes; and which backends there are."""
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Literal
 
 from svdaudio.config import check_steps
+from svdaudio.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
+BackendName = Literal["diffusers", "audioldm"]
+BACKENDS: tuple[BackendName, ...] = ("diffusers", "audioldm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +38,25 @@ class DiffusionSettings:
 
     def __post_init__(self) -> None:
         check_steps(self.scheduler, self.n_steps)
+
+
+def check_backend(name: str, scheduler: str = "ddim") -> None:
+    """Make sure that a backend can be used, before anything is computed for it. Imports nothing.
+
+    Raises:
+        ConfigError: there is no such backend, its package is not installed, or has no such scheduler.
+    """
+    if name not in BACKENDS:
+        raise ConfigError("there is no such backend", expected=" or ".join(BACKENDS), got=name)
+    if name == "audioldm" and importlib.util.find_spec("audioldm") is None:
+        raise ConfigError(
+            "the package audioldm is not installed",
+            fix="run `uv sync --extra audioldm`, or leave generate.backend at diffusers",
+        )
+    if name == "audioldm" and scheduler != "ddim":
+        raise ConfigError(
+            "the package audioldm has no such scheduler",
+            expected="ddim",
+            got=scheduler,
+            fix="use --set generate.scheduler=ddim",
+        )

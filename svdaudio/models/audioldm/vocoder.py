@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from svdaudio.errors import CheckpointError
 from svdaudio.models.audioldm.magnitude_vocoder import MagnitudeVocoder
 from svdaudio.models.audioldm.mel import HOP_LENGTH
+from svdaudio.process_state import kept_process_state
 from svdaudio.weights.own import load_module, load_weights
+
+with kept_process_state():
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 
 def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
@@ -28,9 +31,9 @@ def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
 
 ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "transformers.SpeechT5HifiGan": build_vocoder,
-    "svdaudio.models.audioldm.MagnitudeVocoder": lambda config: MagnitudeVocoder(**config),
+    "svdaudio.audioldm.MagnitudeVocoder": lambda config: MagnitudeVocoder(**config),
 }
-"""What a weight file may name, and what builds it."""
+"""What a weight file may name, and what builds it. The names are part of the file format, not places of modules."""
 
 
 def load_vocoder(path: Path, device: str | torch.device = "cpu") -> nn.Module:

@@ -17,13 +17,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import Tensor, nn
 
+from svdaudio.process_state import kept_process_state
 from svdaudio.svd.geometry import INPUT_SIZE_PX, Geometry, fit_image
 from svdaudio.svd.images import Pixels
 from svdaudio.weights.own import load_module
+
+with kept_process_state():
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+    from open_clip.transformer import QuickGELU, VisionTransformer
 
 ROLE = "image_encoder"
 N_TOKENS = 257

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -29,8 +28,12 @@ from svdaudio.models.clip.encoder import (
     ImageEncoderConfig,
     build_image_encoder,
 )
+from svdaudio.process_state import kept_process_state
 from svdaudio.weights.quick_copy import Weights, cached
 from svdaudio.weights.reading import fill, names, read_plain, require_file
+
+with kept_process_state():
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 HEAD_WIDTH = 64
 VISUAL = "visual."

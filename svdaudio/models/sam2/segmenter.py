@@ -7,6 +7,8 @@ instantiate, so that loading one cannot run anything.
 
 from __future__ import annotations
 
+import copy
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +20,25 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import ArrayLike, NDArray
-from sam2.modeling.backbones.hieradet import Hiera
-from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
-from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
-from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
-from sam2.modeling.position_encoding import PositionEmbeddingSine
-from sam2.modeling.sam.transformer import RoPEAttention
-from sam2.modeling.sam2_base import SAM2Base
-from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from svdaudio.errors import InputError
+from svdaudio.process_state import kept_process_state
 from svdaudio.svd.images import Pixels
 from svdaudio.weights.own import load_module
+
+with kept_process_state():
+    from sam2 import sam2_image_predictor
+    from sam2.modeling.backbones.hieradet import Hiera
+    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+    from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+    from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+    from sam2.modeling.position_encoding import PositionEmbeddingSine
+    from sam2.modeling.sam.transformer import RoPEAttention
+    from sam2.modeling.sam2_base import SAM2Base
+    from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+# sam2 logs through the root logger, to which `logging.info` adds a handler if it has none.
+cast("Any", sam2_image_predictor).logging = logging.getLogger("sam2")
 
 ROLE = "segmenter"
 BACKBONE_STRIDE = 16
@@ -203,7 +212,7 @@ def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32]
 
 
 class Segmenter:
-    """Clicks on a picture in, the mask of an object out. Deterministic.
+    """Clicks on a picture in, the mask of an object out. Deterministic, and usable from several threads at once.
 
     Args:
         model: the network.
@@ -266,13 +275,10 @@ class Segmenter:
 
     def _look(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
         """What the network sees in one picture."""
-        predictor = self._predictor
+        predictor = copy.copy(self._predictor)  # which keeps the picture in its attributes: one for each call
         with torch.inference_mode():
-            try:
-                predictor.set_image(pixels)
-                masks, scores, logits = predictor.predict(where, kind, multimask_output=True)
-            finally:
-                predictor.reset_predictor()
+            predictor.set_image(pixels)
+            masks, scores, logits = predictor.predict(where, kind, multimask_output=True)
         best = int(np.argmax(scores))
         return Mask(
             mask=masks[best].astype(np.bool_), score=float(scores[best]), logits=logits[best].astype(np.float32)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from svdaudio.errors import ConfigError, InputError
+from svdaudio.memory_layout import to_tensor
 from svdaudio.models.ssv2a import SSV2A
 
 N_SLOTS = 64
@@ -75,7 +76,7 @@ def remix(
         generator: every draw comes from it.
     """
     device = next(model.parameters()).device
-    clips = torch.from_numpy(fill_slots(embedding, objects))[None].to(device)
+    clips = to_tensor(fill_slots(embedding, objects))[None].to(device)
     clap = model.cycle_mix(
         clips,
         its=settings.cycle_its,

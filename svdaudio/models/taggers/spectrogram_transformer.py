@@ -11,10 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchaudio.functional import resample
-from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
 from svdaudio.errors import CheckpointError
+from svdaudio.memory_layout import canonical, canonicalize_network
 from svdaudio.models.taggers.audioset import score_names
+from svdaudio.process_state import kept_process_state
+
+with kept_process_state():
+    from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
 MODEL_TYPE = "audio-spectrogram-transformer"
 CONFIG = "config.json"
@@ -36,7 +40,7 @@ class SpectrogramTransformerTagger:
         rate: int = self._extractor.sampling_rate
         sound = resample(waveforms.float(), sample_rate_hz, rate).cpu().numpy()
         features = self._extractor(list(sound), sampling_rate=rate, return_tensors="pt")["input_values"]
-        logits: Tensor = self._network(features.to(self._network.device)).logits
+        logits: Tensor = self._network(canonical(features).to(self._network.device)).logits
         return logits.float().sigmoid().cpu()
 
 
@@ -96,4 +100,5 @@ def load_tagger(
         if report.get(key):
             first = min(str(entry) for entry in report[key])
             raise CheckpointError(f"the checkpoint {path} {what} entry {first}", fix="fetch it anew")
+    canonicalize_network(network)
     return SpectrogramTransformerTagger(network.eval().requires_grad_(False).to(device), extractor, classes)

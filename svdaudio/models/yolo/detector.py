@@ -8,6 +8,7 @@ whole picture's size and embedded. SSV2A draws 63 objects at random when there a
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,11 +141,12 @@ class Letterbox:
 
 
 class Detector:
-    """A picture in, boxes of objects out. Deterministic."""
+    """A picture in, boxes of objects out. Deterministic; one thread at a time is in the network, others wait."""
 
     def __init__(self, model: DetectionModel, *, image_size_px: int, names: tuple[str, ...]) -> None:
         self.model = model.eval()
         self.names = names
+        self._lock = threading.Lock()  # the network keeps the anchors of the last picture's size
         self.stride_px = int(model.stride.max())
         # Detection works on whole strides.
         self.image_size_px = math.ceil(image_size_px / self.stride_px) * self.stride_px
@@ -155,7 +157,8 @@ class Detector:
         letterbox = Letterbox.fit(pixels, self.image_size_px, self.stride_px)
         device = next(self.model.parameters()).device
         batch = torch.from_numpy(letterbox.image).to(device).permute(2, 0, 1)[None].float() / 255
-        predicted = self.model.predict(batch, augment=settings.augment)
+        with self._lock:
+            predicted = self.model.predict(batch, augment=settings.augment)
         merged: Any = non_max_suppression(
             predicted, settings.confidence, settings.iou, max_det=settings.max_detections, nc=len(self.names)
         )

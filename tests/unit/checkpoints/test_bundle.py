@@ -4,7 +4,7 @@ import json
 import pytest
 from torch import nn
 
-from svdaudio.checkpoints.bundle import LOADERS, MANIFEST, Bundle, Models, find_device
+from svdaudio.checkpoints.bundle import LOADERS, MANIFEST, Bundle, Models, find_device, load_entry
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
 from svdaudio.weights.own import Header, save_weights
@@ -88,6 +88,33 @@ def test_a_file_that_is_another_than_described_is_not_loaded(root):
         Models(Bundle.open("toy", root), device="cpu")["tagger"]
     path.unlink()
     with pytest.raises(CheckpointError, match="is missing"):
+        Models(Bundle.open("toy", root), device="cpu")["tagger"]
+
+
+def test_a_file_that_changes_after_its_first_load_is_not_loaded_again(root):
+    models = Models(Bundle.open("toy", root), device="cpu")
+    _ = models["tagger"], models["audio_encoder"]  # which lets go of the tagger
+    shape = {"widths": [2, 2], "n_classes": 2}
+    save_weights(
+        root / "toy" / "tagger.safetensors",
+        TaggerNetwork(**shape).state_dict(),
+        header("tagger", shape, classes=["dog", "cat"]),
+    )
+    with pytest.raises(CheckpointError, match="is not the one that the bundle 'toy' describes"):
+        models["tagger"]
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_refused(root, monkeypatch):
+    path = root / "toy" / "tagger.safetensors"
+    save = path.read_bytes()
+
+    def change(*given):
+        model = load_entry(*given)
+        path.write_bytes(save[:-1] + b"x")
+        return model
+
+    monkeypatch.setattr("svdaudio.checkpoints.bundle.load_entry", change)
+    with pytest.raises(CheckpointError, match=r"the tagger .* changed while it was loaded"):
         Models(Bundle.open("toy", root), device="cpu")["tagger"]
 
 

@@ -228,7 +228,7 @@ def test_an_untouched_file_is_not_hashed_again_unless_asked(folder, yolo_file, m
     bundle = opened(folder)
     monkeypatch.setattr("svdaudio.weights.digests.hash_file", lambda path: pytest.fail("it was hashed"))
     bundle.check("detector")
-    monkeypatch.setattr("svdaudio.checkpoints.bundle.hash_file", lambda path: "0" * 64)
+    monkeypatch.setattr("svdaudio.weights.digests.hash_file", lambda path: "0" * 64)
     with pytest.raises(CheckpointError, match="not the one"):
         bundle.check("detector", anew=True)
 

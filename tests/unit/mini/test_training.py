@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 
@@ -11,6 +10,7 @@ from svdaudio.errors import RunError
 from svdaudio.mini import training
 from svdaudio.mini.recipes import NEEDS
 from svdaudio.mini.training import Told, train_together
+from svdaudio.processes import python_command
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def _quick(monkeypatch):
 
 
 def python(code):
-    return subprocess.Popen([sys.executable, "-c", code])
+    return subprocess.Popen(python_command("-c", code))
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 9])

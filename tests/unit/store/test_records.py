@@ -84,7 +84,7 @@ def test_contents_are_looked_at_even_where_the_check_sum_is_right(name, value, m
 
 def test_a_record_without_a_field_is_noticed():
     fields = unseal(RECORD.to_json())
-    for name in fields:
+    for name in fields.keys() - {"execution"}:  # which records of earlier versions lack
         with pytest.raises(ValueError, match="incomplete"):
             ArtifactRecord.from_json(seal({n: v for n, v in fields.items() if n != name}))
     for text in ("[]", "3", "{}"):

@@ -88,7 +88,7 @@ def test_where_nothing_can_be_written_the_file_is_read_each_time(source, monkeyp
     def full(*given, **also):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("svdaudio.weights.quick_copy.save_file", full)
+    monkeypatch.setattr("svdaudio.weights.quick_copy.save_aligned", full)
     with caplog.at_level(logging.WARNING):
         assert same(source.load())
         assert same(source.load())

@@ -1,0 +1,66 @@
+"""`svdaudio resume`: go on with a run or a batch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from svdaudio.cli import batch, evaluate, options, sessions
+from svdaudio.cli.grouped import grouped
+from svdaudio.cli.run import print_result
+
+if TYPE_CHECKING:
+    from svdaudio.session import Session
+    from svdaudio.store import RunRecord
+
+
+@grouped
+def resume(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run (default the newest unfinished one).", show_default=False),
+    ] = None,
+    *,
+    out: options.Out = None,
+    store: options.Store = None,
+    runner: options.RunnerOptions,
+    as_json: options.Json = False,
+) -> None:
+    """Go on with a run or a batch that failed or was interrupted: what it had computed is found, the rest is done."""
+    from svdaudio.engine.batches import KIND
+    from svdaudio.errors import InputError
+
+    begun = time.perf_counter()
+    sessions.check_out(out, kind=".wav")
+    session = sessions.open_session(store, runner.open())
+    record = session.find_unfinished(name)
+    if record.kind == KIND:
+        if runner.runner in ("dask", "ray"):
+            raise InputError(f"--runner {runner.runner} is not for a batch", fix="give --runner prefect, or none")
+        if out is not None:
+            raise InputError("--out does not apply to a batch", fix="each pair's own 'out' says where its sound goes")
+        _resume_batch(session, record, as_json=as_json)
+        return
+    with sessions.show_progress() as progress, sessions.resumable(record.id):
+        result = session.resume(record, progress=progress, out=out)
+    print_result(result, begun, as_json=as_json)
+
+
+def _resume_batch(session: Session, record: RunRecord, *, as_json: bool) -> None:
+    """Go on with a batch as it was asked for, and with the study that it was begun for.
+
+    Raises:
+        typer.Exit: as `run_batch`.
+    """
+    begun = time.perf_counter()
+    opened = session.reopen_batch(record)
+    if opened.asked.table is not None:
+        batch.check_table(options.BatchOptions(table=Path(opened.asked.table)))
+    record, runs = batch.execute(session, opened)
+    if opened.asked.study is not None:
+        evaluate.finish(opened, record, runs, as_json=as_json)
+        return
+    batch.finish(opened, record, runs, begun, as_json=as_json)

@@ -1,0 +1,79 @@
+"""Importing other packages without what they change in the process that imports them.
+
+Some set environment variables that child processes inherit, add warning filters, change how numpy and torch print or
+how many threads OpenCV uses, or give the root logger a handler. All of that belongs to the program that uses this
+library, so it is put back after each of these imports.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def kept_process_state() -> Generator[None]:
+    """Put environment, warning filters, print options, OpenCV's threads and the root logger back at the end.
+
+    Of numpy, torch and OpenCV that is possible only if they have been imported before. What the block imports must not
+    import this library: one thread at a time is in here, and another may wait for it while it imports.
+    """
+    with _LOCK, ExitStack() as stack:
+        stack.callback(_put_back_environment, dict(os.environ))
+        stack.enter_context(warnings.catch_warnings())
+        stack.callback(_put_back_logging, list(logging.root.handlers), logging.root.level, logging.root.manager.disable)
+        for module, keep in (("numpy", _keep_numpy), ("torch", _keep_torch), ("cv2", _keep_opencv)):
+            if module in sys.modules:
+                stack.callback(keep())
+        yield
+
+
+def import_quietly(name: str) -> Any:
+    """Import a module, in `kept_process_state` if it has not been imported before."""
+    if name in sys.modules:
+        return sys.modules[name]
+    with kept_process_state():
+        return import_module(name)
+
+
+def _put_back_environment(before: dict[str, str]) -> None:
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    for name, value in before.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+def _put_back_logging(handlers: list[logging.Handler], level: int, disabled: int) -> None:
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    logging.disable(disabled)
+
+
+def _keep_numpy() -> Callable[[], None]:
+    import numpy as np
+
+    before: Any = np.get_printoptions()
+    return partial(np.set_printoptions, **before)
+
+
+def _keep_torch() -> Callable[[], None]:
+    options: Any = import_module("torch._tensor_str").PRINT_OPTS  # which torch.set_printoptions changes
+    before = dict(vars(options))
+    return partial(vars(options).update, before)
+
+
+def _keep_opencv() -> Callable[[], None]:
+    import cv2
+
+    return partial(cv2.setNumThreads, cv2.getNumThreads())

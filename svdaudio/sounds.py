@@ -1,0 +1,66 @@
+"""Sound files of the user: looked at before anything is computed, and read as one channel of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from svdaudio.errors import InputError
+from svdaudio.files import found_instead
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundFacts:
+    """What the header of a sound file says."""
+
+    sample_rate_hz: int
+    n_samples: int
+    n_channels: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sample_rate_hz
+
+
+def sound_facts(path: Path) -> SoundFacts:
+    """Read the header of a sound file (WAV, FLAC, OGG, MP3 and what else libsndfile knows).
+
+    Raises:
+        InputError: there is no such file, it is not a sound, or it is empty.
+    """
+    if (another := found_instead(path)) is not None:
+        raise InputError(f"{path} is not a sound", expected="a file", got=another)
+    if not path.exists():
+        raise InputError(f"there is no sound {path}", fix="check the path")
+    try:
+        info: Any = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise _not_a_sound(path, error) from error
+    if not info.frames:
+        raise InputError(f"the sound {path} is empty", fix="give one with samples in it")
+    return SoundFacts(sample_rate_hz=info.samplerate, n_samples=info.frames, n_channels=info.channels)
+
+
+def read_sound(path: Path) -> tuple[Float[NDArray[np.float32], " sample"], int]:
+    """The samples of a sound file as one channel, -1 to 1 (the mean of its channels), and its sample rate in Hz.
+
+    Raises:
+        InputError: as `sound_facts`, or the file is damaged.
+    """
+    sound_facts(path)
+    try:
+        samples, sample_rate_hz = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise _not_a_sound(path, error) from error
+    return samples.mean(axis=1), int(sample_rate_hz)
+
+
+def _not_a_sound(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not a sound that can be read", got=error, fix="convert it to WAV or FLAC")
