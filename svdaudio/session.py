@@ -51,7 +51,7 @@ from svdaudio.methods import find_method, other_parameters
 from svdaudio.places import default_store, out_root
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
-from svdaudio.views.outputs import Outputs, arrays_of, copy_result
+from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result
 from svdaudio.views.report import Report, draw_nodes, write_report
 
 ENVIRONMENT_STORE = "SVDAUDIO_STORE"
@@ -266,6 +266,7 @@ class Session:
             out: where the main sound is copied to.
 
         Raises:
+            InputError: `out` is given, and the request makes no sound for it; nothing was computed.
             SvdAudioError: an error of a stage; the record says so, and `resume` goes on.
         """
         run = run or self.new_run(request)
@@ -309,6 +310,8 @@ class Session:
         pictures: bool,
         out: Path | None,
     ) -> Result:
+        if out is not None:
+            check_result(request)
         models = self.models(request)
         with self._quietly():
             run = self.runner.execute(

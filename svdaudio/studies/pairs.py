@@ -27,6 +27,7 @@ from svdaudio.engine.request import FileCache
 from svdaudio.errors import InputError, SvdAudioError
 from svdaudio.files import check_place
 from svdaudio.studies.scenes import read_scene
+from svdaudio.views.outputs import check_result
 
 if TYPE_CHECKING:
     from svdaudio.session import Session
@@ -134,6 +135,7 @@ def _prepare(session: Session, row: Row, method: Method, common: Common, cache: 
     resolved = replace(request.resolved, sources={**request.resolved.sources, **sources})
     if row.out is not None:
         check_place(row.out, kind=".wav", inputs=tuple(row.files.values()))
+        check_result(request)
     points = {name for name, parameter in known.items() if isinstance(parameter.default, tuple)}
     settings = {name: value for name, value in row.parameters.items() if name not in points}
     return Prepared(name=row.name, request=replace(request, resolved=resolved), out=row.out, settings=settings)

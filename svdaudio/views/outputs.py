@@ -29,6 +29,20 @@ def arrays_of(
     return RunArrays(run, request.method, read, request.bundle.classes)
 
 
+def check_result(request: Request) -> None:
+    """Make sure that a request makes the sound that a user wants a copy of, before anything is computed.
+
+    Raises:
+        InputError: its method makes no such sound, or not with these targets.
+    """
+    method = request.method
+    source = method.sounds(request.config).get(method.result, "")
+    if source.rpartition(".")[0] not in {node.name for node in request.nodes}:
+        raise InputError(
+            f"{method.name} makes no sound that could be copied", got=", ".join(request.targets), fix="omit --out"
+        )
+
+
 def copy_result(report: Report, run: RunRecord, sound: str, out: Path) -> Report:
     """Copy the main sound of a run to a place of the user's choice; the report then names the copy.
 

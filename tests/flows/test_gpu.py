@@ -8,12 +8,7 @@ import torch
 from farm_scene import FEW_STEPS, PICTURES, SCENE
 from pretend_gpu import GPU, PretendGpu
 
-from svdaudio.checkpoints.bundle import Bundle, Models
-from svdaudio.config import resolve
-from svdaudio.engine.plan import manipulate_request
-from svdaudio.engine.request import new_run
-from svdaudio.engine.run import execute_run
-from svdaudio.store import open_store
+from svdaudio.session import Session
 
 TARGETS = ("manipulated.vocode", "manipulated.scores")
 SETTINGS = {**SCENE.clicks, **FEW_STEPS, "generate.candidates": 2, "remix.cycle_its": 2}
@@ -21,14 +16,12 @@ SETTINGS = {**SCENE.clicks, **FEW_STEPS, "generate.candidates": 2, "remix.cycle_
 
 def edit(folder, device):
     """The edit on a device: action keys and outputs of every stage."""
-    bundle = Bundle.open("mini")
+    session = Session(folder)
     given = {**SETTINGS, "execution.device": device.type}
-    config = resolve(given=given, bundle_settings=lambda _: bundle.settings).config
-    request = manipulate_request(*PICTURES, config, bundle, targets=TARGETS)
-    store, models = open_store(folder), Models(bundle, device=config.execution.device)
-    models.device = device
-    run = execute_run(request, store, models, run=new_run(request))
-    return {one.node: one.key for one in run.stages}, {one.node: store.load(one.key) for one in run.stages}
+    request = session.request("manipulate", PICTURES, given, targets=TARGETS)
+    session.models(request).device = device
+    run = session.run(request, pictures=False).run
+    return {one.node: one.key for one in run.stages}, {one.node: session.store.load(one.key) for one in run.stages}
 
 
 @pytest.fixture(scope="module")

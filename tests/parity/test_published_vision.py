@@ -12,9 +12,9 @@ from open_clip.transform import image_transform
 from PIL import Image
 
 from svdaudio.models.clip.published import load_image_encoder
-from svdaudio.models.yolo import network as yolo
 from svdaudio.models.yolo.detector import DetectionSettings
 from svdaudio.models.yolo.published import load_detector
+from svdaudio.process_state import kept_process_state
 from svdaudio.svd.geometry import Geometry
 
 
@@ -43,7 +43,7 @@ def test_the_class_token_is_what_open_clip_encodes(tmp_path, picture):
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_boxes_are_those_of_ultralytics_own_predictor(tmp_path, picture, augment):
-    with yolo._kept_environment():
+    with kept_process_state():
         from ultralytics import YOLO
 
     path = tmp_path / "yolov8n-oiv7.pt"

@@ -1,11 +1,12 @@
-"""The published names, and the whole chain on tiny networks against the stage table."""
+"""The published names, and the whole chain on tiny networks against a session that runs it in a store."""
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import wave
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,8 @@ import torch
 from PIL import Image
 
 import svdaudio
-from svdaudio.config import resolve
-from svdaudio.engine.stage import ancestors
 from svdaudio.errors import ConfigError, EmptyRegionError, InputError
+from svdaudio.methods.stages import STAGES
 from svdaudio.models.audioldm.autoencoder import build_autoencoder
 from svdaudio.models.audioldm.diffuser import Diffuser
 from svdaudio.models.audioldm.vocoder import build_vocoder
@@ -25,9 +25,9 @@ from svdaudio.models.clip.encoder import ImageEncoder, build_image_encoder, norm
 from svdaudio.models.sam2.segmenter import Mask, check_points
 from svdaudio.models.ssv2a import SSV2A, Config
 from svdaudio.models.yolo.detector import Detector, build_detector
+from svdaudio.session import Session
 from svdaudio.svd.geometry import Geometry
 from svdaudio.svd.images import load_image
-from tasks import load_body
 
 HEIGHT, WIDTH = 96, 128
 SETTINGS = {
@@ -74,7 +74,7 @@ class TinyModels:
     models: dict[str, Any]
     bundle: Any = field(
         default_factory=lambda: SimpleNamespace(
-            name="tiny", settings={"svd.k": 3}, classes=lambda _: ("cat", "dog", "duck")
+            name="tiny", settings={"svd.k": 3}, classes=lambda _: ("cat", "dog", "duck"), digests=lambda role: role
         )
     )
 
@@ -200,8 +200,65 @@ def test_tokens_of_prepared_tensors(models):
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
+def test_a_pillow_image_is_seen_as_its_file(models, pictures, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colours = load_image(pictures["original"])
+    clear = np.dstack([colours, np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))])
+    for name, pixels in (("turned.jpg", colours), ("turned.png", clear)):
+        path = tmp_path / name
+        Image.fromarray(pixels).save(path, exif=exif)
+        wanted = svdaudio.extract_full_clip_tokens(path, bundle=models)
+        assert np.array_equal(svdaudio.extract_full_clip_tokens(Image.open(path), bundle=models), wanted)
+        assert np.array_equal(svdaudio.extract_full_clip_tokens([Image.open(path)], bundle=models), wanted)
+        for given in (path, Image.open(path), load_image(path)):
+            mask = svdaudio.get_mask(given, 5, 5, bundle=models)
+            assert mask.shape == (WIDTH, HEIGHT)
+            assert np.array_equal(svdaudio.visualize_mask(given, mask), svdaudio.visualize_mask(path, mask))
+
+
+def test_a_mask_that_misses_a_click_is_reported(models, pictures, caplog):
+    class Careless(SquareSegmenter):
+        def segment(self, pixels, points, labels):
+            return replace(super().segment(pixels, points, labels), missed=((1.0, 2.0),))
+
+    with caplog.at_level(logging.WARNING):
+        svdaudio.get_mask(pictures["original"], 5, 5, bundle=replace(models, models={"segmenter": Careless()}))
+    assert "the mask does not cover the click at (1, 2)" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -3.0, 255.0])
+def test_a_mask_of_other_numbers_is_refused(pictures, wrong):
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[:20] = wrong
+    for given in (mask, torch.from_numpy(mask)):
+        with pytest.raises(InputError, match="the mask holds numbers"):
+            svdaudio.downsample_mask_to_patch_weights(given)
+        with pytest.raises(InputError, match="the mask holds numbers"):
+            svdaudio.visualize_mask(pictures["original"], given)
+
+
+def test_embeddings_and_tensors_that_are_not_finite_are_refused(models):
+    one, wrong = np.eye(768, dtype=np.float32)[0], np.full(768, np.nan, np.float32)
+    for parts in ((wrong, one, one), (one, wrong, one), (one, one, wrong)):
+        with pytest.raises(InputError, match="not finite"):
+            svdaudio.combine_manipulated_embeddings(*parts, 1, 1, 1)
+    with pytest.raises(InputError, match="not finite"):
+        svdaudio.extract_full_clip_tokens(torch.full((1, 3, 224, 224), float("nan")), bundle=models)
+
+
 @pytest.mark.parametrize(
-    "images", [[], np.zeros((4, 4)), np.zeros((8, 8, 3)), torch.zeros(1, 3, 100, 100), np.zeros((8, 8, 4), np.uint8)]
+    "images",
+    [
+        [],
+        b"bytes",
+        [5],
+        None,
+        np.zeros((4, 4)),
+        np.zeros((8, 8, 3)),
+        torch.zeros(1, 3, 100, 100),
+        np.zeros((8, 8, 4), np.uint8),
+    ],
 )
 def test_what_is_no_picture_is_refused(models, images):
     with pytest.raises(InputError):
@@ -254,26 +311,20 @@ def test_a_mask_is_made_visible(pictures, tmp_path):
         svdaudio.visualize_mask(pictures["original"], mask[1:])
 
 
-def through_the_table(models, pictures, config):
-    """Every artifact of the workflow, by the stage table and the stages' bodies."""
-    notes: list[str] = []
-    made: dict[str, Any] = {}
-    for node in ancestors([f"{name}.scores" for name in ("original", "edited", "manipulated")]):
-        inputs: dict[str, Any] = {}
-        for name, source in node.inputs.items():
-            producer, _, output = source.rpartition(".")
-            inputs[name] = (
-                pictures[source.removeprefix("file:")] if source.startswith("file:") else made[producer][output]
-            )
-        parameters = {name: config.value(dotted) for name, dotted in node.bindings.items()}
-        made[node.name] = load_body(node.stage.name)(inputs, parameters, models, notes.append)
-        assert set(made[node.name]) == set(node.stage.outputs)
-        assert all(isinstance(array, np.ndarray) for array in made[node.name].values())
-    return made, notes
+def through_a_store(models, pictures, store, settings):
+    """The run of the published method by a session, and its arrays: every node by itself, each kept in a store."""
+    session = Session(store, open_bundle=lambda name: models.bundle, open_models=lambda bundle, config: models)
+    request = session.request("manipulate", pictures, {**settings, "bundle": "tiny"})
+    result = session.run(request, pictures=False)
+    assert {entry.status for entry in result.run.stages} == {"computed"}
+    arrays = session.arrays(result.run)
+    for node in request.nodes:
+        assert set(arrays[node.name]) == set(node.stage.outputs)
+    return result, arrays
 
 
 @pytest.mark.parametrize("geometry", ["squash", "crop"])
-def test_the_pipeline_is_what_the_stage_table_says(models, pictures, tmp_path, geometry):
+def test_the_functions_give_what_a_session_gives_in_a_store(models, pictures, tmp_path, geometry):
     settings = {**SETTINGS, "geometry": geometry}
     edit = svdaudio.main_pipeline(
         pictures["original"],
@@ -285,10 +336,9 @@ def test_the_pipeline_is_what_the_stage_table_says(models, pictures, tmp_path, g
         settings=settings,
     )
     given = {**settings, "remove": [[40, 50, 1]], "add": [[80, 40, 1], [5, 5, 0]]}
-    config = resolve(given=given, bundle_settings=lambda _: models.bundle.settings).config
-    assert config.svd.k == 3
-    made, notes = through_the_table(models, pictures, config)
-    assert notes == []
+    result, made = through_a_store(models, pictures, tmp_path / "store", given)
+    assert result.run.config["svd"]["k"] == 3
+    assert [note for entry in result.run.stages for note in entry.notes] == []
     assert edit.remarks == ()
     assert np.array_equal(edit.masks["removed"], made["removed.mask"]["mask"])
     assert np.array_equal(edit.masks["added"], made["added.mask"]["mask"])
@@ -298,6 +348,8 @@ def test_the_pipeline_is_what_the_stage_table_says(models, pictures, tmp_path, g
         np.testing.assert_allclose(list(edit.sounds[name].scores.values()), made[f"{name}.scores"]["scores"], rtol=1e-6)
         with wave.open(str(tmp_path / "out" / f"{name}.wav")) as file:
             assert (file.getframerate(), file.getnframes()) == (22_050, 55_125)
+        assert (tmp_path / "out" / f"{name}.wav").read_bytes() == result.audio[name].read_bytes()
+        assert result.scores[name] == {one: round(score, 6) for one, score in edit.sounds[name].scores.items()}
     assert not np.array_equal(edit.sounds["edited"].waveform, edit.sounds["manipulated"].waveform)
     assert load_image(tmp_path / "out" / "added.mask.png").shape == (HEIGHT, WIDTH, 3)
     if geometry == "squash":
@@ -324,27 +376,41 @@ def test_notes_tell_what_was_unusual(models):
     everything = np.ones(256, bool)
     tokens = np.random.default_rng(0).standard_normal((257, 768)).astype(np.float32)
     notes: list[str] = []
-    background = load_body("background")(
-        {"tokens": tokens, "grid_removed": everything, "grid_added": everything}, {}, models, notes.append
-    )
-    assert background["embedding"].shape == (0, 768)
-    factors = load_body("factors")({"tokens": tokens, "grid": everything}, {}, models, notes.append)
+
+    def call(stage, **arguments):
+        return STAGES[stage].load_body()(**arguments, note=notes.append)
+
+    background = call("background", tokens=tokens, grid_removed=everything, grid_added=everything)["embedding"]
+    assert background.shape == (0, 768)
+    assert "no background" in notes[-1]
+    factors = STAGES["factors"].load_body()(tokens=tokens, grid=everything)
     inputs = {f"{f}_{r}": factors[f] for f in ("u", "s", "vh", "weights") for r in ("removed", "added")}
     weights = {"alpha_mix": 0.1, "beta_mix": 0.4, "gamma_mix": 0.1, "direct_mix": 0.4}
-    parameters = {"k": 5, "alpha": 0.3, "beta": 1.5, **weights}
-    load_body("mix")(
-        {**inputs, "background": background["embedding"], "direct": tokens[0]}, parameters, models, notes.append
-    )
-    assert any("E_bg dropped" in note for note in notes)
-    pixels = np.zeros((64, 64, 3), np.uint8)
+    call("mix", **inputs, **weights, background=background, direct=tokens[0], k=5, alpha=0.3, beta=1.5)
+    assert "E_bg dropped" in notes[-1]
     settings = {"confidence": 1.0, "iou": 0.0, "max_detections": 5, "top_k": 5, "augment": False}
-    load_body("locals")({"pixels": pixels}, settings, models, notes.append)
+    both = {role: models[role] for role in ("detector", "image_encoder")}
+    call("locals", pixels=np.zeros((64, 64, 3), np.uint8), **settings, **both)
     assert "no object found" in notes[-1]
 
 
+def test_remarks_of_an_edit_are_what_its_stages_note(models, pictures):
+    edit = svdaudio.main_pipeline(
+        *pictures.values(), (40, 50), (80, 40), bundle=models, settings={**SETTINGS, "locals.confidence": 1.0}
+    )
+    assert edit.remarks == ("no object found: the sound comes from the whole picture alone",)
+
+
 def test_unknown_settings_and_wrong_embeddings_are_refused(models, pictures):
+    clicks = ((40, 50), (80, 40))
     with pytest.raises(ConfigError, match=r"Perhaps you mean 'svd\.k'"):
-        svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"svd.kk": 3})
+        svdaudio.main_pipeline(*pictures.values(), *clicks, bundle=models, settings={"svd.kk": 3})
+    with pytest.raises(ConfigError, match=r"Perhaps you mean 'generate\.steps'"):
+        svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"generate.step": 3})
+    with pytest.raises(ConfigError, match=r"'execution\.device' has no effect on a function\. Give device="):
+        svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"execution.device": "cpu"})
+    with pytest.raises(ConfigError, match=r"there is no parameter 'svd\.k' \(from settings\)"):
+        svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"svd.k": 3})
     with pytest.raises(InputError, match="another shape"):
         svdaudio.manipulated_image_to_audio(pictures["edited"], np.ones(5), bundle=models, settings=SETTINGS)
     with pytest.raises(InputError, match="outside the image"):

@@ -13,8 +13,8 @@ from svdaudio.processes import python_command
 
 CHILD = """
 import os, signal, sys, time
-print(os.getpid(), signal.getsignal(signal.SIGINT) == signal.SIG_IGN, *sys.argv[1:], sep="|", flush=True)
 try:
+    print(os.getpid(), signal.getsignal(signal.SIGINT) == signal.SIG_IGN, *sys.argv[1:], sep="|", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)

@@ -26,6 +26,8 @@ from svdaudio.models.audioldm.diffuse import ETA, N_BANDS, N_CHANNELS, n_latent_
 from svdaudio.models.audioldm.diffuser import BETA_END, BETA_START, N_TRAIN_STEPS
 from svdaudio.models.audioldm.mel import HOP_LENGTH
 from svdaudio.models.audioldm.settings import DiffusionSettings, check_backend
+from svdaudio.process_state import import_quietly
+from svdaudio.weights.reading import WithoutInitialisation
 
 if TYPE_CHECKING:
     from svdaudio.models.audioldm.autoencoder import AutoencoderKL
@@ -104,6 +106,7 @@ def noise_network(diffuser: Diffuser) -> nn.Module:
     Raises:
         ConfigError: the package cannot build a network of this kind.
     """
+    import_quietly("audioldm")
     from audioldm.latent_diffusion.openaimodel import UNetModel
 
     config: Mapping[str, Any] = diffuser.unet.config
@@ -140,6 +143,7 @@ def first_stage(autoencoder: AutoencoderKL) -> Any:
     Raises:
         ConfigError: the package cannot build a network of this kind.
     """
+    import_quietly("audioldm")
     from audioldm.variational_autoencoder.autoencoder import AutoencoderKL as TheirAutoencoder
 
     ours: Any = autoencoder
@@ -160,7 +164,7 @@ def first_stage(autoencoder: AutoencoderKL) -> Any:
         "attn_resolutions": [],
         "dropout": 0.0,
     }
-    with _quietly():
+    with _quietly(), WithoutInitialisation():
         network: Any = TheirAutoencoder(ddconfig=sizes, embed_dim=config["latent_channels"])
     network.vocoder = nn.Identity()
     state = autoencoder.state_dict()
@@ -173,6 +177,7 @@ def hifi_gan(vocoder: nn.Module) -> nn.Module:
     Raises:
         ConfigError: ours is no HiFi-GAN, or one that normalises its input, which the package's does not.
     """
+    import_quietly("audioldm")
     from audioldm import hifigan
     from transformers import SpeechT5HifiGan
 
@@ -197,6 +202,7 @@ def hifi_gan(vocoder: nn.Module) -> nn.Module:
 
 def _sampler(network: nn.Module, device: torch.device, generator: torch.Generator) -> Any:
     """The package's sampler over the package's diffusion, with our noise."""
+    import_quietly("audioldm")
     from audioldm import LatentDiffusion
     from audioldm.latent_diffusion import ddim
 

@@ -31,9 +31,9 @@ def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
 
 ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "transformers.SpeechT5HifiGan": build_vocoder,
-    "svdaudio.models.audioldm.MagnitudeVocoder": lambda config: MagnitudeVocoder(**config),
+    "svdaudio.audioldm.MagnitudeVocoder": lambda config: MagnitudeVocoder(**config),
 }
-"""What a weight file may name, and what builds it."""
+"""What a weight file may name, and what builds it. The names are part of the file format, not places of modules."""
 
 
 def load_vocoder(path: Path, device: str | torch.device = "cpu") -> nn.Module:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from svdaudio.config import Resolved
 from svdaudio.engine.batches import (
     Asked,
     Prepared,
@@ -28,8 +27,7 @@ def prepared(toy, *alphas, **more):
     found = []
     for alpha in alphas:
         request = toy.request(svd__alpha=alpha, **more)
-        resolved = Resolved(config=request.config, sources={}, remarks=[])
-        found.append(Prepared(name=f"a{alpha}", request=request, resolved=resolved, settings={"svd.alpha": alpha}))
+        found.append(Prepared(name=f"a{alpha}", request=request, settings={"svd.alpha": alpha}))
     return found
 
 
@@ -80,12 +78,11 @@ def test_a_batch_that_is_being_worked_on_is_left_alone(toy):
         assert opened(toy, 0.1).record.id != first.record.id
 
 
-def test_a_batch_is_reopened_from_its_record(toy, monkeypatch):
-    monkeypatch.setattr("svdaudio.engine.plan.NODES", toy.request().table)
+def test_a_batch_is_reopened_from_its_record(toy):
     batch = opened(toy, 0.1, 0.2)
-    again = reopen_batch(batch.record, toy.store, lambda name: toy.bundle)
+    again = reopened(toy, batch.record.id)
     assert [job.request.config for job in again.jobs] == [job.request.config for job in batch.jobs]
-    with pytest.raises(RunError, match="is no batch"):
+    with pytest.raises(RunError, match="is not a batch"):
         members_of(batch.jobs[0].run)
 
 
@@ -99,8 +96,7 @@ def lose(toy, run_id, how):
 
 @pytest.mark.parametrize("how", ["gone", "damaged"])
 @pytest.mark.parametrize("again", ["the same command", "by its record"])
-def test_a_pair_whose_record_is_lost_gets_a_new_run(toy, monkeypatch, how, again):
-    monkeypatch.setattr("svdaudio.engine.plan.NODES", toy.request().table)
+def test_a_pair_whose_record_is_lost_gets_a_new_run(toy, how, again):
     batch = opened(toy, 0.1, 1.7, seed=7)
     lose(toy, batch.jobs[1].run.id, how)
     back = opened(toy, 0.1, 1.7, seed=7) if again == "the same command" else reopened(toy, batch.record.id)
@@ -116,11 +112,12 @@ def test_a_pair_whose_record_is_lost_gets_a_new_run(toy, monkeypatch, how, again
 
 
 def reopened(toy, run_id):
-    return reopen_batch(toy.store.runs.load(run_id), toy.store, lambda name: toy.bundle)
+    return reopen_batch(
+        toy.store.runs.load(run_id), toy.store, lambda name: toy.bundle, {"toy": toy.method}.__getitem__
+    )
 
 
-def test_a_run_made_from_the_record_of_a_batch_says_where_its_values_came_from(toy, monkeypatch):
-    monkeypatch.setattr("svdaudio.engine.plan.NODES", toy.request().table)
+def test_a_run_made_from_the_record_of_a_batch_says_where_its_values_came_from(toy):
     found = prepared(toy, 0.1, 1.7)
     for one in found:
         one.resolved.sources.update({"seed": "run.toml", "svd.k": one.name, "svd.alpha": one.name})
@@ -132,8 +129,7 @@ def test_a_run_made_from_the_record_of_a_batch_says_where_its_values_came_from(t
     assert run.remarks == ("svd.alpha = 1.7 is outside the recommended 0.1 to 0.5",)
 
 
-def test_a_lost_run_is_not_made_from_other_pictures_or_an_old_record(toy, monkeypatch):
-    monkeypatch.setattr("svdaudio.engine.plan.NODES", toy.request().table)
+def test_a_lost_run_is_not_made_from_other_pictures_or_an_old_record(toy):
     batch = opened(toy, 0.1, 0.2)
     lose(toy, batch.jobs[1].run.id, "gone")
     toy.files["edited"].write_text("1 1 1 1")

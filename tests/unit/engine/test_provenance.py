@@ -7,13 +7,18 @@ from datetime import datetime
 
 import pytest
 
-from svdaudio.engine.provenance import mermaid, prov_document
+from svdaudio.engine.provenance import Workflow, mermaid, prov_document
 
 
 def with_sound(toy, run, node="manipulated.scores"):
     """A run with a sound, which the toy workflow does not make, and a stage that it would come from."""
     entry = replace(run.stage(node), node="manipulated.choose", outputs={"waveform": "w" * 64})
     return replace(run, stages=(*run.stages, entry), results={"audio": {"manipulated": '/out/a "loud" #1.wav'}})
+
+
+def workflow(toy):
+    """That of the toy, with the sound that `with_sound` makes up."""
+    return Workflow(nodes=toy.request().table, sounds={"manipulated": "manipulated.choose.waveform"})
 
 
 def identifiers(document):
@@ -28,7 +33,7 @@ def runs(toy):
 
 def test_the_picture_goes_from_files_to_sounds(toy, runs):
     _, run = runs
-    lines = mermaid(with_sound(toy, run), toy.request().table).splitlines()
+    lines = mermaid(with_sound(toy, run), workflow(toy)).splitlines()
     assert lines[0] == "flowchart TD"
     mix = run.stage("mix")
     assert f'    mix["mix<br/>{mix.key[:12]}<br/>computed"]:::computed' in lines
@@ -54,22 +59,22 @@ def test_a_picture_of_a_run_that_failed(toy):
     with pytest.raises(ZeroDivisionError):
         toy.run()
     run = toy.store.runs.load("latest")
-    text = mermaid(run, toy.request().table)
+    text = mermaid(run, workflow(toy))
     assert '    mix["mix<br/>failed"]:::failed' in text
     assert '    manipulated_scores["scores<br/>skipped"]:::skipped' in text
     assert "original_factors -->|region| mix" in text
-    assert f"stage:{run.stage('original.align').key}" in prov_document(run, toy.store, toy.request().table)["activity"]
+    assert f"stage:{run.stage('original.align').key}" in prov_document(run, toy.store, workflow(toy))["activity"]
 
 
 def test_a_table_that_has_changed_is_made_up_for_by_content(toy, runs):
     first, _ = runs
-    assert "original_factors -->|region| mix" in mermaid(first, {})
-    assert "  file_original --> original_image" in mermaid(first, {}).splitlines()
+    assert "original_factors -->|region| mix" in mermaid(first)
+    assert "  file_original --> original_image" in mermaid(first).splitlines()
 
 
 def test_the_document_names_what_it_relates(toy, runs):
     for run in (*runs, with_sound(toy, runs[1])):
-        document = json.loads(json.dumps(prov_document(run, toy.store, toy.request().table)))
+        document = json.loads(json.dumps(prov_document(run, toy.store, workflow(toy))))
         known = identifiers(document)
         relations = {kind: found for kind, found in document.items() if kind.startswith(("was", "used"))}
         assert set(relations) >= {"used", "wasGeneratedBy", "wasAssociatedWith"}
@@ -83,7 +88,7 @@ def test_the_document_names_what_it_relates(toy, runs):
 
 def test_who_made_what_from_what(toy, runs):
     _, run = runs
-    document = prov_document(run, toy.store, toy.request().table)
+    document = prov_document(run, toy.store, workflow(toy))
     mix, factors = run.stage("mix").key, run.stage("original.factors").key
     generated = {(r["prov:entity"], r["prov:activity"]) for r in document["wasGeneratedBy"].values()}
     assert (f"array:{mix}/embedding", f"stage:{mix}") in generated
@@ -109,6 +114,6 @@ def test_what_is_gone_is_still_named(toy, runs):
     _, run = runs
     key = run.stage("mix").key
     toy.store.quarantine(key, "on purpose")
-    document = prov_document(run, toy.store, toy.request().table)
+    document = prov_document(run, toy.store, workflow(toy))
     assert "prov:startTime" not in document["activity"][f"stage:{key}"]
     assert document["entity"][f"array:{key}/embedding"]["term:sha256"] == run.stage("mix").outputs["embedding"]

@@ -1,35 +1,94 @@
+"""The rows of the stages, the bodies that they name, and the workflows that are made of them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
-from svdaudio.engine.stage import NODES, ancestors
+from svdaudio.methods import BUILT_IN, find_method
 from svdaudio.methods.stages import STAGES
 from svdaudio.views.diagram import mermaid
 
 ROOT = Path(__file__).parents[3]
+METHODS = {name: find_method(name) for name in BUILT_IN}
+TABLES = {name: method.nodes(method.config()) for name, method in METHODS.items()}
+NODES = [pytest.param(method, node, id=f"{method}-{name}") for method, t in TABLES.items() for name, node in t.items()]
+READ_FROM_FILES = {
+    (node.stage.name, name)
+    for table in TABLES.values()
+    for node in table.values()
+    for name, source in node.inputs.items()
+    if source.startswith("file:")
+}
+"""Inputs that are paths: stage and name."""
 
 
-@pytest.mark.parametrize("node", NODES.values(), ids=list(NODES))
-def test_every_input_is_an_output_of_another_node_or_a_file(node):
+@pytest.mark.parametrize(("method", "node"), NODES)
+def test_every_input_is_an_output_of_another_node_or_a_file(method, node):
+    table = TABLES[method]
+    assert table[node.name] is node
     assert set(node.inputs) == set(node.stage.inputs)
+    assert node.stage is STAGES[node.stage.name]
     for source in node.inputs.values():
         upstream, _, output = source.rpartition(".")
-        assert source in ("file:original", "file:edited") or output in NODES[upstream].stage.outputs
+        if source.startswith("file:"):
+            assert source.removeprefix("file:") in METHODS[method].files
+        else:
+            assert output in table[upstream].stage.outputs
+
+
+@pytest.mark.parametrize(("method", "node"), NODES)
+def test_every_parameter_of_a_node_is_one_of_its_method(method, node):
+    assert set(node.bindings) == set(node.stage.parameters)
+    assert set(node.bindings.values()) <= METHODS[method].config.parameters().keys()
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_every_stage_has_a_body_and_is_used(stage):
-    assert (ROOT / "tasks" / f"{stage.name}.py").is_file()
-    assert any(node.stage is stage for node in NODES.values())
+def test_a_body_takes_what_its_row_says_by_name_alone(stage):
+    parameters = inspect.signature(stage.load_body()).parameters
+    row = [*stage.inputs, *stage.parameters, *stage.models]
+    assert len(row) == len(set(row))
+    assert set(parameters) - {"note"} == set(row)
+    assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    assert all(parameter.default is inspect.Parameter.empty for parameter in parameters.values())
 
 
-def test_ancestors_come_before_what_reads_them():
-    order = [node.name for node in ancestors(["manipulated.scores"])]
-    assert len(order) == len(set(order))
-    for node in ancestors(["manipulated.scores"]):
-        assert all(order.index(source) < order.index(node.name) for source in node.upstream)
-    assert "original.locals" not in order
+@pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
+def test_a_body_says_the_shapes_of_its_inputs(stage):
+    body = stage.load_body()
+    names = vars(sys.modules[body.__module__])
+    for name in stage.inputs:
+        annotation = eval(inspect.signature(body).parameters[name].annotation, dict(names))
+        if (stage.name, name) in READ_FROM_FILES:
+            assert annotation is Path
+        else:
+            assert issubclass(annotation, jaxtyping.AbstractArray), name
+            assert "..." not in annotation.dim_str, name
 
 
-def test_the_picture_in_the_documents_is_that_of_the_table():
-    assert f"```mermaid\n{mermaid()}\n```" in (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+@pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
+def test_a_body_is_in_a_file_of_its_name_and_says_what_it_does(stage):
+    module, _, function = stage.body.partition(":")
+    folder, name = module.split(".")[1:]
+    assert (ROOT / "tasks" / folder / f"{stage.name}.py").is_file()
+    assert (module.partition(".")[0], name, function) == ("tasks", stage.name, "run")
+    assert inspect.getdoc(stage.load_body())
+    assert stage.summary
+
+
+def test_every_stage_is_used_and_every_body_is_that_of_a_stage():
+    assert {node.stage.name for table in TABLES.values() for node in table.values()} == STAGES.keys()
+    files = {path for path in (ROOT / "tasks").rglob("*.py") if path.name != "__init__.py"}
+    assert {path.stem for path in files} == STAGES.keys()
+    assert len(files) == len(STAGES)
+
+
+def test_the_pictures_in_the_documents_are_those_of_the_tables():
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    diagrams = re.findall(r"```mermaid\n(.*?)\n```", text, re.DOTALL)
+    assert mermaid(TABLES["manipulate"]) in diagrams

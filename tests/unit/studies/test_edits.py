@@ -64,10 +64,11 @@ def test_the_same_seed_draws_the_same_and_another_something_else(edit):
 def test_every_variant_is_a_pair_over_the_same_pictures(edit, tmp_path):
     pairs = edits.write_edits(tmp_path, [edit], [edits.METHOD, edits.DIRECT])
     assert [pair.name for pair in pairs] == [edit.name, f"{edit.name}, direct_mix alone"]
-    assert pairs[0].original == pairs[1].original
+    assert pairs[0].files == pairs[1].files
     assert pairs[1].parameters["mix.direct"] == 1.0
+    np.testing.assert_array_equal(load_image(pairs[0].files["original"]), edit.original.pixels)
     assert pairs[0].parameters["remove"] == [list(edit.remove)]
-    np.testing.assert_array_equal(load_image(pairs[0].edited), edit.edited.pixels)
+    np.testing.assert_array_equal(load_image(pairs[0].files["edited"]), edit.edited.pixels)
 
 
 def test_figures_say_how_many_edits_came_out_as_wanted():

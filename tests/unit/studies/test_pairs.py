@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +11,24 @@ import pytest
 from PIL import Image
 
 from svdaudio.errors import ConfigError, InputError, SvdAudioError
+from svdaudio.methods import find_method
 from svdaudio.places import project_root
-from svdaudio.studies.pairs import Common, prepare, read_pairs
+from svdaudio.session import Session
+from svdaudio.studies import pairs
+from svdaudio.studies.pairs import Common, RowsError
 from svdaudio.svd.images import upright_size
 
 BUNDLE = SimpleNamespace(name="mini", settings={"generate.steps": 20}, digests=lambda role: role)
+MANIPULATE, BASELINE = find_method("manipulate"), find_method("baseline")
+
+
+def read_rows(path, method=MANIPULATE):
+    return pairs.read_rows(path, method)
+
+
+def prepare(rows, common, method=MANIPULATE):
+    with TemporaryDirectory() as place:
+        return pairs.prepare(Session(place, open_bundle=lambda name: BUNDLE), rows, method, common)
 
 
 @pytest.fixture
@@ -34,11 +48,12 @@ def test_a_csv_line_is_a_pair_with_its_parameters(folder):
     text = (
         'original,edited,remove,add,name,out,svd.k,geometry\none.png,two.png,"20,20","40,30;1,2,0",a,x/a.wav,7,crop\n'
     )
-    (pair,) = read_pairs(written(folder, text))
-    assert (pair.name, pair.original, pair.edited) == ("a", folder / "one.png", folder / "two.png")
-    assert pair.out == folder / "x" / "a.wav"
-    assert pair.where == "pairs.csv, line 2"
-    (one,) = prepare([pair], Common(), lambda name: BUNDLE)
+    (row,) = read_rows(written(folder, text))
+    assert (row.name, row.files) == ("a", {"original": folder / "one.png", "edited": folder / "two.png"})
+    assert row.out == folder / "x" / "a.wav"
+    assert row.where == "pairs.csv, line 2"
+    (one,) = prepare([row], Common())
+    assert (one.request.method, dict(one.request.files)) == (MANIPULATE, row.files)
     config = one.request.config
     assert (config.svd.k, config.geometry, config.add) == (7, "crop", ((40, 30, 1), (1, 2, 0)))
     assert config.generate.steps == 20
@@ -50,10 +65,10 @@ def test_json_lines_take_nested_and_dotted_names_alike(folder):
     common = {"original": "one.png", "edited": "two.png", "remove": "20,20", "add": [[40, 30]]}
     rows = [{**common, "svd": {"k": 7}}, {**common, "svd.k": 7, "name": "b"}, common]
     text = "\n\n".join(json.dumps(row) for row in rows)
-    pairs = read_pairs(written(folder, text, "pairs.jsonl"))
-    assert [pair.name for pair in pairs] == ["one-two", "b", "one-two-2"]
-    assert [pair.where for pair in pairs] == [f"pairs.jsonl, line {n}" for n in (1, 3, 5)]
-    assert [one.request.config.svd.k for one in prepare(pairs, Common(), lambda name: BUNDLE)] == [7, 7, 5]
+    found = read_rows(written(folder, text, "pairs.jsonl"))
+    assert [row.name for row in found] == ["one-two", "b", "one-two-2"]
+    assert [row.where for row in found] == [f"pairs.jsonl, line {n}" for n in (1, 3, 5)]
+    assert [one.request.config.svd.k for one in prepare(found, Common())] == [7, 7, 5]
 
 
 def test_a_line_is_stronger_than_what_holds_for_all(folder):
@@ -63,19 +78,71 @@ def test_a_line_is_stronger_than_what_holds_for_all(folder):
     ]
     text = "\n".join(rows)
     common = Common(overrides=["svd.k=9", "svd.alpha=0.2"], given={"seed": 5})
-    first, second = prepare(read_pairs(written(folder, text)), common, lambda name: BUNDLE)
+    first, second = prepare(read_rows(written(folder, text)), common)
     assert [(one.request.config.svd.k, one.request.config.seed) for one in (first, second)] == [(7, 5), (9, 3)]
     assert first.resolved.sources["seed"] == "command line"
     assert second.resolved.sources["seed"] == "pairs.csv, line 3"
     assert first.resolved.sources["svd.alpha"] == "--set"
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_what_spreadsheets_write_is_read(folder, separator):
+    heading = separator.join(["original", "edited", "remove", "add", "svd.alpha", "locals.augment", "svd.k", "", ""])
+    cells = separator.join(["one.png", "two.png", '"20,20"', '"40,30"', " .5 ", "TRUE", "7.0", "", ""])
+    empty = separator * 8
+    text = f"\ufeff\r\n{empty}\r\n{heading}\r\n{empty}\r\n{cells}\r\n{empty}\r\n"
+    (row,) = read_rows(written(folder, text))
+    assert row.where == "pairs.csv, line 5"
+    (one,) = prepare([row], Common())
+    config = one.request.config
+    assert (config.svd.alpha, config.svd.k, config.locals.augment) == (0.5, 7, True)
+
+
+def test_the_files_are_those_of_the_method(folder):
+    text = "original,seed,out\none.png,3,x/a.wav\ntwo.png,,\n"
+    rows = read_rows(written(folder, text), BASELINE)
+    assert [(row.name, row.files) for row in rows] == [
+        ("one", {"original": folder / "one.png"}), ("two", {"original": folder / "two.png"})
+    ]  # fmt: skip
+    first, second = prepare(rows, Common(given={"seed": 7}), BASELINE)
+    assert (first.request.kind, first.request.config.seed, second.request.config.seed) == ("baseline", 3, 7)
+    for column in ("edited", "svd.k", "remove"):
+        with pytest.raises(ConfigError, match=rf"there is no parameter '{column}' \(from pairs\.csv, line 1\)"):
+            read_rows(written(folder, f"original,{column}\n"), BASELINE)
+    with pytest.raises(InputError, match="there are no pairs in"):
+        read_rows(project_root() / "examples", BASELINE)
+
+
+def test_targets_and_variants_hold_for_all(folder):
+    rows = read_rows(written(folder, 'original,edited,remove,add\none.png,two.png,"20,20","40,30"\n'))
+    for common, targets in (
+        (Common(), MANIPULATE.targets),
+        (Common(variant="no_baselines"), ("manipulated.scores",)),
+        (Common(targets=("mix",)), ("mix",)),
+    ):
+        assert prepare(rows, common)[0].request.targets == targets
+
+
+def test_a_place_for_a_sound_that_is_not_made_is_refused(folder):
+    text = 'original,edited,remove,add,out\none.png,two.png,"20,20","40,30",a.wav\n'
+    with pytest.raises(InputError, match="line 2: manipulate makes no sound that could be copied: got mix"):
+        prepare(read_rows(written(folder, text)), Common(targets=("mix",)))
+    assert prepare(read_rows(written(folder, text)), Common(variant="no_baselines"))[0].out == folder / "a.wav"
+
+
+def test_sounds_do_not_go_over_each_other_by_another_name(folder):
+    (folder / "link").symlink_to(folder)
+    text = "original,edited,out\none.png,two.png,a.wav\none.png,two.png,link/x/../a.wav\n"
+    with pytest.raises(InputError, match="line 3: the file is taken already"):
+        read_rows(written(folder, text))
+
+
 def test_a_folder_stands_for_the_file_or_the_scenes_in_it(folder):
     path = written(folder, 'original,edited,remove,add\none.png,two.png,"20,20","40,30"\n')
-    assert read_pairs(folder) == read_pairs(path)
-    (scene,) = read_pairs(project_root() / "examples")
+    assert read_rows(folder) == read_rows(path)
+    (scene,) = read_rows(project_root() / "examples")
     assert scene.name == "scenes"
-    (one,) = prepare([scene], Common(), lambda name: BUNDLE)
+    (one,) = prepare([scene], Common())
     assert one.request.config.remove == ((756, 581, 1),)
 
 
@@ -90,71 +157,81 @@ def test_a_folder_stands_for_the_file_or_the_scenes_in_it(folder):
         ("original,edited,remove,add\none.png,,1,1\n", "line 2: the picture 'edited' is missing"),
         ("original,edited,name\none.png,two.png,a\none.png,two.png,a\n", "line 3: the name is taken already"),
         ("original,edited,out\none.png,two.png,a\none.png,two.png,a\n", "line 3: the file is taken already"),
-        ('original,edited\n"one.png,two.png\n', "is no CSV"),
+        ('original,edited\n"one.png,two.png\n', "line 2 is not valid CSV"),
+        ("original,,edited\n", "line 1: column 2 has no name"),
+        ("\n\noriginal\n", "line 3: there is no column 'edited': got original"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(folder, text, message):
     with pytest.raises(SvdAudioError, match=message) as caught:
-        read_pairs(written(folder, text))
+        read_rows(written(folder, text))
     assert "\n" not in caught.value.line()
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 1: this is no JSON"),
-        ("[]", "line 1: this is no JSON object"),
+        ("{", "line 1: this is not valid JSON"),
+        ("[]", "line 1: this is not a JSON object"),
         ('{"original": 1, "edited": "two.png"}', "line 1: the picture 'original' is missing"),
-        ('{"original": "one.png", "edited": "two.png", "name": 3}', "line 1: 'name' is no text"),
+        ('{"original": "one.png", "edited": "two.png", "name": 3}', "line 1: 'name' is not text"),
         ('{"original": "one.png", "edited": "two.png", "svd": {"kk": 3}}', "no parameter 'svd.kk'"),
+        ('{"original": "one.png", "edited": "two.png", "seed": 1, "seed": 2}', "line 1: 'seed' is there twice"),
+        ('{"original": "one.png", "edited": "two.png", "svd": {"k": 1}, "svd.k": 2}', r"'svd\.k' is given twice"),
+        (r'{"original": "one\u0000.png", "edited": "two.png"}', "'original' holds characters that no file name has"),
     ],
 )
 def test_a_json_line_that_says_nothing_is_told(folder, line, message):
     with pytest.raises(SvdAudioError, match=message):
-        read_pairs(written(folder, line, "pairs.jsonl"))
+        read_rows(written(folder, line, "pairs.jsonl"))
 
 
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ('nowhere.png,two.png,"20,20","40,30",5', "line 2: there is no image"),
+        ('nowhere.png,two.png,"20,20","40,30",5', "line 2: there is no file"),
         ('pairs.csv,two.png,"20,20","40,30",5', "is not an image"),
         ('one.png,two.png,"64,20","40,30",5', r"line 2: the click 'remove' is outside the image one.png"),
         ('one.png,two.png,"20,20","40,-1",5', "the click 'add' is outside the image two.png"),
-        ('one.png,two.png,,"40,30",5', "no click says what goes"),
+        ('one.png,two.png,,"40,30",5', "there is no click for 'remove'"),
         ('one.png,two.png,here,"40,30",5', "a point cannot be read"),
-        ('one.png,two.png,"20,20","40,30",0', r"svd.k has no meaning with this value \(from pairs.csv, line 2\)"),
-        ('one.png,two.png,"20,20","40,30",many', "svd.k has no meaning"),
+        ('one.png,two.png,"20,20","40,30",0', r"svd.k has an invalid value \(from pairs.csv, line 2\)"),
+        ('one.png,two.png,"20,20","40,30",many', "svd.k has an invalid value"),
     ],
 )
 def test_a_line_that_cannot_run_is_told_with_its_number(folder, cells, message):
     path = written(folder, f"original,edited,remove,add,svd.k\n{cells}\n")
     with pytest.raises(SvdAudioError, match=message) as caught:
-        prepare(read_pairs(path), Common(), lambda name: BUNDLE)
+        prepare(read_rows(path), Common())
     assert caught.value.line().startswith("pairs.csv, line 2: ")
 
 
-def test_the_first_fault_is_told_in_full_and_the_others_by_their_place(folder):
+def test_all_faults_are_told_and_the_first_is_the_error(folder):
     pictures = ("x.png,two.png", "one.png,two.png", "one.png,y.png")
     text = "\n".join(["original,edited,remove,add", *(f'{both},"1,1","1,1"' for both in pictures)])
-    pairs = read_pairs(written(folder, text))
-    with pytest.raises(InputError, match=r"line 2: there is no image .*x.png \(and 1 more: pairs.csv, line 4\)"):
-        prepare(pairs, Common(), lambda name: BUNDLE)
+    rows = read_rows(written(folder, text))
+    with pytest.raises(InputError, match=r"^pairs\.csv, line 2: there is no file .*x.png \(and 1 more\)") as caught:
+        prepare(rows, Common())
+    assert isinstance(caught.value, RowsError)
+    assert [reason.partition(": ")[0] for reason in caught.value.reasons] == ["pairs.csv, line 2", "pairs.csv, line 4"]
+    assert "x.png" in caught.value.reasons[0]
+    assert "y.png" in caught.value.reasons[1]
 
 
 def test_what_is_no_file_of_pairs_is_refused(folder):
-    with pytest.raises(InputError, match="no file of pairs"):
-        read_pairs(folder / "one.png")
+    with pytest.raises(InputError, match="is not a file of pairs"):
+        read_rows(folder / "one.png")
     with pytest.raises(InputError, match="cannot be read"):
-        read_pairs(folder / "none.csv")
+        read_rows(folder / "none.csv")
     with pytest.raises(InputError, match="there are no pairs in"):
-        read_pairs(folder)
+        read_rows(folder)
 
 
-def test_a_wrong_file_of_parameters_is_told_once_for_all(folder):
+def test_a_wrong_file_of_parameters_ends_as_it_does_for_one_run(folder):
     path = written(folder, 'original,edited,remove,add\none.png,two.png,"1,1","1,1"\n')
-    with pytest.raises(ConfigError, match="cannot be read"):
-        prepare(read_pairs(path), Common(config_file=folder / "none.toml"), lambda name: BUNDLE)
+    with pytest.raises(RowsError, match=r"the configuration .* cannot be read") as caught:
+        prepare(read_rows(path), Common(config_file=folder / "none.toml"))
+    assert caught.value.exit_code == ConfigError.exit_code
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (64, 48)), (3, (64, 48)), (6, (48, 64)), (8, (48, 64))])

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from svdaudio.config import RunConfig
+from svdaudio.engine.arrays import RunArrays
 from svdaudio.errors import SvdAudioError
+from svdaudio.methods.manipulate import METHOD, SOUNDS, ManipulateConfig
 from svdaudio.store import Action, ArraySpec, ArtifactRecord, FileUse, LocalStore, RunRecord, StageEntry, digest_array
+from svdaudio.svd.factors import factorize
 from svdaudio.views import report
 
 CLASSES = ("cat", "dog", "duck")
@@ -27,8 +29,12 @@ def put(store, node, stage, arrays, **parameters):
     return StageEntry(node=node, stage=stage, status="computed", key=action.key, action=action)
 
 
+def arrays_of(store, run):
+    return RunArrays.in_store(run, METHOD, store, {"tagger": CLASSES, "detector": ("cat", "dog")}.__getitem__)
+
+
 def write(store, run, **options):
-    return report.write_report(report.RunArtifacts.in_store(run, store), **options)
+    return report.write_report(arrays_of(store, run), **options)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,7 @@ def run(store):
     mask = np.zeros((40, 60), dtype=bool)
     mask[10:30, 10:40] = True
     tokens = random.standard_normal((257, 768)).astype(np.float32)
+    tokens /= np.linalg.norm(tokens, axis=1, keepdims=True)
     coverage = random.random(256).astype(np.float32)
     embedding = tokens[0]
     entries = []
@@ -68,14 +75,14 @@ def run(store):
                 store, f"{region}.align", "align", {"coverage": coverage, "grid": coverage > 0.5},
                 geometry="squash", threshold=0.5,
             ),
-            put(store, f"{region}.factors", "factors", {"u": tokens[:4], "s": np.array([3.0, 2, 1, 0.5 + number])}),
+            put(store, f"{region}.factors", "factors", vars(factorize(tokens, np.arange(256) % 23 == number))),
         ]  # fmt: skip
     mixed = {"suppress": tokens[1], "boost": tokens[2], "embedding": tokens[3]}
     entries += [
         put(store, "background", "background", {"embedding": np.zeros((0, 768), dtype=np.float32)}),
         put(store, "mix", "mix", mixed),
     ]
-    for number, sound in enumerate(report.SOUNDS):
+    for number, sound in enumerate(SOUNDS):
         waveform = (0.5 * np.sin(np.arange(22050) / (5 + number))).astype(np.float32)
         entries += [
             put(store, f"{sound}.remix", "remix", {"clap": tokens[number, :512]}),
@@ -95,7 +102,7 @@ def run(store):
     }
     return RunRecord(
         id="20260101-000000-000-abcd", kind="manipulate", created_at="2026-01-01T00:00:00Z", files=files,
-        config=RunConfig().model_dump(mode="json"), bundle="mini", stages=tuple(entries), state="finished",
+        config=ManipulateConfig().tables(), bundle="mini", stages=tuple(entries), state="finished",
     )  # fmt: skip
 
 
@@ -114,7 +121,7 @@ def test_a_waveform_that_is_not_finite_is_refused():
 
 
 def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
-    found = write(store, run, root=tmp_path / "out", class_names=CLASSES)
+    found = write(store, run, root=tmp_path / "out")
     assert list(found.audio) == ["original", "edited", "manipulated"]
     assert found.scores["manipulated"] == {"cat": 0.1, "dog": 0.8, "duck": 0.3}
     assert list(found.pictures) == [
@@ -125,24 +132,27 @@ def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
         assert path.parent == found.folder
         assert path.stat().st_size > 100
     assert found.folder.name.startswith("dog_cat-dog_duck.")
-    json.dumps(found.results(), allow_nan=False)
+    assert found.on_page == tuple(found.pictures)[:5]
+    results = json.loads(json.dumps(found.results(), allow_nan=False))
+    assert list(results) == ["folder", "audio", "pictures", "scores", "cosines"]
+    assert results["cosines"].keys() == {"original", "edited", "removed", "added"}
 
 
 def test_the_same_work_is_not_written_twice(tmp_path, store, run):
-    first = write(store, run, root=tmp_path, class_names=CLASSES)
+    first = write(store, run, root=tmp_path)
     paths = [*first.audio.values(), *first.pictures.values()]
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths}
-    assert write(store, replace(run, id="another"), root=tmp_path, class_names=CLASSES) == first
+    assert write(store, replace(run, id="another"), root=tmp_path) == first
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths} == before
 
 
 def test_what_was_damaged_or_deleted_is_written_again(tmp_path, store, run):
-    found = write(store, run, root=tmp_path, class_names=CLASSES)
+    found = write(store, run, root=tmp_path)
     sound, picture = found.audio["edited"], found.pictures["scores"]
     data = sound.read_bytes(), picture.read_bytes()
     sound.write_bytes(b"damaged")
     picture.unlink()
-    write(store, run, root=tmp_path, class_names=CLASSES)
+    write(store, run, root=tmp_path)
     assert (sound.read_bytes(), picture.read_bytes()) == data
 
 
@@ -153,7 +163,7 @@ def test_other_work_goes_elsewhere(tmp_path, store, run):
 
 def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
     failed = run.with_stage(replace(run.stage("manipulated.choose"), status="failed", key=None))
-    found = write(store, failed, root=tmp_path, class_names=CLASSES, pictures=False)
+    found = write(store, failed, root=tmp_path, pictures=False)
     assert list(found.audio) == ["original", "edited"]
     assert found.pictures == {}
 
@@ -177,8 +187,32 @@ def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
     ],
 )
 def test_every_node_is_drawn_as_what_it_is(tmp_path, store, run, node, names):
-    drawn = report.draw_node(
-        report.RunArtifacts.in_store(run, store), node, root=tmp_path, class_names=CLASSES, object_names=("cat", "dog")
-    )
+    drawn = report.draw_nodes(arrays_of(store, run), [node], root=tmp_path)
     assert list(drawn) == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
+
+
+def test_nodes_are_drawn_together_and_once(tmp_path, store, run):
+    first = report.draw_nodes(arrays_of(store, run), ["mix", "added.align"], root=tmp_path)
+    assert list(first) == ["added.align.grid", "mix.similarities"]
+    before = {path: path.stat().st_mtime_ns for path in first.values()}
+    again = report.draw_nodes(arrays_of(store, run), ["mix", "removed.mask"], root=tmp_path)
+    assert list(again) == ["removed.mask", "mix.similarities"]
+    assert again["mix.similarities"].stat().st_mtime_ns == before[first["mix.similarities"]]
+
+
+def test_what_is_not_done_has_no_picture(tmp_path, store, run):
+    cut = run.with_stage(replace(run.stage("original.image"), status="failed", key=None))
+    views = [view.name for view in METHOD.views(arrays_of(store, cut))]
+    assert "original.tokens.likeness" not in views
+    assert "removed.mask" not in views, "the picture that it lies in is not there"
+    assert {"added.mask", "mix.similarities", "scores"} <= set(views)
+
+
+def test_a_method_without_sounds_and_views_has_an_empty_report(toy, tmp_path):
+    run = toy.run()
+    arrays = RunArrays.in_store(run, toy.method, toy.store, toy.bundle.classes)
+    found = report.write_report(arrays, root=tmp_path / "out")
+    assert found.results() == {"folder": str(found.folder), "audio": {}, "pictures": {}, "scores": {}}
+    assert found.folder.name.startswith("original-edited.")
+    assert not (tmp_path / "out").exists()

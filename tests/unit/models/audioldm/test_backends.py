@@ -2,8 +2,9 @@ import importlib.util
 
 import pytest
 
-from svdaudio.config import RunConfig, resolve
+from svdaudio.config import GenerateConfig, resolve
 from svdaudio.errors import ConfigError
+from svdaudio.methods.baseline import METHOD
 from svdaudio.methods.stages import STAGES
 from svdaudio.models.audioldm.autoencoder import decode
 from svdaudio.models.audioldm.backends import BACKENDS, check_backend, open_backend
@@ -12,7 +13,7 @@ from svdaudio.models.audioldm.vocoder import vocode
 
 
 def test_the_backend_of_every_day_is_our_own_code():
-    assert RunConfig().generate.backend == BACKENDS[0]
+    assert GenerateConfig().backend == BACKENDS[0]
     own = open_backend(BACKENDS[0])
     assert (own.diffuse, own.decode, own.vocode) == (diffuse, decode, vocode)
 
@@ -28,7 +29,7 @@ def test_an_unknown_backend_is_refused():
     with pytest.raises(ConfigError, match="no such backend"):
         check_backend("tensorflow")
     with pytest.raises(ConfigError, match=r"generate\.backend"):
-        resolve(given={"generate.backend": "tensorflow"})
+        resolve(METHOD.config, given={"generate.backend": "tensorflow"})
 
 
 def test_a_scheduler_that_the_package_has_not_is_refused_before_anything_runs(monkeypatch):

@@ -158,7 +158,7 @@ def test_a_configuration_that_lacks_something(pair: tuple[Path, Path]) -> None:
 
 def header(model: SSV2A, **changes: Any) -> Header:
     values = {"role": "ssv2a", "config": model.config.to_dict()} | changes
-    return Header(architecture="svdaudio.models.ssv2a.SSV2A", recipe="test", recipe_version=1, **values)
+    return Header(architecture="svdaudio.ssv2a.SSV2A", recipe="test", recipe_version=1, **values)
 
 
 def test_our_own_format(model: SSV2A, tmp_path: Path) -> None:

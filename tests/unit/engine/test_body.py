@@ -1,0 +1,85 @@
+"""How bodies are called, and what is asked of what they return."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from svdaudio.engine.body import compute_outputs
+from svdaudio.engine.stage import Node, Stage
+from svdaudio.errors import RunError
+
+STAGE = Stage(
+    name="sum", inputs=("x",), outputs=("y",), models=("tagger",), body="", summary="", parameters={"points": "add"}
+)
+NODE = Node(name="one.sum", stage=STAGE, inputs={"x": "one.image.pixels"})
+
+
+def call(body, models=None, parameters=None, note=lambda text: None):
+    return compute_outputs(
+        NODE,
+        {"x": np.ones(3)},
+        {"points": [[1, 2, 1]]} if parameters is None else parameters,
+        {"tagger": 2.0} if models is None else models,
+        note,
+        lambda stage: body,
+    )
+
+
+def test_a_body_gets_inputs_parameters_and_models_by_name():
+    def body(*, x, points, tagger):
+        return {"y": [x.sum() * tagger, points[0][0]]}
+
+    found = call(body)["y"]
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_array_equal(found, [6, 1])
+
+
+def test_only_a_body_that_takes_notes_gets_them():
+    notes = []
+
+    def body(*, x, points, tagger, note):
+        note("one thing")
+        return {"y": x}
+
+    call(body, note=notes.append)
+    call(lambda *, x, points, tagger: {"y": x}, note=notes.append)
+    assert notes == ["one thing"]
+
+
+def test_a_body_may_do_with_its_parameters_what_it_likes():
+    parameters = {"points": [[1, 2, 1]]}
+
+    def body(*, x, points, tagger):
+        points[0].append("mine")
+        return {"y": x}
+
+    call(body, parameters=parameters)
+    assert parameters == {"points": [[1, 2, 1]]}
+
+
+def test_models_that_are_needed_together_are_held_before_the_body_runs():
+    events = []
+
+    class Source(dict):
+        def keep_only(self, roles):
+            events.append(tuple(roles))
+
+    def body(*, x, points, tagger):
+        events.append("body")
+        return {"y": x}
+
+    call(body, models=Source(tagger=2.0))
+    assert events == [("tagger",), "body"]
+
+
+@pytest.mark.parametrize("returned", [{}, {"y": 1, "z": 2}, {"z": 1}])
+def test_a_body_that_does_not_return_what_its_row_says_is_a_fault(returned):
+    with pytest.raises(RuntimeError, match=r"stage sum returned .*, its row says \['y'\]"):
+        call(lambda **_: returned)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_numbers_that_are_not_finite_are_refused(number):
+    with pytest.raises(RunError, match=r"one\.sum computed numbers that are not finite, which are not kept: got y"):
+        call(lambda **_: {"y": np.array([1.0, float(number)])})

@@ -1,0 +1,253 @@
+"""Requests: what enters the keys of their nodes, how they are checked, and how a record becomes one again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from svdaudio.config import resolve
+from svdaudio.engine.request import (
+    FileCache,
+    Request,
+    check,
+    files_of,
+    new_run,
+    recorded_config,
+    remade,
+    resumed_request,
+)
+from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError
+from svdaudio.methods import find_method
+from svdaudio.methods.baseline import METHOD as BASELINE
+from svdaudio.methods.manipulate import METHOD as MANIPULATE
+from svdaudio.methods.stages import STAGES
+
+POINTS = {"remove": ["10,20"], "add": ["30,40"]}
+OTHER_VALUES = {
+    "generate.steps": 100,
+    "generate.duration_s": 5.0,
+    "remove": "11,20", "add": "31,40", "geometry": "crop", "seed": 43, "bundle": "other",
+    "generate.scheduler": "dpm-solver++", "generate.backend": "audioldm", "generate.precision": "bfloat16",
+    "locals.augment": False,
+    "execution.device": "cuda", "execution.threads": 3, "execution.keep_models": True,
+    "execution.compile": True,
+}  # fmt: skip
+
+
+class Bundle:
+    """A bundle whose digests go with its name; it may lack a model."""
+
+    def __init__(self, name="mini", lacks=None):
+        self.name = name
+        self.lacks = lacks
+
+    def digests(self, role):
+        if role == self.lacks:
+            raise CheckpointError(f"there is no {role}")
+        return f"{self.name} {role}"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in ("original", "edited")]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.full((48, 64, 3), number, np.uint8)).save(path)
+    return paths
+
+
+def request_of(method, pictures, lacks=None, **given):
+    known = {**POINTS, **given} if method is MANIPULATE else given
+    resolved = resolve(method.config, given=known)
+    files = files_of(method, pictures[: len(method.files)])
+    return Request(method=method, files=files, resolved=resolved, bundle=Bundle(resolved.config.bundle, lacks))
+
+
+def keys_if_all_were_known(request):
+    """The key of every node, if each output's digest were that of its producer's key."""
+    outputs, keys = {}, {}
+    for node in request.nodes:
+        keys[node.name] = request.action(node, request.input_digests(node, outputs)).key
+        outputs[node.name] = {output: f"{keys[node.name]} {output}" for output in node.stage.outputs}
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        pytest.param(method, name, id=f"{method.name}-{name}")
+        for method in (MANIPULATE, BASELINE)
+        for name in method.config.parameters()
+    ],
+)
+def test_every_parameter_changes_a_key_unless_it_is_for_execution_only(method, name, pictures):
+    parameter = method.config.parameters()[name]
+    default = parameter.default
+    value = OTHER_VALUES.get(name, default + 1 if isinstance(default, int) else 0.45)
+    request = request_of(method, pictures)
+    before = keys_if_all_were_known(request)
+    after = keys_if_all_were_known(request_of(method, pictures, **{name: value}))
+    changed = {node for node in before if before[node] != after[node]}
+    bound = {node.name for node in request.table.values() if name in node.bindings.values()}
+    if parameter.execution_only:
+        assert not changed
+    else:
+        assert changed >= bound
+        assert bound or name == "bundle"
+        assert changed
+
+
+def test_the_seed_enters_only_what_draws(pictures):
+    one, other = request_of(MANIPULATE, pictures), request_of(MANIPULATE, pictures, seed=1)
+    before, after = keys_if_all_were_known(one), keys_if_all_were_known(other)
+    changed = {one.table[node].stage.name for node in before if before[node] != after[node]}
+    assert changed == {"remix", "diffuse", "decode", "vocode", "choose", "scores"}
+    bound = {node.stage.name for node in one.table.values() if "seed" in node.bindings.values()}
+    assert bound == {"remix", "diffuse"}
+
+
+def test_a_baseline_reads_one_picture(pictures):
+    request = request_of(BASELINE, pictures)
+    assert {node.name.partition(".")[0] for node in request.nodes} == {"original"}
+    assert list(request.file_digests) == ["original"]
+    assert request.nodes[-1].name == "original.scores"
+
+
+def test_the_baseline_shares_its_keys_with_the_method(pictures):
+    alone = keys_if_all_were_known(request_of(BASELINE, pictures))
+    both = keys_if_all_were_known(request_of(MANIPULATE, pictures))
+    assert alone.items() <= both.items()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"remove": []}, r"there is no click for 'remove'\. Give --remove X,Y, in pixels of the original picture"),
+        ({"add": ["1,2,0"]}, r"there is no click for 'add'\. Give --add X,Y, in pixels of the edited picture"),
+        ({"remove": ["64,20"]}, r"the click 'remove' is outside the image original\.png: expected x in 0\.\.63"),
+        ({"add": ["40,-1"]}, r"the click 'add' is outside the image edited\.png"),
+    ],
+)
+def test_clicks_that_cannot_be(pictures, given, message):
+    with pytest.raises(InputError, match=message):
+        check(request_of(MANIPULATE, pictures, **given))
+
+
+def test_requests_that_cannot_be(pictures, tmp_path):
+    request = request_of(MANIPULATE, pictures)
+    assert check(request) is request
+    with pytest.raises(ConfigError, match="there is no stage 'nothing'"):
+        check(replace(request, targets=("nothing",)))
+    with pytest.raises(CheckpointError, match="there is no tagger"):
+        check(request_of(MANIPULATE, pictures, lacks="tagger"))
+    with pytest.raises(InputError, match="there is no file"):
+        check(request_of(MANIPULATE, [tmp_path / "none.jpg", pictures[1]]))
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(InputError, match="is not an image"):
+        check(request_of(BASELINE, [tmp_path / "text.png"]))
+
+
+def test_a_model_that_is_not_needed_may_be_lacking(pictures):
+    mask = find_method("mask")
+    resolved = resolve(mask.config, given={"point": "3,4"})
+    for lacks in (role for stage in STAGES.values() for role in stage.models if role != "segmenter"):
+        check(Request(method=mask, files={"picture": pictures[0]}, resolved=resolved, bundle=Bundle(lacks=lacks)))
+
+
+def test_a_file_is_hashed_and_looked_at_once_for_many_requests(pictures, monkeypatch):
+    looked, hashed = [], []
+    monkeypatch.setattr(type(BASELINE.files["original"]), "check", lambda self, path: looked.append(path))
+    monkeypatch.setattr("svdaudio.engine.request.digest_file", lambda path, name: hashed.append(path) or str(path))
+    cache = FileCache()
+    for seed in (1, 2):
+        check(replace(request_of(BASELINE, pictures, seed=seed), cache=cache))
+    assert looked == hashed == [pictures[0]]
+    check(request_of(BASELINE, pictures))
+    assert looked == hashed == [pictures[0]] * 2
+
+
+def test_a_picture_that_the_store_holds_is_not_opened_again(toy, monkeypatch):
+    looked = []
+    monkeypatch.setattr(type(toy.method.files["original"]), "check", lambda self, path: looked.append(path.name))
+    check(toy.request(), toy.store)
+    assert looked == ["original.txt", "edited.txt"]
+    toy.run()
+    check(toy.request(), toy.store)
+    assert len(looked) == 2
+    toy.files["edited"].write_text("1 2 3")
+    check(toy.request(), toy.store)
+    assert looked[2:] == ["edited.txt"]
+    assert toy.request().known_shape("original", toy.store) == (4,)
+    assert toy.request().known_shape("edited", toy.store) is None
+    assert toy.request().known_shape("original", None) is None
+
+
+def test_files_go_by_name_or_by_place():
+    one, two = Path("one.png"), Path("two.png")
+    by_name = {"original": one, "edited": two}
+    assert files_of(MANIPULATE, by_name) == files_of(MANIPULATE, [one, two]) == by_name
+    for wrong in ([one], [one, two, one], [], {"original": one}, {"original": one, "changed": two}):
+        with pytest.raises(InputError, match=r"manipulate takes 2 files: expected ORIGINAL EDITED, got"):
+            files_of(MANIPULATE, wrong)
+    with pytest.raises(InputError, match=r"baseline takes 1 file: expected ORIGINAL, got none"):
+        files_of(BASELINE, [])
+    with pytest.raises(InputError, match=r"got one\.png two\.png"):
+        files_of(BASELINE, [one, two])
+
+
+def test_a_new_run_knows_its_request(toy):
+    resolved = resolve(toy.method.config, overrides=["svd.k=20"])
+    run = new_run(replace(toy.request(), resolved=resolved), runner="prefect", run_id="20260101-000000-000-abcd")
+    assert (run.id, run.kind, run.runner, run.state) == ("20260101-000000-000-abcd", "toy", "prefect", "running")
+    assert run.sources["svd.k"] == "--set"
+    assert run.remarks == ("svd.k = 20 is outside the recommended 1 to 15",)
+    assert run.config["svd"]["k"] == 20
+    assert Path(run.files["original"].path).is_absolute()
+    assert {entry.status for entry in run.stages} == {"pending"}
+    assert not toy.store.runs.ids()
+
+
+def test_a_run_becomes_the_request_that_it_was_made_from(toy):
+    request = replace(toy.request(svd__k=7), targets=("mix",))
+    again = resumed_request(new_run(request), toy.method, toy.bundle)
+    assert (again.config, again.targets, dict(again.files)) == (request.config, ("mix",), dict(toy.files))
+
+
+def test_a_run_whose_file_is_gone_or_has_changed_cannot_go_on(toy):
+    run = new_run(toy.request())
+    toy.files["original"].write_text("7")
+    with pytest.raises(RunError, match=r"its file 'original' has changed since"):
+        resumed_request(run, toy.method, toy.bundle)
+    toy.files["original"].unlink()
+    with pytest.raises(RunError, match=r"its file 'original' cannot be read"):
+        resumed_request(run, toy.method, toy.bundle)
+
+
+def test_parameters_that_a_method_once_had_are_passed_over_in_its_records(pictures):
+    run = new_run(request_of(BASELINE, pictures, seed=7))
+    everything = find_method("manipulate").config().tables()
+    old = replace(run, config={**everything, **run.config})
+    assert {"remove", "add", "align", "svd", "mix"} <= old.config.keys()
+    assert recorded_config(old, BASELINE) == recorded_config(run, BASELINE) == BASELINE.config(seed=7)
+    unknown = replace(run, config={**run.config, "svdd": {"k": 3}})
+    with pytest.raises(RunError, match=r"a configuration of another version of svdaudio: got svdd"):
+        recorded_config(unknown, BASELINE)
+
+
+def test_a_record_that_no_longer_can_be_is_one_clear_error(pictures):
+    run = new_run(request_of(MANIPULATE, pictures))
+    for changes in ({"svd": {"k": 0}}, {"mix": dict.fromkeys(("alpha", "beta", "gamma", "direct"), 0)}):
+        with pytest.raises(RunError, match="another version of svdaudio") as caught:
+            recorded_config(replace(run, config={**run.config, **changes}), MANIPULATE)
+        assert caught.value.fix == "start a new run"
+        assert "\n" not in caught.value.line()
+
+
+def test_a_configuration_that_is_known_keeps_its_sources_and_remarks():
+    config = resolve(MANIPULATE.config, overrides=["svd.k=20"]).config
+    again = remade(config, {"svd.k": "batch 7"})
+    assert (again.config, again.sources["svd.k"]) == (config, "batch 7")
+    assert again.remarks == ["svd.k = 20 is outside the recommended 1 to 15"]
