@@ -21,7 +21,7 @@ def test_the_example_of_a_session(tmp_path, monkeypatch, capsys):
     code = code.replace(CLICKS, repr(settings)).replace(STORE, f"Session({str(tmp_path / 'store')!r})")
     monkeypatch.chdir(ROOT)
     names = {}
-    exec(code, names)  # noqa: S102 - our own document
+    exec(code, names)
     assert names["mixed"].shape == (768,)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 32 + 1
