@@ -61,10 +61,17 @@ class _Tree(nn.Module):
 
 def write_clip_archive(path: Path, model: CLIP) -> None:
     """As OpenAI publishes CLIP: a TorchScript archive, weights in half precision, three numbers beside them."""
-    root = _Tree()
     entries: dict[str, Tensor] = {key: value.detach().half() for key, value in model.state_dict().items()}
     numbers = {"input_resolution": 224, "context_length": 77, "vocab_size": 49408}
     entries |= {key: torch.tensor(value) for key, value in numbers.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(clip_tree(entries).eval()), path)
+
+
+def clip_tree(entries: Mapping[str, Tensor]) -> nn.Module:
+    """A module whose state dict is `entries`."""
+    root = _Tree()
     for key, value in entries.items():
         *folders, name = key.split(".")
         place: nn.Module = root
@@ -76,9 +83,7 @@ def write_clip_archive(path: Path, model: CLIP) -> None:
             place.register_parameter(name, nn.Parameter(value, requires_grad=False))
         else:
             place.register_buffer(name, value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.save(torch.jit.script(root.eval()), path)
+    return root
 
 
 def write_sam2(path: Path, config: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Where the stages of a run are computed when that is not this process: Prefect's Dask and Ray task runners.
+"""Dask and Ray clusters that compute the stages of a run, through Prefect's task runners.
 
-The store is all that the workers and the flow share: stages that read the user's own files stay with the flow, every
-other takes what it needs out of the store. Weights are those of the worker's own checkout, checked against the
-digests that the flow names.
+The store is all that the workers and the flow share: stages that read the user's own files run with the flow, every
+other takes its inputs from the store. Weights are those of the worker's own checkout, checked against the digests
+that the flow sends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONNECT_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A Dask or Ray cluster: one that runs, or one of this machine that lives as long as the flow."""
+    """A Dask or Ray cluster: a running one, or one on this machine that lives as long as the flow."""
 
     kind: ClusterKind
     address: str | None = None
@@ -36,20 +36,23 @@ class Cluster:
         """Prefect's task runner for it.
 
         Raises:
-            RunError: the extra is not installed, or nobody answers at the address.
+            RunError: the extra is not installed, or nothing answers at the address.
         """
         if self.address is not None:
             _check_answers(self.kind, self.address)
-        return self._dask() if self.kind == "dask" else self._ray()
+        try:
+            return self._dask() if self.kind == "dask" else self._ray()
+        except ImportError as error:
+            raise RunError(
+                f"--runner {self.kind} needs prefect-{self.kind}", got=error, fix=f"run `uv sync --extra {self.kind}`"
+            ) from error
 
     def _dask(self) -> Any:
-        try:
-            from prefect_dask.task_runners import DaskTaskRunner
-        except ImportError as error:
-            raise _missing("dask", error) from error
+        from prefect_dask.task_runners import DaskTaskRunner
+
         if self.address is not None:
             return DaskTaskRunner(address=self.address)
-        # One thread a worker: models are large, and torch has threads of its own.
+        # One thread for each worker: models are large, and torch has threads of its own.
         options = {
             "n_workers": self.n_workers,
             "threads_per_worker": 1,
@@ -61,18 +64,22 @@ class Cluster:
 
     def _ray(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            from prefect_ray import RayTaskRunner  # pyright: ignore[reportMissingImports] - an extra
-        except ImportError as error:
-            raise _missing("ray", error) from error
+        from prefect_ray import RayTaskRunner  # pyright: ignore[reportMissingImports] - an extra
+
         if self.address is not None:
             return cast("Any", RayTaskRunner)(address=self.address)
         return cast("Any", RayTaskRunner)(init_kwargs={"num_cpus": self.n_workers, "include_dashboard": False})
 
 
-def is_worker_death(error: Exception) -> bool:
-    """Whether a stage failed because the processes that were to compute it died, again and again."""
-    return type(error).__name__ in ("KilledWorker", "WorkerCrashedError", "OutOfMemoryError")
+def worker_death(node: str, error: Exception) -> RunError | None:
+    """The error for a stage whose workers died again and again; None if that is not what happened."""
+    if type(error).__name__ not in ("KilledWorker", "WorkerCrashedError", "OutOfMemoryError"):
+        return None
+    return RunError(
+        f"every worker that computed {node} died",
+        got=type(error).__name__,
+        fix="check their logs; if memory ran out, use fewer workers on each machine",
+    )
 
 
 def _check_answers(kind: str, address: str) -> None:
@@ -81,13 +88,9 @@ def _check_answers(kind: str, address: str) -> None:
         where = (parts.hostname or "", parts.port or 0)
         with socket.create_connection(where, timeout=CONNECT_TIMEOUT_S):
             return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise RunError(
             f"there is no {kind.capitalize()} cluster at {address}",
             got=getattr(error, "strerror", None) or str(error),
-            fix="give the address of its scheduler, or none to start one here",
+            fix="give the address of its scheduler, or omit --cluster to start one here",
         ) from error
-
-
-def _missing(extra: str, error: ImportError) -> RunError:
-    return RunError(f"--runner {extra} needs prefect-{extra}", got=error, fix=f"run `uv sync --extra {extra}`")

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from flows.deployed import store_of_flow
-from flows.deployed_batch import carry_out_pairs
-from flows.prefect_runner import task_runner
-from flows.published import publish_figures
-from svdaudio.places import out_root
+from flows import pages
+from flows.batch import compute_rows
+from flows.handover import failed
+from flows.stages import ThisFlow, one_at_a_time
+from svdaudio.engine.batches import Asked
+from svdaudio.errors import SvdAudioError
+from svdaudio.session import Session
 from svdaudio.studies.edit_study import Study, chosen_edits
 from svdaudio.studies.edits import EDITS_SEED, figures
 from svdaudio.studies.pairs import Common
 
 
-@flow(name="evaluate", task_runner=task_runner(), persist_result=False)
+@flow(name="evaluate", task_runner=one_at_a_time(), persist_result=False)
 def evaluate(
     settings: dict[str, Any] | None = None,
     store: str | None = None,
@@ -29,8 +30,8 @@ def evaluate(
     unscaled: bool = False,
     scenes: int = EDITS_SEED,
     out: Path | None = None,
-) -> State[Any] | dict[str, Any]:
-    """What `svdaudio evaluate edits` does. What an unfinished evaluation has left is gone on with.
+) -> Any:
+    """What `svdaudio evaluate edits` does. An unfinished evaluation is continued.
 
     Args:
         settings: dotted parameter → value.
@@ -43,26 +44,24 @@ def evaluate(
     Returns:
         The batch's id, the figures of every variant, and the files; or, if an edit failed, the state Failed.
     """
-    where = store_of_flow(store)
-    folder = out or out_root(where.location) / f"edits.{scenes}"
-    study = Study(folder=folder, kinds=chosen_edits(only), scene_seed=scenes, unscaled=unscaled)
-    overrides = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
-    command = study.command(overrides, {})
-    record, runs = carry_out_pairs(
-        study.pairs(),
-        Common(given=settings or {}),
-        where,
-        files={"scenes": study.scenes},
-        title=f"{len(study.edits)} edits",
-        table_path=folder / "runs.csv",
-        study=study.kept(command),
-    )
-    outcomes = study.outcomes({name: run.results for name, run in runs.items()})
-    if not outcomes:
-        return Failed(message=record.error or f"the evaluation was {record.state}")
-    files = study.write(outcomes, command=command, bundle=record.bundle)
+    try:
+        session = Session(store, runner=ThisFlow())
+        folder = out or session.out_root / f"edits.{scenes}"
+        study = Study(folder=folder, kinds=chosen_edits(only), scene_seed=scenes, unscaled=unscaled)
+        command = study.command([f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()], {})
+        record, runs = compute_rows(
+            session, study.pairs(), "manipulate", Common(given=settings or {}), files={"scenes": study.scenes},
+            title=f"{len(study.edits)} edits",
+            asked=Asked(table=str((folder / "runs.csv").absolute()), study=study.kept(command)),
+        )  # fmt: skip
+        outcomes = study.outcomes({name: run.results for name, run in runs.items()})
+        if not outcomes:
+            return Failed(message=record.error or f"the evaluation was {record.state}")
+        files = study.write(outcomes, command=command, bundle=record.bundle)
+    except SvdAudioError as error:
+        return failed(error)
     found = {variant: figures(outcomes, variant) for variant in outcomes[0].sounds}
-    publish_figures(found, record.id)
+    pages.show_figures(found, record.id)
     if len(outcomes) < len(study.edits):
         return Failed(message=f"{len(study.edits) - len(outcomes)} of {len(study.edits)} edits have no result")
     return {

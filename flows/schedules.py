@@ -1,9 +1,9 @@
-"""Schedules: deployments of this project's flows that a Prefect server starts by the clock and a worker carries out.
+"""Schedules: deployments of this project's flows that a Prefect server starts on a schedule and a worker runs.
 
     add(Plan(name="nightly", command="batch", parameters={"pairs": "/data/pairs.csv"}, cron="0 3 * * *", title="..."))
 
-A deployment names its flow as a module (`flows.deployed_batch.batch`), so that a worker needs this project installed
-and nothing fetched. What it says must hold on the worker's machine: paths are absolute, and the store is named.
+A deployment names its flow as a module (`flows.batch.run_pairs`), so that a worker needs this project installed and
+fetches nothing. Its parameters must hold on the worker's machine: paths are absolute, and the store is named.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, cast
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
 
 import httpx
+from prefect._vendor.croniter import croniter
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterTags,
@@ -28,33 +30,36 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, StateType, VersionInfo, WorkerStatus
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import load_flow_from_entrypoint
+from prefect.schedules import Schedule as Clock
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.utilities.callables import parameter_schema
+from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from flows import QUIET
 from flows.server import require_api_url, silent
+from svdaudio.engine.request import code_version
 from svdaudio.errors import InputError, RunError
 from svdaudio.processes import python_command
 
 POOL = "svdaudio"
 """The work pool, of processes on the worker's machine."""
 TAG = "svdaudio-schedule"
-"""Tells our schedules from other deployments."""
+"""Marks our schedules among other deployments."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-LOOK_AGAIN_S = 1.0
+POLL_INTERVAL_S = 1.0
 
 Command = Literal["batch", "run", "baseline", "evaluate edits", "gc"]
 ENTRYPOINTS: Mapping[Command, str] = {
-    "batch": "flows.deployed_batch.batch",
-    "run": "flows.manipulate.manipulate",
-    "baseline": "flows.baseline.baseline",
+    "batch": "flows.batch.run_pairs",
+    "run": "flows.run.run_method",
+    "baseline": "flows.run.run_method",
     "evaluate edits": "flows.evaluate.evaluate",
     "gc": "flows.gc.gc",
 }
@@ -63,7 +68,11 @@ ENTRYPOINTS: Mapping[Command, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A schedule to be made."""
+    """A schedule to be created.
+
+    Raises:
+        InputError: the name or a parameter cannot be used.
+    """
 
     name: str
     command: Command
@@ -72,41 +81,67 @@ class Plan:
     cron: str
     """Five fields: minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
-    """As in the IANA data base (`Europe/Berlin`)."""
+    """A name of the IANA database (`Europe/Berlin`)."""
     title: str
     """What people see: the command line that it stands for."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise InputError(
-                "that is no name for a schedule", expected="letters, digits, '.', '_' and '-'", got=repr(self.name)
+                "that is not a valid name for a schedule",
+                expected="letters, digits, '.', '_' and '-'",
+                got=repr(self.name),
             )
+        for text in _texts([self.title, self.parameters]):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise InputError(
+                    "a file name that is not UTF-8 cannot be scheduled",
+                    got=ascii(text),
+                    fix="rename the file or folder",
+                ) from error
 
     @property
     def clock(self) -> CronSchedule:
         """The times.
 
         Raises:
-            InputError: they cannot be understood.
+            InputError: they are invalid, or never come.
         """
+        fields = "five fields: minute hour day month weekday"
         try:
-            return CronSchedule(cron=self.cron, timezone=self.timezone)
-        except ValidationError as error:
-            if any(fault["loc"] == ("timezone",) for fault in error.errors()):
+            if len(self.cron.split()) != 5 and not self.cron.startswith("@"):
+                raise ValueError(self.cron)  # six or seven fields count seconds and years: nothing runs that often
+            clock = CronSchedule(cron=self.cron, timezone=self.timezone)
+        except ValueError as error:
+            if isinstance(error, ValidationError) and error.errors()[0]["loc"] == ("timezone",):
                 raise InputError(
-                    "there is no such timezone", expected="a name as Europe/Berlin", got=repr(self.timezone)
+                    "there is no such timezone", expected="a name like Europe/Berlin", got=repr(self.timezone)
                 ) from error
             raise InputError(
-                "the times cannot be understood",
-                expected="five fields of cron: minute hour day month weekday",
-                got=repr(self.cron),
-                fix='write it like --cron "0 3 * * *", in quotes',
-            ) from error
+                "the times cannot be read", expected=fields, got=repr(self.cron),
+                fix='write them like --cron "0 3 * * *", in quotes',
+            ) from error  # fmt: skip
+        try:
+            croniter(self.cron, datetime.now(UTC)).get_next()
+        except ValueError as error:
+            raise InputError("the times never come", expected="a date that exists", got=repr(self.cron)) from error
+        return clock
+
+
+def _texts(value: object) -> Generator[str]:
+    """Every text in nested plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(one)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """One carrying out of a schedule: a flow run."""
+    """One execution of a schedule: a flow run."""
 
     id: str
     name: str
@@ -134,49 +169,51 @@ class Schedule:
     paused: bool
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     next_at: datetime | None = None
-    """None while it is paused, and for some seconds after it was made or resumed."""
+    """None while it is paused, and for some seconds after it was created or resumed."""
     last: Started | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """All schedules, and whether there is anybody to carry them out."""
+    """All schedules, and whether a worker is there to run them."""
 
     api_url: str
     schedules: tuple[Schedule, ...]
     n_workers: int
-    """Workers of the pool that gave a sign of life of late."""
+    """Workers of the pool that are online."""
 
 
 def add(plan: Plan) -> Schedule:
-    """Make a schedule, and the work pool if there is none.
+    """Create a schedule, and the work pool if there is none.
 
     Raises:
-        InputError: the times or the name cannot be used, or there is a schedule of that name.
+        InputError: the times or a parameter are invalid, or there is a schedule of that name.
         RunError: there is no server, or it does not answer.
     """
     clock = plan.clock
-    entrypoint = ENTRYPOINTS[plan.command]
-    flow = cast("Any", load_flow_from_entrypoint(entrypoint))
+    flow: Any = load_flow_from_entrypoint(ENTRYPOINTS[plan.command])
+    if "method" in plan.parameters and plan.command != "batch":
+        flow = flow.with_options(name=plan.parameters["method"])
+    deployment = RunnerDeployment.from_flow(
+        flow,
+        name=plan.name,
+        schedule=Clock(cron=clock.cron, timezone=clock.timezone),
+        parameters=dict(plan.parameters),
+        description=plan.title,
+        tags=[TAG],
+        version=code_version(),
+        work_pool_name=POOL,
+        job_variables={"env": QUIET},
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
     with _server() as client:
         if _find(client, plan.name) is not None:
             raise InputError(
                 f"there is a schedule {plan.name} already", fix=f"`svdaudio schedule remove {plan.name}` removes it"
             )
         _ensure_pool(client)
-        made = client.create_deployment(
-            flow_id=client.create_flow_from_name(flow.name),
-            name=plan.name,
-            entrypoint=entrypoint,
-            parameters=dict(plan.parameters),
-            parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
-            enforce_parameter_schema=True,
-            schedules=[DeploymentScheduleCreate(schedule=clock)],
-            work_pool_name=POOL,
-            job_variables={"env": QUIET},
-            tags=[TAG],
-            description=plan.title,
-        )
+        version = VersionInfo(type="prefect:simple", version=code_version())  # else Prefect asks git about this folder
+        made: Any = deployment.apply(version_info=version, _sync=True)  # pyright: ignore[reportCallIssue]
         return _schedule(client, client.read_deployment(made))
 
 
@@ -187,8 +224,7 @@ def board() -> Board:
         RunError: there is no server, or it does not answer.
     """
     with _server() as client:
-        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-        found = [_schedule(client, deployment) for deployment in client.read_deployments(deployment_filter=ours)]
+        found = [_schedule(client, deployment) for deployment in _ours(client)]
         return Board(
             api_url=str(client.api_url).rstrip("/"),
             schedules=tuple(sorted(found, key=lambda schedule: schedule.name)),
@@ -197,17 +233,17 @@ def board() -> Board:
 
 
 def pause(name: str) -> Schedule:
-    """Start nothing more by the clock, until `resume`. What has begun goes on."""
+    """Start nothing more on the schedule, until `resume`. What has started continues."""
     return _change(name, lambda client, deployment: client.pause_deployment(deployment.id))
 
 
 def resume(name: str) -> Schedule:
-    """Start by the clock again."""
+    """Start on the schedule again."""
     return _change(name, lambda client, deployment: client.resume_deployment(deployment.id))
 
 
 def remove(name: str) -> None:
-    """Forget a schedule, and what it has not begun. Its runs, and what they made, stay.
+    """Remove a schedule, and what it has not started. Its runs, and what they made, stay.
 
     Raises:
         InputError: there is none of that name.
@@ -217,10 +253,10 @@ def remove(name: str) -> None:
 
 
 def run_now(name: str) -> tuple[Started, int]:
-    """Have a schedule carried out once, as soon as a worker gets to it.
+    """Run a schedule once, as soon as a worker is free.
 
     Returns:
-        What was started, and how many workers there are.
+        The flow run, and how many workers there are.
 
     Raises:
         InputError: there is none of that name.
@@ -230,21 +266,19 @@ def run_now(name: str) -> tuple[Started, int]:
         return _started(run), _n_workers(client)
 
 
-def wait(started: Started, changed: Callable[[Started], None]) -> Started:
+def wait(started: Started, on_change: Callable[[Started], None]) -> Started:
     """Wait until a flow run has ended, however long that takes.
 
     Args:
-        started: what `run_now` gave.
-        changed: told of every other state.
+        started: from `run_now`.
+        on_change: receives every other state.
     """
-    from uuid import UUID
-
     with _server() as client:
         while not started.ended:
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(POLL_INTERVAL_S)
             now = _started(client.read_flow_run(UUID(started.id)))
             if now.state != started.state:
-                changed(now)
+                on_change(now)
             started = now
     return started
 
@@ -262,7 +296,7 @@ def worker_command(*, limit: int) -> list[str]:
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a worker and of the flows it starts.
+    """The environment of a worker and of the flows that it runs.
 
     Raises:
         RunError: there is no server.
@@ -271,7 +305,7 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def ensure_pool() -> None:
-    """Make the work pool, if there is none.
+    """Create the work pool, if there is none.
 
     Raises:
         RunError: there is no server, or it does not answer.
@@ -288,10 +322,8 @@ def _server() -> Generator[SyncPrefectClient]:
             yield client
     except httpx.TransportError as error:
         raise silent(url, error) from error
-    except PrefectHTTPStatusError as error:
-        raise RunError(
-            "the Prefect server refuses", got=f"status {error.response.status_code}, {error.response.text[:300]}"
-        ) from error
+    except (PrefectHTTPStatusError, DeploymentApplyError) as error:
+        raise RunError("the Prefect server refuses", got=" ".join(str(error).split())[:300]) from error
 
 
 def _ensure_pool(client: SyncPrefectClient) -> None:
@@ -301,14 +333,16 @@ def _ensure_pool(client: SyncPrefectClient) -> None:
         from prefect.workers.process import ProcessWorker
 
         template = ProcessWorker.get_default_base_job_template()
-        with contextlib.suppress(ObjectAlreadyExists):  # another was quicker
+        with contextlib.suppress(ObjectAlreadyExists):  # another process was quicker
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
 
 
+def _ours(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    return client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
+
+
 def _find(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-    found = [one for one in client.read_deployments(deployment_filter=ours) if one.name == name]
-    return found[0] if found else None
+    return next((one for one in _ours(client) if one.name == name), None)
 
 
 def _require(client: SyncPrefectClient, name: str) -> DeploymentResponse:
@@ -327,7 +361,6 @@ def _change(name: str, change: Callable[[SyncPrefectClient, DeploymentResponse],
 
 def _schedule(client: SyncPrefectClient, deployment: DeploymentResponse) -> Schedule:
     clocks = [one.schedule for one in deployment.schedules if isinstance(one.schedule, CronSchedule)]
-    commands = {entrypoint: command for command, entrypoint in ENTRYPOINTS.items()}
     ahead = _flow_run(
         client,
         deployment,
@@ -338,7 +371,7 @@ def _schedule(client: SyncPrefectClient, deployment: DeploymentResponse) -> Sche
     last = _flow_run(client, deployment, begun, FlowRunSort.START_TIME_DESC)
     return Schedule(
         name=deployment.name,
-        command=commands.get(cast("Any", deployment.entrypoint), str(deployment.entrypoint)),
+        command=_command(deployment),
         title=deployment.description or "",
         cron=", ".join(clock.cron for clock in clocks),
         timezone=(clocks[0].timezone if clocks else None) or "UTC",
@@ -369,9 +402,18 @@ def _started(run: FlowRun) -> Started:
     )
 
 
+def _command(deployment: DeploymentResponse) -> str:
+    """The command of the command line that a deployment stands for."""
+    found = [command for command, entrypoint in ENTRYPOINTS.items() if entrypoint == deployment.entrypoint]
+    method = deployment.parameters.get("method")
+    return method if method in found else found[0] if found else str(deployment.entrypoint)
+
+
 def _n_workers(client: SyncPrefectClient) -> int:
     try:
         workers = client.read_workers_for_work_pool(POOL)
-    except ObjectNotFound:
-        return 0
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != 404:
+            raise
+        return 0  # the pool comes with the first schedule
     return sum(worker.status == WorkerStatus.ONLINE for worker in workers)

@@ -1,7 +1,9 @@
-"""A local Prefect server that is started, remembered and stopped.
+"""A local Prefect server: started in the background, found again, and stopped.
 
-Its state, database and log lie in `$XDG_STATE_HOME/svdaudio/server` (`~/.local/state/svdaudio/server`), apart from
-any Prefect the user has. Nothing in here imports prefect.
+Its state, database and log are in `$XDG_STATE_HOME/svdaudio/server` (`~/.local/state/svdaudio/server`), apart from any
+Prefect of the user. It is the process of `prefect server start`, in a session of its own: with `--background`, Prefect
+reports success before the server answers (or even if it cannot start), and discards what it prints. Nothing in here
+imports prefect.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,18 +32,18 @@ DATA = "data"
 """Prefect's own folder in ours."""
 START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 15.0
-ANSWERS_WITHIN_S = 10.0
-N_LOG_LINES_TOLD = 3
+ANSWER_TIMEOUT_S = 10.0
+N_LOG_LINES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A Prefect server that this project started."""
+    """A Prefect server that `start` started."""
 
     pid: int
-    """Also the process group's id."""
+    """Also the id of its process group."""
     began: str
-    """When the process began, as the kernel counts; tells it from another of the same pid."""
+    """When the process began, as the kernel counts: tells it from a later one with the same pid."""
     url: str
     """Of the page; the API is below `/api`."""
     log: str
@@ -48,7 +51,7 @@ class Server:
 
     @property
     def api_url(self) -> str:
-        """What PREFECT_API_URL is to be set to."""
+        """The value for PREFECT_API_URL."""
         return f"{self.url}/api"
 
 
@@ -59,23 +62,19 @@ def server_home() -> Path:
 
 
 def status(home: Path | None = None) -> Server | None:
-    """The running server, or None. A server that died is forgotten."""
-    path = _state(home or server_home())
+    """The running server, or None."""
     try:
-        server = Server(**json.loads(path.read_bytes()))
+        server = Server(**json.loads(_state(home or server_home()).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    if _began(server.pid) != server.began:
-        path.unlink(missing_ok=True)
-        return None
-    return server
+    return server if _began(server.pid) == server.began else None
 
 
 def start(home: Path | None = None, *, port: int | None = None, timeout_s: float = START_TIMEOUT_S) -> Server:
-    """Start a server on this machine, or find the one that runs.
+    """Start a server on this machine, or return the running one.
 
     Args:
-        home: where it keeps its state; for tests.
+        home: where it keeps its state.
         port: a free one if not given.
         timeout_s: how long it may take until it answers.
 
@@ -93,27 +92,23 @@ def start(home: Path | None = None, *, port: int | None = None, timeout_s: float
 
 
 def stop(home: Path | None = None) -> Server | None:
-    """Stop the running server and everything it started; returns it, or None if there was none."""
+    """Stop the running server and every process that it started; returns it, or None if there was none."""
     home = home or server_home()
     server = status(home)
-    if server is None:
-        return None
-    _end(server.pid, server.began)
+    if server is not None:
+        _end(server)
     _state(home).unlink(missing_ok=True)
     return server
 
 
 def find_api_url(home: Path | None = None) -> str | None:
     """PREFECT_API_URL if it is set, else the API of the running server, else None."""
-    chosen = os.environ.get("PREFECT_API_URL")
-    if chosen:
-        return chosen
-    server = status(home)
-    return server.api_url if server else None
+    server = None if os.environ.get("PREFECT_API_URL") else status(home)
+    return os.environ.get("PREFECT_API_URL") or (server.api_url if server else None)
 
 
 def require_api_url(home: Path | None = None) -> str:
-    """As `find_api_url`.
+    """Like `find_api_url`, but never None.
 
     Raises:
         RunError: there is no server.
@@ -125,17 +120,26 @@ def require_api_url(home: Path | None = None) -> str:
 
 
 def require_server(home: Path | None = None) -> str:
-    """The address of a server that answers, whatever it says.
+    """The API's address of a server that answers.
 
     Raises:
         RunError: there is none, or it does not answer.
     """
     url = require_api_url(home)
     try:
-        _health(url, ANSWERS_WITHIN_S)
+        _ask(url, ANSWER_TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise silent(url, error) from error
     return url
+
+
+def answers(api_url: str, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:
+    """Whether a server answers."""
+    try:
+        _ask(api_url, timeout_s)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def silent(url: str, error: Exception) -> RunError:
@@ -143,30 +147,25 @@ def silent(url: str, error: Exception) -> RunError:
     return RunError(
         f"the Prefect server at {url} does not answer",
         got=f"{type(error).__name__}: {error}",
-        fix="`svdaudio server start` starts one; PREFECT_API_URL, if set, has to name one that runs",
+        fix="`svdaudio server start` starts one; PREFECT_API_URL, if set, must name a running one",
     )
 
 
 def server_environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the server: the user's, less every Prefect setting but the database's."""
+    """The environment of the server: the user's, without Prefect's settings except those of the database."""
     kept = {
         name: value
         for name, value in environment.items()
         if not name.startswith("PREFECT_") or name.startswith("PREFECT_SERVER_DATABASE_")
     }
-    return {
-        **kept,
-        "PREFECT_HOME": str(home / DATA),
-        **QUIET,
-    }
+    return {**kept, "PREFECT_HOME": str(home / DATA), **QUIET}
 
 
 def _start(home: Path, port: int, timeout_s: float) -> Server:
     log = home / "server.log"
-    command = python_command("-m", "prefect", "server", "start", "--host", HOST, "--port", str(port))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            python_command("-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -177,81 +176,54 @@ def _start(home: Path, port: int, timeout_s: float) -> Server:
     server = Server(pid=process.pid, began=_began(process.pid) or "", url=f"http://{HOST}:{port}", log=str(log))
     deadline = time.monotonic() + timeout_s
     try:
-        while not _answers(server):
-            if process.poll() is not None:
-                raise RunError(
-                    f"the Prefect server ended at once with code {process.returncode}",
-                    got=_tail(log),
-                    fix=f"look into {log}",
-                )
-            if time.monotonic() > deadline:
-                raise RunError(
-                    f"the Prefect server did not answer within {timeout_s:g} s", got=_tail(log), fix=f"look into {log}"
-                )
+        while not answers(server.api_url, timeout_s=2):
+            code = process.poll()
+            if code is not None or time.monotonic() > deadline:
+                how = f"did not answer within {timeout_s:g} s" if code is None else f"ended at once with code {code}"
+                lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+                got = " / ".join(lines[-N_LOG_LINES:]) or "nothing"
+                raise RunError(f"the Prefect server {how}", got=got, fix=f"see {log}")
             time.sleep(0.2)
         write_bytes(_state(home), json.dumps(asdict(server), indent=1).encode())
     except BaseException:
-        _end(server.pid, server.began)
+        _end(server)
         process.wait()
         raise
     process.returncode = 0  # it outlives this object, which would warn of that
     return server
 
 
-def _end(pid: int, began: str) -> None:
-    for number, patience_s in ((signal.SIGTERM, STOP_TIMEOUT_S), (signal.SIGKILL, STOP_TIMEOUT_S)):
-        if _began(pid) != began:
-            break
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + patience_s
-        while _began(pid) == began and time.monotonic() < deadline:
+def _end(server: Server) -> None:
+    """End a server's process group: asked to first, then killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(server.pid, number)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while _began(server.pid) == server.began and time.monotonic() < deadline:
             time.sleep(0.05)
-    try:
-        os.killpg(pid, signal.SIGKILL)  # children that outlived it
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, None if there is none (or only its corpse)."""
+    """When a process began; None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except OSError:
         if Path("/proc/self/stat").exists():
             return None
-        return _began_without_proc(pid)
-    except OSError:
-        return None
+        shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return shown.stdout.strip() or None
     return None if fields[0] == "Z" else fields[19]
 
 
-def _began_without_proc(pid: int) -> str | None:
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip() or None
-
-
-def _answers(server: Server) -> bool:
-    try:
-        return _health(server.api_url, timeout_s=2) == 200
-    except OSError:
-        return False
-
-
-def _health(api_url: str, timeout_s: float) -> int:
-    """The status with which a server says how it is.
+def _ask(api_url: str, timeout_s: float) -> None:
+    """Ask a server how it is; any reply will do.
 
     Raises:
         OSError: it does not answer.
-        ValueError: that is no address.
+        ValueError: the address is invalid.
     """
-    try:
-        with urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=timeout_s) as reply:  # noqa: S310 - ours or the user's own
-            return reply.status
-    except urllib.error.HTTPError as error:
-        return error.code
+    with suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=timeout_s).close()  # noqa: S310 - the user's own
 
 
 def _free_port() -> int:
@@ -262,8 +234,3 @@ def _free_port() -> int:
 
 def _state(home: Path) -> Path:
     return home / "server.json"
-
-
-def _tail(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return " / ".join(lines[-N_LOG_LINES_TOLD:]) or "nothing"

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
         svd_manipulate_embeddings,
         visualize_mask,
     )
+    from svdaudio.session import Session
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Session",
     "combine_manipulated_embeddings",
     "downsample_mask_to_patch_weights",
     "extract_full_clip_tokens",
@@ -38,10 +40,16 @@ __all__ = [
 ]
 
 
+_PLACES = {"Session": "svdaudio.session"}
+"""Where names are that `svdaudio.api` does not define."""
+
+
 def __getattr__(name: str) -> Any:
+    if name == "ssv2a":  # the package lies in `svdaudio.models`; its public name is this one
+        return import_module("svdaudio.models.ssv2a")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("svdaudio.api"), name)
+    return getattr(import_module(_PLACES.get(name, "svdaudio.api")), name)
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,7 @@ repeated calls load nothing twice).
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svdaudio.errors import ConfigError, InputError
-from svdaudio.svd.align import check_threshold, patch_coverage
+from svdaudio.svd.align import check_mask, check_threshold, patch_coverage
 from svdaudio.svd.factors import svd_manipulate
 from svdaudio.svd.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry
-from svdaudio.svd.images import load_image, png_bytes
+from svdaudio.svd.images import as_pixels, load_image, png_bytes
 from svdaudio.svd.mix import MixWeights, combine
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from svdaudio.engine.method import Method
 
 N_CLIP_DIMS = 768
+log = logging.getLogger(__name__)
 Array: TypeAlias = "NDArray[Any] | Tensor"
 OVERLAY_COLOUR = (255, 64, 32)
 
@@ -59,7 +61,7 @@ class EditResult:
 
 
 def get_mask(
-    image_path: str | Path,
+    image_path: Any,
     point_x: float | Sequence[float],
     point_y: float | Sequence[float],
     point_labels: int | Sequence[int] = 1,
@@ -69,8 +71,10 @@ def get_mask(
 ) -> NDArray[np.bool_]:
     """Step 1: the mask of the object that was clicked on.
 
+    What is wrong with the mask, such as a click that it does not cover, is logged as a warning.
+
     Args:
-        image_path: an image file.
+        image_path: an image file, a Pillow image, or a uint8 array [height, width, 3].
         point_x: column of the click in the upright picture, or several.
         point_y: row of the click, or several.
         point_labels: 1 on the object, 0 beside it; one for all clicks, or one each.
@@ -91,8 +95,11 @@ def get_mask(
         if np.size(point_labels) == 1
         else np.asarray(point_labels)
     )
-    pixels = load_image(image_path)
-    return open_models(bundle, device)["segmenter"].segment(pixels, np.stack([x, y], axis=1), labels).mask
+    pixels = as_pixels(image_path, "the picture to segment")
+    found = open_models(bundle, device)["segmenter"].segment(pixels, np.stack([x, y], axis=1), labels)
+    for remark in found.remarks:
+        log.warning("%s", remark)
+    return found.mask
 
 
 def extract_full_clip_tokens(
@@ -142,7 +149,7 @@ def downsample_mask_to_patch_weights(
         what would use it, `svd_manipulate_embeddings`.
 
     Raises:
-        InputError: a mask of another shape.
+        InputError: a mask of another shape, or one that holds NaN, infinity or numbers outside 0 to 1.
         ConfigError: a threshold or grid without a meaning.
     """
     check_threshold(threshold)
@@ -234,27 +241,28 @@ def combine_manipulated_embeddings(
     return _like(result, emb_suppress, emb_boost, emb_bg, emb_direct)
 
 
-def visualize_mask(image_path: str | Path, mask: Array, output_path: str | Path | None = None) -> NDArray[np.uint8]:
+def visualize_mask(image_path: Any, mask: Array, output_path: str | Path | None = None) -> NDArray[np.uint8]:
     """The picture with the mask tinted.
 
     Args:
-        image_path: an image file.
-        mask: [height, width] of that picture.
+        image_path: an image file, a Pillow image, or a uint8 array [height, width, 3].
+        mask: [height, width] of that picture, truth values or shares from 0 to 1; any share above 0 is tinted.
         output_path: where to write it as PNG, if anywhere.
 
     Returns:
         [height, width, 3], uint8.
 
     Raises:
-        InputError: the image cannot be used, or the mask has another size.
+        InputError: the image cannot be used; the mask has another size, or holds other numbers.
         StoreError: the file cannot be written.
     """
-    pixels = load_image(image_path)
-    inside = _array(mask).astype(bool)
-    if inside.shape != pixels.shape[:2]:
+    pixels, given = as_pixels(image_path, "the picture under the mask"), _array(mask)
+    if given.shape != pixels.shape[:2]:
         raise InputError(
-            "the mask has another size than the image", expected=list(pixels.shape[:2]), got=list(inside.shape)
+            "the mask has another size than the image", expected=list(pixels.shape[:2]), got=list(given.shape)
         )
+    check_mask(given)
+    inside = given.astype(bool)
     tinted = (pixels.astype(np.uint16) + np.array(OVERLAY_COLOUR, np.uint16)) // 2
     overlay = np.where(inside[..., None], tinted, pixels).astype(np.uint8)
     if output_path is not None:
@@ -488,6 +496,8 @@ def _is_prepared(images: Any) -> bool:
     if images.ndim != 4 or tuple(images.shape[1:]) != (3, INPUT_SIZE_PX, INPUT_SIZE_PX):
         expected = f"[B, 3, {INPUT_SIZE_PX}, {INPUT_SIZE_PX}], normalised as CLIP does"
         raise InputError("the float tensor is no batch for CLIP", expected=expected, got=list(images.shape))
+    if not images.isfinite().all():
+        raise InputError("the float tensor holds numbers that are not finite", got="NaN or infinity")
     return True
 
 
@@ -496,22 +506,9 @@ def _pictures(images: Any) -> list[NDArray[np.uint8]]:
     array = _array(images) if _is_tensor(images) or isinstance(images, np.ndarray) else None
     if array is not None:
         single = array.ndim == 3
-        return [_picture(each) for each in (array[None] if single else array)]
-    if isinstance(images, Sequence) and not isinstance(images, str):
+        return [as_pixels(each) for each in (array[None] if single else array)]
+    if isinstance(images, Sequence) and not isinstance(images, str | bytes):
         if not images:
             raise InputError("there is no picture", expected="at least one")
-        return [_picture(each) for each in images]  # pyright: ignore[reportUnknownVariableType]
-    return [_picture(images)]
-
-
-def _picture(image: Any) -> NDArray[np.uint8]:
-    if isinstance(image, str | Path):
-        return load_image(image)
-    if hasattr(image, "convert") and hasattr(image, "getbands"):
-        return np.asarray(image.convert("RGB"), dtype=np.uint8)
-    pixels = _array(image)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise InputError(
-            "a picture has another shape", expected="[H, W, 3] uint8", got=f"{list(pixels.shape)} {pixels.dtype}"
-        )
-    return pixels
+        return [as_pixels(each) for each in images]  # pyright: ignore[reportUnknownVariableType]
+    return [as_pixels(images)]

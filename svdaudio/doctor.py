@@ -169,7 +169,9 @@ def _remote_store(location: str) -> Iterator[Check]:
     from svdaudio.store import open_store
 
     try:
-        n_runs = len(open_store(location).runs.ids())
+        store = open_store(location)
+        n_runs = len(store.runs.ids())
+        store.examine()
     except SvdAudioError as error:
         yield Check(name="store", state="broken", found=error.line())
     else:
@@ -180,7 +182,9 @@ def _store(folder: Path) -> Iterator[Check]:
     from svdaudio.store import open_store
 
     try:
-        n_runs = len(open_store(folder).runs.ids())
+        store = open_store(folder)
+        n_runs = len(store.runs.ids())
+        store.examine()
     except SvdAudioError as error:
         yield Check(name="store", state="broken", found=error.line())
         return
@@ -235,8 +239,9 @@ def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
         old = [one for one in left if one.kind == "unfinished" and one.changed_at_s <= now - Policy().grace_s]
         damaged = [one for one in left if one.kind == "quarantined"]
         unfinished = [run.id for run in store.runs if run.state == "running" and not store.runs.is_active(run.id)]
-    except (SvdAudioError, OSError):
-        return  # the look at the store itself says so
+    except SvdAudioError as error:
+        yield Check(name="leftovers", state="broken", found=error.line())
+        return
     if old:
         yield Check(
             name="leftovers",

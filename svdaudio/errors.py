@@ -76,6 +76,10 @@ class MissingArtifactError(StoreError):
     """There is no such artifact, or it was removed while it was being read."""
 
 
+class NewerRecordError(StoreError):
+    """A record that a newer version of svdaudio wrote. It is left alone."""
+
+
 class RunError(SvdAudioError):
     """A run that does not exist, or cannot be continued."""
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterable
+import secrets
+import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from svdaudio.errors import InputError, StoreError
 
 N_NAME = 40
 """Letters of a file's name that its unfinished neighbour takes over: a whole one may leave no room for more."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a plain file.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a device or a pipe, which would be waited for.
+        ValueError: it is not UTF-8.
+    """
+    if (another := found_instead(path)) is not None:
+        raise OSError(f"{path} is {another}")
+    return path.read_text(encoding="utf-8")
 
 
 def found_instead(path: Path) -> str | None:
@@ -54,28 +67,35 @@ def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] =
         raise InputError(what, got=f"{replaced}, which is read", fix="give another place")
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, through_link: bool = True) -> None:
     """Write `data` to `path`: into a neighbour first, then renamed over it, so that no reader sees a part.
 
-    A symbolic link stays, and what it points to is written.
+    A file that is replaced keeps its permissions; those of a new one follow the umask.
+
+    Args:
+        path: where it goes.
+        data: what it will hold.
+        through_link: a symbolic link stays, and what it points to is written; else the link is replaced.
 
     Raises:
         StoreError: the folder cannot be made or written, the disk is full, or `path` is something other than a file.
     """
-    partial: str | None = None
+    partial: Path | None = None
     try:
-        if path.is_symlink():
+        if through_link and path.is_symlink():
             path = path.resolve()
         if (another := found_instead(path)) is not None:
             raise StoreError(f"cannot write {path}", expected="a file", got=another)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:N_NAME]}.", suffix=".partial")
-        with os.fdopen(handle, "wb") as file:
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+        partial = path.with_name(f".{path.name[:N_NAME]}.{secrets.token_hex(4)}.partial")
+        with open(partial, "xb", opener=partial_opener(mode)) as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode & 0o777)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
+        partial.replace(path)
         partial = None
     except OSError as error:
         raise StoreError(
@@ -83,4 +103,13 @@ def write_bytes(path: Path, data: bytes) -> None:
         ) from error
     finally:
         if partial is not None:
-            Path(partial).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
+
+
+def partial_opener(mode: int | None) -> Callable[[str, int], int]:
+    """An opener for `open` that keeps a partial file as private as the file that it replaces.
+
+    Args:
+        mode: permissions of the file that is replaced; None if there is none, and the umask decides.
+    """
+    return lambda path, flags: os.open(path, flags, 0o666 if mode is None else 0o600)

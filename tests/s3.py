@@ -1,8 +1,9 @@
 """An S3 server for tests: moto's, on a free port, with faults on demand.
 
 In front of moto stands what it lacks: conditional writes that are atomic under threads, a check of the access key, and
-faults (`Faults`) that strike a given request: an error instead of the answer, silence, or an answer that is lost
-after the work was done.
+faults (`Faults`) that strike a given request: an error instead of the answer, silence, an answer that is lost after the
+work was done, one that is cut off half way, one with a flipped bit, or a condition (If-Match, If-None-Match) that is
+ignored.
 """
 
 from __future__ import annotations
@@ -19,9 +20,16 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 ACCESS_KEY = "tester"
 BUCKET = "sounds"
-STATUS = {500: "500 Internal Server Error", 503: "503 Service Unavailable", 403: "403 Forbidden"}
+STATUS = {
+    500: "500 Internal Server Error",
+    501: "501 Not Implemented",
+    503: "503 Service Unavailable",
+    403: "403 Forbidden",
+}
 
-Kind = Literal["500", "503", "silent", "lost"]
+ERRORS = {"500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
+
+Kind = Literal["500", "501", "503", "silent", "lost", "cut", "flipped", "unconditional"]
 
 
 @dataclass(kw_only=True)
@@ -74,21 +82,38 @@ class _Front:
         kind = fault.kind if fault else None
         if f"Credential={ACCESS_KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
             return _error(start_response, environ, 403, "InvalidAccessKeyId")
-        if kind in ("500", "503"):
-            return _error(start_response, environ, int(kind), "InternalError" if kind == "500" else "SlowDown")
+        if kind in ERRORS:
+            return _error(start_response, environ, int(kind), ERRORS[kind])
         if kind == "silent":
             time.sleep(self.server.silence_s)
             return _error(start_response, environ, 500, "InternalError")
+        if kind == "unconditional":
+            for name in ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"):
+                environ.pop(name, None)
         with self.lock:
             body = b"".join(self.moto(environ, start_response))
         if kind == "lost":
             time.sleep(self.server.silence_s)
+        elif kind == "cut":  # the headers promise all of it
+            return _cut(body)
+        elif kind == "flipped" and body:
+            place = len(body) // 2
+            body = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
         return [body]
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    """Half of an answer, then the end of the connection."""
+    yield body[: len(body) // 2]
+    raise ConnectionResetError
 
 
 class _Quiet(WSGIRequestHandler):
     def log_request(self, *facts: Any) -> None:
         """Say nothing: `S3Server.requests` has it."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
+        """Say nothing of connections that were cut on purpose."""
 
 
 def _error(start_response: Callable[..., Any], environ: dict[str, Any], status: int, code: str) -> Iterable[bytes]:

@@ -16,11 +16,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from svdaudio.errors import CheckpointError, ConfigError
+from svdaudio.files import read_text
 from svdaudio.places import project_root
-from svdaudio.weights.digests import FileState, file_state, hash_unchanged, known_digest
+from svdaudio.weights.digests import FileState, file_state, hash_unchanged, joint_digest, known_digest
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +82,100 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
 `load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
 
 
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Description(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class PartDescription(_Description):
+    """One file of a checkpoint, as `bundle.json` describes it."""
+
+    file: str = Field(min_length=1)
+    """Path below the bundle's folder."""
+    sha256: Digest
+    bytes: int = Field(ge=0)
+
+
+class ModelDescription(PartDescription):
+    """The checkpoint of a role, as `bundle.json` describes it."""
+
+    format: str = OWN_FORMAT
+    published: str | None = Field(default=None, pattern=r"^[\w.+-]+$")
+    parts: list[PartDescription] = Field(default=[], strict=True)
+    """Given only where there is more than the file itself."""
+    classes: list[str] = []
+
+    @property
+    def files(self) -> list[PartDescription]:
+        """Every file."""
+        return self.parts or [self]
+
+    @model_validator(mode="after")
+    def _digest_covers_all_files(self) -> ModelDescription:
+        if joint_digest((part.file, part.sha256) for part in self.files) != self.sha256:
+            raise ValueError("sha256 is not that of the parts")
+        if not any(Path(self.file) in (path := Path(part.file), *path.parents) for part in self.files):
+            raise ValueError(f"'{self.file}' is none of the parts")
+        return self
+
+
+class BundleDescription(_Description):
+    """What `bundle.json` says."""
+
+    title: str
+    settings: dict[str, Any]
+    models: dict[str, ModelDescription]
+    """By role."""
+
+    @model_validator(mode="after")
+    def _names_no_other_bundle(self) -> BundleDescription:
+        if "bundle" in self.settings:
+            raise ValueError("settings cannot name another bundle")
+        return self
+
+
+def read_description(path: Path, *, fix: str) -> BundleDescription:
+    """Read and check a `bundle.json`.
+
+    Args:
+        path: of the file.
+        fix: what to do when it is damaged, for the error.
+
+    Raises:
+        OSError: it cannot be read, or is not a plain file.
+        CheckpointError: it is damaged: not JSON, a value of another type, a path that leaves its folder.
+    """
+    try:
+        description = BundleDescription.model_validate(json.loads(read_text(path)))
+        for part in (part for model in description.models.values() for part in (model, *model.parts)):
+            _inside(path.parent, part.file)
+    except (ValueError, RuntimeError) as error:  # RuntimeError: nested too deeply, or links in a circle
+        raise CheckpointError(f"the description {path} is damaged", got=_first_reason(error), fix=fix) from error
+    return description
+
+
+def _inside(folder: Path, file: str) -> Path:
+    """A file below a bundle's folder.
+
+    Raises:
+        ValueError: its path, or a symbolic link on it, leads out of the folder. (The folder itself may be a link.)
+    """
+    path = folder / file
+    if Path(file).is_absolute() or ".." in Path(file).parts or not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{file!r} leads out of the bundle's folder")
+    return path
+
+
+def _first_reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}: {first['msg']}" if where else first["msg"]
+    return str(error)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One file of a checkpoint."""
@@ -129,10 +226,16 @@ class Bundle:
         """
         root = root if root is not None else project_root() / "checkpoints"
         path = root / name / MANIFEST
+        restore = "restore it with `git checkout`"
+        fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore
+        if name in {"", ".."} or Path(name).name != name:
+            raise CheckpointError("the name of a bundle is that of a folder in checkpoints/", got=f"'{name}'")
         try:
-            manifest = json.loads(path.read_text())
-            entries = {role: _entry(role, model, path.parent) for role, model in manifest["models"].items()}
-            return Bundle(name=name, title=manifest["title"], settings=manifest["settings"], entries=entries)
+            described = read_description(path, fix=fix)
+        except PermissionError as error:
+            raise CheckpointError(
+                f"the description {path} cannot be read", got=error.strerror, fix="check its permissions"
+            ) from None
         except OSError:
             there = sorted(p.parent.name for p in root.glob(f"*/{MANIFEST}"))
             raise CheckpointError(
@@ -145,10 +248,8 @@ class Bundle:
                 if there
                 else "restore checkpoints/ with `git checkout`",
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            restore = "restore it with `git checkout`"
-            fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore
-            raise CheckpointError(f"the description {path} is damaged", got=repr(error), fix=fix) from error
+        entries = {role: _entry(role, model, path.parent) for role, model in described.models.items()}
+        return Bundle(name=name, title=described.title, settings=described.settings, entries=entries)
 
     def here(self) -> Bundle:
         """The same bundle by the files of this machine, where those it names are another's.
@@ -230,22 +331,17 @@ class Bundle:
                 )
 
 
-def _entry(role: str, model: Mapping[str, Any], folder: Path) -> Entry:
-    """An entry from its description. `parts` stands there only where it is more than the file itself."""
-    path = folder / model["file"]
-    parts = tuple(
-        Part(path=folder / part["file"], sha256=part["sha256"], n_bytes=part["bytes"])
-        for part in model.get("parts", ({"file": model["file"], "sha256": model["sha256"], "bytes": model["bytes"]},))
-    )
+def _entry(role: str, model: ModelDescription, folder: Path) -> Entry:
+    """An entry from its description."""
     return Entry(
         role=role,
-        format=model.get("format", OWN_FORMAT),
-        published=model.get("published"),
-        path=path,
-        sha256=model["sha256"],
-        n_bytes=model["bytes"],
-        parts=parts,
-        classes=tuple(model.get("classes", ())),
+        format=model.format,
+        published=model.published,
+        path=folder / model.file,
+        sha256=model.sha256,
+        n_bytes=model.bytes,
+        parts=tuple(Part(path=folder / part.file, sha256=part.sha256, n_bytes=part.bytes) for part in model.files),
+        classes=tuple(model.classes),
     )
 
 
@@ -374,14 +470,19 @@ def load_entry(entry: Entry, device: torch.device) -> Any:
     Raises:
         CheckpointError: no loader knows the format, or the files are not what they should be.
     """
-    known = LOADERS[entry.role]
+    from svdaudio.weights.reading import unreadable
+
+    known = LOADERS.get(entry.role, {})
     if entry.format not in known:
         raise CheckpointError(
-            f"the {entry.role} {entry.path} is of an unknown format", expected=" or ".join(known), got=entry.format
+            f"the {entry.role} {entry.path} is of an unknown format",
+            expected=" or ".join(known) or None,
+            got=entry.format,
         )
     module, _, function = known[entry.format].partition(":")
     load = getattr(import_module(module), function)
-    return load(entry.path, device) if entry.format == OWN_FORMAT else load(entry.path, device, digest=entry.sha256)
+    with unreadable(entry.path, f"a {entry.role} in the format '{entry.format}'"):
+        return load(entry.path, device) if entry.format == OWN_FORMAT else load(entry.path, device, digest=entry.sha256)
 
 
 @lru_cache(maxsize=1)

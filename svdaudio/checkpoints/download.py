@@ -26,6 +26,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from svdaudio.errors import CheckpointError, InputError
+from svdaudio.files import found_instead
 from svdaudio.weights.digests import hash_file
 
 CHUNK = 1 << 20
@@ -99,6 +100,11 @@ def download(
         CheckpointError: no address gives it, it is another file, or the disk is full.
     """
     patience = patience or Patience()
+    for path in (partial, _note(partial)):
+        if path.is_symlink():
+            path.unlink()  # what it points to must not be written
+        if (another := found_instead(path)) is not None:
+            raise CheckpointError(f"{path} cannot be written to", expected="a file", got=another, fix="remove it")
     reasons: list[str] = []
     for url in urls:
         if urlsplit(url).scheme not in {"http", "https"}:
@@ -195,8 +201,9 @@ def _resume_point(url: str, partial: Path, sha256: str | None) -> tuple[int, dic
     if not size:
         return 0, {}
     note: Mapping[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        note = json.loads(_note(partial).read_text())
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        read: object = json.loads(_note(partial).read_text())
+        note = cast("Mapping[str, Any]", read) if isinstance(read, Mapping) else {}
     validator = note.get("validator") if note.get("url") == url else None
     if validator:
         return size, {"Range": f"bytes={size}-", "If-Range": str(validator)}

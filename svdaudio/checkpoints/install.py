@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.checkpoints import registry
-from svdaudio.checkpoints.bundle import FULL, MANIFEST
+from svdaudio.checkpoints.bundle import FULL, MANIFEST, read_description
 from svdaudio.checkpoints.download import BY_HAND, CHUNK, Patience, check_space, disk_error, download
 from svdaudio.checkpoints.recognise import recognise, recognise_format
 from svdaudio.checkpoints.registry import Published, PublishedFile
 from svdaudio.errors import CheckpointError, InputError
-from svdaudio.files import write_bytes
+from svdaudio.files import found_instead, read_text, write_bytes
 from svdaudio.places import project_root
 from svdaudio.store.locks import file_lock
 from svdaudio.weights.digests import (
@@ -48,7 +48,9 @@ class Installed:
     n_fetched: int
     """Files that were not there before."""
     newly_pinned: tuple[str, ...]
-    """Files whose digest no public source gives: what came is pinned now."""
+    """Files whose digest is not published, or that are another version: what came is pinned now."""
+    differing: tuple[str, ...] = ()
+    """Those of them whose digest is published, and differs."""
 
 
 def full_folder() -> Path:
@@ -81,7 +83,7 @@ def fetch(
         n_fetched, digests = 0, dict[str, str]()
         for file in published.files:
             place = published.place(file)
-            path, wanted = folder / place, file.sha256 or pinned.get(place)
+            path, wanted = _place_in(folder, place), file.sha256 or pinned.get(place)
             if path.is_file() and wanted is not None and known_digest(path) == wanted:
                 digests[place] = wanted
                 continue
@@ -125,9 +127,7 @@ def take(
         InputError: there is nothing at `path`, or no published model of that name.
         CheckpointError: it is nothing that is published, another file than was published, or needs `trust`.
     """
-    if not path.exists():
-        raise InputError(f"there is no {path}", fix="give a file that you have downloaded")
-    path = path.resolve()
+    path = _given(path)
     own = None if path.is_dir() else hash_unchanged(path)
     published = registry.find(name) if name is not None else recognise(path, own.sha256 if own else None)
     found = _beside(published, path)
@@ -143,8 +143,27 @@ def take(
             _check_source(published, file, source, hashed.sha256, trust=trust)
         for file, source in found:
             place = published.place(file)
-            _place(source, folder / place, digests[place], states[place], _named(tell, place))
+            _place(source, _place_in(folder, place), digests[place], states[place], _named(tell, place))
         return _fill(published, folder, digests, pinned, len(found))
+
+
+def _given(path: Path) -> Path:
+    """The file or folder that was given, without links.
+
+    Raises:
+        InputError: there is none, or it is a device or a pipe, which would be waited for.
+    """
+    try:
+        if not path.exists():
+            raise InputError(f"there is no {path}", fix="give a file that you have downloaded")
+        if not path.is_dir() and (another := found_instead(path)) is not None:
+            raise InputError(f"{path} cannot be imported", expected="a file or a folder", got=another)
+        if not os.access(path, os.R_OK):
+            raise InputError(f"{path} cannot be read", fix="check its permissions")
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{str(path)[:200]} cannot be imported", got=reason) from error
 
 
 def _beside(published: Published, path: Path) -> list[tuple[PublishedFile, Path]]:
@@ -195,7 +214,7 @@ def _check_kind(published: Published, file: PublishedFile, path: Path, *, known:
     if Path(file.name).suffix == ".json":
         try:
             right = isinstance(json.loads(path.read_bytes()), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             right = False
     else:
         right = recognise_format(path) == published.format
@@ -227,6 +246,18 @@ def _require_address(published: Published, file: PublishedFile) -> None:
             fix=f"download {' and '.join(f.name for f in published.files)} from {published.page} with a browser, then "
             f"run `svdaudio checkpoints import {published.files[0].name} --trust`",
         )
+
+
+def _place_in(folder: Path, place: str) -> Path:
+    """Where a file goes.
+
+    Raises:
+        CheckpointError: a symbolic link on the way leads out of the folder.
+    """
+    path = folder / place
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise CheckpointError(f"{path.parent} is a link that leads out of the bundle's folder", fix="remove it")
+    return path
 
 
 def _place(source: Path, path: Path, digest: str, state: FileState, tell: Callable[[int, int | None], None]) -> None:
@@ -305,13 +336,15 @@ def _fill(
             models[role]["classes"] = list(classes)
     manifest = read_manifest(folder)
     manifest["models"] = {**manifest["models"], **models}
-    write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
-    unknown = [published.place(file) for file in published.files if digests[published.place(file)] != file.sha256]
+    write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), through_link=False)
+    unknown = {place: file for file in published.files if digests[place := published.place(file)] != file.sha256}
+    new = {place: file for place, file in unknown.items() if pinned.get(place) != digests[place]}
     return Installed(
         published=published,
         files=tuple(folder / place for place in digests),
         n_fetched=n_fetched,
-        newly_pinned=tuple(place for place in unknown if pinned.get(place) != digests[place]),
+        newly_pinned=tuple(new),
+        differing=tuple(place for place, file in new.items() if file.sha256 is not None),
     )
 
 
@@ -343,14 +376,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {"title": TITLE, "settings": {}, "models": {}}
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(manifest["models"], dict):
-            raise TypeError("models")
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise CheckpointError(
-            f"the description {path} is damaged", got=repr(error), fix="delete it, and fetch or import again"
-        ) from error
-    return manifest
+        read_description(path, fix="delete it, and fetch or import again")
+        return json.loads(read_text(path))
+    except OSError as error:
+        raise CheckpointError(f"the description {path} cannot be read", got=error.strerror or str(error)) from error
 
 
 def _pinned(folder: Path) -> dict[str, str]:

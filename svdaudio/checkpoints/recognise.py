@@ -77,12 +77,12 @@ def _safetensors(path: Path) -> str | None:
 
 
 def _pickled(path: Path) -> str | None:
-    from svdaudio.models.clip.published import is_archive
-    from svdaudio.weights.reading import Shell, read_inert
+    from svdaudio.weights.reading import Shell, read_inert, read_torchscript
+    from svdaudio.weights.torch_files import is_torchscript
 
-    if is_archive(path):
-        return "openai-clip"  # the only TorchScript archive that is published; what it holds is seen when it is loaded
     try:
+        if is_torchscript(path):
+            return _state_format({"": read_torchscript(path)})
         contents = read_inert(path)
     except CheckpointError:
         return None
@@ -111,7 +111,8 @@ def _state_format(contents: Mapping[str, Any]) -> str | None:
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        # A pipe would be waited for.
+        found: object = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
         return {}
     return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}

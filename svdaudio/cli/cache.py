@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import GroupedCommands
-from svdaudio.cli.output import bytes_text, console, print_json, table
+from svdaudio.cli.output import bytes_text, console, print_json, remark, table
 
 if TYPE_CHECKING:
+    from svdaudio.store import ArtifactRecord, Store
     from svdaudio.store.lineage import Why
 
 app = typer.Typer(help="Look into the store of artifacts, and keep things in it.", cls=GroupedCommands)
@@ -37,27 +40,25 @@ def list_artifacts(
 
     where = open_store(store)
     pins = where.pins()
-    rows: list[dict[str, Any]] = []
-    for footprint in where.footprints():
-        record = where.find(footprint.key)
-        if record is not None and stage in (None, record.action.stage):
-            rows.append(
-                {
-                    "key": footprint.key,
-                    "stage": record.action.stage,
-                    "bytes": footprint.n_bytes,
-                    "used_at": _time(footprint.used_at_s),
-                    "seconds": round(record.seconds, 3),
-                    "pinned": footprint.key in pins,
-                }
-            )
-    rows.sort(key=lambda row: (row["used_at"], row["key"]), reverse=True)
-    if by == "size":
-        rows.sort(key=lambda row: -row["bytes"])
-    elif by == "stage":
-        rows.sort(key=lambda row: row["stage"])
+    listing = _listing(where, stage=stage, by=by, limit=limit)
+    sizes = {footprint.key: footprint.n_bytes for footprint in where.footprints([one.key for one in listing.shown])}
+    rows: list[dict[str, Any]] = [
+        {
+            "key": record.key,
+            "stage": record.action.stage,
+            "bytes": sizes[record.key],
+            "used_at": _time(listing.uses[record.key]),
+            "seconds": round(record.seconds, 3),
+            "pinned": record.key in pins,
+        }
+        for record in listing.shown
+        if record.key in sizes  # removed a moment ago
+    ]
+    _name_newer(listing.newer)
     if as_json:
-        print_json({"store": where.location, "n_artifacts": len(rows), "artifacts": rows[:limit]})
+        print_json(
+            {"store": where.location, "n_artifacts": listing.n, "newer": sorted(listing.newer), "artifacts": rows}
+        )
         return
     shown = [
         [
@@ -68,25 +69,76 @@ def list_artifacts(
             f"{row['seconds']:.2f} s",
             "pinned" if row["pinned"] else "",
         ]
-        for row in rows[:limit]
+        for row in rows
     ]
     screen = console()
     screen.print(table(["key", "stage", "size", "last used", "computed in", ""], shown, right=[2, 4]))
-    if len(rows) > limit:
-        screen.print(f"{len(rows) - limit} more; --limit shows them", markup=False)
+    if listing.n > limit:
+        screen.print(f"{listing.n - limit} more; --limit shows them", markup=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listing:
+    """The artifacts that are shown, in order, and how many there are in all."""
+
+    shown: list[ArtifactRecord]
+    n: int
+    uses: dict[str, float]
+    newer: list[str]
+    """Keys whose records a newer version of svdaudio wrote; neither shown nor counted."""
+
+
+def _listing(where: Store, *, stage: str | None, by: Order, limit: int) -> _Listing:
+    """The first artifacts by an order. Unless all have to be known for that, only the shown ones are read."""
+    from svdaudio.store.reading import read_records
+
+    if by == "size":
+        footprints = list(where.footprints())
+        uses = {footprint.key: footprint.used_at_s for footprint in footprints}
+        sizes = {footprint.key: footprint.n_bytes for footprint in footprints}
+        keys = sorted(uses, key=lambda key: (sizes[key], int(uses[key]), key), reverse=True)
+    else:
+        uses = where.last_uses()
+        keys = sorted(uses, key=lambda key: (int(uses[key]), key), reverse=True)
+    wanted: list[ArtifactRecord] = []
+    newer: list[str] = []
+    n_left_out = 0
+    read_all = stage is not None or by == "stage"
+    for found in chain(read_records(where, keys[:limit]), read_records(where, keys[limit:])):
+        if found.record is not None and stage in (None, found.record.action.stage):
+            wanted.append(found.record)
+        else:
+            n_left_out += 1
+            newer += [found.key] if found.is_newer else []
+        if not read_all and len(wanted) == limit:
+            break
+    if by == "stage":
+        wanted.sort(key=lambda record: record.action.stage)
+    return _Listing(shown=wanted[:limit], n=len(keys) - n_left_out, uses=uses, newer=newer)
+
+
+def _name_newer(keys: list[str]) -> None:
+    if keys:
+        named = ", ".join(key[:N_SHORT] for key in sorted(keys)[:3]) + (", …" if len(keys) > 3 else "")
+        remark(f"{len(keys)} artifacts were written by a newer version of svdaudio and are left alone: {named}")
 
 
 @app.command("du")
 def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> None:
     """How much room each stage's artifacts take up, and what is left over."""
     from svdaudio.cli.sessions import open_store
+    from svdaudio.store.reading import read_records
 
     where = open_store(store)
+    sizes = {footprint.key: footprint.n_bytes for footprint in where.footprints()}
     stages: dict[str, list[int]] = {}
-    for footprint in where.footprints():
-        record = where.find(footprint.key)
-        if record is not None:
-            stages.setdefault(record.action.stage, []).append(footprint.n_bytes)
+    newer: list[str] = []
+    for found in read_records(where, sizes):
+        if found.record is not None:
+            stages.setdefault(found.record.action.stage, []).append(sizes[found.key])
+        elif found.is_newer:
+            newer.append(found.key)
+    _name_newer(newer)
     leftovers = [leftover.n_bytes for leftover in where.leftovers()]
     n_bytes = sum(sum(sizes) for sizes in stages.values())
     if as_json:
@@ -96,6 +148,7 @@ def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> N
                 "stages": {name: {"artifacts": len(s), "bytes": sum(s)} for name, s in sorted(stages.items())},
                 "artifacts": sum(len(sizes) for sizes in stages.values()),
                 "bytes": n_bytes,
+                "newer": {"n": len(newer), "bytes": sum(sizes[key] for key in newer)},
                 "leftovers": {"n": len(leftovers), "bytes": sum(leftovers)},
                 "runs": len(where.runs.ids()),
                 "pins": len(where.pins()),
@@ -159,11 +212,17 @@ def why(key: Key, *, store: options.Store = None, as_json: options.Json = False)
 def pin(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
     """Keep an artifact, whatever `gc` is asked for."""
     from svdaudio.cli.sessions import open_store
+    from svdaudio.errors import MissingArtifactError
     from svdaudio.store.lookup import full_key
 
     where = open_store(store)
     full = full_key(where, key)
     where.pin(full)
+    if not list(where.footprints([full])):
+        where.unpin(full)
+        raise MissingArtifactError(
+            f"artifact {full[:N_SHORT]} was removed before it could be pinned", fix="run the stage that makes it"
+        )
     _say_pins(full, "is pinned", pinned=True, as_json=as_json)
 
 

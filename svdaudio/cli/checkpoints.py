@@ -31,7 +31,9 @@ BundleName = Annotated[
 ]
 Trust = Annotated[
     bool,
-    typer.Option("--trust", help="Take files whose digest no public source gives, and pin what came."),
+    typer.Option(
+        "--trust", help="Take files whose digest is not published or differs from the published one, and pin what came."
+    ),
 ]
 
 
@@ -291,6 +293,7 @@ def _installed_json(one: Installed) -> dict[str, Any]:
         "files": [str(path) for path in one.files],
         "new": one.n_fetched,
         "pinned_now": list(one.newly_pinned),
+        "not_the_published": list(one.differing),
     }
 
 
@@ -298,7 +301,11 @@ def _tell_installed(one: Installed) -> None:
     """One line on standard error for each model, and one for each digest that nobody had published."""
     sys.stderr.write(f"{one.published.name} fills {', '.join(one.published.roles)}\n")
     for place in one.newly_pinned:
-        remark(f"no public source gives the sha256 of {place}: what came is pinned in checkpoints/full/bundle.json")
+        if place in one.differing:
+            what = f"{place} is not the published file: its sha256 differs from the published one"
+        else:
+            what = f"no public source gives the sha256 of {place}"
+        remark(f"{what}. What came is pinned in checkpoints/full/bundle.json")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`svdaudio schedule`: what a Prefect server starts by the clock, and a worker carries out."""
+"""`svdaudio schedule`: what a Prefect server starts on a schedule, and a worker runs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import os
 import shlex
 import sys
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
-from svdaudio.cli import batch, evaluate, options
+from svdaudio.cli import evaluate, options, sessions
 from svdaudio.cli import gc as cleaning
+from svdaudio.cli.grouped import grouped
 from svdaudio.cli.help import GroupedCommands
 from svdaudio.cli.output import console, print_json, remark, short_path, table
 from svdaudio.errors import InputError
 
 if TYPE_CHECKING:
     from flows.schedules import Command, Schedule, Started
+    from svdaudio.config import Resolved
+    from svdaudio.session import Session
 
 
 class AfterName(GroupedCommands):
-    """Commands that follow a name and options of the group: `add NAME --cron "…" batch pairs.csv`."""
+    """Commands after a name and options of the group: `add NAME --cron "…" batch pairs.csv`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the name first: a group's own words end its options otherwise."""
@@ -34,9 +39,9 @@ class AfterName(GroupedCommands):
         return ["NAME", *super().collect_usage_pieces(ctx)]
 
 
-app = typer.Typer(help="Batches, runs and cleaning by the clock, through a Prefect server.", cls=GroupedCommands)
+app = typer.Typer(help="Batches, runs and cleaning on a schedule, through a Prefect server.", cls=GroupedCommands)
 add = typer.Typer(
-    help='Have a command carried out by the clock: add nightly --cron "0 3 * * *" batch pairs.csv.',
+    help='Run a command on a schedule: add nightly --cron "0 3 * * *" batch pairs.csv.',
     cls=AfterName,
 )
 add_evaluate = typer.Typer(help="Measure the method on held-out edits.", cls=GroupedCommands)
@@ -48,7 +53,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the schedule.", sh
 
 @dataclass(frozen=True, kw_only=True)
 class When:
-    """What `add` was told before the command: how the schedule is called, and its times."""
+    """The options of `add` before the command: the schedule's name and times."""
 
     name: str
     cron: str
@@ -68,7 +73,7 @@ def _add(  # pyright: ignore[reportUnusedFunction] - typer calls it
     ] = None,
     timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="As Europe/Berlin.")] = "UTC",
 ) -> None:
-    """Have a command carried out by the clock.
+    """Run a command on a schedule.
 
     First the schedule's name and its times, then the command as one would type it: svdaudio schedule add nightly
     --cron "0 3 * * *" batch pairs.csv.
@@ -82,15 +87,15 @@ def _add(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 
 @add.command("batch")
+@grouped
 def add_batch(
     context: typer.Context,
     pairs: Annotated[
         Path, typer.Argument(metavar="PAIRS", show_default=False, help="As for `svdaudio batch`; read at every run.")
     ],
     *,
-    overrides: options.Set = None,
-    seed: options.Seed = None,
-    bundle: options.Bundle = None,
+    parameters: options.SoundParameters,
+    method: options.MethodName = "manipulate",
     no_baselines: options.NoBaselines = False,
     pictures: options.Pictures = False,
     on_error: options.OnErrorOption = "continue",
@@ -98,88 +103,54 @@ def add_batch(
     as_json: options.Json = False,
 ) -> None:
     """Many pairs, as `svdaudio batch`. Every line is checked now, and again at every run."""
-    from svdaudio.studies.pairs import Common, read_pairs
+    from svdaudio.cli.batch import prepare
+    from svdaudio.methods import find_method
+    from svdaudio.studies.pairs import Common, read_rows
 
-    given = _given({"seed": seed, "bundle": bundle})
-    batch.prepared_pairs(read_pairs(pairs), Common(overrides=overrides or (), given=given))
-    _make(
-        context,
-        "batch",
-        [pairs],
-        {
-            "pairs": str(pairs.absolute()),
-            "settings": _settings(given, overrides),
-            "store": _location(store),
-            "baselines": not no_baselines,
-            "pictures": pictures,
-            "on_error": on_error,
-        },
-        as_json=as_json,
-    )
+    session = sessions.open_session(store)
+    found = find_method(method)
+    variant = "no_baselines" if no_baselines else None
+    settings = _settings(session, method, parameters)
+    common = Common(given=settings, variant=variant)
+    prepare(session, read_rows(pairs, found), found, common)
+    flow_parameters = {
+        "pairs": str(pairs.absolute()),
+        "method": method,
+        "settings": settings,
+        "variant": variant,
+        "store": session.store.location,
+        "pictures": pictures,
+        "on_error": on_error,
+    }
+    _add_schedule(context, "batch", method, [pairs], flow_parameters, as_json=as_json)
 
 
 @add.command("run")
+@grouped
 def add_run(
     context: typer.Context,
-    original: options.Original,
-    edited: options.Edited,
+    files: options.Files,
     *,
-    remove: options.Remove = None,
-    add: options.Add = None,
-    overrides: options.Set = None,
-    seed: options.Seed = None,
-    bundle: options.Bundle = None,
-    no_baselines: options.NoBaselines = False,
+    parameters: options.EditParameters,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """The method on one pair, as `svdaudio run`."""
-    from svdaudio.cli.sessions import resolve_config
-    from svdaudio.engine.plan import check_pictures, manipulate_request
-
-    given = _given({"remove": remove, "add": add, "seed": seed, "bundle": bundle})
-    resolved, checkpoints = resolve_config(None, overrides, given)
-    check_pictures(manipulate_request(original, edited, resolved.config, checkpoints))
-    _make(
-        context,
-        "run",
-        [original, edited],
-        {
-            "original": str(original.absolute()),
-            "edited": str(edited.absolute()),
-            "settings": _settings(given, overrides),
-            "store": _location(store),
-            "baselines": not no_baselines,
-        },
-        as_json=as_json,
-    )
+    """One run of a method, as `svdaudio run`."""
+    _add_run(context, "run", parameters.method, files, parameters, store, as_json=as_json)
 
 
 @add.command("baseline")
+@grouped
 def add_baseline(
     context: typer.Context,
     image: options.Image,
     *,
-    overrides: options.Set = None,
-    seed: options.Seed = None,
-    bundle: options.Bundle = None,
+    parameters: options.SoundParameters,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
     """Plain SSV2A of one picture, as `svdaudio baseline`."""
-    from svdaudio.cli.sessions import resolve_config
-    from svdaudio.engine.plan import baseline_request, check_pictures
-
-    given = _given({"seed": seed, "bundle": bundle})
-    resolved, checkpoints = resolve_config(None, overrides, given)
-    check_pictures(baseline_request(image, resolved.config, checkpoints))
-    _make(
-        context,
-        "baseline",
-        [image],
-        {"image": str(image.absolute()), "settings": _settings(given, overrides), "store": _location(store)},
-        as_json=as_json,
-    )
+    _add_run(context, "baseline", "baseline", [image], parameters, store, as_json=as_json)
 
 
 @add_evaluate.callback()
@@ -188,6 +159,7 @@ def _evaluate() -> None:  # pyright: ignore[reportUnusedFunction] - typer calls 
 
 
 @add_evaluate.command("edits")
+@grouped
 def add_edits(
     context: typer.Context,
     *,
@@ -195,33 +167,24 @@ def add_edits(
     unscaled: evaluate.Unscaled = False,
     scenes: evaluate.Seed = None,
     out: evaluate.Folder = None,
-    overrides: options.Set = None,
-    seed: options.Seed = None,
-    bundle: options.Bundle = None,
+    parameters: options.SoundParameters,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
     """The 72 ordered edits of the farm, as `svdaudio evaluate edits`."""
-    from svdaudio.cli.sessions import resolve_config
     from svdaudio.studies.edit_study import chosen_edits
 
-    given = _given({"seed": seed, "bundle": bundle})
-    _ = chosen_edits(only), resolve_config(None, overrides, given)
-    scene_seed = {} if scenes is None else {"scenes": scenes}
-    _make(
-        context,
-        "evaluate edits",
-        [],
-        {
-            "settings": _settings(given, overrides),
-            "store": _location(store),
-            "only": only or None,
-            "unscaled": unscaled,
-            "out": None if out is None else str(out.absolute()),
-            **scene_seed,
-        },
-        as_json=as_json,
-    )
+    session = sessions.open_session(store)
+    chosen_edits(only)
+    flow_parameters = {
+        "settings": _settings(session, "manipulate", parameters),
+        "store": session.store.location,
+        "only": only or None,
+        "unscaled": unscaled,
+        "out": None if out is None else str(out.absolute()),
+        **({} if scenes is None else {"scenes": scenes}),
+    }
+    _add_schedule(context, "evaluate edits", None, [], flow_parameters, as_json=as_json)
 
 
 @add.command("gc")
@@ -237,12 +200,13 @@ def add_gc(
     """Make room in a store, as `svdaudio gc`."""
     policy = cleaning.policy_of(keep_days, max_size, grace_hours)
     limits = {"keep_days": policy.keep_days, "max_bytes": policy.max_bytes, "grace_hours": grace_hours}
-    _make(context, "gc", [], {"store": _location(store), **limits}, as_json=as_json)
+    location = sessions.open_store(store).location
+    _add_schedule(context, "gc", None, [], {"store": location, **limits}, as_json=as_json)
 
 
 @app.command("list")
 def list_schedules(*, as_json: options.Json = False) -> None:
-    """What there is, when it is next begun, and how it ended last."""
+    """List all schedules: when each starts next, and how it ended last."""
     from flows import schedules
 
     board = schedules.board()
@@ -257,27 +221,27 @@ def list_schedules(*, as_json: options.Json = False) -> None:
         return
     screen = console()
     if not board.schedules:
-        screen.print("there are no schedules; `svdaudio schedule add --help` says how to make one", markup=False)
+        screen.print("there are no schedules; `svdaudio schedule add --help` says how to add one", markup=False)
         return
-    rows = [[one.name, one.title, f"{one.cron} {one.timezone}", _next(one), _last(one.last)] for one in board.schedules]
+    rows = [[one.name, one.title, f"{one.cron} {one.timezone}", _next(one), _last(one)] for one in board.schedules]
     screen.print(table(["name", "what", "when", "next", "last"], rows))
     _remark_workers(board.n_workers)
 
 
 @app.command()
 def pause(name: Name, *, as_json: options.Json = False) -> None:
-    """Begin nothing more by the clock, until `resume`. What has begun goes on."""
+    """Start nothing more on the schedule, until `resume`. What has started continues."""
     from flows import schedules
 
-    _told(schedules.pause(name), "paused", as_json=as_json)
+    _print_schedule(schedules.pause(name), "paused", as_json=as_json)
 
 
 @app.command()
 def resume(name: Name, *, as_json: options.Json = False) -> None:
-    """Go by the clock again."""
+    """Start on the schedule again."""
     from flows import schedules
 
-    _told(schedules.resume(name), "resumed", as_json=as_json)
+    _print_schedule(schedules.resume(name), "resumed", as_json=as_json)
 
 
 @app.command("run-now")
@@ -285,11 +249,11 @@ def run_now(
     name: Name,
     *,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until it has ended; leaves 1 unless it ended well.")
+        bool, typer.Option("--wait", help="Wait until it has ended; exit with 1 unless it ended well.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Have it carried out once, now, whatever the clock says."""
+    """Run it once, now, whatever its times are."""
     from flows import schedules
 
     started, n_workers = schedules.run_now(name)
@@ -307,7 +271,7 @@ def run_now(
 
 @app.command()
 def remove(name: Name, *, as_json: options.Json = False) -> None:
-    """Forget a schedule, and what it has not begun. Its runs and what they made stay."""
+    """Remove a schedule, and what it has not started. Its runs and what they made stay."""
     from flows import schedules
 
     schedules.remove(name)
@@ -320,9 +284,9 @@ def remove(name: Name, *, as_json: options.Json = False) -> None:
 @app.command()
 def worker(
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Most that is carried out at a time.")] = 1,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most schedules that run at a time.")] = 1,
 ) -> None:
-    """Carry out what is due, until Ctrl-C. One at a time unless told otherwise: models are large."""
+    """Run what is due, until Ctrl-C. One at a time by default: models are large."""
     from flows import schedules
 
     environment = schedules.worker_environment(os.environ)
@@ -332,39 +296,79 @@ def worker(
     os.execve(command[0], command, environment)  # noqa: S606 - Prefect's own command takes this process's place
 
 
-def _make(
-    context: typer.Context, command: Command, paths: list[Path], parameters: dict[str, Any], *, as_json: bool
+def _add_run(
+    context: typer.Context,
+    command: Command,
+    method: str,
+    files: list[Path],
+    parameters: options.SoundParameters,
+    store: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Schedule a run of a method, after a check of its request."""
+    session = sessions.open_session(store)
+    request = sessions.request_of(session, method, files, parameters)
+    variant = getattr(parameters, "variant", None)
+    flow_parameters = {
+        "method": method,
+        "files": {name: str(path.absolute()) for name, path in request.files.items()},
+        "settings": _chosen(request.resolved),
+        "targets": None if variant is None else list(request.targets),
+        "store": session.store.location,
+    }
+    _add_schedule(context, command, method, files, flow_parameters, as_json=as_json)
+
+
+def _settings(session: Session, method: str, parameters: options.Parameters) -> dict[str, Any]:
+    """The parameters of a method that a command's options choose, whatever the bundle recommends."""
+    from svdaudio.config import resolve
+    from svdaudio.methods import find_method, other_parameters
+
+    found = find_method(method)
+    resolved = resolve(
+        found.config,
+        config_file=parameters.config,
+        overrides=parameters.texts,
+        given=parameters.given(),
+        bundle_settings=lambda name: session.bundle(name).settings,
+        elsewhere=other_parameters(found),
+    )
+    return _chosen(resolved)
+
+
+def _chosen(resolved: Resolved[Any]) -> dict[str, Any]:
+    """Values that neither are defaults nor come from the bundle."""
+    return {
+        name: resolved.config.value(name)
+        for name, source in resolved.sources.items()
+        if source != "default" and not source.startswith("bundle ")
+    }
+
+
+def _add_schedule(
+    context: typer.Context,
+    command: Command,
+    method: str | None,
+    paths: list[Path],
+    parameters: dict[str, Any],
+    *,
+    as_json: bool,
 ) -> None:
     from flows import schedules
 
     when: When = context.obj
-    title = " ".join([command, *(shlex.quote(short_path(path)) for path in paths)])
+    named = [] if method in (None, "manipulate", command) else ["--method", method]
+    title = " ".join([command, *(shlex.quote(short_path(path)) for path in paths), *named])
     made = schedules.add(
         schedules.Plan(
             name=when.name, command=command, parameters=parameters, cron=when.cron, timezone=when.timezone, title=title
         )
     )
-    _told(made, "added", as_json=as_json)
+    _print_schedule(made, "added", as_json=as_json)
 
 
-def _location(store: str | None) -> str:
-    """The store as a worker finds it, whatever folder it runs in."""
-    from svdaudio.cli.sessions import open_store
-
-    return open_store(store).location
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None and value != []}
-
-
-def _settings(given: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
-    from svdaudio.config import parse_override
-
-    return {**given, **dict(parse_override(text) for text in overrides or ())}
-
-
-def _told(schedule: Schedule, done: str, *, as_json: bool) -> None:
+def _print_schedule(schedule: Schedule, done: str, *, as_json: bool) -> None:
     if as_json:
         print_json(_as_json(schedule))
         return
@@ -394,16 +398,21 @@ def _started_json(started: Started) -> dict[str, Any]:
 def _next(schedule: Schedule) -> str:
     if schedule.paused:
         return "paused"
-    return "soon known" if schedule.next_at is None else f"{schedule.next_at.astimezone():%Y-%m-%d %H:%M %Z}"
+    return "not planned yet" if schedule.next_at is None else _local(schedule.next_at, schedule)
 
 
-def _last(last: Started | None) -> str:
+def _last(schedule: Schedule) -> str:
+    last = schedule.last
     if last is None:
         return ""
-    began = "" if last.started_at is None else f", {last.started_at.astimezone():%Y-%m-%d %H:%M %Z}"
-    return f"{last.state}{began}"
+    return last.state + ("" if last.started_at is None else f", {_local(last.started_at, schedule)}")
+
+
+def _local(when: datetime, schedule: Schedule) -> str:
+    """A time in the zone that the schedule's own times are in."""
+    return f"{when.astimezone(ZoneInfo(schedule.timezone)):%Y-%m-%d %H:%M %Z}"
 
 
 def _remark_workers(n_workers: int) -> None:
     if not n_workers:
-        remark("no worker is there to carry anything out; `svdaudio schedule worker` is one")
+        remark("no worker runs what is due; `svdaudio schedule worker` starts one")

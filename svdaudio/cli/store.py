@@ -41,15 +41,14 @@ def copy(
 ) -> None:
     """Copy artifacts and runs from A into B, each array checked. What B has already stays; so does all of A."""
     from svdaudio.cli.sessions import log_to_stderr
-    from svdaudio.errors import InputError, StoreError
+    from svdaudio.errors import InputError, NewerRecordError, StoreError
     from svdaudio.store import open_store
-    from svdaudio.store.copy import copy_store
+    from svdaudio.store.copy import check_apart, copy_store
 
     log_to_stderr()
     here, there = open_store(source), open_store(target)
-    if here.location == there.location:
-        raise InputError("a store cannot be copied into itself", got=here.location)
-    if next(iter(here.keys()), None) is None and next(iter(here.runs), None) is None:
+    check_apart(here, there)
+    if next(iter(here.keys()), None) is None and not here.runs.ids():
         raise InputError(f"there is nothing to copy in {here.location}", got="no artifact and no run")
     chosen = None if runs is None else [here.runs.load(name) for name in runs]
     with _counting() as tell:
@@ -64,7 +63,11 @@ def copy(
                 "there": list(report.there),
                 "damaged": list(report.damaged),
                 "gone": list(report.gone),
+                "newer": list(report.newer),
                 "runs": list(report.runs),
+                "runs_damaged": list(report.runs_damaged),
+                "runs_newer": list(report.runs_newer),
+                "runs_gone": list(report.runs_gone),
                 "bytes": report.n_bytes,
             }
         )
@@ -74,7 +77,19 @@ def copy(
         raise StoreError(
             f"{len(report.damaged)} artifacts in {here.location} are damaged and were not copied",
             got=_some(report.damaged),
-            fix="`svdaudio run` with the same arguments computes them anew",
+            fix="`svdaudio run` with the same arguments recomputes them",
+        )
+    if report.newer or report.runs_newer:
+        raise NewerRecordError(
+            f"{len(report.newer)} artifacts and {len(report.runs_newer)} runs were not copied: a newer version of "
+            "svdaudio wrote them",
+            got=_some((*report.newer, *report.runs_newer)),
+            fix="update svdaudio",
+        )
+    if report.runs_damaged:
+        raise StoreError(
+            f"the records of {len(report.runs_damaged)} runs in {here.location} are damaged and were not copied",
+            got=", ".join(report.runs_damaged[:3]),
         )
 
 
@@ -98,6 +113,9 @@ def _summary(report: CopyReport, target: str) -> str:
     )
     if report.gone:
         text += f"\n{len(report.gone)} that the runs name are no longer in the source: {_some(report.gone)}"
+    if report.runs_gone:
+        named = ", ".join(report.runs_gone[:3])
+        text += f"\n{len(report.runs_gone)} runs named by batches are no longer in the source: {named}"
     return text
 
 

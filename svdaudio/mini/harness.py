@@ -18,14 +18,16 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from svdaudio.errors import RunError
+from svdaudio.errors import CheckpointError, RunError
 from svdaudio.memory import keep_freed_memory
 from svdaudio.memory_layout import canonical
 from svdaudio.store.locks import HeldError, file_lock, refuse_to_wait
 from svdaudio.weights.digests import hash_file
+from svdaudio.weights.reading import read_plain
 
 Losses = Mapping[str, Tensor]
 M = TypeVar("M", bound=nn.Module)
@@ -117,12 +119,14 @@ def made_once(
         weights: file of the model through which they are seen.
     """
     path = folder / f"{name}-{hash_file(weights)[:12]}.safetensors"
-    if not path.is_file():
+    try:
+        return {key: canonical(tensor) for key, tensor in load_file(path).items()}
+    except (SafetensorError, OSError):  # not made yet, or damaged
         made = list(rows())
         partial = path.with_suffix(".partial")
         save_file({key: torch.stack([row[key] for row in made]) for key in made[0]}, partial)
         partial.replace(path)
-    return {key: canonical(tensor) for key, tensor in load_file(path).items()}
+        return {key: canonical(tensor) for key, tensor in load_file(path).items()}
 
 
 class _Training(Generic[M]):
@@ -156,7 +160,10 @@ class _Training(Generic[M]):
     def _go_on(self, checkpoint: Path) -> None:
         """Take up where an interrupted training of the same model was."""
         another = "remove it, or give another --work"
-        saved = torch.load(checkpoint, weights_only=True)
+        try:
+            saved = read_plain(checkpoint, what="a training's state")
+        except CheckpointError as error:
+            raise RunError(f"{checkpoint} is damaged", got=error.got, fix=another) from error
         if saved.get("seed") != self._seed:
             raise RunError(
                 f"{checkpoint} is of a training with another seed",
@@ -164,13 +171,18 @@ class _Training(Generic[M]):
                 got=saved.get("seed"),
                 fix=another,
             )
+        step, seconds = saved.get("step"), saved.get("seconds")
         try:
+            if type(step) is not int or step < 0 or type(seconds) is not float or not 0 <= seconds < math.inf:
+                raise TypeError("it does not say how far it is")
             for key, part in self._parts().items():
                 part.load_state_dict(saved[key])
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise RunError(f"{checkpoint} is of a training of another model", fix=another) from error
-        self.step = saved["step"]
-        self._began -= saved["seconds"]
+        except Exception as error:
+            raise RunError(
+                f"{checkpoint} is of a training of another model", got=str(error)[:200], fix=another
+            ) from error
+        self.step = step
+        self._began -= seconds
 
     @property
     def seconds(self) -> float:

@@ -13,6 +13,7 @@ from svdaudio.checkpoints.bundle import LOADERS, MANIFEST
 from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
 from svdaudio.weights.own import HEADER_KEY
+from svdaudio.weights.reading import unreadable
 
 TITLE = "small models of nine farm animals, trained by this project; not the published ones"
 SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0}
@@ -23,7 +24,7 @@ def describe(folder: Path) -> Path:
     """Write `bundle.json` from the weight files in `folder`, and return its path.
 
     Raises:
-        CheckpointError: a role has no weight file.
+        CheckpointError: a role has no weight file, or it does not say what it is.
     """
     models: dict[str, Any] = {}
     for role in LOADERS:
@@ -35,12 +36,14 @@ def describe(folder: Path) -> Path:
                 got="no such file",
                 fix=f"run `svdaudio train {role}`",
             )
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads(file.metadata()[HEADER_KEY])
         data = path.read_bytes()
         models[role] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-        if role in CLASS_KEYS:
-            models[role]["classes"] = header["extra"][CLASS_KEYS[role]]
+        with unreadable(path, "a weight file of this project"), safe_open(path, framework="numpy") as file:
+            header = json.loads(file.metadata()[HEADER_KEY])
+            if header["role"] != role:
+                raise ValueError(f"its role is {header['role']}")
+            if role in CLASS_KEYS:
+                models[role]["classes"] = [str(name) for name in header["extra"][CLASS_KEYS[role]]]
     manifest = {"title": TITLE, "settings": SETTINGS, "models": models}
     write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
     return folder / MANIFEST

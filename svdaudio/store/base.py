@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from svdaudio.store.runs import RunLog
+
+
+CLOCK_TOLERANCE_S = 900.0
+"""A time further in the future than this comes from a wrong clock."""
 
 
 def do_nothing() -> None:
@@ -59,8 +63,38 @@ class Store(Protocol):
         """The records of runs."""
         ...
 
+    @property
+    def n_readers(self) -> int:
+        """How many records are best read at a time."""
+        ...
+
+    def prepare(self) -> None:
+        """Make sure that the store can be changed, before anything is. Makes it if it is not there yet.
+
+        Raises:
+            StoreError: it cannot be written, or lacks something that safe changes need.
+        """
+        ...
+
+    def examine(self) -> None:
+        """Check that the store can be changed safely, without creating it.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        ...
+
     def find(self, key: str) -> ArtifactRecord | None:
-        """The record of an artifact, or None. A damaged record is put into quarantine and counts as none."""
+        """The record of an artifact, or None. A damaged record is put into quarantine and counts as none.
+
+        Raises:
+            NewerRecordError: a newer version of svdaudio wrote it; it stays as it is.
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    def is_newer(self, key: str) -> bool:
+        """Whether a newer version of svdaudio wrote the record of a key. A damaged record stays where it is."""
         ...
 
     def load(self, key: str, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -101,7 +135,11 @@ class Store(Protocol):
         ...
 
     def keys(self) -> Iterator[str]:
-        """Keys of every artifact, in no order."""
+        """Keys of every artifact, in no order.
+
+        Raises:
+            StoreError: the store, or a part of it, cannot be read.
+        """
         ...
 
     def touch(self, key: str) -> None:
@@ -111,8 +149,23 @@ class Store(Protocol):
         """
         ...
 
-    def footprints(self) -> Iterator[Footprint]:
-        """Size and last use of every artifact, in no order."""
+    def last_uses(self) -> dict[str, float]:
+        """Key → when the artifact was last of use, as in `Footprint`. Quicker than `footprints`.
+
+        Raises:
+            StoreError: the store, or a part of it, cannot be read.
+        """
+        ...
+
+    def footprints(self, keys: Collection[str] | None = None) -> Iterator[Footprint]:
+        """Size and last use of every artifact, in no order.
+
+        Args:
+            keys: of these alone.
+
+        Raises:
+            StoreError: the store, or a part of it, cannot be read.
+        """
         ...
 
     def remove(self, key: str, *, unless_used_after_s: float) -> bool:
@@ -120,10 +173,12 @@ class Store(Protocol):
 
         Args:
             key: of the artifact.
-            unless_used_after_s: Unix time; it stays if it was of use later than this.
+            unless_used_after_s: Unix time; it stays if it was of use later than this. A last use that lies in the
+                future by more than `CLOCK_TOLERANCE_S` was noted by a wrong clock, and does not count.
 
         Returns:
-            False if it stays, because of that or because somebody holds its key, and if there was none.
+            False if it stays: because of that, because it is pinned, because another process or thread holds its key,
+            or because a newer version of svdaudio wrote it. False, too, if there was none.
 
         Raises:
             StoreError: the store cannot be written.
@@ -131,7 +186,10 @@ class Store(Protocol):
         ...
 
     def pin(self, key: str) -> None:
-        """Keep an artifact from ever being collected. Pinning twice is pinning once."""
+        """Keep an artifact from ever being collected. Pinning twice is pinning once.
+
+        An artifact that still exists when this returns is kept, even if a running collection has planned to remove it.
+        """
         ...
 
     def unpin(self, key: str) -> bool:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 
-from svdaudio.errors import CorruptArtifactError, MissingArtifactError, RunError
+from svdaudio.errors import CorruptArtifactError, InputError, MissingArtifactError, NewerRecordError
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
+from svdaudio.store.sealed import NewerFormatError
 
-Outcome = Literal["copied", "there", "damaged", "gone"]
+Outcome = Literal["copied", "there", "damaged", "gone", "newer"]
 
 N_PARALLEL = 4
 
@@ -34,15 +35,24 @@ class CopyReport:
     """Keys whose artifacts did not match their digests; they are in quarantine now."""
     gone: tuple[str, ...]
     """Keys that runs name and the source no longer has."""
+    newer: tuple[str, ...] = ()
+    """Keys whose artifacts a newer version of svdaudio wrote, in either store; they were left alone."""
     runs: tuple[str, ...]
     """Ids of runs whose records were written."""
+    runs_damaged: tuple[str, ...] = ()
+    """Ids of runs whose records cannot be read."""
+    runs_newer: tuple[str, ...] = ()
+    """Ids of runs whose records a newer version of svdaudio wrote, in either store; they were left alone."""
+    runs_gone: tuple[str, ...] = ()
+    """Ids of runs that a batch names and the source no longer has."""
     n_bytes: int
     """Of the arrays that were written, unpacked."""
 
     @property
     def complete(self) -> bool:
         """Whether the target has everything now that the source should have had."""
-        return not self.damaged and not self.gone
+        missing = (self.damaged, self.gone, self.newer, self.runs_damaged, self.runs_newer, self.runs_gone)
+        return not any(missing)
 
 
 def _tell_nobody(key: str, outcome: Outcome) -> None:
@@ -65,16 +75,20 @@ def copy_store(
         tell: hears of each artifact when it is done with, from several threads.
 
     Raises:
+        InputError: one of the stores is inside the other.
         StoreError: the source cannot be read, or the target not written. What was copied stays.
     """
-    wanted_runs = list(source.runs if runs is None else _with_members(source, runs))
+    check_apart(source, target)
+    run_ids = source.runs.ids() if runs is None else list(dict.fromkeys(_with_members(runs)))
+    read_runs = [_read_run(source, run_id) for run_id in run_ids]
+    wanted_runs = [run for run in read_runs if isinstance(run, RunRecord)]
     if runs is None:
         keys = sorted(source.keys())
     else:
         keys = sorted({entry.key for run in wanted_runs for entry in run.stages if entry.key and entry.outputs})
 
     def copy(key: str) -> tuple[Outcome, int]:
-        outcome, n_bytes = _copy_artifact(source, target, key)
+        outcome, n_bytes = _copy_artifact(source, target, key, listed=runs is None)
         tell(key, outcome)
         return outcome, n_bytes
 
@@ -83,55 +97,99 @@ def copy_store(
         outcomes = list(pool.map(copy, keys))
     finally:
         pool.shutdown(cancel_futures=True)
-    copied_runs = tuple(run.id for run in wanted_runs if _copy_run(source, target, run))
+    run_outcomes = {run.id: _copy_run(source, target, run) for run in wanted_runs}
+    run_outcomes |= {
+        run_id: run for run_id, run in zip(run_ids, read_runs, strict=True) if not isinstance(run, RunRecord)
+    }
 
     def keys_that(outcome: Outcome) -> tuple[str, ...]:
         return tuple(key for key, (found, _) in zip(keys, outcomes, strict=True) if found == outcome)
+
+    def runs_that(outcome: Outcome) -> tuple[str, ...]:
+        return tuple(run_id for run_id, found in run_outcomes.items() if found == outcome)
 
     return CopyReport(
         copied=keys_that("copied"),
         there=keys_that("there"),
         damaged=keys_that("damaged"),
         gone=keys_that("gone"),
-        runs=copied_runs,
+        newer=keys_that("newer"),
+        runs=runs_that("copied"),
+        runs_damaged=runs_that("damaged"),
+        runs_newer=runs_that("newer"),
+        runs_gone=runs_that("gone") if runs is not None else (),
         n_bytes=sum(n_bytes for _, n_bytes in outcomes),
     )
 
 
-def _with_members(source: Store, runs: Iterable[RunRecord]) -> Iterator[RunRecord]:
-    """Runs, each batch after the runs of its pairs that are there."""
+def check_apart(source: Store, target: Store) -> None:
+    """Refuse two stores of which one is inside the other: `gc` in the outer one would delete the inner one.
+
+    Raises:
+        InputError: they are the same, or one is inside the other.
+    """
+    here, there = (_place(store.location) for store in (source, target))
+    if here == there:
+        raise InputError("a store cannot be copied into itself", got=source.location)
+    if here in there.parents or there in here.parents:
+        raise InputError(
+            "one of the two stores is inside the other",
+            got=f"{source.location} and {target.location}",
+            fix="give a place outside the store",
+        )
+
+
+def _place(location: str) -> PurePath:
+    """Where a store is, whatever links lead there."""
+    return PurePosixPath(location) if "://" in location else Path(location).resolve()
+
+
+def _with_members(runs: Iterable[RunRecord]) -> Iterator[str]:
+    """Ids of runs, each batch after the runs of its pairs."""
     for run in runs:
         for member in run.results.get("members", ()):
-            with suppress(RunError):
-                yield source.runs.load(member["run"])
-        yield run
+            yield member["run"]
+        yield run.id
 
 
-def _copy_artifact(source: Store, target: Store, key: str) -> tuple[Outcome, int]:
-    if target.find(key) is not None:
-        return "there", 0
-    record = source.find(key)
-    if record is None:
-        return "gone", 0
+def _read_run(source: Store, run_id: str) -> RunRecord | Outcome:
     try:
+        return source.runs.read(run_id)
+    except FileNotFoundError:
+        return "gone"
+    except NewerFormatError:
+        return "newer"
+    except ValueError:
+        return "damaged"
+
+
+def _copy_artifact(source: Store, target: Store, key: str, *, listed: bool) -> tuple[Outcome, int]:
+    """Copy an artifact; `listed` if it was in the source a moment ago."""
+    try:
+        if target.find(key) is not None:
+            return "there", 0
+        record = source.find(key)
+        if record is None:
+            return "damaged" if listed and source.was_quarantined(key) else "gone", 0
         arrays = source.load(key)
+        target.save(record, arrays)
+    except NewerRecordError:
+        return "newer", 0
     except CorruptArtifactError:
         return "damaged", 0
     except MissingArtifactError:
         return "gone", 0
-    target.save(record, arrays)
     return "copied", sum(array.nbytes for array in arrays.values())
 
 
-def _copy_run(source: Store, target: Store, run: RunRecord) -> bool:
+def _copy_run(source: Store, target: Store, run: RunRecord) -> Outcome:
     """Copy a run's record, unless a process is at work on it, or the target has it as new as that."""
     if source.runs.is_active(run.id) or target.runs.is_active(run.id):
-        return False
-    try:
-        there = target.runs.read(run.id)
-    except (FileNotFoundError, ValueError):
-        there = None
-    if there is not None and (there == run or there.attempts > run.attempts):
-        return False
+        return "there"
+    there = _read_run(target, run.id)
+    if there == "newer":
+        return "newer"
+    if isinstance(there, RunRecord) and (there == run or there.attempts > run.attempts):
+        return "there"
     target.runs.write(run)
-    return True
+    return "copied"

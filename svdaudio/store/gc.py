@@ -6,19 +6,22 @@
 Artifacts of runs that are kept, and pinned ones, stay; so do young ones, which a run may be about to name. With
 `max_bytes` those go first that have not been of use for the longest. Safe beside running flows: whatever a
 run finds it touches, every removal looks again under the key's lock, and a flow whose input is gone all the same
-computes it anew.
+recomputes it.
+
+Times in the future come from a clock that was wrong. An artifact whose last use is in the future counts as the least
+recently used, and such a leftover as old. A run that is dated in the future is kept, because its age is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from svdaudio.errors import ConfigError
-from svdaudio.store.base import Footprint, Leftover, Store
-from svdaudio.store.runs import RunRecord
+from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, Store
+from svdaudio.store.runs import RunRecord, begun_at_s
 
 DAY_S = 86_400.0
 HOUR_S = 3_600.0
@@ -95,25 +98,35 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
             f"{len(unreadable)} records of runs cannot be read ({', '.join(unreadable)}): what they used is not known,"
             " so artifacts that no other run uses stay. Remove those records to let them go"
         )
-    footprints = list(store.footprints())
+    if policy.keep_days is not None and (ahead := [run.id for run in kept if _is_ahead(begun_at_s(run), now_s)]):
+        remarks.append(f"{len(ahead)} runs are kept because their dates are in the future ({', '.join(ahead)})")
     pins = store.pins()
     # What was used since the first of them began may be of them; a store may note uses an hour late.
-    begin_s = min((_begun_at_s(run) - HOUR_S for run in active), default=now_s)
+    begin_s = min((_spared_since_s(run, now_s) for run in active), default=now_s)
+    footprints = [_dated(footprint, active, now_s) for footprint in store.footprints()]
     orphans = [] if unreadable else _orphans(footprints, _keys(kept) | pins, min(now_s - policy.grace_s, begin_s))
+    newer = _newer(store, (removal.footprint.key for removal in orphans))
+    orphans = [removal for removal in orphans if removal.footprint.key not in newer]
     gone = {removal.footprint.key for removal in orphans}
     rest = [footprint for footprint in footprints if footprint.key not in gone]
     evicted: list[Removal] = []
-    if policy.max_bytes is not None:
-        evicted = _evictions(rest, policy.max_bytes, _keys(active) | pins, begin_s)
+    if policy.max_bytes is not None and sum(footprint.n_bytes for footprint in rest) > policy.max_bytes:
+        newer |= _newer(store, (footprint.key for footprint in rest if footprint.key not in newer))
+        evicted = _evictions(rest, policy.max_bytes, _keys(active) | pins | newer, begin_s)
         gone = {removal.footprint.key for removal in evicted}
         rest = [footprint for footprint in rest if footprint.key not in gone]
         over = sum(footprint.n_bytes for footprint in rest) - policy.max_bytes
         if over > 0:
             remarks.append(f"{over} bytes more than wanted stay: they are pinned, or a run that is going may use them")
+    if newer:
+        remarks.append(
+            f"{len(newer)} artifacts are kept because a newer version of svdaudio wrote them:"
+            f" {', '.join(sorted(newer))}"
+        )
     return Collection(
         runs=tuple(run.id for run in forgotten),
         removals=(*orphans, *evicted),
-        leftovers=tuple(left for left in store.leftovers() if left.changed_at_s <= now_s - policy.grace_s),
+        leftovers=tuple(left for left in store.leftovers() if _is_stale(left.changed_at_s, policy, now_s)),
         n_kept=len(rest),
         n_bytes_kept=sum(footprint.n_bytes for footprint in rest),
         remarks=tuple(remarks),
@@ -127,8 +140,11 @@ def carry_out(store: Store, collection: Collection) -> Collection:
         What did go.
 
     Raises:
-        StoreError: the store cannot be written; what went by then is gone.
+        StoreError: the store cannot be written. If that can be seen beforehand, nothing was changed; else what went by
+            then is gone.
     """
+    if collection.runs or collection.removals or collection.leftovers:
+        store.prepare()
     runs = tuple(run_id for run_id in collection.runs if store.runs.remove(run_id))
     removals = tuple(
         removal
@@ -147,12 +163,44 @@ def carry_out(store: Store, collection: Collection) -> Collection:
     )
 
 
+def _is_ahead(time_s: float | None, now_s: float) -> bool:
+    """Whether a time is in the future, because the clock is or was wrong."""
+    return time_s is not None and time_s > now_s + CLOCK_TOLERANCE_S
+
+
 def _is_old(run: RunRecord, policy: Policy, now_s: float) -> bool:
-    return policy.keep_days is not None and _begun_at_s(run) < now_s - policy.keep_days * DAY_S
+    """Whether a run was started too long ago. One that does not say when, or says in the future, is never too old."""
+    begun_s = begun_at_s(run)
+    return policy.keep_days is not None and begun_s is not None and begun_s < now_s - policy.keep_days * DAY_S
 
 
-def _begun_at_s(run: RunRecord) -> float:
-    return datetime.fromisoformat(run.created_at).timestamp()
+def _is_stale(changed_at_s: float, policy: Policy, now_s: float) -> bool:
+    return changed_at_s <= now_s - policy.grace_s or _is_ahead(changed_at_s, now_s)
+
+
+def _spared_since_s(run: RunRecord, now_s: float) -> float:
+    """Unix time since which a use may be one of a run that is going."""
+    begun_s = begun_at_s(run)
+    return 0.0 if begun_s is None else min(begun_s, now_s) - HOUR_S
+
+
+def _dated(footprint: Footprint, active: Iterable[RunRecord], now_s: float) -> Footprint:
+    """An artifact with a last use that can be compared with others.
+
+    A last use in the future was recorded while the clock was wrong, so the artifact has not been used since it was set
+    right: it counts as the least recently used. If a running run has such a clock, it counts as used now.
+    """
+    if not _is_ahead(footprint.used_at_s, now_s):
+        return footprint
+    with_wrong_clock = any(_is_ahead(begun_at_s(run), now_s) for run in active)
+    return replace(footprint, used_at_s=now_s if with_wrong_clock else 0.0)
+
+
+def _newer(store: Store, keys: Iterable[str]) -> set[str]:
+    """Those of some artifacts that a newer version of svdaudio wrote."""
+    wanted = list(keys)
+    with ThreadPoolExecutor(store.n_readers, thread_name_prefix="svdaudio-gc") as pool:
+        return {key for key, is_newer in zip(wanted, pool.map(store.is_newer, wanted), strict=True) if is_newer}
 
 
 def _keys(runs: Iterable[RunRecord]) -> set[str]:

@@ -2,9 +2,10 @@
 
 A lease is an object that says who holds a name and until when. It is taken by a conditional create or update, renewed
 by a thread every third of its duration, and given back by a last update. A holder that dies stops renewing: once the
-lease has run out, or has stood unchanged for its whole duration by the watcher's own clock, it may be taken. So a lease
-can be lost, by a long pause or a network that is gone: work done under it must stay harmless, as it is here, where the
-first record of an artifact wins.
+lease has not been renewed for its whole duration, and `CLOCK_SKEW_S` more, it may be taken. That is judged by the
+times that the server gives to objects, or by how long the watcher has seen the lease unchanged. So neither the holder's
+clock nor the watcher's has to be right. A lease can be lost, by a long pause or a network that is gone: work done under
+it must stay harmless, as it is here, where the first record of an artifact wins.
 """
 
 from __future__ import annotations
@@ -17,17 +18,22 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from socket import gethostname
 
 from svdaudio.errors import StoreError
-from svdaudio.store.objects import Objects
+from svdaudio.store import fields as of
+from svdaudio.store.objects import MisreadError, Objects, Stored
 
 log = logging.getLogger(__name__)
 
 LEASE_S = 30.0
 """How long a lease stands without being renewed."""
+LONGEST_LEASE_S = 3600.0
+"""A lease with a longer duration is damaged."""
 CLOCK_SKEW_S = 5.0
-"""How far apart the clocks of two machines may be."""
+"""How much longer a lease stands than it says: times of objects are in whole seconds, and servers have many clocks."""
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 N_RENEWALS = 3
@@ -55,15 +61,60 @@ def lease(objects: Objects, path: str, waiting: Callable[[], None], *, duration_
         keeper.give_back()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a lease says."""
+
+    duration_s: float
+    """How long it stands since it was written; 0 if it was given back."""
+
+    def stands(self, written_at: datetime, now_s: float) -> bool:
+        """Whether the lease is held: it was neither given back, nor has it run out.
+
+        Args:
+            written_at: when it was last written, by the server's clock.
+            now_s: Unix time by the server's clock.
+        """
+        return self.duration_s > 0 and now_s - written_at.timestamp() <= self.duration_s + CLOCK_SKEW_S
+
+
+FREE = Terms(duration_s=0.0)
+"""Of a lease that was given back, or that is damaged."""
+
+
+def read_terms(text: bytes) -> Terms:
+    """What the text of a lease says.
+
+    Raises:
+        ValueError: it is damaged, or would never run out.
+    """
+    try:
+        fields = of.mapping(json.loads(text))
+        until, duration_s = of.number(fields["until"]), of.number(fields["duration_s"])
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"the lease is damaged ({error})") from error
+    if until == 0:
+        return FREE
+    if not 0 < duration_s <= LONGEST_LEASE_S:
+        raise ValueError(f"the lease is damaged: its duration is {duration_s} s")
+    return Terms(duration_s=duration_s)
+
+
+def read_lease(objects: Objects, path: str) -> tuple[Stored, Terms] | None:
+    """The lease at `path`, if there is one."""
+    try:
+        return objects.read(path, read_terms)
+    except MisreadError as error:
+        return error.stored, FREE
+
+
 def is_held(objects: Objects, path: str) -> bool:
-    """Whether somebody holds the lease at `path`, as far as the clocks of both machines agree."""
-    stored = objects.get(path)
-    return stored is not None and stands(stored.content)
-
-
-def stands(text: bytes) -> bool:
-    """Whether a lease of this text has not run out, nor been given back."""
-    return time.time() < _number(text, "until")
+    """Whether somebody holds the lease at `path`. One whose holder died counts until it has run out."""
+    found = read_lease(objects, path)
+    if found is None or found[1] == FREE:
+        return False
+    stored, terms = found
+    return terms.stands(stored.modified_at, objects.now_s())
 
 
 def _take(objects: Objects, path: str, waiting: Callable[[], None], duration_s: float) -> str:
@@ -72,19 +123,17 @@ def _take(objects: Objects, path: str, waiting: Callable[[], None], duration_s: 
     pause_s = FIRST_PAUSE_S
     told = False
     while True:
-        stored = objects.get(path)
+        found = read_lease(objects, path)
         now = time.monotonic()
-        if stored is None:
+        if found is None:
             tag = objects.create(path, _text(duration_s))
         else:
+            stored, terms = found
             if stored.tag != watched:
                 watched, watched_since = stored.tag, now
-            until = _number(stored.content, "until")
-            left_s = until - time.time()
-            ran_out = (
-                left_s < -CLOCK_SKEW_S or now - watched_since > _number(stored.content, "duration_s") + CLOCK_SKEW_S
-            )
-            tag = objects.update(path, _text(duration_s), stored.tag) if until == 0 or ran_out else None
+            unchanged = now - watched_since > terms.duration_s + CLOCK_SKEW_S
+            free = terms == FREE or unchanged or not terms.stands(stored.modified_at, objects.now_s())
+            tag = objects.update(path, _text(duration_s), stored.tag) if free else None
         if tag is not None:
             return tag
         if not told:
@@ -140,11 +189,3 @@ def _text(duration_s: float) -> bytes:
         "token": secrets.token_hex(16),
     }
     return json.dumps(fields).encode()
-
-
-def _number(text: bytes, name: str) -> float:
-    """A number of a lease; 0 where it is damaged, so that a damaged lease is a free one."""
-    try:
-        return float(json.loads(text)[name])
-    except (ValueError, KeyError, TypeError):
-        return 0.0

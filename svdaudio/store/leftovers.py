@@ -6,34 +6,50 @@ the writer dies. So what is still held is never taken for a leftover, however ol
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from svdaudio.store.base import Leftover, LeftoverKind
+from svdaudio.store.folders import entries, entries_below, is_there, size_of
 from svdaudio.store.locks import HeldError, file_lock, is_held, refuse_to_wait
-
-_PLACES: tuple[tuple[str, LeftoverKind], ...] = (
-    ("tmp/*", "unfinished"),
-    ("runs/.*.partial", "unfinished"),
-    ("out/**/.*.partial", "unfinished"),
-    ("quarantine/*", "quarantined"),
-    ("locks/*", "lock"),
-    ("runs/.*.lock", "lock"),
-)
 
 
 def find_leftovers(folder: Path) -> Iterator[Leftover]:
-    """Everything in the store at `folder` that is no artifact and that nobody holds, in no order."""
-    for pattern, kind in _PLACES:
-        for path in folder.glob(pattern):
-            if kind == "quarantined" or not is_held(path):
-                yield from _leftover(folder, path, kind)
-    for path in folder.glob("objects/??/*"):
-        if not (path / "record.json").exists() and not is_held(folder / "locks" / path.name):
-            yield from _leftover(folder, path, "unfinished")
+    """Everything in the store at `folder` that is no artifact and that nobody holds, in no order.
+
+    Raises:
+        OSError: a part of the store cannot be read.
+    """
+    for path, kind in _candidates(folder):
+        if kind == "quarantined" or not is_held(Path(path)):
+            yield from _leftover(folder, Path(path), kind)
+    for shard in entries(folder / "objects"):
+        if len(shard.name) != 2:
+            continue
+        for entry in entries(shard.path):
+            recordless = not is_there(f"{entry.path}/record.json")
+            if recordless and not is_held(folder / "locks" / entry.name):
+                yield from _leftover(folder, Path(entry.path), "unfinished")
+
+
+def _candidates(folder: Path) -> Iterator[tuple[str, LeftoverKind]]:
+    """What is not an artifact, a record or a sound, whether or not a process is at work on it."""
+    for entry in entries(folder / "tmp"):
+        yield entry.path, "unfinished"
+    for entry in entries(folder / "runs"):
+        if entry.name.startswith(".") and entry.name.endswith(".partial"):
+            yield entry.path, "unfinished"
+        elif entry.name.startswith(".") and entry.name.endswith(".lock"):
+            yield entry.path, "lock"
+    for entry in entries_below(folder / "out"):
+        if entry.name.startswith(".") and entry.name.endswith(".partial"):
+            yield entry.path, "unfinished"
+    for entry in entries(folder / "quarantine"):
+        yield entry.path, "quarantined"
+    for entry in entries(folder / "locks"):
+        yield entry.path, "lock"
 
 
 def clear_leftover(folder: Path, leftover: Leftover) -> bool:
@@ -53,27 +69,13 @@ def clear_leftover(folder: Path, leftover: Leftover) -> bool:
     return True
 
 
-def folder_size(folder: Path) -> int:
-    """Bytes in all files below a folder, or of a file; what vanishes while it is counted counts as nothing."""
-    n_bytes = 0
-    try:
-        if not folder.is_dir():
-            return folder.stat().st_size
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                n_bytes += folder_size(Path(entry)) if entry.is_dir(follow_symlinks=False) else entry.stat().st_size
-    except FileNotFoundError:
-        pass
-    return n_bytes
-
-
 def _leftover(folder: Path, path: Path, kind: LeftoverKind) -> Iterator[Leftover]:
     try:
-        changed_at_s = path.stat().st_mtime
+        changed_at_s = path.lstat().st_mtime
     except FileNotFoundError:  # its owner was quicker
         return
     name = path.relative_to(folder).as_posix()
-    yield Leftover(name=name, kind=kind, n_bytes=folder_size(path), changed_at_s=changed_at_s)
+    yield Leftover(name=name, kind=kind, n_bytes=size_of(path), changed_at_s=changed_at_s)
 
 
 def _clear_lock(path: Path) -> bool:
@@ -91,7 +93,7 @@ def _clear_object(folder: Path, path: Path) -> bool:
     """A folder without a record: no artifact. It goes by way of tmp/, as nobody must see half of it."""
     try:
         with file_lock(folder / "locks" / path.name, refuse_to_wait):
-            if (path / "record.json").exists():
+            if is_there(path / "record.json"):
                 return False
             aside = folder / "tmp" / f"{path.name[:16]}.removed.{secrets.token_hex(4)}"
             path.rename(aside)
@@ -102,7 +104,7 @@ def _clear_object(folder: Path, path: Path) -> bool:
 
 
 def _delete(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

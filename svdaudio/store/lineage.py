@@ -11,6 +11,7 @@ from functools import cached_property
 
 from svdaudio.errors import MissingArtifactError
 from svdaudio.store.base import Store
+from svdaudio.store.reading import read_records
 from svdaudio.store.records import ArtifactRecord
 
 
@@ -59,9 +60,9 @@ class Lineage:
 
     @cached_property
     def records(self) -> dict[str, ArtifactRecord]:
-        """Every artifact's record by its key."""
-        found = map(self._store.find, self._store.keys())
-        return {record.key: record for record in found if record is not None}
+        """Every artifact's record by its key; without those that a newer version of svdaudio wrote."""
+        found = read_records(self._store, self._store.keys())
+        return {one.key: one.record for one in found if one.record is not None}
 
     @cached_property
     def _givers(self) -> dict[str, list[str]]:
@@ -77,8 +78,9 @@ class Lineage:
 
         Raises:
             MissingArtifactError: there is none.
+            NewerRecordError: a newer version of svdaudio wrote it.
         """
-        record = self.records.get(key)
+        record = self.records.get(key) or self._store.find(key)
         if record is None:
             raise MissingArtifactError(f"there is no artifact {key[:12]} in {self._store.location}")
         outputs = {spec.digest for spec in record.outputs.values()}

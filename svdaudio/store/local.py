@@ -22,24 +22,40 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from svdaudio.errors import StoreError
-from svdaudio.store.base import Footprint, Leftover, do_nothing
-from svdaudio.store.leftovers import clear_leftover, find_leftovers, folder_size
+from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, do_nothing
+from svdaudio.store.fields import is_key
+from svdaudio.store.folders import entries, is_there, size_of, what_went_wrong
+from svdaudio.store.leftovers import clear_leftover, find_leftovers
 from svdaudio.store.locks import HeldError, building_lock, file_lock, refuse_to_wait
-from svdaudio.store.marker import MARKER, MARKER_TEXT, check_marker, damaged_artifact, missing_artifact
+from svdaudio.store.marker import (
+    MARKER,
+    MARKER_TEXT,
+    check_key,
+    check_marker,
+    damaged_artifact,
+    missing_artifact,
+    newer_artifact,
+)
 from svdaudio.store.records import ArtifactRecord
 from svdaudio.store.runs import FolderRunLog
+from svdaudio.store.sealed import NewerFormatError, is_of_newer_format
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OWN = frozenset({"objects", "tmp", "locks", "runs", "out", "quarantine", "pins"})
 _OWN_UNFINISHED = re.compile(r"store\.[0-9a-f]{8}$|[0-9a-f]{16}\.")
+_DAMAGE = frozenset({None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO})
+"""Errors that mean that an artifact is damaged. Others, such as missing permission or too many open files, are problems
+of the reading process."""
+
 RECORD = "record.json"
 ARRAYS = "arrays.zarr"
 
@@ -67,9 +83,11 @@ class LocalStore:
 
     def __init__(self, folder: Path, *, durable: bool = True, at_step: Callable[[Step], None] = at_no_step) -> None:
         self.folder = folder.absolute()
+        self._objects = str(self.folder / "objects")
         self._durable = durable
         self.runs = FolderRunLog(self.folder / "runs")
         self._at_step = at_step
+        self._made = False
         self._check()
 
     @property
@@ -77,9 +95,38 @@ class LocalStore:
         """The folder."""
         return str(self.folder)
 
+    @property
+    def n_readers(self) -> int:
+        """One: parsing, which threads cannot share, takes longer than reading."""
+        return 1
+
+    def prepare(self) -> None:
+        """Make sure that the store can be changed. See `Store.prepare`."""
+        try:
+            self._make()
+            check_one_file_system(self.folder)
+            for place in (*_shards(self.folder), *(self.folder / name for name in sorted(_OWN - {"out"}))):
+                if is_there(place) and not os.access(place, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def examine(self) -> None:
+        """See whether all of the store is on one file system. See `Store.examine`."""
+        try:
+            if is_there(self.folder / "tmp"):
+                check_one_file_system(self.folder)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def path(self, key: str) -> Path:
-        """Where the artifact of a key lies, if it is there."""
-        return self.folder / "objects" / key[:2] / key
+        """Where the artifact of a key lies, if it is there.
+
+        Raises:
+            StoreError: that is not a key. A path made of it might leave the store.
+        """
+        check_key(key)
+        return Path(self._objects, key[:2], key)
 
     def find(self, key: str) -> ArtifactRecord | None:
         """The record of an artifact, or None. A damaged record is put into quarantine and counts as none."""
@@ -88,8 +135,10 @@ class LocalStore:
 
     def _read_record(self, key: str) -> tuple[bytes, ArtifactRecord] | None:
         """The record as it lies there, and what it says."""
+        check_key(key)
         try:
-            text = (self.path(key) / RECORD).read_bytes()
+            with open(f"{self._objects}/{key[:2]}/{key}/{RECORD}", "rb") as file:  # noqa: PTH123 - quicker
+                text = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -98,10 +147,21 @@ class LocalStore:
             record = ArtifactRecord.from_json(text)
             if record.key != key:
                 raise ValueError("the record is that of another key")
+        except NewerFormatError as error:
+            raise newer_artifact(key, self.location, error) from error
         except ValueError as error:
             self.quarantine(key, str(error), text)
             return None
         return text, record
+
+    def is_newer(self, key: str) -> bool:
+        """Whether a newer version of svdaudio wrote the record. See `Store.is_newer`."""
+        try:
+            return is_of_newer_format((self.path(key) / RECORD).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def load(self, key: str, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
         """Arrays of an artifact, checked. See `Store.load`."""
@@ -115,8 +175,12 @@ class LocalStore:
         wanted = list(record.outputs if names is None else names)
         try:
             arrays = read_arrays(self.path(key) / ARRAYS, wanted)
-        except PermissionError as error:
-            raise self._unreadable(error) from error
+        except MemoryError as error:
+            raise StoreError(f"artifact {key[:12]} does not fit into memory", fix="free some memory") from error
+        except OSError as error:
+            if error.errno not in _DAMAGE:
+                raise self._unreadable(error) from error
+            raise self._corrupt(key, f"{type(error).__name__}: {error}", seen) from error
         except Exception as error:
             raise self._corrupt(key, f"{type(error).__name__}: {error}", seen) from error
         for name, array in arrays.items():
@@ -161,7 +225,7 @@ class LocalStore:
                 earlier = self.find(record.key)
                 if earlier is not None:
                     return earlier
-                if target.exists():  # a folder without a record is no artifact
+                if is_there(target):  # a folder without a record is no artifact
                     self.quarantine(record.key, "there is no record")
                 continue
             self._at_step("renamed")
@@ -173,6 +237,7 @@ class LocalStore:
     @contextmanager
     def lock(self, key: str, waiting: Callable[[], None] = do_nothing) -> Generator[None]:
         """Hold `key` against other processes and threads. See `Store.lock`."""
+        check_key(key)
         with ExitStack() as stack:
             try:
                 self._make()
@@ -208,37 +273,60 @@ class LocalStore:
 
     def was_quarantined(self, key: str) -> bool:
         """Whether an artifact of this key was ever set aside."""
-        return next((self.folder / "quarantine").glob(f"{key}.*"), None) is not None
+        try:
+            return any(entry.name.startswith(f"{key}.") for entry in entries(self.folder / "quarantine"))
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def keys(self) -> Iterator[str]:
-        """Keys of every artifact, in no order."""
-        for record in self.folder.glob(f"objects/??/*/{RECORD}"):
-            yield record.parent.name
+        """Keys of every artifact, in no order. See `Store.keys`."""
+        yield from self.last_uses()
 
     def touch(self, key: str) -> None:
         """Note that an artifact is of use now. See `Store.touch`."""
         with suppress(OSError):
             os.utime(self.path(key) / RECORD)
 
-    def footprints(self) -> Iterator[Footprint]:
+    def last_uses(self) -> dict[str, float]:
+        """When every artifact was last of use. See `Store.last_uses`."""
+        uses: dict[str, float] = {}
+        try:
+            for shard in _shards(self.folder):
+                for entry in entries(shard):
+                    if is_key(entry.name) and entry.name.startswith(shard[-2:]):
+                        with suppress(FileNotFoundError, NotADirectoryError):  # a folder without a record, or gone now
+                            uses[entry.name] = os.stat(f"{entry.path}/{RECORD}").st_mtime  # noqa: PTH116 - quicker
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return uses
+
+    def footprints(self, keys: Collection[str] | None = None) -> Iterator[Footprint]:
         """Size and last use of every artifact. See `Store.footprints`."""
-        for key in self.keys():
+        for key in self.keys() if keys is None else keys:
+            check_key(key)
+            folder = f"{self._objects}/{key[:2]}/{key}"
             try:
-                used_at_s = (self.path(key) / RECORD).stat().st_mtime
-            except FileNotFoundError:  # removed a moment ago
+                used_at_s = os.stat(f"{folder}/{RECORD}").st_mtime  # noqa: PTH116 - quicker
+                n_bytes = size_of(folder)
+            except (FileNotFoundError, NotADirectoryError):  # removed a moment ago
                 continue
             except OSError as error:
                 raise self._unreadable(error) from error
-            yield Footprint(key=key, n_bytes=folder_size(self.path(key)), used_at_s=used_at_s)
+            yield Footprint(key=key, n_bytes=n_bytes, used_at_s=used_at_s)
 
     def remove(self, key: str, *, unless_used_after_s: float) -> bool:
         """Take an artifact out, whole or not at all. See `Store.remove`."""
         aside = self.folder / "tmp" / f"{key[:16]}.removed.{secrets.token_hex(4)}"
+        record = self.path(key) / RECORD
         try:
             with self.lock(key, refuse_to_wait):
-                if (self.path(key) / RECORD).stat().st_mtime > unless_used_after_s:
+                ahead_s = time.time() + CLOCK_TOLERANCE_S
+                if unless_used_after_s < record.stat().st_mtime <= ahead_s or is_of_newer_format(record.read_bytes()):
                     return False
-                self.path(key).rename(aside)
+                with self._pins_locked():  # no pin can be set between the check and the removal
+                    if is_there(self._pin_path(key)):
+                        return False
+                    self.path(key).rename(aside)
         except (HeldError, FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
@@ -248,17 +336,19 @@ class LocalStore:
 
     def pin(self, key: str) -> None:
         """Keep an artifact from ever being collected. See `Store.pin`."""
+        path = self._pin_path(key)
         try:
             self._make()
-            (self.folder / "pins").mkdir(exist_ok=True)
-            (self.folder / "pins" / key).touch()
+            path.parent.mkdir(exist_ok=True)
+            with self._pins_locked():
+                path.touch()
         except OSError as error:
             raise self._unwritable(error) from error
 
     def unpin(self, key: str) -> bool:
         """Undo `pin`. See `Store.unpin`."""
         try:
-            (self.folder / "pins" / key).unlink()
+            self._pin_path(key).unlink()
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
@@ -268,34 +358,44 @@ class LocalStore:
     def pins(self) -> frozenset[str]:
         """Keys that are pinned. See `Store.pins`."""
         try:
-            return frozenset(path.name for path in (self.folder / "pins").iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return frozenset()
+            return frozenset(entry.name for entry in entries(self.folder / "pins") if is_key(entry.name))
         except OSError as error:
             raise self._unreadable(error) from error
 
     def leftovers(self) -> Iterator[Leftover]:
         """What the dead have left. See `Store.leftovers`."""
-        return find_leftovers(self.folder) if (self.folder / MARKER).exists() else iter(())
+        try:
+            if is_there(self.folder / MARKER):
+                yield from find_leftovers(self.folder)
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def clear(self, leftover: Leftover) -> bool:
         """Remove a leftover. See `Store.clear`."""
         try:
             return clear_leftover(self.folder, leftover)
+        except FileNotFoundError:  # another `gc` was quicker
+            return False
         except OSError as error:
             raise self._unwritable(error) from error
 
     def _check(self) -> None:
         marker = self.folder / MARKER
         try:
-            if self.folder.exists() and not self.folder.is_dir():
+            if is_there(self.folder) and not self.folder.is_dir():
                 raise StoreError(f"the store {self.folder} is not a folder", fix="give another --store")
-            text = marker.read_bytes() if marker.exists() else None
+            text = marker.read_bytes() if is_there(marker) else None
+            outer = _outer_store(self.folder) if text is None else None
             strangers = [] if text is not None else _strangers(self.folder)
         except OSError as error:
             raise self._unreadable(error) from error
         if text is not None:
             check_marker(text, self.location, str(marker), kind="file")
+        elif outer is not None:
+            raise StoreError(
+                f"the folder {self.folder} is inside the store {outer}, which may delete it",
+                fix="give a --store outside it",
+            )
         elif strangers:
             raise StoreError(
                 f"the folder {self.folder} is no store",
@@ -306,13 +406,26 @@ class LocalStore:
 
     def _make(self) -> None:
         marker = self.folder / MARKER
-        if marker.exists() and (self.folder / "tmp").is_dir() and (self.folder / "locks").is_dir():
+        if self._made and marker.exists() and (self.folder / "tmp").is_dir() and (self.folder / "locks").is_dir():
             return
         for name in ("objects", "tmp", "locks"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        partial = self.folder / "tmp" / f"store.{secrets.token_hex(4)}"
-        partial.write_text(MARKER_TEXT, encoding="utf-8")
-        partial.replace(marker)
+        check_one_file_system(self.folder)
+        if not is_there(marker):
+            partial = self.folder / "tmp" / f"store.{secrets.token_hex(4)}"
+            partial.write_text(MARKER_TEXT, encoding="utf-8")
+            partial.replace(marker)
+        self._made = True
+
+    @contextmanager
+    def _pins_locked(self) -> Generator[None]:
+        """Keep other processes from pinning and from removing. Held for a moment only."""
+        with file_lock(self.folder / "locks" / "pins", do_nothing):
+            yield
+
+    def _pin_path(self, key: str) -> Path:
+        check_key(key)
+        return self.folder / "pins" / key
 
     def _corrupt(self, key: str, why: str, seen: bytes) -> StoreError:
         where = self.quarantine(key, why, seen)
@@ -322,22 +435,61 @@ class LocalStore:
 
     def _unreadable(self, error: OSError) -> StoreError:
         return StoreError(
-            f"the store {self.folder} cannot be read", got=error.strerror or str(error), fix="check its permissions"
+            f"the store {self.folder} cannot be read", got=what_went_wrong(error), fix="check its permissions"
         )
 
     def _unwritable(self, error: OSError) -> StoreError:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        return StoreError(
-            f"the store {self.folder} cannot be written",
-            got=error.strerror or str(error),
-            fix="make room, or give another --store" if full else "check its permissions, or give another --store",
-        )
+        if error.errno == errno.EXDEV:
+            fix = "put the whole store on one file system, as artifacts are renamed between its folders"
+        elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            fix = "make room, or give another --store"
+        else:
+            fix = "check its permissions, or give another --store"
+        return StoreError(f"the store {self.folder} cannot be written", got=what_went_wrong(error), fix=fix)
 
 
 def _strangers(folder: Path) -> list[str]:
     """What in a folder without a marker was not put there by a store in the making; hidden things do not count."""
-    found = [path.name for path in folder.glob("[!.]*") if path.name not in _OWN and path.name != "lost+found"]
-    return sorted(found) or sorted(f"tmp/{p.name}" for p in folder.glob("tmp/*") if not _OWN_UNFINISHED.match(p.name))
+    names = [entry.name for entry in entries(folder) if not entry.name.startswith(".")]
+    found = [name for name in names if name not in _OWN and name != "lost+found"]
+    unfinished = (entry.name for entry in entries(folder / "tmp"))
+    return sorted(found) or sorted(f"tmp/{name}" for name in unfinished if not _OWN_UNFINISHED.match(name))
+
+
+def _outer_store(folder: Path) -> Path | None:
+    """The store inside whose own folders a folder lies, if any. `out` does not count: its files belong to the user."""
+    place = folder.resolve()
+    for outer in place.parents:
+        if place.relative_to(outer).parts[0] in _OWN - {"out"} and is_there(outer / MARKER):
+            return outer
+    return None
+
+
+def check_one_file_system(folder: Path) -> None:
+    """Make sure that what is built under tmp/ can be renamed to its place, and what goes can be renamed to tmp/.
+
+    The check renames a file that does not exist, because the kernel compares the file systems first. Comparing device
+    numbers alone would miss a file system that is mounted twice.
+
+    Raises:
+        OSError: with EXDEV, if not.
+    """
+    here, probe = folder / "tmp", f"{secrets.token_hex(8)}.probe"
+    device = here.stat().st_dev
+    places = [folder / "objects", folder / "quarantine", *map(Path, _shards(folder))]
+    for place in filter(is_there, places):
+        if place.stat().st_dev != device:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(place))
+        try:
+            (here / probe).rename(place / probe)
+        except OSError as error:  # normally ENOENT
+            if error.errno == errno.EXDEV:
+                raise
+
+
+def _shards(folder: Path) -> list[str]:
+    """The folders that artifacts are in, by the first two digits of their keys."""
+    return [entry.path for entry in entries(folder / "objects") if len(entry.name) == 2]
 
 
 def _flush(folder: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from svdaudio.errors import CorruptArtifactError, MissingArtifactError, StoreError
+from svdaudio.errors import CorruptArtifactError, MissingArtifactError, NewerRecordError, StoreError
+from svdaudio.store.fields import is_key
 
 MARKER = "store.json"
 STORE_FORMAT = 1
@@ -26,7 +27,7 @@ def check_marker(text: bytes, store: str, marker: str, *, kind: str) -> None:
     """
     try:
         found = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"{marker} is damaged", got=error, fix=f"give another --store, or remove that {kind}"
         ) from error
@@ -34,6 +35,16 @@ def check_marker(text: bytes, store: str, marker: str, *, kind: str) -> None:
         raise StoreError(
             f"the store {store} is of another format", expected=STORE_FORMAT, got=found, fix="give another --store"
         )
+
+
+def check_key(key: str) -> None:
+    """Refuse what is not the key of an artifact: a path made of it might leave the store.
+
+    Raises:
+        StoreError: it is not one.
+    """
+    if not is_key(key):
+        raise StoreError(f"{key!r} is not the key of an artifact", expected="64 hexadecimal digits")
 
 
 def missing_artifact(key: str, store: str) -> MissingArtifactError:
@@ -47,4 +58,13 @@ def damaged_artifact(key: str, why: str, quarantined: str | None) -> CorruptArti
         f"artifact {key[:12]} is damaged",
         got=why,
         fix=f"run again to compute it anew; the damaged one is in {quarantined}" if quarantined else None,
+    )
+
+
+def newer_artifact(key: str, store: str, error: Exception) -> NewerRecordError:
+    """The record of an artifact is of a format that only newer versions can read."""
+    return NewerRecordError(
+        f"artifact {key[:12]} in {store} was written by a newer version of svdaudio",
+        got=error,
+        fix="update svdaudio, or give another --store",
     )

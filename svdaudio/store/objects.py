@@ -1,15 +1,20 @@
 """A bucket of an object store by way of obstore: small conditional operations, and errors that say what to do.
 
-Every request is retried by obstore on 5xx and on broken connections. What it must not repeat by itself, a
-conditional write whose fate is unknown, is repeated here: whoever writes conditionally writes bytes that nobody else
-writes, so that finding them in place means having written them.
+obstore retries a request on 5xx and where no connection can be made. It does not retry an answer that breaks off, nor a
+conditional write that may or may not have been carried out; both are repeated here. Callers write conditionally only
+bytes that no other process writes, so finding those bytes in place means that the write succeeded.
+
+Bytes may be damaged in transit. An object that cannot be parsed is read again, and counts as damaged only if it comes
+back the same.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +22,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from svdaudio.errors import StoreError
 
 if TYPE_CHECKING:
+    from obstore import UpdateVersion
     from obstore.store import S3Store
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -30,6 +39,24 @@ SCHEME = "s3://"
 N_PARALLEL = 16
 DELETE_BATCH = 500
 N_CONDITIONAL_TRIES = 4
+N_READINGS = 3
+"""How often an object that cannot be parsed is read before it counts as damaged."""
+LISTED_AT_ONCE = 1000
+CLOCKS = "clocks"
+"""Folder of objects that are written to read the server's clock, and removed at once."""
+HALF_A_SECOND_S = 0.5
+"""How far a time that is cut to whole seconds lags on average."""
+LATER = "try again later"
+NETWORK = "check the network and AWS_ENDPOINT_URL"
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_SENT_AS_THEY_ARE = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+)
 _METADATA_SERVICE = "/latest/api/token"
 _OTHER_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 
@@ -68,6 +95,27 @@ class Listed:
 class UnreachableError(StoreError):
     """The store did not answer, or answered that it is out of order: a later try may succeed."""
 
+    given_up = False
+    """obstore has already made all the retries that it is allowed."""
+
+
+class NotImplementedByServerError(StoreError):
+    """The server does not support a request, or a condition on it."""
+
+
+class MisreadError(ValueError):
+    """An object whose content cannot be parsed, although it was read again.
+
+    Args:
+        stored: the object.
+        why: what is wrong with it.
+    """
+
+    def __init__(self, stored: Stored, why: ValueError) -> None:
+        super().__init__(str(why))
+        self.stored = stored
+        self.why = why
+
 
 class Objects:
     """The objects below `s3://bucket/prefix`, by their paths relative to it.
@@ -87,6 +135,7 @@ class Objects:
         bucket, _, prefix = location.removeprefix(SCHEME).partition("/")
         if not location.startswith(SCHEME) or not bucket:
             raise StoreError(f"the store {location} has no bucket", expected="s3://bucket/prefix", got=location)
+        check_location(bucket, prefix.strip("/"))
         self.bucket = bucket
         self.location = f"{SCHEME}{bucket}/{prefix}".rstrip("/")
         self._prefix = prefix.strip("/")
@@ -111,7 +160,23 @@ class Objects:
                     raise
                 return None
 
-        return self._call(read)
+        return self._again(read)
+
+    def read(self, path: str, parse: Callable[[bytes], T]) -> tuple[Stored, T] | None:
+        """An object and its parsed content, or None if there is none. If it cannot be parsed, it is read again.
+
+        Raises:
+            MisreadError: it still cannot be parsed.
+        """
+        seen: list[bytes] = []
+        while (stored := self.get(path)) is not None:
+            try:
+                return stored, parse(stored.content)
+            except ValueError as error:
+                if stored.content in seen or len(seen) == N_READINGS:
+                    raise MisreadError(stored, error) from error
+                seen.append(stored.content)
+        return None
 
     def get_all(self, paths: Iterable[str]) -> dict[str, bytes]:
         """Those of `paths` that are there, read in parallel."""
@@ -124,7 +189,7 @@ class Objects:
         """Write an object, whatever was there."""
         import obstore
 
-        self._call(lambda: obstore.put(self._store, path, content))
+        self._again(lambda: obstore.put(self._store, path, content))
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
         """Write objects in parallel; returns once all are there."""
@@ -168,7 +233,7 @@ class Objects:
         doomed = list(paths)
         for begin in range(0, len(doomed), DELETE_BATCH):
             batch = doomed[begin : begin + DELETE_BATCH]
-            self._call(lambda batch=batch: obstore.delete(self._store, batch))
+            self._again(lambda batch=batch: obstore.delete(self._store, batch))
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object on the server; without a source nothing happens."""
@@ -181,19 +246,91 @@ class Objects:
                 if "NoSuchBucket" in str(error):
                     raise
 
-        self._call(copy)
+        self._again(copy)
 
     def list(self, folder: str) -> Iterator[Listed]:
-        """Every object below a folder, in no order."""
+        """Every object below a folder, in the order of their paths.
+
+        A listing that breaks off is continued after the last object received.
+        """
+        tries = _Tries(self._patience)
+        last: str | None = None
+        while True:
+            try:
+                for listed in self._listing(folder, last):
+                    last = listed.path
+                    yield listed
+                    tries = _Tries(self._patience)
+            except UnreachableError as error:
+                tries.wait_after(error)
+            else:
+                return
+
+    def _listing(self, folder: str, last: str | None) -> Iterator[Listed]:
+        """The part of a listing after an object, until it ends or breaks off."""
         import obstore
 
-        listing = self._call(lambda: iter(obstore.list(self._store, folder)))
-        while True:
-            batch = self._call(lambda: next(listing, None))
-            if batch is None:
-                return
+        listing = self._call(lambda: iter(obstore.list(self._store, folder, offset=last, chunk_size=LISTED_AT_ONCE)))
+        while (batch := self._call(lambda: next(listing, None))) is not None:
             for meta in batch:
                 yield Listed(path=meta["path"], n_bytes=meta["size"], modified_at=meta["last_modified"])
+
+    def ignored_conditions(self, path: str, content: bytes) -> list[str]:
+        """Which conditions on writes the server ignores. The object stays as it is.
+
+        Without them two clients may hold the same lock. A server that supports them refuses both writes; one that
+        ignores them writes what is already there.
+
+        Args:
+            path: of an object that is there.
+            content: what it holds.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        def refused(mode: Literal["create"] | UpdateVersion) -> bool:
+            try:
+                obstore.put(self._store, path, content, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                return True
+            return False
+
+        ignored: list[str] = []
+        modes: tuple[tuple[str, Literal["create"] | UpdateVersion], ...] = (
+            ("If-None-Match", "create"),
+            ("If-Match", {"e_tag": '"0123456789abcdef0123456789abcdef"'}),
+        )
+        for name, mode in modes:
+            try:
+                honored = self._again(lambda mode=mode: refused(mode))
+            except NotImplementedByServerError:
+                honored = False
+            ignored += [] if honored else [name]
+        return ignored
+
+    def now_s(self) -> float:
+        """Unix time by the server's clock, of which the times of objects are; to a second or so."""
+        return time.monotonic() + self._epoch_s
+
+    @cached_property
+    def _epoch_s(self) -> float:
+        """Unix time by the server's clock at which this machine's monotonic clock was 0.
+
+        It is taken from an object that is written now; without permission to write, from this machine's own clock.
+        """
+        path = f"{CLOCKS}/{secrets.token_hex(8)}"
+        begin_s = middle_s = time.monotonic()
+        try:
+            self.put(path, b"")
+            middle_s = (begin_s + time.monotonic()) / 2
+            written = self.get(path)
+            self.delete([path])
+        except StoreError as error:
+            log.debug("the clock of %s cannot be read: %s", self.location, error)
+            written = None
+        if written is None:
+            return time.time() - time.monotonic()
+        return written.modified_at.timestamp() + HALF_A_SECOND_S - middle_s
 
     def _conditional(
         self, path: str, content: bytes, tag: str | None, refusals: tuple[type[Exception], ...]
@@ -226,15 +363,28 @@ class Objects:
             return written
         raise AssertionError
 
+    def _again(self, request: Callable[[], T]) -> T:
+        """Carry out a request that may be repeated, until the answer arrives whole."""
+        tries = _Tries(self._patience)
+        while True:
+            try:
+                return self._call(request)
+            except UnreachableError as error:
+                tries.wait_after(error)
+
     def _call(self, request: Callable[[], T]) -> T:
         from obstore.exceptions import BaseError
 
         try:
             return request()
-        except (BaseError, FileNotFoundError) as error:
+        except (BaseError, OSError, ValueError) as error:
             raise self._translated(error) from error
+        except BaseException as error:
+            if is_panic(error):
+                raise self._translated(error) from error
+            raise
 
-    def _translated(self, error: Exception) -> StoreError:
+    def _translated(self, error: BaseException) -> StoreError:
         """What obstore has to say, in a line with a remedy."""
         text = str(error).partition("\n\nDebug source")[0]
         code = _first(r"<Code>(\w+)</Code>", text)
@@ -251,14 +401,107 @@ class Objects:
         elif status and status.startswith(("401", "403")):
             what, got = "refuses these credentials", answer
             fix = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they are allowed to do"
+        elif status and status.startswith("501"):
+            return NotImplementedByServerError(f"{where} does not support a request", got=f"{answer} from {endpoint}")
         elif status and status.startswith(("5", "429")):
-            return UnreachableError(f"{where} is out of order", got=f"{answer} from {endpoint}", fix="try again later")
-        elif status is None and endpoint:
-            got = f"{_connection_trouble(str(error))} at {endpoint}"
-            return UnreachableError(f"{where} cannot be reached", got=got, fix="check the network and AWS_ENDPOINT_URL")
+            trouble = UnreachableError(f"{where} is out of order", got=f"{answer} from {endpoint}", fix=LATER)
+            trouble.given_up = _is_given_up(str(error))
+            return trouble
+        elif status is None and "HTTP error" in text and "builder error" not in text:
+            got = f"{_connection_trouble(str(error))}{f' at {endpoint}' if endpoint else ''}"
+            trouble = UnreachableError(f"{where} cannot be reached", got=got, fix=NETWORK)
+            trouble.given_up = _is_given_up(str(error))
+            return trouble
+        elif is_panic(error):
+            what, got, fix = "cannot be accessed", text, "check the variables of the environment whose names begin AWS_"
         else:
             what, got, fix = "refuses a request", answer or text, None
         return StoreError(f"{where} {what}", got=got, fix=fix)
+
+
+class _Tries:
+    """How often one request may still be repeated, and when."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._n_left = patience.n_retries
+        self._until_s = time.monotonic() + patience.retry_s
+        self._pause_s = 0.1
+
+    def wait_after(self, error: UnreachableError) -> None:
+        """Wait until the next try.
+
+        Raises:
+            UnreachableError: the given one; there is no next try.
+        """
+        if error.given_up or self._n_left == 0 or time.monotonic() > self._until_s:
+            raise error
+        self._n_left -= 1
+        time.sleep(random.uniform(0.5, 1.0) * self._pause_s)  # noqa: S311 - jitter
+        self._pause_s = min(5.0, 2 * self._pause_s)
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether an error is a panic in obstore's Rust code. Panics are not derived from `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
+def check_location(bucket: str, prefix: str) -> None:
+    """Refuse a bucket or prefix that is malformed.
+
+    Raises:
+        StoreError: it is malformed.
+    """
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", bucket) is None:
+        raise StoreError(
+            f"{bucket!r} is not the name of a bucket",
+            expected="letters, digits, dots and hyphens",
+            fix="check the --store, s3://bucket/prefix",
+        )
+    parts = prefix.split("/") if prefix else []
+    if not prefix.isprintable() or any(part in ("", ".", "..") for part in parts):
+        raise StoreError(
+            f"{prefix!r} is not a prefix for a store",
+            expected="names with slashes between them",
+            fix="check the --store, s3://bucket/prefix",
+        )
+
+
+def check_environment(environment: Mapping[str, str]) -> str:
+    """Refuse an endpoint or credentials that are malformed: obstore would panic.
+
+    Returns:
+        The address of the server, empty for AWS itself.
+
+    Raises:
+        StoreError: a variable has a value that it cannot have.
+    """
+    for name in _SENT_AS_THEY_ARE:
+        value = environment.get(name, "")
+        if not (value.isascii() and value.isprintable()) or value != value.strip():
+            got = f"{len(value)} characters, including whitespace or characters that cannot be sent"
+            raise StoreError(f"{name} is not valid", got=got, fix="set it again, without a line break")
+    endpoint = ""
+    for name in _ENDPOINTS:
+        value = environment.get(name, "")
+        if value and not _is_address(value):
+            raise StoreError(
+                f"{name} is not the address of a server",
+                expected="http://host:port or https://host:port",
+                got=repr(value),
+                fix="set it again",
+            )
+        endpoint = endpoint or value
+    return endpoint
+
+
+def _is_address(text: str) -> bool:
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        return False
+    try:
+        address = urlsplit(text)
+        return address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # a port out of range, or half an IPv6 address
+        return False
 
 
 def require_obstore() -> None:
@@ -273,11 +516,11 @@ def require_obstore() -> None:
         raise StoreError("a store in s3:// needs obstore", got=error, fix="run `uv sync --extra s3`") from error
 
 
-def _open(bucket: str, prefix: str, patience: Patience, translated: Callable[[Exception], StoreError]) -> S3Store:
+def _open(bucket: str, prefix: str, patience: Patience, translated: Callable[[BaseException], StoreError]) -> S3Store:
     from obstore.exceptions import BaseError
     from obstore.store import S3Store
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    endpoint = check_environment(os.environ)
     try:
         return S3Store(
             bucket,
@@ -300,6 +543,10 @@ def _open(bucket: str, prefix: str, patience: Patience, translated: Callable[[Ex
         )
     except (BaseError, ValueError) as error:
         raise translated(error) from error
+    except BaseException as error:
+        if is_panic(error):
+            raise translated(error) from error
+        raise
 
 
 def _threads(n_wanted: int) -> ThreadPoolExecutor:
@@ -310,7 +557,15 @@ def _connection_trouble(text: str) -> str:
     """What went wrong below HTTP, out of obstore's account of its sources."""
     if "TimedOut" in text or "kind: Timeout" in text:
         return "no answer in time"
+    if "IncompleteBody" in text or "IncompleteMessage" in text:
+        return "an answer that broke off"
     return _first(r'message: "([^"]+)"', text) or _first(r'error: "([^"]+)"', text) or "a broken connection"
+
+
+def _is_given_up(text: str) -> bool:
+    """Whether obstore made all the retries that it is allowed, according to its message."""
+    found = re.search(r"retries: (\d+),\s*max_retries: (\d+)", text)
+    return found is not None and int(found[1]) >= int(found[2])
 
 
 def _first(pattern: str, text: str) -> str | None:

@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from svdaudio.errors import ConfigError
+from svdaudio.store import fields as of
 from svdaudio.store.keys import Action
 from svdaudio.store.sealed import seal, unseal
+
+ACTION_FIELDS = ("stage", "version", "parameters", "inputs", "models")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,26 +64,49 @@ class ArtifactRecord:
         """Read a record and check that it is the one its key names.
 
         Raises:
-            ValueError: it is truncated, damaged, of an unknown format, or its key is not that of its contents.
+            NewerFormatError: a newer version of svdaudio wrote it.
+            ValueError: it is truncated, damaged, of an unknown format, holds a field of another type, or its key is not
+                that of its contents.
         """
         try:
             fields = unseal(text)
-            key: str = fields["key"]
+            key = of.key(fields["key"])
             record = cls(
-                action=Action(
-                    **{name: fields[name] for name in ("stage", "version", "parameters", "inputs", "models")}
-                ),
-                outputs={
-                    name: ArraySpec(digest=spec["digest"], shape=tuple(spec["shape"]), dtype=spec["dtype"])
-                    for name, spec in fields["outputs"].items()
-                },
-                sources=fields["sources"],
-                notes=tuple(fields["notes"]),
-                execution=dict(fields.get("execution", {})),
-                **{name: fields[name] for name in ("seconds", "code_version", "host", "created_at")},
+                action=read_action({name: fields[name] for name in ACTION_FIELDS}),
+                outputs=of.named(fields["outputs"], _array_spec),
+                sources=of.named(fields["sources"], of.text),
+                notes=of.texts(fields["notes"]),
+                seconds=of.number(fields["seconds"]),
+                code_version=of.text(fields["code_version"]),
+                host=of.text(fields["host"]),
+                created_at=of.time(fields["created_at"]),
+                execution=of.mapping(fields.get("execution", {})),
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"the record is incomplete ({error})") from error
-        if record.key != key:
+            found = record.key
+        except (KeyError, TypeError, ConfigError) as error:
+            raise ValueError(f"the record is incomplete or not of the right form ({error})") from error
+        if found != key:
             raise ValueError("the record's key is not that of its contents")
         return record
+
+
+def read_action(fields: Mapping[str, Any]) -> Action:
+    """An action out of the fields of a record.
+
+    Raises:
+        KeyError, TypeError: a field is missing, or of another type.
+    """
+    return Action(
+        stage=of.name(fields["stage"]),
+        version=of.integer(fields["version"]),
+        parameters=of.mapping(fields["parameters"]),
+        inputs=of.named(fields["inputs"], of.digest),
+        models=of.named(fields["models"], of.digest),
+    )
+
+
+def _array_spec(value: object) -> ArraySpec:
+    fields = of.mapping(value)
+    return ArraySpec(
+        digest=of.digest(fields["digest"]), shape=of.shape(fields["shape"]), dtype=of.dtype(fields["dtype"])
+    )

@@ -8,6 +8,7 @@
     quarantine/<key>/<n>/                 damaged artifacts
     used/<key>                            when the artifact was last of use, if that was after it was saved
     pins/<key>                            keys that are never collected
+    clocks/<n>                            written and removed to read the server's clock
 
 The arrays of an artifact are written first, each writer's in a folder of their own; then the record, which names that
 folder, by a create that fails if there is one already. So an artifact is there whole or not at all, the first writer
@@ -21,26 +22,49 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.errors import RunError, StoreError
-from svdaudio.store.base import Footprint, Leftover, LeftoverKind, do_nothing
-from svdaudio.store.leases import LEASE_S, is_held, lease, stands
+from svdaudio.errors import NewerRecordError, RunError, StoreError
+from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, LeftoverKind, do_nothing
+from svdaudio.store.fields import is_attempt, is_key, is_run_id
+from svdaudio.store.leases import CLOCK_SKEW_S, LEASE_S, is_held, lease
 from svdaudio.store.local import Step, at_no_step
 from svdaudio.store.locks import HeldError, refuse_to_wait
-from svdaudio.store.marker import MARKER, MARKER_TEXT, check_marker, damaged_artifact, missing_artifact
-from svdaudio.store.objects import N_PARALLEL, Listed, Objects, Patience, require_obstore
+from svdaudio.store.marker import (
+    MARKER,
+    MARKER_TEXT,
+    check_key,
+    check_marker,
+    damaged_artifact,
+    missing_artifact,
+    newer_artifact,
+)
+from svdaudio.store.objects import (
+    CLOCKS,
+    N_PARALLEL,
+    N_READINGS,
+    Listed,
+    MisreadError,
+    Objects,
+    Patience,
+    require_obstore,
+)
 from svdaudio.store.records import ArtifactRecord
-from svdaudio.store.runs import RunLog, RunRecord
-from svdaudio.store.sealed import seal, unseal
+from svdaudio.store.runs import RunLog, RunRecord, newest_first
+from svdaudio.store.sealed import NewerFormatError, is_of_newer_format, seal, unseal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOUCHED_EVERY_S = 3600.0
+FEW = 100
+"""Up to this many artifacts are looked up one by one instead of listing all."""
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +97,8 @@ class RemoteStore:
         self._objects = Objects(location, patience or Patience())
         self._lease_s = lease_s
         self._at_step = at_step
-        self.runs = RemoteRunLog(self._objects, lease_s=lease_s)
+        self._conditions_checked = False
+        self.runs = RemoteRunLog(self._objects, lease_s=lease_s, prepare=self.prepare)
         if look:
             require_obstore()
         self._made = self._check() if look else False
@@ -87,8 +112,40 @@ class RemoteStore:
         """The bucket and prefix."""
         return self._objects.location
 
+    @property
+    def n_readers(self) -> int:
+        """Records are read in parallel, as each is a request."""
+        return N_PARALLEL
+
+    def prepare(self) -> None:
+        """Make sure that the store can be changed safely; checked once. See `Store.prepare`."""
+        if not self._made:
+            self._objects.create(MARKER, MARKER_TEXT.encode())
+            self._made = True
+        if not self._conditions_checked:
+            self._refuse_ignored(self._objects.ignored_conditions(MARKER, MARKER_TEXT.encode()))
+            self._conditions_checked = True
+
+    def examine(self) -> None:
+        """Check that the server supports the conditional writes that locks need. See `Store.examine`."""
+        path = f"{CLOCKS}/{secrets.token_hex(8)}"
+        self._objects.put(path, b"")
+        try:
+            self._refuse_ignored(self._objects.ignored_conditions(path, b""))
+        finally:
+            self._objects.delete([path])
+
+    def _refuse_ignored(self, ignored: list[str]) -> None:
+        if ignored:
+            raise StoreError(
+                f"the server of {self.location} ignores {' and '.join(ignored)}, so two processes could hold the same"
+                " lock",
+                expected="a server with conditional writes",
+                fix="update the server, or use another one",
+            )
+
     def find(self, key: str) -> ArtifactRecord | None:
-        """The record of an artifact, or None. A damaged record is put into quarantine and counts as none."""
+        """The record of an artifact, or None. See `Store.find`."""
         found = self._find(key)
         return found.record if found else None
 
@@ -102,17 +159,33 @@ class RemoteStore:
             raise missing_artifact(key, self.location)
         outputs = found.record.outputs
         wanted = list(outputs if names is None else names)
-        paths = array_paths({name: len(outputs[name].shape) for name in wanted})
-        read = self._objects.get_all(f"{found.folder}/{path}" for path in paths)
-        contents = {path.removeprefix(f"{found.folder}/"): content for path, content in read.items()}
-        try:
-            arrays = arrays_from_bytes(contents, wanted)
-        except Exception as error:
-            raise self._corrupt(key, f"{type(error).__name__}: {error}", found.text) from error
-        for name, array in arrays.items():
-            if digest_array(array) != outputs[name].digest:
-                raise self._corrupt(key, f"the array '{name}' is not what the record says", found.text)
-        return arrays
+        paths = [f"{found.folder}/{path}" for path in array_paths({name: len(outputs[name].shape) for name in wanted})]
+        seen: dict[str, bytes] | None = None
+        why: Exception | None = None
+        for _ in range(N_READINGS):  # bytes may be damaged in transit
+            read = self._objects.get_all(paths)
+            if read == seen:
+                break
+            seen = read
+            contents = {path.removeprefix(f"{found.folder}/"): content for path, content in read.items()}
+            try:
+                arrays = arrays_from_bytes(contents, wanted)
+                for name, array in arrays.items():
+                    if digest_array(array) != outputs[name].digest:
+                        raise ValueError(f"the array '{name}' is not what the record says")
+            except MemoryError as error:
+                raise StoreError(f"artifact {key[:12]} does not fit into memory", fix="free some memory") from error
+            except Exception as error:  # noqa: BLE001 - zarr and its codecs raise anything
+                why = error
+            else:
+                return arrays
+        said = str(why) if type(why) is ValueError else f"{type(why).__name__}: {why}"
+        raise self._corrupt(key, said, found.text) from why
+
+    def is_newer(self, key: str) -> bool:
+        """Whether a newer version of svdaudio wrote the record. See `Store.is_newer`."""
+        stored = self._objects.get(_record_path(key))
+        return stored is not None and is_of_newer_format(stored.content)
 
     def save(self, record: ArtifactRecord, arrays: Mapping[str, NDArray[Any]]) -> ArtifactRecord:
         """Put an artifact in, whole or not at all. See `Store.save`."""
@@ -121,7 +194,7 @@ class RemoteStore:
         key, attempt = record.key, secrets.token_hex(8)
         folder = _arrays_folder(key, attempt)
         contents = {f"{folder}/{path}": content for path, content in arrays_to_bytes(arrays).items()}
-        self._make()
+        self.prepare()
         self._at_step("begin")
         try:
             self._objects.put_all(contents)
@@ -133,7 +206,11 @@ class RemoteStore:
         # From here on the record may be there even when the store could not say so: the arrays stay.
         text = seal({"arrays": attempt, "record": json.loads(record.to_json())}).encode()
         while self._objects.create(_record_path(key), text) is None:
-            earlier = self.find(key)
+            try:
+                earlier = self.find(key)
+            except NewerRecordError:
+                self._objects.delete(contents)
+                raise
             if earlier is not None:
                 self._objects.delete(contents)
                 return earlier
@@ -143,7 +220,7 @@ class RemoteStore:
 
     @contextmanager
     def _lock(self, key: str, waiting: Callable[[], None]) -> Generator[None]:
-        self._make()
+        self.prepare()
         with self._lease(key, waiting):
             yield
         if self._objects.get(_record_path(key)) is not None:  # nobody computes what is there
@@ -190,7 +267,8 @@ class RemoteStore:
     def keys(self) -> Iterator[str]:
         """Keys of every artifact, in no order."""
         for listed in self._objects.list("records"):
-            yield _key(listed)
+            if (key := _key(listed)) is not None:
+                yield key
 
     def touch(self, key: str) -> None:
         """Note that an artifact is of use now, to the hour. See `Store.touch`."""
@@ -204,28 +282,64 @@ class RemoteStore:
         except StoreError as error:
             log.debug("artifact %s cannot be touched: %s", key[:12], error)
 
-    def footprints(self) -> Iterator[Footprint]:
+    def last_uses(self) -> dict[str, float]:
+        """When every artifact was last of use, from listings alone. See `Store.last_uses`."""
+        return {key: used_at_s for key, (_, used_at_s) in self._records_listed().items()}
+
+    def footprints(self, keys: Collection[str] | None = None) -> Iterator[Footprint]:
         """Size and last use of every artifact, from listings alone. See `Store.footprints`."""
+        if keys is not None and len(keys) <= FEW:
+            with ThreadPoolExecutor(N_PARALLEL, thread_name_prefix="svdaudio-sizes") as pool:
+                yield from filter(None, pool.map(self._footprint, keys))
+            return
         sizes: Counter[str] = Counter()
         for listed in self._objects.list("arrays"):
-            sizes[listed.path.split("/")[2]] += listed.n_bytes
+            sizes["".join(listed.path.split("/")[2:3])] += listed.n_bytes
+        for key, (n_bytes, used_at_s) in self._records_listed().items():
+            if keys is None or key in keys:
+                yield Footprint(key=key, n_bytes=n_bytes + sizes[key], used_at_s=used_at_s)
+
+    def _footprint(self, key: str) -> Footprint | None:
+        record, used = self._objects.get(_record_path(key)), self._objects.get(f"used/{key}")
+        if record is None:
+            return None
+        n_bytes = sum(listed.n_bytes for listed in self._objects.list(f"arrays/{key[:2]}/{key}"))
+        used_at_s = self._last_use_s(record.modified_at, used.modified_at if used else None)
+        return Footprint(key=key, n_bytes=len(record.content) + n_bytes, used_at_s=used_at_s)
+
+    def _records_listed(self) -> dict[str, tuple[int, float]]:
+        """Key → size of the record, and when the artifact was last of use."""
         used = {listed.path.rpartition("/")[2]: listed.modified_at for listed in self._objects.list("used")}
-        for listed in self._objects.list("records"):
-            key = _key(listed)
-            last = max(listed.modified_at, used.get(key, listed.modified_at))
-            yield Footprint(key=key, n_bytes=listed.n_bytes + sizes[key], used_at_s=last.timestamp())
+        return {
+            key: (listed.n_bytes, self._last_use_s(listed.modified_at, used.get(key)))
+            for listed in self._objects.list("records")
+            if (key := _key(listed)) is not None
+        }
+
+    def _last_use_s(self, written_at: datetime, used_at: datetime | None) -> float:
+        """The later of the two times; that of the use if only the other one lies in the future."""
+        times = [time.timestamp() for time in (written_at, used_at) if time is not None]
+        if max(times) > time.time() + CLOCK_TOLERANCE_S:
+            times = [time_s for time_s in times if time_s <= self._objects.now_s() + CLOCK_TOLERANCE_S] or times
+        return max(times)
 
     def remove(self, key: str, *, unless_used_after_s: float) -> bool:
         """Take an artifact out: its record first, whole or not at all. See `Store.remove`."""
+        path = _record_path(key)
         try:
             with self._lease(key, refuse_to_wait):
-                stored = self._objects.get(_record_path(key))
+                stored, used = self._objects.get(path), self._objects.get(f"used/{key}")
                 if stored is None:
                     return False
-                used = self._objects.get(f"used/{key}") or stored
-                if max(stored.modified_at, used.modified_at).timestamp() > unless_used_after_s:
+                used_at_s = self._last_use_s(stored.modified_at, used.modified_at if used else None)
+                if unless_used_after_s < used_at_s <= self._objects.now_s() + CLOCK_TOLERANCE_S:
                     return False
-                self._objects.delete([_record_path(key)])
+                if is_of_newer_format(stored.content) or self._is_pinned(key):
+                    return False
+                self._objects.delete([path])
+                if self._is_pinned(key):  # pinned just now: its user was told that it stays
+                    self._objects.create(path, stored.content)
+                    return False
                 self._objects.delete(listed.path for listed in self._objects.list(f"arrays/{key[:2]}/{key}"))
                 self._objects.delete([f"used/{key}"])
         except HeldError:
@@ -235,32 +349,41 @@ class RemoteStore:
 
     def pin(self, key: str) -> None:
         """Keep an artifact from ever being collected. See `Store.pin`."""
-        self._make()
-        self._objects.put(f"pins/{key}", b"")
+        path = _pin_path(key)
+        self.prepare()
+        self._objects.put(path, b"")
+
+    def _is_pinned(self, key: str) -> bool:
+        return self._objects.get(_pin_path(key)) is not None
 
     def unpin(self, key: str) -> bool:
         """Undo `pin`. See `Store.unpin`."""
-        if self._objects.get(f"pins/{key}") is None:
+        if not self._is_pinned(key):
             return False
-        self._objects.delete([f"pins/{key}"])
+        self._objects.delete([_pin_path(key)])
         return True
 
     def pins(self) -> frozenset[str]:
         """Keys that are pinned. See `Store.pins`."""
-        return frozenset(listed.path.rpartition("/")[2] for listed in self._objects.list("pins"))
+        names = (listed.path.rpartition("/")[2] for listed in self._objects.list("pins"))
+        return frozenset(filter(is_key, names))
 
     def leftovers(self) -> Iterator[Leftover]:
         """What the dead have left. See `Store.leftovers`."""
         leases = {listed.path: listed for listed in self._objects.list("leases")}
-        read = self._objects.get_all(leases)
-        held = {path.rpartition("/")[2] for path, content in read.items() if stands(content)}
+        with ThreadPoolExecutor(N_PARALLEL, thread_name_prefix="svdaudio-leases") as pool:
+            holds = pool.map(partial(is_held, self._objects), leases)
+            held = {path.rpartition("/")[2] for path, holds_it in zip(leases, holds, strict=True) if holds_it}
         for path, listed in leases.items():
             if path.rpartition("/")[2] not in held:
                 yield _leftover(path, "lock", [listed])
+        for listed in self._objects.list(CLOCKS):
+            yield _leftover(listed.path, "unfinished", [listed])
         for name, members in _grouped(self._objects.list("quarantine"), 3).items():
             yield _leftover(name, "quarantined", members)
         records = set(self.keys())
         attempts = _grouped(self._objects.list("arrays"), 4)
+        attempts = {name: members for name, members in attempts.items() if _is_attempt(name)}
         n_attempts = Counter(name.split("/")[2] for name in attempts)
         for name, members in attempts.items():
             key, attempt = name.split("/")[2:]
@@ -274,13 +397,15 @@ class RemoteStore:
         """Remove a leftover. See `Store.clear`."""
         name = leftover.name
         if leftover.kind == "lock":
-            stored = self._objects.get(name)
-            if stored is None or stands(stored.content):
+            if self._objects.get(name) is None or is_held(self._objects, name):
                 return False
             self._objects.delete([name])
             return True
         if leftover.kind == "quarantined":
             return self._delete_all(name)
+        if not _is_attempt(name):
+            self._objects.delete([name])
+            return True
         key, attempt = name.split("/")[2:]
         try:
             with self._lease(key, refuse_to_wait):
@@ -291,12 +416,15 @@ class RemoteStore:
         return cleared
 
     def _lease(self, key: str, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        check_key(key)
         return lease(self._objects, f"leases/{key}", waiting, duration_s=self._lease_s)
 
     def _names(self, key: str, attempt: str) -> bool:
-        """Whether the record of a key names these arrays."""
+        """Whether the record of a key names these arrays, or is of a newer format and may name them."""
         stored = self._objects.get(_record_path(key))
-        return stored is not None and _attempt(stored.content) == attempt
+        if stored is None:
+            return False
+        return is_of_newer_format(stored.content) or _attempt(stored.content) == attempt
 
     def _delete_all(self, folder: str) -> bool:
         paths = [listed.path for listed in self._objects.list(folder)]
@@ -304,30 +432,36 @@ class RemoteStore:
         return bool(paths)
 
     def _find(self, key: str) -> _Found | None:
-        stored = self._objects.get(_record_path(key))
-        if stored is None:
-            return None
-        try:
-            attempt, record = _read_record(stored.content)
+        def parse(text: bytes) -> _Found:
+            attempt, record = _read_record(text)
             if record.key != key:
                 raise ValueError("the record is that of another key")
-        except ValueError as error:
-            self.quarantine(key, str(error), stored.content)
+            return _Found(record=record, folder=_arrays_folder(key, attempt), text=text)
+
+        try:
+            found = self._objects.read(_record_path(key), parse)
+        except MisreadError as error:
+            if isinstance(error.why, NewerFormatError):
+                raise newer_artifact(key, self.location, error.why) from error
+            self.quarantine(key, str(error), error.stored.content)
             return None
-        return _Found(record=record, folder=_arrays_folder(key, attempt), text=stored.content)
+        return None if found is None else found[1]
 
     def _check(self) -> bool:
         """Whether there is a store already."""
+
+        def check(text: bytes) -> None:
+            check_marker(text, self.location, f"{self.location}/{MARKER}", kind="object")
+
         stored = self._objects.get(MARKER)
         if stored is None:
             return False
-        check_marker(stored.content, self.location, f"{self.location}/{MARKER}", kind="object")
+        try:
+            check(stored.content)
+        except StoreError:  # it may have been damaged in transit
+            again = self._objects.get(MARKER)
+            check(again.content if again else stored.content)
         return True
-
-    def _make(self) -> None:
-        if not self._made:
-            self._objects.create(MARKER, MARKER_TEXT.encode())
-            self._made = True
 
     def _corrupt(self, key: str, why: str, seen: bytes) -> StoreError:
         where = self.quarantine(key, why, seen)
@@ -339,9 +473,11 @@ class RemoteStore:
 class RemoteRunLog(RunLog):
     """The runs of a store in a bucket."""
 
-    def __init__(self, objects: Objects, *, lease_s: float) -> None:
+    def __init__(self, objects: Objects, *, lease_s: float, prepare: Callable[[], None]) -> None:
+        super().__init__()
         self._objects = objects
         self._lease_s = lease_s
+        self._prepare = prepare
 
     @property
     def location(self) -> str:
@@ -351,13 +487,15 @@ class RemoteRunLog(RunLog):
     def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
         """Create or replace the record of a run; returns it. See `RunLog.write`."""
         del durable  # an object store knows nothing less
+        self._check_not_newer(run.id)
+        self._prepare()
         self._objects.put(_run_path(run.id), run.to_json().encode())
         return run
 
     def ids(self) -> list[str]:
-        """Ids of every run, newest first."""
-        names = (listed.path.rpartition("/")[2] for listed in self._objects.list("runs"))
-        return sorted((name.removesuffix(".json") for name in names), reverse=True)
+        """Ids of every run, newest first. See `RunLog.ids`."""
+        names = [listed.path.removeprefix("runs/") for listed in self._objects.list("runs")]
+        return newest_first(filter(is_run_id, (name.removesuffix(".json") for name in names if name.endswith(".json"))))
 
     def __iter__(self) -> Iterator[RunRecord]:
         """Every readable run, newest first, read some at a time. A damaged one is passed over with a warning."""
@@ -367,22 +505,37 @@ class RemoteRunLog(RunLog):
             read = self._objects.get_all(map(_run_path, some))
             for run_id in some:
                 try:
-                    yield RunRecord.from_json(read[_run_path(run_id)])
+                    yield self._parse(run_id, read[_run_path(run_id)])
                 except KeyError:  # forgotten a moment ago
                     continue
-                except ValueError as error:
-                    log.warning("the record of run %s in %s is passed over: %s", run_id, self.location, error)
+                except ValueError:
+                    with suppress(FileNotFoundError):
+                        yield from self._read_again(run_id)
+
+    def _read_again(self, run_id: str) -> Iterator[RunRecord]:
+        """A run whose record could not be parsed, if that was damage in transit; otherwise a warning."""
+        try:
+            run = self.read(run_id)
+        except ValueError as error:
+            self._pass_over(run_id, error)
+        else:
+            yield run
 
     def read(self, run_id: str) -> RunRecord:
         """The record of a run. See `RunLog.read`."""
-        stored = self._objects.get(_run_path(run_id))
-        if stored is None:
+        if not is_run_id(run_id):
             raise FileNotFoundError(run_id)
-        return RunRecord.from_json(stored.content)
+        try:
+            found = self._objects.read(_run_path(run_id), lambda text: self._parse(run_id, text))
+        except MisreadError as error:
+            raise error.why from error
+        if found is None:
+            raise FileNotFoundError(run_id)
+        return found[1]
 
     def remove(self, run_id: str) -> bool:
         """Forget a run that nobody is at work on. See `RunLog.remove`."""
-        if self._objects.get(_run_path(run_id)) is None:
+        if not is_run_id(run_id) or self._objects.get(_run_path(run_id)) is None:
             return False
         try:
             with lease(self._objects, _run_lease(run_id), refuse_to_wait, duration_s=self._lease_s):
@@ -394,7 +547,7 @@ class RemoteRunLog(RunLog):
 
     def is_active(self, run_id: str) -> bool:
         """Whether a process is at work on the run: one that died counts until its lease has run out."""
-        return is_held(self._objects, _run_lease(run_id))
+        return is_run_id(run_id) and is_held(self._objects, _run_lease(run_id))
 
     @contextmanager
     def hold(self, run_id: str) -> Generator[None]:
@@ -403,9 +556,11 @@ class RemoteRunLog(RunLog):
         def refuse() -> None:
             raise RunError(
                 f"run {run_id} is still going in another process",
-                fix=f"wait for it, or stop it first; the lease of one that died runs out within {self._lease_s:g} s",
+                fix="wait for it, or stop it first; the lease of one that died runs out within "
+                f"{self._lease_s + CLOCK_SKEW_S:g} s",
             )
 
+        self._prepare()
         with lease(self._objects, _run_lease(run_id), refuse, duration_s=self._lease_s):
             yield
         self._objects.delete([_run_lease(run_id)])
@@ -424,8 +579,16 @@ def _open_again(location: str, lease_s: float, patience: Patience | None) -> Rem
     return RemoteStore(location, lease_s=lease_s, patience=patience, look=False)
 
 
-def _key(record: Listed) -> str:
-    return record.path.rpartition("/")[2].removesuffix(".json")
+def _key(record: Listed) -> str | None:
+    """The key of a listed record; None for any other object."""
+    key = record.path.rpartition("/")[2].removesuffix(".json")
+    return key if is_key(key) and record.path == _record_path(key) else None
+
+
+def _is_attempt(name: str) -> bool:
+    """Whether a folder is that of the arrays of one writer."""
+    parts = name.split("/")
+    return len(parts) == 4 and is_key(parts[2]) and is_attempt(parts[3]) and name == _arrays_folder(*parts[2:])
 
 
 def _grouped(listing: Iterable[Listed], depth: int) -> dict[str, list[Listed]]:
@@ -442,6 +605,7 @@ def _leftover(name: str, kind: LeftoverKind, members: Iterable[Listed]) -> Lefto
 
 
 def _record_path(key: str) -> str:
+    check_key(key)
     return f"records/{key[:2]}/{key}.json"
 
 
@@ -449,11 +613,20 @@ def _arrays_folder(key: str, attempt: str) -> str:
     return f"arrays/{key[:2]}/{key}/{attempt}"
 
 
+def _pin_path(key: str) -> str:
+    check_key(key)
+    return f"pins/{key}"
+
+
 def _run_path(run_id: str) -> str:
+    if not is_run_id(run_id):
+        raise StoreError(f"{run_id!r} is not a valid id of a run")
     return f"runs/{run_id}.json"
 
 
 def _run_lease(run_id: str) -> str:
+    if not is_run_id(run_id):
+        raise StoreError(f"{run_id!r} is not a valid id of a run")
     return f"leases/run-{run_id}"
 
 
@@ -464,8 +637,9 @@ def _read_record(text: bytes) -> tuple[str, ArtifactRecord]:
         ValueError: it is damaged.
     """
     fields = unseal(text)
-    if not isinstance(attempt := fields.get("arrays"), str):
-        raise ValueError("the record does not say where its arrays are")  # noqa: TRY004 - damage, no wrong argument
+    attempt = fields.get("arrays")
+    if not isinstance(attempt, str) or not is_attempt(attempt):
+        raise ValueError("the record does not say where its arrays are")
     return attempt, ArtifactRecord.from_json(json.dumps(fields.get("record")))
 
 

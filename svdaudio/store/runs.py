@@ -7,21 +7,31 @@ without a holder is an interrupted run.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import re
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, get_args
 
-from svdaudio.errors import RunError, StoreError
+from svdaudio.errors import NewerRecordError, RunError, StoreError
+from svdaudio.store import fields as of
+from svdaudio.store.base import CLOCK_TOLERANCE_S
+from svdaudio.store.folders import entries, what_went_wrong
 from svdaudio.store.keys import Action
 from svdaudio.store.locks import HeldError, building_lock, file_lock, is_held, refuse_to_wait
-from svdaudio.store.sealed import seal, unseal
+from svdaudio.store.records import read_action
+from svdaudio.store.sealed import NewerFormatError, seal, unseal
+
+T = TypeVar("T")
+
+_TIME = re.compile(r"\d{8}-\d{6}-")
 
 log = logging.getLogger(__name__)
 
@@ -108,23 +118,70 @@ class RunRecord:
         """Read a record.
 
         Raises:
-            ValueError: it is truncated, damaged, or of an unknown format.
+            NewerFormatError: a newer version of svdaudio wrote it.
+            ValueError: it is truncated, damaged, of an unknown format, or holds a field of another type.
         """
         try:
-            fields = unseal(text)
-            fields["files"] = {name: FileUse(**use) for name, use in fields["files"].items()}
-            fields["stages"] = tuple(_entry(stage) for stage in fields["stages"])
-            for name in ("remarks", "targets"):
-                fields[name] = tuple(fields[name])
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"the run record is incomplete ({error})") from error
+            return cls(**of.only(unseal(text), _RUN_FIELDS))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the run record is incomplete or not of the right form ({error})") from error
 
 
-def _entry(fields: dict[str, Any]) -> StageEntry:
-    action = fields.pop("action")
-    notes = tuple(fields.pop("notes"))
-    return StageEntry(**fields, notes=notes, action=Action(**action) if action else None)
+def _file_use(value: object) -> FileUse:
+    fields = of.mapping(value)
+    digest = fields["digest"]  # none for what is not a file
+    return FileUse(path=of.text(fields["path"]), digest=digest if digest == "" else of.digest(digest))
+
+
+def _results(value: object) -> dict[str, Any]:
+    """Anything, but for the runs that a batch names."""
+    results = of.mapping(value)
+    for member in of.items(results.get("members", [])):
+        of.run_id(of.mapping(member)["run"])
+    return results
+
+
+def _entry(value: object) -> StageEntry:
+    return StageEntry(**of.only(of.mapping(value), _ENTRY_FIELDS))
+
+
+def _unless_none(read: Callable[[object], T]) -> Callable[[object], T | None]:
+    return lambda value: None if value is None else read(value)
+
+
+_ENTRY_FIELDS: Mapping[str, Callable[[object], object]] = {
+    "node": of.name,
+    "stage": of.name,
+    "status": lambda value: of.one_of(value, get_args(StageStatus)),
+    "reason": of.text,
+    "key": _unless_none(of.key),
+    "seconds": of.number,
+    "notes": of.texts,
+    "outputs": lambda value: of.named(value, of.digest),
+    "action": _unless_none(lambda value: read_action(of.mapping(value))),
+}
+
+_RUN_FIELDS: Mapping[str, Callable[[object], object]] = {
+    "id": of.run_id,
+    "kind": of.name,
+    "created_at": of.time,
+    "files": lambda value: of.named(value, _file_use),
+    "config": of.mapping,
+    "sources": lambda value: {name: of.text(source) for name, source in of.mapping(value).items()},
+    "remarks": of.texts,
+    "bundle": of.text,
+    "targets": of.texts,
+    "state": lambda value: of.one_of(value, get_args(RunState)),
+    "runner": of.text,
+    "stages": lambda value: tuple(_entry(stage) for stage in of.items(value)),
+    "results": _results,
+    "error": _unless_none(of.text),
+    "traceback": _unless_none(of.text),
+    "seconds": of.number,
+    "attempts": of.integer,
+    "code_version": of.text,
+    "host": of.text,
+}
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -133,8 +190,35 @@ def new_run_id(now: datetime | None = None) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(2)}"
 
 
+def newest_first(ids: Iterable[str], *, now: datetime | None = None) -> list[str]:
+    """Ids of runs by the times in them, newest first.
+
+    An id with a time in the future was made while the clock was wrong. The age of such a run is unknown, so it comes
+    last; otherwise it would stay the latest run until its date is reached.
+    """
+    ahead = (now or datetime.now(UTC)) + timedelta(seconds=CLOCK_TOLERANCE_S)
+    soonest = f"{ahead:%Y%m%d-%H%M%S}"
+
+    def order(run_id: str) -> tuple[bool, str]:
+        return _TIME.match(run_id) is None or run_id[: len(soonest)] <= soonest, run_id
+
+    return sorted(ids, key=order, reverse=True)
+
+
+def begun_at_s(run: RunRecord) -> float | None:
+    """Unix time at which a run was started; None where its record does not say."""
+    try:
+        return datetime.fromisoformat(run.created_at).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 class RunLog(ABC):
     """The runs of one store."""
+
+    def __init__(self) -> None:
+        self._written: set[str] = set()
+        """Ids whose records are not of a newer format."""
 
     @property
     @abstractmethod
@@ -150,12 +234,13 @@ class RunLog(ABC):
             durable: wait until it is on the disk. Progress may go without.
 
         Raises:
+            NewerRecordError: there is a record of that run which a newer version of svdaudio wrote.
             StoreError: the store cannot be written.
         """
 
     @abstractmethod
     def ids(self) -> list[str]:
-        """Ids of every run, newest first."""
+        """Ids of every run, newest first; those dated in the future come last (`newest_first`)."""
 
     @abstractmethod
     def read(self, run_id: str) -> RunRecord:
@@ -163,6 +248,7 @@ class RunLog(ABC):
 
         Raises:
             FileNotFoundError: there is none.
+            NewerFormatError: a newer version of svdaudio wrote it.
             ValueError: it is damaged.
         """
 
@@ -187,14 +273,53 @@ class RunLog(ABC):
         """
 
     def __iter__(self) -> Iterator[RunRecord]:
-        """Every readable run, newest first. One that is damaged is passed over with a warning."""
+        """Every readable run, newest first. One that is damaged or too new is passed over with a warning."""
         for run_id in self.ids():
             try:
                 yield self.read(run_id)
             except FileNotFoundError:  # forgotten a moment ago
                 continue
             except ValueError as error:
-                log.warning("the record of run %s in %s is passed over: %s", run_id, self.location, error)
+                self._pass_over(run_id, error)
+
+    def _pass_over(self, run_id: str, error: ValueError) -> None:
+        if isinstance(error, NewerFormatError):
+            log.warning(
+                "the record of run %s in %s is left alone, because a newer version of svdaudio wrote it (%s)",
+                run_id,
+                self.location,
+                error,
+            )
+        else:
+            log.warning("the record of run %s in %s is passed over: %s", run_id, self.location, error)
+
+    def _parse(self, run_id: str, text: bytes) -> RunRecord:
+        """A record that was found under an id.
+
+        Raises:
+            NewerFormatError: a newer version of svdaudio wrote it.
+            ValueError: it is damaged, or the record of another run.
+        """
+        run = RunRecord.from_json(text)
+        if run.id != run_id:
+            raise ValueError("the record is that of another run")
+        return run
+
+    def _check_not_newer(self, run_id: str) -> None:
+        """Refuse to overwrite a record of a newer format; checked once per run.
+
+        Raises:
+            NewerRecordError: there is one.
+        """
+        if run_id in self._written:
+            return
+        try:
+            self.read(run_id)
+        except NewerFormatError as error:
+            raise newer_run(run_id, self.location, error) from error
+        except (FileNotFoundError, ValueError, StoreError):  # any other trouble is reported by the write itself
+            pass
+        self._written.add(run_id)
 
     def load(self, name: str) -> RunRecord:
         """A run by its id, an unambiguous beginning or end of it, or "last" ("latest").
@@ -220,6 +345,12 @@ class RunLog(ABC):
             )
         try:
             return self.read(matches[0])
+        except NewerFormatError as error:
+            raise RunError(
+                f"the record of run {matches[0]} was written by a newer version of svdaudio",
+                got=error,
+                fix="update svdaudio",
+            ) from error
         except (ValueError, FileNotFoundError) as error:
             raise RunError(
                 f"the record of run {matches[0]} is damaged",
@@ -228,10 +359,20 @@ class RunLog(ABC):
             ) from error
 
 
+def newer_run(run_id: str, store: str, error: NewerFormatError) -> NewerRecordError:
+    """The record of a run is of a format that only newer versions can read."""
+    return NewerRecordError(
+        f"the record of run {run_id} in {store} was written by a newer version of svdaudio",
+        got=error,
+        fix="update svdaudio, or give another --store",
+    )
+
+
 class FolderRunLog(RunLog):
     """The runs of a store in a folder."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
 
     @property
@@ -241,8 +382,10 @@ class FolderRunLog(RunLog):
 
     def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
         """Create or replace the record of a run, atomically; returns it. See `RunLog.write`."""
+        self._check_not_newer(run.id)
         partial = self.folder / f".{run.id}.{os.getpid()}.{secrets.token_hex(4)}.partial"
         try:
+            target = self._path(run.id)
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 with partial.open("w", encoding="utf-8") as file, building_lock(partial):
@@ -250,7 +393,7 @@ class FolderRunLog(RunLog):
                     file.flush()
                     if durable:
                         os.fsync(file.fileno())
-                    partial.replace(self._path(run.id))
+                    partial.replace(target)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -263,16 +406,13 @@ class FolderRunLog(RunLog):
         return run
 
     def ids(self) -> list[str]:
-        """Ids of every run, newest first."""
+        """Ids of every run, newest first. See `RunLog.ids`."""
         try:
-            names = [path.name for path in self.folder.iterdir()]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+            names = [entry.name for entry in entries(self.folder)]
         except OSError as error:
             raise self._unreadable(error) from error
-        return sorted(
-            (name[:-5] for name in names if name.endswith(".json") and not name.startswith(".")), reverse=True
-        )
+        found = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+        return newest_first(filter(of.is_run_id, found))
 
     def read(self, run_id: str) -> RunRecord:
         """The record of a run. See `RunLog.read`."""
@@ -282,13 +422,12 @@ class FolderRunLog(RunLog):
             raise
         except OSError as error:
             raise self._unreadable(error) from error
-        return RunRecord.from_json(text)
+        return self._parse(run_id, text)
 
     def remove(self, run_id: str) -> bool:
         """Forget a run that nobody is at work on. See `RunLog.remove`."""
-        if not self._path(run_id).exists():
-            return False
         try:
+            self._path(run_id).lstat()
             with file_lock(self._lock_path(run_id), refuse_to_wait):
                 self._path(run_id).unlink()
         except (HeldError, FileNotFoundError):
@@ -299,7 +438,7 @@ class FolderRunLog(RunLog):
 
     def is_active(self, run_id: str) -> bool:
         """Whether a process is at work on the run."""
-        return is_held(self._lock_path(run_id))
+        return of.is_run_id(run_id) and is_held(self._lock_path(run_id))
 
     @contextmanager
     def hold(self, run_id: str) -> Generator[None]:
@@ -329,12 +468,19 @@ class FolderRunLog(RunLog):
     def _unreadable(self, error: OSError) -> StoreError:
         return StoreError(
             f"the store {self.folder.parent} cannot be read",
-            got=error.strerror or str(error),
+            got=what_went_wrong(error),
             fix="check its permissions",
         )
 
     def _path(self, run_id: str) -> Path:
+        """Where the record of a run lies, if it is there.
+
+        Raises:
+            FileNotFoundError: no run can have such an id. A path made of it might leave the store.
+        """
+        if not of.is_run_id(run_id):
+            raise FileNotFoundError(errno.ENOENT, "not a valid id of a run", str(run_id))
         return self.folder / f"{run_id}.json"
 
     def _lock_path(self, run_id: str) -> Path:
-        return self.folder / f".{run_id}.lock"
+        return self._path(run_id).with_name(f".{run_id}.lock")

@@ -15,7 +15,14 @@ FORMAT = 2
 FORMAT_WITHOUT_CHECK = 1
 """Written by early versions; still read. Its digit is two bits from that of `FORMAT`."""
 
+DEEPEST = 100
+"""How deep a record may be nested; deeper ones would exhaust the stack of whoever walks through them."""
+
 CHECK_DOMAIN = "svdaudio/record/2"
+
+
+class NewerFormatError(ValueError):
+    """A record of a format that only newer versions of svdaudio can read. It is not damaged, and is left alone."""
 
 
 def seal(fields: Mapping[str, Any]) -> str:
@@ -32,19 +39,56 @@ def unseal(text: str | bytes) -> dict[str, Any]:
     """The fields of a sealed text.
 
     Raises:
+        NewerFormatError: a newer version of svdaudio wrote it.
         ValueError: it is truncated, damaged, or of an unknown format.
     """
-    fields = json.loads(text)
+    try:
+        fields = json.loads(text)
+    except RecursionError:
+        raise ValueError("the record is nested too deeply") from None
     if not isinstance(fields, dict) or "format" not in fields:
         raise ValueError("the record is incomplete")
     content = cast("dict[str, Any]", fields)
+    n_brackets = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
+    if n_brackets > DEEPEST and is_deeper_than(content, DEEPEST):
+        raise ValueError("the record is nested too deeply")
     check = content.pop("check", None)
-    if content["format"] not in (FORMAT, FORMAT_WITHOUT_CHECK):
-        raise ValueError(f"record format {content['format']}, not {FORMAT}")
-    if content["format"] == FORMAT and check != _check(content):
-        raise ValueError("the record is damaged: it is not what its check sum says")
+    found = content["format"]
+    if isinstance(found, int) and found > FORMAT:
+        raise NewerFormatError(f"record format {found}, not {FORMAT}")
+    if found not in (FORMAT, FORMAT_WITHOUT_CHECK):
+        raise ValueError(f"record format {found}, not {FORMAT}")
+    if found == FORMAT and check != _check(content):
+        raise ValueError("the record is damaged: its content does not match its checksum")
     del content["format"]
     return content
+
+
+def is_of_newer_format(text: bytes) -> bool:
+    """Whether a newer version of svdaudio wrote a sealed text."""
+    try:
+        unseal(text)
+    except NewerFormatError:
+        return True
+    except ValueError:
+        return False
+    return False
+
+
+def is_deeper_than(value: object, depth: int) -> bool:
+    """Whether plain data is nested deeper than so many levels."""
+    level: list[object] = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (cast("dict[str, object]", outer).values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _check(content: Mapping[str, Any]) -> str:

@@ -27,6 +27,33 @@ class Region:
     """Coverage ≥ threshold."""
 
 
+ROUNDING = 1e-6
+"""How far a share may lie outside 0 to 1: resizing a mask in float32 leaves as much."""
+
+
+def check_mask(mask: Shaped[NDArray[Any], "..."]) -> None:
+    """Refuse a mask that does not hold truth values or shares.
+
+    Raises:
+        InputError: it holds NaN, infinity, or numbers that are not between 0 and 1, such as logits or grey values.
+    """
+    expected = "truth values, or shares from 0 to 1"
+    if mask.dtype.kind not in "biuf":
+        raise InputError("the mask does not hold numbers", expected=expected, got=mask.dtype)
+    if mask.dtype.kind == "b" or mask.size == 0:
+        return
+    if not np.isfinite(mask).all():
+        raise InputError("the mask holds numbers that are not finite", expected=expected, got="NaN or infinity")
+    low, high = float(mask.min()), float(mask.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise InputError(
+            "the mask holds numbers outside 0 to 1",
+            expected=expected,
+            got=f"{low:g} to {high:g}",
+            fix="compare logits with 0, divide grey values by 255",
+        )
+
+
 def patch_coverage(
     mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, n_patches: int = PATCH_GRID_SIZE
 ) -> Float[NDArray[np.float32], " patch"]:
@@ -38,11 +65,12 @@ def patch_coverage(
         n_patches: patches along a side; divides 224.
 
     Raises:
-        InputError: the mask is no matrix or has no pixels.
+        InputError: the mask is no matrix or has no pixels; or see `check_mask`.
         ConfigError: `n_patches` does not divide 224.
     """
     if mask.ndim != 2 or mask.size == 0:
         raise InputError("the mask is no picture", expected="[height, width]", got=list(mask.shape))
+    check_mask(mask)
     if not 1 <= n_patches <= INPUT_SIZE_PX or INPUT_SIZE_PX % n_patches:
         raise ConfigError("the patch grid does not fit", expected=f"a divisor of {INPUT_SIZE_PX}", got=n_patches)
     height, width = mask.shape
@@ -82,6 +110,7 @@ def align_mask(mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, t
 
     Raises:
         EmptyRegionError: no patch reaches the threshold.
+        InputError: see `patch_coverage`.
         ConfigError: the threshold has no meaning.
     """
     coverage = patch_coverage(mask, geometry)

@@ -1,19 +1,22 @@
-"""Pictures from files: upright, RGB, eight bits, or one clear refusal.
+"""Pictures from files, Pillow or arrays: upright, RGB, eight bits, or one clear refusal.
 
 What is decided here: EXIF rotation is applied, so that a point means the picture as every viewer shows it.
 Transparency is laid over white. CMYK goes through Pillow's plain conversion (colour profiles are not applied).
 Sixteen-bit samples keep their high byte, as Pillow does for 16-bit RGB. Size is judged from the header, before
-any pixel is decoded.
+any pixel is decoded. Damaged metadata (EXIF, text, colour profiles) do not matter: such a picture is read, and not
+turned. Damaged pixels do: what libjpeg warns of is refused.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from svdaudio.errors import InputError
+from svdaudio.svd.png import essential_png
 
 Pixels: TypeAlias = UInt8[NDArray[np.uint8], "_height _width 3"]
 """An upright picture [height, width, 3]: RGB, rows from top to bottom, 0 to 255. Several may differ in size."""
@@ -47,6 +51,10 @@ _ON_ITS_SIDE = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_90,
 )
+_SCALES = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies samples of less than eight bits with, by its name for how they are packed."""
+_JPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG file")
+"""How libjpeg's warnings of damaged pixels begin. Others are of oddities in headers that some cameras write."""
 _pillow_lock = threading.Lock()
 
 
@@ -90,24 +98,58 @@ def load_image(path: str | Path) -> Pixels:
 def decode_image(data: bytes, name: str) -> Pixels:
     """Decode the bytes of an image file; `name` is what errors call it. See `load_image`."""
     with _opened(data, name) as image:
+        _check_one_picture(image, name)
         try:
-            # An MPO is a camera's JPEG with a preview behind it (Pillow opens it as JPEG), not an animation.
-            n_frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
-        except Exception as error:
-            raise _damaged(name, error) from error
-        if n_frames > 1:
-            raise InputError(
-                f"{name} is animated or has several pages", expected="one picture", got=f"{n_frames} pictures"
-            )
-        try:
+            packed = _packing(image)
             image.load()
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-            upright = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-            return _to_rgb(upright, name)
+            orientation = _orientation(image)
+            see_through = _see_through(image, packed, data)
+            pixels = _to_rgb(image, name)
         except InputError:
             raise
         except Exception as error:
             raise _damaged(name, error) from error
+        is_jpeg = image.format in {"JPEG", "MPO"}
+    if is_jpeg:
+        _check_jpeg(data, name)
+    if see_through is not None:
+        pixels[see_through] = 255
+    return _turned(pixels, orientation)
+
+
+def as_pixels(image: Any, name: str = "the picture") -> Pixels:
+    """A picture of any kind that the library takes, as `load_image` gives it.
+
+    Args:
+        image: the path of an image file, a Pillow image, or a uint8 array or tensor [height, width, 3]. A Pillow image
+            is treated as its file would be: turned upright, transparency over white, one picture, of a permitted size.
+        name: what errors call it, if it is not a file.
+
+    Returns:
+        Upright RGB pixels [height, width, 3], uint8.
+
+    Raises:
+        InputError: see `load_image`; or it is of another kind.
+    """
+    if isinstance(image, str | os.PathLike):
+        return load_image(os.fspath(cast("str | os.PathLike[str]", image)))
+    if isinstance(image, Image.Image):
+        return _from_pillow(image, name)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(image, torch.Tensor):
+        image = image.detach().cpu().numpy()
+    if not isinstance(image, np.ndarray):
+        kind = type(cast("object", image)).__name__
+        raise InputError(
+            f"{name} is of an unknown kind", expected="a path, a Pillow image, or an array [H, W, 3] of uint8", got=kind
+        )
+    array: NDArray[Any] = image
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise InputError(
+            f"{name} has another shape", expected="[H, W, 3] uint8", got=f"{list(array.shape)} {array.dtype}"
+        )
+    _check_sides(array.shape[1], array.shape[0], name)
+    return np.ascontiguousarray(array)
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -118,10 +160,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     """
     name = str(path)
     with _opened(read_image_bytes(path), name) as image:
-        try:
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-        except Exception as error:
-            raise _no_image(name, error) from error
+        orientation = _orientation(image)
         width, height = image.size
     turned = _UPRIGHT.get(orientation) in _ON_ITS_SIDE
     return (height, width) if turned else (width, height)
@@ -145,11 +184,11 @@ def _opened(data: bytes, name: str) -> Generator[Image.Image]:
         raise InputError(f"the file {name} is empty", expected="an image", got="0 bytes")
     with _strict_pillow():
         try:
-            image = Image.open(BytesIO(data), formats=FORMATS)
+            image = Image.open(BytesIO(essential_png(data)), formats=FORMATS)
         except Exception as error:  # Pillow's parsers raise nearly anything on damaged headers
             raise _no_image(name, error) from error
         with image:
-            _check_size(image, name)
+            _check_sides(*image.size, name)
             yield image
 
 
@@ -173,8 +212,58 @@ def _strict_pillow() -> Generator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = saved
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    width, height = image.size
+def _from_pillow(image: Image.Image, name: str) -> Pixels:
+    """A Pillow image as its file would be read; from its file, as long as Pillow itself has not decoded it."""
+    name = str(getattr(image, "filename", "")) or name
+    if (data := _undecoded(image)) is not None:
+        pixels = decode_image(data, name)
+        with suppress(Exception), _strict_pillow():
+            image.load()  # which closes the file, as every use of a Pillow image does
+        return pixels
+    with _strict_pillow():
+        _check_sides(*image.size, name)
+        _check_one_picture(image, name)
+        try:
+            image.load()
+            orientation = _orientation(image)
+            see_through = _see_through(image, None, b"")
+            pixels = _to_rgb(image, name)
+        except InputError:
+            raise
+        except Exception as error:
+            raise _damaged(name, error) from error
+    if see_through is not None:
+        pixels[see_through] = 255
+    return _turned(pixels, orientation)
+
+
+def _undecoded(image: Image.Image) -> bytes | None:
+    """The bytes of the file that a Pillow image was opened from, if nothing has been decoded of it yet."""
+    file: Any = getattr(image, "fp", None)
+    if not getattr(image, "tile", None) or file is None or image.format not in (*FORMATS, "MPO"):
+        return None
+    try:
+        place = file.tell()
+        try:
+            file.seek(0)
+            return file.read()
+        finally:
+            file.seek(place)
+    except (OSError, ValueError):
+        return None
+
+
+def _check_one_picture(image: Image.Image, name: str) -> None:
+    try:
+        # An MPO is a camera's JPEG with a preview behind it (Pillow opens it as JPEG), not an animation.
+        n_frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    except Exception as error:
+        raise _damaged(name, error) from error
+    if n_frames > 1:
+        raise InputError(f"{name} is animated or has several pages", expected="one picture", got=f"{n_frames} pictures")
+
+
+def _check_sides(width: int, height: int, name: str) -> None:
     got = f"{width} x {height}"
     if min(width, height) < MIN_SIDE_PX:
         raise InputError(
@@ -183,6 +272,64 @@ def _check_size(image: Image.Image, name: str) -> None:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
         expected = f"at most {MAX_PIXELS // 10**6} megapixels and {MAX_SIDE_PX} px along a side"
         raise InputError(f"the image {name} is too large", expected=expected, got=got, fix="scale it down")
+
+
+def _check_jpeg(data: bytes, name: str) -> None:
+    """Refuse a JPEG whose pixels libjpeg warns of: Pillow fills what is missing with grey, without a word.
+
+    The whole file is scanned once more, at an eighth of its size.
+    """
+    import simplejpeg
+
+    try:
+        *_, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        wanted = "CMYK" if colours in {"CMYK", "YCCK"} else "GRAY"
+        simplejpeg.decode_jpeg(data, colorspace=wanted, min_height=1, min_width=1, min_factor=8, strict=True)
+    except ValueError as error:
+        # What this decoder does not know at all is left to Pillow.
+        if str(error).startswith(_JPEG_DAMAGE):
+            raise _damaged(name, error) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none, or the metadata are damaged."""
+    try:
+        found: object = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # noqa: BLE001 - Pillow's parsers raise nearly anything
+        return 1
+    return found if isinstance(found, int) and found in _UPRIGHT else 1
+
+
+def _turned(pixels: Pixels, orientation: int) -> Pixels:
+    return pixels if orientation == 1 else np.array(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
+
+
+def _packing(image: Image.Image) -> str | None:
+    """Pillow's name for how the samples of a PNG are packed; known until it is loaded."""
+    tiles: Any = getattr(image, "tile", None)
+    packed: object = tiles[0][3] if image.format == "PNG" and tiles else None
+    return packed if isinstance(packed, str) else None
+
+
+def _see_through(image: Image.Image, packed: str | None, data: bytes) -> NDArray[np.bool_] | None:
+    """Where the pixels of a loaded PNG have its transparent value, if Pillow would not find them.
+
+    Pillow compares eight bits of a sample with a value of as many bits as the file's samples have.
+    """
+    value: Any = image.info.get("transparency")
+    if image.mode.startswith("I") and isinstance(value, int):
+        return np.asarray(image) == value
+    if image.mode == "L" and packed in _SCALES and isinstance(value, int):
+        scale = _SCALES[packed]
+        return np.asarray(image) == (value % (255 // scale + 1)) * scale
+    if image.mode == "RGB" and packed == "RGB;16B" and isinstance(value, tuple):
+        # Once more for the low bytes: Pillow unpacks the high ones only.
+        with Image.open(BytesIO(essential_png(data)), formats=("PNG",)) as again:
+            again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
+            low = np.asarray(again)
+        samples = np.asarray(image).astype(np.uint16) * 256 + low
+        return (samples == np.array(value, np.uint16)).all(axis=2)
+    return None
 
 
 def _to_rgb(image: Image.Image, name: str) -> Pixels:

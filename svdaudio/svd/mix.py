@@ -85,7 +85,8 @@ def combine(
     A missing background drops out of the mix: there was no background patch to take it from.
 
     Raises:
-        InputError: parts of different shapes, or `weights.direct` without a direct embedding.
+        InputError: parts of different shapes or with numbers that are not finite, or `weights.direct` without a
+            direct embedding.
         EmptyRegionError: nothing is left, as when only the background has a weight and there is none.
     """
     if direct is None and weights.direct:
@@ -101,6 +102,8 @@ def combine(
     present = [(weight, part) for weight, part in parts if part is not None]
     if len(shapes := {part.shape for _, part in present}) > 1:
         raise InputError("the embeddings to mix have different shapes", got=sorted(map(list, shapes)))
+    if not all(np.isfinite(part).all() for _, part in present):
+        raise InputError("an embedding to mix holds numbers that are not finite", got="NaN or infinity")
     weighing = [part for weight, part in present if weight]
     if len(weighing) == 1 and abs(float(np.linalg.norm(weighing[0].astype(np.float64))) - 1) < 1e-6:
         return weighing[0].astype(np.float32)  # itself, to the last bit: the direct mix alone is plain SSV2A

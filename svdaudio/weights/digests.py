@@ -163,4 +163,4 @@ def _note(path: Path) -> Path:
 def _remember(path: Path, sha256: str, state: FileState) -> None:
     """Where nothing can be written, the file is hashed again next time."""
     with contextlib.suppress(StoreError):
-        write_bytes(_note(path), json.dumps({**asdict(state), "sha256": sha256}).encode())
+        write_bytes(_note(path), json.dumps({**asdict(state), "sha256": sha256}).encode(), through_link=False)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from svdaudio.errors import CheckpointError
 from svdaudio.memory_layout import canonical, fill_network
-from svdaudio.weights.reading import WithoutInitialisation
+from svdaudio.weights.reading import WithoutInitialisation, unreadable
 
 HEADER_KEY = "svdaudio"
 
@@ -76,7 +76,10 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
         raise CheckpointError(
             f"the checkpoint {path} does not say what it is", expected=f"metadata '{HEADER_KEY}'", got="none"
         )
-    header = Header(**json.loads(metadata[HEADER_KEY]))
+    with unreadable(path, "a description of this project's own"):
+        header = Header(**json.loads(metadata[HEADER_KEY]))
+        if not isinstance(header.config, dict) or not isinstance(header.extra, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError("config and extra are not JSON objects")
     if header.role != role:
         raise CheckpointError(f"the checkpoint {path} is of another kind", expected=role, got=header.role)
     return {name: canonical(t.float() if t.dtype == torch.float16 else t) for name, t in state.items()}, header

@@ -3,32 +3,35 @@
 A `.pt`, `.pth` or `.ckpt` file is a pickle, and unpickling may run any code. `read_plain` lets torch refuse all but
 tensors and plain values. `read_inert` is for files that hold whole objects (ultralytics'): tensors are rebuilt, and
 every class or function that the pickle names is replaced by an empty shell that only keeps what it is given.
+`read_torchscript` reads the tensors of a TorchScript archive the same way.
 """
 
 from __future__ import annotations
 
 import pickle
 import types
-import zipfile
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from svdaudio.errors import CheckpointError
+from svdaudio.errors import CheckpointError, SvdAudioError
 from svdaudio.memory_layout import fill_network
+from svdaudio.weights.torch_files import is_archive, is_torchscript, read_torch_file
 
 M = TypeVar("M", bound=nn.Module)
 
-_UNREADABLE = (
-    pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError, TypeError,
-    IndexError, ImportError,
-)  # fmt: skip
+MAX_REASON = 200
+MAX_ENTRIES = 100_000
+MAX_DEPTH = 100
+"""Limits on the modules of one file: a module in a pickle may hold itself."""
 
 
 def require_file(path: Path, fix: str = "run `svdaudio checkpoints list` to see where weights come from") -> None:
@@ -52,10 +55,10 @@ def read_plain(path: Path, *, what: str = "a dict of state dicts") -> Mapping[st
         CheckpointError: it is missing, damaged, no PyTorch file, or needs code to be run.
     """
     require_file(path)
-    try:
-        contents: object = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except _UNREADABLE as error:
-        raise _unreadable(path, error, "a PyTorch file of plain tensors") from error
+    with unreadable(path, "a PyTorch file of plain tensors"), warnings.catch_warnings():
+        # What the file was written with; whether it can be read is seen in a moment.
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")
+        contents: object = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive(path))
     return _mapping(path, contents, what)
 
 
@@ -65,20 +68,55 @@ def read_inert(path: Path, *, what: str = "a dict") -> Mapping[str, Any]:
     Nothing that the file names is imported or called.
 
     Raises:
-        CheckpointError: it is missing, damaged, or no PyTorch file.
+        CheckpointError: it is missing, damaged, or not a PyTorch file.
     """
     require_file(path)
-    try:
-        contents: object = torch.load(
-            path,
-            map_location="cpu",
-            weights_only=False,
-            mmap=zipfile.is_zipfile(path),
-            pickle_module=_INERT_PICKLE,
-        )
-    except _UNREADABLE as error:
-        raise _unreadable(path, error, "a PyTorch file") from error
+    if is_torchscript(path):
+        raise CheckpointError(f"the checkpoint {path} is of another kind", expected=what, got="TorchScript")
+    with unreadable(path, "a PyTorch file"):
+        contents = read_torch_file(path, _inert_unpickler)
     return _mapping(path, contents, what)
+
+
+def read_torchscript(path: Path) -> dict[str, Tensor]:
+    """The state dict of the module in a TorchScript archive, mapped into memory. The module's code is not looked at.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not a TorchScript archive.
+    """
+    require_file(path)
+    if not is_torchscript(path):
+        raise CheckpointError(f"the checkpoint {path} is of another kind", expected="a TorchScript archive")
+    with unreadable(path, "a TorchScript archive"):
+        module = read_torch_file(path, _inert_unpickler)
+        if not isinstance(module, Shell):
+            raise pickle.UnpicklingError("it holds no module")
+        return _attributes_state(module)
+
+
+@contextmanager
+def unreadable(path: Path, expected: str) -> Generator[None]:
+    """Turn whatever a damaged or crafted file leads to into one error that names the file.
+
+    Parsers and loaders were written for files that are whole: on others they raise nearly anything.
+
+    Args:
+        path: the file or folder.
+        expected: what it should be.
+
+    Raises:
+        CheckpointError: in place of every exception but this project's own and a GPU without memory, which pass.
+    """
+    try:
+        yield
+    except (SvdAudioError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read", expected=expected, got=reason[:MAX_REASON]
+        ) from error
 
 
 class Shell:
@@ -112,20 +150,68 @@ class Shell:
         """As `__setitem__`."""
 
 
-def shell_state(module: Shell, prefix: str = "") -> dict[str, Tensor]:
-    """The state dict of a pickled torch module whose classes were never imported."""
+def shell_state(module: Shell) -> dict[str, Tensor]:
+    """The state dict of a pickled torch module whose classes were never imported.
+
+    Raises:
+        UnpicklingError: the module holds itself.
+    """
     state: dict[str, Tensor] = {}
-    attributes = vars(module)
-    unsaved: Any = attributes.get("_non_persistent_buffers_set") or ()
-    for kind in ("_parameters", "_buffers"):
-        for name, value in attributes.get(kind, {}).items():
-            if isinstance(value, Tensor) and not (kind == "_buffers" and name in unsaved):
-                state[f"{prefix}{name}"] = value.detach()
-    for name, child in attributes.get("_modules", {}).items():
-        if isinstance(child, Shell):
-            state.update(shell_state(child, f"{prefix}{name}."))
+    for prefix, attributes in _modules(module, lambda attributes: _entries(attributes, "_modules")):
+        unsaved = attributes.get("_non_persistent_buffers_set")
+        left_out: set[Any] = cast("set[Any]", unsaved) if isinstance(unsaved, set) else set()
+        for kind in ("_parameters", "_buffers"):
+            for name, value in _entries(attributes, kind).items():
+                if isinstance(value, Tensor) and not (kind == "_buffers" and name in left_out):
+                    state[f"{prefix}{name}"] = value.detach()
     return state
 
+
+def _attributes_state(module: Shell) -> dict[str, Tensor]:
+    """The state dict of a TorchScript module: its tensors and submodules are plain attributes."""
+    return {
+        f"{prefix}{name}": value.detach()
+        for prefix, attributes in _modules(module, lambda attributes: attributes)
+        for name, value in attributes.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _modules(
+    module: Shell, children: Callable[[Mapping[str, Any]], Mapping[str, Any]], prefix: str = ""
+) -> Generator[tuple[str, Mapping[str, Any]]]:
+    """Prefix and attributes of a module and of all below it."""
+    waiting: list[tuple[str, int, Shell]] = [(prefix, 0, module)]
+    for _ in range(MAX_ENTRIES):
+        if not waiting:
+            return
+        place, depth, shell = waiting.pop()
+        if depth > MAX_DEPTH:
+            break
+        attributes = vars(shell)
+        yield place, attributes
+        below = [(f"{place}{name}.", depth + 1, child) for name, child in children(attributes).items()
+                 if isinstance(child, Shell)]  # fmt: skip
+        waiting += reversed(below)
+    raise pickle.UnpicklingError("its modules hold one another, or are too many")
+
+
+def _entries(attributes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found: object = attributes.get(name)
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
+
+class StorageType(NamedTuple):
+    """What stands for torch's class of a storage; no pickle can change it."""
+
+    dtype: torch.dtype
+
+
+_STORAGES: Mapping[str, torch.dtype] = {
+    "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
+    "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
+    "Bool": torch.bool, "ComplexDouble": torch.complex128, "ComplexFloat": torch.complex64, "Untyped": torch.uint8,
+}  # fmt: skip
 
 _rebuilding: Any = import_module("torch._utils")
 
@@ -137,7 +223,7 @@ _HARMLESS: Mapping[tuple[str, str], Any] = {
         ("torch._utils", name): getattr(_rebuilding, name)
         for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
     },
-    **{("torch", name): getattr(torch, name) for name in dir(torch) if name.endswith("Storage") and name[0].isupper()},
+    **{("torch", f"{name}Storage"): StorageType(dtype) for name, dtype in _STORAGES.items()},
     **{
         ("torch", name): getattr(torch, name)
         for name in ("float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool")
@@ -148,20 +234,29 @@ _HARMLESS: Mapping[tuple[str, str], Any] = {
 """The only names that `read_inert` gives their meaning."""
 
 
-class _InertUnpickler(pickle.Unpickler):
+# The one that is written in Python: that in C fills the memory when a pickle names a high place in its memo.
+_Unpickler: Any = vars(pickle)["_Unpickler"]
+
+
+class _InertUnpickler(_Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if (module_name, global_name) in _HARMLESS:
-            return _HARMLESS[module_name, global_name]
-        return type(global_name, (Shell,), {"named": f"{module_name}.{global_name}"})
+        known = _HARMLESS.get((module_name, global_name))
+        if known is None:
+            return type(global_name, (Shell,), {"named": f"{module_name}.{global_name}"})
+        return _copy_of(known) if isinstance(known, types.FunctionType) else known
 
 
-def _inert_load(file: Any, **options: Any) -> Any:
-    """Old files begin with a few pickles of plain values, which torch reads by this."""
-    return _InertUnpickler(file, **options).load()
+def _inert_unpickler(file: BinaryIO) -> Any:
+    return _InertUnpickler(file)
 
 
-_INERT_PICKLE = types.ModuleType("svdaudio_inert_pickle")
-_INERT_PICKLE.__dict__.update(Unpickler=_InertUnpickler, load=_inert_load)
+def _copy_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of its own for one pickle, which may set attributes of what it names."""
+
+    def copied(*given: Any) -> Any:
+        return function(*given)
+
+    return copied
 
 
 class WithoutInitialisation(TorchFunctionMode):
@@ -220,7 +315,7 @@ def fill(
     for what, keys in (("lacks", own.keys() - tensors.keys()), ("has an unknown", tensors.keys() - own.keys())):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise CheckpointError(f"the checkpoint {path} {what} entry {min(keys)}{more}", fix=fix)
+            raise CheckpointError(f"the checkpoint {path} {what} entry {min(map(str, keys))}{more}", fix=fix)
     fitted: dict[str, Tensor] = {}
     for key, wanted in own.items():
         value = tensors[key]
@@ -231,9 +326,22 @@ def fill(
                 got=list(value.shape) if isinstance(value, Tensor) else type(value).__name__,
                 fix=fix,
             )
+        if value.is_floating_point() != wanted.is_floating_point() or _is_unusual(value, wanted):
+            raise CheckpointError(
+                f"the checkpoint {path} has other numbers for {key}",
+                expected=f"a plain tensor of {wanted.dtype}",
+                got=f"{value.dtype}, {value.layout}, on {value.device}",
+                fix=fix,
+            )
         fitted[key] = value.detach().float() if value.is_floating_point() else value.detach()
     fill_network(model, fitted)
     return model.eval()
+
+
+def _is_unusual(value: Tensor, wanted: Tensor) -> bool:
+    """Whether a tensor has no plain numbers in memory: quantized, sparse, complex, or a shape alone."""
+    plain = value.layout == torch.strided and value.device == wanted.device
+    return not plain or value.is_quantized or value.is_complex()
 
 
 def names(contents: Mapping[str, Any]) -> str:
@@ -246,10 +354,3 @@ def _mapping(path: Path, contents: object, what: str) -> Mapping[str, Any]:
     if not isinstance(contents, Mapping):
         raise CheckpointError(f"the checkpoint {path} is of another kind", expected=what, got=type(contents).__name__)
     return cast("Mapping[str, Any]", contents)
-
-
-def _unreadable(path: Path, error: BaseException, expected: str) -> CheckpointError:
-    reason = str(error).strip().splitlines()
-    return CheckpointError(
-        f"the checkpoint {path} cannot be read", expected=expected, got=reason[0] if reason else type(error).__name__
-    )

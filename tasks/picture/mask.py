@@ -12,13 +12,20 @@ from numpy.typing import NDArray
 from svdaudio.models.sam2.segmenter import split_points
 
 if TYPE_CHECKING:
+    from svdaudio.engine.stage import OnNote
     from svdaudio.models.sam2.segmenter import Segmenter
 
 
 def run(
-    *, pixels: UInt8[NDArray[np.uint8], "height width 3"], points: Sequence[Sequence[float]], segmenter: Segmenter
+    *,
+    pixels: UInt8[NDArray[np.uint8], "height width 3"],
+    points: Sequence[Sequence[float]],
+    segmenter: Segmenter,
+    note: OnNote,
 ) -> dict[str, NDArray[Any]]:
     """Mask [height, width], its score (predicted IoU) and its logits [side, side], from clicks [x, y, label]."""
     positions, labels = split_points(points)
     found = segmenter.segment(pixels, positions, labels)
+    for remark in found.remarks:
+        note(remark)
     return {"mask": found.mask, "score": np.array(found.score, np.float32), "logits": found.logits}

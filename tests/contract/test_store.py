@@ -13,6 +13,7 @@ import pytest
 from svdaudio.errors import CorruptArtifactError, MissingArtifactError, StoreError
 from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, RunRecord, digest_array
 from svdaudio.store.gc import DAY_S, Policy, carry_out, plan_collection
+from svdaudio.store.reading import read_records
 from svdaudio.store.remote import RemoteStore
 
 BACKENDS = ("local", "remote")
@@ -119,6 +120,28 @@ class TestArtifacts:
         with pytest.raises(CorruptArtifactError, match="is damaged"):
             store.load(record.key)
 
+    @pytest.mark.parametrize("key", ["", "..", "../x", "/etc", "a" * 63, "A" * 64, "a" * 63 + "/", "a\nb"])
+    def test_what_is_no_key_is_refused(self, store, key):
+        for ask in (store.find, store.load, store.pin, store.unpin, store.is_newer):
+            with pytest.raises(StoreError, match="is not the key of an artifact"):
+                ask(key)
+
+    def test_records_are_read_in_order_however_many_at_a_time(self, store):
+        records = [store.save(make_record(ARRAYS, k=k), ARRAYS) for k in range(5)]
+        wanted = [records[3].key, "0" * 64, *(record.key for record in records)]
+        found = list(read_records(store, iter(wanted)))
+        assert [one.key for one in found] == wanted
+        assert [one.record for one in found] == [records[3], None, *records]
+        assert not any(one.is_newer for one in found)
+
+    def test_preparing_and_examining(self, store, open_again):
+        store.examine()
+        assert not list(open_again().keys())
+        for _ in range(2):
+            store.prepare()
+            store.examine()
+        assert not list(store.leftovers())
+
 
 class TestLocks:
     def test_one_holder_at_a_time(self, store):
@@ -218,6 +241,22 @@ class TestCollecting:
         assert store.pins() == {"a" * 64, "b" * 64}
         assert store.unpin("a" * 64)
         assert store.pins() == {"b" * 64}
+
+    def test_what_is_pinned_is_not_removed(self, store):
+        record = store.save(make_record(ARRAYS), ARRAYS)
+        store.pin(record.key)
+        assert not store.remove(record.key, unless_used_after_s=FOR_EVER)
+        assert store.find(record.key) == record
+        store.unpin(record.key)
+        assert store.remove(record.key, unless_used_after_s=FOR_EVER)
+
+    def test_some_footprints_alone(self, store):
+        records = [store.save(make_record(ARRAYS, k=k), ARRAYS) for k in range(3)]
+        assert store.last_uses().keys() == {record.key for record in records}
+        every = {footprint.key: footprint for footprint in store.footprints()}
+        wanted = [records[2].key, records[0].key, "0" * 64]
+        assert {one.key: one for one in store.footprints(wanted)} == {key: every[key] for key in wanted[:2]}
+        assert {key: one.used_at_s for key, one in every.items()} == store.last_uses()
 
     def test_there_are_no_leftovers_of_work_that_ended_well(self, store):
         record = make_record(ARRAYS)

@@ -1,4 +1,4 @@
-"""What many of these tests need: a call of the command line; and a Prefect server, started once, on a free port."""
+"""What many of these tests need: the command line, a Prefect server on a free port, and a toy that any process knows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def prefect_server(tmp_path_factory):
     home = tmp_path_factory.mktemp("server")
     yield server.start(home), home
     if (handlers := sys.modules.get("prefect.logging.handlers")) is not None:
-        handlers.APILogWorker.drain_all(timeout=10)  # else what flows have logged is sent to nobody, for minutes
+        handlers.APILogWorker.drain_all(timeout=10)  # else logs of flows wait for minutes for a server that is gone
     server.stop(home)
 
 
@@ -51,3 +51,30 @@ def prefect_api(prefect_server, monkeypatch, tmp_path_factory):
     """The API's address, with Prefect's own settings kept away from the user's."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path_factory.getbasetemp() / "prefect-client"))
     return prefect_server[0].api_url
+
+
+@pytest.fixture(scope="module")
+def toy_notes(tmp_path_factory):
+    """Where bodies of the toy note that they ran, in every process that is started from now on."""
+    from cluster_toy import NOTES, PLACE, Notes
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("notes")
+        patch.setenv(NOTES, str(folder))
+        patch.setenv("SVDAUDIO_METHODS", PLACE)
+        yield Notes(folder)
+
+
+@pytest.fixture
+def notes(toy_notes):
+    """What the toy's bodies note during a test."""
+    toy_notes.clear()
+    return toy_notes
+
+
+@pytest.fixture
+def world(notes, tmp_path):
+    """The toy that any process knows, its files and its stores."""
+    from cluster_toy import World
+
+    return World(tmp_path)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
+import tarfile
+import zipfile
 
 import made_up_files
 import pytest
+import torch
 from file_server import serving
 
 from svdaudio.checkpoints import install, registry
@@ -55,6 +60,74 @@ def test_an_import_fills_a_role_that_is_listed_and_verified(root, yolo_file, cap
     assert (row["role"], row["error"], row["format"]) == ("detector", None, "ultralytics")
     assert main(["checkpoints", "list"]) == 0
     assert "still missing: segmenter" in capsys.readouterr().out
+
+
+def zipped(**records):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in records.items():
+            archive.writestr(f"x/{name}", data)
+    return buffer.getvalue()
+
+
+def tar_of_pipes():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in ("sys_info", "storages", "tensors", "pickle"):
+            member = tarfile.TarInfo(name)
+            member.type = tarfile.FIFOTYPE
+            archive.addfile(member)
+    return buffer.getvalue()
+
+
+def saved(contents, *, old_format=False):
+    buffer = io.BytesIO()
+    torch.save(contents, buffer, _use_new_zipfile_serialization=not old_format)
+    return buffer.getvalue()
+
+
+BROKEN = {
+    "empty": lambda yolo: b"",
+    "cut": lambda yolo: yolo[: len(yolo) // 2],
+    "zeros": lambda yolo: yolo[:2000] + bytes(len(yolo) - 2000),
+    "no zip after all": lambda yolo: b"PK\x03\x04" + bytes(500),
+    "an archive of nothing": lambda yolo: zipped(),
+    "an archive without storages": lambda yolo: zipped(**{"data.pkl": pickle.dumps({"model": 1}, 2), "version": b"3"}),
+    "TorchScript without a module": lambda yolo: zipped(**{"data.pkl": b"N.", "constants.pkl": b"", "version": b"3"}),
+    "a pipe in a tar file": lambda yolo: tar_of_pipes(),
+    "a list": lambda yolo: saved([1, 2]),
+    "numbers for a model": lambda yolo: saved({"model": 5, "ema": torch.ones(4)}),
+    "odd keys": lambda yolo: saved({"model": {1: torch.ones(1), "a": 2, (1, 2): 3}}, old_format=True),
+    "deep": lambda yolo: b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".",
+    "promises": lambda yolo: b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b".",
+    "a high place in the memo": lambda yolo: b"\x80\x02Nr\xff\xff\xff\x7f.",
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("name", ["yolov8x-oiv7.pt", "ViT-L-14.pt", "audioldm-s-full-v2.ckpt"])
+def test_a_broken_file_is_one_line(root, yolo_file, tmp_path, capsys, kind, name):
+    path = tmp_path / name
+    path.write_bytes(BROKEN[kind](yolo_file.read_bytes()))
+    published = name.partition(".")[0].replace("ViT-L-14", "clip-vit-l-14")
+    for arguments in ([], ["--as", published]):
+        assert main(["checkpoints", "import", str(path), "--trust", *arguments]) == 3
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.startswith(f"error: {path}")
+
+
+def test_a_file_that_is_not_the_published_one_is_called_that(root, tmp_path, capsys):
+    path = tmp_path / "x.pt"
+    made_up_files.write_clip_archive(path, made_up_files.clip(width=64, layers=1, text_width=64, text_layers=1))
+    assert main(["checkpoints", "import", str(path)]) == 3
+    assert "is not the published ViT-L-14.pt" in capsys.readouterr().err
+    assert main(["checkpoints", "import", str(path), "--trust", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["imported"][0]["not_the_published"] == ["ViT-L-14.pt"]
+    assert "ViT-L-14.pt is not the published file: its sha256 differs from the published one" in " ".join(err.split())
+    assert "no public source" not in err
 
 
 def test_the_doctor_says_what_the_full_bundle_lacks(root, yolo_file, capsys):

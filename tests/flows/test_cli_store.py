@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
 import pytest
 
 from svdaudio.cli.gc import n_bytes
+from svdaudio.store.sealed import seal, unseal
 
 
 @pytest.fixture
@@ -94,3 +96,102 @@ def test_what_has_no_meaning_is_one_line(toy, cli, arguments):
     assert result.code == 2
     assert result.err.startswith("error: ")
     assert result.err.count("\n") == 1
+
+
+def test_a_sealed_record_moves_nothing_outside_the_store(toy, cli, tmp_path):
+    """Whoever may write into a store may seal a record that names a place outside of it."""
+    run = toy.run()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "record.json").write_text("mine")
+    path = toy.store.folder / "runs" / f"{run.id}.json"
+    for changes in ({"key": str(precious)}, {"key": "../../../precious"}):
+        fields = unseal(run.to_json())
+        fields["stages"][0].update(changes)
+        path.write_text(seal(fields))
+        for command in (
+            ("show", run.id, "--prov"), ("show", run.id), ("inspect", run.id), ("resume", run.id),
+            ("store", "copy", str(toy.store.folder), str(tmp_path / "copy"), "--run", run.id),
+        ):  # fmt: skip
+            said = cli(*command)
+            assert said.code != 0
+            assert "is damaged" in said.err
+            assert said.err.count("\n") == 1
+        assert cli("store", "copy", str(toy.store.folder), str(tmp_path / "copy")).code == 4
+        assert cli("gc", "--grace-hours", "0").code == 0
+    assert (precious / "record.json").read_text() == "mine"
+    assert not (toy.store.folder / "quarantine").exists()
+
+
+def test_a_part_that_must_not_be_read_is_an_error_of_one_line(toy, cli, monkeypatch, tmp_path):
+    run = toy.run()
+    part = toy.store.path(run.stage("mix").key).parent
+    real = os.scandir
+
+    def scandir(path="."):
+        if os.fspath(path) == str(part):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(part))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for command in (
+        ("cache", "ls"), ("cache", "du"), ("cache", "why", "a"), ("gc", "--dry-run"), ("gc",),
+        ("store", "copy", str(toy.store.folder), str(tmp_path / "copy")),
+    ):  # fmt: skip
+        said = cli(*command)
+        assert (said.code, said.out) == (4, "")
+        assert f"got Permission denied: {part}. Check its permissions." in said.err
+    assert "Permission denied" in cli("doctor").out
+
+
+def test_artifacts_of_a_newer_version_are_named_and_left(toy, cli):
+    run = toy.run()
+    path = toy.store.path(run.stage("mix").key) / "record.json"
+    text = path.read_text().replace('"format": 2', '"format": 3')
+    path.write_text(text)
+    key = run.stage("mix").key[:12]
+    for command in (("cache", "ls"), ("cache", "du")):
+        said = cli(*command)
+        assert said.code == 0
+        assert f"1 artifacts were written by a newer version of svdaudio and are left alone: {key}" in " ".join(
+            said.err.split()
+        )
+    assert cli("cache", "ls", "--json").json()["newer"] == [run.stage("mix").key]
+    assert cli("cache", "du", "--json").json()["newer"]["n"] == 1
+    assert "newer version" in cli("cache", "why", key).err
+    assert cli("gc", "--max-size", "0", "--grace-hours", "0").code == 0
+    assert path.read_text() == text
+
+
+def test_only_what_is_listed_is_read(toy, cli, monkeypatch):
+    toy.run()
+    read = []
+    find = type(toy.store).find
+    monkeypatch.setattr(type(toy.store), "find", lambda store, key: read.append(key) or find(store, key))
+    listed = cli("cache", "ls", "--limit", "2", "--json").json()
+    assert [entry["key"] for entry in listed["artifacts"]] == read
+    assert len(read) == 2
+    assert listed["n_artifacts"] == len(list(toy.store.keys()))
+
+
+def test_what_goes_while_it_is_pinned_is_said_to_be_gone(toy, cli, monkeypatch):
+    key = toy.run().stage("mix").key
+    pin = type(toy.store).pin
+
+    def late(store, key):
+        store.remove(key, unless_used_after_s=time.time() + 10)
+        pin(store, key)
+
+    monkeypatch.setattr(type(toy.store), "pin", late)
+    said = cli("cache", "pin", key)
+    assert (said.code, said.out) == (4, "")
+    assert "was removed before it could be pinned" in said.err
+    assert toy.store.pins() == frozenset()
+
+
+def test_a_copy_into_itself_is_refused(toy, cli):
+    toy.run()
+    for inner in ("tmp/backup", "out/backup"):
+        said = cli("store", "copy", str(toy.store.folder), str(toy.store.folder / inner))
+        assert (said.code, said.out) == (4 if inner.startswith("tmp") else 2, "")
+        assert "is inside the" in said.err

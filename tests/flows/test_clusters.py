@@ -10,14 +10,12 @@ import threading
 import time
 
 import pytest
-from cluster_toy import NotedBodies
+from cluster_toy import victims
 
-from flows.clusters import Cluster, is_worker_death
+from flows.clusters import Cluster, worker_death
 from svdaudio.checkpoints.bundle import OWN_FORMAT, Bundle, Entry, Models, Part
 from svdaudio.cli.app import invoke
-from svdaudio.engine.request import new_run
 from svdaudio.errors import CheckpointError, InputError, RunError, StoreError
-from svdaudio.store import LocalStore, open_store
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # Prefect, Dask and what they stand on have warnings of their own
@@ -25,10 +23,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def dask_cluster():
-    """Two worker processes; each is started anew when it dies, as on a real cluster."""
+def dask_cluster(toy_notes):
+    """Two worker processes; each is started again when it dies, as on a real cluster."""
     distributed = pytest.importorskip("distributed")
-    # Spawned processes get `sys.path` from this one, so that they find the modules of the tests.
+    # Spawned processes get `sys.path` and the environment from this one, so that they find the toy and its notes.
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
     ) as cluster:
@@ -36,29 +34,20 @@ def dask_cluster():
 
 
 @pytest.fixture
-def bodies(tmp_path):
-    (tmp_path / "notes").mkdir()
-    return NotedBodies(folder=tmp_path / "notes")
+def runner(prefect_api, dask_cluster):
+    from flows.run import PrefectRunner
+
+    return PrefectRunner(name="dask", address=dask_cluster.scheduler_address, api_url=prefect_api)
 
 
-def execute(toy, bodies, prefect_api, cluster, request=None):
-    from flows.prefect_runner import execute_run
-
-    request = request or toy.request()
-    return execute_run(
-        request, toy.store, toy.models, run=new_run(request), body=bodies, api_url=prefect_api,
-        cluster=Cluster(kind="dask", address=cluster.scheduler_address),
-    )  # fmt: skip
-
-
-def kill_victims(bodies, n_victims):
+def kill_victims(notes, n_victims):
     """Kill each process that waits for it, as soon as it does."""
 
     def watch():
         killed = set()
         deadline = time.monotonic() + 240
         while len(killed) < n_victims and time.monotonic() < deadline:
-            for pid in set(bodies.victims()) - killed:
+            for pid in set(victims(notes.folder)) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
             time.sleep(0.1)
@@ -72,66 +61,70 @@ def set_environment(values):
     os.environ.update(values)
 
 
-def expected_artifacts(toy, tmp_path):
-    toy.store, remembered = LocalStore(tmp_path / "expected", durable=False), toy.store
-    toy.run()
-    outputs = {key: toy.store.find(key).outputs for key in list(toy.store.keys())}
-    toy.store = remembered
-    return outputs
+def outputs(session):
+    return {key: session.store.find(key).outputs for key in list(session.store.keys())}
 
 
-def test_the_workers_compute_and_the_artifacts_are_the_same(toy, bodies, prefect_api, dask_cluster, s3, tmp_path):
+@pytest.fixture
+def expected(world, notes):
+    """Key → outputs of the artifacts of a run in process."""
+    session = world.session("expected")
+    session.run(world.request(session))
+    notes.clear()
+    return outputs(session)
+
+
+def test_the_workers_compute_and_the_artifacts_are_the_same(world, notes, expected, runner, dask_cluster, s3, tmp_path):
     """In a bucket, so that nothing but the store can be shared."""
-    expected = expected_artifacts(toy, tmp_path)
-    toy.store = open_store(s3.location(tmp_path.name))
-    # Workers have the environment that they were started with; what leads to the bucket is told to them.
+    session = world.session(s3.location(tmp_path.name), runner)
+    # Workers have the environment that they were started with; what leads to the bucket comes later.
     with dask_cluster.get_client() as client:
         client.run(set_environment, s3.environment())
-    run = execute(toy, bodies, prefect_api, dask_cluster)
-    assert run.state == "finished"
-    assert {key: toy.store.find(key).outputs for key in list(toy.store.keys())} == expected
-    assert bodies.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 1, "scores": 1}
-    images = {int(path.name.split(".")[1]) for path in bodies.folder.glob("image.*")}
-    assert images == {os.getpid()}, "the user's files were read elsewhere"
-    assert bodies.processes() - {os.getpid()}, "no worker computed anything"
-    again = execute(toy, bodies, prefect_api, dask_cluster)
+    run = session.run(world.request(session), pictures=False).run
+    assert (run.state, run.runner) == ("finished", "dask")
+    assert outputs(session) == expected
+    assert notes.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 1, "scores": 1}
+    assert notes.processes("image") == {os.getpid()}, "the user's files were read elsewhere"
+    assert notes.processes() - {os.getpid()}, "no worker computed anything"
+    again = session.run(world.request(session), pictures=False).run
     assert {entry.status for entry in again.stages} == {"cached"}
-    assert sum(bodies.calls().values()) == 8
+    assert sum(notes.calls().values()) == 8
 
 
-def test_a_worker_that_dies_costs_only_its_stage(toy, bodies, prefect_api, dask_cluster, tmp_path):
-    expected = expected_artifacts(toy, tmp_path)
-    deadly = NotedBodies(folder=bodies.folder, deadly="mix", n_deaths=1)
-    killer = kill_victims(deadly, 1)
-    run = execute(toy, deadly, prefect_api, dask_cluster)
+def test_a_worker_that_dies_costs_only_its_stage(world, notes, expected, runner):
+    session = world.session(runner=runner)
+    notes.kill("mix", 1)
+    killer = kill_victims(notes, 1)
+    run = session.run(world.request(session)).run
     killer.join()
-    assert len(deadly.victims()) == 1
+    assert len(victims(notes.folder)) == 1
     assert run.state == "finished"
-    assert deadly.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 2, "scores": 1}
-    assert {key: toy.store.find(key).outputs for key in list(toy.store.keys())} == expected
-    assert not [left for left in toy.store.leftovers() if left.kind != "lock"]
+    assert notes.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 2, "scores": 1}
+    assert outputs(session) == expected
+    assert not [left for left in session.store.leftovers() if left.kind != "lock"]
 
 
-def test_an_error_of_a_stage_is_the_error_of_the_run(toy, bodies, prefect_api, dask_cluster):
+def test_an_error_of_a_stage_is_the_error_of_the_run(world, notes, runner):
     with pytest.raises(RunError, match="there is no Dask cluster at"):
         Cluster(kind="dask", address="tcp://127.0.0.1:9").task_runner()
-    toy.files["original"].write_text("one two")
+    session = world.session(runner=runner)
+    notes.fail("mix", "the region is empty")
+    with pytest.raises(InputError, match="the region is empty"):
+        session.run(world.request(session))
+    assert session.load("latest").state == "failed"
+    notes.clear()
+    assert session.run(world.request(session)).run.state == "finished"
+    world.files["original"].write_text("one two")
     with pytest.raises(ValueError, match="could not convert"):
-        execute(toy, bodies, prefect_api, dask_cluster)
-    assert toy.store.runs.load("latest").state == "failed"
-    toy.files["original"].write_text("1 2 6 8")
-    assert execute(toy, bodies, prefect_api, dask_cluster).state == "finished"
+        session.run(world.request(session))
 
 
-def test_deaths_without_end_are_told():
+def test_endless_deaths_are_one_line():
     class KilledWorker(Exception):  # noqa: N818
         """As Dask's, by its name."""
 
-    from flows.prefect_runner import _worker_death
-
-    assert is_worker_death(KilledWorker())
-    assert not is_worker_death(InputError("no"))
-    assert "the workers that were to compute mix died" in str(_worker_death("mix", KilledWorker()))
+    assert worker_death("mix", InputError("no")) is None
+    assert "every worker that computed mix died" in str(worker_death("mix", KilledWorker()))
 
 
 class TestModels:
@@ -188,18 +181,13 @@ class TestCommandLine:
             Cluster(kind="dask").task_runner()
 
 
-def test_ray_if_it_is_installed(toy, bodies, prefect_api, tmp_path, monkeypatch):
+def test_ray_if_it_is_installed(world, notes, expected, prefect_api, monkeypatch):
     """The same on Ray, which is not part of the test environment for its size."""
     pytest.importorskip("prefect_ray", reason="the extra ray is not installed")
-    from flows.prefect_runner import execute_run
+    from flows.run import PrefectRunner
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    expected = expected_artifacts(toy, tmp_path)
-    request = toy.request()
-    run = execute_run(
-        request, toy.store, toy.models, run=new_run(request), body=bodies, api_url=prefect_api,
-        cluster=Cluster(kind="ray"),
-    )  # fmt: skip
-    assert run.state == "finished"
-    assert {key: toy.store.find(key).outputs for key in list(toy.store.keys())} == expected
-    assert bodies.processes() - {os.getpid()}, "no worker computed anything"
+    session = world.session(runner=PrefectRunner(name="ray", api_url=prefect_api))
+    assert session.run(world.request(session)).run.state == "finished"
+    assert outputs(session) == expected
+    assert notes.processes() - {os.getpid()}, "no worker computed anything"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,19 +93,55 @@ def test_schedules_can_be_understood():
 
 
 def test_the_pictures_and_pairs_are_there():
-    from svdaudio.studies.pairs import read_pairs
+    from svdaudio.methods import find_method
+    from svdaudio.studies.pairs import read_rows
 
     for deployment in DEPLOYMENTS:
-        for name in ("original", "edited", "image"):
-            path = deployment["parameters"].get(name)
-            assert path is None or (ROOT / path).is_file()
+        for path in deployment["parameters"].get("files", {}).values():
+            assert (ROOT / path).is_file()
         if "pairs" in deployment["parameters"]:
-            assert read_pairs(ROOT / deployment["parameters"]["pairs"])
+            assert read_rows(ROOT / deployment["parameters"]["pairs"], find_method("manipulate"))
 
 
 def test_the_settings_are_parameters():
     from svdaudio.config import resolve
+    from svdaudio.methods import find_method
 
-    settings = next(d for d in DEPLOYMENTS if d["name"] == "manipulate")["parameters"]["settings"]
-    config = resolve(given=settings).config
+    parameters = next(d for d in DEPLOYMENTS if d["name"] == "manipulate")["parameters"]
+    method = find_method(parameters["method"])
+    config = resolve(method.config, given=parameters["settings"]).config
     assert len(config.remove) == len(config.add) == 1
+    assert parameters["files"].keys() == method.files.keys()
+
+
+def test_flows_of_one_name_have_one_schema():
+    from prefect import Flow
+    from prefect.utilities.callables import parameter_schema
+
+    from flows import batch, evaluate, gc, run
+
+    schemas = {}
+    for module in (batch, evaluate, gc, run):
+        for value in vars(module).values():
+            if isinstance(value, Flow):
+                schema = parameter_schema(value).model_dump_json()
+                assert schemas.setdefault(value.name, schema) == schema
+    assert schemas.keys() == {"run", "manipulate", "baseline", "batch", "evaluate", "gc"}
+
+
+def test_prefect_deploys_them_all(prefect_api, monkeypatch):
+    """By Prefect's own command, as docs/schedules.md says."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows import schedules
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    schedules.ensure_pool()
+    deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(deploy, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
+        for deployment in DEPLOYMENTS:
+            name = deployment["name"]
+            assert client.read_deployment_by_name(f"{name}/{name}").entrypoint == deployment["entrypoint"]

@@ -1,10 +1,11 @@
-"""What a flow shows on Prefect's page: masks, spectrograms, scores, links to the sounds."""
+"""What a flow shows on Prefect's page: stages, pictures, scores, links to the sounds."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,19 +42,23 @@ def picture(url):
 
 
 @pytest.fixture
-def world(prefect_api, monkeypatch, tmp_path):
+def here(prefect_api, monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     return tmp_path
 
 
-def test_a_run_shows_what_it_made(world, prefect_api, capsys):
+def test_a_run_shows_what_it_made(here, prefect_api, capsys):
     assert main(["run", *PAIR, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert not re.search("INFO|Finished in state", printed.err), "Prefect's own log"
+    assert re.search(r"^\[\d+/\d+\] manipulated\.scores: ", printed.err, re.MULTILINE)
+    assert "note: edited.locals: one object" in printed.err
     found = artifacts(prefect_api, told["run"])
     sounds = ("original", "edited", "manipulated")
     assert found.keys() == {
-        "removed-mask", "added-mask", "scores",
+        "stages", "removed-mask", "added-mask", "scores",
         *(f"{sound}-{what}" for sound in sounds for what in ("spectrogram", "sound")),
     }  # fmt: skip
     for name in ("removed-mask", "manipulated-spectrogram"):
@@ -63,10 +68,17 @@ def test_a_run_shows_what_it_made(world, prefect_api, capsys):
     assert [row["class"] for row in rows] == list(CLASSES)
     assert rows[0]["manipulated"] == round(told["scores"]["manipulated"]["cat"], 3)
     assert Path(told["audio"]["manipulated"]).as_uri() in found["manipulated-sound"].data
+    stages = {row["stage"]: row["status"] for row in json.loads(found["stages"].data)}
+    assert stages == {entry["stage"]: "computed" for entry in told["stages"]}
+
+    assert main(["run", *PAIR, "--set", "svd.alpha=0.2", "--json"]) == 0
+    stages = json.loads(artifacts(prefect_api, json.loads(capsys.readouterr().out)["run"])["stages"].data)
+    assert [row["status"] for row in stages if row["stage"] == "mix"] == ["computed"]
+    assert [row["status"] for row in stages if row["stage"] == "original.tokens"] == ["cached"]
 
 
-def test_a_batch_shows_its_table(world, prefect_api, capsys):
-    (world / "pairs.csv").write_text('original,edited,remove,add,name\none.png,two.png,"20,20","40,30",a\n')
+def test_a_batch_shows_its_table(here, prefect_api, capsys):
+    (here / "pairs.csv").write_text('original,edited,remove,add,name\none.png,two.png,"20,20","40,30",a\n')
     assert main(["batch", "pairs.csv", "--no-baselines", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     found = artifacts(prefect_api, told["batch"])
@@ -74,11 +86,25 @@ def test_a_batch_shows_its_table(world, prefect_api, capsys):
     assert json.loads(found["pairs"].data) == told["pairs"]
 
 
+def test_markup_in_a_path_is_shown_as_it_is(here, prefect_api, capsys, monkeypatch):
+    (here / "one.png").rename(here / "[a](b) <b>*.png")
+    monkeypatch.setenv("SVDAUDIO_STORE", str(here / "st(o)re"))
+    assert main(["run", "[a](b) <b>*.png", *PAIR[1:], "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    link = artifacts(prefect_api, told["run"])["manipulated-sound"].data
+    text, _, url = link.removeprefix("[").removesuffix(")").partition("](")
+    assert re.sub(r"\\(.)", r"\1", text) == told["audio"]["manipulated"]
+    assert not re.search(r"(?<!\\)[\[\]<>*_]", text)
+    assert not set("()[]<>") & set(url)
+
+
 def test_names_and_rows():
-    from flows.published import key, score_rows
+    from flows.pages import escaped, key, readable, score_rows
 
     assert key("removed.mask") == "removed-mask"
     assert key("Manipulated_.Sound.") == "manipulated-sound"
+    assert readable("Käse \udce9\x1b\n") == "Käse \\udce9\\x1b\\n"
+    assert escaped("[a](b)") == r"\[a\]\(b\)"
     assert score_rows({"original": {"dog": 0.12345, "cat": 1.0}}) == [
         {"class": "dog", "original": 0.123},
         {"class": "cat", "original": 1.0},

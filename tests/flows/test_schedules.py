@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from cluster_toy import victims
 from farm_scene import FEW_STEPS_ARGUMENTS, PICTURES
 
 from svdaudio.store import open_store
@@ -41,22 +44,48 @@ def server(prefect_api, monkeypatch, tmp_path):
     return prefect_api
 
 
-@pytest.fixture
-def worker(server, tmp_path):
-    """A worker of our own, as the background of a shell script starts it: there SIGINT is ignored."""
-    # What it does is looked for more often than usual; and it is in no folder that anything is relative to.
+@contextlib.contextmanager
+def started_worker(folder, name="worker.log"):
+    """A worker, as the background of a shell script starts it, where SIGINT is ignored: its process, and its log."""
+    # It looks for work more often than usual, and is in no folder that anything is relative to.
     environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    environment.pop("SVDAUDIO_STORE")
-    (tmp_path / "elsewhere").mkdir()
-    with (tmp_path / "worker.log").open("wb") as log:
+    environment.pop("SVDAUDIO_STORE", None)
+    (folder / "elsewhere").mkdir(exist_ok=True)
+    with (folder / name).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", IGNORE_SIGINT, sys.executable, "-m", "svdaudio.cli", "schedule", "worker"],
-            env=environment, cwd=tmp_path / "elsewhere", stdout=log, stderr=log, start_new_session=True,
+            env=environment, cwd=folder / "elsewhere", stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-        yield tmp_path / "worker.log"
+        try:
+            yield process, folder / name
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+
+
+@pytest.fixture
+def worker(server, tmp_path):
+    """A worker and its log."""
+    with started_worker(tmp_path) as (process, log):
+        yield log
         assert process.poll() is None, "the worker ended by itself"
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+
+
+def children(pid):
+    """Ids of the processes that a process started, and of those that they started."""
+    found = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in found.splitlines()]
+    own = [child for child, parent in pairs if parent == pid]
+    return own + [one for child in own for one in children(child)]
+
+
+def wait_until(condition, timeout_s=120):
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
+    return found
 
 
 def flow_run(run_id):
@@ -70,6 +99,11 @@ def flow_run(run_id):
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
         found = {one.key: one for one in client.read_artifacts(artifact_filter=wanted)}
         return client.read_flow_run(run_id), found
+
+
+def test_before_the_first_schedule_there_is_an_empty_list(cli, prefect_server, server, monkeypatch):
+    listed = cli("schedule", "list", "--json")
+    assert (listed.code, listed.json()["schedules"], listed.json()["workers"]) == (0, [], 0)
 
 
 def test_from_a_schedule_to_a_finished_batch(cli, server, request, tmp_path):
@@ -93,7 +127,8 @@ def test_from_a_schedule_to_a_finished_batch(cli, server, request, tmp_path):
     assert board["workers"] == 0
     shown = cli("schedule", "list")
     assert "0 3 * * * Europe/Berlin" in shown.out
-    assert "no worker is there" in shown.err
+    assert re.search(r"\d 03:00 CES?T", shown.out), "the next start, in the zone of the schedule's own times"
+    assert "no worker runs what is due" in shown.err
 
     assert cli("schedule", "pause", "nightly", "--json").json()["paused"] is True
     assert cli("schedule", "list", "--json").json()["schedules"][0]["next_at"] is None
@@ -109,18 +144,19 @@ def test_from_a_schedule_to_a_finished_batch(cli, server, request, tmp_path):
     assert run.state == "finished"
     assert Path(run.results["audio"]["manipulated"]).is_file()
     assert Path(batch.results["table"]).is_file()
-    carried_out, artifacts = flow_run(done.json()["flow_run"])
-    assert carried_out.deployment_id is not None
+    found, artifacts = flow_run(done.json()["flow_run"])
+    assert found.deployment_id is not None
     assert json.loads(artifacts["pairs"].data)[0]["name"] == "duck"
     listed = cli("schedule", "list", "--json").json()
     assert listed["workers"] == 1
     assert listed["schedules"][0]["last"]["state"] == "Completed"
 
-    # what cannot be carried out any more fails, and says why
+    # what cannot run any more fails, and says why in one line
     (tmp_path / "pairs.csv").unlink()
     failed = cli("schedule", "run-now", "nightly", "--wait")
     assert failed.code == 1
     assert "cannot be read" in failed.out
+    assert not re.search("Traceback|NoneType", log.read_text())
 
     assert cli("schedule", "remove", "nightly").out == "removed nightly\n"
     assert cli("schedule", "list", "--json").json()["schedules"] == []
@@ -133,11 +169,17 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
     clock = ["--cron", "15 4 1 * *"]
     for name, arguments, parameters in (
         ("edit", ["run", one, one, "--remove", "756,581", "--add", "9,9", "--seed", 7], {
-            "original": str(one), "edited": str(one), "baselines": True, "store": str(tmp_path / "store"),
-            "settings": {"remove": ["756,581"], "add": ["9,9"], "seed": 7},
+            "method": "manipulate", "files": {"original": str(one), "edited": str(one)}, "targets": None,
+            "settings": {"remove": [[756.0, 581.0, 1]], "add": [[9.0, 9.0, 1]], "seed": 7},
+            "store": str(tmp_path / "store"),
         }),
-        ("one", ["baseline", one, "--set", "svd.k=7"], {
-            "image": str(one), "settings": {"svd.k": 7}, "store": str(tmp_path / "store"),
+        ("one", ["baseline", one, "--set", "generate.steps=8"], {
+            "method": "baseline", "files": {"original": str(one)}, "targets": None,
+            "settings": {"generate.steps": 8}, "store": str(tmp_path / "store"),
+        }),
+        ("other", ["run", "--method", "baseline", one], {
+            "method": "baseline", "files": {"original": str(one)}, "targets": None, "settings": {},
+            "store": str(tmp_path / "store"),
         }),
         ("figures", ["evaluate", "edits", "--only", "cat-duck", "--set", "generate.candidates=1"], {
             "settings": {"generate.candidates": 1}, "store": str(tmp_path / "store"), "only": ["cat-duck"],
@@ -151,14 +193,18 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
         assert made.code == 0, made.err
         assert made.json()["parameters"] == parameters
         assert made.json()["cron"] == "15 4 1 * *"
+    listed = {one["name"]: one["command"] for one in cli("schedule", "list", "--json").json()["schedules"]}
+    assert listed == {
+        "edit": "run", "one": "baseline", "other": "baseline", "figures": "evaluate edits", "gc": "gc",
+    }  # fmt: skip
     started = cli("schedule", "run-now", "gc")
     assert started.code == 0
-    assert "no worker is there" in started.err or "worker" not in started.err  # one may have stopped a moment ago
-    for name in ("edit", "one", "figures", "gc"):
+    assert "no worker runs" in started.err or "worker" not in started.err  # one may have stopped a moment ago
+    for name in ("edit", "one", "other", "figures", "gc"):
         assert cli("schedule", "remove", name).code == 0
 
 
-def test_nothing_is_reported_to_anybody(cli, server):
+def test_there_is_no_telemetry(cli, server):
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -193,9 +239,16 @@ def test_cleaning_is_a_flow(prefect_api, toy):
     [
         (["schedule", "add", "x", "batch", "pairs.csv"], "a schedule needs a time"),
         (["schedule", "add", "--cron", "0 3 * * *", "gc"], "a schedule needs a name"),
-        (["schedule", "add", "x", "--cron", "0 3 * *", "gc"], "the times cannot be understood"),
+        (["schedule", "add", "x", "--cron", "0 3 * *", "gc"], "the times cannot be read"),
+        (["schedule", "add", "x", "--cron", "0 0 3 * * *", "gc"], "the times cannot be read"),
+        (["schedule", "add", "x", "--cron", "* * * * * * *", "gc"], "the times cannot be read"),
+        (["schedule", "add", "x", "--cron", "0 25 * * *", "gc"], "the times cannot be read"),
+        (["schedule", "add", "x", "--cron", "0 0 30 2 *", "gc"], "the times never come"),
+        (["schedule", "add", "x", "--cron", "0 0 31 4,6 *", "gc"], "the times never come"),
+        (["schedule", "add", "x", "--cron", "0 3 * * *", "run", "--method", "none", "a"], "no such method"),
+        (["schedule", "add", "x", "--cron", "0 3 * * *", "gc", "--store", os.fsdecode(b"st\xe9")], "not UTF-8"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "--timezone", "Mars", "gc"], "there is no such timezone"),
-        (["schedule", "add", "x y", "--cron", "0 3 * * *", "gc"], "that is no name"),
+        (["schedule", "add", "x y", "--cron", "0 3 * * *", "gc"], "that is not a valid name"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "gc", "--max-size", "much"], "that is no size"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "batch", "none.csv"], "cannot be read"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "baseline", "none.png"], "none.png"),
@@ -223,3 +276,81 @@ def test_without_a_server_it_says_so(cli, monkeypatch, tmp_path):
     result = cli("schedule", "list")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "the Prefect server at http://127.0.0.1:9/api does not answer" in result.err
+
+
+def has_ended(run_id):
+    return flow_run(run_id)[0].state.is_final()
+
+
+def run_states(store):
+    return {run.id: run.state for run in store.runs}
+
+
+def set_state(flow_run_id, state):
+    """Ask for a state of a flow run, as buttons of Prefect's page do."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    api_url = os.environ["PREFECT_API_URL"]
+    with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, state, force=True)
+
+
+def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, notes, monkeypatch, tmp_path):
+    """A new method is scheduled without a line of its own; a worker is killed, a flow run tried again and cancelled."""
+    from prefect.states import Cancelling, Scheduled
+
+    from flows import schedules
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    files = [world.files["original"], world.files["edited"]]
+    add = ["schedule", "add", "toy", "--cron", "0 3 1 1 *", "run", "--method", "cluster-toy", *files]
+    assert cli(*add, "--set", "svd.k=3").code == 0
+    [listed] = cli("schedule", "list", "--json").json()["schedules"]
+    assert (listed["command"], listed["title"]) == ("run", "run original.txt edited.txt --method cluster-toy")
+    store = open_store(tmp_path / "store")
+
+    notes.kill("mix", 1)
+    with started_worker(tmp_path, "first.log") as (process, _):
+        started, _ = schedules.run_now("toy")
+        wait_until(lambda: victims(notes.folder))
+        for pid in [*children(process.pid), process.pid]:
+            os.kill(pid, signal.SIGKILL)
+    [(run_id, state)] = run_states(store).items()
+    assert state == "running"
+    assert not store.runs.is_active(run_id)
+
+    with started_worker(tmp_path, "second.log") as (process, log):
+        set_state(started.id, Scheduled(name="AwaitingRetry"))
+        wait_until(lambda: has_ended(started.id))
+        found, artifacts = flow_run(started.id)
+        assert (found.state_name, found.name) == ("Completed", run_id), log.read_text()
+        assert run_states(store) == {run_id: "finished"}
+        assert store.runs.read(run_id).attempts == 2
+        assert notes.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 2, "scores": 1}
+        stages = {row["stage"]: row["status"] for row in json.loads(artifacts["stages"].data)}
+        assert (stages["original.image"], stages["mix"]) == ("cached", "computed")
+
+        # a failure that users cause is a line in the log
+        notes.clear()
+        world.files["original"].write_text("1 2 6 9")
+        notes.fail("mix", "the region is empty")
+        failed = cli("schedule", "run-now", "toy", "--wait")
+        assert (failed.code, "the region is empty" in failed.out) == (1, True)
+        assert not re.search("Traceback|NoneType", log.read_text())
+
+        # a flow run that is cancelled leaves a run to be resumed
+        notes.clear()
+        notes.kill("mix", 1)
+        started, _ = schedules.run_now("toy")
+        wait_until(lambda: victims(notes.folder))
+        set_state(started.id, Cancelling())
+        wait_until(lambda: has_ended(started.id))
+        assert flow_run(started.id)[0].state_name == "Cancelled"
+        cancelled = store.runs.load("latest")
+        wait_until(lambda: store.runs.read(cancelled.id).state == "interrupted")
+        monkeypatch.delenv("PREFECT_API_URL")
+        assert cli("resume").code == 0
+        assert store.runs.read(cancelled.id).state == "finished"
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    assert cli("schedule", "remove", "toy").code == 0

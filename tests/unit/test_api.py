@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import wave
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -199,8 +200,65 @@ def test_tokens_of_prepared_tensors(models):
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
+def test_a_pillow_image_is_seen_as_its_file(models, pictures, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colours = load_image(pictures["original"])
+    clear = np.dstack([colours, np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))])
+    for name, pixels in (("turned.jpg", colours), ("turned.png", clear)):
+        path = tmp_path / name
+        Image.fromarray(pixels).save(path, exif=exif)
+        wanted = svdaudio.extract_full_clip_tokens(path, bundle=models)
+        assert np.array_equal(svdaudio.extract_full_clip_tokens(Image.open(path), bundle=models), wanted)
+        assert np.array_equal(svdaudio.extract_full_clip_tokens([Image.open(path)], bundle=models), wanted)
+        for given in (path, Image.open(path), load_image(path)):
+            mask = svdaudio.get_mask(given, 5, 5, bundle=models)
+            assert mask.shape == (WIDTH, HEIGHT)
+            assert np.array_equal(svdaudio.visualize_mask(given, mask), svdaudio.visualize_mask(path, mask))
+
+
+def test_a_mask_that_misses_a_click_is_reported(models, pictures, caplog):
+    class Careless(SquareSegmenter):
+        def segment(self, pixels, points, labels):
+            return replace(super().segment(pixels, points, labels), missed=((1.0, 2.0),))
+
+    with caplog.at_level(logging.WARNING):
+        svdaudio.get_mask(pictures["original"], 5, 5, bundle=replace(models, models={"segmenter": Careless()}))
+    assert "the mask does not cover the click at (1, 2)" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -3.0, 255.0])
+def test_a_mask_of_other_numbers_is_refused(pictures, wrong):
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[:20] = wrong
+    for given in (mask, torch.from_numpy(mask)):
+        with pytest.raises(InputError, match="the mask holds numbers"):
+            svdaudio.downsample_mask_to_patch_weights(given)
+        with pytest.raises(InputError, match="the mask holds numbers"):
+            svdaudio.visualize_mask(pictures["original"], given)
+
+
+def test_embeddings_and_tensors_that_are_not_finite_are_refused(models):
+    one, wrong = np.eye(768, dtype=np.float32)[0], np.full(768, np.nan, np.float32)
+    for parts in ((wrong, one, one), (one, wrong, one), (one, one, wrong)):
+        with pytest.raises(InputError, match="not finite"):
+            svdaudio.combine_manipulated_embeddings(*parts, 1, 1, 1)
+    with pytest.raises(InputError, match="not finite"):
+        svdaudio.extract_full_clip_tokens(torch.full((1, 3, 224, 224), float("nan")), bundle=models)
+
+
 @pytest.mark.parametrize(
-    "images", [[], np.zeros((4, 4)), np.zeros((8, 8, 3)), torch.zeros(1, 3, 100, 100), np.zeros((8, 8, 4), np.uint8)]
+    "images",
+    [
+        [],
+        b"bytes",
+        [5],
+        None,
+        np.zeros((4, 4)),
+        np.zeros((8, 8, 3)),
+        torch.zeros(1, 3, 100, 100),
+        np.zeros((8, 8, 4), np.uint8),
+    ],
 )
 def test_what_is_no_picture_is_refused(models, images):
     with pytest.raises(InputError):

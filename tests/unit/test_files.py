@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 import pytest
 
@@ -53,3 +54,25 @@ def test_a_link_stays_and_what_is_no_file_is_left_alone(places):
 def test_a_name_may_be_as_long_as_names_may_be(tmp_path):
     write_bytes(tmp_path / ("n" * 255), b"x")
     assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0, 0o666)])
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_bytes(tmp_path / "sound.wav", b"RIFF")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "sound.wav").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o664])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path, mode):
+    path = tmp_path / "sound.wav"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    (tmp_path / "link.wav").symlink_to(path)
+    for name in ("sound.wav", "link.wav"):
+        write_bytes(tmp_path / name, b"new")
+        assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", mode)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link.wav", "sound.wav"]

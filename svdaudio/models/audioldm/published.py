@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
-import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from svdaudio.errors import CheckpointError
+from svdaudio.files import read_text
 from svdaudio.memory_layout import fill_network
 from svdaudio.models.audioldm import naming
 from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, HEAD_CHANNELS, Architecture
@@ -39,7 +36,7 @@ from svdaudio.models.audioldm.clap import (
 )
 from svdaudio.models.audioldm.diffuser import Diffuser, build_unet
 from svdaudio.models.audioldm.vocoder import SpeechT5HifiGan, build_vocoder
-from svdaudio.weights.reading import read_inert
+from svdaudio.weights.reading import read_inert, read_plain, unreadable
 
 UNET, UNET_AVERAGE, VAE, VOCODER, CLAP = (
     "model.diffusion_model.",
@@ -289,7 +286,9 @@ class DiffusersFolder:
     def _read(self, part: str, *stems: str) -> Weights:
         folder = self.path / part
         try:
-            config = json.loads((folder / "config.json").read_text())
+            config: object = json.loads(read_text(folder / "config.json"))
+            if not isinstance(config, dict):
+                raise TypeError("not a JSON object")
         except OSError as error:
             raise CheckpointError(
                 f"the folder {self.path} is no AudioLDM of diffusers",
@@ -297,10 +296,11 @@ class DiffusersFolder:
                 got=error.strerror or str(error),
                 fix="give the folder with unet, vae, vocoder and text_encoder in it, or the authors' .ckpt",
             ) from None
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(
                 f"{folder / 'config.json'} is damaged", got=str(error), fix="fetch it again"
             ) from error
+        config = cast("dict[str, Any]", config)
         for stem in stems:
             if (folder / f"{stem}.safetensors").is_file():
                 return Weights(_plain(config), _read_safetensors(folder / f"{stem}.safetensors"))
@@ -442,22 +442,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    return _tensors(path, _load(path))
-
-
-def _load(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            # what the file is written with; whether it can be read is seen in a moment
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be read",
-            expected="a torch file of tensors and plain values",
-            got=str(error).strip().splitlines()[0][:160],
-            fix="fetch it again, or use the diffusers folder",
-        ) from error
+    return _tensors(path, read_plain(path, what="a state dict"))
 
 
 def _tensors(path: Path, found: Any) -> dict[str, Tensor]:
@@ -467,15 +452,8 @@ def _tensors(path: Path, found: Any) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
+    with unreadable(path, "a safetensors file"):
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be read",
-            expected="a safetensors file",
-            got=str(error)[:160],
-            fix="fetch it again",
-        ) from error
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,12 @@ were trained with another activation (LAION's) have other digests, and are not t
 
 from __future__ import annotations
 
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -30,7 +27,8 @@ from svdaudio.models.clip.encoder import (
 )
 from svdaudio.process_state import kept_process_state
 from svdaudio.weights.quick_copy import Weights, cached
-from svdaudio.weights.reading import fill, names, read_plain, require_file
+from svdaudio.weights.reading import fill, names, read_plain, read_torchscript, require_file, unreadable
+from svdaudio.weights.torch_files import is_torchscript
 
 with kept_process_state():
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
@@ -62,47 +60,27 @@ def read_visual(path: Path) -> Weights:
     state = dict(_read(path))
     for name in CONSTANTS:
         state.pop(name, None)
-    shape = _shape(path, state)
-    _check_entries(path, state, shape)
+    with unreadable(path, "the entries of CLIP"):
+        shape = _shape(path, state)
+        _check_entries(path, state, shape)
     tensors = {
         key.removeprefix(VISUAL): value.detach().float() for key, value in state.items() if key.startswith(VISUAL)
     }
     return Weights(tensors=tensors, facts=asdict(shape))
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file is a TorchScript archive. Nothing in it is run."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
 def _read(path: Path) -> Mapping[str, Tensor]:
     require_file(path)
     if path.suffix == ".safetensors":
-        try:
+        with unreadable(path, "safetensors"):
             return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"the checkpoint {path} cannot be read", expected="safetensors", got=str(error)
-            ) from error
-    if is_archive(path):
-        # torch has no other way into such an archive. Whoever calls has compared its digest first.
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                return cast("Mapping[str, Tensor]", torch.jit.load(path, map_location="cpu").state_dict())
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(
-                f"the checkpoint {path} cannot be read", expected="a TorchScript archive", got=reason
-            ) from error
+    if is_torchscript(path):
+        return read_torchscript(path)
     contents = read_plain(path)
     nested = contents.get("state_dict")
     if isinstance(nested, Mapping):
         contents = cast("Mapping[str, Any]", nested)
-    return {key.removeprefix("module."): value for key, value in contents.items() if isinstance(value, Tensor)}
+    return {str(key).removeprefix("module."): value for key, value in contents.items() if isinstance(value, Tensor)}
 
 
 def _shape(path: Path, state: Mapping[str, Tensor]) -> ImageEncoderConfig:

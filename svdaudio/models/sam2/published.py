@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +12,7 @@ from svdaudio.errors import CheckpointError
 from svdaudio.models.sam2.segmenter import ROLE, Segmenter, build_segmenter
 from svdaudio.weights.quick_copy import Weights, cached
 from svdaudio.weights.reading import fill, names, read_plain
+from svdaudio.weights.torch_files import is_archive
 
 HIERA_L: Mapping[str, Any] = {}
 """What differs from the defaults of `SegmenterConfig`: nothing."""
@@ -37,7 +37,7 @@ def load_segmenter(
         CheckpointError: the file is missing or damaged, lacks an entry or has one too many.
     """
     # torch maps a file of its present format itself: a quick copy would be a second copy of the same bytes.
-    kept = None if zipfile.is_zipfile(path) else digest
+    kept = None if is_archive(path) else digest
     weights = cached(path, name=ROLE, digest=kept, read=lambda: _read(path))
     model = fill(lambda: build_segmenter(config), weights.tensors, path)
     return Segmenter(model.requires_grad_(False).to(device))

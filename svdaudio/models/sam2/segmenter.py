@@ -11,7 +11,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -79,6 +79,34 @@ class Mask:
     """The network's own estimate of the mask's IoU, 0 to 1."""
     logits: Float[NDArray[np.float32], "side side"]
     """Before thresholding at 0, at a quarter of the network's input size."""
+    n_united: int = 1
+    """Masks of single clicks that are united in this one; 1 where nothing was united."""
+    missed: tuple[tuple[float, float], ...] = ()
+    """Clicks (x, y) on the object that the mask does not cover."""
+    unwanted: tuple[tuple[float, float], ...] = ()
+    """Clicks (x, y) beside the object that the mask covers."""
+
+    @property
+    def n_wrong(self) -> int:
+        """Clicks that the mask contradicts."""
+        return len(self.missed) + len(self.unwanted)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is unusual, for the user."""
+        said: list[str] = []
+        if self.n_united > 1:
+            said.append(f"together the clicks gave a mask that misses some of them: {self.n_united} masks are united")
+        if self.missed:
+            said.append(f"the mask does not cover {_listed(self.missed)}; click elsewhere on the object")
+        if self.unwanted:
+            said.append(f"the mask covers {_listed(self.unwanted)}, which is excluded; move or add clicks")
+        return tuple(said)
+
+
+def _listed(clicks: Sequence[tuple[float, float]]) -> str:
+    shown = ", ".join(f"({x:g}, {y:g})" for x, y in clicks)
+    return f"the click at {shown}" if len(clicks) == 1 else f"the clicks at {shown}"
 
 
 def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
@@ -233,7 +261,12 @@ class Segmenter:
         self._second_looks = tuple(second_looks)
 
     def segment(self, pixels: Pixels, points: Num[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
-        """Segment one object. Of the network's three proposals the one with the best predicted score is kept.
+        """Segment what was clicked on. Of the network's three proposals the one with the best predicted score is kept.
+
+        The network takes all clicks for one object. If its mask misses a click with label 1, and there are several of
+        these, they may be on several objects: each one that is not covered yet is segmented by itself, with all clicks
+        of label 0, and the masks are united. The union is taken if fewer clicks contradict it than the mask of all
+        clicks together.
 
         Args:
             pixels: the upright picture.
@@ -244,6 +277,34 @@ class Segmenter:
             InputError: see `check_points`.
         """
         where, kind = check_points(points, labels, *pixels.shape[:2])
+        together = _compared(self._one_object(pixels, where, kind), where, kind)
+        if not together.missed or np.count_nonzero(kind == 1) < 2:
+            return together
+        united = _compared(self._several_objects(pixels, where, kind), where, kind)
+        return united if united.n_wrong < together.n_wrong else together
+
+    def _several_objects(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
+        """The union of the masks of single clicks, in the order of the clicks, until all of them are covered.
+
+        Its score is the lowest of theirs, its logits are the highest at each place.
+        """
+        found: list[Mask] = []
+        for index in np.flatnonzero(kind == 1):
+            x, y = where[index].astype(int)
+            if any(each.mask[y, x] for each in found):
+                continue
+            chosen = kind == 0
+            chosen[index] = True
+            found.append(self._one_object(pixels, where[chosen], kind[chosen]))
+        return Mask(
+            mask=np.logical_or.reduce([each.mask for each in found]),
+            score=min(each.score for each in found),
+            logits=np.maximum.reduce([each.logits for each in found]),
+            n_united=len(found),
+        )
+
+    def _one_object(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
+        """The mask of all clicks together, after a second look."""
         found = self._look(pixels, where, kind)
         if not self._second_looks or found.mask.sum() < LEAST_TO_LOOK_AT:
             return found
@@ -283,6 +344,20 @@ class Segmenter:
         return Mask(
             mask=masks[best].astype(np.bool_), score=float(scores[best]), logits=logits[best].astype(np.float32)
         )
+
+
+def _compared(found: Mask, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
+    """A mask with the clicks that it contradicts."""
+    columns, rows = where.astype(int).T
+    wrong = found.mask[rows, columns] != (kind == 1)
+    clicks = [(x, y) for x, y in where.tolist()]
+    return replace(
+        found,
+        missed=tuple(click for click, is_wrong, label in zip(clicks, wrong, kind, strict=True) if is_wrong and label),
+        unwanted=tuple(
+            click for click, is_wrong, label in zip(clicks, wrong, kind, strict=True) if is_wrong and not label
+        ),
+    )
 
 
 def window_around(

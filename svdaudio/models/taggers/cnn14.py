@@ -6,7 +6,6 @@ spectrogram along as convolutions and its mel filters as a matrix, so they are t
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +21,7 @@ from svdaudio.errors import CheckpointError
 from svdaudio.models.taggers.audioset import N_CLASSES, audioset_names, score_names
 from svdaudio.weights.quick_copy import Weights, cached
 from svdaudio.weights.reading import fill, names, read_plain
+from svdaudio.weights.torch_files import is_archive
 
 SAMPLE_RATE_HZ = 32_000
 N_FFT = 1024
@@ -127,7 +127,7 @@ def load_tagger(path: Path, device: str | torch.device = "cpu", *, digest: str |
         CheckpointError: the file is missing or damaged, lacks an entry or has one too many.
     """
     # A file of torch's present format is mapped by torch itself; the old one is copied into one that can be.
-    kept = None if zipfile.is_zipfile(path) else digest
+    kept = None if is_archive(path) else digest
     weights = cached(path, name="tagger", digest=kept, read=lambda: _read(path))
     return Cnn14Tagger(fill(Cnn14, weights.tensors, path).requires_grad_(False).to(device))
 

@@ -13,9 +13,11 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 from svdaudio.errors import CheckpointError
+from svdaudio.files import read_text
 from svdaudio.memory_layout import canonical, canonicalize_network
 from svdaudio.models.taggers.audioset import score_names
 from svdaudio.process_state import kept_process_state
+from svdaudio.weights.reading import unreadable
 
 with kept_process_state():
     from transformers import ASTFeatureExtractor, ASTForAudioClassification
@@ -52,14 +54,14 @@ def read_classes(folder: Path) -> tuple[str, ...]:
     """
     path = folder / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_text(path))
         labels = cast("Mapping[str, str]", config["id2label"])
         if config["model_type"] != MODEL_TYPE:
             raise CheckpointError(
                 f"the checkpoint {folder} is of another kind", expected=MODEL_TYPE, got=config["model_type"]
             )
         return score_names([labels[str(index)] for index in range(len(labels))])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"the configuration {path} cannot be read", expected="model_type and id2label", got=repr(error)
         ) from error
@@ -85,16 +87,11 @@ def load_tagger(
             raise CheckpointError(
                 f"there is no {path / name}", fix="run `svdaudio checkpoints fetch ast-audioset --trust`"
             )
-    try:
+    with unreadable(path, "an Audio Spectrogram Transformer of transformers"):
         extractor = ASTFeatureExtractor.from_pretrained(path, local_files_only=True)
         loaded: Any = ASTForAudioClassification.from_pretrained(
             path, local_files_only=True, output_loading_info=True, use_safetensors=True, dtype=torch.float32
         )
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        reason = str(error).strip().splitlines()
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be read", got=reason[0] if reason else repr(error)
-        ) from error
     network, report = loaded
     for what, key in (("lacks", "missing_keys"), ("has an unknown", "unexpected_keys"), ("misfits", "mismatched_keys")):
         if report.get(key):

@@ -11,7 +11,7 @@ import torch
 from svdaudio.errors import CheckpointError
 from svdaudio.models.yolo.detector import ROLE, Detector, build_detector
 from svdaudio.weights.quick_copy import Weights, cached
-from svdaudio.weights.reading import Shell, fill, names, read_inert, shell_state
+from svdaudio.weights.reading import Shell, fill, names, read_inert, shell_state, unreadable
 
 SCALES: Mapping[int, str] = {16: "n", 32: "s", 48: "m", 64: "l", 80: "x"}
 """Channels of the first convolution → the size's letter."""
@@ -39,8 +39,17 @@ def load_detector(path: Path, device: str | torch.device = "cpu", *, digest: str
 
 
 def read_detector(path: Path) -> Weights:
-    """State dict in float32, with the class names, the network's size and that of its pictures."""
+    """State dict in float32, with the class names, the network's size and that of its pictures.
+
+    Raises:
+        CheckpointError: as `load_detector`.
+    """
     contents = read_inert(path)
+    with unreadable(path, "an ultralytics detector"):
+        return _detector(path, contents)
+
+
+def _detector(path: Path, contents: Mapping[str, Any]) -> Weights:
     # As ultralytics does: the averaged weights if they were left in.
     network = contents.get("ema") or contents.get("model")
     if not isinstance(network, Shell) or not network.named.endswith(".DetectionModel"):

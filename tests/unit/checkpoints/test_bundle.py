@@ -1,7 +1,11 @@
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from svdaudio.checkpoints.bundle import LOADERS, MANIFEST, Bundle, Models, find_device, load_entry
@@ -70,10 +74,120 @@ def test_a_bundle_that_is_not_there_names_those_that_are(root):
         Bundle.open("full", root)
 
 
-def test_a_damaged_description_is_refused(root):
-    (root / "toy" / MANIFEST).write_text('{"title": "toy"}')
-    with pytest.raises(CheckpointError, match="damaged"):
+NONE = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.pop("models"),
+        lambda d: d.update(models=[]),
+        lambda d: d.update(title=None),
+        lambda d: d.update(settings=[1]),
+        lambda d: d.update(settings={"bundle": "mini"}),
+        lambda d: d["models"].update(tagger="tagger.safetensors"),
+        lambda d: d["models"]["tagger"].pop("file"),
+        lambda d: d["models"]["tagger"].update(file=5),
+        lambda d: d["models"]["tagger"].update(file=""),
+        lambda d: d["models"]["tagger"].update(file="a\0b"),
+        lambda d: d["models"]["tagger"].update(sha256="zz"),
+        lambda d: d["models"]["tagger"].update(bytes="many"),
+        lambda d: d["models"]["tagger"].update(bytes=-1),
+        lambda d: d["models"]["tagger"].update(classes="cat"),
+        lambda d: d["models"]["tagger"].update(classes=[1]),
+        lambda d: d["models"]["tagger"].update(published="x; rm -r ~"),
+        lambda d: d["models"]["tagger"].update(parts=[5]),
+        # A digest that is not that of the files would let results be kept under the key of other weights.
+        lambda d: d["models"]["tagger"].update(parts=[{"file": "tagger.safetensors", "sha256": NONE, "bytes": 1}]),
+        lambda d: d["models"]["tagger"].update(
+            parts=[{"file": "audio_encoder.safetensors", "sha256": d["models"]["tagger"]["sha256"], "bytes": 1}]
+        ),
+    ],
+)
+def test_a_damaged_description_is_refused(root, change):
+    path = root / "toy" / MANIFEST
+    description = json.loads(path.read_text())
+    change(description)
+    path.write_text(json.dumps(description))
+    with pytest.raises(CheckpointError, match=r"bundle\.json is damaged.*Restore it") as caught:
         Bundle.open("toy", root)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b'{"title": 1e999}'])
+def test_a_description_that_is_not_json_of_ours_is_refused(root, text):
+    (root / "toy" / MANIFEST).write_bytes(text)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        Bundle.open("toy", root)
+
+
+@pytest.mark.parametrize("how", ["above", "absolute", "link", "folder link", "circle", "part"])
+def test_a_description_cannot_name_files_outside_its_folder(root, tmp_path_factory, how):
+    folder, elsewhere = root / "toy", tmp_path_factory.mktemp("elsewhere")
+    (folder / "tagger.safetensors").rename(elsewhere / "tagger.safetensors")
+    if how == "link":
+        (folder / "tagger.safetensors").symlink_to(elsewhere / "tagger.safetensors")
+    elif how == "folder link":
+        (folder / "sub").symlink_to(elsewhere)
+    elif how == "circle":
+        (folder / "tagger.safetensors").symlink_to(folder / "tagger.safetensors")
+    relative = Path(os.path.relpath(elsewhere, folder))
+    file = {
+        "above": str(relative / "tagger.safetensors"), "absolute": str(elsewhere / "tagger.safetensors"),
+        "folder link": "sub/tagger.safetensors", "part": str(relative / "tagger.safetensors"),
+    }.get(how, "tagger.safetensors")  # fmt: skip
+    description = json.loads((folder / MANIFEST).read_text())
+    tagger = description["models"]["tagger"]
+    if how == "part":
+        tagger["parts"] = [{"file": file, "sha256": tagger["sha256"], "bytes": tagger["bytes"]}]
+    tagger["file"] = file
+    (folder / MANIFEST).write_text(json.dumps(description))
+    with pytest.raises(CheckpointError, match=r"is damaged: got .*(leads out of the bundle's folder|[Ll]oop)"):
+        Bundle.open("toy", root)
+
+
+def test_a_bundles_folder_may_be_a_link(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("disk") / "weights"
+    (root / "toy").rename(elsewhere)
+    (root / "toy").symlink_to(elsewhere)
+    assert Models(Bundle.open("toy", root), device="cpu")["tagger"].classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["../toy", "toy/", "/toy", ".", "..", ""])
+def test_a_bundle_has_the_name_of_a_folder(root, name):
+    with pytest.raises(CheckpointError):
+        Bundle.open(name, root / "toy")
+
+
+def test_a_pipe_in_the_place_of_a_description_is_not_waited_for(root):
+    (root / "toy" / MANIFEST).unlink()
+    os.mkfifo(root / "toy" / MANIFEST)
+    with pytest.raises(CheckpointError, match="no bundle 'toy'"):
+        Bundle.open("toy", root)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"svdaudio": "{"}, {"svdaudio": "[]"}, {"svdaudio": '{"role": "tagger"}'}])
+def test_a_weight_file_with_a_crafted_header_is_refused(root, metadata):
+    path = root / "toy" / "tagger.safetensors"
+    save_file({"a": torch.ones(1)}, path, metadata=metadata)
+    redescribe(root / "toy", "tagger")
+    with pytest.raises(CheckpointError, match=r"tagger\.safetensors (cannot be read|does not say what it is)"):
+        Models(Bundle.open("toy", root), device="cpu")["tagger"]
+
+
+@pytest.mark.parametrize("config", [{}, {"widths": "ab"}, {"widths": [2, 2], "n_classes": -1}, {"widths": [[]]}])
+def test_a_weight_file_that_describes_an_impossible_network_is_refused(root, config):
+    save_weights(root / "toy" / "tagger.safetensors", {"a": torch.ones(1)}, header("tagger", config, classes=5))
+    redescribe(root / "toy", "tagger")
+    with pytest.raises(CheckpointError, match=r"tagger\.safetensors"):
+        Models(Bundle.open("toy", root), device="cpu")["tagger"]
+
+
+def redescribe(folder, role):
+    """Make the description fit a file that was changed, as whoever crafts a bundle would."""
+    description, data = json.loads((folder / MANIFEST).read_text()), (folder / f"{role}.safetensors").read_bytes()
+    description["models"][role].update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    (folder / MANIFEST).write_text(json.dumps(description))
 
 
 def test_a_role_that_is_not_filled_is_refused(root):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 
 import made_up_files
 import numpy as np
@@ -20,7 +21,7 @@ from svdaudio.models.yolo import published as ultralytics_pt
 from svdaudio.models.yolo.detector import DetectionSettings
 from svdaudio.weights.digests import hash_file
 from svdaudio.weights.quick_copy import cache_path
-from svdaudio.weights.reading import read_plain
+from svdaudio.weights.reading import read_plain, read_torchscript
 
 
 def halved(model):
@@ -38,6 +39,17 @@ def test_clips_archive(clip_archive, clip_model):
     assert encoder.visual.state_dict().keys() == wanted.keys()
     assert all(torch.equal(value, wanted[key]) for key, value in encoder.visual.state_dict().items())
     assert encoder.size_px == 224
+
+
+def test_clips_archive_gives_the_tensors_that_torch_gives(clip_archive):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        wanted = torch.jit.load(clip_archive).state_dict()
+    found = read_torchscript(clip_archive)
+    assert found.keys() == wanted.keys()
+    for key, value in wanted.items():
+        assert found[key].dtype == value.dtype
+        assert torch.equal(found[key], value)
 
 
 def test_clips_archive_is_unpacked_once(clip_archive, clip_model, tmp_path, monkeypatch):

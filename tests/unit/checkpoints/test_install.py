@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.util
 import json
 import os
+import warnings
+from pathlib import Path
 
 import made_up_files
 import pytest
@@ -19,6 +23,7 @@ from svdaudio.errors import CheckpointError, InputError
 from svdaudio.models.ssv2a import Config
 from svdaudio.models.ssv2a.config import MLPConfig, RemixerConfig, StylerConfig
 from svdaudio.store.locks import file_lock
+from svdaudio.weights.reading import read_inert, read_plain
 
 QUICK = Patience(n_tries=2, pause_s=0.0, timeout_s=5.0)
 SMALL_SSV2A = Config(
@@ -164,6 +169,117 @@ def test_another_version_of_a_known_file(folder, yolo_file, as_published):
     with pytest.raises(CheckpointError, match=r"is not the published yolov8x-oiv7.pt.*too short.*--trust"):
         install.take(yolo_file, folder)
     assert install.take(yolo_file, folder, trust=True).newly_pinned == ("yolov8x-oiv7.pt",)
+
+
+@pytest.fixture
+def payload(tmp_path, clip_model):
+    """Writes a TorchScript archive with the entries of CLIP, which fills a file when `torch.jit.load` opens it."""
+
+    def write(path, marker, entries):
+        source = tmp_path / "payload.py"
+        source.write_text(PAYLOAD.format(marker=str(marker)))
+        spec = importlib.util.spec_from_file_location("payload", source)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        root = made_up_files.clip_tree(entries)
+        root.add_module("visual_payload", module.Payload())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.jit.script(root.eval()).save(path)
+
+    return write
+
+
+PAYLOAD = """
+import torch
+from typing import Tuple
+
+class Payload(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return x
+
+    @torch.jit.export
+    def __getstate__(self):
+        return (self.training, self.a)
+
+    @torch.jit.export
+    def __setstate__(self, state: Tuple[bool, torch.Tensor]) -> None:
+        self.training = state[0]
+        written = torch.from_file("{marker}", True, 16, dtype=torch.uint8)
+        written.fill_(65)
+        self.a = written.to(torch.float32)
+"""
+
+
+def test_torchscript_is_never_run(folder, tmp_path, payload, clip_model):
+    path, marker = tmp_path / "x.pt", tmp_path / "marker"
+    entries = {key: value.detach() for key, value in clip_model.state_dict().items()}
+    payload(path, marker, entries)
+    with pytest.raises(CheckpointError, match=r"is not the published ViT-L-14\.pt"):
+        install.take(path, folder)
+    done = install.take(path, folder, trust=True)
+    assert (done.newly_pinned, done.differing) == (("ViT-L-14.pt",), ("ViT-L-14.pt",))
+    visual = Models(opened(folder), device="cpu")["image_encoder"].visual.state_dict()
+    assert all(torch.equal(value, entries[f"visual.{key}"]) for key, value in visual.items())
+    for read in (lambda: recognise.recognise_format(path), lambda: read_inert(path), lambda: read_plain(path)):
+        with contextlib.suppress(CheckpointError):
+            read()
+    # As another model's file, it reaches the reader of that format.
+    text = (folder / MANIFEST).read_text().replace("image_encoder", "detector").replace("openai-clip", "ultralytics")
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(CheckpointError, match="expected a dict, got TorchScript"):
+        Models(opened(folder), device="cpu")["detector"]
+    assert not marker.exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.load(path)  # this is what would have happened
+    assert marker.read_bytes() == b"A" * 16
+
+
+def test_torchscript_that_is_not_clip_is_not_taken_for_it(folder, tmp_path, payload):
+    payload(tmp_path / "x.pt", tmp_path / "marker", {})
+    with pytest.raises(CheckpointError, match="none of the published checkpoints"):
+        install.take(tmp_path / "x.pt", folder, trust=True)
+    with pytest.raises(CheckpointError, match="of another kind"):
+        install.take(tmp_path / "x.pt", folder, name="clip-vit-l-14", trust=True)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_pipes_and_devices_are_not_waited_for(folder, tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "model_index.json")
+    os.mkfifo(tmp_path / "folder" / "config.json")
+    for given in (tmp_path / "pipe.pt", Path("/dev/zero"), Path("x" * 5000)):
+        with pytest.raises(InputError):
+            install.take(given, folder, trust=True)
+    with pytest.raises(CheckpointError, match="none of the published checkpoints"):
+        install.take(tmp_path / "folder", folder, trust=True)
+
+
+def test_nothing_is_written_through_links_in_the_folder(folder, yolo_file, tmp_path):
+    """A folder from elsewhere may hold links where this program keeps its notes."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    folder.mkdir(parents=True)
+    for name in (".yolov8x-oiv7.pt.sha256.json", ".yolov8x-oiv7.pt.partial", ".yolov8x-oiv7.pt.partial.json"):
+        (folder / name).symlink_to(victim)
+    with serving(yolo_file.read_bytes()) as server:
+        published = known(find("yolov8x-oiv7"), urls=(server.url,), sha256=server.sha256)
+        install.fetch(published, folder, patience=QUICK)
+    assert victim.read_text() == "mine"
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "ast-audioset").symlink_to(tmp_path / "elsewhere")
+    made_up_files.write_ast(
+        tmp_path / "ast", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    with pytest.raises(CheckpointError, match="leads out of the bundle's folder"):
+        install.take(tmp_path / "ast", folder, trust=True)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_what_is_not_published(folder, tmp_path):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,42 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         toy(tmp_path, width=9)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda saved: b"",
+        lambda saved: b"no torch file",
+        lambda saved: [saved],
+        lambda saved: {**saved, "step": -1},
+        lambda saved: {**saved, "step": 2.5},
+        lambda saved: {**saved, "seconds": float("nan")},
+        lambda saved: {key: value for key, value in saved.items() if key != "step"},
+        lambda saved: {**saved, "model": 5},
+        lambda saved: {**saved, "optimizer": []},
+        lambda saved: {**saved, "optimizer": {"state": 1, "param_groups": 2}},
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    toy(tmp_path)
+    path = tmp_path / "toy.ckpt"
+    damaged = damage(torch.load(path, weights_only=True))
+    path.write_bytes(damaged) if isinstance(damaged, bytes) else torch.save(damaged, path)
+    with pytest.raises(RunError, match=r"toy\.ckpt is (damaged|of a training of another model).*Remove it"):
+        toy(tmp_path)
+
+
+def test_a_checkpoint_runs_nothing(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "trace",)
+
+    toy(tmp_path)
+    torch.save({"seed": 3, "step": Bomb()}, tmp_path / "toy.ckpt")
+    with pytest.raises(RunError, match="is damaged"):
+        toy(tmp_path)
+    assert not (tmp_path / "trace").exists()
+
+
 def test_two_processes_do_not_train_the_same(tmp_path):
     with file_lock(tmp_path / "toy.lock", refuse_to_wait), pytest.raises(RunError, match="another process trains toy"):
         toy(tmp_path)
@@ -117,3 +155,6 @@ def test_what_is_made_once_is_made_anew_for_other_weights(tmp_path):
         found = made_once(tmp_path, "rows-7", rows, weights=weights)
         assert found["x"].tolist() == [[i, len(calls)] for i in range(3)]
     assert calls == [b"one", b"two"]
+    for path in tmp_path.glob("rows-7-*.safetensors"):
+        path.write_bytes(path.read_bytes()[:50])
+    assert made_once(tmp_path, "rows-7", rows, weights=weights)["x"].tolist() == [[i, 3] for i in range(3)]

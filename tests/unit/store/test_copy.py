@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from svdaudio.errors import StoreError
+from svdaudio.errors import InputError, StoreError
 from svdaudio.store import (
     Action,
     ArraySpec,
@@ -124,3 +124,66 @@ def test_a_target_that_cannot_be_written_is_an_error(source, target, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be"):
         copy_store(source, LocalStore(tmp_path / "file" / "below"))
+
+
+def test_a_damaged_record_is_not_gone_but_damaged(source, target):
+    records = filled(source)
+    path = source.path(records[1].key) / "record.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    report = copy_store(source, target)
+    assert report.damaged == (records[1].key,)
+    assert report.gone == ()
+
+
+def test_what_a_newer_version_wrote_is_left_alone_and_named(source, target):
+    records = filled(source)
+    for path in (source.path(records[1].key) / "record.json", source.folder / "runs" / f"{RUN.id}.json"):
+        path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
+    report = copy_store(source, target)
+    assert (report.newer, report.runs_newer) == ((records[1].key,), (RUN.id,))
+    assert not report.complete
+    assert set(target.keys()) == {records[0].key, records[2].key}
+    assert target.runs.ids() == []
+
+
+def test_the_newer_run_of_the_target_stays(source, target):
+    filled(source)
+    newer = RUN.to_json().replace('"format": 2', '"format": 3').encode()
+    target._objects.put(f"runs/{RUN.id}.json", newer)
+    assert copy_store(source, target).runs_newer == (RUN.id,)
+    assert target._objects.get(f"runs/{RUN.id}.json").content == newer
+
+
+def test_runs_that_cannot_be_copied_are_named(source, target):
+    filled(source)
+    gone = "20250101-000000-000-bbbb"
+    batch = replace(RUN, id=f"{RUN.id}-batch", kind="batch", results={"members": [{"run": RUN.id}, {"run": gone}]})
+    source.runs.write(batch)
+    report = copy_store(source, target, runs=[batch])
+    assert (report.runs, report.runs_gone) == ((RUN.id, batch.id), (gone,))
+    path = source.folder / "runs" / f"{RUN.id}.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    report = copy_store(source, target)
+    assert report.runs_damaged == (RUN.id,)
+    assert not report.complete
+
+
+@pytest.mark.parametrize("inner", ["tmp/backup", "out/backup", "backup"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_store_within_the_other_is_refused(source, tmp_path, inner, turned, monkeypatch):
+    filled(source)
+    monkeypatch.setattr("svdaudio.store.local._outer_store", lambda folder: None)
+    (tmp_path / "link").symlink_to(tmp_path / "source")
+    within = LocalStore(tmp_path / "link" / inner)
+    with pytest.raises(InputError, match="is inside the other"):
+        copy_store(*((within, source) if turned else (source, within)))
+    with pytest.raises(InputError, match="into itself"):
+        copy_store(source, LocalStore(tmp_path / "link"))
+
+
+def test_a_prefix_within_the_other_is_refused(target, s3, tmp_path):
+    filled(target)
+    with pytest.raises(InputError, match="is inside the other"):
+        copy_store(target, open_store(s3.location(f"{tmp_path.name}/target/tmp/backup")))
+    beside = open_store(s3.location(f"{tmp_path.name}/target2"))
+    assert copy_store(target, beside).complete

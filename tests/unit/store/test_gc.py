@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from svdaudio.errors import ConfigError, InputError
+from svdaudio.errors import ConfigError, InputError, StoreError
 from svdaudio.store.gc import DAY_S, HOUR_S, Policy, carry_out, plan_collection
 from svdaudio.store.lookup import full_key
 
@@ -201,6 +201,85 @@ def test_what_somebody_is_at_work_on_is_no_leftover(toy):
     assert len(rest) == 5
     assert all(leftovers == () for _, leftovers in rest)
     assert toy.store.find(record.key) == record
+
+
+def test_what_was_used_in_the_future_goes_first(toy):
+    """The clock was set back. What it noted before says nothing of when, but it was before all that is noted now."""
+    run = toy.run()
+    keys = [run.stage(node).key for node in ("mix", "original.image", "edited.image", "manipulated.scores")]
+    sizes = {footprint.key: footprint.n_bytes for footprint in toy.store.footprints()}
+    for key in sizes:
+        age(toy.store, key, 10)
+    age(toy.store, keys[0], -70 * 365 * DAY_S)
+    age(toy.store, keys[1], DAY_S)
+    age(toy.store, keys[2], -300)  # by the clock of another machine: that is now
+    most = sum(sizes.values()) - sizes[keys[0]] - sizes[keys[1]]
+    collection = collect(toy.store, Policy(max_bytes=most))
+    assert [removal.footprint.key for removal in collection.removals] == keys[:2]
+    assert set(toy.store.keys()) == set(sizes) - set(keys[:2])
+
+
+def test_an_orphan_of_the_future_goes_and_one_that_is_used_again_stays(toy):
+    run = toy.run()
+    toy.store.runs.remove(run.id)
+    keys = sorted(toy.store.keys())
+    for key in keys:
+        age(toy.store, key, -1000 * DAY_S)
+    planned = plan_collection(toy.store, Policy(), now_s=time.time())
+    assert {removal.footprint.key for removal in planned.removals} == set(keys)
+    toy.store.touch(keys[0])
+    carry_out(toy.store, planned)
+    assert list(toy.store.keys()) == [keys[0]]
+
+
+def test_what_a_going_run_with_a_fast_clock_may_use_stays(toy):
+    done = toy.run()
+    going = replace(done, id="20990101-000000-000-aaaa", state="running", stages=())
+    make_old(toy.store, going, days=-3)
+    toy.store.runs.remove(done.id)
+    for key in list(toy.store.keys()):
+        age(toy.store, key, -3 * DAY_S)
+    with toy.store.runs.hold(going.id):
+        assert not collect(toy.store, Policy(max_bytes=0, grace_s=0.0)).removals
+    assert collect(toy.store, Policy(max_bytes=0, grace_s=0.0)).removals
+
+
+def test_a_run_of_the_future_or_of_no_time_stays_and_is_named(toy):
+    ahead = make_old(toy.store, toy.run(), days=-1000)
+    undated = toy.store.runs.write(replace(toy.run(), id="a", created_at=""))
+    collection = collect(toy.store, Policy(keep_days=1, grace_s=0.0))
+    assert collection.runs == ()
+    assert {ahead.id, undated.id} <= set(toy.store.runs.ids())
+    assert f"1 runs are kept because their dates are in the future ({ahead.id})" in collection.remarks[0]
+
+
+def test_leftovers_of_the_future_go(toy):
+    toy.run()
+    left = toy.store.folder / "tmp" / "dead.1.abc"
+    left.mkdir()
+    os.utime(left, (time.time() + 1000 * DAY_S,) * 2)
+    assert [one.name for one in collect(toy.store, Policy()).leftovers] == ["tmp/dead.1.abc"]
+
+
+def test_what_is_pinned_after_the_plan_stays(toy):
+    run = make_old(toy.store, toy.run(), days=10)
+    planned = plan_collection(toy.store, Policy(keep_days=5, grace_s=0.0), now_s=time.time() + 1)
+    toy.store.pin(run.stage("mix").key)
+    done = carry_out(toy.store, planned)
+    assert list(toy.store.keys()) == [run.stage("mix").key]
+    assert done.n_kept == 1
+
+
+@pytest.mark.parametrize("folder", ["objects", "tmp", "locks", "runs", "a shard"])
+def test_nothing_is_forgotten_of_a_store_that_cannot_be_written(toy, monkeypatch, folder):
+    run = make_old(toy.store, toy.run(), days=10)
+    planned = plan_collection(toy.store, Policy(keep_days=5, grace_s=0.0), now_s=time.time() + 1)
+    closed = toy.store.path(run.stage("mix").key).parent if folder == "a shard" else toy.store.folder / folder
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(closed) and access(path, mode))
+    with pytest.raises(StoreError, match=f"cannot be written: got Permission denied: {closed}"):
+        carry_out(toy.store, planned)
+    assert toy.store.runs.ids() == [run.id]
 
 
 @pytest.mark.parametrize("policy", [{"keep_days": -1}, {"max_bytes": -1}, {"grace_s": float("nan")}])

@@ -122,5 +122,5 @@ def test_files(tmp_path):
     assert digest_file(path) == hashlib.sha256(b"picture").hexdigest()
     with pytest.raises(InputError, match="there is no file"):
         digest_file(tmp_path / "b.jpg")
-    with pytest.raises(InputError, match="is no file: expected the file image, got a folder"):
+    with pytest.raises(InputError, match="is not a file: expected the file, got a folder"):
         digest_file(tmp_path)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from svdaudio.errors import CorruptArtifactError, StoreError
-from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, digest_array, open_store
+from svdaudio.errors import CorruptArtifactError, NewerRecordError, StoreError
+from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, RunRecord, digest_array, open_store
+from svdaudio.store.copy import copy_store
+from svdaudio.store.gc import Policy, carry_out, plan_collection
 
 ARRAYS = {"x": np.linspace(0, 1, 1000), "zeros": np.zeros(500)}
 STEPS = ("begin", "arrays written", "record written", "flushed", "renamed", "done")
@@ -265,3 +274,175 @@ def test_nothing_is_left_over_in_a_folder_that_is_no_store_yet(tmp_path):
     (tmp_path / "quarantine").mkdir()
     (tmp_path / "quarantine" / "mine").touch()
     assert list(LocalStore(tmp_path).leftovers()) == []
+
+
+def test_no_key_leads_out_of_the_store(tmp_path):
+    store = LocalStore(tmp_path / "store")
+    store.save(make_record(), ARRAYS)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "record.json").write_text("mine")
+    for key in (str(tmp_path / "precious"), "../precious", "../../../precious", "a" * 63, "A" * 64, "", "x\0"):
+        for ask in (
+            store.find, store.load, store.path, store.pin, store.unpin, store.is_newer,
+            lambda key: store.quarantine(key, "on purpose"),
+            lambda key: store.remove(key, unless_used_after_s=time.time()),
+            lambda key: store.lock(key).__enter__(),
+        ):  # fmt: skip
+            with pytest.raises(StoreError, match="is not the key of an artifact"):
+                ask(key)
+    assert (tmp_path / "precious" / "record.json").read_text() == "mine"
+
+
+def test_what_is_not_named_by_a_key_is_no_artifact(tmp_path):
+    store = LocalStore(tmp_path)
+    key = store.save(make_record(), ARRAYS).key
+    for name in ("ab/notes", f"zz/{key}", f"{key[:2]}/{key[:-1]}", "README"):
+        (tmp_path / "objects" / name).mkdir(parents=True)
+        (tmp_path / "objects" / name / "record.json").write_text("{}")
+    (tmp_path / "pins").mkdir()
+    (tmp_path / "pins" / ".DS_Store").touch()
+    assert list(store.keys()) == [key]
+    assert [footprint.key for footprint in store.footprints()] == [key]
+    assert store.pins() == frozenset()
+    assert not list(store.leftovers())
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Folders that must not be read, also by root."""
+    folders = set()
+    real = os.scandir
+
+    def scandir(path="."):
+        if os.fspath(path) in {os.fspath(folder) for folder in folders}:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return folders
+
+
+@pytest.mark.parametrize("what", ["objects", "objects/xx", "objects/xx/key", "objects/xx/key/arrays.zarr"])
+def test_what_must_not_be_read_is_never_nothing(tmp_path, closed, what):
+    store = LocalStore(tmp_path)
+    key = store.save(make_record(), ARRAYS).key
+    closed.add(tmp_path / what.replace("xx", key[:2]).replace("key", key))
+    n_readable = 0
+    for ask in (
+        lambda: list(store.keys()),
+        store.last_uses,
+        lambda: list(store.footprints()),
+        lambda: list(store.leftovers()),
+        lambda: plan_collection(store, Policy(), now_s=time.time()),
+        lambda: copy_store(store, LocalStore(tmp_path.with_name("copy"))),
+    ):
+        try:
+            ask()
+            n_readable += 1
+        except StoreError as error:
+            assert re.search(r"cannot be read: got Permission denied: .*objects", str(error))  # noqa: PT017
+    # Whether an artifact is there, and its bytes, can be found out where its folder cannot be listed.
+    assert n_readable == {0: 0, 1: 0, 2: 4, 3: 4}[what.count("/")]
+
+
+@pytest.mark.parametrize("what", ["tmp", "runs", "locks", "quarantine", "out/some", "pins"])
+def test_leftovers_and_runs_that_must_not_be_read(tmp_path, closed, what):
+    store = LocalStore(tmp_path)
+    store.save(make_record(), ARRAYS)
+    for name in ("runs", "quarantine", "out/some", "pins"):
+        (tmp_path / name).mkdir(parents=True)
+    closed.add(tmp_path / what)
+    with pytest.raises(StoreError, match="cannot be read: got Permission denied"):
+        plan_collection(store, Policy(), now_s=time.time())
+
+
+def test_a_lack_of_file_descriptors_is_not_damage(tmp_path, monkeypatch):
+    store = LocalStore(tmp_path)
+    record = store.save(make_record(), ARRAYS)
+
+    def none_left(*arguments):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("svdaudio.store.arrays.read_arrays", none_left)
+    with pytest.raises(StoreError, match="Too many open files"):
+        store.load(record.key)
+    monkeypatch.undo()
+    assert is_whole(store, record.key)
+
+
+def test_a_pin_wins_against_a_removal_at_any_moment(tmp_path):
+    """Planned, pinned while it is being removed: either the pin came first and it stays, or it is gone for who pins."""
+    record = make_record()
+    for n in range(40):
+        store = LocalStore(tmp_path / str(n), durable=False)
+        store.save(record, ARRAYS)
+        barrier, seen = threading.Barrier(2), []
+
+        def remove(store=store, barrier=barrier):
+            barrier.wait()
+            store.remove(record.key, unless_used_after_s=math.inf)
+
+        thread = threading.Thread(target=remove)
+        thread.start()
+        barrier.wait()
+        time.sleep(n * 2e-5)
+        store.pin(record.key)
+        seen.append(store.find(record.key) is not None)
+        thread.join()
+        seen.append(store.find(record.key) is not None)
+        assert seen[0] == seen[1]
+
+
+def test_a_newer_artifact_is_left_alone(tmp_path):
+    store = LocalStore(tmp_path)
+    record = store.save(make_record(), ARRAYS)
+    path = store.path(record.key) / "record.json"
+    text = path.read_text().replace('"format": 2', '"format": 3')
+    path.write_text(text)
+    assert store.is_newer(record.key)
+    for ask in (store.find, store.load, lambda key: store.save(record, ARRAYS)):
+        with pytest.raises(NewerRecordError, match=rf"artifact {record.key[:12]} .*record format 3, not 2\. Update"):
+            ask(record.key)
+    assert not store.was_quarantined(record.key)
+    assert not store.remove(record.key, unless_used_after_s=math.inf)
+    planned = plan_collection(store, Policy(grace_s=0, max_bytes=0), now_s=time.time() + 10)
+    assert planned.removals == ()
+    assert any(record.key in remark and "newer version" in remark for remark in planned.remarks)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("folder", ["tmp", "objects", "quarantine", "objects/ab"])
+def test_a_store_on_two_file_systems_is_refused_before_anything_is_done(tmp_path, folder):
+    """/dev/shm is a file system of its own wherever there is one."""
+    elsewhere = Path("/dev/shm")
+    if not os.access(elsewhere, os.W_OK) or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    store = LocalStore(tmp_path / "store")
+    record = store.save(make_record(), ARRAYS)
+    with tempfile.TemporaryDirectory(dir=elsewhere) as other:
+        place = tmp_path / "store" / folder
+        if place.exists():
+            place.rename(tmp_path / "before")
+            shutil.copytree(tmp_path / "before", other, dirs_exist_ok=True)
+        place.symlink_to(other)
+        store = LocalStore(tmp_path / "store")
+        store.runs.write(RunRecord(id="a", kind="run", created_at="2000-01-01", files={}, config={}))
+        for ask in (
+            lambda: store.save(make_record(k=1), ARRAYS),
+            lambda: store.lock(record.key).__enter__(),
+            store.prepare,
+            store.examine,
+            lambda: carry_out(store, plan_collection(store, Policy(keep_days=1, grace_s=0), now_s=time.time() + 1)),
+        ):
+            with pytest.raises(StoreError, match=r"cross-device.*Put the whole store on one file system"):
+                ask()
+        assert store.runs.ids() == ["a"], "nothing was forgotten"
+        assert is_whole(store, record.key)
+
+
+@pytest.mark.parametrize("folder", ["tmp/backup", "objects/ab", "runs/x", "quarantine/a/b"])
+def test_no_store_is_made_where_another_one_cleans_up(tmp_path, folder):
+    LocalStore(tmp_path).save(make_record(), ARRAYS)
+    with pytest.raises(StoreError, match="is inside the store"):
+        LocalStore(tmp_path / folder)
+    LocalStore(tmp_path / "out" / "mine").save(make_record(), ARRAYS)

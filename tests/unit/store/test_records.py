@@ -5,7 +5,7 @@ import json
 import pytest
 
 from svdaudio.store import Action, ArraySpec, ArtifactRecord
-from svdaudio.store.sealed import seal, unseal
+from svdaudio.store.sealed import NewerFormatError, seal, unseal
 
 RECORD = ArtifactRecord(
     action=Action(
@@ -40,8 +40,8 @@ def test_every_truncation_is_noticed():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("version", 2, "check sum"),
-        ("outputs", {"mask": {"digest": "cd", "shape": [2, 3], "dtype": "|b1"}}, "check sum"),
+        ("version", 2, "checksum"),
+        ("outputs", {"mask": {"digest": "cd", "shape": [2, 3], "dtype": "|b1"}}, "checksum"),
         ("format", 99, "record format 99"),
         ("format", "2", "record format 2"),
     ],
@@ -80,6 +80,71 @@ def test_contents_are_looked_at_even_where_the_check_sum_is_right(name, value, m
     fields = unseal(RECORD.to_json())
     with pytest.raises(ValueError, match=message):
         ArtifactRecord.from_json(seal({**fields, name: value}))
+
+
+ODD = ["/etc", "../up", "..", "", "a/b", "a\\b", "\x1b[2J", "a\nb", 5, None, True, [], {}, "a" * 300, "\0"]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_nothing_but_a_key_a_name_a_digest_is_taken_for_one(odd):
+    """Whoever may write into a store may seal what they like."""
+    for change in (
+        lambda fields: fields.update(key=odd),
+        lambda fields: fields.update(stage=odd),
+        lambda fields: fields["inputs"].update(pixels=odd),
+        lambda fields: fields["models"].update(segmenter=odd),
+        lambda fields: fields["outputs"]["mask"].update(digest=odd),
+        lambda fields: fields["outputs"]["mask"].update(shape=odd if odd != [] else "x"),
+        lambda fields: fields["outputs"]["mask"].update(dtype=odd),
+        lambda fields: fields.update(outputs={odd if isinstance(odd, str) else "a/b": fields["outputs"]["mask"]}),
+        lambda fields: fields.update(sources={odd if isinstance(odd, str) else "a/b": "x"}),
+        lambda fields: fields.update(notes=odd if odd != [] else "x"),
+        lambda fields: fields.update(seconds=odd if odd != 5 else "5"),
+        lambda fields: fields.update(created_at=odd if odd != "" else "yesterday"),
+        lambda fields: fields.update(host=odd if not isinstance(odd, str) else 5),
+        lambda fields: fields.update(version=odd if odd != 5 else "5"),
+    ):
+        fields = unseal(RECORD.to_json())
+        change(fields)
+        with pytest.raises(ValueError, match=r"incomplete or not of the right form|not that of its contents"):
+            ArtifactRecord.from_json(seal(fields))
+
+
+@pytest.mark.parametrize(("name", "value"), [("shape", [-1]), ("shape", [1.5]), ("shape", [1] * 65)])
+def test_shapes_that_no_array_has(name, value):
+    fields = unseal(RECORD.to_json())
+    fields["outputs"]["mask"][name] = value
+    with pytest.raises(ValueError, match=r"not the shape of an array|not a whole number"):
+        ArtifactRecord.from_json(seal(fields))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_damage_in_old_records_too(value):
+    old = {"format": 1, **unseal(RECORD.to_json())}
+    for changed in ({**old, "seconds": value}, {**old, "parameters": {"x": value}}):
+        with pytest.raises(ValueError, match="not of the right form"):
+            ArtifactRecord.from_json(json.dumps(changed))
+
+
+@pytest.mark.parametrize("depth", [200, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x":', "}")])
+def test_what_is_nested_too_deeply_is_damage(depth, opening, closing):
+    deep = opening * depth + "1" + closing * depth
+    for text in (deep, f'{{"format": 2, "parameters": {deep}}}'):
+        with pytest.raises(ValueError):  # noqa: PT011 - of JSON, or ours
+            ArtifactRecord.from_json(text)
+
+
+@pytest.mark.parametrize("how", ["sealed", "changed"])
+def test_a_record_of_a_newer_format_is_not_damage(how, monkeypatch):
+    if how == "sealed":
+        monkeypatch.setattr("svdaudio.store.sealed.FORMAT", 3)
+    text = RECORD.to_json()
+    monkeypatch.undo()
+    if how == "changed":
+        text = text.replace('"format": 2', '"format": 3')
+    with pytest.raises(NewerFormatError, match="record format 3, not 2"):
+        ArtifactRecord.from_json(text)
 
 
 def test_a_record_without_a_field_is_noticed():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 import pickle
 import subprocess
@@ -16,11 +18,16 @@ import numpy as np
 import pytest
 from s3 import BUCKET, Fault
 
-from svdaudio.errors import CorruptArtifactError, RunError, StoreError
+from svdaudio import doctor
+from svdaudio.errors import CorruptArtifactError, NewerRecordError, RunError, StoreError
 from svdaudio.store import Action, ArraySpec, ArtifactRecord, RunRecord, digest_array, open_store
+from svdaudio.store.gc import Policy, plan_collection
 from svdaudio.store.leases import is_held, lease
+from svdaudio.store.locks import HeldError, refuse_to_wait
+from svdaudio.store.marker import MARKER_TEXT
 from svdaudio.store.objects import Objects, Patience
 from svdaudio.store.remote import RemoteStore
+from svdaudio.store.sealed import seal
 
 QUICK = Patience(timeout_s=0.5, connect_timeout_s=1, n_retries=3, retry_s=10)
 ARRAYS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "none": np.zeros((0, 4)), "scalar": np.array(3)}
@@ -116,6 +123,106 @@ class TestFaults:
         store.load(first.key)
 
 
+class TestCutAnswers:
+    """One answer that breaks off half way is asked for again, whatever was asked."""
+
+    def test_while_deleting(self, s3, raw):
+        raw.put_all({f"a/{n}": b"x" for n in range(5)})
+        s3.faults.append(Fault(kind="cut", method="POST"))
+        raw.delete([f"a/{n}" for n in range(4)])
+        assert paths(raw, "a") == ["a/4"]
+        assert s3.faults[0].n == 0
+
+    def test_while_listing(self, s3, raw, monkeypatch):
+        monkeypatch.setattr("svdaudio.store.objects.LISTED_AT_ONCE", 7)
+        names = {f"a/{n:04d}" for n in range(1100)}  # two pages
+        raw.put_all(dict.fromkeys(names, b""))
+        for n_before in range(2):
+            s3.requests.clear()
+            listing = raw.list("a")
+            if n_before:
+                next(listing)  # the first page is there
+            s3.faults.append(Fault(kind="cut", method="GET", path=f"/{BUCKET}"))
+            listed = [one.path for one in listing]
+            assert len(listed) == len(set(listed)) == len(names) - n_before
+            assert s3.faults[-1].n == 0
+
+    def test_while_reading_a_lease_or_a_record(self, s3, store, raw):
+        record = store.save(make_record(), ARRAYS)
+        s3.faults.append(Fault(kind="cut", method="GET", path="/leases/"))
+        with store.lock(record.key):
+            s3.faults += [Fault(kind="cut", method="GET", path=path, n=2) for path in ("/leases/", "/records/")]
+            assert is_held(raw, f"leases/{record.key}")
+            assert store.find(record.key) == record
+        np.testing.assert_array_equal(store.load(record.key)["x"], ARRAYS["x"])
+
+    def test_while_writing(self, s3, store, raw):
+        s3.faults += [Fault(kind="cut", method="PUT", path=path) for path in ("/arrays/", "/records/", "store.json")]
+        record = store.save(make_record(), ARRAYS)
+        np.testing.assert_array_equal(store.load(record.key)["x"], ARRAYS["x"])
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_patience_ends(self, s3, raw, method):
+        raw.put("a/b", b"x" * 99)
+        s3.faults.append(Fault(kind="cut", method=method, n=1000))
+        with pytest.raises(StoreError, match="cannot be reached: got an answer that broke off"):
+            list(raw.list("a")) if method == "GET" else raw.delete(["a/b"])
+        assert 1000 - s3.faults[0].n <= 1 + QUICK.n_retries
+
+
+class TestConditions:
+    """Locks rest on If-None-Match and If-Match. A server without them is found out before it does harm."""
+
+    @pytest.fixture(autouse=True)
+    def ignoring(self, s3):
+        s3.faults.append(Fault(kind="unconditional", n=10**6))
+
+    @pytest.mark.parametrize("made", [False, True])
+    def test_such_a_store_is_not_written(self, location, raw, made):
+        if made:
+            raw.put("store.json", MARKER_TEXT.encode())
+        store = RemoteStore(location, patience=QUICK)
+        assert store.find("a" * 64) is None
+        for write in (
+            lambda: store.save(make_record(), ARRAYS),
+            lambda: store.lock("a" * 64).__enter__(),
+            lambda: store.pin("a" * 64),
+            lambda: store.runs.write(RUN),
+            lambda: store.runs.hold(RUN.id).__enter__(),
+            store.prepare,
+            store.examine,
+        ):
+            with pytest.raises(
+                StoreError, match="ignores If-None-Match and If-Match, so two processes could hold the same lock"
+            ):
+                write()
+        assert paths(raw, "") == ["store.json"]
+        assert raw.get("store.json").content == MARKER_TEXT.encode()
+
+    def test_doctor_says_so(self, location):
+        (check,) = doctor._remote_store(location)
+        assert check.state == "broken"
+        assert "ignores If-None-Match and If-Match" in check.found
+
+
+def test_conditions_that_are_not_implemented(s3, location):
+    RemoteStore(location, patience=QUICK).prepare()
+    s3.faults.append(Fault(kind="501", method="PUT", n=100))
+    with pytest.raises(StoreError, match="ignores If-None-Match and If-Match"):
+        RemoteStore(location, patience=QUICK).prepare()
+
+
+def test_conditions_are_tried_once(s3, location):
+    store = RemoteStore(location, patience=QUICK)
+    store.prepare()
+    s3.requests.clear()
+    for n in range(3):
+        store.save(make_record(n=n), ARRAYS)
+    assert not [request for request in s3.requests if "store.json" in request]
+    (check,) = doctor._remote_store(location)
+    assert check.state == "ok"
+
+
 class TestErrors:
     def test_wrong_credentials(self, s3, location, monkeypatch):
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
@@ -158,6 +265,48 @@ class TestErrors:
     def test_no_name_of_a_bucket(self, s3, text):
         with pytest.raises(StoreError, match="has no bucket"):
             open_store(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["s3://buc ket", "s3://buc\nket/x", "s3://b\u00e4", "s3://bucket/a\nb", "s3://bucket/a//b", "s3://bucket/../b", "s3://b?c"],
+    )  # fmt: skip
+    def test_a_bucket_or_prefix_that_cannot_be_one(self, text):
+        with pytest.raises(StoreError, match=r"is not the name of a bucket|is not a prefix for a store") as caught:
+            open_store(text)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        ["localhost:9000", "http://host:99999", "http://host:0", "http://", "ftp://host", "http://a b", "http://h\n",
+         "http://[::1", "host", "http://host:port", " http://host"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+    def test_an_endpoint_that_cannot_be_one(self, s3, location, monkeypatch, endpoint, name):
+        monkeypatch.setenv(name, endpoint)
+        with pytest.raises(StoreError, match=rf"^{name} is not the address of a server: expected http://host:port"):
+            open_store(location)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("AWS_ACCESS_KEY_ID", "tester\n"), ("AWS_SECRET_ACCESS_KEY", "se\ncret"), ("AWS_SESSION_TOKEN", "a\rb"),
+         ("AWS_REGION", "us-east-1\n"), ("AWS_ACCESS_KEY_ID", " tester"), ("AWS_ACCESS_KEY_ID", "t\u00e4ster")],
+    )  # fmt: skip
+    def test_credentials_that_cannot_be_sent(self, s3, location, monkeypatch, name, value):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(StoreError, match=f"^{name} is not valid: got {len(value)} characters") as caught:
+            open_store(location)
+        assert value.strip() not in str(caught.value), "a secret is not shown"
+
+    def test_a_panic_is_an_error_of_one_line(self, raw, monkeypatch):
+        class PanicException(BaseException):
+            pass
+
+        def panic(*arguments):
+            raise PanicException("called `Result::unwrap()`\n on an `Err` value")
+
+        monkeypatch.setattr("obstore.get", panic)
+        with pytest.raises(StoreError, match=r"^the store s3://\S+ cannot be accessed: got called `Result::unwrap"):
+            raw.get("a")
 
     def test_another_format(self, raw, location):
         raw.put("store.json", b'{"format": 99}')
@@ -251,6 +400,90 @@ class TestDamage:
         assert store.find(record.key) is None
         assert store.was_quarantined(record.key)
 
+    def test_bytes_that_are_damaged_on_the_way_are_read_again(self, s3, store, raw):
+        record = store.save(make_record(), ARRAYS)
+        store.runs.write(RUN)
+        s3.faults += [Fault(kind="flipped", method="GET", path="/x/c/0/0"), Fault(kind="flipped", path="/records/")]
+        np.testing.assert_array_equal(store.load(record.key)["x"], ARRAYS["x"])
+        s3.faults += [Fault(kind="flipped", method="GET", path="/runs/2025", n=1)]
+        assert store.runs.read(RUN.id) == RUN
+        s3.faults += [Fault(kind="flipped", method="GET", path="/runs/2025", n=1)]
+        assert list(store.runs) == [RUN]
+        s3.faults += [Fault(kind="flipped", method="GET", path="store.json")]
+        RemoteStore(store.location)
+        assert all(fault.n == 0 for fault in s3.faults)
+        assert paths(raw, "quarantine") == []
+
+    def test_a_lease_that_is_damaged_on_the_way_is_not_taken(self, s3, raw):
+        with lease(raw, "leases/a", lambda: None, duration_s=20):
+            for _ in range(3):
+                s3.faults.append(Fault(kind="flipped", method="GET", path="/leases/a"))
+                with pytest.raises(HeldError), lease(raw, "leases/a", refuse_to_wait):
+                    pass
+                assert is_held(raw, "leases/a")
+
+    @pytest.mark.parametrize("attempt", ["../../../records", "", "a/b", 5, None, "..", "0" * 15])
+    def test_a_record_whose_arrays_are_elsewhere_is_damaged(self, store, raw, attempt):
+        """A record must not make a quarantine move what belongs to others."""
+        record, other = (store.save(make_record(n=n), ARRAYS) for n in (1, 2))
+        text = seal({"arrays": attempt, "record": json.loads(record.to_json())}).encode()
+        raw.put(f"records/{record.key[:2]}/{record.key}.json", text)
+        before = paths(raw, "arrays")
+        assert store.find(record.key) is None
+        assert store.find(other.key) == other
+        assert paths(raw, "arrays") == before
+        store.load(other.key)
+
+    def test_what_others_put_there_is_no_artifact(self, store, raw):
+        record = store.save(make_record(), ARRAYS)
+        for path in ("records/notes", "records/ab/x.json", f"records/zz/{record.key}.json", "arrays/x", "arrays/a/b/c",
+                     "pins/x", "used/x", "runs/.x.json", "runs/sub/x.json", "runs/x", "arrays/a/b/c/d/e"):  # fmt: skip
+            raw.put(path, b"?")
+        assert list(store.keys()) == list(store.last_uses()) == [record.key]
+        assert [footprint.key for footprint in store.footprints()] == [record.key]
+        assert store.pins() == frozenset()
+        assert store.runs.ids() == []
+        assert list(store.leftovers()) == []
+
+    def test_a_newer_artifact_is_left_alone(self, store, raw):
+        record = store.save(make_record(), ARRAYS)
+        path = f"records/{record.key[:2]}/{record.key}.json"
+        text = raw.get(path).content.replace(b'"format": 2', b'"format": 3', 1)
+        raw.put(path, text)
+        raw.put(f"arrays/{record.key[:2]}/{record.key}/{'0' * 16}/zarr.json", b"of some writer")
+        before = paths(raw, "arrays")
+        for ask in (store.find, store.load, lambda key: store.save(record, ARRAYS)):
+            with pytest.raises(NewerRecordError, match="was written by a newer version of svdaudio"):
+                ask(record.key)
+        assert not store.remove(record.key, unless_used_after_s=math.inf)
+        planned = plan_collection(store, Policy(grace_s=0, max_bytes=0), now_s=time.time() + 10)
+        assert planned.removals == ()
+        assert {leftover.kind for leftover in planned.leftovers} <= {"lock"}
+        assert any(record.key in remark for remark in planned.remarks)
+        assert raw.get(path).content == text
+        assert paths(raw, "arrays") == before
+        assert paths(raw, "quarantine") == []
+
+
+class TestPins:
+    def test_a_pin_wins_against_a_removal(self, store, monkeypatch):
+        """Pinned after the look at the pins, and before the record is gone."""
+        record = store.save(make_record(), ARRAYS)
+        delete = store._objects.delete
+
+        def pin_first(paths):
+            paths = list(paths)
+            if any(path.startswith("records/") for path in paths):
+                store.pin(record.key)
+                assert store.find(record.key) is not None
+            delete(paths)
+
+        monkeypatch.setattr(store._objects, "delete", pin_first)
+        assert not store.remove(record.key, unless_used_after_s=math.inf)
+        monkeypatch.undo()
+        assert store.find(record.key) == record
+        store.load(record.key)
+
 
 class TestLeases:
     def test_a_lease_is_renewed_as_long_as_it_is_held(self, raw):
@@ -270,6 +503,55 @@ class TestLeases:
         raw.put("leases/a", b"?")
         with lease(raw, "leases/a", lambda: pytest.fail("held"), duration_s=5):
             pass
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            '"until": Infinity, "duration_s": 30',
+            '"until": 1e999, "duration_s": 1e999',
+            '"until": 99999999999, "duration_s": Infinity',
+            '"until": NaN, "duration_s": 30',
+            '"until": 99999999999, "duration_s": 1e12',
+            '"until": 99999999999, "duration_s": -1',
+            '"until": "9", "duration_s": 30',
+            '"until": [], "duration_s": true',
+            '"until": 99999999999',
+        ],
+    )
+    def test_a_lease_that_would_stand_for_ever_is_a_free_one(self, raw, fields):
+        raw.put("leases/a", f'{{{fields}, "token": "x"}}'.encode())
+        assert not is_held(raw, "leases/a")
+        with lease(raw, "leases/a", lambda: pytest.fail("held"), duration_s=5):
+            pass
+
+    @pytest.mark.parametrize("skew_s", [-3600, 3600])
+    def test_the_clock_of_a_holder_does_not_matter(self, raw, skew_s, monkeypatch):
+        clock = time.time
+        monkeypatch.setattr("svdaudio.store.leases.time.time", lambda: clock() + skew_s)
+        with lease(raw, "leases/a", lambda: None, duration_s=20):
+            monkeypatch.undo()
+            assert is_held(raw, "leases/a")
+            with pytest.raises(HeldError), lease(raw, "leases/a", refuse_to_wait):
+                pass
+
+    @pytest.mark.parametrize("skew_s", [-3600, 3600])
+    def test_nor_does_that_of_a_watcher(self, location, raw, skew_s, monkeypatch):
+        with lease(raw, "leases/a", lambda: None, duration_s=20):
+            clock = time.time
+            monkeypatch.setattr("time.time", lambda: clock() + skew_s)
+            watcher = Objects(location, QUICK)
+            assert is_held(watcher, "leases/a")
+            with pytest.raises(HeldError), lease(watcher, "leases/a", refuse_to_wait):
+                pass
+            monkeypatch.undo()
+        assert paths(raw, "clocks") == []
+
+    def test_who_may_not_write_goes_by_their_own_clock(self, s3, raw, location):
+        with lease(raw, "leases/a", lambda: None, duration_s=20):
+            s3.faults.append(Fault(kind="503", method="PUT", path="/clocks/", n=100))
+            watcher = Objects(location, Patience(n_retries=0))
+            assert is_held(watcher, "leases/a")
+            assert watcher.now_s() == pytest.approx(time.time(), abs=0.1)
 
     def test_many_want_one_lease_and_one_has_it(self, raw):
         inside, most = [], []

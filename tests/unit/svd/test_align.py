@@ -55,6 +55,37 @@ def test_a_whole_mask_covers_everything():
     assert align_mask(np.ones((33, 47), bool), Geometry.SQUASH, 1.0).grid.all()
 
 
+NOT_A_MASK = {
+    "NaN": lambda m: np.where(m, np.nan, 0.0),
+    "one NaN outside": lambda m: np.where(np.arange(m.size).reshape(m.shape) == 3, np.nan, m),
+    "infinity": lambda m: np.where(m, np.inf, 0.0),
+    "logits": lambda m: np.where(m, 9.5, -12.0).astype(np.float32),
+    "grey values": lambda m: m.astype(np.uint8) * 255,
+    "negative": lambda m: -m.astype(np.int64),
+    "words": lambda m: np.full(m.shape, "yes"),
+    "complex": lambda m: m.astype(complex),
+    "objects": lambda m: m.astype(object),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_A_MASK)
+def test_a_mask_holds_truth_values_or_shares(kind):
+    mask = np.zeros((30, 40), bool)
+    mask[10:, 10:] = True
+    with pytest.raises(InputError, match=r"the mask .*expected truth values, or shares from 0 to 1, got"):
+        align_mask(NOT_A_MASK[kind](mask), Geometry.SQUASH, 0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float32, np.float64])
+def test_a_mask_of_numbers_is_one_of_truth_values(dtype):
+    mask = np.zeros((30, 40), bool)
+    mask[10:, 10:] = True
+    wanted = align_mask(mask, Geometry.SQUASH, 0.5)
+    assert np.array_equal(align_mask(mask.astype(dtype), Geometry.SQUASH, 0.5).coverage, wanted.coverage)
+    rounded = mask * np.float32(1 + 1e-7) - np.float32(1e-7)
+    assert np.array_equal(align_mask(rounded, Geometry.SQUASH, 0.5).grid, wanted.grid)
+
+
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_a_mask_has_two_dimensions_and_the_grid_divides_the_square():
     with pytest.raises(InputError, match="no picture"):

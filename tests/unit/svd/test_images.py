@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+import torch
+from PIL import Image, ImageFile, PngImagePlugin
 
 from svdaudio.errors import InputError
-from svdaudio.svd.images import decode_image, load_image
+from svdaudio.places import project_root
+from svdaudio.svd.images import as_pixels, decode_image, load_image, upright_size
 
 HEIGHT, WIDTH = 24, 40
 
@@ -173,3 +179,281 @@ def test_switches_of_pillow_change_nothing_and_are_put_back(monkeypatch, pixels)
         decode_image(noise("JPEG")[:-900], "x")
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
     assert Image.MAX_IMAGE_PIXELS == 10
+
+
+# Damaged pixels of JPEGs
+
+
+def detailed(height=120, width=160):
+    """A picture with something everywhere, so that a scan is long and damage to it shows."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    return Image.fromarray(coarse).resize((width, height))
+
+
+@pytest.fixture(scope="module")
+def jpeg():
+    return encoded(detailed(), "JPEG", quality=95)
+
+
+def zeros_to_the_end(data):
+    return data[: len(data) * 3 // 10] + bytes(len(data) - len(data) * 3 // 10)
+
+
+DAMAGE = {
+    "zeros to the end": zeros_to_the_end,
+    "zeros in the middle": lambda data: data[: len(data) // 2] + bytes(1000) + data[len(data) // 2 + 1000 :],
+    "a piece cut out": lambda data: data[: len(data) // 2] + data[len(data) // 2 + 1000 :],
+    "zeros up to the end marker": lambda data: zeros_to_the_end(data)[:-2] + data[-2:],
+    "another end put on": lambda data: data[: len(data) // 2] + b"\xff\xd9",
+    "noise": lambda data: data[:2000] + np.random.default_rng(0).bytes(3000).replace(b"\xff", b"\x00") + data[5000:],
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
+def test_a_jpeg_that_libjpeg_warns_of_is_refused(kind, options):
+    data = encoded(detailed(), "JPEG", quality=95, **options)
+    assert len(data) > 7000
+    with pytest.raises(InputError, match=r"holiday\.jpg is truncated or damaged: got .*(JPEG|truncated)"):
+        decode_image(DAMAGE[kind](data), "holiday.jpg")
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {"quality": 1}), ("RGB", {"progressive": True}), ("RGB", {"optimize": True}),
+        ("RGB", {"subsampling": 0}), ("RGB", {"subsampling": "4:1:1"}),
+        ("RGB", {"restart_marker_blocks": 3}), ("RGB", {"keep_rgb": True}),
+        ("L", {}), ("CMYK", {}),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("after", [b"", bytes(1000), b"\xff\xd8\xff trailing"], ids=["", "zeros after", "more after"])
+def test_a_whole_jpeg_is_read_however_it_is_written(mode, options, after):
+    data = encoded(detailed().convert(mode), "JPEG", **options) + after
+    with Image.open(io.BytesIO(data)) as image:
+        wanted = np.asarray(image.convert("RGB"))
+    assert np.array_equal(decode_image(data, "x"), wanted)
+
+
+def test_oddities_in_a_jpegs_header_are_no_damage(jpeg):
+    scan = jpeg.index(b"\xff\xda")
+    odd = bytearray(jpeg)
+    odd[scan + 11 : scan + 14] = b"\x00\x00\x00"  # the end of the spectrum: some telephones write 0, and libjpeg warns
+    assert np.array_equal(decode_image(bytes(odd), "x"), decode_image(jpeg, "x"))
+
+
+def test_every_picture_of_this_project_is_whole():
+    pictures = [path for path in (project_root() / "examples").rglob("*") if path.suffix in {".jpg", ".webp", ".png"}]
+    assert len(pictures) > 30
+    for path in pictures:
+        assert load_image(path).ndim == 3
+
+
+# PNG: what pixels do not need
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def with_chunk(data, new, *, at_end=False):
+    """A PNG with one more chunk, before its pixels or after them."""
+    place = data.index(b"IEND" if at_end else b"IDAT") - 4
+    return data[:place] + new + data[place:]
+
+
+BAD_CRC = chunk(b"tEXt", b"Comment\0hello")[:-4] + b"oops"
+UNNEEDED = {
+    "EXIF that is cut short": chunk(b"eXIf", b"Exif\0\0\0\x08\0\x02\x01\x12\0\x03"),
+    "EXIF of nonsense": chunk(b"eXIf", b"nonsense"),
+    "EXIF with a wrong check value": chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0")[:-4] + b"oops",
+    "raw EXIF that is not hexadecimal": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n 4\nzz")),
+    "raw EXIF that is a bomb": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(2 * 10**6))),
+    "raw EXIF that is not packed": chunk(b"zTXt", b"Raw profile type exif\0\0not packed"),
+    "2 MB of packed text": chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2 * 10**6))),
+    "2 MB of packed international text": chunk(b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(bytes(2 * 10**6))),
+    "2 MB of packed XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(2 * 10**6))),
+    "80 MB of text": b"".join(chunk(b"tEXt", b"Comment\0" + b"x" * 10**7) for _ in range(8)),
+    "2 MB of colour profile": chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(2 * 10**6))),
+    "a short density": chunk(b"pHYs", b"\0\0"),
+    "a short rendering intent": chunk(b"sRGB", b""),
+    "a short gamma": chunk(b"gAMA", b"\0"),
+    "a comment with a wrong check value": BAD_CRC,
+    "a chunk of somebody's own": chunk(b"prVt", b"anything"),
+}
+
+
+@pytest.mark.parametrize("kind", UNNEEDED)
+@pytest.mark.parametrize("at_end", [False, True])
+def test_damaged_metadata_do_not_keep_a_png_from_being_read(pixels, kind, at_end, tmp_path):
+    data = with_chunk(encoded(Image.fromarray(pixels)), UNNEEDED[kind], at_end=at_end)
+    assert np.array_equal(decode_image(data, "x"), pixels)
+    (tmp_path / "x.png").write_bytes(data)
+    assert upright_size(tmp_path / "x.png") == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("how", ["EXIF", "raw EXIF", "XMP", "EXIF at the end"])
+def test_a_png_is_turned_by_whatever_says_so(pixels, how):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    stored = Image.fromarray(np.ascontiguousarray(pixels[::-1, ::-1]))
+    info = PngImagePlugin.PngInfo()
+    if how == "EXIF":
+        data = encoded(stored, exif=exif)
+    elif how == "EXIF at the end":
+        data = with_chunk(encoded(stored), chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")), at_end=True)
+    elif how == "raw EXIF":
+        raw = exif.tobytes()
+        info.add_text("Raw profile type exif", f"\nexif\n{len(raw)}\n{raw.hex()}\n", zip=True)
+        data = encoded(stored, pnginfo=info)
+    else:
+        info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="3"/>', zip=True)
+        data = encoded(stored, pnginfo=info)
+    assert np.array_equal(decode_image(data, "x"), pixels)
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"PLTE", b"tRNS"])
+def test_damage_to_what_pixels_need_is_still_refused(kind):
+    image = Image.fromarray(np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH) % 2)
+    image.putpalette([200, 0, 0, 0, 0, 200])
+    data = bytearray(encoded(image, transparency=0))
+    data[data.index(kind) + 4] ^= 1
+    with pytest.raises(InputError, match="x is"):
+        decode_image(bytes(data), "x")
+
+
+def grey_png(samples, depth, transparent=None, *, colours=1):
+    """A PNG of grey or RGB samples of any depth, with a transparent value."""
+    rows = []
+    for row in samples:
+        bits = "".join(format(value, f"0{depth}b") for value in row.ravel().tolist())
+        rows.append(b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big"))
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], depth, 0 if colours == 1 else 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    if transparent is not None:
+        data += chunk(b"tRNS", struct.pack(f">{colours}H", *np.atleast_1d(transparent).tolist()))
+    return data + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_the_transparent_grey_of_a_png_is_laid_over_white(depth):
+    top = 2**depth - 1
+    samples = np.random.default_rng(0).integers(0, top + 1, (24, 32)).astype(np.int64)
+    samples[3, :16] = samples[3, 0]
+    wanted = samples >> 8 if depth == 16 else samples * (255 // top)
+    wanted = np.where(samples == samples[3, 0], 255, wanted)
+    for image in both_ways(grey_png(samples, depth, samples[3, 0])):
+        assert np.array_equal(image, np.repeat(wanted[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_transparent_colour_of_a_png_is_laid_over_white(depth):
+    samples = np.random.default_rng(0).integers(0, 2**depth, (24, 32, 3)).astype(np.int64)
+    samples[3, :16] = samples[3, 0]
+    samples[4, :16] = samples[3, 0] ^ [1, 0, 0]  # with equal high bytes, but another colour
+    wanted = samples >> 8 if depth == 16 else samples
+    wanted = np.where((samples == samples[3, 0]).all(axis=2, keepdims=True), 255, wanted)
+    for image in both_ways(grey_png(samples, depth, samples[3, 0], colours=3)):
+        assert np.array_equal(image, wanted)
+
+
+def both_ways(data):
+    """What becomes of a file, and of Pillow's image of it."""
+    return decode_image(data, "x"), as_pixels(Image.open(io.BytesIO(data)))
+
+
+# One way in for every picture
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, pixels):
+    """Pictures of all kinds that need something done to them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    alpha = np.dstack([pixels, np.linspace(0, 255, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8)])
+    deep = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    palette = Image.fromarray(pixels).quantize(16)
+    made = {
+        "plain.png": (Image.fromarray(pixels), {}),
+        "turned.jpg": (Image.fromarray(pixels), {"exif": exif}),
+        "turned.png": (Image.fromarray(pixels), {"exif": exif}),
+        "turned.webp": (Image.fromarray(pixels), {"exif": exif}),
+        "alpha.png": (Image.fromarray(alpha), {}),
+        "turned_alpha.png": (Image.fromarray(alpha), {"exif": exif}),
+        "grey_alpha.png": (Image.fromarray(alpha[..., [0, 3]]), {}),
+        "palette.png": (palette, {"transparency": 3}),
+        "palette.gif": (palette, {"transparency": 3}),
+        "deep.png": (Image.fromarray(deep), {}),
+        "deep.tiff": (Image.fromarray(deep), {}),
+        "cmyk.jpg": (Image.fromarray(pixels).convert("CMYK"), {}),
+        "bits.png": (Image.fromarray(pixels).convert("1"), {}),
+        "grey.ppm": (Image.fromarray(pixels).convert("L"), {}),
+    }
+    for name, (image, options) in made.items():
+        image.save(folder / name, **options)
+    (folder / "deep_transparent.png").write_bytes(grey_png(deep.astype(np.int64), 16, int(deep[5, 5])))
+    return sorted(folder.iterdir())
+
+
+def test_a_pillow_image_is_treated_as_its_file(files):
+    for path in files:
+        wanted = load_image(path)
+        with Image.open(path) as image:
+            assert np.array_equal(as_pixels(image), wanted), path.name
+            assert np.array_equal(as_pixels(image), wanted), f"{path.name}, again"
+            image.load()  # the image of the caller still works
+            assert np.array_equal(as_pixels(image), wanted), f"{path.name}, once it is loaded"
+            assert np.array_equal(as_pixels(image.copy()), wanted), f"{path.name}, a copy"
+        assert np.array_equal(as_pixels(str(path)), wanted)
+        assert np.array_equal(as_pixels(path), wanted)
+
+
+def test_what_is_drawn_on_a_pillow_image_is_seen(pixels):
+    image = Image.open(io.BytesIO(encoded(Image.fromarray(pixels))))
+    image.paste((1, 2, 3), (0, 0, 5, 5))
+    found = as_pixels(image)
+    assert (found[:5, :5] == [1, 2, 3]).all()
+    assert np.array_equal(found[5:], pixels[5:])
+
+
+def test_arrays_and_tensors_are_taken_as_they_are(pixels):
+    for given in (pixels, torch.from_numpy(pixels.copy()), pixels[:, ::-1][:, ::-1], np.asfortranarray(pixels)):
+        found = as_pixels(given)
+        assert np.array_equal(found, pixels)
+        assert found.flags.c_contiguous
+
+
+def broken(data):
+    """A Pillow image that is opened, and fails when it is loaded."""
+    return Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: 5, "the edit is of an unknown kind: expected a path, a Pillow image, or an array"),
+        (lambda p: None, "of an unknown kind"),
+        (lambda p: b"bytes", "of an unknown kind"),
+        (lambda p: [p], "of an unknown kind"),
+        (lambda p: p[..., 0], "the edit has another shape"),
+        (lambda p: p[..., :2], "has another shape"),
+        (lambda p: p.astype(np.float32) / 255, "has another shape"),
+        (lambda p: torch.from_numpy(p.copy()).permute(2, 0, 1), "has another shape"),
+        (lambda p: p[:3], "too small"),
+        (lambda p: p[:0], "too small"),
+        (lambda p: Image.fromarray(p[:3].copy()), "too small"),
+        (lambda p: Image.fromarray(p[..., 0].astype(np.float32)), "floating-point"),
+        (lambda p: Image.fromarray(p).convert("I").point(lambda v: v * 1000), "32-bit"),
+        (lambda p: broken(animation(p)), "animated"),
+        (lambda p: broken(noise("PNG")[:-900]), "truncated or damaged"),
+        (lambda p: broken(zeros_to_the_end(encoded(detailed(), "JPEG", quality=95))), "truncated or damaged"),
+        (lambda p: Path("none.png"), "there is no image"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_one_line(pixels, make, words):
+    with pytest.raises(InputError, match=words) as caught:
+        as_pixels(make(pixels), "the edit")
+    assert re.search("\n", str(caught.value)) is None

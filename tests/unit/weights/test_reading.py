@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import collections
 import os
+import pickle
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import torch
 from torch import nn
 
 from svdaudio.errors import CheckpointError
-from svdaudio.weights.reading import Shell, fill, read_inert, read_plain, shell_state
+from svdaudio.weights.reading import Shell, fill, read_inert, read_plain, read_torchscript, shell_state
 
 
 class Bomb:
@@ -46,6 +49,119 @@ def test_nothing_in_a_file_is_run(tmp_path, old_format):
     assert not trace.exists()
     torch.load(path, weights_only=False)  # this is what would have happened
     assert trace.exists()
+
+
+def test_an_old_stream_writes_no_patch_files(tmp_path, monkeypatch):
+    """`torch.load` writes NAME.patch where the source that a file gives for a class differs; name and text are its."""
+    monkeypatch.chdir(tmp_path)
+
+    class Pickler(pickle.Pickler):
+        named = False
+
+        def persistent_id(self, obj):
+            if obj is not Net or self.named:
+                return None
+            self.named = True
+            return ("module", obj, "source.py", "another source")
+
+    with (tmp_path / "x.pt").open("wb") as file:
+        for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
+            pickle.dump(value, file, protocol=2)
+        Pickler(file, protocol=2).dump({"kind": Net})
+        pickle.dump([], file, protocol=2)
+    assert issubclass(read_inert(tmp_path / "x.pt")["kind"], Shell)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_a_pipe_in_a_tar_file_is_not_waited_for(tmp_path):
+    path = tmp_path / "x.pt"
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "storages", "tensors", "pickle"):
+            member = tarfile.TarInfo(name)
+            member.type = tarfile.FIFOTYPE
+            archive.addfile(member)
+    for read in (read_plain, read_inert):
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            read(path)
+
+
+@pytest.mark.parametrize("old_format", [False, True])
+def test_tensors_that_share_a_storage_and_views_of_it(tmp_path, old_format):
+    whole = torch.arange(24.0).reshape(4, 6)
+    given = {
+        "whole": whole,
+        "turned": whole.t(),
+        "part": whole[1:3, ::2],
+        "none": torch.empty(0),
+        "one": torch.tensor(7),
+    }
+    torch.save(given, tmp_path / "x.pt", _use_new_zipfile_serialization=not old_format)
+    found = read_inert(tmp_path / "x.pt")
+    assert list(found) == list(given)
+    for name, value in given.items():
+        assert torch.equal(found[name], value)
+        assert found[name].stride() == value.stride()
+    assert found["part"].untyped_storage().data_ptr() == found["whole"].untyped_storage().data_ptr()
+
+
+def archive_of(path: Path, pickled: bytes, **records: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", pickled)
+        for name, data in records.items():
+            archive.writestr(f"x/{name.replace('_', '/')}", data)
+    return path
+
+
+def tensor_pickle(*, n_values: int, size: int) -> bytes:
+    """A pickle of {"a": tensor}, whose storage claims `n_values` floats, and the tensor `size` of them."""
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ"
+    return (
+        b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n("
+        + storage + n_values.to_bytes(4, "little") + b"tQK\x00(J" + size.to_bytes(4, "little")
+        + b"t(K\x01t\x89ccollections\nOrderedDict\n)RtRs."
+    )  # fmt: skip
+
+
+def test_a_tensor_does_not_reach_beyond_its_record(tmp_path):
+    data = torch.tensor([1.5, 2.5]).numpy().tobytes()
+    path = archive_of(tmp_path / "x.pt", tensor_pickle(n_values=2, size=2), data_0=data)
+    assert read_inert(path)["a"].tolist() == [1.5, 2.5]
+    for n_values, size in ((3, 2), (2, 3), (2**31 - 1, 1)):
+        archive_of(path, tensor_pickle(n_values=n_values, size=size), data_0=data)
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            read_inert(path)
+
+
+HOLDS_ITSELF = b"\x80\x02c__torch__\nM\n)\x81q\x00}X\x01\x00\x00\x00ah\x00sb."
+DOUBLES = b"".join(
+    b"c__torch__\nM\n)\x81q%c}(X\x01\x00\x00\x00ah%cX\x01\x00\x00\x00bh%cub" % (level, level - 1, level - 1)
+    for level in range(1, 60)
+)
+
+
+@pytest.mark.parametrize("pickled", [HOLDS_ITSELF, b"\x80\x02c__torch__\nM\n)\x81q\x00" + DOUBLES + b"."])
+def test_modules_that_hold_one_another_come_to_an_end(tmp_path, pickled):
+    path = archive_of(tmp_path / "x.pt", pickled, **{"constants.pkl": b""})
+    with pytest.raises(CheckpointError, match="its modules hold one another"):
+        read_torchscript(path)
+
+
+def test_a_high_place_in_a_pickles_memo_takes_no_memory(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f.")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_inert(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("named", [b"torch._utils\n_rebuild_tensor_v2", b"torch\nFloatStorage", b"torch\nSize"])
+def test_a_pickle_changes_nothing_that_it_names(tmp_path, named):
+    """BUILD with a pair sets attributes, here of what the pickle names; the next file must not notice."""
+    bad = archive_of(tmp_path / "bad.pt", b"\x80\x02c%s\nN}X\x05\x00\x00\x00dtypeNs\x86b." % named)
+    with pytest.raises(CheckpointError):
+        read_inert(bad)
+    good = archive_of(tmp_path / "x.pt", tensor_pickle(n_values=1, size=1), data_0=bytes(4))
+    assert read_inert(good)["a"].tolist() == [0.0]
+    for name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
+        assert not hasattr(getattr(torch._utils, name), "dtype")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -100,6 +216,10 @@ def test_filling_is_strict_and_takes_the_tensors_themselves():
         fill(Net, {**state, "first.bias": torch.ones(5)}, Path("x.pt"))
     with pytest.raises(CheckpointError, match=r"another shape for first\.bias: expected \[4\], got str"):
         fill(Net, {**state, "first.bias": "four"}, Path("x.pt"))
+    for odd in (torch.ones(4, dtype=torch.int64), torch.ones(4, dtype=torch.complex64), torch.ones(4, device="meta"),
+                torch.ones(4).to_sparse()):  # fmt: skip
+        with pytest.raises(CheckpointError, match=r"other numbers for first\.bias: expected a plain tensor of torch"):
+            fill(Net, {**state, "first.bias": odd}, Path("x.pt"))
 
 
 def test_half_precision_is_widened():
@@ -115,4 +235,5 @@ def test_filling_draws_no_random_numbers():
 
 def _zeros():
     with torch.device("meta"):
-        return {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in Net().state_dict().items()}
+        shapes = Net().state_dict()
+    return {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in shapes.items()}

@@ -11,9 +11,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.models.sam2.segmenter import (
     LEAST_WINDOW,
+    Mask,
     Segmenter,
     SegmenterConfig,
     build_segmenter,
@@ -22,7 +24,10 @@ from svdaudio.models.sam2.segmenter import (
     split_points,
     window_around,
 )
+from svdaudio.places import project_root
+from svdaudio.svd.images import load_image
 from svdaudio.weights.own import Header, save_weights
+from tasks.picture import mask as mask_stage
 
 TINY = {
     "image_size": 128,
@@ -181,6 +186,92 @@ def test_weights_of_another_shape_are_refused(tmp_path, model):
     )
     with pytest.raises(CheckpointError, match="does not fit its own description"):
         load_segmenter(path)
+
+
+class Scripted(Segmenter):
+    """Answers with boxes: each click's own when it is segmented alone, and another for all clicks together."""
+
+    def __init__(self, together, alone, score=0.9):
+        self.together, self.alone, self.asked = together, alone, []
+
+    def _one_object(self, pixels, where, kind):
+        clicks = [(x, y, label) for (x, y), label in zip(where.tolist(), kind.tolist(), strict=True)]
+        self.asked.append(clicks)
+        included = [(x, y) for x, y, label in clicks if label]
+        rows, columns, score = self.alone[included[0]] if len(included) == 1 else (*self.together, 0.5)
+        mask = box(*pixels.shape[:2], rows, columns)
+        return Mask(mask=mask, score=score, logits=np.where(mask[:32, :32], score, -1).astype(np.float32))
+
+
+CAT, DOG = (slice(10, 30), slice(10, 30), 0.8), (slice(50, 80), slice(60, 90), 0.9)
+ALONE = {(20.0, 20.0): CAT, (22.0, 22.0): CAT, (70.0, 60.0): DOG}
+NEITHER = (slice(35, 45), slice(40, 55))
+
+
+def asked(segmenter, pixels, *clicks):
+    table = np.array(clicks, float)
+    return segmenter.segment(pixels, table[:, :2], table[:, 2].astype(int))
+
+
+def test_clicks_on_several_objects_give_the_union_of_their_masks(pixels):
+    segmenter = Scripted(NEITHER, ALONE)
+    found = asked(segmenter, pixels, (20, 20, 1), (5, 85, 0), (22, 22, 1), (70, 60, 1))
+    wanted = box(90, 140, *CAT[:2]) | box(90, 140, *DOG[:2])
+    assert np.array_equal(found.mask, wanted)
+    assert (found.n_united, found.missed, found.unwanted) == (2, (), ())
+    assert found.score == 0.8
+    assert np.array_equal(found.logits > 0, wanted[:32, :32])
+    # Together; then one by one, unless it is covered by now, and always with what is excluded.
+    assert segmenter.asked[1:] == [[(20, 20, 1), (5, 85, 0)], [(5, 85, 0), (70, 60, 1)]]
+    assert found.remarks == ("together the clicks gave a mask that misses some of them: 2 masks are united",)
+
+
+def test_clicks_that_are_all_covered_are_segmented_together_only(pixels):
+    segmenter = Scripted((slice(0, 90), slice(0, 140)), {})
+    found = asked(segmenter, pixels, (20, 20, 1), (70, 60, 1))
+    assert (len(segmenter.asked), found.n_united, found.remarks, found.score) == (1, 1, (), 0.5)
+
+
+def test_a_union_is_taken_only_if_fewer_clicks_contradict_it(pixels):
+    nowhere = {place: (slice(0, 5), slice(100, 105), 0.9) for place in ALONE}
+    found = asked(Scripted(NEITHER, nowhere), pixels, (20, 20, 1), (70, 60, 1))
+    assert np.array_equal(found.mask, box(90, 140, *NEITHER))
+    assert (found.n_united, found.missed) == (1, ((20, 20), (70, 60)))
+    assert found.remarks == ("the mask does not cover the clicks at (20, 20), (70, 60); click elsewhere on the object",)
+    # The dog's own mask covers what is excluded: as many clicks contradict the union as the cat's mask alone.
+    found = asked(Scripted(CAT[:2], ALONE), pixels, (20, 20, 1), (70, 60, 1), (75, 65, 0))
+    assert (found.n_united, found.missed, found.unwanted) == (1, ((70, 60),), ())
+
+
+@pytest.mark.parametrize("place", [(20.875, 29.75), (10, 10), (29.5, 10.5)])
+def test_a_click_anywhere_in_a_covered_pixel_is_covered(pixels, place):
+    found = asked(Scripted(NEITHER, {place: CAT}), pixels, (*place, 1))
+    assert (found.missed, found.remarks) == ((), ())
+
+
+def test_one_click_that_is_missed_and_one_that_is_unwanted_are_reported(pixels):
+    found = asked(Scripted(NEITHER, {(30.0, 20.0): CAT}), pixels, (30, 20, 1), (12.5, 13, 0))
+    assert (found.missed, found.unwanted) == (((30, 20),), ((12.5, 13),))
+    assert found.remarks == (
+        "the mask does not cover the click at (30, 20); click elsewhere on the object",
+        "the mask covers the click at (12.5, 13), which is excluded; move or add clicks",
+    )
+
+
+def test_the_mini_bundle_on_a_cat_and_a_dog():
+    """Taken for one object, they gave one cut animal that covered neither click, with a score of 0.9."""
+    segmenter = Models(Bundle.open("mini"), device="cpu")["segmenter"]
+    picture = load_image(project_root() / "examples" / "dog_cat.jpg")
+    cat, dog = (asked(segmenter, picture, (*place, 1)) for place in ((756, 581), (425, 468)))
+    both = asked(segmenter, picture, (756, 581, 1), (425, 468, 1))
+    assert (both.n_united, both.missed) == (2, ())
+    assert np.array_equal(both.mask, cat.mask | dog.mask)
+    notes = []
+    arrays = mask_stage.run(
+        pixels=picture, points=[[756, 581, 1], [425, 468, 1]], segmenter=segmenter, note=notes.append
+    )
+    assert notes == list(both.remarks)
+    assert np.array_equal(arrays["mask"], both.mask)
 
 
 def box(height, width, rows, columns):

@@ -1,0 +1,162 @@
+"""Many requests of one method as one flow, in which every node of every pair is a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime
+from prefect.states import Failed
+
+from flows import pages
+from flows.handover import failed, handed_over, run_here
+from flows.stages import ThisFlow, one_at_a_time, run_step
+from svdaudio.engine.batch import OutputWriter, Progress, execute_batch
+from svdaudio.engine.batches import Asked, Job, OnError, table
+from svdaudio.engine.body import ModelSource
+from svdaudio.engine.run import Stopping
+from svdaudio.errors import InputError, SvdAudioError
+from svdaudio.methods import find_method
+from svdaudio.session import Session
+from svdaudio.store.base import Store
+from svdaudio.store.runs import RunRecord
+from svdaudio.studies.pairs import Common, Row, prepare, read_rows
+
+
+def name_of_batch() -> str:
+    """Name of the flow run: the id of the batch, where it is known."""
+    return str(runtime.flow_run.get_parameters().get("batch") or runtime.flow_run.get_name())
+
+
+@flow(name="batch", flow_run_name=name_of_batch, task_runner=one_at_a_time(), persist_result=False)
+def run_pairs(
+    pairs: Path | list[str],
+    method: str = "manipulate",
+    settings: dict[str, Any] | None = None,
+    variant: str | None = None,
+    store: str | None = None,
+    *,
+    pictures: bool = False,
+    on_error: OnError = "continue",
+    batch: str | None = None,
+) -> Any:
+    """A method on many pairs of pictures, each model loaded once. An unfinished batch of the same pairs is continued.
+
+    Args:
+        pairs: a CSV or JSONL file or a folder (docs/batch.md), read when the flow runs; or names of pairs of a batch
+            that the process which starts the flow has opened.
+        method: name of the method.
+        settings: dotted parameter → value, for pairs that do not say otherwise.
+        variant: a set of targets that the method names ("no_baselines").
+        store: where artifacts are; SVDAUDIO_STORE or the checkout's `artifacts` if not given.
+        pictures: draw masks, spectrograms and scores of every pair.
+        on_error: what happens to the others when one pair fails.
+        batch: id of the batch, if it is open already.
+
+    Returns:
+        The batch's id, how many pairs came out how, and where the table is; or, if a pair failed, the state Failed.
+    """
+    try:
+        work = handed_over(batch)
+        if work is not None:
+            return _conclusion([run.state for run in work()])
+        if not isinstance(pairs, Path):
+            raise InputError("pairs can be named only for a batch that is open in this process", fix="give their file")
+        session = Session(store, runner=ThisFlow())
+        found = find_method(method)
+        record, _ = compute_rows(
+            session, read_rows(pairs, found), method, Common(given=settings or {}, variant=variant),
+            files={"pairs": pairs}, title=pairs.name, asked=Asked(pictures=pictures, on_error=on_error),
+        )  # fmt: skip
+        if record.state != "finished":
+            return Failed(message=record.error or f"the batch was {record.state}")
+        results = {name: record.results[name] for name in ("counts", "table")}
+        return {"batch": record.id, "state": record.state, **results}
+    except SvdAudioError as error:
+        return failed(error)
+
+
+def compute_rows(
+    session: Session,
+    rows: Sequence[Row],
+    method: str,
+    common: Common,
+    *,
+    files: Mapping[str, Path],
+    title: str,
+    asked: Asked,
+) -> tuple[RunRecord, dict[str, RunRecord]]:
+    """Run a batch inside the flow that calls this, and show its table on the flow's page.
+
+    Args:
+        session: whose runner is `ThisFlow`.
+        rows: what is to be run.
+        method: of every row.
+        common: what holds for rows that do not say otherwise.
+        files: what the rows were read from, by a name for each.
+        title: what people see.
+        asked: kept in the record of the batch.
+
+    Returns:
+        The record of the batch, and that of each run by the name of its row.
+    """
+    prepared = prepare(session, rows, find_method(method), common)
+    for text in dict.fromkeys(text for one in prepared for text in one.resolved.remarks):
+        get_run_logger().warning("%s", text)
+    opened = session.open_batch(prepared, files=files, title=title, asked=asked)
+    record, runs = session.run_batch(opened)
+    pages.show_table(table(opened.members, runs), record.id)
+    return record, {job.name: run for job, run in zip(opened.jobs, runs, strict=True)}
+
+
+def execute_through_prefect(
+    jobs: Sequence[Job],
+    store: Store,
+    models: ModelSource,
+    *,
+    title: str,
+    api_url: str | None = None,
+    output: OutputWriter | None,
+    on_error: OnError,
+    progress: Progress,
+    stopping: Stopping,
+) -> list[RunRecord]:
+    """Do what `svdaudio.engine.batch.execute_batch` does, as a flow of this process.
+
+    Args:
+        jobs: see there, as for what is not named here.
+        store: where artifacts and runs are.
+        models: models by role.
+        title: id of the batch.
+        api_url: of the server.
+        output: writes the files of a run.
+        on_error: whether the others go on.
+        progress: receives every event.
+        stopping: asked before each node.
+    """
+
+    def compute() -> list[RunRecord]:
+        return execute_batch(
+            jobs, store, models, output=output, on_error=on_error, progress=progress, stopping=stopping,
+            step=run_step,
+        )  # fmt: skip
+
+    def show(runs: list[RunRecord]) -> None:
+        pages.show_table(table([job.member for job in jobs], runs), title)
+
+    parameters = {
+        "pairs": [pages.readable(job.name) for job in jobs],
+        "method": jobs[0].request.kind,
+        "store": pages.readable(store.location),
+        "on_error": on_error,
+        "batch": title,
+    }
+    return run_here(run_pairs, parameters, key=title, compute=compute, show=show, api_url=api_url)
+
+
+def _conclusion(states: Sequence[str]) -> Any:
+    n_failed = states.count("failed")
+    if n_failed:
+        return Failed(message=f"{n_failed} of {len(states)} pairs failed")
+    return {"counts": {state: states.count(state) for state in dict.fromkeys(states)}}

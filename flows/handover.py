@@ -1,0 +1,151 @@
+"""Flows that run in the process that starts them, with what that process has opened and checked already.
+
+The parameters of a flow are plain data, from which a worker opens store, bundle and request itself. A process that
+has opened them hands over the work under the id of the run: the flow looks there first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Generic, TypeVar, cast
+
+import httpx
+from prefect.events.worker import EventsWorker
+from prefect.exceptions import Abort, PrefectHTTPStatusError
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Failed
+
+from flows.server import answers, require_server, silent
+from svdaudio.errors import SvdAudioError
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+N_RETRIES = 2
+"""Of a call to a server that no longer answers: 6 s. Prefect's own default takes a minute for each call."""
+N_CHECKS = 3
+"""Of the server, a second apart, before it counts as gone."""
+FORGET_TIMEOUT_S = 5.0
+
+_handed_over: dict[str, _Work[Any]] = {}
+
+
+class _Work(Generic[Value]):
+    """What a flow is to do, and what came of it."""
+
+    def __init__(self, url: str, compute: Callable[[], Value], show: Callable[[Value], None]) -> None:
+        self.url = url
+        self.done: list[Value] = []
+        self.error: Exception | None = None
+        self._compute = compute
+        self._show = show
+
+    def __call__(self) -> Value:
+        try:
+            self.done.append(self._compute())
+            if not is_there(self.url):
+                raise Abort("the server is gone")  # ends the flow without the reports that would wait for the server
+            self._show(self.done[0])
+        except Exception as error:
+            self.error = error
+            if not is_there(self.url):
+                raise Abort("the server is gone") from error
+            raise
+        return self.done[0]
+
+
+def handed_over(key: str | None) -> Callable[[], Any] | None:
+    """The work that this process has handed over under a key, if it has."""
+    return _handed_over.get(key or "")
+
+
+def run_here(
+    flow: Any,
+    parameters: Mapping[str, Any],
+    *,
+    key: str,
+    compute: Callable[[], Value],
+    show: Callable[[Value], None],
+    api_url: str | None = None,
+) -> Value:
+    """Run a flow in this process whose work is open already, and return what the work returns.
+
+    If the server stops answering meanwhile, the work is completed and a warning says so.
+
+    Args:
+        flow: calls `handed_over(key)`.
+        parameters: of the flow.
+        key: id of the run.
+        compute: the work.
+        show: draws the result on the page of the flow run.
+        api_url: of the server; that of PREFECT_API_URL or of `svdaudio server start` if not given.
+
+    Raises:
+        RunError: there is no server, or it does not answer.
+        Exception: what `compute` raises.
+    """
+    url = api_url or require_server()
+    work = _handed_over[key] = _Work(url, compute, show)
+    lost: BaseException | None = None
+    try:
+        with _silent_prefect(), temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: N_RETRIES}):
+            state = flow(**parameters, return_state=True)
+            if not work.done and work.error is None:
+                state.result()  # the flow did not get to the work: raises why
+    except (Abort, httpx.TransportError, PrefectHTTPStatusError) as error:
+        lost = error
+    finally:
+        del _handed_over[key]
+    if lost is not None:
+        _forget_messages()
+    if work.error is not None:
+        raise work.error
+    if not work.done:
+        raise silent(url, cast("Exception", lost)) from lost
+    if lost is not None:
+        log.warning("the Prefect server at %s no longer answers: the run is complete, but its page is not", url)
+    return work.done[0]
+
+
+def failed(error: SvdAudioError) -> Any:
+    """The state in which a flow ends after an error that a user can cause: one line, without a traceback."""
+    return Failed(message=error.line(), data=error)
+
+
+def is_there(url: str) -> bool:
+    """Whether a server answers; one that restarts has a few seconds to do so."""
+    for attempt in range(N_CHECKS):
+        if attempt:
+            time.sleep(1)
+        if answers(url):
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _silent_prefect() -> Generator[None]:
+    """Keep Prefect's log to its page, and what it prints about a server that is gone to itself."""
+    runs, services = logging.getLogger("prefect"), logging.getLogger("prefect._internal.concurrency")
+    before = runs.propagate, services.disabled, logging.raiseExceptions
+    runs.propagate, services.disabled, logging.raiseExceptions = False, True, False
+    try:
+        yield
+    finally:
+        runs.propagate, services.disabled, logging.raiseExceptions = before
+
+
+def _forget_messages() -> None:
+    """Drop the logs and events that wait for a server that is gone: Prefect would try for minutes to deliver them."""
+    from prefect._internal.concurrency import services
+
+    for service in list(services._active_services):  # noqa: SLF001 - prefect has no public way, and is pinned
+        if service._loop is not None and service._task is not None:  # noqa: SLF001
+            service._loop.call_soon_threadsafe(service._task.cancel)  # noqa: SLF001
+    with _silent_prefect():
+        APILogWorker.drain_all(timeout=FORGET_TIMEOUT_S)
+        EventsWorker.drain_all(timeout=FORGET_TIMEOUT_S)

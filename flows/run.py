@@ -1,0 +1,178 @@
+"""Any method on files, as one flow: the command line starts it with `--prefect`, and every deployment of a run uses it.
+
+Session(store, runner=PrefectRunner()).run(request)
+run_method.with_options(name="baseline").to_deployment(...)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow, get_run_logger, runtime
+
+from flows import pages
+from flows.clusters import Cluster
+from flows.handover import failed, handed_over, run_here
+from flows.stages import ThisFlow, one_at_a_time, walk
+from svdaudio.engine.body import ModelSource
+from svdaudio.engine.journal import Progress
+from svdaudio.engine.request import Request
+from svdaudio.engine.run import Stopping
+from svdaudio.engine.workers import BatchExecutor
+from svdaudio.errors import InputError, RunError, SvdAudioError
+from svdaudio.places import out_root
+from svdaudio.session import Session
+from svdaudio.store.base import Store
+from svdaudio.store.runs import RunRecord, new_run_id
+from svdaudio.views.outputs import arrays_of
+from svdaudio.views.report import write_report
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
+
+
+def name_of_run() -> str:
+    """Name of the flow run: the id of its run. A flow run that is tried again keeps it, and with it its run."""
+    asked = runtime.flow_run.get_parameters().get("run")
+    name = str(runtime.flow_run.get_name())
+    return asked or (name if RUN_ID.fullmatch(name) else new_run_id())
+
+
+@flow(name="run", flow_run_name=name_of_run, task_runner=one_at_a_time(), persist_result=False)
+def run_method(
+    method: str,
+    files: dict[str, Path | str],
+    settings: dict[str, Any] | None = None,
+    targets: list[str] | None = None,
+    store: str | None = None,
+    run: str | None = None,
+) -> Any:
+    """Compute a method on files, and write its sounds, pictures and scores.
+
+    Args:
+        method: name of the method.
+        files: its files by name.
+        settings: dotted parameter → value; clicks may be texts such as "120,80".
+        targets: nodes to compute, if not those of the method.
+        store: where artifacts are; SVDAUDIO_STORE or the checkout's `artifacts` if not given.
+        run: id of the run, new or to be resumed.
+
+    Returns:
+        The run's id and the files that were written; or, after an error that a user can cause, the state Failed.
+    """
+    run_id = run or str(runtime.flow_run.get_name())
+    try:
+        work = handed_over(run_id)
+        if work is not None:
+            return {"run": work().id}
+        return _run(run_id, method, files, settings or {}, tuple(targets or ()), store)
+    except SvdAudioError as error:
+        return failed(error)
+
+
+manipulate = run_method.with_options(name="manipulate", description="Sound that follows an edit of a picture.")
+baseline = run_method.with_options(name="baseline", description="Plain SSV2A: the sound of one picture as it is.")
+
+
+def _run(
+    run_id: str,
+    method: str,
+    files: dict[str, Path | str],
+    settings: dict[str, Any],
+    targets: tuple[str, ...],
+    store: str | None,
+) -> dict[str, Any]:
+    """Start the run, or resume it if the store knows it."""
+    if not RUN_ID.fullmatch(run_id):
+        raise InputError("that is not a run's id", expected="one like 20250131-235959-999-0a1b", got=repr(run_id))
+    session = Session(store, runner=ThisFlow())
+    request = session.request(method, files, settings, targets=targets, source="flow run")
+    for text in request.resolved.remarks:
+        get_run_logger().warning("%s", text)
+    try:
+        earlier = session.store.runs.read(run_id)
+    except FileNotFoundError:
+        result = session.run(request, run=session.new_run(request, run_id))
+    except ValueError as error:
+        raise RunError(f"the record of run {run_id} is damaged", got=error, fix="start a new run") from error
+    else:
+        if not _asks_for(request, earlier):
+            raise RunError(f"run {run_id} is of other files or settings", fix="omit `run` to start a new one")
+        result = session.resume(earlier)
+    pages.show_run(result.run, result.report)
+    return {"run": result.run.id, **result.report.results()}
+
+
+def _asks_for(request: Request, run: RunRecord) -> bool:
+    """Whether a run is of this request."""
+    return (request.kind, request.file_digests, request.config.tables(), request.targets) == (
+        run.kind, {name: use.digest for name, use in run.files.items()}, run.config, run.targets
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefectRunner:
+    """Runs each request as a flow of this process, through a Prefect server."""
+
+    name: Literal["prefect", "dask", "ray"] = "prefect"
+    """What computes the stages: this process, or the workers of a cluster."""
+    address: str | None = None
+    """Of the cluster's scheduler; without one, a cluster of this machine lives as long as the flow."""
+    api_url: str | None = None
+    """Of the server; that of PREFECT_API_URL or of `svdaudio server start` if not given."""
+
+    def execute(
+        self,
+        request: Request,
+        store: Store,
+        models: ModelSource,
+        *,
+        run: RunRecord,
+        progress: Progress,
+        stopping: Stopping,
+        record: bool,
+    ) -> RunRecord:
+        """Execute every node of a request as a task.
+
+        Raises:
+            RunError: there is no server, or no cluster, or its workers die.
+            Exception: as in process.
+        """
+        cluster = None if self.name == "prefect" else Cluster(kind=self.name, address=self.address)
+        compute = partial(
+            walk, request, store, models, run=run, progress=progress, stopping=stopping, record=record,
+            on_cluster=cluster is not None,
+        )  # fmt: skip
+
+        def show(run: RunRecord) -> None:
+            if record and run.state == "finished":
+                report = write_report(arrays_of(request, store, models, run), root=out_root(store.location))
+                pages.show_run(run, report)
+
+        parameters = {
+            "method": request.kind,
+            "files": {name: pages.readable(use.path) for name, use in run.files.items()},
+            "settings": request.config.flat(),
+            "targets": list(request.targets),
+            "store": pages.readable(store.location),
+            "run": run.id,
+        }
+        named = run_method.with_options(
+            name=request.kind, task_runner=cluster.task_runner() if cluster else one_at_a_time()
+        )
+        return run_here(named, parameters, key=run.id, compute=compute, show=show, api_url=self.api_url)
+
+    def batch_executor(self, title: str) -> BatchExecutor:
+        """What executes jobs of a batch of that title, each node as a task; picklable.
+
+        Raises:
+            InputError: the stages are computed by a cluster.
+        """
+        if self.name != "prefect":
+            raise InputError(f"--runner {self.name} is not for a batch", fix="give --runner prefect, or omit it")
+        from flows.batch import execute_through_prefect
+
+        return partial(execute_through_prefect, title=title, api_url=self.api_url)

@@ -1,0 +1,215 @@
+"""Stages as Prefect tasks: one task for each stage, and the walk over a request that runs them.
+
+Tasks exchange references, never arrays, and Prefect caches nothing (`NO_CACHE`): the only cache is the store. A hit
+ends as `Completed(name="Cached")`, so that Prefect's page shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import Any, cast
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.clusters import worker_death
+from svdaudio.engine.batch import execute_batch
+from svdaudio.engine.batches import Job
+from svdaudio.engine.body import ModelSource
+from svdaudio.engine.execute import Context, NodeEvent, OnNodeEvent, Reference, execute
+from svdaudio.engine.journal import UNRECORDED, Journal, Progress, keep_journal, no_progress
+from svdaudio.engine.request import Request
+from svdaudio.engine.run import Stopping, never
+from svdaudio.engine.stage import Node
+from svdaudio.engine.workers import BatchExecutor
+from svdaudio.errors import SvdAudioError
+from svdaudio.store.base import Store
+from svdaudio.store.runs import RunRecord
+
+_listener: ContextVar[OnNodeEvent | None] = ContextVar("_listener", default=None)
+"""Receives the events of a task that runs in the thread that started it."""
+
+
+def one_at_a_time() -> TaskRunner[Any]:
+    """Prefect's task runner for one stage at a time: models are large, and each stage uses every core."""
+    return cast("TaskRunner[Any]", ThreadPoolTaskRunner(max_workers=1))
+
+
+def never_retry(*_: object) -> bool:
+    """Retry no task: the same inputs fail in the same way."""
+    return False
+
+
+def execute_node(
+    context: Context, node: str, label: str, upstream: dict[str, Reference]
+) -> State[Reference] | Reference:
+    """Make sure that the artifact of a node is in the store.
+
+    Args:
+        context: request, store and models; opaque to Prefect.
+        node: its name.
+        label: name of the task run.
+        upstream: references of at least the nodes that this one reads from.
+    """
+    log = get_run_logger()
+    listener = _listener.get()
+
+    def on_event(what: NodeEvent, text: str) -> None:
+        log.info("%s: %s", what, text)
+        if listener is not None:
+            listener(what, text)
+
+    try:
+        reference = execute(context, node, upstream, on_event)
+    except SvdAudioError as error:  # one line in Prefect's log, without a traceback
+        return cast("State[Reference]", Failed(message=error.line(), data=error))
+    if reference.status == "cached":
+        message = f"artifact {reference.key[:12]}"
+        return cast("State[Reference]", Completed(name="Cached", message=message, data=reference))
+    return reference
+
+
+@cache
+def stage_task(stage: str, summary: str) -> Any:
+    """The task of a stage.
+
+    Args:
+        stage: its name.
+        summary: what it does, for Prefect's page.
+    """
+    # With a retry that its condition never allows, Prefect does not log a failure with "NoneType: None" as traceback.
+    return task(
+        name=stage, description=summary, task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False,
+        retries=1, retry_condition_fn=never_retry,
+    )(execute_node)  # fmt: skip
+
+
+def run_task(
+    context: Context, node: Node, label: str, references: Mapping[str, Reference], on_event: OnNodeEvent
+) -> Reference:
+    """Run the task of a node here and now.
+
+    Args:
+        context: request, store and models.
+        node: which.
+        label: name of the task run.
+        references: of at least the nodes upstream.
+        on_event: receives every event of the node.
+    """
+    token = _listener.set(on_event)
+    try:
+        state = _start(
+            stage_task(node.stage.name, node.stage.summary), context, node, label, references, return_state=True
+        )
+        return state.result()
+    finally:
+        _listener.reset(token)
+
+
+def _start(call: Any, context: Context, node: Node, label: str, references: Mapping[str, Reference], **how: Any) -> Any:
+    return call(context, node.name, label, {source: references[source] for source in node.upstream}, **how)
+
+
+def walk(
+    request: Request,
+    store: Store,
+    models: ModelSource,
+    *,
+    run: RunRecord,
+    progress: Progress = no_progress,
+    stopping: Stopping = never,
+    record: bool = True,
+    on_cluster: bool = False,
+) -> RunRecord:
+    """Do what `svdaudio.engine.run.execute_run` does, each node as a task of the flow that calls this.
+
+    Args:
+        request: what is to be computed.
+        store: where artifacts and runs are.
+        models: models by role.
+        run: the run's record.
+        progress: receives every event; from inside a stage, only if it runs in this process.
+        stopping: asked before each node; if true, the run ends as "interrupted".
+        record: keep the run in the store.
+        on_cluster: whether the flow's task runner has workers elsewhere. They are given every node that is ready, but
+            for stages that read the user's files: those run here, since workers may not have the files.
+    """
+    with keep_journal(request, store.runs if record else UNRECORDED, run, progress) as journal:
+        context = Context(request, store, models, earlier=None if record else ())
+        if on_cluster:
+            _ = context.previous, request.file_digests  # looked up once, and sent along
+        _walk(journal, context, stopping, on_cluster=on_cluster)
+    return journal.run
+
+
+def _walk(journal: Journal, context: Context, stopping: Stopping, *, on_cluster: bool) -> None:
+    waiting = list(context.request.nodes)
+    references: dict[str, Reference] = {}
+    under_way: dict[PrefectFuture[Reference], Node] = {}
+    failures: list[Exception] = []
+
+    def settle(node: Node, result: Callable[[], Reference]) -> None:
+        try:
+            reference = result()
+        except Exception as error:  # noqa: BLE001 - raised below, once nothing is under way
+            failures.append(worker_death(node.name, error) or error)
+            journal.failed(node.name, failures[-1])
+        else:
+            references.update({again.node: again for again in reference.repaired}, **{node.name: reference})
+            journal.finished(reference)
+
+    while waiting or under_way:
+        if waiting and not failures and stopping():
+            journal.stop()
+            waiting.clear()
+        if failures:
+            waiting.clear()
+        ready = [node for node in waiting if all(source in references for source in node.upstream)]
+        here = next((node for node in ready if not on_cluster or node.files), None)
+        if here is not None:
+            waiting.remove(here)
+            on_event = partial(journal.on_event, here.name)
+            settle(here, partial(run_task, context, here, here.name, references, on_event))
+            continue
+        for node in ready:
+            waiting.remove(node)
+            call = stage_task(node.stage.name, node.stage.summary).submit
+            under_way[_start(call, context, node, node.name, references)] = node
+        if under_way:
+            done = next(iter(as_completed(list(under_way))))
+            settle(under_way.pop(done), done.result)
+    if failures:
+        raise failures[0]
+
+
+def run_step(
+    job: Job, context: Context, node: Node, references: Mapping[str, Reference], on_event: OnNodeEvent
+) -> Reference:
+    """A step of a batch as a task of the flow that calls it."""
+
+    def notes_only(what: NodeEvent, text: str) -> None:
+        if what != "waiting":  # a task waits where it is, and is not postponed
+            on_event(what, text)
+
+    return run_task(context, node, f"{job.name}: {node.name}", references, notes_only)
+
+
+class ThisFlow:
+    """The runner of a `Session` inside a flow: every stage is a task of that flow."""
+
+    name = "prefect"
+
+    def execute(self, request: Request, store: Store, models: ModelSource, **how: Any) -> RunRecord:
+        """Execute every node of a request."""
+        return walk(request, store, models, **how)
+
+    def batch_executor(self, title: str) -> BatchExecutor:
+        """What executes jobs of a batch."""
+        del title
+        return partial(execute_batch, step=run_step)

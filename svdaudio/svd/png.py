@@ -1,0 +1,77 @@
+"""PNG files without the chunks that no pixel needs: text, colour profiles, times, and whatever else they carry.
+
+Pillow refuses a whole picture for a text of more than a megabyte, a short chunk of pixel density, or a wrong check
+value of a comment. Viewers do not look at these, and neither does this project.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+FRAME_BYTES = 12
+"""Length, kind and check value of a chunk."""
+MAX_TEXT_BYTES = 2**20
+"""Pillow's own limit for an unpacked text."""
+
+_FOR_PIXELS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
+"""Optional chunks that pixels depend on. A critical chunk begins with a capital letter."""
+_FOR_ORIENTATION = (b"Raw profile type exif", b"XML:com.adobe.xmp")
+"""Keywords of texts that may say how the picture is turned."""
+
+
+def essential_png(data: bytes) -> bytes:
+    """The chunks of a PNG that pixels and orientation need; other files, and from the first broken chunk on, as given.
+
+    Chunks are kept byte for byte, so that damage to what pixels need is found by the decoder.
+    """
+    if not data.startswith(SIGNATURE):
+        return data
+    kept: list[bytes | memoryview] = [SIGNATURE]
+    end, has_text = len(SIGNATURE), False
+    for kind, begin, end in _chunks(data):
+        chunk = memoryview(data)[begin:end]
+        if kind[:1].isupper() or kind in _FOR_PIXELS:
+            kept.append(chunk)
+        elif _is_whole(chunk) and (
+            kind == b"eXIf" or (not has_text and _is_orientation_text(kind, bytes(chunk[8:-4])))
+        ):
+            has_text = has_text or kind != b"eXIf"
+            kept.append(chunk)
+    return b"".join((*kept, memoryview(data)[end:]))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of every chunk that lies in the file as a whole."""
+    begin = len(SIGNATURE)
+    while begin + FRAME_BYTES <= len(data):
+        end = begin + FRAME_BYTES + int.from_bytes(data[begin : begin + 4], "big")
+        kind = data[begin + 4 : begin + 8]
+        if end > len(data) or not kind.isalpha():
+            return
+        yield kind, begin, end
+        begin = end
+
+
+def _is_whole(chunk: memoryview) -> bool:
+    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+
+
+def _is_orientation_text(kind: bytes, body: bytes) -> bool:
+    """Whether a chunk is a text that may tell the orientation, and unpacks to no more than Pillow takes."""
+    keyword, _, rest = body.partition(b"\0")
+    if kind not in {b"tEXt", b"zTXt", b"iTXt"} or keyword not in _FOR_ORIENTATION:
+        return False
+    if kind == b"zTXt":
+        packed = rest[1:]
+    elif kind == b"iTXt" and rest[:1] == b"\x01":
+        packed = rest[2:].split(b"\0", 2)[-1]
+    else:
+        return len(body) <= MAX_TEXT_BYTES
+    try:
+        unpacker = zlib.decompressobj()
+        unpacker.decompress(packed, MAX_TEXT_BYTES)
+    except zlib.error:
+        return False
+    return not unpacker.unconsumed_tail
