@@ -97,8 +97,8 @@ def output_folder(root: Path, run: RunRecord) -> Path:
 def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Report:
     """Write the sounds of a run as WAV files and its pictures as PNG, and read its scores and measures.
 
-    An index in the folder says what was written from which keys. Where it holds, and the files are those that it names, no
-    array is read: a run that finds everything is done in the time of a look-up.
+    An index in the folder says what was written from which keys. Where it holds, and the files are those that it names,
+    no array is read: a run that finds everything takes as long as a look-up.
 
     Args:
         arrays: of the run; what it did not get to is omitted.
