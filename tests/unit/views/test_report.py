@@ -89,6 +89,7 @@ def run(store):
         waveform = (0.5 * np.sin(np.arange(22050) / (5 + number))).astype(np.float32)
         entries += [
             put(store, f"{sound}.remix", "remix", {"clap": tokens[number, :512]}),
+            put(store, f"{sound}.diffuse", "diffuse", {"latents": np.full((2, 8, 4, 16), number)}, n_candidates=2),
             put(store, f"{sound}.decode", "decode", {"mel": random.random((2, 100, 64)).astype(np.float32)}),
             put(store, f"{sound}.vocode", "vocode", {"waveforms": np.stack([waveform, waveform])}),
             put(
@@ -147,6 +148,22 @@ def test_the_same_work_is_not_written_twice(tmp_path, store, run):
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths}
     assert write(store, replace(run, id="another"), root=tmp_path) == first
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths} == before
+
+
+def test_what_is_written_already_is_told_without_reading_an_array(tmp_path, store, run):
+    first = write(store, run, root=tmp_path)
+
+    def refused(node):
+        raise AssertionError(f"{node} is read")
+
+    classes = {"tagger": CLASSES, "detector": ("cat", "dog")}
+    assert report.write_report(RunArrays(run, METHOD, refused, classes.__getitem__), root=tmp_path) == first
+    classes["tagger"] = ("cow", "hen", "pig")
+    with pytest.raises(AssertionError, match="is read"):
+        report.write_report(RunArrays(run, METHOD, refused, classes.__getitem__), root=tmp_path)
+    for index in first.folder.glob(".*.json"):
+        index.write_text("[")
+    assert write(store, run, root=tmp_path) == first
 
 
 def test_what_was_damaged_or_deleted_is_written_again(tmp_path, store, run):
