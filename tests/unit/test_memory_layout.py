@@ -19,15 +19,18 @@ from torch import nn
 from torch.nn import functional
 
 import svdaudio
-from svdaudio.checkpoints import audioldm, openai_clip, sam2_hiera, ultralytics_pt
 from svdaudio.checkpoints.bundle import LOADERS, OWN_FORMAT, Bundle, load_entry
 from svdaudio.memory_layout import canonical, canonicalize_network, fill_network, is_canonical, to_tensor
 from svdaudio.mini.harness import made_once
+from svdaudio.models.audioldm import loaders as audioldm
 from svdaudio.models.audioldm import published
 from svdaudio.models.audioldm.convert import to_folder
+from svdaudio.models.clip import published as openai_clip
+from svdaudio.models.sam2 import published as sam2_hiera
 from svdaudio.models.ssv2a import Config, load
 from svdaudio.models.ssv2a.load import load_pair
 from svdaudio.models.taggers import cnn14, spectrogram_transformer
+from svdaudio.models.yolo import published as ultralytics_pt
 from svdaudio.weights.own import load_weights
 from svdaudio.weights.quick_copy import PADDING, cache_path, save_aligned
 from svdaudio.weights.reading import fill, read_plain

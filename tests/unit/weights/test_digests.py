@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from svdaudio.checkpoints import digests, install
+from svdaudio.checkpoints import install
 from svdaudio.errors import CheckpointError
+from svdaudio.weights import digests
 from svdaudio.weights.digests import FileState, file_state, hash_unchanged, known_digest, remember_digest
 
 SECOND_NS = 1_000_000_000

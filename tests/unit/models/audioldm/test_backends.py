@@ -7,8 +7,9 @@ from svdaudio.errors import ConfigError
 from svdaudio.methods.baseline import METHOD
 from svdaudio.methods.stages import STAGES
 from svdaudio.models.audioldm.autoencoder import decode
-from svdaudio.models.audioldm.backends import BACKENDS, check_backend, open_backend
+from svdaudio.models.audioldm.backends import open_backend
 from svdaudio.models.audioldm.diffuse import diffuse
+from svdaudio.models.audioldm.settings import BACKENDS, check_backend
 from svdaudio.models.audioldm.vocoder import vocode
 
 

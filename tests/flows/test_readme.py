@@ -1,0 +1,29 @@
+"""The README's Python example runs as it stands, with fewer steps and a store of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from farm_scene import FEW_STEPS
+
+ROOT = Path(__file__).parents[2]
+CLICKS = '{"remove": "756,581", "add": "756,570"}'
+STORE = 'Session("artifacts")'
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_example_of_a_session(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert code.count(CLICKS) == code.count(STORE) == 1
+    settings = {"remove": "756,581", "add": "756,570", **FEW_STEPS}
+    code = code.replace(CLICKS, repr(settings)).replace(STORE, f"Session({str(tmp_path / 'store')!r})")
+    monkeypatch.chdir(ROOT)
+    names = {}
+    exec(code, names)
+    assert names["mixed"].shape == (768,)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 32 + 1
+    assert lines[0].startswith("original.image run never computed")
+    assert lines[-1].endswith("manipulated.wav")
