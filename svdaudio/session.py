@@ -24,7 +24,7 @@ from svdaudio import store as stores
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import RunConfig, resolve
 from svdaudio.engine.arrays import RunArrays
-from svdaudio.engine.batch import OutputWriter, execute_batch, run_batch
+from svdaudio.engine.batch import BatchExecutor, OutputWriter, execute_batch, run_batch
 from svdaudio.engine.batch import Progress as BatchProgress
 from svdaudio.engine.batch import no_progress as no_batch_progress
 from svdaudio.engine.batches import Asked, Batch, Job, Prepared, open_batch, reopen_batch
@@ -45,7 +45,6 @@ from svdaudio.engine.request import (
     resumed_request,
 )
 from svdaudio.engine.run import Stopping, execute_run, never
-from svdaudio.engine.workers import BatchExecutor, execute_shares
 from svdaudio.errors import ConfigError, RunError
 from svdaudio.methods import find_method, other_parameters
 from svdaudio.places import default_store, out_root
@@ -440,6 +439,8 @@ class Session:
 
         def execute(jobs: Sequence[Job]) -> list[RunRecord]:
             if n_workers > 1 and len(jobs) > 1:
+                from svdaudio.engine.workers import execute_shares
+
                 return execute_shares(
                     jobs, self.store.location, n_workers=n_workers, open_models=self._open_models, execute=executor,
                     output=output, on_error=asked.on_error, progress=progress,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -21,6 +19,7 @@ from svdaudio.cli import (
     gc,
     history,
     mask,
+    parameters,
     resume,
     run,
     schedule,
@@ -29,48 +28,30 @@ from svdaudio.cli import (
     sweep,
     train,
 )
-from svdaudio.cli.help import GroupedCommands, with_parameters
+from svdaudio.cli.help import Commands
 from svdaudio.errors import SvdAudioError
 
 FAULT = 70
 
-app = typer.Typer(
+app = Commands(
     name="svdaudio",
-    cls=GroupedCommands,
     help="Sound that follows an image edit: two pictures in, ten seconds of audio out, every stage cached.",
-    epilog="`svdaudio demo` shows the whole of it. Errors leave 1 or more: 2 bad input, 3 checkpoints, 4 store.",
+    epilog="`svdaudio demo` shows all of it. Exit codes: 0 done, 1 failed, 2 bad input, 3 checkpoints, 4 store.",
     no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _help(command: Callable[..., None]) -> str:
-    """A docstring as help: its line breaks within paragraphs are those of the source, and say nothing."""
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-_METHODS: dict[Callable[..., None], str] = {
-    run.run: "manipulate",
-    run.plan: "manipulate",
-    run.baseline: "baseline",
-    mask.mask: "mask",
-}
-"""Commands whose help lists the parameters of a method."""
 
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, resume.resume),
     "Many": (batch.batch, sweep.sweep),
     "Runs": (history.runs, history.show, history.diff, history.inspect),
     "Store": (gc.gc,),
-    "Tools": (mask.mask, doctor.doctor),
+    "Tools": (mask.mask, parameters.parameters, doctor.doctor),
 }.items():
     for _command in _commands:
-        _class = with_parameters(_METHODS[_command]) if _command in _METHODS else None
-        app.command(rich_help_panel=_panel, cls=_class, help=_help(_command))(_command)
+        app.command(rich_help_panel=_panel)(_command)
 app.add_typer(schedule.app, name="schedule", rich_help_panel="Many")
 app.add_typer(cache.app, name="cache", rich_help_panel="Store")
 app.add_typer(store.app, name="store", rich_help_panel="Store")

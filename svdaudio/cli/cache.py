@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.help import Commands
 from svdaudio.cli.output import bytes_text, console, print_json, remark, table
 
 if TYPE_CHECKING:
     from svdaudio.store import ArtifactRecord, Store
     from svdaudio.store.lineage import Why
 
-app = typer.Typer(help="Look into the store of artifacts, and keep things in it.", cls=GroupedCommands)
+app = Commands(help="Look into the store of artifacts, and keep things in it.")
 
 Key = Annotated[
     str, typer.Argument(metavar="KEY", help="The key of an artifact, or the beginning of it.", show_default=False)

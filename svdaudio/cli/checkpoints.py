@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, remark, short_path, table
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from svdaudio.checkpoints.install import Installed
     from svdaudio.checkpoints.registry import Published
 
-app = typer.Typer(
-    help="Which weights there are, how published ones come here, and whether they are what they should be.",
-    cls=GroupedCommands,
-)
+app = Commands(help="Which weights there are, how published ones come here, and whether they are what they should be.")
 
 BundleName = Annotated[
     str | None, typer.Argument(metavar="[BUNDLE]", help="Which bundle (default all).", show_default=False)

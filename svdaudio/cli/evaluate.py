@@ -10,7 +10,7 @@ import typer
 
 from svdaudio.cli import batch, options, sessions
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, print_files, print_json, remark, table
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from svdaudio.studies.edit_study import Study
     from svdaudio.studies.edits import Outcome
 
-app = typer.Typer(help="Measure the method on held-out edits.", cls=GroupedCommands)
+app = Commands(help="Measure the method on held-out edits.")
 
 Seed = Annotated[
     int | None,

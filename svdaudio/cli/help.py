@@ -1,23 +1,38 @@
-"""Help texts that differ from typer's: a light one for the program, one with the parameters of a method."""
+"""Help as plain text: rich, which typer's own help is made with, takes longer to import than all the rest."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+
+Function = Callable[..., Any]
+
+
+class PlainCommand(TyperCommand):
+    """A command whose options are listed under the headings of their panels."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options with their help."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
+        for heading in sorted(panels, key=lambda name: (name != "Arguments", name == "Options")):
+            with formatter.section(heading):
+                formatter.write_dl(panels[heading])
 
 
 class GroupedCommands(TyperGroup):
-    """Help with the commands under their headings, without rich: loading that alone takes longer than all the rest."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help as plain text."""
-        self.rich_markup_mode = None
-        super().format_help(ctx, formatter)
+    """A group whose commands are listed under the headings of their panels."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each command with the first line of its help, under the heading of its panel."""
+        """Write each command with the first line of its help."""
         del ctx
         panels: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
@@ -31,39 +46,18 @@ class GroupedCommands(TyperGroup):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
 
-def with_parameters(method: str) -> type[TyperCommand]:
-    """The class of a command whose help ends with every parameter of a method, as `--set` and `--config` take them."""
+class Commands(typer.Typer):
+    """A group of commands with plain help. Docstrings are the help; their line breaks within paragraphs are not."""
 
-    class WithParameters(TyperCommand):
-        def format_help(self, ctx: Any, formatter: Any) -> None:
-            super().format_help(ctx, formatter)
-            _print_parameters(method)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"cls": GroupedCommands, "rich_markup_mode": None, **options})
 
-    return WithParameters
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
+        """Register a function as a command; see `typer.Typer.command`."""
 
+        def register(function: Function) -> Function:
+            paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+            text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+            return super(Commands, self).command(name, **{"cls": PlainCommand, "help": text, **options})(function)
 
-def _print_parameters(method: str) -> None:
-    from svdaudio.cli.output import console, table
-    from svdaudio.methods import find_method
-
-    rows = [
-        [
-            name,
-            _text(parameter.default),
-            "{:g} to {:g}".format(*parameter.recommended) if parameter.recommended else "",
-            parameter.meaning,
-        ]
-        for name, parameter in find_method(method).config.parameters().items()
-    ]
-    screen = console()
-    screen.print(
-        table(["parameter", "default", "recommended", "meaning"], rows, title="Parameters, for --set and --config")
-    )
-    screen.print("\nA bundle may recommend other defaults; `svdaudio show RUN` says what a run used.")
-
-
-def _text(value: object) -> str:
-    """A default as one would write it."""
-    if value is None or value == ():
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return register

@@ -16,7 +16,7 @@ import typer
 from svdaudio.cli import evaluate, options, sessions
 from svdaudio.cli import gc as cleaning
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.help import Commands, GroupedCommands
 from svdaudio.cli.output import console, print_json, remark, short_path, table
 from svdaudio.errors import InputError
 
@@ -39,12 +39,12 @@ class AfterName(GroupedCommands):
         return ["NAME", *super().collect_usage_pieces(ctx)]
 
 
-app = typer.Typer(help="Batches, runs and cleaning on a schedule, through a Prefect server.", cls=GroupedCommands)
-add = typer.Typer(
+app = Commands(help="Batches, runs and cleaning on a schedule, through a Prefect server.")
+add = Commands(
     help='Run a command on a schedule: add nightly --cron "0 3 * * *" batch pairs.csv.',
     cls=AfterName,
 )
-add_evaluate = typer.Typer(help="Measure the method on held-out edits.", cls=GroupedCommands)
+add_evaluate = Commands(help="Measure the method on held-out edits.")
 app.add_typer(add, name="add")
 add.add_typer(add_evaluate, name="evaluate")
 

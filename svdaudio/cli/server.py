@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, print_json
 
 if TYPE_CHECKING:
     from flows.server import Server
 
-app = typer.Typer(
-    help="A Prefect server on this machine: its page shows runs, and `--prefect` goes through it.", cls=GroupedCommands
-)
+app = Commands(help="A Prefect server on this machine: its page shows runs, and `--prefect` goes through it.")
 
 
 @app.command()

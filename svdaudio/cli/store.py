@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, error_console, print_json
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 N_KEY_DIGITS = 12
 
-app = typer.Typer(help="Whole stores: folders and buckets.", cls=GroupedCommands)
+app = Commands(help="Whole stores: folders and buckets.")
 
 
 @app.callback()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.help import GroupedCommands
+from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, seconds_text, table
 from svdaudio.errors import RunError
 from svdaudio.mini.recipes import NEEDS
@@ -23,9 +23,7 @@ from svdaudio.processes import python_command
 if TYPE_CHECKING:
     from svdaudio.mini.figures import Figure
 
-app = typer.Typer(
-    help="Train the models of the mini bundle. A training that was interrupted goes on.", cls=GroupedCommands
-)
+app = Commands(help="Train the models of the mini bundle. A training that was interrupted goes on.")
 
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder of the weights (default checkpoints/mini).", show_default=False)

@@ -66,5 +66,5 @@ def unknown_parameter(name: str, known: Collection[str], source: str | None = No
     near = nearest_name(name, known)
     return ConfigError(
         f"there is no parameter '{name}'" + (f" (from {source})" if source else ""),
-        fix=f"perhaps you mean '{near}'" if near else "`svdaudio run --help` lists them",
+        fix=f"perhaps you mean '{near}'" if near else "`svdaudio parameters` lists them",
     )

@@ -76,7 +76,7 @@ def parameter(
 class Section(BaseModel):
     """Part of a configuration: frozen, and without parameters that nobody declared."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most commands validate one schema
 
 
 class AlignConfig(Section):

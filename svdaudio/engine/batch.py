@@ -83,6 +83,24 @@ class OutputWriter(Protocol):
         ...
 
 
+class BatchExecutor(Protocol):
+    """Executes jobs of one bundle and workflow: `execute_batch`, or the same through another runner. Picklable."""
+
+    def __call__(
+        self,
+        jobs: Sequence[Job],
+        store: Store,
+        models: ModelSource,
+        *,
+        output: OutputWriter | None,
+        on_error: OnError,
+        progress: Progress,
+        stopping: Stopping,
+    ) -> list[RunRecord]:
+        """Return the record of each job's run."""
+        ...
+
+
 def execute_batch(
     jobs: Sequence[Job],
     store: Store,

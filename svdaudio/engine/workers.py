@@ -12,38 +12,20 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from svdaudio.config import RunConfig
-from svdaudio.engine.batch import BatchEvent, OutputWriter, Progress, execute_batch, no_progress
+from svdaudio.engine.batch import BatchEvent, BatchExecutor, OutputWriter, Progress, execute_batch, no_progress
 from svdaudio.engine.batches import Job, OnError
 from svdaudio.engine.body import ModelSource
 from svdaudio.engine.request import BundleFacts
 from svdaudio.engine.run import Stopping
 from svdaudio.errors import RunError
-from svdaudio.store import Store, open_store
+from svdaudio.store import open_store
 from svdaudio.store.runs import RunRecord
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as Flag
-
-
-class BatchExecutor(Protocol):
-    """Executes jobs of one bundle and workflow: `execute_batch`, or the same through another runner. Picklable."""
-
-    def __call__(
-        self,
-        jobs: Sequence[Job],
-        store: Store,
-        models: ModelSource,
-        *,
-        output: OutputWriter | None,
-        on_error: OnError,
-        progress: Progress,
-        stopping: Stopping,
-    ) -> list[RunRecord]:
-        """Return the record of each job's run."""
-        ...
 
 
 OpenModels = Callable[[Any, RunConfig], ModelSource]

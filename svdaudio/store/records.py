@@ -80,7 +80,7 @@ class ArtifactRecord:
                 code_version=of.text(fields["code_version"]),
                 host=of.text(fields["host"]),
                 created_at=of.time(fields["created_at"]),
-                execution=of.mapping(fields.get("execution", {})),
+                execution=of.named(fields.get("execution", {}), _setting),
             )
             found = record.key
         except (KeyError, TypeError, ConfigError) as error:
@@ -103,6 +103,10 @@ def read_action(fields: Mapping[str, Any]) -> Action:
         inputs=of.named(fields["inputs"], of.digest),
         models=of.named(fields["models"], of.digest),
     )
+
+
+def _setting(value: object) -> int | None:
+    return None if value is None else of.integer(value)
 
 
 def _array_spec(value: object) -> ArraySpec:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import View
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SAMPLE_RATE_HZ = 22_050
 PICTURES_VERSION = 1
 INDEX = ".pictures.json"
+REPORT_VERSION = 1
+REPORT_INDEX = ".report.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,9 @@ def output_folder(root: Path, run: RunRecord) -> Path:
 def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Report:
     """Write the sounds of a run as WAV files and its pictures as PNG, and read its scores and measures.
 
+    An index in the folder says what was written from which keys. Where it holds, and the files are those that it names,
+    no array is read: a run that finds everything takes as long as a look-up.
+
     Args:
         arrays: of the run; what it did not get to is omitted.
         root: the folder in which the run's own folder is made.
@@ -104,21 +109,60 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
         StoreError: an artifact is gone or damaged, or the files cannot be written.
     """
     folder = output_folder(root, arrays.run)
-    audio: dict[str, Path] = {}
-    for name, waveform in arrays.sounds().items():
-        audio[name] = folder / f"{name}.wav"
-        data = wav_bytes(waveform)
-        if not audio[name].is_file() or audio[name].read_bytes() != data:
-            write_bytes(audio[name], data)
+    index = _read_index(folder / REPORT_INDEX)
+    stamp = _report_stamp(arrays)
+    if index.get("stamp") != stamp or not all(_holds(folder / f"{n}.wav", d) for n, d in index["sounds"].items()):
+        index = {
+            "stamp": stamp,
+            "sounds": {name: _write_sound(folder / f"{name}.wav", wave) for name, wave in arrays.sounds().items()},
+            "scores": arrays.scores(),
+            "measures": {name: dict(figures) for name, figures in arrays.method.measures(arrays).items()},
+        }
+        if index["sounds"]:
+            write_bytes(folder / REPORT_INDEX, (json.dumps(index, indent=1) + "\n").encode())
     views = [view for view in arrays.method.views(arrays) if view.in_report] if pictures else []
     return Report(
         folder=folder,
-        audio=audio,
+        audio={name: folder / f"{name}.wav" for name in index["sounds"]},
         pictures=_draw(folder, arrays, views),
-        scores=arrays.scores(),
-        measures=arrays.method.measures(arrays),
+        scores=index["scores"],
+        measures=index["measures"],
         on_page=tuple(view.name for view in views if view.on_page),
     )
+
+
+def _report_stamp(arrays: RunArrays) -> str:
+    """What sounds, scores and measures are made from: the keys of all stages, and the names of the classes."""
+    keys = {entry.node: arrays.key(entry.node) for entry in arrays.run.stages}
+    classes = list(arrays.classes("tagger")) if arrays.scores_done() else []
+    return hashlib.sha256(canonical([REPORT_VERSION, arrays.method.name, keys, classes]).encode()).hexdigest()
+
+
+def _write_sound(path: Path, waveform: NDArray[Any]) -> str:
+    """Write a sound unless it is there; returns the sha256 of the file."""
+    data = wav_bytes(waveform)
+    digest = hashlib.sha256(data).hexdigest()
+    if not _holds(path, digest):
+        write_bytes(path, data)
+    return digest
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether a file has that sha256."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == digest
+    except OSError:
+        return False
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    """An index of a folder of results; empty if it is missing or damaged."""
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def draw_nodes(arrays: RunArrays, nodes: Collection[str], *, root: Path) -> dict[str, Path]:
@@ -145,10 +189,7 @@ def _stamp(arrays: RunArrays, view: View) -> str:
 def _draw(folder: Path, arrays: RunArrays, views: Iterable[View]) -> dict[str, Path]:
     listed: Sequence[View] = list(views)
     index_path = folder / INDEX
-    try:
-        index: dict[str, str] = json.loads(index_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        index = {}
+    index = _read_index(index_path)
     paths = {view.name: folder / f"{view.name}.png" for view in listed}
     stamps = {view.name: _stamp(arrays, view) for view in listed}
     missing = [view for view in listed if index.get(view.name) != stamps[view.name] or not paths[view.name].is_file()]

@@ -95,19 +95,20 @@ def _remix_views(arrays: RunArrays, node: str) -> Iterator[View]:
 
 
 def _decode_views(arrays: RunArrays, node: str) -> Iterator[View]:
-    mels = arrays[node]["mel"]
-    for number, mel in enumerate(mels.reshape(-1, *mels.shape[-2:]), start=1):
-        title = f"{group_of(node)}, candidate {number}: log-mel spectrogram"
-        yield View(name=f"{node}.{number}", nodes=(node,), draw=partial(_draw_mel, mel, title))
+    for number in range(1, _n_candidates(arrays, node) + 1):
+        yield View(name=f"{node}.{number}", nodes=(node,), draw=partial(_draw_mel, arrays, node, number))
 
 
 def _vocode_views(arrays: RunArrays, node: str) -> Iterator[View]:
-    waveforms = arrays[node]["waveforms"]
-    for number, waveform in enumerate(waveforms.reshape(-1, waveforms.shape[-1]), start=1):
-        title = f"{group_of(node)}, candidate {number}"
-        yield View(
-            name=f"{node}.{number}", nodes=(node,), draw=partial(draw_waveform, waveform, VOCODER_RATE_HZ, title)
-        )
+    for number in range(1, _n_candidates(arrays, node) + 1):
+        yield View(name=f"{node}.{number}", nodes=(node,), draw=partial(_draw_candidate, arrays, node, number))
+
+
+def _n_candidates(arrays: RunArrays, node: str) -> int:
+    """How many candidates a node holds, as the diffusion above it was asked for; no array is read."""
+    while node and arrays.nodes[node].stage.name != "diffuse":
+        node = next(iter(arrays.nodes[node].upstream), "")
+    return int(arrays.parameters(node).get("n_candidates", 0)) if node else 0
 
 
 def _choose_views(arrays: RunArrays, node: str) -> Iterator[View]:
@@ -225,10 +226,17 @@ def _draw_boxes(arrays: RunArrays, node: str) -> Figure:
     return plots.boxes(_pixels(arrays, node), found["boxes"], found["scores"], names, title=title)
 
 
-def _draw_mel(mel: NDArray[Any], title: str) -> Figure:
+def _draw_mel(arrays: RunArrays, node: str, number: int) -> Figure:
     from svdaudio.views import plots
 
+    mel = arrays[node]["mel"][number - 1]
+    title = f"{group_of(node)}, candidate {number}: log-mel spectrogram"
     return plots.spectrogram(mel, duration_s=len(mel) * MEL_HOP_S, title=title)
+
+
+def _draw_candidate(arrays: RunArrays, node: str, number: int) -> Figure:
+    waveform = arrays[node]["waveforms"][number - 1]
+    return draw_waveform(waveform, VOCODER_RATE_HZ, f"{group_of(node)}, candidate {number}")
 
 
 def draw_waveform(waveform: NDArray[Any], sample_rate_hz: int, title: str) -> Figure:

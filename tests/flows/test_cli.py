@@ -379,13 +379,13 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(world, cli, monkeypatch):
 
 @pytest.mark.parametrize("chosen", ["--prefect", "PREFECT_API_URL"])
 def test_prefect_runs_the_same_request_when_asked(done, cli, monkeypatch, chosen):
-    from svdaudio.engine.run import execute_run
+    from svdaudio.session import InProcess
 
-    def through_prefect(*arguments, report, **options):
-        del report  # for Prefect's page
-        return execute_run(*arguments, **options)
+    class PrefectRunner(InProcess):
+        def __init__(self, *, name, address):
+            self.name = name
 
-    monkeypatch.setitem(sys.modules, "flows.prefect_runner", SimpleNamespace(execute_run=through_prefect))
+    monkeypatch.setitem(sys.modules, "flows.run", SimpleNamespace(PrefectRunner=PrefectRunner))
     if chosen == "PREFECT_API_URL":
         monkeypatch.setenv(chosen, "http://127.0.0.1:9/api")
     result = cli("run", *done.pair, "--json", *([chosen] if chosen.startswith("--") else [])).json()

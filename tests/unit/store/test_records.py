@@ -102,6 +102,7 @@ def test_nothing_but_a_key_a_name_a_digest_is_taken_for_one(odd):
         lambda fields: fields.update(seconds=odd if odd != 5 else "5"),
         lambda fields: fields.update(created_at=odd if odd != "" else "yesterday"),
         lambda fields: fields.update(host=odd if not isinstance(odd, str) else 5),
+        lambda fields: fields.update(execution={"n_threads": odd if odd not in (5, None) else "5"}),
         lambda fields: fields.update(version=odd if odd != 5 else "5"),
     ):
         fields = unseal(RECORD.to_json())
