@@ -23,14 +23,15 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from svdaudio.studies.edits import EDITS_SEED, METHOD, draw_edit, ordered_pairs, write_edits
-from svdaudio.studies.pairs import Pair
+from svdaudio.studies.pairs import Row
 
 PROGRAM = (sys.executable, "-m", "svdaudio.cli")
 
 
-def draw_pairs(folder: Path, n_pairs: int) -> list[Pair]:
+def draw_pairs(folder: Path, n_pairs: int) -> list[Row]:
     """Pictures and clicks of so many edits, each name unique."""
-    kinds, pairs = ordered_pairs(), []
+    kinds = ordered_pairs()
+    pairs: list[Row] = []
     for number in range(n_pairs):
         seed, kind = divmod(number, len(kinds))
         place = folder / str(seed)
@@ -39,7 +40,7 @@ def draw_pairs(folder: Path, n_pairs: int) -> list[Pair]:
     return pairs
 
 
-def clicks(pair: Pair, name: str) -> str:
+def clicks(pair: Row, name: str) -> str:
     """As an option takes them."""
     return " ".join(",".join(map(str, point)) for point in pair.parameters[name])
 
@@ -67,8 +68,7 @@ def main() -> None:
             lines = csv.writer(file)
             lines.writerow(("name", "original", "edited", "remove", "add"))
             lines.writerows(
-                (n, pair.original, pair.edited, clicks(pair, "remove"), clicks(pair, "add"))
-                for n, pair in enumerate(pairs)
+                (n, *pair.files.values(), clicks(pair, "remove"), clicks(pair, "add")) for n, pair in enumerate(pairs)
             )
         together, told = timed(["batch", str(table), *settings, "--store", str(folder / "together"), "--json"])
         sounds = {row["name"]: Path(row["manipulated.wav"]) for row in json.loads(told)["pairs"]}
@@ -77,7 +77,7 @@ def main() -> None:
         chosen = [n * len(pairs) // given.singles for n in range(given.singles)]
         for n in chosen:
             pair = pairs[n]
-            arguments = [str(pair.original), str(pair.edited)]
+            arguments = [str(path) for path in pair.files.values()]
             arguments += ["--remove", clicks(pair, "remove"), "--add", clicks(pair, "add")]
             took, told = timed(["run", *arguments, *settings, "--store", str(folder / "singly"), "--json"])
             singles.append(took)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import tempfile
 import time
@@ -33,20 +34,16 @@ import torch
 from clock import seconds
 from made_up_full import write_published
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes  # pyright: ignore[reportPrivateUsage]
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from svdaudio.checkpoints import install
 from svdaudio.checkpoints.bundle import Bundle, Models
-from svdaudio.config import resolve
-from svdaudio.engine.plan import manipulate_request
-from svdaudio.engine.request import new_run
 from svdaudio.engine.run import execute_run
-from svdaudio.methods.stages import STAGES
-from svdaudio.store.opening import open_store
+from svdaudio.engine.stage import Body, Stage
+from svdaudio.session import Session
 from svdaudio.studies.scenes import demo_scene
-from tasks import Body, ModelSource, load_body
 
 N_MATRIX = 2048
 N_COPY = 64 * 1024 * 1024
@@ -81,56 +78,54 @@ class Rates:
 
 
 class TimedModels:
-    """Models by role, and how long it took to load them. Loading is not counted with what the stage does."""
+    """Models by role, and how long it took to load them."""
 
     def __init__(self, models: Models) -> None:
         self.models = models
-        self.bundle = models.bundle
         self.seconds = 0.0
-        self.processor_s = 0.0
 
     def __getitem__(self, role: str) -> Any:
         """The model of a role."""
-        begun, processor = time.perf_counter(), time.process_time()
-        with _disable_current_modes():
-            model = self.models[role]
+        begun = time.perf_counter()
+        model = self.models[role]
         self.seconds += time.perf_counter() - begun
-        self.processor_s += time.process_time() - processor
         return model
+
+    def keep_only(self, roles: Iterable[str]) -> None:
+        """Hold these models together, and let go of all others."""
+        self.models.keep_only(roles)
 
 
 class Measured:
     """Finds bodies of stages that note what they cost."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, models: TimedModels, tell: Callable[[str], None]) -> None:
         self.costs: dict[str, Cost] = defaultdict(Cost)
+        self.models = models
         self.tell = tell
 
-    def body(self, stage: str) -> Body:
-        """The body of a stage."""
-        real = load_body(stage)
+    def body(self, stage: Stage) -> Body:
+        """The body of a stage. Its models are loaded after it was found and before it is called."""
+        real = stage.load_body()
+        cost, counter = self.costs[stage.name], Counter()
+        to_count = bool(stage.models) and not cost.seconds
+        loaded_s = self.models.seconds
+        forget_peak()
 
-        def run(
-            inputs: Mapping[str, Any], parameters: Mapping[str, Any], models: ModelSource, note: Callable[[str], None]
-        ) -> Mapping[str, Any]:
-            assert isinstance(models, TimedModels)
-            cost, counter = self.costs[stage], Counter()
-            to_count = STAGES[stage].models and not cost.seconds
-            loading, of_processor = models.seconds, models.processor_s
-            forget_peak()
+        @functools.wraps(real)  # the signature says whether it takes notes
+        def run(**arguments: Any) -> Mapping[str, Any]:
+            cost.load_s.append(self.models.seconds - loaded_s)
             begun, processor = time.perf_counter(), time.process_time()
-            with counter if to_count and stage not in COUNTED_APART else contextlib.nullcontext():
-                given = real(inputs, parameters, models, note)
-            seconds, processor_s = time.perf_counter() - begun, time.process_time() - processor
-            cost.load_s.append(models.seconds - loading)
-            cost.seconds.append(seconds - cost.load_s[-1])
-            cost.processor_s.append(processor_s - (models.processor_s - of_processor))
+            with counter if to_count and stage.name not in COUNTED_APART else contextlib.nullcontext():
+                given = real(**arguments)
+            cost.seconds.append(time.perf_counter() - begun)
+            cost.processor_s.append(time.process_time() - processor)
             cost.peak_gb = max(cost.peak_gb, peak_gb())
-            self.tell(f"{stage}: {seconds:.1f} s, {cost.peak_gb:.2f} GB")
+            self.tell(f"{stage.name}: {cost.seconds[-1]:.1f} s, {cost.peak_gb:.2f} GB")
             if to_count:
-                if stage in COUNTED_APART:
+                if stage.name in COUNTED_APART:
                     with counter:
-                        real(inputs, parameters, models, note)
+                        real(**arguments)
                 cost.flops, cost.n_bytes = counter.flops, counter.n_bytes
             return given
 
@@ -249,16 +244,19 @@ def run(folder: Path, bundle: Bundle, rates: Rates, given: argparse.Namespace) -
     """One run into a store of its own, and its table."""
     overrides = [f"generate.steps={given.steps}", *given.set]
     scene = demo_scene()
-    asked = {**scene.clicks, "bundle": bundle.name}
-    resolved = resolve(overrides=overrides, given=asked, bundle_settings=lambda _: bundle.settings)
-    targets = ("manipulated.scores",) if given.no_baselines else None
-    request = manipulate_request(scene.original, scene.edited, resolved.config, bundle, targets)
-    models: Any = TimedModels(Models(bundle, device="cpu"))
-    measured = Measured(lambda text: print(f"    {text}", flush=True))
+    models = TimedModels(Models(bundle, device="cpu"))
+    measured = Measured(models, lambda text: print(f"    {text}", flush=True))
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        store = open_store(place)
+        session = Session(place, open_bundle=lambda _: bundle)
+        request = session.request(
+            "manipulate",
+            {"original": scene.original, "edited": scene.edited},
+            {**scene.clicks, "bundle": bundle.name},
+            overrides=overrides,
+            variant="no_baselines" if given.no_baselines else None,
+        )
         begun = time.perf_counter()
-        record = execute_run(request, store, models, run=new_run(request, resolved), body=measured.body)
+        record = execute_run(request, session.store, models, run=session.new_run(request), body=measured.body)
         whole = time.perf_counter() - begun
     print("", *table(measured.costs, rates), sep="\n")
     cost = measured.costs["diffuse"]

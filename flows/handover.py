@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
+from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
 import httpx
@@ -39,24 +40,25 @@ class _Work(Generic[Value]):
     """What a flow is to do, and what came of it."""
 
     def __init__(self, url: str, compute: Callable[[], Value], show: Callable[[Value], None]) -> None:
-        self.url = url
+        self._url, self._compute, self._show = url, compute, show
         self.done: list[Value] = []
         self.error: Exception | None = None
-        self._compute = compute
-        self._show = show
 
     def __call__(self) -> Value:
         try:
             self.done.append(self._compute())
-            if not is_there(self.url):
-                raise Abort("the server is gone")  # ends the flow without the reports that would wait for the server
+            self._require_server()
             self._show(self.done[0])
         except Exception as error:
             self.error = error
-            if not is_there(self.url):
-                raise Abort("the server is gone") from error
+            self._require_server()
             raise
         return self.done[0]
+
+    def _require_server(self) -> None:
+        """End the flow here, without the reports that Prefect would try to make, if the server is gone."""
+        if not is_there(self._url):
+            raise Abort
 
 
 def handed_over(key: str | None) -> Callable[[], Any] | None:
@@ -141,9 +143,8 @@ def _silent_prefect() -> Generator[None]:
 
 def _forget_messages() -> None:
     """Drop the logs and events that wait for a server that is gone: Prefect would try for minutes to deliver them."""
-    from prefect._internal.concurrency import services
-
-    for service in list(services._active_services):  # noqa: SLF001 - prefect has no public way, and is pinned
+    services: Any = import_module("prefect._internal.concurrency.services")  # no public way; the version is pinned
+    for service in list(services._active_services):  # noqa: SLF001
         if service._loop is not None and service._task is not None:  # noqa: SLF001
             service._loop.call_soon_threadsafe(service._task.cancel)  # noqa: SLF001
     with _silent_prefect():

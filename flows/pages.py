@@ -112,7 +112,7 @@ def key(name: str) -> str:
 
 
 def readable(text: str) -> str:
-    """A text that JSON, databases and terminals can hold: other characters, which names of files may have, as escapes."""
+    """A text with escapes for characters that file names may have, but neither JSON nor a terminal should."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)
 
 

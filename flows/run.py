@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from prefect import flow, get_run_logger, runtime
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
 
 from flows import pages
 from flows.clusters import Cluster
@@ -36,8 +37,8 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 
 def name_of_run() -> str:
     """Name of the flow run: the id of its run. A flow run that is tried again keeps it, and with it its run."""
-    asked = runtime.flow_run.get_parameters().get("run")
-    name = str(runtime.flow_run.get_name())
+    asked = flow_run.get_parameters().get("run")
+    name = str(flow_run.get_name())
     return asked or (name if RUN_ID.fullmatch(name) else new_run_id())
 
 
@@ -63,7 +64,7 @@ def run_method(
     Returns:
         The run's id and the files that were written; or, after an error that a user can cause, the state Failed.
     """
-    run_id = run or str(runtime.flow_run.get_name())
+    run_id = run or str(flow_run.get_name())
     try:
         work = handed_over(run_id)
         if work is not None:

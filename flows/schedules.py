@@ -9,6 +9,7 @@ fetches nothing. Its parameters must hold on the worker's machine: paths are abs
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -21,16 +22,8 @@ import httpx
 from prefect._vendor.croniter import croniter
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterTags,
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, StateType, VersionInfo, WorkerStatus
+from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+from prefect.client.schemas.objects import FlowRun, VersionInfo, WorkerStatus
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import FlowRunSort
@@ -92,15 +85,14 @@ class Plan:
                 expected="letters, digits, '.', '_' and '-'",
                 got=repr(self.name),
             )
-        for text in _texts([self.title, self.parameters]):
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise InputError(
-                    "a file name that is not UTF-8 cannot be scheduled",
-                    got=ascii(text),
-                    fix="rename the file or folder",
-                ) from error
+        try:
+            json.dumps([self.title, dict(self.parameters)], ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                "a file name that is not UTF-8 cannot be scheduled",
+                got=ascii(self.title),
+                fix="rename the file or folder",
+            ) from error
 
     @property
     def clock(self) -> CronSchedule:
@@ -128,15 +120,6 @@ class Plan:
         except ValueError as error:
             raise InputError("the times never come", expected="a date that exists", got=repr(self.cron)) from error
         return clock
-
-
-def _texts(value: object) -> Generator[str]:
-    """Every text in nested plain data."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for one in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(one)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,7 +321,7 @@ def _ensure_pool(client: SyncPrefectClient) -> None:
 
 
 def _ours(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    return client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
+    return client.read_deployments(deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}}))
 
 
 def _find(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
@@ -361,17 +344,14 @@ def _change(name: str, change: Callable[[SyncPrefectClient, DeploymentResponse],
 
 def _schedule(client: SyncPrefectClient, deployment: DeploymentResponse) -> Schedule:
     clocks = [one.schedule for one in deployment.schedules if isinstance(one.schedule, CronSchedule)]
-    ahead = _flow_run(
-        client,
-        deployment,
-        FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))),
-        FlowRunSort.EXPECTED_START_TIME_ASC,
-    )
-    begun = FlowRunFilter(start_time=FlowRunFilterStartTime(is_null_=False))
+    planned, begun = {"state": {"type": {"any_": ["SCHEDULED"]}}}, {"start_time": {"is_null_": False}}
+    ahead = _flow_run(client, deployment, planned, FlowRunSort.EXPECTED_START_TIME_ASC)
     last = _flow_run(client, deployment, begun, FlowRunSort.START_TIME_DESC)
+    found = [command for command, entrypoint in ENTRYPOINTS.items() if entrypoint == deployment.entrypoint]
+    method = deployment.parameters.get("method")
     return Schedule(
         name=deployment.name,
-        command=_command(deployment),
+        command=method if method in found else found[0] if found else str(deployment.entrypoint),
         title=deployment.description or "",
         cron=", ".join(clock.cron for clock in clocks),
         timezone=(clocks[0].timezone if clocks else None) or "UTC",
@@ -383,11 +363,10 @@ def _schedule(client: SyncPrefectClient, deployment: DeploymentResponse) -> Sche
 
 
 def _flow_run(
-    client: SyncPrefectClient, deployment: DeploymentResponse, wanted: FlowRunFilter, sort: FlowRunSort
+    client: SyncPrefectClient, deployment: DeploymentResponse, wanted: Mapping[str, Any], sort: FlowRunSort
 ) -> FlowRun | None:
-    wanted = wanted.model_copy(update={"deployment_id": FlowRunFilterDeploymentId(any_=[deployment.id])})
-    found = client.read_flow_runs(flow_run_filter=wanted, sort=sort, limit=1)
-    return found[0] if found else None
+    chosen = FlowRunFilter.model_validate({**wanted, "deployment_id": {"any_": [deployment.id]}})
+    return next(iter(client.read_flow_runs(flow_run_filter=chosen, sort=sort, limit=1)), None)
 
 
 def _started(run: FlowRun) -> Started:
@@ -400,13 +379,6 @@ def _started(run: FlowRun) -> Started:
         started_at=run.start_time,
         ended=state is not None and state.is_final(),
     )
-
-
-def _command(deployment: DeploymentResponse) -> str:
-    """The command of the command line that a deployment stands for."""
-    found = [command for command, entrypoint in ENTRYPOINTS.items() if entrypoint == deployment.entrypoint]
-    method = deployment.parameters.get("method")
-    return method if method in found else found[0] if found else str(deployment.entrypoint)
 
 
 def _n_workers(client: SyncPrefectClient) -> int:

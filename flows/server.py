@@ -101,22 +101,18 @@ def stop(home: Path | None = None) -> Server | None:
     return server
 
 
-def find_api_url(home: Path | None = None) -> str | None:
-    """PREFECT_API_URL if it is set, else the API of the running server, else None."""
-    server = None if os.environ.get("PREFECT_API_URL") else status(home)
-    return os.environ.get("PREFECT_API_URL") or (server.api_url if server else None)
-
-
 def require_api_url(home: Path | None = None) -> str:
-    """Like `find_api_url`, but never None.
+    """PREFECT_API_URL if it is set, else the API of the running server.
 
     Raises:
-        RunError: there is no server.
+        RunError: there is neither.
     """
-    url = find_api_url(home)
-    if url is None:
+    if chosen := os.environ.get("PREFECT_API_URL"):
+        return chosen
+    server = status(home)
+    if server is None:
         raise RunError("there is no Prefect server", fix="run `svdaudio server start`, or set PREFECT_API_URL")
-    return url
+    return server.api_url
 
 
 def require_server(home: Path | None = None) -> str:

@@ -47,7 +47,10 @@ def never_retry(*_: object) -> bool:
 
 
 def execute_node(
-    context: Context, node: str, label: str, upstream: dict[str, Reference]
+    context: Context,
+    node: str,
+    label: str,  # noqa: ARG001 - read by `task_run_name`
+    upstream: dict[str, Reference],
 ) -> State[Reference] | Reference:
     """Make sure that the artifact of a node is in the store.
 
@@ -104,16 +107,15 @@ def run_task(
     """
     token = _listener.set(on_event)
     try:
-        state = _start(
-            stage_task(node.stage.name, node.stage.summary), context, node, label, references, return_state=True
-        )
-        return state.result()
+        call = stage_task(node.stage.name, node.stage.summary)
+        return call(*_arguments(context, node, label, references), return_state=True).result()
     finally:
         _listener.reset(token)
 
 
-def _start(call: Any, context: Context, node: Node, label: str, references: Mapping[str, Reference], **how: Any) -> Any:
-    return call(context, node.name, label, {source: references[source] for source in node.upstream}, **how)
+def _arguments(context: Context, node: Node, label: str, references: Mapping[str, Reference]) -> tuple[Any, ...]:
+    """Of the task of a node."""
+    return context, node.name, label, {source: references[source] for source in node.upstream}
 
 
 def walk(
@@ -180,7 +182,7 @@ def _walk(journal: Journal, context: Context, stopping: Stopping, *, on_cluster:
         for node in ready:
             waiting.remove(node)
             call = stage_task(node.stage.name, node.stage.summary).submit
-            under_way[_start(call, context, node, node.name, references)] = node
+            under_way[call(*_arguments(context, node, node.name, references))] = node
         if under_way:
             done = next(iter(as_completed(list(under_way))))
             settle(under_way.pop(done), done.result)

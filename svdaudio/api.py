@@ -21,7 +21,7 @@ from svdaudio.errors import ConfigError, InputError
 from svdaudio.svd.align import check_mask, check_threshold, patch_coverage
 from svdaudio.svd.factors import svd_manipulate
 from svdaudio.svd.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry
-from svdaudio.svd.images import as_pixels, load_image, png_bytes
+from svdaudio.svd.images import as_pixels, png_bytes
 from svdaudio.svd.mix import MixWeights, combine
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def visualize_mask(image_path: Any, mask: Array, output_path: str | Path | None 
 
 
 def generate_baseline_audio(
-    image_path: str | Path,
+    image_path: Any,
     output_path: str | Path | None = None,
     *,
     bundle: str | Models = "mini",
@@ -283,7 +283,7 @@ def generate_baseline_audio(
     """The sound of a picture by plain SSV2A, without any manipulation.
 
     Args:
-        image_path: an image file.
+        image_path: an image file, a Pillow image, or a uint8 array [height, width, 3].
         output_path: where to write it as WAV (16-bit PCM), if anywhere.
         bundle: where the models come from.
         settings: parameters by their dotted names ({"seed": 7, "generate.steps": 50}); the rest are the bundle's
@@ -300,13 +300,13 @@ def generate_baseline_audio(
     """
     from svdaudio.methods.baseline import METHOD, SOUND
 
-    pixels, models = load_image(image_path), open_models(bundle, device)
+    pixels, models = as_pixels(image_path), open_models(bundle, device)
     arrays = _compute(METHOD, (f"{SOUND}.choose",), models, settings, {f"{SOUND}.image": {"pixels": pixels}})
     return _written(arrays[f"{SOUND}.choose"]["waveform"], output_path)
 
 
 def manipulated_image_to_audio(
-    image_path: str | Path,
+    image_path: Any,
     embedding: Array,
     output_path: str | Path | None = None,
     *,
@@ -317,7 +317,7 @@ def manipulated_image_to_audio(
     """Step 8: the sound of an edited picture, with a manipulated embedding as its global context.
 
     Args:
-        image_path: the edited picture; its objects fill the other slots of SSV2A.
+        image_path: the edited picture, of any of these kinds; its objects fill the other slots of SSV2A.
         embedding: E_final, [768], as `combine_manipulated_embeddings` gives it.
         output_path: where to write it as WAV (16-bit PCM), if anywhere.
         bundle: where the models come from.
@@ -334,7 +334,7 @@ def manipulated_image_to_audio(
     """
     from svdaudio.methods.baseline import METHOD, SOUND
 
-    pixels, models = load_image(image_path), open_models(bundle, device)
+    pixels, models = as_pixels(image_path), open_models(bundle, device)
     own = _squeezed(embedding, 1).astype(np.float32)
     if own.shape != (N_CLIP_DIMS,):
         raise InputError("the embedding has another shape", expected=[N_CLIP_DIMS], got=list(own.shape))
@@ -344,8 +344,8 @@ def manipulated_image_to_audio(
 
 
 def main_pipeline(
-    original_path: str | Path,
-    edited_path: str | Path,
+    original_path: Any,
+    edited_path: Any,
     remove: Sequence[Any],
     add: Sequence[Any],
     output_dir: str | Path | None = None,
@@ -357,7 +357,7 @@ def main_pipeline(
     """Steps 1 to 9: from two pictures and clicks to the sounds of the original, the edit, and the manipulation.
 
     Args:
-        original_path: the picture before the edit.
+        original_path: the picture before the edit: an image file, a Pillow image, or a uint8 array.
         edited_path: the picture after it.
         remove: a click (x, y) on what goes, in the original; or several, (x, y, label) with label 1 or 0.
         add: the same on what comes, in the edited picture.
@@ -378,7 +378,8 @@ def main_pipeline(
     from svdaudio.methods.manipulate import METHOD, REGIONS, SOUNDS
 
     paths = {"original": original_path, "edited": edited_path}
-    given = {f"{name}.image": {"pixels": load_image(path)} for name, path in paths.items()}
+    pixels = {name: as_pixels(path, f"the {name} picture") for name, path in paths.items()}
+    given = {f"{name}.image": {"pixels": each} for name, each in pixels.items()}
     models = open_models(bundle, device)
     clicks = {"remove": _plain(remove), "add": _plain(add)}
     remarks: list[str] = []
@@ -401,7 +402,7 @@ def main_pipeline(
         for name, sound in edit.sounds.items():
             _written(sound.waveform, folder / f"{name}.wav")
         for region, picture in REGIONS.items():
-            visualize_mask(paths[picture], edit.masks[region], folder / f"{region}.mask.png")
+            visualize_mask(pixels[picture], edit.masks[region], folder / f"{region}.mask.png")
     return edit
 
 

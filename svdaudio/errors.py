@@ -6,6 +6,8 @@ leaves with `exit_code`. Anything else that escapes is a fault of this project.
 
 from __future__ import annotations
 
+from svdaudio.text import printable
+
 
 class SvdAudioError(Exception):
     """Base of every error that a user can cause.
@@ -18,6 +20,8 @@ class SvdAudioError(Exception):
     """
 
     exit_code = 1
+    node: str | None = None
+    """The stage of a run that failed with it, if any."""
 
     def __init__(self, what: str, *, expected: object = None, got: object = None, fix: str | None = None) -> None:
         self.what = what
@@ -37,7 +41,7 @@ class SvdAudioError(Exception):
         ]
         text = self.what + (f": {', '.join(facts)}" if facts else "")
         text += f". {self.fix[0].upper()}{self.fix[1:]}." if self.fix else "."
-        return " ".join(text.split())
+        return printable(" ".join(text.split()))
 
 
 class InputError(SvdAudioError):

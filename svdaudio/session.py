@@ -171,7 +171,7 @@ class Session:
         overrides: Sequence[str] = (),
         variant: str | None = None,
         targets: tuple[str, ...] = (),
-        source: str = "command line",
+        source: str = "settings",
         cache: FileCache | None = None,
     ) -> Request:
         """What is to be computed, resolved and checked. Nothing is computed yet.
@@ -343,13 +343,15 @@ class Session:
         """
         if name is not None:
             return self.store.runs.load(name)
+        n_runs = 0
         for run in self.store.runs:
             if is_unfinished(self.store, run):
                 return run
+            n_runs += 1
         raise RunError(
             "there is no run to go on with",
-            got=f"only finished runs in {self.store.location}",
-            fix="`svdaudio runs` lists them",
+            got=f"only finished runs in {self.store.location}" if n_runs else f"no run in {self.store.location}",
+            fix="`svdaudio runs` lists them" if n_runs else "start one with `svdaudio run`, or give another --store",
         )
 
     def method_of(self, run: RunRecord) -> Method:

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 OFFLINE_SWITCHES = {
     "DO_NOT_TRACK": "1",
@@ -35,9 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for name, value in OFFLINE_SWITCHES.items():
         os.environ.setdefault(name, value)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # rather a strange letter than a fault
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller: the work is done all the same
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # rather an escape than a fault
     try:
         from svdaudio.cli.app import invoke
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,8 +33,15 @@ from svdaudio.cli import (
 )
 from svdaudio.cli.help import Commands
 from svdaudio.errors import SvdAudioError
+from svdaudio.text import printable
 
 FAULT = 70
+UNWRITABLE = 4
+"""The exit code where a file or a stream cannot be written or read."""
+N_REASONS = 40
+"""Rows of a file whose faults are listed before the error."""
+N_NAME = 200
+"""Letters of a path in an error."""
 
 app = Commands(
     name="svdaudio",
@@ -99,29 +109,58 @@ def invoke(arguments: list[str]) -> int:
             prog_name="svdaudio",
             standalone_mode=False,
         )
-    except SvdAudioError as error:
-        return _fail(error.line(), error.exit_code, debug=debug)
-    except typer.TyperException as error:
-        # A group without a command has shown its help, and has nothing to add.
-        return _fail(_usage(error), error.exit_code, debug=debug) if error.format_message() else error.exit_code
+        sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left; nothing may be written any more, not even when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()  # the reader of our output has left
         return 1
     except Exception as error:  # noqa: BLE001 - the last place that can turn a fault into one line
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        hint = "" if debug else " This is a fault of svdaudio; --debug shows where."
-        return _fail(f"{what}.{hint}", FAULT, debug=debug)
+        if debug:
+            traceback.print_exc()
+        for reason in getattr(error, "reasons", ())[:N_REASONS]:
+            sys.stderr.write(f"  {reason}\n")
+        line, code = _explain(error)
+        if code == FAULT and not debug:
+            line += " This is a fault of svdaudio; --debug shows where."
+        if line:
+            sys.stderr.write(f"error: {printable(line)}\n")
+        return code
     return result if isinstance(result, int) else 0
 
 
-def _fail(line: str, code: int, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    sys.stderr.write(f"error: {line}\n")
-    return code
+def _explain(error: Exception) -> tuple[str, int]:
+    """An error as one line, and the exit code."""
+    if isinstance(error, SvdAudioError):
+        return (f"{error.node}: " if error.node else "") + error.line(), error.exit_code
+    if isinstance(error, typer.TyperException):
+        # A group without a command has shown its help, and has nothing to add.
+        return _usage(error) if error.format_message() else "", error.exit_code
+    if isinstance(error, OSError):
+        return _machine_error(error), UNWRITABLE
+    if isinstance(error, MemoryError):
+        return "there is not enough memory. Close other programs, or raise the limit.", 1
+    return " ".join(f"{type(error).__name__}: {error}".split()) + ".", FAULT
+
+
+def _machine_error(error: OSError) -> str:
+    """What the operating system refused, for a person."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "the current folder no longer exists. Change to another one."
+    if error.errno in (errno.ENOSPC, errno.EBADF, errno.EIO) and error.filename is None:
+        _silence_stdout()
+        return f"standard output cannot be written: {error.strerror}."
+    name = str(error.filename or "")
+    shown = name if len(name) <= N_NAME else f"{name[:N_NAME]}…"
+    return printable(f"{error.strerror or error}{f': {shown}' if shown else ''}.")
+
+
+def _silence_stdout() -> None:
+    """Write nothing any more, not even when Python ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: typer.TyperException) -> str:
@@ -129,4 +168,4 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "svdaudio"
     message = " ".join(error.format_message().split()).rstrip(".")
-    return f"{message}. `{command} --help` says what there is."
+    return f"{message}. `{command} --help` lists what it takes."

@@ -22,6 +22,7 @@ from svdaudio.cli.output import (
     short_path,
     table,
 )
+from svdaudio.text import printable
 
 if TYPE_CHECKING:
     from svdaudio.engine.batch import BatchEvent, Tally
@@ -238,7 +239,7 @@ def _lines(tally: Tally) -> Callable[[BatchEvent], None]:
         nonlocal printed
         tally.count(batch_event)
         if line := _line(batch_event):
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(printable(line) + "\n")
         part = tally.n_done * N_LINES // max(1, tally.n_total)
         if batch_event.event.kind == "finished" and part > printed:
             printed = part

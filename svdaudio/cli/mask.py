@@ -39,6 +39,7 @@ def mask(
         {**parameters.given(), "point": points},
         config_file=parameters.config,
         overrides=parameters.texts,
+        source="command line",
     )
     run = session.new_run(request)
     with sessions.show_progress() as progress, sessions.resumable(run.id):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from svdaudio.text import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,31 +19,39 @@ if TYPE_CHECKING:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object. Numbers that are not finite would not be JSON, and are refused."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    text = printable_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # a file name that is no text, or a terminal that knows few letters
+    except UnicodeEncodeError:  # a terminal that knows few letters
         text = json.dumps(value, indent=2, allow_nan=False)
     sys.stdout.write(text + "\n")
 
 
 def console() -> Console:
     """Standard output, for people. Lines are not broken, so that commands can be copied; tables are fitted."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+    return _console(sys.stdout, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 
 
 def error_console() -> Console:
     """Standard error, for people."""
+    return _console(sys.stderr)
+
+
+def _console(file: TextIO, width: int | None = None) -> Console:
     from rich.console import Console
 
-    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    class PrintableConsole(Console):
+        """Writes what a terminal would act on as escapes."""
+
+        def print(self, *objects: Any, **how: Any) -> None:
+            super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **how)
+
+    return PrintableConsole(file=file, highlight=False, soft_wrap=True, width=width)
 
 
 def remark(text: str) -> None:
     """One line on standard error."""
-    sys.stderr.write(f"note: {' '.join(text.split())}\n")
+    sys.stderr.write(f"note: {printable(' '.join(text.split()))}\n")
 
 
 def table(
@@ -55,7 +66,7 @@ def table(
     for place, heading in enumerate(headings):
         built.add_column(heading, justify="right" if place in right else "left", overflow="fold")
     for row in rows:
-        built.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        built.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
     return built
 
 
@@ -90,7 +101,7 @@ def print_files(files: Mapping[str, Path]) -> None:
     lines = [
         f"  {what:<{width}}  {path.name if path.parent == folder else short_path(path)}" for what, path in files.items()
     ]
-    sys.stdout.write("\n".join([f"Files in {short_path(folder)}:", *lines]) + "\n")
+    sys.stdout.write(printable("\n".join([f"Files in {short_path(folder)}:", *lines])) + "\n")
 
 
 @contextlib.contextmanager
@@ -104,7 +115,7 @@ def short_path(path: Path) -> str:
     """A path as one would type it here."""
     try:
         return str(path.resolve().relative_to(Path.cwd().resolve()))
-    except ValueError:
+    except (ValueError, OSError):  # elsewhere, or the current folder is gone
         return str(path)
 
 

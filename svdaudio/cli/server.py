@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, print_json
+
+if TYPE_CHECKING:
+    from flows.server import Server
 
 app = Commands(help="A Prefect server on this machine: its page shows runs, and `--prefect` goes through it.")
 
@@ -21,19 +24,12 @@ def start(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Start a server, or find the one that runs."""
+    """Start a server, or find the running one."""
     from flows import server
 
     running = server.start(port=port)
-    if as_json:
-        print_json(
-            {"running": True, "url": running.url, "api_url": running.api_url, "pid": running.pid, "log": running.log}
-        )
-        return
-    console().print(
-        f"Prefect at {running.url}\nRuns go through it with --prefect, or with PREFECT_API_URL={running.api_url}",
-        markup=False,
-    )
+    text = f"Prefect at {running.url}\nRuns go through it with --prefect, or with PREFECT_API_URL={running.api_url}"
+    _print({"running": True, **_facts(running)}, text, as_json=as_json)
 
 
 @app.command()
@@ -42,12 +38,8 @@ def stop(*, as_json: options.Json = False) -> None:
     from flows import server
 
     stopped = server.stop()
-    if as_json:
-        print_json({"running": False, "stopped": None if stopped is None else stopped.url})
-        return
-    console().print(
-        "no server was running" if stopped is None else f"stopped the server at {stopped.url}", markup=False
-    )
+    text = "no server was running" if stopped is None else f"stopped the server at {stopped.url}"
+    _print({"running": False, "stopped": None if stopped is None else stopped.url}, text, as_json=as_json)
 
 
 @app.command()
@@ -56,15 +48,19 @@ def status(*, as_json: options.Json = False) -> None:
     from flows import server
 
     running = server.status()
-    if as_json:
-        known = (
-            None
-            if running is None
-            else {"url": running.url, "api_url": running.api_url, "pid": running.pid, "log": running.log}
-        )
-        print_json({"running": running is not None, **(known or {})})
-        return
     if running is None:
-        console().print("no server runs; `svdaudio server start` starts one", markup=False)
+        _print({"running": False}, "no server runs; `svdaudio server start` starts one", as_json=as_json)
     else:
-        console().print(f"Prefect at {running.url} (process {running.pid}, log {running.log})", markup=False)
+        text = f"Prefect at {running.url} (process {running.pid}, log {running.log})"
+        _print({"running": True, **_facts(running)}, text, as_json=as_json)
+
+
+def _facts(running: Server) -> dict[str, Any]:
+    return {"url": running.url, "api_url": running.api_url, "pid": running.pid, "log": running.log}
+
+
+def _print(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+    else:
+        console().print(text, markup=False)

@@ -13,6 +13,7 @@ import typer
 
 from svdaudio.cli import INTERRUPTED
 from svdaudio.cli.output import error_console, quiet_stdout, remark, seconds_text
+from svdaudio.text import printable
 
 if TYPE_CHECKING:
     from svdaudio.checkpoints.bundle import Bundle, Models
@@ -70,6 +71,7 @@ def request_of(session: Session, method: str, files: Any, parameters: Any) -> Re
         config_file=parameters.config,
         overrides=parameters.texts,
         variant=getattr(parameters, "variant", None),
+        source="command line",
     )
     for text in request.resolved.remarks:
         remark(text)
@@ -135,7 +137,7 @@ def show_progress() -> Generator[Progress]:
 
 def _print_line(event: Event) -> None:
     if line := _line(event):
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(printable(line) + "\n")
         sys.stderr.flush()
 
 

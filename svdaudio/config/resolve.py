@@ -70,12 +70,11 @@ def read_config_file(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing or is not TOML.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return flatten(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise ConfigError(f"the configuration {path} cannot be read", got=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"the configuration {path} is not TOML", got=str(error)) from error
-    return flatten(tables)
 
 
 def no_settings(bundle: str) -> Mapping[str, Any]:

@@ -49,6 +49,9 @@ TABLE_KINDS = (".csv", ".jsonl")
 DEFAULT = "default"
 """Where a value came from of which a record says nothing."""
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets take for the beginning of a formula."""
+
 OnError = Literal["continue", "stop"]
 
 REPORTED = ("audio", "pictures", "scores")
@@ -388,10 +391,15 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
         buffer = io.StringIO(newline="")
         writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _as_cell(value) for name, value in row.items()} for row in rows)
         text = buffer.getvalue()
     write_bytes(path, text.encode())
     return path
+
+
+def _as_cell(value: object) -> object:
+    """A value as a cell: text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def _text(value: object) -> object:

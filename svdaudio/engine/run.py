@@ -9,7 +9,7 @@ from svdaudio.engine.body import BodyLoader, ModelSource, load_body
 from svdaudio.engine.execute import Context, Reference, execute, load_outputs
 from svdaudio.engine.journal import UNRECORDED, Progress, keep_journal, no_progress
 from svdaudio.engine.request import Request
-from svdaudio.errors import RunError
+from svdaudio.errors import RunError, SvdAudioError
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 
@@ -74,6 +74,8 @@ def execute_run(
                 )
             except Exception as error:
                 journal.failed(node.name, error)
+                if isinstance(error, SvdAudioError):
+                    error.node = node.name
                 raise
             for again in reference.repaired:
                 references[again.node] = again

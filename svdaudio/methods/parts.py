@@ -138,7 +138,7 @@ def check_clicks(request: Request, store: Store | None) -> None:
 def _size(request: Request, picture: str, store: Store | None) -> tuple[int, int]:
     """Width and height: of the stored pixels, which saves opening the file and importing what opens it."""
     shape = request.known_shape(picture, store)
-    if shape is not None:
+    if shape is not None and len(shape) == 3:  # a record of another shape is not believed
         return shape[1], shape[0]
     from svdaudio.svd.images import upright_size
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
-from svdaudio.methods.baseline import METHOD
+from svdaudio.methods.parts import SoundConfig
 from svdaudio.mini import audio_evaluation, vision_evaluation
 from svdaudio.mini.figures import Figure
 
@@ -39,7 +39,7 @@ def sections(folder: Path) -> Iterator[Section]:
 
     def heard() -> tuple[Figure, ...]:
         given = {"bundle": bundle.name, "generate.candidates": HEARD_CANDIDATES}
-        config = resolve(METHOD.config, given=given, bundle_settings=lambda _: bundle.settings).config
+        config = resolve(SoundConfig, given=given, bundle_settings=lambda _: bundle.settings).config
         return audio_evaluation.hearing_figures(Models(bundle, device="cpu", keep=True), config)
 
     measures: dict[str, Callable[[], tuple[Figure, ...]]] = {

@@ -78,7 +78,7 @@ class RowsError(InputError):
         more = f" (and {len(others)} more)" if others else ""
         super().__init__(f"{where}: {first.what}{more}", expected=first.expected, got=first.got, fix=first.fix)
         self.exit_code = first.exit_code
-        self.reasons = [f"{place}: {error.line()}" for place, error in errors]
+        self.reasons = [f"{place}: {error.line()}" for place, error in errors] if others else []
 
 
 def read_rows(path: Path, method: Method) -> list[Row]:
@@ -113,6 +113,8 @@ def prepare(session: Session, rows: Sequence[Row], method: Method, common: Commo
     Raises:
         RowsError: rows that cannot be used, with all reasons.
     """
+    for text in common.overrides:  # what is wrong in every row is one error
+        parse_override(text, method.config.parameters())
     cache = FileCache()
     return _all(((row.where, row) for row in rows), lambda row, _: _prepare(session, row, method, common, cache))
 

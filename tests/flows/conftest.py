@@ -1,4 +1,4 @@
-"""What many of these tests need: the command line, a Prefect server on a free port, and a toy that any process knows."""
+"""What many tests need: the command line, a Prefect server on a free port, and a toy that any process finds."""
 
 from __future__ import annotations
 

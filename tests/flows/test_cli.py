@@ -19,6 +19,8 @@ from toy_method import CLASSES, N_SAMPLES, PAIR, diffuse, install
 
 from svdaudio.cli import main
 
+ROOT = Path(__file__).parents[2]
+
 LIBRARIES = ("torch", "prefect", "zarr", "numpy", "matplotlib", "pydantic")
 
 
@@ -449,3 +451,50 @@ def test_the_program_starts_as_a_module_and_tells_its_version():
         [sys.executable, "-m", "svdaudio.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert ended.stdout.startswith("svdaudio ")
+
+
+def test_a_name_cannot_act_on_the_terminal(world, cli):
+    result = cli("baseline", "a\x1b[31m\x07.png")
+    assert result.code == 2
+    assert r"a\x1b[31m\x07.png" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["baseline", "a" * 5000], "File name too long: aaaa"),
+        (["baseline", "one.png", "--config", "deep.toml"], "is not TOML"),
+    ],
+)
+def test_what_a_user_causes_is_no_fault_of_the_program(world, cli, arguments, message):
+    Path("deep.toml").write_text("a" + ".a" * 3000 + " = 1\n")
+    result = cli(*arguments)
+    assert result.code in (2, 4)
+    assert message in result.err
+    assert result.err.count("\n") == 1
+    assert len(result.err) < 500
+
+
+@pytest.mark.parametrize(("redirect", "code"), [(">/dev/full", 4), (">&-", 0), ("2>&-", 0)])
+def test_streams_that_are_full_or_closed(done, redirect, code):
+    command = f"{sys.executable} -m svdaudio.cli runs --store {done.store} {redirect}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_in_a_folder_that_is_gone(done, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"cd {gone} && rmdir {gone} && {sys.executable} -m svdaudio.cli run one.png two.png"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode in (2, 4)
+    assert ended.stderr.count("\n") == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_stage_that_failed_is_named(world, cli, monkeypatch):
+    monkeypatch.setattr("svdaudio.svd.align.patch_coverage", lambda mask, geometry: np.zeros(256, np.float32))
+    result = cli("run", *world.pair)
+    assert "error: removed.align: the mask covers no patch" in result.err

@@ -135,7 +135,7 @@ def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypa
 def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
     asked = ["--table", "t.csv", "--pictures", "--on-error", "stop", "--workers", "2"]
     with monkeypatch.context() as patch:
-        patch.setattr("svdaudio.session.execute_shares", interrupted)
+        patch.setattr("svdaudio.engine.workers.execute_shares", interrupted)
         assert cli("batch", "pairs.csv", *asked).code == 130
     used = {}
 
@@ -144,7 +144,7 @@ def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
         models = open_models(None, None)
         return execute_batch(jobs, open_store(location), models, output=output, on_error=on_error, progress=progress)
 
-    monkeypatch.setattr("svdaudio.session.execute_shares", here)
+    monkeypatch.setattr("svdaudio.engine.workers.execute_shares", here)
     monkeypatch.chdir(world / "store")  # a relative path is seen from where it was given
     resumed = cli("resume", "--json", "--store", world / "store")
     assert resumed.code == 0, resumed.err

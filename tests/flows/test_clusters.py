@@ -74,19 +74,22 @@ def expected(world, notes):
     return outputs(session)
 
 
-def test_the_workers_compute_and_the_artifacts_are_the_same(world, notes, expected, runner, dask_cluster, s3, tmp_path):
+def test_the_workers_compute_and_the_artifacts_are_the_same(
+    world, notes, expected, runner, dask_cluster, s3, monkeypatch, tmp_path
+):
     """In a bucket, so that nothing but the store can be shared."""
+    monkeypatch.setattr("svdaudio.places.default_store", lambda: tmp_path)  # where sounds go beside a bucket
     session = world.session(s3.location(tmp_path.name), runner)
     # Workers have the environment that they were started with; what leads to the bucket comes later.
     with dask_cluster.get_client() as client:
         client.run(set_environment, s3.environment())
-    run = session.run(world.request(session), pictures=False).run
+    run = session.run(world.request(session)).run
     assert (run.state, run.runner) == ("finished", "dask")
     assert outputs(session) == expected
     assert notes.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 1, "scores": 1}
     assert notes.processes("image") == {os.getpid()}, "the user's files were read elsewhere"
     assert notes.processes() - {os.getpid()}, "no worker computed anything"
-    again = session.run(world.request(session), pictures=False).run
+    again = session.run(world.request(session)).run
     assert {entry.status for entry in again.stages} == {"cached"}
     assert sum(notes.calls().values()) == 8
 

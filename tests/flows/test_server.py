@@ -26,12 +26,11 @@ def test_a_running_server_is_found_and_not_started_again(prefect_server):
 def test_where_the_api_is_found(prefect_server, monkeypatch, tmp_path):
     running, home = prefect_server
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    assert server.find_api_url(home) == running.api_url
-    assert server.find_api_url(tmp_path) is None
+    assert server.require_api_url(home) == running.api_url
     with pytest.raises(RunError, match="svdaudio server start"):
         server.require_api_url(tmp_path)
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
-    assert server.find_api_url(home) == "http://elsewhere/api"
+    assert server.require_api_url(home) == "http://elsewhere/api"
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import torch
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.models.audioldm.backends import open_backend
 from svdaudio.models.audioldm.choose import choose
+from svdaudio.models.audioldm.settings import DiffusionSettings
 from svdaudio.models.ssv2a.remix import RemixSettings, remix
 from svdaudio.models.taggers.scores import class_scores
 from svdaudio.models.yolo.detector import DetectionSettings
@@ -60,10 +61,11 @@ def mix(models, scene):
 
 def diffuse(models, scene):
     clap = torch.nn.functional.normalize(draw(512), dim=0)
-    return open_backend("diffusers").diffuse(
-        models["diffuser"], clap, scheduler="ddim", n_steps=2, guidance_scale=3.0, n_candidates=1, duration_s=scene[2],
-        generator=stage_generator(1, "diffuse"), precision="float32",
-    )  # fmt: skip
+    settings = DiffusionSettings(
+        scheduler="ddim", n_steps=2, guidance_scale=3.0, n_candidates=1, duration_s=scene[2], precision="float32"
+    )
+    generator = stage_generator(1, "diffuse")
+    return open_backend("diffusers").diffuse(models["diffuser"], clap, settings, generator=generator)
 
 
 def sound(models, scene):

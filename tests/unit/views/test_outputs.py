@@ -1,0 +1,88 @@
+"""The files of a run, entered into its record; and copies of its main sound."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svdaudio.engine.batches import Job, Member
+from svdaudio.errors import InputError
+from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result
+from svdaudio.views.report import write_report
+
+
+def sounds(config):
+    del config
+    return {"mixed": "mix.embedding"}
+
+
+@pytest.fixture
+def sounding(toy):
+    """The toy, as if its mix were a sound."""
+    toy.method = replace(toy.method, sounds=sounds, result="mixed")
+    return toy
+
+
+def job_of(toy, out=None):
+    request = toy.request()
+    run = toy.run(request)
+    return Job(
+        member=Member(name="a pair", run=run.id, out=None if out is None else str(out)), request=request, run=run
+    )
+
+
+def written(toy, job):
+    output = Outputs(root=toy.folder / "out")
+    return output.write(job, job.run, toy.store, toy.models, toy.body)
+
+
+def test_the_files_of_a_run_are_entered_into_its_record(sounding, tmp_path):
+    job = job_of(sounding, tmp_path / "copy.wav")
+    run = written(sounding, job)
+    assert run == sounding.store.runs.load(job.run.id)
+    assert (run.state, run.results["pair"]) == ("finished", "a pair")
+    data = (tmp_path / "copy.wav").read_bytes()
+    assert Path(run.results["audio"]["mixed"]).read_bytes() == data
+    assert data.startswith(b"RIFF")
+
+
+def test_a_pair_whose_own_place_cannot_be_written_has_failed(sounding, tmp_path):
+    (tmp_path / "in the way").write_text("")
+    run = written(sounding, job_of(sounding, tmp_path / "in the way" / "copy.wav"))
+    assert run.state == "failed"
+    assert "in the way" in run.error
+    assert sounding.store.runs.load(run.id) == run
+
+
+def test_a_sound_that_is_not_made_is_refused_beforehand(sounding, toy):
+    check_result(sounding.request())
+    with pytest.raises(InputError, match="toy makes no sound that could be copied: got original"):
+        check_result(replace(sounding.request(), targets=("original.factors",)))
+    for method in (replace(sounding.method, result=""), replace(sounding.method, result="other")):
+        with pytest.raises(InputError, match="toy makes no sound that could be copied"):
+            check_result(replace(sounding.request(), method=method))
+
+
+def test_a_copy_is_what_the_report_then_names(sounding, tmp_path):
+    run = sounding.run()
+    arrays = arrays_of(sounding.request(), sounding.store, sounding.models, run, sounding.body)
+    report = write_report(arrays, root=tmp_path / "out")
+    copied = copy_result(report, run, "mixed", tmp_path / "copy.wav")
+    assert copied.audio == {"mixed": tmp_path / "copy.wav"}
+    assert (tmp_path / "copy.wav").read_bytes() == report.audio["mixed"].read_bytes()
+    with pytest.raises(InputError, match=rf"run {run.id} has no sound 'other' for --out: got mixed"):
+        copy_result(report, run, "other", tmp_path / "other.wav")
+
+
+def test_what_is_lost_is_computed_again_when_it_is_written(sounding):
+    request = sounding.request()
+    run = sounding.run(request)
+    sounding.store.quarantine(run.stage("mix").key, "on purpose")
+    sounding.calls.clear()
+    arrays = arrays_of(request, sounding.store, sounding.models, run, sounding.body)
+    assert sounding.calls == {}
+    assert arrays["mix"]["embedding"].dtype == np.float32
+    assert sounding.calls == {"mix": 1}
