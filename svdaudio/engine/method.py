@@ -1,4 +1,4 @@
-"""A method as a value: its files, parameters, workflow, results and views. The engine needs nothing else of it.
+"""A method as a value: its files, parameters, workflow, results and views, all that the engine needs.
 
     METHOD = Method(name="baseline", files={"original": PICTURE}, config=BaselineConfig, nodes=nodes, ...)
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FileKind:
-    """A kind of file that users give ("picture", "sound"), and how one is checked before anything is computed."""
+    """A kind of user file ("picture", "sound"), and how one is checked before anything is computed."""
 
     name: str
     checker: str
     """`module:function`, called with the path; raises `InputError` if the file is not of this kind."""
 
     def check(self, path: Path) -> None:
-        """Look at a file.
+        """Check a file.
 
         Raises:
             InputError: it is not of this kind, or cannot be read.
@@ -49,7 +49,7 @@ class View:
     name: str
     """Of the picture: "removed.mask"."""
     nodes: tuple[str, ...]
-    """The nodes that it shows; unless `of_run`, the first is the one that it belongs to."""
+    """The nodes that it shows; it belongs to the first, unless `of_run`."""
     draw: Callable[[], Figure]
     of_run: bool = False
     """Whether it shows the run as a whole and belongs to no node."""
@@ -78,15 +78,15 @@ def no_measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
 
 
 Check = Callable[["Request", "Store | None"], None]
-"""Looks over a request before it runs; raises a `SvdAudioError` if it cannot work. The store may know files."""
+"""Checks a request before it runs; raises a `SvdAudioError` if it cannot work. The store may have read its files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A workflow that people can run."""
+    """A workflow that users can run."""
 
     name: str
-    """What runs of it are called (their `kind`), and `--method`."""
+    """The `kind` of its runs, and its name for `--method`."""
     summary: str
     files: Mapping[str, FileKind]
     """The user's files by name, in the order in which a command line takes them."""
@@ -95,7 +95,7 @@ class Method:
     nodes: Callable[[Any], Nodes]
     """Its workflow, which may depend on the configuration."""
     targets: tuple[str, ...]
-    """Nodes that a run computes unless told otherwise. The first may fail soonest."""
+    """Nodes that a run computes by default. List first those that are likely to fail early."""
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Other sets of targets by name."""
     sounds: Callable[[Any], Mapping[str, str]] = no_sounds
@@ -109,4 +109,4 @@ class Method:
     measures: Callable[[RunArrays], Mapping[str, Mapping[str, float]]] = no_measures
     """Finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
     former_parameters: tuple[str, ...] = ()
-    """Dotted names, or sections, that records of earlier versions hold and that no longer exist."""
+    """Dotted names, or sections, in records of earlier versions that no longer exist."""

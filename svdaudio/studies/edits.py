@@ -217,7 +217,7 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
 
 
 def markdown(outcomes: Sequence[Outcome], *, command: str, bundle: str) -> str:
-    """The figures as a page of markdown: the command, the table, the method's own part."""
+    """The figures as a page of markdown: the command, the table, the differences from the controls."""
     variants = list(outcomes[0].sounds)
     columns = {variant: figures(outcomes, variant) for variant in variants}
     lines = [
@@ -229,7 +229,7 @@ def markdown(outcomes: Sequence[Outcome], *, command: str, bundle: str) -> str:
     for place, figure in enumerate(columns[METHOD]):
         cells = " | ".join(str(columns[variant][place]) for variant in variants)
         lines.append(f"| {figure.name} | {cells} | {figure.goal or ''} |")
-    lines += ["", "| the method's own part, edit by edit | mean |", "|---|---|"]
+    lines += ["", "| difference, edit by edit | mean |", "|---|---|"]
     for control in variants[1:]:
         lines += [f"| {figure.name} | {figure} |" for figure in differences(outcomes, control)]
     if DIRECT in variants and all(o.sounds[DIRECT] == o.sounds[PLAIN] for o in outcomes):

@@ -117,7 +117,7 @@ def test_a_batch_that_was_stopped_is_known_again_by_what_it_was_to_compute(old, 
     objects = old.objects()
     result = cli("batch", *OLD_BATCH, "--no-baselines", "--json")
     assert result.code == 0, result.err
-    assert "going on with" in result.err
+    assert "continuing" in result.err
     found = result.json()
     assert (found["batch"], found["counts"]) == (old.ids[STOPPED_BATCH], {"finished": 2})
     assert [row["run"] for row in found["pairs"]] == [
