@@ -1,7 +1,7 @@
-"""Pictures of what the stages did: masks, patch grids, singular values, boxes, spectrograms, scores.
+"""Pictures of stage outputs: masks, patch grids, singular values, boxes, spectrograms, scores.
 
-Every function takes numpy arrays and gives a matplotlib figure; `save` writes it as a PNG whose bytes depend on
-the figure alone. matplotlib is imported on the first use, and never its global `pyplot`.
+Every function takes numpy arrays and returns a matplotlib figure; `save` writes it as a PNG whose bytes depend
+only on the figure. matplotlib is imported on first use, its global `pyplot` never.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PATCH_GRID_SIZE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A region that was clicked on, as the pictures show it.
+    """A region from clicks, as pictures show it.
 
     Args:
         mask: [H, W] bool, in the pixels of the upright picture.
@@ -48,7 +48,7 @@ class Region:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG: whole or not at all, and without a date, so that the same figure gives the same bytes."""
+    """Write a figure as PNG, atomically and without a date, so that the same figure has the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
@@ -77,7 +77,7 @@ def patch_grid(
     title: str,
     colour: str,
 ) -> Figure:
-    """How much of each patch the mask covers, over the picture; the patches that count are framed.
+    """The coverage of each patch, drawn over the picture; patches in the grid are framed.
 
     Args:
         pixels: [H, W, 3] uint8.
@@ -117,7 +117,7 @@ def patch_map(pixels: NDArray[Any], values: NDArray[Any], *, geometry: str, titl
         values: [256], row by row.
         geometry: "squash" or "crop": which part of the picture the 16 x 16 patches span.
         title: of the picture.
-        label: what the numbers are.
+        label: of the numbers.
     """
     left, top, width, height = _patched_area(pixels, geometry)
     figure = _figure_for(pixels)
@@ -143,7 +143,7 @@ def singular_values(before: NDArray[Any], after: NDArray[Any], *, k: int, factor
         before: [r], descending.
         after: [r], as manipulated.
         k: how many were multiplied.
-        factor: by what.
+        factor: the factor.
         title: of the picture.
     """
     figure = _figure(PICTURE_WIDTH_IN, 3.4)
@@ -193,11 +193,11 @@ def boxes(
 
 
 def spectrogram(levels: NDArray[Any], *, duration_s: float, title: str, highest_hz: float | None = None) -> Figure:
-    """A log-mel spectrogram, time from left to right, low frequencies below.
+    """A log-mel spectrogram, time from left to right, low frequencies at the bottom.
 
     Args:
         levels: [frame, band], in any logarithmic unit.
-        duration_s: what the frames span.
+        duration_s: duration of the frames.
         title: of the picture.
         highest_hz: upper end of the highest band; without it the axis counts bands.
     """
@@ -281,7 +281,7 @@ def overview(
 def log_mel(
     waveform: NDArray[Any], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0
 ) -> NDArray[Any]:
-    """A log-mel spectrogram for looking at: [frame, band] in dB, 0 at the loudest, cut off at -80.
+    """A log-mel spectrogram for display: [frame, band] in dB, 0 at the loudest, cut off at -80.
 
     Frames of 2048 samples, 512 apart, Hann window; triangular bands, evenly spaced in mel (O'Shaughnessy 1987).
 
@@ -372,7 +372,7 @@ def _draw_scores(axes: Axes, scores: Mapping[str, Mapping[str, float]], title: s
 
 
 def _patched_area(pixels: NDArray[Any], geometry: str) -> tuple[float, float, float, float]:
-    """Left, top, width and height of what the patches span: the whole picture, or its central square."""
+    """Left, top, width and height of the area that the patches span: the whole picture, or its central square."""
     height, width = pixels.shape[:2]
     if geometry == "squash":
         return 0.0, 0.0, float(width), float(height)
@@ -387,7 +387,7 @@ def _whole_picture(axes: Axes, pixels: NDArray[Any]) -> None:
 
 
 def _tint(strength: NDArray[Any], colour: str, *, opacity: float) -> NDArray[Any]:
-    """One colour, as opaque as `strength` [rows, columns] (0 to 1) says: [rows, columns, 4]."""
+    """One colour with `strength` [rows, columns] (0 to 1) as its opacity: [rows, columns, 4]."""
     from matplotlib.colors import to_rgb
 
     layer = np.empty((*strength.shape, 4))
@@ -412,12 +412,12 @@ def edit_figures(
     *,
     title: str,
 ) -> Figure:
-    """How the ordered edits came out: figures of the method and its controls, and the method's worse side by edit.
+    """Results of the ordered edits: figures of the method and its controls, and the method's smaller margin by edit.
 
     Args:
         shares: variant → figure → (value, lower and upper end of its interval), each 0 to 1.
-        margins: [n, n], row what went, column what came: the smaller of the rise of what came and the fall of what
-            went; not a number where there is no such edit.
+        margins: [n, n], row the class removed, column the class added: the smaller of the rise of the added and the
+            fall of the removed class; NaN where there is no such edit.
         names: of the n classes.
         title: of the page.
     """
