@@ -124,7 +124,9 @@ def combinations(ranges: Sequence[ParameterRange], *, together: bool = False) ->
             )
     lengths = [len(one.values) for one in ranges]
     if together and len(set(lengths)) > 1:
-        raise ConfigError("--zip cannot combine ranges of different lengths", got=dict(zip(names, lengths, strict=True)))
+        raise ConfigError(
+            "--zip cannot combine ranges of different lengths", got=dict(zip(names, lengths, strict=True))
+        )
     n_settings = lengths[0] if together else math.prod(lengths)
     if n_settings > MAX_SETTINGS:
         raise ConfigError("there are too many settings", expected=f"at most {MAX_SETTINGS}", got=n_settings)
