@@ -109,7 +109,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
         StoreError: an artifact is gone or damaged, or the files cannot be written.
     """
     folder = output_folder(root, arrays.run)
-    index = _read_index(folder / REPORT_INDEX)
+    index: dict[str, Any] = _read_index(folder / REPORT_INDEX)
     stamp = _report_stamp(arrays)
     if index.get("stamp") != stamp or not all(_holds(folder / f"{n}.wav", d) for n, d in index["sounds"].items()):
         index = {
