@@ -36,7 +36,7 @@ Unscaled = Annotated[
 Folder = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="DIR", show_default=False,
+        "--out", metavar="DIR", parser=options.user_path, show_default=False,
         help="Folder for the table, the page and the picture (default in the store's folder of results).",
     ),
 ]  # fmt: skip
