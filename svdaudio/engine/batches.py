@@ -344,8 +344,8 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
     """The results of a batch, one row a pair, every row with the same columns.
 
     Columns: name, what tells the pairs apart, state, run, seconds (of its own stages), error, a score for each sound
-    and class ("manipulated.dog"), the cosine of the mixed embedding with what it is mixed from ("cosine.edited"), and the file
-    of each sound ("manipulated.wav"). What a pair has not got is None.
+    and class ("manipulated.dog"), the measures of the method ("cosine.edited"), and the file of each sound
+    ("manipulated.wav"). What a pair does not have is None.
     """
     rows: list[dict[str, Any]] = []
     settings = list(dict.fromkeys(name for member in members for name in member.settings))
