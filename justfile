@@ -25,7 +25,7 @@ types:
 
 # check the import layers
 layers:
-    uv run lint-imports
+    uv run lint-imports --no-cache
 
 # the tests; give arguments for a part of them: `just test tests/unit -k svd`
 test *arguments:

@@ -15,6 +15,12 @@ from svdaudio.errors import InputError
 if TYPE_CHECKING:
     from svdaudio.session import Runner as SessionRunner
 
+
+def user_path(text: str) -> Path:
+    """A path in which `~` stands for the home folder, as shells do not expand it in `--out=~/x.wav`."""
+    return Path(text).expanduser()
+
+
 _METHOD = "The method"
 _WHERE = "Where things go"
 _HOW = "How it runs"
@@ -58,7 +64,13 @@ PointOption = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", rich_help_panel=_METHOD, help="Parameters in a TOML file (svd.k = 7)."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        parser=user_path,
+        rich_help_panel=_METHOD,
+        help="Parameters in a TOML file (svd.k = 7).",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -92,7 +104,17 @@ Store = Annotated[
 ]  # fmt: skip
 Out = Annotated[
     Path | None,
+<<<<<<< HEAD
     typer.Option("--out", metavar="FILE", rich_help_panel=_WHERE, help="Also write the sound (WAV) or picture here."),
+=======
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        parser=user_path,
+        rich_help_panel=_WHERE,
+        help="Write the sound (WAV) or picture here, too.",
+    ),
+>>>>>>> main
 ]
 Prefect = Annotated[
     bool,
@@ -134,7 +156,7 @@ OnErrorOption = Annotated[
 TableFile = Annotated[
     Path | None,
     typer.Option(
-        "--table", metavar="FILE", rich_help_panel=_WHERE, show_default=False,
+        "--table", metavar="FILE", parser=user_path, rich_help_panel=_WHERE, show_default=False,
         help="The table of results, .csv or .jsonl (default beside the sounds, in the store).",
     ),
 ]  # fmt: skip

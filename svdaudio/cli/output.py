@@ -64,7 +64,8 @@ def table(
 
     built = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
     for place, heading in enumerate(headings):
-        built.add_column(heading, justify="right" if place in right else "left", overflow="fold")
+        justify = "right" if place in right else "left"
+        built.add_column(heading, justify=justify, overflow="fold", no_wrap=place == 0)  # names are copied
     for row in rows:
         built.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
     return built

@@ -346,9 +346,15 @@ def closed(record: RunRecord, runs: Iterable[RunRecord], *, seconds: float, tabl
 def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """The results of a batch, one row per pair, every row with the same columns.
 
+<<<<<<< HEAD
     Columns: name, the parameters in which pairs differ, state, run, seconds, error, a score for each sound and class
     ("manipulated.dog"), the cosine of the mixed embedding with each of its sources ("cosine.edited"), and the file
     of each sound ("manipulated.wav"). Missing values are None.
+=======
+    Columns: name, what tells the pairs apart, state, run, seconds (of its own stages), error, a score for each sound
+    and class ("manipulated.dog"), the measures of the method ("cosine.edited"), and the file of each sound
+    ("manipulated.wav"). What a pair does not have is None.
+>>>>>>> main
     """
     rows: list[dict[str, Any]] = []
     settings = list(dict.fromkeys(name for member in members for name in member.settings))
@@ -357,7 +363,8 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
         row.update({name: _text(member.settings.get(name)) for name in settings})
         row.update(
             {f"{which}": Path(use.path).name for which, use in run.files.items()},
-            state=run.state, run=run.id, seconds=round(run.seconds, 3), error=run.error,
+            state=run.state, run=run.id, seconds=round(sum(entry.seconds for entry in run.stages), 3),
+            error=run.error,
         )  # fmt: skip
         scores = cast("Mapping[str, Mapping[str, float]]", run.results.get("scores", {}))
         row.update({f"{sound}.{name}": score for sound, classes in scores.items() for name, score in classes.items()})

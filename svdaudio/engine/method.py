@@ -19,10 +19,6 @@ from svdaudio.engine.stage import Nodes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from svdaudio.engine.arrays import RunArrays
-    from svdaudio.engine.request import Request
-    from svdaudio.store.base import Store
-
 
 @dataclass(frozen=True, kw_only=True)
 class FileKind:
@@ -65,20 +61,20 @@ def no_sounds(config: Any) -> Mapping[str, str]:
     return {}
 
 
-def no_views(arrays: RunArrays) -> Iterator[View]:
+def no_views(arrays: Any) -> Iterator[View]:
     """The views of a method that draws nothing."""
     del arrays
     return iter(())
 
 
-def no_measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
+def no_measures(arrays: Any) -> Mapping[str, Mapping[str, float]]:
     """The measures of a method that has none."""
     del arrays
     return {}
 
 
-Check = Callable[["Request", "Store | None"], None]
-"""Checks a request before it runs; raises a `SvdAudioError` if it cannot work. The store may have read its files."""
+Check = Callable[[Any, Any], None]
+"""Checks a `Request` before it runs; raises a `SvdAudioError` if it cannot work. The store may have read its files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +101,9 @@ class Method:
     result: str = ""
     """The sound that `--out` receives."""
     checks: tuple[Check, ...] = ()
-    views: Callable[[RunArrays], Iterable[View]] = no_views
-    measures: Callable[[RunArrays], Mapping[str, Mapping[str, float]]] = no_measures
-    """Finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
+    views: Callable[[Any], Iterable[View]] = no_views
+    """`RunArrays` of a run → its views."""
+    measures: Callable[[Any], Mapping[str, Mapping[str, float]]] = no_measures
+    """`RunArrays` of a finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
     former_parameters: tuple[str, ...] = ()
     """Dotted names, or sections, in records of earlier versions that no longer exist."""

@@ -18,7 +18,6 @@ from svdaudio.config import RunConfig
 from svdaudio.engine.batch import BatchEvent, BatchExecutor, OutputWriter, Progress, execute_batch, no_progress
 from svdaudio.engine.batches import Job, OnError
 from svdaudio.engine.body import ModelSource
-from svdaudio.engine.request import BundleFacts
 from svdaudio.engine.run import Stopping
 from svdaudio.errors import RunError
 from svdaudio.store import open_store
@@ -172,7 +171,7 @@ def _work(share: Share, writer: Connection, stop: Flag) -> None:
 
 def _execute(share: Share, progress: Progress, stopping: Stopping) -> list[RunRecord]:
     first = share.jobs[0].request
-    models = share.open_models(cast("BundleFacts", first.bundle), first.config)
+    models = share.open_models(first.bundle, first.config)
     return share.execute(
         share.jobs,
         open_store(share.location),

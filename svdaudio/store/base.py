@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from svdaudio.store.runs import RunLog
 
 
-CLOCK_TOLERANCE_S = 900.0
-"""A time further in the future than this comes from a wrong clock."""
-
-
 def do_nothing() -> None:
     """What to do while waiting, if there is nothing to say."""
 

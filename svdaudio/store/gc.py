@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from svdaudio.errors import ConfigError
-from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, Store
+from svdaudio.store.base import Footprint, Leftover, Store
+from svdaudio.store.records import CLOCK_TOLERANCE_S
 from svdaudio.store.runs import RunRecord, begun_at_s
 
 DAY_S = 86_400.0

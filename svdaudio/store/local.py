@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from svdaudio.errors import StoreError
-from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, do_nothing
+from svdaudio.store.base import Footprint, Leftover, do_nothing
 from svdaudio.store.fields import is_key
 from svdaudio.store.folders import entries, is_there, size_of, what_went_wrong
 from svdaudio.store.leftovers import clear_leftover, find_leftovers
@@ -43,7 +43,7 @@ from svdaudio.store.marker import (
     missing_artifact,
     newer_artifact,
 )
-from svdaudio.store.records import ArtifactRecord
+from svdaudio.store.records import CLOCK_TOLERANCE_S, ArtifactRecord
 from svdaudio.store.runs import FolderRunLog
 from svdaudio.store.sealed import NewerFormatError, is_of_newer_format
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from svdaudio.errors import StoreError
@@ -29,6 +30,9 @@ def open_store(location: str | Path) -> Store:
         from svdaudio.store.remote import RemoteStore
 
         return RemoteStore(text)
+    if re.match(r"[a-z0-9]{2,}:/(?!/)", text):
+        scheme, _, rest = text.partition(":/")
+        raise StoreError(f"the store {text} is neither a folder nor an address", fix=f"write {scheme}://{rest}")
     if is_remote(text):
         raise StoreError(
             f"the store {text} is of a kind that is not known",

@@ -17,6 +17,9 @@ from svdaudio.store.sealed import seal, unseal
 
 ACTION_FIELDS = ("stage", "version", "parameters", "inputs", "models")
 
+CLOCK_TOLERANCE_S = 900.0
+"""A time further in the future than this comes from a wrong clock."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySpec:

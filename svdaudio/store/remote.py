@@ -31,7 +31,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from svdaudio.errors import NewerRecordError, RunError, StoreError
-from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, LeftoverKind, do_nothing
+from svdaudio.store.base import Footprint, Leftover, LeftoverKind, do_nothing
 from svdaudio.store.fields import is_attempt, is_key, is_run_id
 from svdaudio.store.leases import CLOCK_SKEW_S, LEASE_S, is_held, lease
 from svdaudio.store.local import Step, at_no_step
@@ -55,7 +55,7 @@ from svdaudio.store.objects import (
     Patience,
     require_obstore,
 )
-from svdaudio.store.records import ArtifactRecord
+from svdaudio.store.records import CLOCK_TOLERANCE_S, ArtifactRecord
 from svdaudio.store.runs import RunLog, RunRecord, newest_first
 from svdaudio.store.sealed import NewerFormatError, is_of_newer_format, seal, unseal
 

@@ -22,11 +22,10 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from svdaudio.errors import NewerRecordError, RunError, StoreError
 from svdaudio.store import fields as of
-from svdaudio.store.base import CLOCK_TOLERANCE_S
 from svdaudio.store.folders import entries, what_went_wrong
 from svdaudio.store.keys import Action
 from svdaudio.store.locks import HeldError, building_lock, file_lock, is_held, refuse_to_wait
-from svdaudio.store.records import read_action
+from svdaudio.store.records import CLOCK_TOLERANCE_S, read_action
 from svdaudio.store.sealed import NewerFormatError, seal, unseal
 
 T = TypeVar("T")

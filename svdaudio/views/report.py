@@ -109,9 +109,12 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
         StoreError: an artifact is missing or damaged, or the files cannot be written.
     """
     folder = output_folder(root, arrays.run)
-    index = _read_index(folder / REPORT_INDEX)
+    index: dict[str, Any] = _read_index(folder / REPORT_INDEX)
     stamp = _report_stamp(arrays)
-    if index.get("stamp") != stamp or not all(_holds(folder / f"{n}.wav", d) for n, d in index["sounds"].items()):
+    sounds = index.get("sounds", {})
+    if index.get("stamp") != stamp or not all(
+        _holds(folder / f"{name}.wav", digest) for name, digest in sounds.items()
+    ):
         index = {
             "stamp": stamp,
             "sounds": {name: _write_sound(folder / f"{name}.wav", wave) for name, wave in arrays.sounds().items()},

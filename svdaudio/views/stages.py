@@ -40,6 +40,8 @@ def stage_views(arrays: RunArrays) -> Iterator[View]:
     if masks and sounds and scored:
         nodes = (*(n for mask in masks for n in (mask, picture_of(arrays, mask))), *sounds.values(), *scored.values())
         draw = partial(_draw_overview, arrays, masks)
+        if not arrays.has(*nodes):
+            return
         yield View(name="overview", nodes=nodes, draw=draw, of_run=True, in_report=True)
 
 

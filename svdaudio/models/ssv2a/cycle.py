@@ -29,7 +29,7 @@ import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -38,8 +38,31 @@ from torch.nn import functional
 
 from svdaudio.models.ssv2a.layers import spread
 
-if TYPE_CHECKING:
-    from svdaudio.models.ssv2a.model import SSV2A
+
+class CycleModel(Protocol):
+    """What the search needs of `SSV2A`, whose functions of these names say what they return."""
+
+    config: Any
+    remixer: Any
+
+    def fold_clips(
+        self, clips: Float[Tensor, "*batch clip"], *, var_samples: int = 64, generator: Generator
+    ) -> Float[Tensor, "*batch manifold"]:
+        """Manifold codes of CLIP embeddings."""
+        ...
+
+    def encode_claps(
+        self, claps: Float[Tensor, "*batch clap"]
+    ) -> tuple[Float[Tensor, "*batch manifold"], Float[Tensor, "*batch manifold"]]:
+        """μ and log σ² of the manifold codes of CLAP embeddings."""
+        ...
+
+    def generate(
+        self, codes: Float[Tensor, "*batch manifold"]
+    ) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
+        """μ and log σ² of the CLAP embeddings of manifold codes."""
+        ...
+
 
 # Bounds on memory, not on what can be asked for: no more noise than this is held, unless one round alone has more.
 N_ELEMENTS_AT_ONCE = 16
@@ -51,7 +74,7 @@ LOOK_AHEAD = 1.0
 
 
 def cycle_mix(
-    model: SSV2A,
+    model: CycleModel,
     clips: Float[Tensor, "batch slot clip"],
     *,
     its: int,
@@ -138,7 +161,7 @@ class _Cycle:
     """One group of elements: what stays the same from round to round, and the rounds."""
 
     def __init__(
-        self, model: SSV2A, clips: Float[Tensor, "batch slot clip"], *, samples: int, var_samples: int
+        self, model: CycleModel, clips: Float[Tensor, "batch slot clip"], *, samples: int, var_samples: int
     ) -> None:
         self.model = model
         self.clips = clips

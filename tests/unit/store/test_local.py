@@ -446,3 +446,10 @@ def test_no_store_is_made_where_another_one_cleans_up(tmp_path, folder):
     with pytest.raises(StoreError, match="is inside the store"):
         LocalStore(tmp_path / folder)
     LocalStore(tmp_path / "out" / "mine").save(make_record(), ARRAYS)
+
+
+def test_an_address_with_one_slash_is_not_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"neither a folder nor an address. Write s3://bucket/x"):
+        open_store("s3:/bucket/x")
+    assert not list(tmp_path.iterdir())
