@@ -161,7 +161,7 @@ def write_cnn14(path: Path, *, old_format: bool = False) -> None:
 
 
 def write_ast(folder: Path, **shape: Any) -> None:
-    """As the Audio Spectrogram Transformer lies on the Hugging Face Hub, of another size if `shape` says so."""
+    """As the Audio Spectrogram Transformer is published on the Hugging Face Hub, of another size if `shape` says so."""
     from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
     names = dict(enumerate(audioset_names()))

@@ -40,13 +40,8 @@ Unscaled = Annotated[
 Folder = Annotated[
     Path | None,
     typer.Option(
-<<<<<<< HEAD
-        "--out", metavar="DIR", show_default=False,
-        help="Folder for the table, the page and the picture (default in the store's results folder).",
-=======
         "--out", metavar="DIR", parser=options.user_path, show_default=False,
-        help="Folder for the table, the page and the picture (default in the store's folder of results).",
->>>>>>> main
+        help="Folder for the table, the page and the picture (default in the store's results folder).",
     ),
 ]  # fmt: skip
 

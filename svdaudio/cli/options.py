@@ -104,17 +104,13 @@ Store = Annotated[
 ]  # fmt: skip
 Out = Annotated[
     Path | None,
-<<<<<<< HEAD
-    typer.Option("--out", metavar="FILE", rich_help_panel=_WHERE, help="Also write the sound (WAV) or picture here."),
-=======
     typer.Option(
         "--out",
         metavar="FILE",
         parser=user_path,
         rich_help_panel=_WHERE,
-        help="Write the sound (WAV) or picture here, too.",
+        help="Also write the sound (WAV) or picture here.",
     ),
->>>>>>> main
 ]
 Prefect = Annotated[
     bool,

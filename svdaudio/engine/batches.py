@@ -346,15 +346,9 @@ def closed(record: RunRecord, runs: Iterable[RunRecord], *, seconds: float, tabl
 def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """The results of a batch, one row per pair, every row with the same columns.
 
-<<<<<<< HEAD
-    Columns: name, the parameters in which pairs differ, state, run, seconds, error, a score for each sound and class
-    ("manipulated.dog"), the cosine of the mixed embedding with each of its sources ("cosine.edited"), and the file
-    of each sound ("manipulated.wav"). Missing values are None.
-=======
-    Columns: name, what tells the pairs apart, state, run, seconds (of its own stages), error, a score for each sound
-    and class ("manipulated.dog"), the measures of the method ("cosine.edited"), and the file of each sound
-    ("manipulated.wav"). What a pair does not have is None.
->>>>>>> main
+    Columns: name, the parameters in which pairs differ, state, run, seconds (of its own stages), error, a score for
+    each sound and class ("manipulated.dog"), the measures of the method ("cosine.edited"), and the file of each sound
+    ("manipulated.wav"). Missing values are None.
     """
     rows: list[dict[str, Any]] = []
     settings = list(dict.fromkeys(name for member in members for name in member.settings))

@@ -23,7 +23,7 @@ from svdaudio.models.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, Diffuser
 from svdaudio.models.audioldm.mel import log_mel
 from svdaudio.weights.own import load_weights
 
-FIRST_SHARE = 1 / 2  # of the steps; then the rate starts anew
+FIRST_SHARE = 1 / 2  # of the steps; then the learning rate restarts
 CONFIG: dict[str, Any] = {
     "sample_size": [256, 16],
     "in_channels": 8,

@@ -26,7 +26,7 @@ from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
 from svdaudio.mini.truth import N_GRID, text_vectors
 from svdaudio.models.clip.encoder import build_image_encoder, normalise_pixels
 
-FIRST_SHARE = 5 / 6  # of the steps; then the rate starts anew
+FIRST_SHARE = 5 / 6  # of the steps; then the learning rate restarts
 N_BATCH = 32
 SIZE = 224
 N_KEPT = 96
