@@ -51,8 +51,8 @@ def copy(
     if next(iter(here.keys()), None) is None and not here.runs.ids():
         raise InputError(f"there is nothing to copy in {here.location}", got="no artifact and no run")
     chosen = None if runs is None else [here.runs.load(name) for name in runs]
-    with _counting() as tell:
-        report = copy_store(here, there, runs=chosen, tell=tell)
+    with _counting() as on_artifact:
+        report = copy_store(here, there, runs=chosen, on_artifact=on_artifact)
     if as_json:
         print_json(
             {
@@ -99,11 +99,11 @@ def _counting() -> Generator[Callable[[str, Outcome], None]]:
     done = count(1)
     with error_console().status("copying") as status:
 
-        def tell(key: str, outcome: Outcome) -> None:
+        def on_artifact(key: str, outcome: Outcome) -> None:
             del key, outcome
             status.update(f"copying: {next(done)} artifacts done")
 
-        yield tell
+        yield on_artifact
 
 
 def _summary(report: CopyReport, target: str) -> str:

@@ -73,7 +73,7 @@ def test_pinning_and_collecting(toy, cli):
     done = cli("gc", "--max-size", "0")
     assert list(toy.store.keys()) == [key]
     assert "0 runs, 7 artifacts and 0 leftovers went" in done.out
-    assert "more than wanted stay" in done.err
+    assert "over the limit are kept" in done.err
     cli("cache", "unpin", key[:6])
     assert toy.store.pins() == frozenset()
     assert cli("gc", "--max-size", "1 kB", "--json").json()["dry_run"] is False
