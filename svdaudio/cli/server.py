@@ -10,7 +10,7 @@ from svdaudio.cli import options
 from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, print_json
 
-app = Commands(help="A Prefect server on this machine: its page shows runs, and `--prefect` goes through it.")
+app = Commands(help="A Prefect server on this machine, which shows runs and is used by `--prefect`.")
 
 
 @app.command()
@@ -21,7 +21,7 @@ def start(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Start a server, or find the one that runs."""
+    """Start a server, or find the running one."""
     from flows import server
 
     running = server.start(port=port)
@@ -31,7 +31,7 @@ def start(
         )
         return
     console().print(
-        f"Prefect at {running.url}\nRuns go through it with --prefect, or with PREFECT_API_URL={running.api_url}",
+        f"Prefect at {running.url}\nRuns use it with --prefect, or with PREFECT_API_URL={running.api_url}",
         markup=False,
     )
 
@@ -52,7 +52,7 @@ def stop(*, as_json: options.Json = False) -> None:
 
 @app.command()
 def status(*, as_json: options.Json = False) -> None:
-    """Whether a server runs, and where."""
+    """Show whether a server is running, and its address."""
     from flows import server
 
     running = server.status()
@@ -65,6 +65,6 @@ def status(*, as_json: options.Json = False) -> None:
         print_json({"running": running is not None, **(known or {})})
         return
     if running is None:
-        console().print("no server runs; `svdaudio server start` starts one", markup=False)
+        console().print("no server is running; `svdaudio server start` starts one", markup=False)
     else:
         console().print(f"Prefect at {running.url} (process {running.pid}, log {running.log})", markup=False)

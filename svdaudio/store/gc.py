@@ -94,7 +94,7 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
     remarks: list[str] = []
     if unreadable:
         remarks.append(
-            f"{len(unreadable)} run records are unreadable ({', '.join(unreadable)}): the artifacts they use are unknown,"
+            f"{len(unreadable)} unreadable run records ({', '.join(unreadable)}); the artifacts they use are unknown,"
             " so artifacts that no other run uses are kept. Delete those records to allow their removal"
         )
     if policy.keep_days is not None and (ahead := [run.id for run in kept if _is_ahead(begun_at_s(run), now_s)]):
