@@ -215,7 +215,7 @@ def _check_kind(published: Published, file: PublishedFile, path: Path, *, known:
     """Check that a file without a published digest at least has the expected format."""
     if known or published.folder is not None:
         return
-    # The suffix of a download says nothing.
+    # The suffix of a download does not show its format.
     if Path(file.name).suffix == ".json":
         try:
             right = isinstance(json.loads(path.read_bytes()), dict)

@@ -121,7 +121,7 @@ def _take(objects: Objects, path: str, waiting: Callable[[], None], duration_s: 
     watched = ""
     watched_since = 0.0
     pause_s = FIRST_PAUSE_S
-    told = False
+    notified = False
     while True:
         found = read_lease(objects, path)
         now = time.monotonic()
@@ -136,8 +136,8 @@ def _take(objects: Objects, path: str, waiting: Callable[[], None], duration_s: 
             tag = objects.update(path, _text(duration_s), stored.tag) if free else None
         if tag is not None:
             return tag
-        if not told:
-            told = True
+        if not notified:
+            notified = True
             waiting()
         time.sleep(pause_s)
         pause_s = min(LONGEST_PAUSE_S, 1.5 * pause_s)
