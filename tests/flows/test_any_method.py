@@ -123,7 +123,7 @@ def test_batch_and_sweep(folder, cli):
     ("arguments", "message"),
     [
         (["bell.wav", "poem.txt"], "listening takes 3 files: expected SOUND TEXT PICTURE"),
-        (["one.png", "poem.txt", "one.png"], "is not a sound that can be read"),
+        (["one.png", "poem.txt", "one.png"], "is not a readable sound"),
         (["bell.wav", "poem.txt", "bell.wav"], "is not an image"),
         (["bell.wav", "one.png", "one.png"], "is not a text"),
         (["bell.wav", "none.txt", "one.png"], "there is no file none.txt. Check the path of the text"),

@@ -207,7 +207,7 @@ def test_an_input_is_never_replaced(world, cli):
     before = Path("one.png").read_bytes()
     result = cli("mask", "one.png", "--point", "20,20", "--out", "one.png")
     assert (result.code, Path("one.png").read_bytes()) == (2, before)
-    assert "which is read" in result.err
+    assert "which is an input" in result.err
 
 
 def test_letters_that_a_terminal_does_not_have_are_no_fault(world):
