@@ -296,13 +296,16 @@ def _installed_json(one: Installed) -> dict[str, Any]:
 
 def _tell_installed(one: Installed) -> None:
     """One line on standard error for each model, and one for each digest that nobody had published."""
+    from svdaudio.checkpoints.bundle import MANIFEST
+    from svdaudio.checkpoints.install import full_folder
+
     sys.stderr.write(f"{one.published.name} fills {', '.join(one.published.roles)}\n")
     for place in one.newly_pinned:
         if place in one.differing:
             what = f"{place} is not the published file: its sha256 differs from the published one"
         else:
             what = f"no public source gives the sha256 of {place}"
-        remark(f"{what}. What came is pinned in checkpoints/full/bundle.json")
+        remark(f"{what}. What came is pinned in {full_folder() / MANIFEST}")
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from svdaudio.errors import CheckpointError
 from svdaudio.memory_layout import canonical, fill_network
+from svdaudio.places import restore_advice
 from svdaudio.weights.reading import WithoutInitialisation, unreadable
 
 HEADER_KEY = "svdaudio"
@@ -70,7 +71,7 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
             f"the checkpoint {path} cannot be read",
             expected="a safetensors file",
             got=str(error),
-            fix="restore it with `git checkout` or train it again",
+            fix=f"{restore_advice()}, or train it again",
         ) from error
     if HEADER_KEY not in metadata:
         raise CheckpointError(
@@ -102,6 +103,6 @@ def load_module(
         raise CheckpointError(
             f"the checkpoint {path} does not fit its own description",
             got=str(error).strip().splitlines()[-1][:200],
-            fix="restore it with `git checkout` or train it again",
+            fix=f"{restore_advice()}, or train it again",
         ) from error
     return model.eval().requires_grad_(False).to(device), header

@@ -314,7 +314,7 @@ tests.run_batch(batch, toy.store, lambda jobs: tests.execute_batch(
 
 @pytest.mark.filterwarnings("default")
 def test_through_prefect_it_is_the_same(toy, prefect_api, tmp_path):
-    from flows.prefect_batch import execute_batch_through_prefect
+    from svdaudio.flows.prefect_batch import execute_batch_through_prefect
 
     body = failing_for(toy, 0.2, InputError("the region is empty"))
     runs = execute_batch_through_prefect(

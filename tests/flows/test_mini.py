@@ -18,8 +18,8 @@ pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands
 
 def test_the_deployed_flow_gives_the_bytes_of_the_in_process_runner(prefect_api, tmp_path):
     from prefect.settings import PREFECT_API_URL, temporary_settings
+    from svdaudio.flows.manipulate import manipulate
 
-    from flows.manipulate import manipulate
     from svdaudio.checkpoints.bundle import Bundle, Models
 
     with temporary_settings({PREFECT_API_URL: prefect_api}):
