@@ -4,7 +4,7 @@ _default:
     @just --list --unsorted
 
 # everything that has to pass before a change goes in
-check: format-check lint types layers test
+check: format-check lint types layers audit test
 
 # write the code as the formatter does
 format:
@@ -26,6 +26,10 @@ types:
 # who may import whom
 layers:
     uv run lint-imports
+
+# known vulnerabilities of the locked releases; without a network, one line says that nothing was audited
+audit *options:
+    uv run python tests/audit.py {{options}}
 
 # the tests; give arguments for a part of them: `just test tests/unit -k svd`
 test *arguments:
