@@ -4,7 +4,7 @@ _default:
     @just --list --unsorted
 
 # all checks that have to pass before a change is merged
-check: format-check lint types layers test
+check: format-check lint types layers audit test
 
 # format the code
 format:
@@ -26,6 +26,10 @@ types:
 # check the import layers
 layers:
     uv run lint-imports --no-cache
+
+# known vulnerabilities of the locked releases; without a network, one line says that nothing was audited
+audit *options:
+    uv run python tests/audit.py {{options}}
 
 # the tests; give arguments for a part of them: `just test tests/unit -k svd`
 test *arguments:

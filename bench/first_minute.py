@@ -25,7 +25,7 @@ COMMAND = """
 import sys
 from pathlib import Path
 from svdaudio import places
-places.project_root = lambda: Path({root!r})
+places.checkout = lambda: Path({root!r})
 from svdaudio.cli import main
 sys.exit(main(sys.argv[1:]))
 """

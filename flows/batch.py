@@ -10,14 +10,14 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from flows import pages
-from flows.handover import failed, handed_over, run_here
-from flows.stages import ThisFlow, one_at_a_time, run_step
 from svdaudio.engine.batch import OutputWriter, Progress, execute_batch
 from svdaudio.engine.batches import Asked, Job, OnError, table
 from svdaudio.engine.body import ModelSource
 from svdaudio.engine.run import Stopping
 from svdaudio.errors import InputError, SvdAudioError
+from svdaudio.flows import pages
+from svdaudio.flows.handover import failed, handed_over, run_here
+from svdaudio.flows.stages import ThisFlow, one_at_a_time, run_step
 from svdaudio.methods import find_method
 from svdaudio.session import Session
 from svdaudio.store.base import Store
@@ -50,7 +50,7 @@ def run_pairs(
         method: name of the method.
         settings: dotted parameter → value, for pairs that do not say otherwise.
         variant: a set of targets that the method names ("no_baselines").
-        store: where artifacts are; SVDAUDIO_STORE or the checkout's `artifacts` if not given.
+        store: where artifacts are; that of SVDAUDIO_STORE or `places.default_store()` if not given.
         pictures: draw masks, spectrograms and scores of every pair.
         on_error: what happens to the others when one pair fails.
         batch: id of the batch, if it is open already.

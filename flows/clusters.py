@@ -1,7 +1,7 @@
 """Dask and Ray clusters that compute the stages of a run, through Prefect's task runners.
 
 The store is all that the workers and the flow share: stages that read the user's own files run with the flow, every
-other takes its inputs from the store. Weights are those of the worker's own checkout, checked against the digests
+other takes its inputs from the store. Weights are those of the worker's own installation, checked against the digests
 that the flow sends.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from svdaudio.errors import RunError
+from svdaudio.places import install_advice
 
 RunnerName = Literal["in-process", "prefect", "dask", "ray"]
 ClusterKind = Literal["dask", "ray"]
@@ -44,7 +45,7 @@ class Cluster:
             return self._dask() if self.kind == "dask" else self._ray()
         except ImportError as error:
             raise RunError(
-                f"--runner {self.kind} needs prefect-{self.kind}", got=error, fix=f"run `uv sync --extra {self.kind}`"
+                f"--runner {self.kind} needs prefect-{self.kind}", got=error, fix=install_advice(self.kind)
             ) from error
 
     def _dask(self) -> Any:

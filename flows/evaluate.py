@@ -9,12 +9,12 @@ from typing import Any
 from prefect import flow
 from prefect.states import Failed
 
-from flows import pages
-from flows.batch import compute_rows
-from flows.handover import failed
-from flows.stages import ThisFlow, one_at_a_time
 from svdaudio.engine.batches import Asked
 from svdaudio.errors import SvdAudioError
+from svdaudio.flows import pages
+from svdaudio.flows.batch import compute_rows
+from svdaudio.flows.handover import failed
+from svdaudio.flows.stages import ThisFlow, one_at_a_time
 from svdaudio.session import Session
 from svdaudio.studies.edit_study import Study, chosen_edits
 from svdaudio.studies.edits import EDITS_SEED, figures
@@ -35,7 +35,7 @@ def evaluate(
 
     Args:
         settings: dotted parameter → value.
-        store: where artifacts are; SVDAUDIO_STORE or the checkout's `artifacts` if not given.
+        store: where artifacts are; that of SVDAUDIO_STORE or `places.default_store()` if not given.
         only: edits like "cat-duck" (default all 72).
         unscaled: a third control, the method with both factors 1.
         scenes: seed of the scenes.

@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.handover import failed
-from flows.stages import one_at_a_time
 from svdaudio.errors import SvdAudioError
+from svdaudio.flows.handover import failed
+from svdaudio.flows.stages import one_at_a_time
 from svdaudio.session import Session
 from svdaudio.store.gc import HOUR_S, Policy, carry_out, plan_collection
 
@@ -27,7 +27,7 @@ def gc(
     """Remove what no run uses any more. Safe beside active runs.
 
     Args:
-        store: where artifacts are; SVDAUDIO_STORE or the checkout's `artifacts` if not given.
+        store: where artifacts are; that of SVDAUDIO_STORE or `places.default_store()` if not given.
         keep_days: older runs are forgotten.
         max_bytes: most bytes that artifacts may take up.
         grace_hours: younger artifacts are left alone.

@@ -20,8 +20,8 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Failed
 
-from flows.server import answers, require_server, silent
 from svdaudio.errors import SvdAudioError
+from svdaudio.flows.server import answers, require_server, silent
 
 log = logging.getLogger(__name__)
 

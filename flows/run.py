@@ -15,16 +15,16 @@ from typing import Any, Literal
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import pages
-from flows.clusters import Cluster
-from flows.handover import failed, handed_over, run_here
-from flows.stages import ThisFlow, one_at_a_time, walk
 from svdaudio.engine.body import ModelSource
 from svdaudio.engine.journal import Progress
 from svdaudio.engine.request import Request
 from svdaudio.engine.run import Stopping
 from svdaudio.engine.workers import BatchExecutor
 from svdaudio.errors import InputError, RunError, SvdAudioError
+from svdaudio.flows import pages
+from svdaudio.flows.clusters import Cluster
+from svdaudio.flows.handover import failed, handed_over, run_here
+from svdaudio.flows.stages import ThisFlow, one_at_a_time, walk
 from svdaudio.places import out_root
 from svdaudio.session import Session
 from svdaudio.store.base import Store
@@ -58,7 +58,7 @@ def run_method(
         files: its files by name.
         settings: dotted parameter → value; clicks may be texts such as "120,80".
         targets: nodes to compute, if not those of the method.
-        store: where artifacts are; SVDAUDIO_STORE or the checkout's `artifacts` if not given.
+        store: where artifacts are; that of SVDAUDIO_STORE or `places.default_store()` if not given.
         run: id of the run, new or to be resumed.
 
     Returns:
@@ -174,6 +174,6 @@ class PrefectRunner:
         """
         if self.name != "prefect":
             raise InputError(f"--runner {self.name} is not for a batch", fix="give --runner prefect, or omit it")
-        from flows.batch import execute_through_prefect
+        from svdaudio.flows.batch import execute_through_prefect
 
         return partial(execute_through_prefect, title=title, api_url=self.api_url)

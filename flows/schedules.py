@@ -2,8 +2,9 @@
 
     add(Plan(name="nightly", command="batch", parameters={"pairs": "/data/pairs.csv"}, cron="0 3 * * *", title="..."))
 
-A deployment names its flow as a module (`flows.batch.run_pairs`), so that a worker needs this project installed and
-fetches nothing. Its parameters must hold on the worker's machine: paths are absolute, and the store is named.
+A deployment names its flow as a module (`svdaudio.flows.batch.run_pairs`), so that a worker needs this project
+installed and fetches nothing. Its parameters must hold on the worker's machine: paths are absolute, and the store is
+named.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from flows import QUIET
-from flows.server import require_api_url, silent
 from svdaudio.engine.request import code_version
 from svdaudio.errors import InputError, RunError
+from svdaudio.flows import QUIET
+from svdaudio.flows.server import require_api_url, silent
 from svdaudio.processes import python_command
 
 POOL = "svdaudio"
@@ -50,11 +51,11 @@ POLL_INTERVAL_S = 1.0
 
 Command = Literal["batch", "run", "baseline", "evaluate edits", "gc"]
 ENTRYPOINTS: Mapping[Command, str] = {
-    "batch": "flows.batch.run_pairs",
-    "run": "flows.run.run_method",
-    "baseline": "flows.run.run_method",
-    "evaluate edits": "flows.evaluate.evaluate",
-    "gc": "flows.gc.gc",
+    "batch": "svdaudio.flows.batch.run_pairs",
+    "run": "svdaudio.flows.run.run_method",
+    "baseline": "svdaudio.flows.run.run_method",
+    "evaluate edits": "svdaudio.flows.evaluate.evaluate",
+    "gc": "svdaudio.flows.gc.gc",
 }
 """The flow that does what a command of the command line does."""
 

@@ -21,9 +21,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flows import QUIET
 from svdaudio.errors import RunError, StoreError
 from svdaudio.files import write_bytes
+from svdaudio.flows import QUIET
 from svdaudio.processes import python_command
 from svdaudio.store.locks import file_lock
 

@@ -18,7 +18,6 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.clusters import worker_death
 from svdaudio.engine.batch import execute_batch
 from svdaudio.engine.batches import Job
 from svdaudio.engine.body import ModelSource
@@ -29,6 +28,7 @@ from svdaudio.engine.run import Stopping, never
 from svdaudio.engine.stage import Node
 from svdaudio.engine.workers import BatchExecutor
 from svdaudio.errors import SvdAudioError
+from svdaudio.flows.clusters import worker_death
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 

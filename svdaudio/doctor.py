@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from svdaudio.errors import SvdAudioError
+from svdaudio.places import install_advice, restore_advice
 
 State = Literal["ok", "note", "broken"]
 
@@ -93,13 +94,13 @@ def packages(requirements: list[str]) -> Iterator[Check]:
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            yield Check(name=requirement.name, state="broken", found="not installed", fix="run `uv sync`")
+            yield Check(name=requirement.name, state="broken", found="not installed", fix=install_advice())
             continue
         if requirement.specifier.contains(version, prereleases=True):
             n_right += 1
         else:
             found = f"{version}, not {requirement.specifier}"
-            yield Check(name=requirement.name, state="broken", found=found, fix="run `uv sync`")
+            yield Check(name=requirement.name, state="broken", found=found, fix=install_advice())
     yield Check(name="packages", state="ok", found=f"{n_right} in the required versions")
 
 
@@ -138,7 +139,7 @@ def _device() -> Iterator[Check]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        yield Check(name="torch", state="broken", found=f"cannot be imported: {error}", fix="run `uv sync`")
+        yield Check(name="torch", state="broken", found=f"cannot be imported: {error}", fix=install_advice())
         return
     found = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
@@ -312,7 +313,6 @@ def _examples() -> Iterator[Check]:
         return
     missing = [str(path) for path in (scene.original, scene.edited) if not path.is_file()]
     if missing:
-        fix = "restore it with `git checkout -- examples`"
-        yield Check(name="examples", state="broken", found=f"{missing[0]} is missing", fix=fix)
+        yield Check(name="examples", state="broken", found=f"{missing[0]} is missing", fix=restore_advice())
     else:
         yield Check(name="examples", state="ok", found=str(scene.original.parent))

@@ -1,23 +1,61 @@
-"""Default locations: the checkout, its store, the output of runs."""
+"""Where things are: in a checkout of the repository, and in an installed wheel.
+
+A checkout has its weights, example scenes, store and trainings in folders of its own. A wheel carries the mini weights
+and the scenes as package data; published weights go to a folder of the user, stores and trainings to the current
+folder.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+import os
 from pathlib import Path
 
 STORE_FOLDER = "artifacts"
 OUT_FOLDER = "out"
+CHECKPOINTS_FOLDER = "checkpoints"
+ENVIRONMENT_CHECKPOINTS = "SVDAUDIO_CHECKPOINTS"
+
+_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE_DATA = _PACKAGE / "data"
+"""Put there when a wheel is built; no checkout has it."""
 
 
-@cache
+def checkout() -> Path | None:
+    """The checkout that this package runs from; None if it was installed from a wheel."""
+    return None if _PACKAGE_DATA.is_dir() else _PACKAGE.parent
+
+
 def project_root() -> Path:
-    """The checkout that this package runs from, or else the current folder."""
-    checkout = Path(__file__).resolve().parents[1]
-    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+    """Where stores and trainings go: the checkout; without one, the current folder."""
+    return checkout() or Path.cwd()
+
+
+def examples_folder() -> Path:
+    """The example scenes, and the farm that the mini bundle is trained and evaluated on."""
+    return (checkout() or _PACKAGE_DATA) / "examples"
+
+
+def checkpoints_folder() -> Path:
+    """Where bundles are written: SVDAUDIO_CHECKPOINTS, else `checkpoints` of the checkout, else a folder of the user.
+
+    That is `$XDG_DATA_HOME/svdaudio/checkpoints` (`~/.local/share/svdaudio/checkpoints`).
+    """
+    chosen = os.environ.get(ENVIRONMENT_CHECKPOINTS)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    root = checkout()
+    if root is not None:
+        return root / CHECKPOINTS_FOLDER
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "svdaudio" / CHECKPOINTS_FOLDER
+
+
+def checkpoints_roots() -> tuple[Path, ...]:
+    """Where bundles are read from, first match first: `checkpoints_folder()`, then what comes with svdaudio."""
+    return tuple(dict.fromkeys((checkpoints_folder(), (checkout() or _PACKAGE_DATA) / CHECKPOINTS_FOLDER)))
 
 
 def default_store() -> Path:
-    """The default store: `artifacts` in the checkout."""
+    """The store unless one is given: `artifacts` of the checkout; without one, of the current folder."""
     return project_root() / STORE_FOLDER
 
 
@@ -28,3 +66,19 @@ def out_root(store: str) -> Path:
         store: location of the store.
     """
     return (default_store() if "://" in store else Path(store)) / OUT_FOLDER
+
+
+def restore_advice() -> str:
+    """How to get back a file that comes with svdaudio."""
+    return "restore it with `git checkout`" if checkout() else "reinstall svdaudio"
+
+
+def install_advice(extra: str | None = None) -> str:
+    """How to install what is missing.
+
+    Args:
+        extra: that it belongs to; without one, it is a dependency of svdaudio itself.
+    """
+    if checkout():
+        return f"run `uv sync --extra {extra}`" if extra else "run `uv sync`"
+    return f"run `pip install 'svdaudio[{extra}]'`" if extra else "reinstall svdaudio"

@@ -129,7 +129,7 @@ class Session:
 
     Args:
         store: a store, or its location: a folder, or `s3://bucket/prefix`. Unless given, that of SVDAUDIO_STORE, else
-            `artifacts` of the checkout.
+            `artifacts` of the checkout or, without one, of the current folder.
         runner: what computes the stages.
         open_bundle: finds bundles by name.
         open_models: opens the models of a bundle.

@@ -1,8 +1,8 @@
 """A bundle: one checkpoint for every role of the method, with digests, class names and recommended settings.
 
 `checkpoints/<name>/bundle.json` describes it; opening it imports no torch and reads no weights. Nothing but
-the loaders named here may depend on which bundle is used. `mini` comes with the repository and holds weights of
-this project's own format; `full` is filled with published files by `svdaudio checkpoints fetch` and `import`.
+the loaders named here may depend on which bundle is used. `mini` comes with svdaudio and holds weights of this
+project's own format; `full` is filled with published files by `svdaudio checkpoints fetch` and `import`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gc
 import json
 import pickle
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.files import read_text
-from svdaudio.places import project_root
+from svdaudio.places import checkpoints_roots, restore_advice
 from svdaudio.weights.digests import FileState, file_state, hash_unchanged, joint_digest, known_digest
 
 if TYPE_CHECKING:
@@ -219,25 +219,25 @@ class Bundle:
 
     @staticmethod
     def open(name: str, root: Path | None = None) -> Bundle:
-        """Read the description of the bundle `name` below `root` (`checkpoints/` of the checkout).
+        """Read the description of the bundle `name`, below `root` or the first of `places.checkpoints_roots()` with it.
 
         Raises:
             CheckpointError: the bundle does not exist, or its description is damaged.
         """
-        root = root if root is not None else project_root() / "checkpoints"
-        path = root / name / MANIFEST
-        restore = "restore it with `git checkout`"
-        fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore
+        roots = checkpoints_roots() if root is None else (root,)
+        path = roots[0] / name / MANIFEST
+        fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore_advice()
         if name in {"", ".."} or Path(name).name != name:
             raise CheckpointError("a bundle must be named like a folder in checkpoints/", got=f"'{name}'")
         try:
+            path = _folder(name, roots) / MANIFEST
             described = read_description(path, fix=fix)
         except PermissionError as error:
             raise CheckpointError(
                 f"the description {path} cannot be read", got=error.strerror, fix="check its permissions"
             ) from None
         except OSError:
-            there = sorted(p.parent.name for p in root.glob(f"*/{MANIFEST}"))
+            there = sorted({p.parent.name for root in roots for p in root.glob(f"*/{MANIFEST}")})
             raise CheckpointError(
                 f"there is no bundle '{name}'",
                 expected=f"one of {there}" if there else None,
@@ -246,7 +246,7 @@ class Bundle:
                 if name == FULL
                 else "put its files there"
                 if there
-                else "restore checkpoints/ with `git checkout`",
+                else restore_advice(),
             ) from None
         entries = {role: _entry(role, model, path.parent) for role, model in described.models.items()}
         return Bundle(name=name, title=described.title, settings=described.settings, entries=entries)
@@ -256,7 +256,7 @@ class Bundle:
 
         The digests are kept: different weights are rejected when they are loaded.
         """
-        folder = project_root() / "checkpoints" / self.name
+        folder = _folder(self.name, checkpoints_roots())
 
         def mine(path: Path) -> Path:
             _, below, name = path.as_posix().rpartition(f"/{self.name}/")
@@ -315,7 +315,7 @@ class Bundle:
         """
         entry = self.entry(role)
         published = entry.format != OWN_FORMAT
-        fix = f"run `{_fetch_command(role, entry.published)}`" if published else "restore it with `git checkout`"
+        fix = f"run `{_fetch_command(role, entry.published)}`" if published else restore_advice()
         for part in entry.parts:
             if not part.path.is_file():
                 raise CheckpointError(f"the {role} of the bundle '{self.name}' is missing", expected=part.path, fix=fix)
@@ -329,6 +329,11 @@ class Bundle:
                     if published
                     else f"{fix}, or describe a new bundle with `svdaudio train manifest`",
                 )
+
+
+def _folder(name: str, roots: Sequence[Path]) -> Path:
+    """The folder of a bundle: in the first of `roots` that has its description, else in the first."""
+    return next((root / name for root in roots if (root / name / MANIFEST).exists()), roots[0] / name)
 
 
 def _entry(role: str, model: ModelDescription, folder: Path) -> Entry:

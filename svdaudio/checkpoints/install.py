@@ -22,7 +22,7 @@ from svdaudio.checkpoints.recognise import recognise, recognise_format
 from svdaudio.checkpoints.registry import Published, PublishedFile
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.files import found_instead, read_text, write_bytes
-from svdaudio.places import project_root
+from svdaudio.places import checkpoints_folder
 from svdaudio.store.locks import file_lock
 from svdaudio.weights.digests import (
     FileState,
@@ -55,7 +55,7 @@ class Installed:
 
 def full_folder() -> Path:
     """Folder of the bundle of published weights."""
-    return project_root() / "checkpoints" / FULL
+    return checkpoints_folder() / FULL
 
 
 def fetch(

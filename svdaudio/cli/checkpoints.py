@@ -300,13 +300,16 @@ def _installed_json(one: Installed) -> dict[str, Any]:
 
 def _print_installed(one: Installed) -> None:
     """Print a line on standard error for each model, and a remark for each newly pinned file."""
+    from svdaudio.checkpoints.bundle import MANIFEST
+    from svdaudio.checkpoints.install import full_folder
+
     sys.stderr.write(f"{one.published.name} fills {', '.join(one.published.roles)}\n")
     for place in one.newly_pinned:
         if place in one.differing:
             what = f"{place} is not the published file: its sha256 differs from the published one"
         else:
             what = f"the sha256 of {place} is not published"
-        remark(f"{what}. The installed file is pinned in checkpoints/full/bundle.json")
+        remark(f"{what}. The installed file is pinned in {full_folder() / MANIFEST}")
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ Store = Annotated[
     str | None,
     typer.Option(
         "--store", metavar="DIR|s3://…", envvar="SVDAUDIO_STORE", rich_help_panel=_WHERE, show_default=False,
-        help="The store of artifacts: a folder (default ./artifacts of the checkout), or s3://bucket/prefix.",
+        help="The store of artifacts: a folder (default artifacts, of the checkout or here), or s3://bucket/prefix.",
     ),
 ]  # fmt: skip
 Out = Annotated[
@@ -254,6 +254,6 @@ def open_runner(name: RunnerName | None, cluster: str | None = None) -> SessionR
     asked = name or ("prefect" if os.environ.get("PREFECT_API_URL") else "in-process")
     if asked == "in-process":
         return None
-    from flows.run import PrefectRunner
+    from svdaudio.flows.run import PrefectRunner
 
     return PrefectRunner(name=asked, address=cluster)

@@ -21,8 +21,8 @@ from svdaudio.cli.output import console, print_json, remark, short_path, table
 from svdaudio.errors import InputError
 
 if TYPE_CHECKING:
-    from flows.schedules import Command, Schedule, Started
     from svdaudio.config import Resolved
+    from svdaudio.flows.schedules import Command, Schedule, Started
     from svdaudio.session import Session
 
 
@@ -207,7 +207,7 @@ def add_gc(
 @app.command("list")
 def list_schedules(*, as_json: options.Json = False) -> None:
     """List all schedules: when each starts next, and how it ended last."""
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     board = schedules.board()
     if as_json:
@@ -231,7 +231,7 @@ def list_schedules(*, as_json: options.Json = False) -> None:
 @app.command()
 def pause(name: Name, *, as_json: options.Json = False) -> None:
     """Start nothing more on the schedule, until `resume`. What has started continues."""
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     _print_schedule(schedules.pause(name), "paused", as_json=as_json)
 
@@ -239,7 +239,7 @@ def pause(name: Name, *, as_json: options.Json = False) -> None:
 @app.command()
 def resume(name: Name, *, as_json: options.Json = False) -> None:
     """Start on the schedule again."""
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     _print_schedule(schedules.resume(name), "resumed", as_json=as_json)
 
@@ -254,7 +254,7 @@ def run_now(
     as_json: options.Json = False,
 ) -> None:
     """Run it once, now, whatever its times are."""
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     started, n_workers = schedules.run_now(name)
     _remark_workers(n_workers)
@@ -272,7 +272,7 @@ def run_now(
 @app.command()
 def remove(name: Name, *, as_json: options.Json = False) -> None:
     """Remove a schedule, and what it has not started. Its runs and what they made stay."""
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     schedules.remove(name)
     if as_json:
@@ -287,7 +287,7 @@ def worker(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most schedules that run at a time.")] = 1,
 ) -> None:
     """Run what is due, until Ctrl-C. One at a time by default: models are large."""
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     environment = schedules.worker_environment(os.environ)
     schedules.ensure_pool()
@@ -355,7 +355,7 @@ def _add_schedule(
     *,
     as_json: bool,
 ) -> None:
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     when: When = context.obj
     named = [] if method in (None, "manipulate", command) else ["--method", method]

@@ -11,7 +11,7 @@ from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, print_json
 
 if TYPE_CHECKING:
-    from flows.server import Server
+    from svdaudio.flows.server import Server
 
 app = Commands(help="A Prefect server on this machine, which shows runs and is used by `--prefect`.")
 
@@ -25,7 +25,7 @@ def start(
     as_json: options.Json = False,
 ) -> None:
     """Start a server, or find the running one."""
-    from flows import server
+    from svdaudio.flows import server
 
     running = server.start(port=port)
     text = f"Prefect at {running.url}\nRuns use it with --prefect, or with PREFECT_API_URL={running.api_url}"
@@ -35,7 +35,7 @@ def start(
 @app.command()
 def stop(*, as_json: options.Json = False) -> None:
     """Stop the server that was started with `start`."""
-    from flows import server
+    from svdaudio.flows import server
 
     stopped = server.stop()
     text = "no server was running" if stopped is None else f"stopped the server at {stopped.url}"
@@ -45,7 +45,7 @@ def stop(*, as_json: options.Json = False) -> None:
 @app.command()
 def status(*, as_json: options.Json = False) -> None:
     """Show whether a server is running, and its address."""
-    from flows import server
+    from svdaudio.flows import server
 
     running = server.status()
     if running is None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def open_store(location: str | None) -> Store:
-    """The store that was asked for, else the checkout's."""
+    """The store that was asked for, else the default one."""
     from svdaudio import store
     from svdaudio.places import default_store
 

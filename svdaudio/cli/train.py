@@ -17,7 +17,7 @@ from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, seconds_text, table
 from svdaudio.errors import RunError
 from svdaudio.mini.recipes import NEEDS
-from svdaudio.places import project_root
+from svdaudio.places import checkpoints_folder, project_root
 from svdaudio.processes import python_command
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _row(figure: Figure) -> tuple[str, ...]:
 
 
 def _out(out: Path | None) -> Path:
-    return out if out is not None else project_root() / "checkpoints" / "mini"
+    return out if out is not None else checkpoints_folder() / "mini"
 
 
 def _work(work: Path | None) -> Path:

@@ -9,31 +9,31 @@ from svdaudio.engine.stage import Stage
 
 # fmt: off
 IMAGE = Stage(
-    name="image", inputs=("file",), outputs=("pixels",), body="tasks.picture.image:run",
+    name="image", inputs=("file",), outputs=("pixels",), body="svdaudio.tasks.picture.image:run",
     summary="decode the file, turn it upright, [H, W, 3] uint8")
 MASK = Stage(
     name="mask", inputs=("pixels",), models=("segmenter",), outputs=("mask", "score", "logits"),
-    parameters={"points": "remove"}, body="tasks.picture.mask:run", summary="SAM 2 from clicks")
+    parameters={"points": "remove"}, body="svdaudio.tasks.picture.mask:run", summary="SAM 2 from clicks")
 TOKENS = Stage(
     name="tokens", version=2, inputs=("pixels",), models=("image_encoder",), outputs=("tokens", "embedding"),
-    parameters={"geometry": "geometry"}, body="tasks.picture.tokens:run",
+    parameters={"geometry": "geometry"}, body="svdaudio.tasks.picture.tokens:run",
     summary="all 257 CLIP tokens, and the image embedding")
 LOCALS = Stage(
     name="locals", inputs=("pixels",), models=("detector", "image_encoder"),
     outputs=("boxes", "scores", "classes", "embeddings"),
     parameters={"confidence": "locals.confidence", "iou": "locals.iou", "max_detections": "locals.max_detections",
                 "top_k": "locals.top_k", "augment": "locals.augment"},
-    body="tasks.picture.locals:run", summary="YOLO objects and their CLIP embeddings")
+    body="svdaudio.tasks.picture.locals:run", summary="YOLO objects and their CLIP embeddings")
 ALIGN = Stage(
     name="align", inputs=("mask",), outputs=("coverage", "grid"),
     parameters={"geometry": "geometry", "threshold": "align.threshold"},
-    body="tasks.edit.align:run", summary="mask onto the 16 x 16 patches")
+    body="svdaudio.tasks.edit.align:run", summary="mask onto the 16 x 16 patches")
 FACTORS = Stage(
     name="factors", inputs=("tokens", "grid"), outputs=("u", "s", "vh", "weights"),
-    body="tasks.edit.factors:run", summary="SVD of [CLS; the region's patches]")
+    body="svdaudio.tasks.edit.factors:run", summary="SVD of [CLS; the region's patches]")
 BACKGROUND = Stage(
     name="background", inputs=("tokens", "grid_removed", "grid_added"), outputs=("embedding",),
-    body="tasks.edit.background:run", summary="mean of the patches in neither region, [1 or 0, 768]")
+    body="svdaudio.tasks.edit.background:run", summary="mean of the patches in neither region, [1 or 0, 768]")
 MIX = Stage(
     name="mix", version=2,
     inputs=("u_removed", "s_removed", "vh_removed", "weights_removed",
@@ -41,34 +41,34 @@ MIX = Stage(
     outputs=("suppress", "boost", "embedding"),
     parameters={"k": "svd.k", "alpha": "svd.alpha", "beta": "svd.beta",
                 "alpha_mix": "mix.alpha", "beta_mix": "mix.beta", "gamma_mix": "mix.gamma", "direct_mix": "mix.direct"},
-    body="tasks.edit.mix:run", summary="suppress, boost, and mix into the global embedding")
+    body="svdaudio.tasks.edit.mix:run", summary="suppress, boost, and mix into the global embedding")
 REMIX = Stage(
     name="remix", inputs=("embedding", "locals"), models=("ssv2a",), outputs=("clap",),
     parameters={"cycle_its": "remix.cycle_its", "cycle_samples": "remix.cycle_samples",
                 "var_samples": "remix.var_samples", "seed": "seed"},
-    body="tasks.synthesis.remix:run", summary="SSV2A cycle_mix: CLIP slots to one CLAP embedding")
+    body="svdaudio.tasks.synthesis.remix:run", summary="SSV2A cycle_mix: CLIP slots to one CLAP embedding")
 DIFFUSE = Stage(
     name="diffuse", inputs=("clap",), models=("diffuser",), outputs=("latents",),
     parameters={"scheduler": "generate.scheduler", "steps": "generate.steps",
                 "guidance_scale": "generate.guidance_scale", "n_candidates": "generate.candidates",
                 "duration_s": "generate.duration_s", "seed": "seed", "backend": "generate.backend",
                 "precision": "generate.precision"},
-    body="tasks.synthesis.diffuse:run", summary="latent diffusion conditioned on CLAP, every candidate")
+    body="svdaudio.tasks.synthesis.diffuse:run", summary="latent diffusion conditioned on CLAP, every candidate")
 DECODE = Stage(
     name="decode", inputs=("latents",), models=("autoencoder",), outputs=("mel",),
     parameters={"backend": "generate.backend"},
-    body="tasks.synthesis.decode:run", summary="VAE decoder, log-mel spectrograms")
+    body="svdaudio.tasks.synthesis.decode:run", summary="VAE decoder, log-mel spectrograms")
 VOCODE = Stage(
     name="vocode", inputs=("mel",), models=("vocoder",), outputs=("waveforms",),
     parameters={"backend": "generate.backend"},
-    body="tasks.synthesis.vocode:run", summary="vocoder, waveforms at 16 kHz")
+    body="svdaudio.tasks.synthesis.vocode:run", summary="vocoder, waveforms at 16 kHz")
 CHOOSE = Stage(
     name="choose", inputs=("waveforms", "clap"), models=("audio_encoder",),
     outputs=("waveform", "similarity", "choice"), parameters={"duration_s": "generate.duration_s"},
-    body="tasks.sound.choose:run", summary="the candidate nearest to the wanted CLAP embedding, at 22 050 Hz")
+    body="svdaudio.tasks.sound.choose:run", summary="the candidate nearest to the wanted CLAP embedding, at 22 050 Hz")
 SCORES = Stage(
     name="scores", inputs=("waveform",), models=("tagger",), outputs=("scores",),
-    body="tasks.sound.scores:run", summary="class scores by the audio tagger")
+    body="svdaudio.tasks.sound.scores:run", summary="class scores by the audio tagger")
 # fmt: on
 
 STAGES: dict[str, Stage] = {

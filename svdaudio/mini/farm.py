@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +10,10 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from svdaudio.places import examples_folder
+
 CLASSES = ("cat", "chicken", "cow", "dog", "duck", "horse", "owl", "pig", "sheep")
-FARM = Path(__file__).resolve().parents[2] / "examples" / "farm"
+FARM = examples_folder() / "farm"
 SAMPLE_RATE_HZ = 16_000
 
 TRAIN_BACKGROUNDS = ("dry_grass.jpg", "farm_drawing.png", "hillside.jpg", "sky_hill.jpg")

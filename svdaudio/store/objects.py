@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from svdaudio.errors import StoreError
+from svdaudio.places import install_advice
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
@@ -513,7 +514,7 @@ def require_obstore() -> None:
     try:
         import_module("obstore")
     except ImportError as error:
-        raise StoreError("a store in s3:// needs obstore", got=error, fix="run `uv sync --extra s3`") from error
+        raise StoreError("a store in s3:// needs obstore", got=error, fix=install_advice("s3")) from error
 
 
 def _open(bucket: str, prefix: str, patience: Patience, translated: Callable[[BaseException], StoreError]) -> S3Store:

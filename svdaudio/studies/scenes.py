@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.errors import InputError
-from svdaudio.places import project_root
+from svdaudio.places import examples_folder, restore_advice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +62,8 @@ def read_scene(path: Path) -> Scene:
         }
         images = {side: path.parent / description[side]["image"] for side in objects}
     except OSError as error:
-        raise InputError(
-            f"the scene {path} cannot be read", got=error.strerror, fix="run this in a checkout of svdaudio"
-        ) from error
+        fix = restore_advice() if path.parent == examples_folder() else "check its path and permissions"
+        raise InputError(f"the scene {path} cannot be read", got=error.strerror, fix=fix) from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"{path} does not describe a scene", got=f"{type(error).__name__}: {error}") from error
     removed = tuple(name for name in objects["original"] if name not in objects["edited"])
@@ -81,4 +80,4 @@ def read_scene(path: Path) -> Scene:
 
 def demo_scene() -> Scene:
     """The farm scene of the examples: dog and cat, edited to dog and duck."""
-    return read_scene(project_root() / "examples" / "scenes.json")
+    return read_scene(examples_folder() / "scenes.json")

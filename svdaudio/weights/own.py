@@ -20,6 +20,7 @@ from torch import Tensor
 
 from svdaudio.errors import CheckpointError
 from svdaudio.memory_layout import canonical, fill_network
+from svdaudio.places import restore_advice
 from svdaudio.weights.reading import WithoutInitialisation, unreadable
 
 HEADER_KEY = "svdaudio"
@@ -71,7 +72,7 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
             f"the checkpoint {path} cannot be read",
             expected="a safetensors file",
             got=str(error),
-            fix="restore it with `git checkout`, or retrain it",
+            fix=f"{restore_advice()}, or retrain it",
         ) from error
     if HEADER_KEY not in metadata:
         raise CheckpointError(
@@ -103,6 +104,6 @@ def load_module(
         raise CheckpointError(
             f"the checkpoint {path} does not match its own description",
             got=str(error).strip().splitlines()[-1][:200],
-            fix="restore it with `git checkout`, or retrain it",
+            fix=f"{restore_advice()}, or retrain it",
         ) from error
     return model.eval().requires_grad_(False).to(device), header

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import server
 from svdaudio.cli import main
+from svdaudio.flows import server
 
 
 @pytest.fixture

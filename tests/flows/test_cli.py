@@ -352,7 +352,7 @@ def test_a_fault_is_one_line_and_debug_shows_where(world, cli, monkeypatch):
     def broken(**arguments):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setitem(sys.modules, "tasks.synthesis.remix", SimpleNamespace(run=broken))
+    monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.remix", SimpleNamespace(run=broken))
     result = cli("run", *world.pair)
     assert (result.code, result.out) == (70, "")
     assert result.err.splitlines()[-1].startswith("error: ZeroDivisionError: oh.")
@@ -365,13 +365,13 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(world, cli, monkeypatch):
     def interrupted(**arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
+    monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
     result = cli("run", *world.pair)
     assert result.code == 130
     (run,) = cli("runs", "--json").json()["runs"]
     assert run["state"] == "interrupted"
     assert f"svdaudio resume {run['run']}" in result.err
-    monkeypatch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
+    monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
     resumed = cli("resume", "--json").json()
     assert resumed["run"] == run["run"]
     status = {stage["stage"]: stage["status"] for stage in resumed["stages"]}
@@ -387,7 +387,7 @@ def test_prefect_runs_the_same_request_when_asked(done, cli, monkeypatch, chosen
         def __init__(self, *, name, address):
             self.name = name
 
-    monkeypatch.setitem(sys.modules, "flows.run", SimpleNamespace(PrefectRunner=PrefectRunner))
+    monkeypatch.setitem(sys.modules, "svdaudio.flows.run", SimpleNamespace(PrefectRunner=PrefectRunner))
     if chosen == "PREFECT_API_URL":
         monkeypatch.setenv(chosen, "http://127.0.0.1:9/api")
     result = cli("run", *done.pair, "--json", *([chosen] if chosen.startswith("--") else [])).json()

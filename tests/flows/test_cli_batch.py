@@ -60,11 +60,11 @@ def test_for_people_it_says_what_there_is(world, cli):
 
 @pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
 def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
-    monkeypatch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
+    monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
     first = cli("batch", "pairs.csv")
     assert first.code == 130
     assert "goes on" in first.err
-    monkeypatch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
+    monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
     second = cli(*again, "--json")
     assert second.code == 0
     assert "continuing" in second.err
@@ -87,7 +87,7 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
 
     mix = MIX.load_body()
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "tasks.edit.mix", SimpleNamespace(run=none_for_b))
+        patch.setitem(sys.modules, "svdaudio.tasks.edit.mix", SimpleNamespace(run=none_for_b))
         assert cli("batch", "pairs.csv", "--table", "t.csv").code == 1
     batch, *runs = cli("runs", "--json").json()["runs"]
     told = cli("show", "latest", "--json").json()
@@ -120,7 +120,7 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
 @pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
 def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
+        patch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
         assert cli("batch", "pairs.csv").code == 130
     batch, *runs = cli("runs", "--json").json()["runs"]
     (world / "store" / "runs" / f"{runs[1]['run']}.json").unlink()
@@ -160,7 +160,7 @@ def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):
         found = mask(points=points, **arguments)
         return found if points[0][0] else {**found, "mask": np.zeros_like(found["mask"])}
 
-    monkeypatch.setitem(sys.modules, "tasks.picture.mask", SimpleNamespace(run=empty_in_the_corner))
+    monkeypatch.setitem(sys.modules, "svdaudio.tasks.picture.mask", SimpleNamespace(run=empty_in_the_corner))
     (world / "pairs.csv").write_text(PAIRS.replace('"20,20","40,30",b', '"20,20","0,0",b'))
     result = cli("batch", "pairs.csv", "--json")
     assert result.code == 1

@@ -20,8 +20,7 @@ from svdaudio.cli import main
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """A checkout without bundles of its own."""
-    for place in ("svdaudio.checkpoints.bundle.project_root", "svdaudio.checkpoints.install.project_root"):
-        monkeypatch.setattr(place, lambda: tmp_path)
+    monkeypatch.setattr("svdaudio.places.checkout", lambda: tmp_path)
     (tmp_path / "checkpoints" / "mini").mkdir(parents=True)
     empty = {"title": "nothing", "settings": {}, "models": {}}
     (tmp_path / "checkpoints" / "mini" / "bundle.json").write_text(json.dumps(empty))

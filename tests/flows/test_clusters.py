@@ -12,10 +12,10 @@ import time
 import pytest
 from cluster_toy import victims
 
-from flows.clusters import Cluster, worker_death
 from svdaudio.checkpoints.bundle import OWN_FORMAT, Bundle, Entry, Models, Part
 from svdaudio.cli.app import invoke
 from svdaudio.errors import CheckpointError, InputError, RunError, StoreError
+from svdaudio.flows.clusters import Cluster, worker_death
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # Prefect, Dask and what they stand on have warnings of their own
@@ -35,7 +35,7 @@ def dask_cluster(toy_notes):
 
 @pytest.fixture
 def runner(prefect_api, dask_cluster):
-    from flows.run import PrefectRunner
+    from svdaudio.flows.run import PrefectRunner
 
     return PrefectRunner(name="dask", address=dask_cluster.scheduler_address, api_url=prefect_api)
 
@@ -187,7 +187,7 @@ class TestCommandLine:
 def test_ray_if_it_is_installed(world, notes, expected, prefect_api, monkeypatch):
     """The same on Ray, which is not part of the test environment for its size."""
     pytest.importorskip("prefect_ray", reason="the extra ray is not installed")
-    from flows.run import PrefectRunner
+    from svdaudio.flows.run import PrefectRunner
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     session = world.session(runner=PrefectRunner(name="ray", api_url=prefect_api))

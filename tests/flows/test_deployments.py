@@ -65,7 +65,7 @@ def test_unknown_keys_are_found_at_every_level():
 
 
 def test_there_is_one_for_every_flow_on_our_pool():
-    from flows.schedules import POOL, QUIET
+    from svdaudio.flows.schedules import POOL, QUIET
 
     assert [deployment["name"] for deployment in DEPLOYMENTS] == ["manipulate", "baseline", "batch", "evaluate", "gc"]
     for deployment in DEPLOYMENTS:
@@ -118,7 +118,7 @@ def test_flows_of_one_name_have_one_schema():
     from prefect import Flow
     from prefect.utilities.callables import parameter_schema
 
-    from flows import batch, evaluate, gc, run
+    from svdaudio.flows import batch, evaluate, gc, run
 
     schemas = {}
     for module in (batch, evaluate, gc, run):
@@ -134,7 +134,7 @@ def test_prefect_deploys_them_all(prefect_api, monkeypatch):
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     schedules.ensure_pool()

@@ -30,7 +30,7 @@ def store(monkeypatch, tmp_path):
 def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, tmp_path):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.evaluate import evaluate
+    from svdaudio.flows.evaluate import evaluate
 
     told = cli("evaluate", "edits", "--only", "cat-duck", *FEW_STEPS_ARGUMENTS, "--out", tmp_path / "out", "--json")
     assert told.code == 0, told.err
@@ -66,7 +66,7 @@ def test_resume_writes_the_files_of_an_interrupted_evaluation(cli, monkeypatch, 
     install(monkeypatch, tmp_path)
     (tmp_path / "two.toml").write_text("svd.k = 2\n")
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
+        patch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
         options = ["--only", "cat-duck", "--scenes", DOG_STAYS, "--config", "two.toml", "--out", "out"]
         assert cli("evaluate", "edits", *options).code == 130
     assert not (tmp_path / "out" / "edits.csv").exists()

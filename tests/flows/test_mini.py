@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands
 def test_the_deployed_flow_gives_the_bytes_of_the_in_process_runner(prefect_api, tmp_path):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.run import manipulate
+    from svdaudio.flows.run import manipulate
 
     files = {"original": PICTURES[0], "edited": PICTURES[1]}
     with temporary_settings({PREFECT_API_URL: prefect_api}):

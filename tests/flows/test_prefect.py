@@ -27,7 +27,7 @@ NODES = (
 @pytest.fixture
 def runner(prefect_api):
     """Imported late: Prefect takes seconds."""
-    from flows.run import PrefectRunner
+    from svdaudio.flows.run import PrefectRunner
 
     return PrefectRunner(api_url=prefect_api)
 
@@ -127,7 +127,7 @@ def test_both_runners_give_the_same_records_artifacts_and_events(world, notes, r
 def test_a_stage_has_one_task_named_after_it():
     from cluster_toy import ALIGN, METHOD
 
-    from flows.stages import stage_task
+    from svdaudio.flows.stages import stage_task
 
     found = {stage_task(node.stage.name, node.stage.summary) for node in METHOD.nodes(None).values()}
     assert {task.name for task in found} == {"image", "align", "factors", "mix", "scores"}
@@ -154,7 +154,7 @@ def test_several_tasks_under_way_give_the_same(world, notes, prefect_api):
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.task_runners import ThreadPoolTaskRunner
 
-    from flows.stages import walk
+    from svdaudio.flows.stages import walk
 
     session = world.session()
     request = world.request(session)
@@ -193,7 +193,7 @@ def test_a_trial_leaves_no_run(world, runner):
 
 
 def test_without_a_server_it_says_so(world, monkeypatch, tmp_path):
-    from flows.run import PrefectRunner
+    from svdaudio.flows.run import PrefectRunner
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -261,7 +261,7 @@ def test_a_batch_is_shared_out_among_processes_that_each_are_a_flow(world, notes
 
 
 def test_a_cluster_is_not_for_a_batch():
-    from flows.run import PrefectRunner
+    from svdaudio.flows.run import PrefectRunner
 
     with pytest.raises(InputError, match="--runner dask is not for a batch"):
         PrefectRunner(name="dask").batch_executor("a batch")
@@ -271,7 +271,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from cluster_toy import World
-from flows.run import PrefectRunner
+from svdaudio.flows.run import PrefectRunner
 from svdaudio.cli.sessions import log_to_stderr
 
 log_to_stderr()
@@ -284,7 +284,7 @@ print(run.state, time.time(), flush=True)
 
 def test_a_server_that_dies_costs_seconds_and_no_result(world, notes, tmp_path):
     """As a process of its own, because what waits for the server is sent when a process ends."""
-    from flows import server
+    from svdaudio.flows import server
 
     running = server.start(tmp_path / "server")
     try:

@@ -99,7 +99,7 @@ def test_markup_in_a_path_is_shown_as_it_is(here, prefect_api, capsys, monkeypat
 
 
 def test_names_and_rows():
-    from flows.pages import escaped, key, readable, score_rows
+    from svdaudio.flows.pages import escaped, key, readable, score_rows
 
     assert key("removed.mask") == "removed-mask"
     assert key("Manipulated_.Sound.") == "manipulated-sound"

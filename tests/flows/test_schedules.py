@@ -208,7 +208,7 @@ def test_there_is_no_telemetry(cli, server):
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     made = cli("schedule", "add", "quiet", "--cron", "0 0 * * *", "gc")
     assert made.code == 0, made.err
@@ -223,7 +223,7 @@ def test_there_is_no_telemetry(cli, server):
 def test_cleaning_is_a_flow(prefect_api, toy):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.gc import gc
+    from svdaudio.flows.gc import gc
 
     run = toy.run()
     toy.store.runs.remove(run.id)
@@ -300,7 +300,7 @@ def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, 
     """A new method is scheduled without a line of its own; a worker is killed, a flow run tried again and cancelled."""
     from prefect.states import Cancelling, Scheduled
 
-    from flows import schedules
+    from svdaudio.flows import schedules
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     files = [world.files["original"], world.files["edited"]]

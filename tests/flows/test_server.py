@@ -10,8 +10,8 @@ import urllib.request
 
 import pytest
 
-from flows import server
 from svdaudio.errors import RunError, StoreError
+from svdaudio.flows import server
 
 
 def test_a_running_server_is_found_and_not_started_again(prefect_server):
@@ -101,7 +101,7 @@ def test_the_servers_environment(tmp_path):
 
 
 def test_importing_it_does_not_import_prefect():
-    code = "import flows.server, sys; print('prefect' in sys.modules)"
+    code = "import svdaudio.flows.server, sys; print('prefect' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "False"

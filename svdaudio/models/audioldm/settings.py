@@ -8,6 +8,7 @@ from typing import Literal
 
 from svdaudio.config import check_steps
 from svdaudio.errors import ConfigError
+from svdaudio.places import checkout, install_advice
 
 Precision = Literal["float32", "bfloat16"]
 BackendName = Literal["diffusers", "audioldm"]
@@ -51,7 +52,9 @@ def check_backend(name: str, scheduler: str = "ddim") -> None:
     if name == "audioldm" and importlib.util.find_spec("audioldm") is None:
         raise ConfigError(
             "the package audioldm is not installed",
-            fix="run `uv sync --extra audioldm`, or set generate.backend to diffusers",
+            # pip refuses audioldm beside a current numpy; in a checkout uv overrides what it pins.
+            fix=(install_advice("audioldm") if checkout() else "work in a checkout of svdaudio")
+            + ", or set generate.backend to diffusers",
         )
     if name == "audioldm" and scheduler != "ddim":
         raise ConfigError(

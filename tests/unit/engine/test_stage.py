@@ -76,6 +76,6 @@ def test_a_cycle_is_noticed():
 def test_a_body_is_found_by_its_row():
     stage = TOY_NODES["mix"].stage
     assert stage.load_body().__name__ == "_mix"
-    for wrong in ("conftest:_nothing", "tasks.nowhere:run"):
+    for wrong in ("conftest:_nothing", "svdaudio.tasks.nowhere:run"):
         with pytest.raises((ImportError, AttributeError)):
             Stage(name="x", inputs=(), outputs=(), body=wrong, summary="").load_body()

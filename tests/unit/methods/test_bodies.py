@@ -30,13 +30,13 @@ def test_nothing_is_pinned_that_is_no_stage():
 
 
 def test_a_body_consists_of_all_that_it_uses_and_of_nothing_else(sources):
-    edit = bodies.pieces("tasks.edit.align:run", sources)
-    assert {"tasks.edit.align:run", "svdaudio.svd.align:align_mask", "svdaudio.svd.geometry:Geometry",
+    edit = bodies.pieces("svdaudio.tasks.edit.align:run", sources)
+    assert {"svdaudio.tasks.edit.align:run", "svdaudio.svd.align:align_mask", "svdaudio.svd.geometry:Geometry",
             "svdaudio.svd.align:patch_coverage"} <= edit.keys()  # fmt: skip
     assert not any(key.startswith(("svdaudio.errors", "svdaudio.models", "svdaudio.svd.mix")) for key in edit)
-    seen = bodies.pieces("tasks.picture.tokens:run", sources)
+    seen = bodies.pieces("svdaudio.tasks.picture.tokens:run", sources)
     assert "svdaudio.models.clip.encoder:ImageEncoder" in seen, "the type of a model"
-    heard = bodies.pieces("tasks.synthesis.diffuse:run", sources)
+    heard = bodies.pieces("svdaudio.tasks.synthesis.diffuse:run", sources)
     assert "svdaudio.models.audioldm.diffuse:diffuse" in heard, "imported within a function"
     assert "svdaudio.models.audioldm.naming:unet_places" in heard, "an attribute of a module"
 

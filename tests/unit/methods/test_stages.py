@@ -74,9 +74,9 @@ def test_a_body_says_the_shapes_of_its_inputs(stage):
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
 def test_a_body_is_in_a_file_of_its_name_and_says_what_it_does(stage):
     module, _, function = stage.body.partition(":")
-    folder, name = module.split(".")[1:]
+    *package, folder, name = module.split(".")
     assert (ROOT / "tasks" / folder / f"{stage.name}.py").is_file()
-    assert (module.partition(".")[0], name, function) == ("tasks", stage.name, "run")
+    assert (package, name, function) == (["svdaudio", "tasks"], stage.name, "run")
     assert inspect.getdoc(stage.load_body())
     assert stage.summary
 

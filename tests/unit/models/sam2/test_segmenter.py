@@ -26,8 +26,8 @@ from svdaudio.models.sam2.segmenter import (
 )
 from svdaudio.places import project_root
 from svdaudio.svd.images import load_image
+from svdaudio.tasks.picture import mask as mask_stage
 from svdaudio.weights.own import Header, save_weights
-from tasks.picture import mask as mask_stage
 
 TINY = {
     "image_size": 128,
