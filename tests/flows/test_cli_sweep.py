@@ -54,7 +54,7 @@ def test_settings_at_random(world, cli):
         (["--grid", "svd.k=1..2", "--table", "t.xlsx"], "not a valid table file"),
         (["--grid", "svd.k=1..2", "--embeddings-only", "--workers", "2"], "--workers would have no effect with"),
         (["--grid", "svd.k=1..2", "--embeddings-only", "--on-error", "stop"], "--on-error would have no effect with"),
-        (["--grid", "svd.k=1..2", "--no-baselines", "--embeddings-only"], "beside --embeddings-only, which makes no"),
+        (["--grid", "svd.k=1..2", "--no-baselines", "--embeddings-only"], "with --embeddings-only, which makes no"),
         (["--grid", "svd.alpha=0.1..0.5", "--random", "3", "--zip"], "--zip would have no effect with --random"),
     ],
 )
