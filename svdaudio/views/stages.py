@@ -233,7 +233,7 @@ def _draw_mel(arrays: RunArrays, node: str, number: int) -> Figure:
 
     mel = arrays[node]["mel"][number - 1]
     title = f"{group_of(node)}, candidate {number}: log-mel spectrogram"
-    return plots.spectrogram(mel, duration_s=len(mel) * MEL_HOP_S, title=title)
+    return plots.spectrogram(mel, duration_s=len(mel) * MEL_HOP_S, title=title, unit="log magnitude")
 
 
 def _draw_candidate(arrays: RunArrays, node: str, number: int) -> Figure:

@@ -156,7 +156,7 @@ def test_the_demo_is_the_farm_scene(world, cli, monkeypatch):
 
 def test_what_the_demo_says_to_run_next_changes_alpha_alone(world, cli):
     said = " ".join(cli("demo", "--seed", "7", "--set", "svd.k=3").out.split())
-    words = shlex.split(said[said.index("svdaudio run ") :].partition(" Or look")[0])
+    words = shlex.split(said[said.index("svdaudio run ") :].partition(" Or inspect")[0])
     result = cli(*words[1:], "--json")
     assert result.code == 0, result.err
     ran = {stage["stage"] for stage in result.json()["stages"] if stage["status"] == "computed"}
