@@ -98,18 +98,18 @@ def print_edits(ear: BirdNet, path: Path) -> None:
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["manipulated.wav"] and DIRECT not in row["name"]]
     heard = {(row["name"], which): _listen(ear, Path(row[f"{which}.wav"])) for row in rows for which in SOUNDS}
-    print("\n| animal | in the edits it | edits | original | edited, plain SSV2A | manipulated | changes as wanted |")
+    print("\n| animal | in the edits it is | edits | original | edited, plain SSV2A | manipulated | as wanted |")
     print("|---|---|---|---|---|---|---|")
     for animal in KINDS:
-        for place, role in ((0, "goes"), (2, "comes")):
+        for place, role in ((0, "removed"), (2, "added")):
             names = [row["name"] for row in rows if row["name"].split("-")[place] == animal]
             means = [np.mean([heard[name, which][animal] for name in names]) for which in SOUNDS]
             rises = [heard[name, "manipulated"][animal] > heard[name, "original"][animal] for name in names]
-            right = sum(rises) if role == "comes" else len(names) - sum(rises)
+            right = sum(rises) if role == "added" else len(names) - sum(rises)
             print(f"| {animal} | {role} | {len(names)} | {' | '.join(f'{m:.3f}' for m in means)} | {right} |")
         names = [row["name"] for row in rows if animal not in row["name"].split("-")]
         means = [np.mean([heard[name, which][animal] for name in names]) for which in SOUNDS]
-        print(f"| {animal} | is in no picture | {len(names)} | {' | '.join(f'{m:.3f}' for m in means)} | |")
+        print(f"| {animal} | in no picture | {len(names)} | {' | '.join(f'{m:.3f}' for m in means)} | |")
 
 
 def _listen(ear: BirdNet, path: Path) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Sound that follows an image edit.
 
-Two pictures, the original and its edit, a click on what goes and a click on what comes: the CLIP tokens of both
-regions are manipulated by their singular values, and SSV2A and AudioLDM make the sound. The names below are
+Two pictures, the original and its edit, with a click on the removed object and one on the added: the CLIP tokens of
+both regions are manipulated by their singular values, and SSV2A and AudioLDM make the sound. The names below are
 those of the published description; each is imported when it is first used, so that `import svdaudio` is light.
 """
 

@@ -359,8 +359,8 @@ def main_pipeline(
     Args:
         original_path: the picture before the edit: an image file, a Pillow image, or a uint8 array.
         edited_path: the picture after it.
-        remove: a click (x, y) on what goes, in the original; or several, (x, y, label) with label 1 or 0.
-        add: the same on what comes, in the edited picture.
+        remove: a click (x, y) on the object to remove, in the original; or several, (x, y, label) with label 1 or 0.
+        add: the same on the added object, in the edited picture.
         output_dir: where to write the sounds as WAV and the masks as PNG, if anywhere.
         bundle: where the models come from.
         settings: parameters by their dotted names ({"svd.k": 7}).

@@ -50,7 +50,7 @@ def checkpoints_folder() -> Path:
 
 
 def checkpoints_roots() -> tuple[Path, ...]:
-    """Where bundles are read from, first match first: `checkpoints_folder()`, then what comes with svdaudio."""
+    """Folders of bundles, first match first: `checkpoints_folder()`, then the one that comes with svdaudio."""
     return tuple(dict.fromkeys((checkpoints_folder(), (checkout() or _PACKAGE_DATA) / CHECKPOINTS_FOLDER)))
 
 

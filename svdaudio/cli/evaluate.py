@@ -65,7 +65,7 @@ def edits(
     runner: options.BatchRunner = None,
     as_json: options.Json = False,
 ) -> None:
-    """The 72 ordered edits of the farm: each of nine animals replaced by each other, beside a third that stays.
+    """The 72 ordered edits of the farm: each of nine animals replaced by each other, beside a third that is kept.
 
     Held-out scenes through the real workflow, as a batch. Reports in how many edits the score of the added animal rises
     and that of the removed one falls, and how much that of the third changes, for the method and for two controls:

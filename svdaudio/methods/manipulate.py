@@ -1,4 +1,4 @@
-"""The published method: what was clicked away is suppressed, what was clicked on is boosted, and the rest stays.
+"""The published method: the removed object is suppressed, the added one boosted, and the rest is kept.
 
 Two pictures, the original and its edit. Their regions' tokens are factorised and mixed into one global embedding,
 which takes the place of the edited picture's own; beside the sound of that, both pictures' plain sounds.
@@ -32,8 +32,8 @@ REGIONS = {"removed": "original", "added": "edited"}
 class ManipulateConfig(SoundConfig):
     """Parameters of the published method."""
 
-    remove: Points = parameter((), "clicks on what goes, in the original image", POINTS_EXPECTED)
-    add: Points = parameter((), "clicks on what comes, in the edited image", POINTS_EXPECTED)
+    remove: Points = parameter((), "clicks on the object to remove, in the original image", POINTS_EXPECTED)
+    add: Points = parameter((), "clicks on the object that was added, in the edited image", POINTS_EXPECTED)
     align: AlignConfig = AlignConfig()
     svd: SvdConfig = SvdConfig()
     mix: MixConfig = MixConfig()

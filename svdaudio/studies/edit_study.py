@@ -39,7 +39,7 @@ from svdaudio.studies.pairs import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-SHOWN = ("what came rises", "what went falls", "both", "mean absolute change of what stayed")
+SHOWN = ("added class rises", "removed class falls", "both", "mean absolute change of the kept class")
 """Figures shown in the picture."""
 
 
@@ -68,7 +68,7 @@ class Study:
     @cached_property
     def edits(self) -> list[Edit]:
         """The edits, drawn."""
-        return [draw_edit(goes, comes, seed=self.scene_seed) for goes, comes in self.kinds]
+        return [draw_edit(removed, added, seed=self.scene_seed) for removed, added in self.kinds]
 
     def pairs(self) -> list[Row]:
         """Write the pictures, and return the pairs of every variant of each edit.
@@ -111,7 +111,7 @@ class Study:
         """Itself and its command as JSON data, for the record of its batch."""
         return {
             "folder": str(self.folder.absolute()),
-            "edits": [f"{goes}-{comes}" for goes, comes in self.kinds],
+            "edits": [f"{removed}-{added}" for removed, added in self.kinds],
             "scene_seed": self.scene_seed,
             "unscaled": self.unscaled,
             "command": command,
@@ -138,7 +138,7 @@ class Study:
         """
         words = ["svdaudio", "evaluate", "edits"]
         if len(self.kinds) < len(ordered_pairs()):
-            words += [word for goes, comes in self.kinds for word in ("--only", f"{goes}-{comes}")]
+            words += [word for removed, added in self.kinds for word in ("--only", f"{removed}-{added}")]
         words += ["--unscaled"] if self.unscaled else []
         words += [] if config_file is None else ["--config", str(config_file)]
         words += [word for text in overrides for word in ("--set", text)]
@@ -153,7 +153,7 @@ def chosen_edits(names: Sequence[str] | None) -> list[tuple[str, str]]:
     Raises:
         InputError: there is no such edit.
     """
-    there = {f"{goes}-{comes}": (goes, comes) for goes, comes in ordered_pairs()}
+    there = {f"{removed}-{added}": (removed, added) for removed, added in ordered_pairs()}
     for name in names or ():
         if name not in there:
             raise InputError(f"there is no edit '{name}'", expected="the animals removed and added, such as cat-duck")
@@ -171,6 +171,6 @@ def _picture(outcomes: Sequence[Outcome], bundle: str) -> Drawing:
     }
     margins = np.full((len(CLASSES), len(CLASSES)), np.nan)
     for o in outcomes:
-        margin = min(o.change(METHOD, o.comes), -o.change(METHOD, o.goes))
-        margins[CLASSES.index(o.goes), CLASSES.index(o.comes)] = margin
+        margin = min(o.change(METHOD, o.added), -o.change(METHOD, o.removed))
+        margins[CLASSES.index(o.removed), CLASSES.index(o.added)] = margin
     return edit_figures(shares, margins, CLASSES, title=f"{len(outcomes)} edits, bundle {bundle}")

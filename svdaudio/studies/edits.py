@@ -1,7 +1,7 @@
-"""The 72 ordered edits: each of nine animals replaced by each of the other eight, beside a third that stays.
+"""The 72 ordered edits: each of nine animals replaced by each of the other eight, beside a third that is kept.
 
 Pictures are held-out composites (held-out backgrounds, a separate seed): the original and its edit are drawn with
-the same random numbers, so that the background and the animal that stays are the same in both, and the added animal
+the same random numbers, so that the background and the animal that is kept are the same in both, and the added animal
 stands where the removed one was. Clicks are the deepest points of the known masks. Each edit goes through the real
 workflow; its sound is compared with plain SSV2A of the original picture.
 
@@ -9,8 +9,7 @@ Controls show what the method contributes: (a) plain SSV2A of the edited picture
 `mix.direct` alone, without the decomposition; and, optionally, (c) the method with both factors 1, so
 that the regions are mixed in unscaled.
 
-"Goes", "comes" and "stays" (in figures "what went", "what came", "what stayed") are the animal removed, the animal
-added and the third.
+"Removed", "added" and "kept" are the classes of the three animals.
 """
 
 from __future__ import annotations
@@ -52,16 +51,16 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 class Edit:
     """One edit, drawn: two pictures, and a click in each."""
 
-    goes: str
-    comes: str
-    stays: str
+    removed: str
+    added: str
+    kept: str
     original: Composite
     edited: Composite
 
     @property
     def name(self) -> str:
         """Its name in the table."""
-        return f"{self.goes}-to-{self.comes}-beside-{self.stays}"
+        return f"{self.removed}-to-{self.added}-beside-{self.kept}"
 
     @property
     def remove(self) -> tuple[int, int]:
@@ -79,24 +78,24 @@ def ordered_pairs() -> list[tuple[str, str]]:
     return list(itertools.permutations(farm.CLASSES, 2))
 
 
-def draw_edit(goes: str, comes: str, *, seed: int = EDITS_SEED) -> Edit:
+def draw_edit(removed: str, added: str, *, seed: int = EDITS_SEED) -> Edit:
     """Draw one edit; the first draw in which every animal is clearly visible is kept.
 
     Args:
-        goes: class of the animal that is only in the original.
-        comes: class of the animal that is only in the edited picture.
+        removed: class of the animal that is only in the original.
+        added: class of the animal that is only in the edited picture.
         seed: of every draw.
     """
-    number = ordered_pairs().index((goes, comes))
-    others = [name for name in farm.CLASSES if name not in (goes, comes)]
-    stays = others[int(np.random.default_rng((seed, number)).integers(len(others)))]
-    kept, classes = farm.CLASSES.index(stays), {name: farm.CLASSES.index(name) for name in (goes, comes)}
+    number = ordered_pairs().index((removed, added))
+    others = [name for name in farm.CLASSES if name not in (removed, added)]
+    kept = others[int(np.random.default_rng((seed, number)).integers(len(others)))]
+    kept_index, classes = farm.CLASSES.index(kept), {name: farm.CLASSES.index(name) for name in (removed, added)}
     for attempt in range(N_TRIES):
-        original, edited = (_compose((seed, number, attempt), (kept, classes[name])) for name in (goes, comes))
+        original, edited = (_compose((seed, number, attempt), (kept_index, classes[name])) for name in (removed, added))
         shares = [float(picture.mask(i).mean()) for picture in (original, edited) for i in range(2)]
         if min(shares) >= LEAST_SHARE:
-            return Edit(goes=goes, comes=comes, stays=stays, original=original, edited=edited)
-    raise RuntimeError(f"no draw of {goes} to {comes} beside {stays} shows every animal")
+            return Edit(removed=removed, added=added, kept=kept, original=original, edited=edited)
+    raise RuntimeError(f"no draw of {removed} to {added} beside {kept} shows every animal")
 
 
 def _compose(seed: tuple[int, int, int], classes: tuple[int, int]) -> Composite:
@@ -153,9 +152,9 @@ def pair_name(edit: Edit, variant: str) -> str:
 class Outcome:
     """The result of one edit: class scores of the sounds, each 0 to 1."""
 
-    goes: str
-    comes: str
-    stays: str
+    removed: str
+    added: str
+    kept: str
     original: Mapping[str, float]
     """Class → score in the sound of the original picture, by plain SSV2A."""
     sounds: Mapping[str, Mapping[str, float]]
@@ -176,32 +175,32 @@ def outcome(edit: Edit, scores: Mapping[str, Mapping[str, Mapping[str, float]]])
     sounds = {METHOD: scores[METHOD]["manipulated"], PLAIN: scores[METHOD]["edited"]}
     sounds.update({variant: found["manipulated"] for variant, found in scores.items() if variant != METHOD})
     return Outcome(
-        goes=edit.goes, comes=edit.comes, stays=edit.stays, original=scores[METHOD]["original"], sounds=sounds
+        removed=edit.removed, added=edit.added, kept=edit.kept, original=scores[METHOD]["original"], sounds=sounds
     )
 
 
 def figures(outcomes: Sequence[Outcome], variant: str) -> tuple[Figure, ...]:
     """The figures of a variant over all edits, with 95 % bootstrap intervals over the edits."""
-    rises = [float(o.change(variant, o.comes) > 0) for o in outcomes]
-    falls = [float(o.change(variant, o.goes) < 0) for o in outcomes]
+    rises = [float(o.change(variant, o.added) > 0) for o in outcomes]
+    falls = [float(o.change(variant, o.removed) < 0) for o in outcomes]
     both = [rise * fall for rise, fall in zip(rises, falls, strict=True)]
-    stayed = [abs(o.change(variant, o.stays)) for o in outcomes]
+    stayed = [abs(o.change(variant, o.kept)) for o in outcomes]
     return (
-        mean_figure("what came rises", rises, goal=RISE),
-        mean_figure("what went falls", falls, goal=RISE),
+        mean_figure("added class rises", rises, goal=RISE),
+        mean_figure("removed class falls", falls, goal=RISE),
         mean_figure("both", both, goal=RISE),
-        mean_figure("mean rise of what came", [o.change(variant, o.comes) for o in outcomes]),
-        mean_figure("mean fall of what went", [-o.change(variant, o.goes) for o in outcomes]),
-        mean_figure("mean absolute change of what stayed", stayed, goal=STAYED),
+        mean_figure("mean rise of the added class", [o.change(variant, o.added) for o in outcomes]),
+        mean_figure("mean fall of the removed class", [-o.change(variant, o.removed) for o in outcomes]),
+        mean_figure("mean absolute change of the kept class", stayed, goal=STAYED),
     )
 
 
 def differences(outcomes: Sequence[Outcome], control: str) -> tuple[Figure, ...]:
     """Differences of the method from a control, edit by edit. An interval that contains 0 shows no difference."""
     margins: Mapping[str, Callable[[Outcome, str], float]] = {
-        "rise of what came": lambda o, variant: o.change(variant, o.comes),
-        "fall of what went": lambda o, variant: -o.change(variant, o.goes),
-        "absolute change of what stayed": lambda o, variant: abs(o.change(variant, o.stays)),
+        "rise of the added class": lambda o, variant: o.change(variant, o.added),
+        "fall of the removed class": lambda o, variant: -o.change(variant, o.removed),
+        "absolute change of the kept class": lambda o, variant: abs(o.change(variant, o.kept)),
     }
     return tuple(
         mean_figure(f"{name}, method less {control}", [of(o, METHOD) - of(o, control) for o in outcomes])
@@ -213,8 +212,8 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
     """One row per edit and variant, for a table."""
     for o in outcomes:
         for variant, scores in o.sounds.items():
-            row: dict[str, Any] = {"goes": o.goes, "comes": o.comes, "stays": o.stays, "variant": variant}
-            for role, name in (("goes", o.goes), ("comes", o.comes), ("stays", o.stays)):
+            row: dict[str, Any] = {"removed": o.removed, "added": o.added, "kept": o.kept, "variant": variant}
+            for role, name in (("removed", o.removed), ("added", o.added), ("kept", o.kept)):
                 row[f"{role}.before"], row[f"{role}.after"] = o.original[name], scores[name]
             yield row
 

@@ -247,7 +247,7 @@ def test_a_worker_that_is_killed_ends_the_batch_and_its_record_says_so(toy, tmp_
         )  # fmt: skip
     record = toy.store.runs.load(batch.record.id)
     assert record.state == "failed"
-    assert "of the batch died: got killed by signal 9. Start the batch again" in record.error
+    assert "of the batch died: got killed by signal 9. Repeat the command" in record.error
 
 
 def test_what_another_process_computes_comes_last_and_is_then_waited_for(toy):

@@ -38,14 +38,14 @@ def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, t
     assert (found["edits"], found["bundle"]) == (1, "mini")
     method = found["figures"]["method"]
     assert set(found["figures"]) == {"method", "plain SSV2A of the edit", "direct_mix alone"}
-    assert 0 <= method["mean absolute change of what stayed"]["value"] <= 1
+    assert 0 <= method["mean absolute change of the kept class"]["value"] <= 1
     assert all(Path(path).is_file() for path in found["files"].values())
     page = Path(found["files"]["page"]).read_text()
     assert page.startswith("`svdaudio evaluate edits --only cat-duck --set generate.steps=2")
 
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         again = evaluate(FEW_STEPS, only=["cat-duck"], out=tmp_path / "again")
-    assert again["figures"]["method"]["mean rise of what came"] == method["mean rise of what came"]["value"]
+    assert again["figures"]["method"]["mean rise of the added class"] == method["mean rise of the added class"]["value"]
     assert Path(again["files"]["page"]).read_text() == page
     study, command = Study.of_record(asked_of(open_store(str(store)).runs.load(again["batch"])).study)
     assert (study.folder, study.kinds) == (tmp_path / "again", [("cat", "duck")])

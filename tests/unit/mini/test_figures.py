@@ -21,12 +21,12 @@ def test_a_goal_is_a_floor_or_a_ceiling():
 
 def test_the_table_has_each_figure_with_its_goal():
     table = markdown_table([
-        mean_figure("what came rises", [1.0, 1.0], goal=at_least(0.9)),
-        Figure(name="change of what stayed", value=0.125, n=3, goal=at_most(0.15)),
+        mean_figure("added class rises", [1.0, 1.0], goal=at_least(0.9)),
+        Figure(name="change of the kept class", value=0.125, n=3, goal=at_most(0.15)),
         Figure(name="seen", value=1.0, n=2),
     ])  # fmt: skip
     assert table.splitlines()[2:] == [
-        "| what came rises | 1.000 [1.000, 1.000] | 2 | ≥ 0.90 |",
-        "| change of what stayed | 0.125 | 3 | ≤ 0.15 |",
+        "| added class rises | 1.000 [1.000, 1.000] | 2 | ≥ 0.90 |",
+        "| change of the kept class | 0.125 | 3 | ≤ 0.15 |",
         "| seen | 1.000 | 2 |  |",
     ]

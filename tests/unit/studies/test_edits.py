@@ -22,7 +22,7 @@ def outcome(rise=0.8, fall=0.7, stayed=0.1, control=0.0):
     changed = {"cat": 0.9 - fall, "duck": 0.1 + rise, "cow": 0.8 - stayed}
     plain = {name: value - control for name, value in changed.items()}
     return edits.Outcome(
-        goes="cat", comes="duck", stays="cow", original=original,
+        removed="cat", added="duck", kept="cow", original=original,
         sounds={edits.METHOD: changed, edits.PLAIN: plain, edits.DIRECT: plain},
     )  # fmt: skip
 
@@ -30,11 +30,11 @@ def outcome(rise=0.8, fall=0.7, stayed=0.1, control=0.0):
 def test_there_are_72_and_each_has_its_own_animals():
     pairs = edits.ordered_pairs()
     assert (len(pairs), len(set(pairs))) == (72, 72)
-    assert all(goes != comes for goes, comes in pairs)
+    assert all(removed != added for removed, added in pairs)
 
 
 def test_only_the_swapped_animal_differs(edit):
-    assert edit.stays not in (edit.goes, edit.comes)
+    assert edit.kept not in (edit.removed, edit.added)
     swapped = (edit.original.instances == 2) | (edit.edited.instances == 2)
     far = ~np.pad(swapped, 8)[8:-8, 8:-8]
     for shift in (-8, 8):  # blur and soft rims reach a little beyond the masks
@@ -43,8 +43,8 @@ def test_only_the_swapped_animal_differs(edit):
     difference = np.abs(edit.original.pixels.astype(int) - edit.edited.pixels)[far]
     assert np.mean(difference > 3) < 0.001
     assert swapped.mean() > edits.LEAST_SHARE
-    assert edit.original.classes == (CLASSES.index(edit.stays), CLASSES.index("cat"))
-    assert edit.edited.classes == (CLASSES.index(edit.stays), CLASSES.index("duck"))
+    assert edit.original.classes == (CLASSES.index(edit.kept), CLASSES.index("cat"))
+    assert edit.edited.classes == (CLASSES.index(edit.kept), CLASSES.index("duck"))
 
 
 def test_clicks_lie_on_what_goes_and_on_what_comes(edit):
@@ -74,18 +74,18 @@ def test_every_variant_is_a_pair_over_the_same_pictures(edit, tmp_path):
 def test_figures_say_how_many_edits_came_out_as_wanted():
     outcomes = [outcome(), outcome(rise=-0.05), outcome(fall=-0.05, stayed=-0.3), outcome()]
     found = {figure.name: figure for figure in edits.figures(outcomes, edits.METHOD)}
-    assert found["what came rises"].value == 0.75
-    assert found["what went falls"].value == 0.75
+    assert found["added class rises"].value == 0.75
+    assert found["removed class falls"].value == 0.75
     assert found["both"].value == 0.5
-    assert found["mean absolute change of what stayed"].value == pytest.approx(0.15)
+    assert found["mean absolute change of the kept class"].value == pytest.approx(0.15)
     assert found["both"].low <= 0.5 <= found["both"].high
     assert len(list(edits.rows(outcomes))) == 12
 
 
 def test_the_methods_own_part_is_what_it_has_over_a_control():
     found = {f.name: f.value for f in edits.differences([outcome(control=0.05)] * 3, edits.PLAIN)}
-    assert found[f"rise of what came, method less {edits.PLAIN}"] == pytest.approx(0.05)
-    assert found[f"fall of what went, method less {edits.PLAIN}"] == pytest.approx(-0.05)
+    assert found[f"rise of the added class, method less {edits.PLAIN}"] == pytest.approx(0.05)
+    assert found[f"fall of the removed class, method less {edits.PLAIN}"] == pytest.approx(-0.05)
 
 
 def test_the_page_has_the_command_the_figures_and_says_when_controls_are_one():

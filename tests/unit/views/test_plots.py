@@ -17,7 +17,7 @@ def pixels():
 def region():
     mask = np.zeros((48, 64), dtype=bool)
     mask[10:30, 20:40] = True
-    return plots.Region(mask=mask, points=[(30, 20, 1), (5, 5, 0)], colour=plots.REMOVED_COLOUR, title="what goes")
+    return plots.Region(mask=mask, points=[(30, 20, 1), (5, 5, 0)], colour=plots.REMOVED_COLOUR, title="removed")
 
 
 def figures(pixels, region):
