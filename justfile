@@ -3,19 +3,19 @@
 _default:
     @just --list --unsorted
 
-# everything that has to pass before a change goes in
+# all checks that have to pass before a change is merged
 check: format-check lint types layers audit test
 
-# write the code as the formatter does
+# format the code
 format:
     uv run ruff format
     uv run ruff check --fix
 
-# is the code as the formatter writes it?
+# check the formatting
 format-check:
     uv run ruff format --check
 
-# ruff's rules
+# ruff's lint rules
 lint:
     uv run ruff check
 
@@ -23,9 +23,9 @@ lint:
 types:
     uv run pyright
 
-# who may import whom
+# check the import layers
 layers:
-    uv run lint-imports
+    uv run lint-imports --no-cache
 
 # known vulnerabilities of the locked releases; without a network, one line says that nothing was audited
 audit *options:
@@ -35,18 +35,18 @@ audit *options:
 test *arguments:
     uv run --extra audioldm pytest {{arguments}}
 
-# AudioLDM against the authors' package, which this installs
+# parity tests of AudioLDM with the authors' package, which this installs
 parity-audioldm:
     uv run --extra audioldm pytest tests/parity/test_audioldm.py
 
-# the tests that take long: hundreds of kills, failures and damages
+# the long tests: hundreds of injected kills, failures and damages
 nightly *arguments:
     uv run pytest -m nightly {{arguments}}
 
-# the demo scene
+# run the demo scene
 demo:
     uv run svdaudio demo
 
-# install the hooks that run before a commit
+# install the pre-commit hooks
 hooks:
     uv run pre-commit install

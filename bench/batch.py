@@ -4,9 +4,9 @@
     python bench/batch.py --pairs 8 --singles 2    # to try the script
 
 Pairs are the edits of `svdaudio evaluate edits`, of several seeds. The batch is one process that loads each model once
-and feeds it pair after pair; a single run is a process that imports, loads and unloads for itself. Both have stores of
-their own, each empty at first. Single runs all cost about the same, so some are timed, spread over the pairs, and their
-mean is taken for all; sounds of the two must be the same, sample for sample.
+and feeds it pair after pair; a single run is a separate process that imports and loads everything itself. Both start
+with their own empty store. Single runs all cost about the same, so some are timed, spread over the pairs, and their
+mean is used for all; the sounds of both must be the same, sample for sample.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROGRAM = (sys.executable, "-m", "svdaudio.cli")
 
 
 def draw_pairs(folder: Path, n_pairs: int) -> list[Row]:
-    """Pictures and clicks of so many edits, each name unique."""
+    """Pictures and clicks of edits, each name unique."""
     kinds = ordered_pairs()
     pairs: list[Row] = []
     for number in range(n_pairs):
@@ -41,12 +41,12 @@ def draw_pairs(folder: Path, n_pairs: int) -> list[Row]:
 
 
 def clicks(pair: Row, name: str) -> str:
-    """As an option takes them."""
+    """Clicks as an option takes them."""
     return " ".join(",".join(map(str, point)) for point in pair.parameters[name])
 
 
 def timed(arguments: Sequence[str]) -> tuple[float, str]:
-    """Seconds and standard output of a command of `svdaudio`."""
+    """Seconds and standard output of a `svdaudio` command."""
     begun = time.perf_counter()
     done = subprocess.run([*PROGRAM, *arguments], stdout=subprocess.PIPE, text=True, check=True)
     return time.perf_counter() - begun, done.stdout
@@ -72,7 +72,7 @@ def main() -> None:
             )
         together, told = timed(["batch", str(table), *settings, "--store", str(folder / "together"), "--json"])
         sounds = {row["name"]: Path(row["manipulated.wav"]) for row in json.loads(told)["pairs"]}
-        print(f"{len(pairs)} pairs as a batch: {together:.0f} s, {together / len(pairs):.2f} s a pair", flush=True)
+        print(f"{len(pairs)} pairs as a batch: {together:.0f} s, {together / len(pairs):.2f} s per pair", flush=True)
         singles: list[float] = []
         chosen = [n * len(pairs) // given.singles for n in range(given.singles)]
         for n in chosen:
@@ -82,9 +82,9 @@ def main() -> None:
             took, told = timed(["run", *arguments, *settings, "--store", str(folder / "singly"), "--json"])
             singles.append(took)
             if Path(json.loads(told)["audio"]["manipulated"]).read_bytes() != sounds[str(n)].read_bytes():
-                raise SystemExit(f"pair {n} sounds otherwise in the batch than in a run of its own")
+                raise SystemExit(f"pair {n} sounds different in the batch than in a separate run")
         spread = f" ± {stdev(singles):.2f}" if len(singles) > 1 else ""
-        print(f"one `run` each ({len(singles)} timed, each a process): {mean(singles):.2f}{spread} s a pair")
+        print(f"one `run` each ({len(singles)} timed, each a process): {mean(singles):.2f}{spread} s per pair")
         print(f"ratio: {mean(singles) * len(pairs) / together:.2f}")
 
 

@@ -1,4 +1,4 @@
-"""Time on the clock, for everything that is timed here."""
+"""Wall-clock time for all benchmarks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long a piece of work takes."""
+    """Seconds that a piece of work takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun

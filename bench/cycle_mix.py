@@ -1,12 +1,12 @@
-"""How much faster cycle_mix is than the published loop, both measured in one run.
+"""Speed of cycle_mix against the published loop, both measured in one run.
 
     python bench/cycle_mix.py                   # batch 1 and 16, at 64/64/64
     python bench/cycle_mix.py --full --batch 1  # the plain loop from its first round to its last
 
 Full size, made-up weights, one whole-picture embedding and four objects in each element. Every round of the plain
-loop costs the same, so a few are timed, between the repeats of the fast form, and their median is taken for each of
-its + 1. One thread of torch's unless told otherwise: two that wait for each other on a busy machine measure the
-machine. The fast form has one more thread, which draws its noise.
+loop costs the same, so a few are timed, between the repeats of the fast form, and their median is used for each of
+its + 1. Torch uses one thread by default: on a busy machine two would mostly measure waiting for each other. The fast
+form has one more thread, which draws its noise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GOALS = {1: 200, 16: 400}
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds on the clock, and of the processor in all threads."""
+    """Wall-clock seconds, and processor seconds of all threads."""
     clock, processor = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - clock, time.process_time() - processor

@@ -1,8 +1,8 @@
-"""Samplers against 200 steps of DDIM: how near the sounds are, and what they cost, with the mini bundle.
+"""Samplers against 200 steps of DDIM: similarity of the sounds, and time, with the mini bundle.
 
-Every seed asks for one of the nine animals. Sounds of different samplers start from the same noise; DDIM draws more on
-its way, so that two of its results differ even where both are good. What such a difference looks like is the row
-"another seed": the same animal, 200 steps again.
+Every seed has one of the nine animals as its condition. Sounds of different samplers start from the same noise; DDIM
+draws more noise at every step, so two of its results differ even if both are good. The row "another seed" shows the
+size of such a difference: the same animal, 200 steps again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from svdaudio.models.audioldm.vocoder import vocode
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """One way to get from noise to latents."""
+    """One sampler with its settings."""
 
     name: str
     scheduler: str
@@ -45,12 +45,12 @@ OTHERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sounds:
-    """One sound a seed."""
+    """One sound per seed."""
 
     mel: Tensor
     clap: Tensor
     seconds: float
-    """Of processor time, for the diffusion alone."""
+    """Processor time of the diffusion alone."""
 
 
 def main() -> None:
@@ -58,9 +58,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=20)
     options.add_argument("--duration", type=float, default=5.0, help="seconds of each sound")
-    options.add_argument("--guidance", type=float, help="default what the mini bundle recommends")
+    options.add_argument("--guidance", type=float, help="default: as the mini bundle recommends")
     given = options.parse_args()
-    torch.set_num_threads(1)  # processor time is then the time of the work, whatever else runs
+    torch.set_num_threads(1)  # processor time is then independent of other processes
     bundle = Bundle.open("mini")
     guidance = given.guidance or float(bundle.settings["generate.guidance_scale"])
     models = Models(bundle, device="cpu", keep=True)
@@ -73,7 +73,7 @@ def main() -> None:
     reference = run(REFERENCE)
     order = torch.arange(given.seeds)
     n_classes = len(models["audio_encoder"]._network.text) - 1  # noqa: SLF001 - as above
-    # the next seed with the same animal, round again at the end
+    # the next seed with the same animal, cyclically
     pairs = torch.stack([order, torch.where(order + n_classes < given.seeds, order + n_classes, order % n_classes)])
     pairs = pairs[:, pairs[0] != pairs[1]]
     print("| sampler | cosine with the wanted | cosine with 200 steps | log-mel distance to them | time, of theirs |")
@@ -121,7 +121,7 @@ def sounds(models: Models, wanted: Tensor, sampler: Sampler, *, duration_s: floa
 
 
 def cosine(one: Tensor, other: Tensor) -> Tensor:
-    """Of unit vectors, row by row."""
+    """Cosines of unit vectors, row by row."""
     return (one * other).sum(dim=1)
 
 

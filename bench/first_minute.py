@@ -1,8 +1,8 @@
-"""The first minute of somebody who has the published weights, gone through with made-up ones of full size.
+"""The first commands of a user who has the published weights, with made-up weights of full size.
 
-Every file that `svdaudio checkpoints list` recommends is made up in its published wrapping (4 GB). Then the commands
-of docs/checkpoints.md are run as a user runs them: import, list, verify, plan, and a run with the bundle `full`, which
-is told to do few diffusion steps. Nothing of the checkout is touched: bundle and store lie in a folder of their own.
+Every file that `svdaudio checkpoints list` recommends is made up in its published format (4 GB). Then the commands
+of docs/checkpoints.md are run as a user runs them: import, list, verify, plan, and a run with the bundle `full` and
+few diffusion steps. The checkout is not changed: bundle and store are in a separate folder.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def run(arguments: list[str], *, cwd: Path | None = None) -> tuple[float, float,
 
 
 def main() -> None:
-    """Go through it and print a table."""
+    """Run the commands and print a table."""
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--steps", type=int, default=2, help="diffusion steps")
-    given.add_argument("--folder", type=Path, help="keep everything there, and take made-up files that are there")
+    given.add_argument("--folder", type=Path, help="keep everything there, and reuse made-up files")
     options = given.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)

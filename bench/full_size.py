@@ -5,15 +5,15 @@
     python bench/full_size.py --folder DIR      # keep the made-up files (4 GB) for another time
     python bench/full_size.py --bundle mini     # the small models instead, to try the script
 
-Weights are made up, in the published files' formats and sizes; they are imported as a user's would be, and loaded by
-the loaders of every day. Pictures, clicks and settings are real, but for the diffusion steps, which are few and given
-by the step. What weights have learnt decides how many objects are found, and little else about cost.
+Weights are made up, in the published files' formats and sizes; they are imported as a user would, and loaded by
+the usual loaders. Pictures, clicks and settings are real, except for the few diffusion steps, whose time is also
+printed per step. The values of the weights affect how many objects are found, and little else about cost.
 
-The bound is what this machine could do at best: arithmetic (torch's formulas) over the rate of a large matrix
-product, or bytes (every operand of every operation that is no view, read or written once) over the rate of a large
-copy, whichever takes longer. Both rates are measured first. Counting is done while the clock runs, on the first node
-of a stage, and costs some microseconds an operation; a stage of many small ones runs once more for it. Stages that
-have no model have no bound.
+The bound is the least time that this machine needs: arithmetic (torch's formulas) over the rate of a large matrix
+product, or bytes (every operand of every operation that is not a view, read or written once) over the rate of a large
+copy, whichever takes longer. Both rates are measured first. Operations are counted during the timed run of a stage's
+first node, which costs some microseconds per operation; a stage of many small ones runs once more for it. Stages
+without models have no bound.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ from svdaudio.studies.scenes import demo_scene
 N_MATRIX = 2048
 N_COPY = 64 * 1024 * 1024
 COUNTED_APART = frozenset({"remix"})
-"""Stages of many small operations, which counting would slow."""
+"""Stages of many small operations, which counting would slow down."""
 
 
 @dataclass(kw_only=True)
 class Cost:
-    """What the nodes of one stage took."""
+    """The cost of the nodes of one stage."""
 
     seconds: list[float] = field(default_factory=list[float])
-    """On the clock, each node, without the loading of its models."""
+    """Wall-clock time of each node, without loading its models."""
     processor_s: list[float] = field(default_factory=list[float])
     load_s: list[float] = field(default_factory=list[float])
     flops: float = 0.0
@@ -64,12 +64,12 @@ class Cost:
     n_bytes: float = 0.0
     """Of one node."""
     peak_gb: float = 0.0
-    """Resident memory at its highest, mapped weights included."""
+    """Peak resident memory, mapped weights included."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What the machine can do at best."""
+    """Peak rates of the machine."""
 
     flops: float
     """A second."""
@@ -92,12 +92,12 @@ class TimedModels:
         return model
 
     def keep_only(self, roles: Iterable[str]) -> None:
-        """Hold these models together, and let go of all others."""
+        """Keep these models in memory together, and release all others."""
         self.models.keep_only(roles)
 
 
 class Measured:
-    """Finds bodies of stages that note what they cost."""
+    """Finds bodies of stages, wrapped to measure their cost."""
 
     def __init__(self, models: TimedModels, tell: Callable[[str], None]) -> None:
         self.costs: dict[str, Cost] = defaultdict(Cost)
@@ -105,7 +105,7 @@ class Measured:
         self.tell = tell
 
     def body(self, stage: Stage) -> Body:
-        """The body of a stage. Its models are loaded after it was found and before it is called."""
+        """The body of a stage. Its models are loaded after this call and before the body is called."""
         real = stage.load_body()
         cost, counter = self.costs[stage.name], Counter()
         to_count = bool(stage.models) and not cost.seconds
@@ -133,7 +133,7 @@ class Measured:
 
 
 class Counter(TorchDispatchMode):
-    """Floating-point operations, and bytes of what operations read and write, of what runs within it.
+    """Counts floating-point operations, and bytes read and written by operations, of the code that runs within it.
 
     torch's own `FlopCounterMode` hooks into modules as well, which fails on parameters in inference mode.
     """
@@ -144,7 +144,7 @@ class Counter(TorchDispatchMode):
         self.n_bytes = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call the operation, or, in inference mode, those it consists of. Views cost nothing."""
+        """Call the operation, or, in inference mode, its parts. Views cost nothing."""
         kwargs = kwargs or {}
         with self:
             result = func.decompose(*args, **kwargs)
@@ -162,7 +162,7 @@ class Counter(TorchDispatchMode):
 
 
 def attention_flops(query: Tensor, *operands: Any, out_val: Any, **others: Any) -> int:
-    """Of torch's whole attention block of a transformer: four projections, and two products of all tokens with all."""
+    """Operations of torch's fused attention block: four projections, and two products of all tokens with all."""
     del operands, out_val, others
     n_rows, n_tokens, width = query.shape
     return 2 * n_rows * n_tokens * 4 * width**2 + 4 * n_rows * n_tokens**2 * width
@@ -172,12 +172,12 @@ FLOPS = {**flop_registry, torch.ops.aten._native_multi_head_attention: attention
 
 
 def forget_peak() -> None:
-    """Let the kernel begin anew with the highest resident memory (Linux)."""
+    """Reset the kernel's peak of resident memory (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_gb() -> float:
-    """The highest resident memory since then."""
+    """The peak of resident memory since then."""
     line = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e9
 
@@ -192,7 +192,7 @@ def measure_rates(n_tries: int = 7) -> Rates:
 
 
 def table(costs: Mapping[str, Cost], rates: Rates) -> Iterable[str]:
-    """Lines of Markdown, a stage each."""
+    """Lines of Markdown, one per stage."""
     yield "| stage | nodes | load, s | s each | processor s each | GFLOP | GB moved | bound, s | of | peak GB |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for stage, cost in costs.items():
@@ -241,7 +241,7 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def run(folder: Path, bundle: Bundle, rates: Rates, given: argparse.Namespace) -> None:
-    """One run into a store of its own, and its table."""
+    """One run into a new store, and its table."""
     overrides = [f"generate.steps={given.steps}", *given.set]
     scene = demo_scene()
     models = TimedModels(Models(bundle, device="cpu"))

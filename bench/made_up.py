@@ -1,4 +1,4 @@
-"""Made-up weights, the same everywhere: for timings and parity tests, where what a model has learnt does not matter."""
+"""Made-up weights, the same on every machine, for timings and parity tests, where their values do not matter."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def made_up_tensor(key: str, shape: Sequence[int]) -> Tensor:
 
 
 def made_up_ssv2a(config: Config | None = None) -> SSV2A:
-    """An SSV2A of made-up weights, full size unless told otherwise, in evaluation mode."""
+    """An SSV2A of made-up weights, by default of full size, in evaluation mode."""
     with torch.device("meta"):
         model = SSV2A(config or Config())
     state = {key: made_up_tensor(key, value.shape) for key, value in model.state_dict().items()}
@@ -45,7 +45,7 @@ def made_up_ssv2a(config: Config | None = None) -> SSV2A:
 
 
 def made_up_state(build: Callable[[Mapping[str, Any]], nn.Module], config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Made-up weights for every tensor of a network; variances are positive, whole numbers as built."""
+    """Made-up weights for every tensor of a network; variances are positive, integers are unchanged."""
     with torch.device("meta"):
         shapes = build(config).state_dict()
     state: dict[str, Tensor] = {}
@@ -60,7 +60,7 @@ def made_up_state(build: Callable[[Mapping[str, Any]], nn.Module], config: Mappi
 
 
 def made_up_audioldm(architecture: Architecture = AUDIOLDM_S_FULL_V2) -> dict[str, Tensor]:
-    """The tensors of an authors' checkpoint of AudioLDM, as far as our networks need them."""
+    """The tensors of the authors' checkpoint of AudioLDM that our networks need."""
     noise = made_up_state(build_unet, architecture.unet)
     published = naming.to_published(noise, naming.unet_places(noise, architecture.unet))
     state = {f"{UNET}{name}": torch.zeros(()).expand(tensor.shape) for name, tensor in published.items()}

@@ -1,4 +1,4 @@
-"""Checkpoints of made-up weights in the published formats: right names, shapes and wrapping, meaningless numbers."""
+"""Checkpoints of made-up weights in the published formats: right names, shapes and containers, arbitrary numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMALL_SAM = {
 
 
 def made_up_state(module: nn.Module) -> dict[str, Tensor]:
-    """The entries of a module (built on the meta device, if it likes), filled by their names."""
+    """The entries of a module (which may be on the meta device), filled by their names."""
     state: dict[str, Tensor] = {}
     for key, value in module.state_dict().items():
         if not value.is_floating_point():
@@ -42,7 +42,7 @@ def made_up_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def clip(*, width: int = 1024, layers: int = 24, text_width: int = 768, text_layers: int = 12) -> CLIP:
-    """An open_clip CLIP of 257 tokens; ViT-L/14 unless told otherwise. Heads are 64 wide, as in all of OpenAI's."""
+    """An open_clip CLIP of 257 tokens; by default ViT-L/14. Heads are 64 wide, as in all of OpenAI's."""
     vision = CLIPVisionCfg(layers=layers, width=width, patch_size=14, image_size=224)
     text = CLIPTextCfg(
         context_length=77, vocab_size=49408, width=text_width, heads=max(text_width // 64, 1), layers=text_layers
@@ -53,7 +53,7 @@ def clip(*, width: int = 1024, layers: int = 24, text_width: int = 768, text_lay
 
 
 class _Tree(nn.Module):
-    """A module that only has names: what a TorchScript archive needs to have the entries of another."""
+    """A module that only has names, for a TorchScript archive with the entries of another module."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
@@ -112,7 +112,7 @@ def open_images_names() -> dict[int, str]:
 
 
 def write_yolo(path: Path, model: nn.Module, **also: Any) -> None:
-    """As ultralytics publishes: the pickled network in half precision, with what training left beside it."""
+    """As ultralytics publishes: the pickled network in half precision, with leftovers of training."""
     contents = {
         "epoch": -1, "best_fitness": None, "model": model.half(), "ema": None, "updates": None, "optimizer": None,
         "train_args": {"imgsz": 640, "task": "detect", "data": "open-images-v7.yaml"}, "date": "2023-01-01T00:00:00",
@@ -138,7 +138,7 @@ def write_ssv2a(folder: Path, config: Config) -> Path:
 
 @functools.cache
 def cnn14_state() -> dict[str, Tensor]:
-    """Entries of PANNs' Cnn14, with its own spectrogram and mel filters. Made once; not to be changed."""
+    """Entries of PANNs' Cnn14, with its own spectrogram and mel filters. Cached; do not modify."""
     from torchaudio.functional import melscale_fbanks
 
     with torch.device("meta"):
@@ -161,7 +161,7 @@ def write_cnn14(path: Path, *, old_format: bool = False) -> None:
 
 
 def write_ast(folder: Path, **shape: Any) -> None:
-    """As the Audio Spectrogram Transformer lies on the Hugging Face Hub, of another size if `shape` says so."""
+    """As the Audio Spectrogram Transformer is published on the Hugging Face Hub, of another size if `shape` says so."""
     from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
     names = dict(enumerate(audioset_names()))

@@ -27,12 +27,12 @@ path = Path({!r})
 
 
 def write_published(folder: Path, names: Iterable[str] = tuple(WRITERS)) -> list[Path]:
-    """Write what is not there yet, each file in a process of its own so that its memory is free again."""
+    """Write the missing files, each in a separate process, to free its memory."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in names]
     for path in paths:
         if not path.is_file():
-            # Its final name only when it is whole: an interrupted bench goes on with good files.
+            # A file gets its final name once it is complete, so an interrupted benchmark continues with good files.
             begun = folder / "begun" / path.name
             begun.parent.mkdir(exist_ok=True)
             program = PROGRAM.format(str(begun), WRITERS[path.name])

@@ -1,9 +1,9 @@
-"""What `keep_freed_memory` saves: the mini bundle's noise network, with and without it, in turns.
+"""What `keep_freed_memory` saves: the mini bundle's noise network, alternately with and without it.
 
     python bench/memory.py
 
-Each round is a process of its own with one thread, three sounds of ten seconds, five steps. Printed is the processor
-time with glibc's defaults against that with freed memory kept, and the page faults of a step.
+Each round is a separate process with one thread, three sounds of ten seconds, five steps. It prints the ratio of
+processor time with glibc's defaults to that with freed memory kept, and the page faults of a step.
 """
 
 from __future__ import annotations

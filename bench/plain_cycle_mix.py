@@ -1,7 +1,7 @@
-"""The published cycle_mix as it reads, round by round and candidate by candidate, on this project's modules.
+"""The published cycle_mix, round by round and candidate by candidate, on this project's modules.
 
-It is what the fast form is measured and tested against, and is written for that alone: every round asks the
-generator for all slots, every candidate shuffles the slots and asks the remixer, every mean is a mean of draws.
+A reference to measure and test the fast form against: every round calls the generator for all slots, every candidate
+shuffles the slots and calls the remixer, every mean is a mean of draws.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def mean_of_draws(mu: Tensor, log_sigma: Tensor, n_draws: int, generator: Genera
 def plain_rounds(
     model: SSV2A, clips: Tensor, *, samples: int, var_samples: int, generator: Generator
 ) -> Iterator[Tensor]:
-    """The best CLAP embeddings [batch, 512] after each round, without an end."""
+    """The best CLAP embeddings [batch, 512] after each round, endlessly."""
     n_batch, n_slots = clips.shape[:2]
     codes = mean_of_draws(*model.encode_clips(clips), var_samples, generator)
     best_score = torch.ones(n_batch)

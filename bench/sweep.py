@@ -1,12 +1,12 @@
-"""How much faster many settings are at once than one after the other, all measured in one run.
+"""Speed of many settings at once against one after the other, all measured in one run.
 
     python bench/sweep.py
 
 Made-up tokens of two pictures, regions of 40 and 30 patches, settings of K, both factors and the four weights drawn
 at random. "As written" is the method step by step for one setting: both regions factorised, scaled, averaged, mixed.
 "From cached factors" is `svdaudio.svd.mix.manipulate` for one setting. Both are timed for some settings, between the
-repeats of the fast form, and the median is taken for all. Then a change of α in a process of its own: the time from
-opening the store, and from factors that are in memory, to the new embedding, and whether torch was imported.
+repeats of the fast form, and the median is used for all. Then a change of α in a separate process: the time from
+opening the store, and from factors in memory, to the new embedding, and whether torch was imported.
 """
 
 from __future__ import annotations

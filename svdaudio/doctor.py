@@ -1,4 +1,4 @@
-"""Is everything here that a run needs? One `Check` for each thing looked at; nothing is changed."""
+"""Checks that a run has everything it needs: one `Check` per item. Changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OFFLINE = {"DO_NOT_TRACK": ("1", "true"), "PREFECT_SERVER_ANALYTICS_ENABLED": ("
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What was found when looking at one thing, and what to do if it is not right."""
+    """Result of checking one item, and what to do if it is broken."""
 
     name: str
     state: State
@@ -39,11 +39,11 @@ class Check:
 
 
 def examine(*, store: str | Path, bundle: str) -> list[Check]:
-    """Look at everything, quick things first.
+    """Check everything, quick checks first.
 
     Args:
         store: folder of the store, which need not exist yet; or a bucket, `s3://…`.
-        bundle: name of the checkpoint bundle to look at.
+        bundle: name of the checkpoint bundle to check.
     """
     from svdaudio.store import is_remote
 
@@ -80,10 +80,10 @@ def _packages() -> Iterator[Check]:
 
 
 def packages(requirements: list[str]) -> Iterator[Check]:
-    """Whether every requirement is installed in the version that it asks for.
+    """Check that every requirement is installed in the required version.
 
     Args:
-        requirements: as in a package's metadata ("numpy<3,>=2"); those of an extra are left out.
+        requirements: as in a package's metadata ("numpy<3,>=2"); those of extras are skipped.
     """
     from packaging.requirements import Requirement
 
@@ -101,7 +101,7 @@ def packages(requirements: list[str]) -> Iterator[Check]:
         else:
             found = f"{version}, not {requirement.specifier}"
             yield Check(name=requirement.name, state="broken", found=found, fix=install_advice())
-    yield Check(name="packages", state="ok", found=f"{n_right} in the versions asked for")
+    yield Check(name="packages", state="ok", found=f"{n_right} in the required versions")
 
 
 def _machine() -> Iterator[Check]:
@@ -119,7 +119,7 @@ def _machine() -> Iterator[Check]:
 
 
 def free_memory_bytes(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Memory that can still be had: the machine's, or what the control group leaves; None where nobody says."""
+    """Available memory of the machine, or what its control group leaves; None if unknown."""
     try:
         found = re.search(r"^MemAvailable:\s+(\d+) kB$", (proc / "meminfo").read_text(), re.MULTILINE)
     except OSError:
@@ -163,7 +163,7 @@ def _bundle(name: str) -> Iterator[Check]:
             wrong += 1
             yield Check(name=f"bundle {name}: {role}", state="broken", found=error.line())
     if not wrong:
-        yield Check(name=f"bundle {name}", state="ok", found=f"{len(bundle.roles)} models, every digest right")
+        yield Check(name=f"bundle {name}", state="ok", found=f"{len(bundle.roles)} models, all digests match")
 
 
 def _remote_store(location: str) -> Iterator[Check]:
@@ -193,22 +193,25 @@ def _store(folder: Path) -> Iterator[Check]:
     trouble = _trouble_writing(nearest)
     if trouble is not None:
         yield Check(
-            name="store", state="broken", found=f"{folder}: {trouble}", fix="give another --store, or SVDAUDIO_STORE"
+            name="store",
+            state="broken",
+            found=f"{folder}: {trouble}",
+            fix="choose another --store, or set SVDAUDIO_STORE",
         )
     else:
         yield Check(
             name="store",
             state="ok",
-            found=f"{folder}, {n_runs} runs" if folder.exists() else f"{folder}, not there yet",
+            found=f"{folder}, {n_runs} runs" if folder.exists() else f"{folder}, does not exist yet",
         )
     free = shutil.disk_usage(nearest).free
     state: State = "broken" if free < LEAST_DISK_BYTES else "note" if free < PLEASANT_DISK_BYTES else "ok"
-    fix = None if state == "ok" else "make room: a run of the demo takes about 0.2 GiB"
+    fix = None if state == "ok" else "free some space: a run of the demo takes about 0.2 GiB"
     yield Check(name="disk", state=state, found=f"{free / GIB:.1f} GiB free", fix=fix)
 
 
 def _trouble_writing(folder: Path) -> str | None:
-    """What keeps files from being written, locked and renamed in `folder`."""
+    """Why files cannot be written, locked and renamed in `folder`; None if they can."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".svdaudio-doctor.") as file:
             file.write(b"x" * 4096)
@@ -225,11 +228,11 @@ def _leftovers(folder: Path) -> Iterator[Check]:
 
 
 def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
-    """What killed processes left in a store: unfinished writing, damaged artifacts, interrupted runs.
+    """Leftovers of killed processes in a store: unfinished writes, damaged artifacts, interrupted runs.
 
     Args:
         folder: of the store.
-        now: seconds since the epoch; what is unfinished counts once `gc` would remove it.
+        now: seconds since the epoch; unfinished writes count once `gc` would remove them.
     """
     from svdaudio.store import open_store
     from svdaudio.store.gc import Policy
@@ -247,26 +250,26 @@ def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
         yield Check(
             name="leftovers",
             state="note",
-            found=f"{len(old)} unfinished, as {folder / old[0].name}",
+            found=f"{len(old)} unfinished, such as {folder / old[0].name}",
             fix="`svdaudio gc` removes them",
         )
     if damaged:
-        found = f"{len(damaged)} damaged artifacts, as {folder / damaged[0].name}"
+        found = f"{len(damaged)} damaged artifacts, such as {folder / damaged[0].name}"
         fix = "check the disk; `svdaudio gc` removes them after a day, `svdaudio gc --grace-hours 0` now"
         yield Check(name="quarantine", state="note", found=found, fix=fix)
     if unfinished:
         yield Check(
             name="runs",
             state="note",
-            found=f"{len(unfinished)} interrupted, the last {unfinished[0]}",
-            fix=f"`svdaudio resume {unfinished[0]}` goes on with it",
+            found=f"{len(unfinished)} interrupted, most recently {unfinished[0]}",
+            fix=f"`svdaudio resume {unfinished[0]}` resumes it",
         )
     if not (old or damaged or unfinished):
         yield Check(name="leftovers", state="ok", found="none")
 
 
 def offline(environment: Mapping[str, str]) -> Iterator[Check]:
-    """Whether the switches are set that keep Prefect from calling home."""
+    """Check the environment variables that keep Prefect from calling home."""
     wrong = [name for name, values in OFFLINE.items() if environment.get(name, "").lower() not in values]
     if wrong:
         fix = " ".join(f"{name}={OFFLINE[name][0]}" for name in wrong)
@@ -280,7 +283,7 @@ def offline(environment: Mapping[str, str]) -> Iterator[Check]:
 def _server() -> Iterator[Check]:
     chosen = os.environ.get("PREFECT_API_URL")
     if chosen is None:
-        yield Check(name="prefect", state="ok", found="PREFECT_API_URL is not set: runs go in process")
+        yield Check(name="prefect", state="ok", found="PREFECT_API_URL is not set: runs execute in process")
         return
     import urllib.request
 

@@ -1,7 +1,7 @@
-"""One small family of errors: what is wrong, what was expected, what was got, what to do.
+"""A small family of errors: what is wrong, what was expected, what was got, what to do.
 
-Everything that a user can cause is raised as a `SvdAudioError`; the command line prints it as one line and
-leaves with `exit_code`. Anything else that escapes is a fault of this project.
+Every error that a user can cause is raised as a `SvdAudioError`; the command line prints it as one line and
+exits with `exit_code`. Any other exception that escapes is a bug in this project.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ class SvdAudioError(Exception):
     """Base of every error that a user can cause.
 
     Args:
-        what: the fault, as a clause without a full stop ("the mask covers no patch").
-        expected: what would have been right, if that is not plain from `what`.
-        got: what was there instead.
+        what: what is wrong, as a clause without a full stop ("the mask covers no patch").
+        expected: a valid value, if that is not clear from `what`.
+        got: the actual value.
         fix: what to do about it, an imperative clause.
     """
 
@@ -31,7 +31,7 @@ class SvdAudioError(Exception):
         super().__init__(self.line())
 
     def __str__(self) -> str:
-        """The line; not `args`, which are another when the error comes out of another process."""
+        """The error on one line; not `args`, which differ when the error was unpickled from another process."""
         return self.line()
 
     def line(self) -> str:
@@ -45,23 +45,23 @@ class SvdAudioError(Exception):
 
 
 class InputError(SvdAudioError):
-    """An image, a point or another argument that cannot be used."""
+    """An invalid image, point or other argument."""
 
     exit_code = 2
 
 
 class ConfigError(SvdAudioError):
-    """A parameter that does not exist, or a value without a meaning."""
+    """An unknown parameter, or an invalid value."""
 
     exit_code = 2
 
 
 class EmptyRegionError(InputError):
-    """A mask that covers no patch, or an edit that leaves nothing to work on."""
+    """A mask that covers no patch, or an edit that leaves no region to work on."""
 
 
 class CheckpointError(SvdAudioError):
-    """Weights that are missing, damaged, or of another kind than asked for."""
+    """Weights that are missing, damaged, or of the wrong kind."""
 
     exit_code = 3
 
@@ -73,15 +73,15 @@ class StoreError(SvdAudioError):
 
 
 class CorruptArtifactError(StoreError):
-    """A stored artifact is not what its record says; it has been put into quarantine."""
+    """A stored artifact does not match its record; it has been moved to quarantine."""
 
 
 class MissingArtifactError(StoreError):
-    """There is no such artifact, or it was removed while it was being read."""
+    """The artifact does not exist, or was removed while it was being read."""
 
 
 class NewerRecordError(StoreError):
-    """A record that a newer version of svdaudio wrote. It is left alone."""
+    """A record that a newer version of svdaudio wrote. It is left unchanged."""
 
 
 class RunError(SvdAudioError):

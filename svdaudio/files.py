@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and in places that can take them."""
+"""Writing files atomically, and checking destinations beforehand."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from svdaudio.errors import InputError, StoreError
 
 N_NAME = 40
-"""Letters of a file's name that its unfinished neighbour takes over: a whole one may leave no room for more."""
+"""Characters of a file's name used in the name of its temporary neighbour: a full name may leave no room for more."""
 
 
 def read_text(path: Path) -> str:
     """The text of a plain file.
 
     Raises:
-        OSError: it cannot be read, or is a folder, a device or a pipe, which would be waited for.
+        OSError: it cannot be read, or is a folder, or a device or pipe, which could block.
         ValueError: it is not UTF-8.
     """
     if (another := found_instead(path)) is not None:
@@ -27,23 +27,23 @@ def read_text(path: Path) -> str:
 
 
 def found_instead(path: Path) -> str | None:
-    """What is at a path if it is something other than a file; None for a file, and where nothing is."""
+    """What is at a path if it is something other than a file; None for a file or a missing path."""
     if not path.exists() or path.is_file():
         return None
     return "a folder" if path.is_dir() else "a device or a pipe"
 
 
 def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a place that cannot take a result, before any work is done.
+    """Reject a path to which a result cannot be written, before any work is done.
 
     Args:
-        path: where it would go.
-        kind: the ending that its name must have.
+        path: destination of the result.
+        kind: required suffix of its name.
         inputs: files that it must not replace.
 
     Raises:
-        InputError: it is a folder, a device or a pipe, lies in something that is no folder, must not be written, has
-            another ending, or is one of the inputs.
+        InputError: it is a folder, a device or a pipe, its parent is not a folder, it is not writable, has another
+            suffix, or is one of the inputs.
     """
     try:
         if b"\0" in os.fsencode(path):
@@ -58,27 +58,27 @@ def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] =
     if another is not None:
         raise InputError(what, expected="a file", got=another)
     if not parent.is_dir():
-        raise InputError(what, expected="a file", got=f"{parent} is no folder")
+        raise InputError(what, expected="a file", got=f"{parent} is not a folder")
     if not writable:
         raise InputError(what, got=f"no permission to write in {parent}")
     if kind is not None and path.suffix.lower() != kind:
         raise InputError(what, expected=f"a name that ends in {kind}", got=path.name)
     if replaced is not None:
-        raise InputError(what, got=f"{replaced}, which is read", fix="give another place")
+        raise InputError(what, got=f"{replaced}, which is an input", fix="choose another path")
 
 
 def write_bytes(path: Path, data: bytes, *, through_link: bool = True) -> None:
-    """Write `data` to `path`: into a neighbour first, then renamed over it, so that no reader sees a part.
+    """Write `data` to `path` atomically: first to a temporary neighbour, which is then renamed.
 
     A file that is replaced keeps its permissions; those of a new one follow the umask.
 
     Args:
-        path: where it goes.
-        data: what it will hold.
-        through_link: a symbolic link stays, and what it points to is written; else the link is replaced.
+        path: the destination.
+        data: the content.
+        through_link: keep a symbolic link and write to its target; else the link is replaced.
 
     Raises:
-        StoreError: the folder cannot be made or written, the disk is full, or `path` is something other than a file.
+        StoreError: the folder cannot be created or written, the disk is full, or `path` is something other than a file.
     """
     partial: Path | None = None
     try:
@@ -99,7 +99,7 @@ def write_bytes(path: Path, data: bytes, *, through_link: bool = True) -> None:
         partial = None
     except OSError as error:
         raise StoreError(
-            f"cannot write {path}", got=error.strerror or str(error), fix="free some space, or choose another place"
+            f"cannot write {path}", got=error.strerror or str(error), fix="free some space, or choose another path"
         ) from error
     finally:
         if partial is not None:

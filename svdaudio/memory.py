@@ -1,7 +1,7 @@
-"""What glibc does with memory that is freed: by default it goes back to the system, and comes again page by page.
+"""Tuning glibc's handling of freed memory, which by default is returned to the system and mapped again page by page.
 
-A network on the CPU frees and takes its activations anew at every layer. With glibc's defaults each of them is mapped,
-faulted in and zeroed again, thousands of times a step. Kept, they are ready (`bench/memory.py`).
+A network on the CPU frees and reallocates its activations at every layer. With glibc's defaults each of them is mapped,
+faulted in and zeroed again, thousands of times per step. Keeping the memory avoids that (`bench/memory.py`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ KEPT_MIB = 512
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep up to 512 MiB of what it frees. Without glibc nothing is changed.
+    """Let this process keep up to 512 MiB of freed memory. Does nothing without glibc.
 
-    Source: mallopt(3). Blocks of 32 MiB and more (weights) still go back at once.
+    Source: mallopt(3). Blocks of 32 MiB and more (weights) are still returned immediately.
     """
-    with contextlib.suppress(OSError, AttributeError):  # no C library to ask, or one that is not glibc's
+    with contextlib.suppress(OSError, AttributeError):  # no C library, or not glibc
         mallopt = ctypes.CDLL(None).mallopt
         for option, n_bytes in (
             (M_MMAP_THRESHOLD, 32 * MIB), (M_TRIM_THRESHOLD, KEPT_MIB * MIB), (M_TOP_PAD, 64 * MIB),

@@ -1,10 +1,10 @@
-"""One layout in memory for all numbers that networks compute with, so that equal numbers give equal results.
+"""One memory layout for all numbers that networks compute with, so that equal numbers yield equal results.
 
-Matrix kernels choose their path by address and stride: the same weights, mapped from a file at 44 bytes past a multiple
-of 64 or stored as the transpose of another tensor, give scores that differ in the last bits. Therefore every weight of
-a network, and every array that a stage passes to a network, has the canonical layout: contiguous, at an address that
-is a multiple of 64 bytes. Tensors that have it already, such as those in a quick copy mapped into memory, are used as
-they are; all others are copied.
+Matrix kernels choose their code path by address and stride: the same weights, mapped from a file at 44 bytes past a
+multiple of 64 or stored as the transpose of another tensor, yield scores that differ in the last bits. Therefore every
+weight of a network, and every array that a stage passes to a network, has the canonical layout: contiguous, at an
+address that is a multiple of 64 bytes. Tensors that already have it, such as those in a quick copy mapped into memory,
+are used directly; all others are copied.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 ALIGNMENT_BYTES = 64
-"""Size of a cache line and of the widest vector register; torch aligns the memory that it allocates to the same."""
+"""Size of a cache line and of the widest vector register; torch aligns its allocations to the same."""
 
 
 def is_canonical(tensor: Tensor) -> bool:
@@ -43,7 +43,7 @@ def to_tensor(array: NDArray[Any]) -> Tensor:
 def fill_network(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Make these tensors, in the canonical layout, the weights of a network.
 
-    All loaders end here, whatever format they read: `Module.load_state_dict` by itself keeps the layout of the file.
+    All loaders use this, whatever format they read, because `Module.load_state_dict` keeps the layout of the file.
 
     Raises:
         RuntimeError: an entry is missing, unknown, or of another shape.

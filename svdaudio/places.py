@@ -60,10 +60,10 @@ def default_store() -> Path:
 
 
 def out_root(store: str) -> Path:
-    """Where the sounds and pictures of runs go: below the store if it is a folder, else below the default store.
+    """Folder for the sounds and pictures of runs: below the store if it is a folder, else below the default store.
 
     Args:
-        store: the store's location.
+        store: location of the store.
     """
     return (default_store() if "://" in store else Path(store)) / OUT_FOLDER
 

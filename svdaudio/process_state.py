@@ -1,8 +1,8 @@
-"""Importing other packages without what they change in the process that imports them.
+"""Importing other packages without their side effects on the process.
 
 Some set environment variables that child processes inherit, add warning filters, change how numpy and torch print or
 how many threads OpenCV uses, or give the root logger a handler. All of that belongs to the program that uses this
-library, so it is put back after each of these imports.
+library, so it is restored after each of these imports.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _LOCK = threading.RLock()
 
 @contextmanager
 def kept_process_state() -> Generator[None]:
-    """Put environment, warning filters, print options, OpenCV's threads and the root logger back at the end.
+    """Restore environment, warning filters, print options, OpenCV's threads and the root logger at the end.
 
-    Of numpy, torch and OpenCV that is possible only if they have been imported before. What the block imports must not
-    import this library: one thread at a time is in here, and another may wait for it while it imports.
+    For numpy, torch and OpenCV that is only possible if they were imported before. Modules imported in the block must
+    not import this library: only one thread at a time may be in the block, and the import could deadlock.
     """
     with _LOCK, ExitStack() as stack:
-        stack.callback(_put_back_environment, dict(os.environ))
+        stack.callback(_restore_environment, dict(os.environ))
         stack.enter_context(warnings.catch_warnings())
-        stack.callback(_put_back_logging, list(logging.root.handlers), logging.root.level, logging.root.manager.disable)
+        stack.callback(_restore_logging, list(logging.root.handlers), logging.root.level, logging.root.manager.disable)
         for module, keep in (("numpy", _keep_numpy), ("torch", _keep_torch), ("cv2", _keep_opencv)):
             if module in sys.modules:
                 stack.callback(keep())
@@ -46,7 +46,7 @@ def import_quietly(name: str) -> Any:
         return import_module(name)
 
 
-def _put_back_environment(before: dict[str, str]) -> None:
+def _restore_environment(before: dict[str, str]) -> None:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     for name, value in before.items():
@@ -54,7 +54,7 @@ def _put_back_environment(before: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-def _put_back_logging(handlers: list[logging.Handler], level: int, disabled: int) -> None:
+def _restore_logging(handlers: list[logging.Handler], level: int, disabled: int) -> None:
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     logging.disable(disabled)

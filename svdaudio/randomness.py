@@ -1,8 +1,8 @@
 """Random numbers that belong to their stage: one generator per stage, never the global state.
 
-A stage that is cached draws nothing, so a shared stream would give the stages after it other numbers. The
-seed of a stage comes from the run's seed and the stage's name; the original, edited and manipulated audio
-therefore see the same noise, and differ only by what conditions them.
+A cached stage draws nothing, so with a shared stream the stages after it would get other numbers. The seed of a
+stage is derived from the run's seed and the stage's name; the original, edited and manipulated audio therefore use
+the same noise, and differ only by their conditioning.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sound files of the user: looked at before anything is computed, and read as one channel of samples."""
+"""The user's sound files: checked before any computation, and read as one channel of samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from svdaudio.files import found_instead
 
 @dataclass(frozen=True, kw_only=True)
 class SoundFacts:
-    """What the header of a sound file says."""
+    """Content of a sound file's header."""
 
     sample_rate_hz: int
     n_samples: int
@@ -30,10 +30,10 @@ class SoundFacts:
 
 
 def sound_facts(path: Path) -> SoundFacts:
-    """Read the header of a sound file (WAV, FLAC, OGG, MP3 and what else libsndfile knows).
+    """Read the header of a sound file (WAV, FLAC, OGG, MP3 and other formats of libsndfile).
 
     Raises:
-        InputError: there is no such file, it is not a sound, or it is empty.
+        InputError: the file does not exist, is not a sound, or is empty.
     """
     if (another := found_instead(path)) is not None:
         raise InputError(f"{path} is not a sound", expected="a file", got=another)
@@ -44,7 +44,7 @@ def sound_facts(path: Path) -> SoundFacts:
     except (soundfile.LibsndfileError, OSError) as error:
         raise _not_a_sound(path, error) from error
     if not info.frames:
-        raise InputError(f"the sound {path} is empty", fix="give one with samples in it")
+        raise InputError(f"the sound {path} is empty", fix="use one that contains samples")
     return SoundFacts(sample_rate_hz=info.samplerate, n_samples=info.frames, n_channels=info.channels)
 
 
@@ -63,4 +63,4 @@ def read_sound(path: Path) -> tuple[Float[NDArray[np.float32], " sample"], int]:
 
 
 def _not_a_sound(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is not a sound that can be read", got=error, fix="convert it to WAV or FLAC")
+    return InputError(f"{path} is not a readable sound", got=error, fix="convert it to WAV or FLAC")

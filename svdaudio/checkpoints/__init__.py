@@ -1,5 +1,5 @@
-"""Published weights: what there is, how it comes here, and how it is read.
+"""Published weights: which exist, how they are installed, and how they are read.
 
-`registry` says what is published; `download`, `recognise` and `install` bring it into the bundle `full`; `reading`
-and `cache` read it safely and quickly; the other modules each know one published format; `verify` tries it out.
+`registry` lists what is published; `download`, `recognise` and `install` put it into the bundle `full`; `bundle` opens
+bundles and loads their models; `verify` tries them out. `svdaudio.weights` reads the files.
 """

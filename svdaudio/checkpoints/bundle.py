@@ -1,7 +1,7 @@
 """A bundle: one checkpoint for every role of the method, with digests, class names and recommended settings.
 
-`checkpoints/<name>/bundle.json` describes it; opening it imports no torch and reads no weights. Nothing outside
-of the loaders named here may ask which bundle it works with. `mini` comes with svdaudio and holds weights of this
+`checkpoints/<name>/bundle.json` describes it; opening it imports no torch and reads no weights. Nothing but
+the loaders named here may depend on which bundle is used. `mini` comes with svdaudio and holds weights of this
 project's own format; `full` is filled with published files by `svdaudio checkpoints fetch` and `import`.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MANIFEST = "bundle.json"
 
 FULL = "full"
-"""The bundle that published weights fill."""
+"""The bundle for published weights."""
 OWN_FORMAT = "svdaudio"
 
 LOADERS: Mapping[str, Mapping[str, str]] = {
@@ -104,7 +104,7 @@ class ModelDescription(PartDescription):
     format: str = OWN_FORMAT
     published: str | None = Field(default=None, pattern=r"^[\w.+-]+$")
     parts: list[PartDescription] = Field(default=[], strict=True)
-    """Given only where there is more than the file itself."""
+    """Given only for more than one file."""
     classes: list[str] = []
 
     @property
@@ -115,14 +115,14 @@ class ModelDescription(PartDescription):
     @model_validator(mode="after")
     def _digest_covers_all_files(self) -> ModelDescription:
         if joint_digest((part.file, part.sha256) for part in self.files) != self.sha256:
-            raise ValueError("sha256 is not that of the parts")
+            raise ValueError("sha256 does not match the parts")
         if not any(Path(self.file) in (path := Path(part.file), *path.parents) for part in self.files):
-            raise ValueError(f"'{self.file}' is none of the parts")
+            raise ValueError(f"'{self.file}' is not one of the parts")
         return self
 
 
 class BundleDescription(_Description):
-    """What `bundle.json` says."""
+    """Content of `bundle.json`."""
 
     title: str
     settings: dict[str, Any]
@@ -132,7 +132,7 @@ class BundleDescription(_Description):
     @model_validator(mode="after")
     def _names_no_other_bundle(self) -> BundleDescription:
         if "bundle" in self.settings:
-            raise ValueError("settings cannot name another bundle")
+            raise ValueError("settings cannot select another bundle")
         return self
 
 
@@ -141,7 +141,7 @@ def read_description(path: Path, *, fix: str) -> BundleDescription:
 
     Args:
         path: of the file.
-        fix: what to do when it is damaged, for the error.
+        fix: remedy if it is damaged, for the error.
 
     Raises:
         OSError: it cannot be read, or is not a plain file.
@@ -151,7 +151,7 @@ def read_description(path: Path, *, fix: str) -> BundleDescription:
         description = BundleDescription.model_validate(json.loads(read_text(path)))
         for part in (part for model in description.models.values() for part in (model, *model.parts)):
             _inside(path.parent, part.file)
-    except (ValueError, RuntimeError) as error:  # RuntimeError: nested too deeply, or links in a circle
+    except (ValueError, RuntimeError) as error:  # RuntimeError: nested too deeply, or circular links
         raise CheckpointError(f"the description {path} is damaged", got=_first_reason(error), fix=fix) from error
     return description
 
@@ -191,19 +191,19 @@ class Entry:
 
     role: str
     format: str
-    """What picks the loader."""
+    """Selects the loader."""
     path: Path
-    """What the loader gets: a file, or a folder."""
+    """Passed to the loader: a file, or a folder."""
     sha256: str
-    """Of the file; of a list of names and digests where there are several."""
+    """Digest of the file; for several files, of the list of their names and digests."""
     n_bytes: int
     """Of all files."""
     published: str | None
-    """Name of the published model that it is, for `svdaudio checkpoints fetch`."""
+    """Name of the published model, for `svdaudio checkpoints fetch`."""
     parts: tuple[Part, ...]
-    """The files; for most there is one."""
+    """The files; usually one."""
     classes: tuple[str, ...]
-    """What its class indices mean, for a detector or tagger; else empty."""
+    """Class names by index, for a detector or tagger; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,10 +211,10 @@ class Bundle:
     """The checkpoints of one name."""
 
     name: str
-    """That of its folder, by which it is opened again."""
+    """Name of its folder, by which it is reopened."""
     title: str
     settings: Mapping[str, Any]
-    """Dotted configuration name → value recommended with these models; weaker than anything a user says."""
+    """Dotted configuration name → value recommended with these models; anything the user sets takes precedence."""
     entries: Mapping[str, Entry]
 
     @staticmethod
@@ -222,13 +222,13 @@ class Bundle:
         """Read the description of the bundle `name`, below `root` or the first of `places.checkpoints_roots()` with it.
 
         Raises:
-            CheckpointError: there is no such bundle, or its description is damaged.
+            CheckpointError: the bundle does not exist, or its description is damaged.
         """
         roots = checkpoints_roots() if root is None else (root,)
         path = roots[0] / name / MANIFEST
         fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore_advice()
         if name in {"", ".."} or Path(name).name != name:
-            raise CheckpointError("the name of a bundle is that of a folder in checkpoints/", got=f"'{name}'")
+            raise CheckpointError("a bundle must be named like a folder in checkpoints/", got=f"'{name}'")
         try:
             path = _folder(name, roots) / MANIFEST
             described = read_description(path, fix=fix)
@@ -252,9 +252,9 @@ class Bundle:
         return Bundle(name=name, title=described.title, settings=described.settings, entries=entries)
 
     def here(self) -> Bundle:
-        """The same bundle by the files of this machine, where those it names are another's.
+        """The same bundle with the files of this machine, if it was opened on another.
 
-        The digests stay: weights that differ are refused when they are loaded.
+        The digests are kept: different weights are rejected when they are loaded.
         """
         folder = _folder(self.name, checkpoints_roots())
 
@@ -276,14 +276,14 @@ class Bundle:
 
     @property
     def missing_roles(self) -> tuple[str, ...]:
-        """Roles that nothing fills: published weights come one by one."""
+        """Roles without a checkpoint: published weights are installed one by one."""
         return tuple(role for role in LOADERS if role not in self.entries)
 
     def entry(self, role: str) -> Entry:
         """The checkpoint of a role.
 
         Raises:
-            CheckpointError: the bundle has none.
+            CheckpointError: the bundle has no such role.
         """
         try:
             return self.entries[role]
@@ -295,23 +295,23 @@ class Bundle:
             ) from None
 
     def digests(self, role: str) -> str:
-        """sha256 that the description gives for the weights of a role; `check` compares it with the file."""
+        """sha256 of the weights of a role, from the description; `check` compares it with the file."""
         return self.entry(role).sha256
 
     def classes(self, role: str) -> tuple[str, ...]:
         """Names of the classes of a detector or tagger, in the order of their indices."""
         return self.entry(role).classes
 
-    def check(self, role: str, *, anew: bool = False) -> None:
+    def check(self, role: str, *, rehash: bool = False) -> None:
         """Compare the files of a role with the description.
 
         Args:
-            role: which.
-            anew: read published files in any case; else one that has not been touched since it was last read is
-                taken as it was then. Files of this project's own format are small, and always read.
+            role: role to check.
+            rehash: hash published files even if they are unmodified since they were last hashed. Files of this
+                project's own format are small, and always hashed.
 
         Raises:
-            CheckpointError: one is missing, or another file.
+            CheckpointError: a file is missing or differs.
         """
         entry = self.entry(role)
         published = entry.format != OWN_FORMAT
@@ -319,10 +319,10 @@ class Bundle:
         for part in entry.parts:
             if not part.path.is_file():
                 raise CheckpointError(f"the {role} of the bundle '{self.name}' is missing", expected=part.path, fix=fix)
-            digest = known_digest(part.path, anew=anew) if published else hash_unchanged(part.path).sha256
+            digest = known_digest(part.path, rehash=rehash) if published else hash_unchanged(part.path).sha256
             if digest != part.sha256:
                 raise CheckpointError(
-                    f"the {role} {part.path} is not the one that the bundle '{self.name}' describes",
+                    f"the {role} {part.path} does not match the description of the bundle '{self.name}'",
                     expected=f"sha256 {part.sha256[:12]}… ({part.n_bytes} bytes)",
                     got=f"{digest[:12]}… ({part.path.stat().st_size} bytes)",
                     fix=f"delete it and {fix}"
@@ -337,7 +337,7 @@ def _folder(name: str, roots: Sequence[Path]) -> Path:
 
 
 def _entry(role: str, model: ModelDescription, folder: Path) -> Entry:
-    """An entry from its description."""
+    """Build an entry from its description."""
     return Entry(
         role=role,
         format=model.format,
@@ -351,7 +351,7 @@ def _entry(role: str, model: ModelDescription, folder: Path) -> Entry:
 
 
 def _fetch_command(role: str, published: str | None = None) -> str:
-    """What brings a role of the full bundle: the published model that it was filled with, or the recommended one."""
+    """The command that installs a role of the full bundle: the model that filled it before, or the recommended one."""
     from svdaudio.checkpoints.registry import for_role
 
     names = [published] if published else [one.name for one in for_role(role)]
@@ -359,19 +359,19 @@ def _fetch_command(role: str, published: str | None = None) -> str:
 
 
 _LOADING = threading.RLock()
-"""Held while a model is loaded: torch.jit, which some are scripted by, and warning filters are of the whole process."""
+"""Held while a model is loaded: torch.jit, which scripts some of them, and warning filters are process-wide."""
 
 
 class Models:
-    """The models of a bundle by role, loaded when first asked for.
+    """The models of a bundle by role, loaded on first use.
 
-    One model is resident at a time, or those that one stage draws on (`keep_only`), so that the peak is that of the
-    largest; `keep` holds on to all of them, and `compile_noise` lets torch compile the noise network.
-    A file is checked against its digest before it is loaded, so that a key never names other weights.
+    One model is resident at a time, or those that one stage uses (`keep_only`), so that peak memory is that of the
+    largest; `keep` keeps all of them, and `compile_noise` lets torch compile the noise network.
+    A file is checked against its digest before it is loaded, so that a key never refers to other weights.
 
     Several threads may share one object: one loads at a time, in the whole process, and every model can be called from
-    several threads at once. Which models are resident is decided for all of them together, so threads that alternate
-    between roles want `keep`.
+    several threads at once. The threads share the set of resident models, so threads that alternate between roles
+    should use `keep`.
     """
 
     def __init__(
@@ -386,20 +386,20 @@ class Models:
 
     @staticmethod
     def of(bundle: Bundle, config: RunConfig) -> Models:
-        """The models of a bundle, as a configuration wants them held and run."""
+        """The models of a bundle, kept and run as a configuration specifies."""
         execution = config.execution
         return Models(bundle, device=execution.device, keep=execution.keep_models, compile_noise=execution.compile)
 
     def __reduce__(self) -> tuple[Callable[..., Models], tuple[bytes, str, bool, bool]]:
-        """Another process opens its own, once, and keeps them from one stage to the next."""
+        """Another process opens its own models once, and keeps them between stages."""
         return _models_of_this_process, (pickle.dumps(self.bundle), self._device_name, self._keep, self._compile_noise)
 
     @cached_property
     def device(self) -> torch.device:
-        """Where models run.
+        """The device on which models run.
 
         Raises:
-            ConfigError: a device that this machine does not have.
+            ConfigError: this machine does not have the device.
         """
         return find_device(self._device_name)
 
@@ -407,11 +407,11 @@ class Models:
         """The model of a role.
 
         Raises:
-            CheckpointError: it is missing, damaged, or another than the bundle describes.
+            CheckpointError: it is missing, damaged, or differs from the bundle's description.
         """
         with _LOADING:
             if role not in self._resident:
-                self._let_go(of_all_but=self._together if role in self._together else frozenset())
+                self._release(of_all_but=self._together if role in self._together else frozenset())
                 model = self._load(role)
                 if role == "diffuser" and self._compile_noise:
                     model.compile_noise()
@@ -419,7 +419,7 @@ class Models:
             return self._resident[role]
 
     def _load(self, role: str) -> Any:
-        """A model from files whose contents were the described ones before it was loaded, and still are."""
+        """Load a model, checking before and after that its files match the description."""
         entry = self.bundle.entry(role)
         before = _states(entry)
         self.bundle.check(role)
@@ -432,15 +432,15 @@ class Models:
         return model
 
     def keep_only(self, roles: Iterable[str]) -> None:
-        """Hold these models together from now on, once they have been asked for, and let go of all others.
+        """From now on keep these models together once they are loaded, and release all others.
 
-        For a stage that draws on two models and is executed many times: one at a time would load both every time.
+        For a stage that uses two models and runs many times: keeping one at a time would reload both every time.
         """
         with _LOADING:
             self._together = frozenset(roles)
-            self._let_go(of_all_but=self._together)
+            self._release(of_all_but=self._together)
 
-    def _let_go(self, *, of_all_but: frozenset[str]) -> None:
+    def _release(self, *, of_all_but: frozenset[str]) -> None:
         leaving = [] if self._keep else [role for role in self._resident if role not in of_all_but]
         for role in leaving:
             del self._resident[role]
@@ -454,10 +454,10 @@ def _states(entry: Entry) -> dict[Path, FileState]:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name: "cpu", "cuda", "cuda:N", or "auto", which is a GPU where there is one.
+    """The device of that name: "cpu", "cuda", "cuda:N", or "auto", which is a GPU if available.
 
     Raises:
-        ConfigError: this machine has none of that name.
+        ConfigError: this machine has no such device.
     """
     import torch
 
@@ -465,7 +465,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if len(found) > 1 else "cpu")
     if name not in found and not (name == "cuda" and len(found) > 1):
-        raise ConfigError("there is no such device", expected=" or ".join(found), got=name, fix="name one of those")
+        raise ConfigError("there is no such device", expected=" or ".join(found), got=name, fix="choose one of those")
     return torch.device(name)
 
 
@@ -473,7 +473,7 @@ def load_entry(entry: Entry, device: torch.device) -> Any:
     """The model of an entry, by the loader of its role and format. Its files have been checked.
 
     Raises:
-        CheckpointError: no loader knows the format, or the files are not what they should be.
+        CheckpointError: no loader supports the format, or the files are damaged.
     """
     from svdaudio.weights.reading import unreadable
 
@@ -492,5 +492,5 @@ def load_entry(entry: Entry, device: torch.device) -> Any:
 
 @lru_cache(maxsize=1)
 def _models_of_this_process(bundle: bytes, device: str, keep: bool, compile_noise: bool) -> Models:
-    here = pickle.loads(bundle).here()  # noqa: S301 - our own, from the flow
+    here = pickle.loads(bundle).here()  # noqa: S301 - our own, sent by the flow
     return Models(here, device=device, keep=keep, compile_noise=compile_noise)

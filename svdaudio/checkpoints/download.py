@@ -1,8 +1,8 @@
-"""Fetching one large file over HTTP: it resumes, tries again, and knows when to give up.
+"""Downloading one large file over HTTP, with resumption, retries and limits on both.
 
-What has come lies in a `.partial` file with a note beside it (which address, which version of the file), and survives
-a cut connection, Ctrl-C or a crash. A resumed download asks with `If-Range`, so that bytes of two versions never mix;
-a server that knows no ranges sends everything again, which is noticed too.
+Received bytes are kept in a `.partial` file with a note beside it (which address, which version of the file), and
+survive a cut connection, Ctrl-C or a crash. A resumed download uses `If-Range`, so bytes of two versions never mix; a
+server without range support sends everything again, which is handled too.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ from svdaudio.weights.digests import hash_file
 CHUNK = 1 << 20
 RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 BY_HAND = "download it with a browser, then run `svdaudio checkpoints import FILE`"
-SPARE_BYTES = 64 << 20  # what a disk should have left
+SPARE_BYTES = 64 << 20  # to be left free on the disk
 
-Tell = Callable[[int, int | None], None]
-"""Hears how many bytes are here, and how many there are in all if that is known."""
+OnProgress = Callable[[int, int | None], None]
+"""Called with the number of bytes received, and the total if it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long to go on. Every byte that arrives starts the count anew."""
+    """How often to retry. Every byte that arrives resets the count."""
 
     n_tries: int = 4
     pause_s: float = 1.0
-    """Before the second try; doubled each time."""
+    """Pause before the second attempt; doubled each time."""
     timeout_s: float = 30.0
-    """Silence that counts as a cut connection."""
+    """Time without data after which a connection counts as cut."""
 
 
 class _LostError(Exception):
-    """A connection that was cut, or a server in trouble: worth another try."""
+    """A cut connection or a server error: worth retrying."""
 
     def __init__(self, reason: str, *, wait_s: float = 0.0, n_tries: int | None = None) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
         self.n_tries = n_tries
-        """Where fewer tries than usual are enough to know."""
+        """Limit on attempts, if lower than usual."""
 
 
 class _RefusedError(Exception):
-    """This address will not give the file, however often it is asked."""
+    """This address will not serve the file, so retrying is useless."""
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):
@@ -70,7 +70,7 @@ class _SameScheme(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise _RefusedError(f"leads from https to {newurl}")
+            raise _RefusedError(f"redirects from https to {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -80,29 +80,29 @@ def download(
     *,
     sha256: str | None,
     n_bytes: int | None,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
     patience: Patience | None = None,
 ) -> str:
-    """Fetch a file into `partial`, going on with what is there, and check it.
+    """Download a file into `partial`, resuming a previous download, and check it.
 
     Args:
         urls: addresses of the same file, tried in order.
-        partial: where the bytes go. It is left there when something fails, but for bytes that are proven wrong.
-        sha256: what the file has to be, if that is known.
-        n_bytes: how large it has to be, if that is known.
-        tell: hears of progress.
-        patience: how often and how long to try.
+        partial: path for the bytes. It is kept on failure, except for bytes that are proven wrong.
+        sha256: expected digest, if known.
+        n_bytes: expected size, if known.
+        on_progress: called with the progress.
+        patience: limits on retries.
 
     Returns:
-        The sha256 of what came.
+        The sha256 of the downloaded file.
 
     Raises:
-        CheckpointError: no address gives it, it is another file, or the disk is full.
+        CheckpointError: no address serves it, its digest or size differs, or the disk is full.
     """
     patience = patience or Patience()
     for path in (partial, _note(partial)):
         if path.is_symlink():
-            path.unlink()  # what it points to must not be written
+            path.unlink()  # the link's target must not be written to
         if (another := found_instead(path)) is not None:
             raise CheckpointError(f"{path} cannot be written to", expected="a file", got=another, fix="remove it")
     reasons: list[str] = []
@@ -111,11 +111,11 @@ def download(
             raise InputError("the address cannot be used", expected="http or https", got=url)
         resumed = partial.is_file()
         try:
-            digest = _from(url, partial, sha256, n_bytes, tell or _nobody, patience)
+            digest = _from(url, partial, sha256, n_bytes, on_progress or _ignore, patience)
             if sha256 is not None and digest != sha256 and resumed:
-                # The part from an earlier day may be at fault; once more from the start.
+                # The partial file of an earlier download may be at fault: retry from the start.
                 _forget(partial)
-                digest = _from(url, partial, sha256, n_bytes, tell or _nobody, patience)
+                digest = _from(url, partial, sha256, n_bytes, on_progress or _ignore, patience)
         except (_LostError, _RefusedError) as error:
             reasons.append(f"{urlsplit(url).netloc}: {error}")
             continue
@@ -123,45 +123,49 @@ def download(
             _note(partial).unlink(missing_ok=True)
             return digest
         _forget(partial)
-        reasons.append(f"{urlsplit(url).netloc}: sent another file, sha256 {digest[:12]}… and not {sha256[:12]}…")
-    raise CheckpointError(f"cannot fetch {_name(partial)}", got="; ".join(reasons), fix=BY_HAND)
+        reasons.append(
+            f"{urlsplit(url).netloc}: sent another file, with sha256 {digest[:12]}… instead of {sha256[:12]}…"
+        )
+    raise CheckpointError(f"cannot download {_name(partial)}", got="; ".join(reasons), fix=BY_HAND)
 
 
 def check_space(folder: Path, n_bytes: int) -> None:
-    """Refuse to begin what the disk cannot take.
+    """Reject a download that does not fit on the disk.
 
     Raises:
-        CheckpointError: there is not enough room for `n_bytes` more.
+        CheckpointError: the disk has not enough space for `n_bytes` more.
     """
     free = shutil.disk_usage(folder).free
     if free < n_bytes + SPARE_BYTES:
         raise CheckpointError(
-            f"the disk of {folder} is too full",
+            f"not enough disk space for {folder}",
             expected=f"{(n_bytes + SPARE_BYTES) / 1e9:.1f} GB free",
             got=f"{free / 1e9:.1f} GB",
-            fix="free some space, then run the same command again: it goes on where it stopped",
+            fix="free some space, then run the same command again: it resumes",
         )
 
 
 def disk_error(path: Path, error: OSError) -> CheckpointError:
-    """What to say when writing failed."""
+    """The error for a failed write."""
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}
     return CheckpointError(
         f"cannot write {path}",
         got="the disk is full" if full else error.strerror or str(error),
-        fix="free some space, then run the same command again: it goes on where it stopped"
+        fix="free some space, then run the same command again: it resumes"
         if full
-        else "see to the folder's permissions",
+        else "check the folder's permissions",
     )
 
 
-def _from(url: str, partial: Path, sha256: str | None, n_bytes: int | None, tell: Tell, patience: Patience) -> str:
-    """Fetch from one address with tries and pauses; the digest of what came."""
+def _from(
+    url: str, partial: Path, sha256: str | None, n_bytes: int | None, on_progress: OnProgress, patience: Patience
+) -> str:
+    """Download from one address with retries; returns the digest."""
     n_failed = 0
     while True:
         before = _size(partial)
         try:
-            _attempt(url, partial, sha256, n_bytes, tell, patience.timeout_s)
+            _attempt(url, partial, sha256, n_bytes, on_progress, patience.timeout_s)
             return hash_file(partial)
         except _LostError as error:
             n_failed = 1 if _size(partial) > before else n_failed + 1
@@ -170,7 +174,9 @@ def _from(url: str, partial: Path, sha256: str | None, n_bytes: int | None, tell
             time.sleep(min(max(patience.pause_s * 2 ** (n_failed - 1), error.wait_s), 60.0))
 
 
-def _attempt(url: str, partial: Path, sha256: str | None, n_bytes: int | None, tell: Tell, timeout_s: float) -> None:
+def _attempt(
+    url: str, partial: Path, sha256: str | None, n_bytes: int | None, on_progress: OnProgress, timeout_s: float
+) -> None:
     start, headers = _resume_point(url, partial, sha256)
     if n_bytes is not None and start == n_bytes:
         return
@@ -182,21 +188,21 @@ def _attempt(url: str, partial: Path, sha256: str | None, n_bytes: int | None, t
                 raise _RefusedError(f"offers {total} bytes, not the {n_bytes} of the published file")
             if total is not None:
                 check_space(partial.parent, total - start)
-            _receive(response, url, partial, start, total, tell)
+            _receive(response, url, partial, start, total, on_progress)
     except urllib.error.HTTPError as error:
         _explain_status(error, partial, start)
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise _RefusedError(f"its certificate is not trusted ({error.reason.verify_message})") from error
         nameless = isinstance(error.reason, socket.gaierror)
-        where = "its name is not known, this machine may be offline" if nameless else error.reason
+        where = "unknown host, this machine may be offline" if nameless else error.reason
         raise _LostError(f"cannot be reached ({where})", n_tries=2 if nameless else None) from error
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         raise _LostError(f"cut the connection ({str(error) or type(error).__name__})") from error
 
 
 def _resume_point(url: str, partial: Path, sha256: str | None) -> tuple[int, dict[str, str]]:
-    """How much of the file is here and may be kept, and the headers that ask for the rest."""
+    """How much of the file is already here and usable, and the headers that request the rest."""
     size = _size(partial)
     if not size:
         return 0, {}
@@ -207,23 +213,23 @@ def _resume_point(url: str, partial: Path, sha256: str | None) -> tuple[int, dic
     validator = note.get("validator") if note.get("url") == url else None
     if validator:
         return size, {"Range": f"bytes={size}-", "If-Range": str(validator)}
-    # Without a validator two versions could mix; where the digest is known that would be noticed at the end.
+    # Without a validator two versions could mix; a known digest would reveal that at the end.
     return (size, {"Range": f"bytes={size}-"}) if sha256 is not None else (0, {})
 
 
 def _agreed(response: Any, start: int, partial: Path) -> tuple[int, int | None]:
-    """From where the server sends, and how large the file is in all."""
+    """The offset from which the server sends, and the total size of the file."""
     length = response.headers.get("Content-Length")
     if response.status != http.client.PARTIAL_CONTENT:
         return 0, int(length) if length and length.isdigit() else None
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     if match is None or int(match[1]) != start:
         _forget(partial)
-        raise _LostError("answered with another range than was asked for")
+        raise _LostError("answered with another range than requested")
     return start, None if match[2] == "*" else int(match[2])
 
 
-def _receive(response: Any, url: str, partial: Path, start: int, total: int | None, tell: Tell) -> None:
+def _receive(response: Any, url: str, partial: Path, start: int, total: int | None, on_progress: OnProgress) -> None:
     etag = response.headers.get("ETag", "")
     # A weak tag (W/) does not promise equal bytes, so it cannot be resumed with.
     validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
@@ -233,11 +239,11 @@ def _receive(response: Any, url: str, partial: Path, start: int, total: int | No
             file.seek(start)
             file.truncate()
             n_done = start
-            tell(n_done, total)
+            on_progress(n_done, total)
             while data := _read(response):
                 file.write(data)
                 n_done += len(data)
-                tell(n_done, total)
+                on_progress(n_done, total)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -247,7 +253,7 @@ def _receive(response: Any, url: str, partial: Path, start: int, total: int | No
 
 
 def _read(response: Any) -> bytes:
-    """The next bytes; what goes wrong on the wire is told apart from what goes wrong on the disk."""
+    """The next bytes; network errors are kept apart from disk errors."""
     try:
         return cast("bytes", response.read(CHUNK))
     except http.client.IncompleteRead as error:
@@ -257,13 +263,13 @@ def _read(response: Any) -> bytes:
 
 
 def _explain_status(error: urllib.error.HTTPError, partial: Path, start: int) -> None:
-    """Turn a status into what to do; returns if the file is whole already."""
+    """Raise the error for a status; returns if the file is already complete."""
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
         match = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", "").strip())
         if match is not None and int(match[1]) == start:
             return
         _forget(partial)
-        raise _LostError("has no such range")
+        raise _LostError("does not have the requested range")
     if error.code in RETRY_STATUS:
         wait = error.headers.get("Retry-After", "")
         raise _LostError(f"answered {error.code} {error.reason}", wait_s=float(wait) if wait.isdigit() else 0.0)
@@ -287,5 +293,5 @@ def _forget(partial: Path) -> None:
     _note(partial).unlink(missing_ok=True)
 
 
-def _nobody(n_done: int, n_total: int | None) -> None:
+def _ignore(n_done: int, n_total: int | None) -> None:
     del n_done, n_total

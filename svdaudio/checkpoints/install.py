@@ -1,7 +1,7 @@
-"""Bringing published weights into the bundle `full`: by download, or from files that are on disk already.
+"""Installing published weights into the bundle `full`: by download, or from files on disk.
 
-A file gets its final name when its size, its digest and its kind are right, and no sooner. The bundle's description
-is written as roles are filled, with the digest of every file: from then on it is pinned.
+A file gets its final name only after its size, digest and kind have been checked. The bundle's description is updated
+as roles are filled, with the digest of every file: from then on the file is pinned.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from svdaudio.weights.digests import (
 
 TITLE = "the published models"
 
-Tell = Callable[[str, int, int | None], None]
-"""Hears which file is on its way, how many bytes are here, and how many there are in all if that is known."""
+OnProgress = Callable[[str, int, int | None], None]
+"""Called with the name of the file, the number of bytes received, and the total if it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """What came of one published model."""
+    """Result of installing one published model."""
 
     published: Published
     files: tuple[Path, ...]
     n_fetched: int
-    """Files that were not there before."""
+    """Files that were not installed before."""
     newly_pinned: tuple[str, ...]
-    """Files whose digest is not published, or that are another version: what came is pinned now."""
+    """Files without a published digest, or of another version: the installed one is now pinned."""
     differing: tuple[str, ...] = ()
-    """Those of them whose digest is published, and differs."""
+    """Those of them whose digest differs from a published one."""
 
 
 def full_folder() -> Path:
-    """Where the bundle of published weights lies."""
+    """Folder of the bundle of published weights."""
     return checkpoints_folder() / FULL
 
 
@@ -63,20 +63,20 @@ def fetch(
     folder: Path,
     *,
     trust: bool = False,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
     patience: Patience | None = None,
 ) -> Installed:
-    """Download what is missing of a published model, and fill its roles.
+    """Download the missing files of a published model, and fill its roles.
 
     Args:
-        published: which.
+        published: the model.
         folder: of the bundle.
-        trust: take files whose digest is not published, and pin what came.
-        tell: hears of progress.
-        patience: how often and how long to try.
+        trust: accept files without a published digest, and pin them.
+        on_progress: called with the progress of each file.
+        patience: limits on retries.
 
     Raises:
-        CheckpointError: a file cannot be fetched, is another than published, or needs `trust`.
+        CheckpointError: a file cannot be downloaded, differs from the published one, or needs `trust`.
     """
     with _working_on(folder, published.name):
         pinned = _pinned(folder)
@@ -100,7 +100,12 @@ def fetch(
             _make_folder(path.parent)
             partial = path.with_name(f".{path.name}.partial")
             digest = download(
-                file.urls, partial, sha256=wanted, n_bytes=file.bytes, tell=_named(tell, place), patience=patience
+                file.urls,
+                partial,
+                sha256=wanted,
+                n_bytes=file.bytes,
+                on_progress=_named(on_progress, place),
+                patience=patience,
             )
             _check_kind(published, file, partial, known=digest == file.sha256)
             _finish(partial, path, digest, file_state(partial))
@@ -110,22 +115,22 @@ def fetch(
 
 
 def take(
-    path: Path, folder: Path, *, name: str | None = None, trust: bool = False, tell: Tell | None = None
+    path: Path, folder: Path, *, name: str | None = None, trust: bool = False, on_progress: OnProgress | None = None
 ) -> Installed:
-    """Take a published model that is on disk: a file with what belongs beside it, or a folder.
+    """Import a published model from disk: a file with its companion files beside it, or a folder.
 
     Files are hard-linked where the file system allows it, else copied.
 
     Args:
         path: the file or folder.
         folder: of the bundle.
-        name: which published model it is; else it is recognised by what it holds.
-        trust: take files whose digest is not the published one or is not published, and pin them.
-        tell: hears of progress.
+        name: which published model it is; recognised by its content by default.
+        trust: accept files whose digest is not published or differs from the published one, and pin them.
+        on_progress: called with the progress of each file.
 
     Raises:
-        InputError: there is nothing at `path`, or no published model of that name.
-        CheckpointError: it is nothing that is published, another file than was published, or needs `trust`.
+        InputError: `path` does not exist, or no published model has that name.
+        CheckpointError: it is not a published model, differs from the published one, or needs `trust`.
     """
     path = _given(path)
     own = None if path.is_dir() else hash_unchanged(path)
@@ -143,19 +148,19 @@ def take(
             _check_source(published, file, source, hashed.sha256, trust=trust)
         for file, source in found:
             place = published.place(file)
-            _place(source, _place_in(folder, place), digests[place], states[place], _named(tell, place))
+            _place(source, _place_in(folder, place), digests[place], states[place], _named(on_progress, place))
         return _fill(published, folder, digests, pinned, len(found))
 
 
 def _given(path: Path) -> Path:
-    """The file or folder that was given, without links.
+    """The given file or folder, with links resolved.
 
     Raises:
-        InputError: there is none, or it is a device or a pipe, which would be waited for.
+        InputError: it does not exist, or is a device or a pipe, which could block.
     """
     try:
         if not path.exists():
-            raise InputError(f"there is no {path}", fix="give a file that you have downloaded")
+            raise InputError(f"there is no {path}", fix="pass a file that you have downloaded")
         if not path.is_dir() and (another := found_instead(path)) is not None:
             raise InputError(f"{path} cannot be imported", expected="a file or a folder", got=another)
         if not os.access(path, os.R_OK):
@@ -167,7 +172,7 @@ def _given(path: Path) -> Path:
 
 
 def _beside(published: Published, path: Path) -> list[tuple[PublishedFile, Path]]:
-    """Every file of a published model, given one of them or their folder."""
+    """Every file of a published model, found from one of them or their folder."""
     if published.folder is None and len(published.files) == 1 and not path.is_dir():
         return [(published.files[0], path)]
     if published.folder is not None and not path.is_dir():
@@ -177,12 +182,12 @@ def _beside(published: Published, path: Path) -> list[tuple[PublishedFile, Path]
     start = path if path.is_dir() else path.parent
     found = [(file, start / file.name) for file in published.files]
     if published.folder is None and not path.is_dir() and path.suffix == Path(published.files[0].name).suffix:
-        # The main file may have been given another name; what belongs to it then has that name, too.
+        # The main file may have been renamed; its companions then have the new name, too.
         found = [(file, path.with_suffix(Path(file.name).suffix)) for file in published.files]
     for file, source in found:
         if not source.is_file():
             raise CheckpointError(
-                f"{published.name} is not complete", expected=source, got="no such file", fix=f"put {file.name} there"
+                f"{published.name} is incomplete", expected=source, got="no such file", fix=f"put {file.name} there"
             )
     return found
 
@@ -199,7 +204,7 @@ def _check_source(published: Published, file: PublishedFile, source: Path, diges
             f"{source} is not the published {file.name}",
             expected=f"sha256 {file.sha256[:12]}… ({file.bytes} bytes)",
             got=got,
-            fix="fetch it anew, or take it as it is with --trust",
+            fix="download it again, or accept it with --trust",
         )
     if not trust:
         raise _untrusted(published, file, "the same command")
@@ -207,10 +212,10 @@ def _check_source(published: Published, file: PublishedFile, source: Path, diges
 
 
 def _check_kind(published: Published, file: PublishedFile, path: Path, *, known: bool) -> None:
-    """A file without a published digest must at least be built like what it is said to be."""
+    """Check that a file without a published digest at least has the expected format."""
     if known or published.folder is not None:
         return
-    # A download has no suffix that tells.
+    # The suffix of a download does not show its format.
     if Path(file.name).suffix == ".json":
         try:
             right = isinstance(json.loads(path.read_bytes()), dict)
@@ -220,7 +225,7 @@ def _check_kind(published: Published, file: PublishedFile, path: Path, *, known:
         right = recognise_format(path) == published.format
     if not right:
         raise CheckpointError(
-            f"{path} is no {file.name}",
+            f"{path} is not a valid {file.name}",
             expected=f"the format {published.format}",
             got=f"a file of another kind ({path.stat().st_size} bytes)",
             fix=f"see {published.page}",
@@ -229,9 +234,9 @@ def _check_kind(published: Published, file: PublishedFile, path: Path, *, known:
 
 def _untrusted(published: Published, file: PublishedFile, command: str) -> CheckpointError:
     return CheckpointError(
-        f"no public source gives the sha256 of {file.name}",
-        expected="your word that it is the right file",
-        fix=f"look at {published.page}, and run {_quoted(command)} with --trust: what comes is pinned from then on",
+        f"the sha256 of {file.name} is not published",
+        expected="your confirmation that it is the right file",
+        fix=f"check {published.page}, and run {_quoted(command)} with --trust: the file is then pinned",
     )
 
 
@@ -242,14 +247,14 @@ def _quoted(command: str) -> str:
 def _require_address(published: Published, file: PublishedFile) -> None:
     if not file.urls:
         raise CheckpointError(
-            f"{file.name} cannot be fetched by a program",
+            f"{file.name} cannot be downloaded automatically",
             fix=f"download {' and '.join(f.name for f in published.files)} from {published.page} with a browser, then "
             f"run `svdaudio checkpoints import {published.files[0].name} --trust`",
         )
 
 
 def _place_in(folder: Path, place: str) -> Path:
-    """Where a file goes.
+    """Destination of a file.
 
     Raises:
         CheckpointError: a symbolic link on the way leads out of the folder.
@@ -260,15 +265,17 @@ def _place_in(folder: Path, place: str) -> Path:
     return path
 
 
-def _place(source: Path, path: Path, digest: str, state: FileState, tell: Callable[[int, int | None], None]) -> None:
+def _place(
+    source: Path, path: Path, digest: str, state: FileState, on_progress: Callable[[int, int | None], None]
+) -> None:
     """Link or copy a file that has been checked to its final name.
 
     Args:
         source: the file.
         path: its final name.
-        digest: sha256 of the file.
-        state: what the file was like when it was hashed.
-        tell: hears of progress.
+        digest: its sha256.
+        state: state of the file when it was hashed.
+        on_progress: called with the progress of each file.
     """
     if path.is_file() and known_digest(path) == digest:
         return
@@ -279,7 +286,7 @@ def _place(source: Path, path: Path, digest: str, state: FileState, tell: Callab
         try:
             os.link(source, partial)
         except OSError:
-            _copy(source, partial, digest, tell)
+            _copy(source, partial, digest, on_progress)
             state = file_state(partial)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -290,7 +297,7 @@ def _place(source: Path, path: Path, digest: str, state: FileState, tell: Callab
     _finish(partial, path, digest, state)
 
 
-def _copy(source: Path, partial: Path, digest: str, tell: Callable[[int, int | None], None]) -> None:
+def _copy(source: Path, partial: Path, digest: str, on_progress: Callable[[int, int | None], None]) -> None:
     n_bytes, n_done, hashed = source.stat().st_size, 0, hashlib.sha256()
     check_space(partial.parent, n_bytes)
     with source.open("rb") as original, partial.open("wb") as copy:
@@ -298,7 +305,7 @@ def _copy(source: Path, partial: Path, digest: str, tell: Callable[[int, int | N
             copy.write(data)
             hashed.update(data)
             n_done += len(data)
-            tell(n_done, n_bytes)
+            on_progress(n_done, n_bytes)
         copy.flush()
         os.fsync(copy.fileno())
     if hashed.hexdigest() != digest:
@@ -316,7 +323,7 @@ def _finish(partial: Path, path: Path, digest: str, state: FileState) -> None:
 def _fill(
     published: Published, folder: Path, digests: Mapping[str, str], pinned: Mapping[str, str], n_fetched: int
 ) -> Installed:
-    """Enter a published model into the bundle's description, in place of what filled its roles."""
+    """Add a published model to the bundle's description, replacing what filled its roles before."""
     parts: list[dict[str, Any]] = [
         {"file": place, "sha256": digest, "bytes": (folder / place).stat().st_size} for place, digest in digests.items()
     ]
@@ -349,7 +356,7 @@ def _fill(
 
 
 def _classes(published: Published, role: str, path: Path) -> Sequence[str]:
-    """What the indices of a detector or tagger mean."""
+    """Class names of a detector or tagger, by index."""
     if published.format == "ultralytics":
         from svdaudio.models.yolo.published import read_detector
 
@@ -367,7 +374,7 @@ def _classes(published: Published, role: str, path: Path) -> Sequence[str]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The bundle's description as far as it is written.
+    """The bundle's description, possibly still incomplete.
 
     Raises:
         CheckpointError: it is damaged.
@@ -376,14 +383,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {"title": TITLE, "settings": {}, "models": {}}
     try:
-        read_description(path, fix="delete it, and fetch or import again")
+        read_description(path, fix="delete it, and repeat `fetch` or `import`")
         return json.loads(read_text(path))
     except OSError as error:
         raise CheckpointError(f"the description {path} cannot be read", got=error.strerror or str(error)) from error
 
 
 def _pinned(folder: Path) -> dict[str, str]:
-    """File → digest, of what the bundle's description has written down."""
+    """File → digest, from the bundle's description."""
     pinned: dict[str, str] = {}
     for model in read_manifest(folder)["models"].values():
         for part in model.get("parts", [model]):
@@ -398,21 +405,21 @@ def _make_folder(folder: Path) -> None:
         raise disk_error(folder, error) from error
 
 
-def _named(tell: Tell | None, place: str) -> Callable[[int, int | None], None]:
+def _named(on_progress: OnProgress | None, place: str) -> Callable[[int, int | None], None]:
     def named(n_done: int, n_total: int | None) -> None:
-        if tell is not None:
-            tell(place, n_done, n_total)
+        if on_progress is not None:
+            on_progress(place, n_done, n_total)
 
     return named
 
 
 @contextmanager
 def _working_on(folder: Path, name: str) -> Generator[None]:
-    """One process at a time: two would write into one partial file."""
+    """Allow one process at a time: two would write into the same partial file."""
 
     def busy() -> None:
         raise CheckpointError(
-            f"another process is fetching or importing into {folder}", fix=f"wait for it, then bring {name}"
+            f"another process is fetching or importing into {folder}", fix=f"wait for it, then install {name}"
         )
 
     _make_folder(folder)

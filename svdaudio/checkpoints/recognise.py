@@ -1,4 +1,4 @@
-"""What a file on disk is: by its digest if that is published, else by how it is built. Nothing in it is run."""
+"""Recognising a file on disk: by its digest if that is published, else by its structure. No code in it is executed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _SIGNS: Mapping[str, tuple[str, str]] = {
     "panns-cnn14": ("model", "conv_block1."),
     "audioldm-ckpt": ("state_dict", "model.diffusion_model."),
 }
-"""Format → the entry with the state dict, and how some of its keys begin."""
+"""Format → the entry with the state dict, and prefixes of some of its keys."""
 _FOLDERS: Mapping[tuple[str, str], str] = {
     ("model_index.json", "AudioLDMPipeline"): "audioldm-diffusers",
     ("config.json", "audio-spectrogram-transformer"): "transformers-ast",
 }
-"""A folder's index and what it names → format."""
+"""Index file of a folder, and its content → format."""
 
 
 def recognise(path: Path, sha256: str | None) -> Published:
-    """Which published model a file or folder is, or belongs to.
+    """The published model that a file or folder is or belongs to.
 
     Args:
         path: a file or a folder.
         sha256: of the file; None for a folder.
 
     Raises:
-        CheckpointError: it is nothing that is published.
+        CheckpointError: it is not a published model.
     """
     known = with_digest(sha256) if sha256 is not None else None
     if known is not None:
@@ -39,16 +39,16 @@ def recognise(path: Path, sha256: str | None) -> Published:
     found = of_format(recognise_format(path) or "")
     if found is None:
         raise CheckpointError(
-            f"{path} is none of the published checkpoints",
+            f"{path} is not a published checkpoint",
             expected=", ".join(file.name for published in registry() for file in published.files[:1]),
             got="a file of another kind",
-            fix="run `svdaudio checkpoints list` to see what there is",
+            fix="run `svdaudio checkpoints list` to see all of them",
         )
     return found
 
 
 def recognise_format(path: Path) -> str | None:
-    """The format that a file or folder is built in; None if it is none that we know."""
+    """The format of a file or folder; None if it is unknown."""
     if path.is_dir():
         return _folder(path)
     if path.suffix == ".json":
@@ -111,7 +111,7 @@ def _state_format(contents: Mapping[str, Any]) -> str | None:
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
-        # A pipe would be waited for.
+        # A pipe could block.
         found: object = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
         return {}

@@ -23,9 +23,9 @@ class PublishedFile(_Model):
     """Path below the model's folder."""
     bytes: int | None = None
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    """None where no public source gives it."""
+    """None if no public source has it."""
     urls: tuple[str, ...] = ()
-    """Where it can be had, tried in order; none where only a person can get it."""
+    """Download addresses, tried in order; empty if it can only be downloaded by hand."""
 
     @field_validator("name")
     @classmethod
@@ -44,16 +44,16 @@ class Published(_Model):
     purpose: str
     roles: tuple[str, ...]
     format: str
-    """Picks the loader: see `svdaudio.checkpoints.bundle.LOADERS`."""
+    """Selects the loader: see `svdaudio.checkpoints.bundle.LOADERS`."""
     licence: str
     page: str
-    """Where a person finds it."""
+    """Web page of the model."""
     known_from: str | None = None
-    """Which public source gives the digests."""
+    """Public source of the digests."""
     recommended: bool = False
-    """What `fetch` brings when no name is given."""
+    """Whether `fetch` downloads it when no name is given."""
     folder: str | None = None
-    """Subfolder of the bundle that holds the files; loaders get that folder rather than a file."""
+    """Subfolder of the bundle that holds the files; loaders then get that folder instead of a file."""
     files: tuple[PublishedFile, ...] = Field(min_length=1)
 
     @property
@@ -63,17 +63,17 @@ class Published(_Model):
 
     @property
     def n_bytes(self) -> int | None:
-        """Bytes of all files, if they are all known."""
+        """Total size of all files, if known."""
         sizes = [file.bytes for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def place(self, file: PublishedFile) -> str:
-        """Where a file lies in the bundle's folder."""
+        """Path of a file relative to the bundle's folder."""
         return f"{self.folder}/{file.name}" if self.folder else file.name
 
     @property
     def loads_from(self) -> str:
-        """What a loader gets, relative to the bundle's folder."""
+        """Path that a loader gets, relative to the bundle's folder."""
         return self.files[0].name if self.folder is None else self.folder
 
 
@@ -83,7 +83,7 @@ class _Registry(_Model):
 
 @cache
 def registry() -> tuple[Published, ...]:
-    """Everything that is known to be published."""
+    """All known published models."""
     text = (files("svdaudio.checkpoints") / "registry.toml").read_text(encoding="utf-8")
     return _Registry.model_validate(tomllib.loads(text)).published
 
@@ -92,20 +92,20 @@ def find(name: str) -> Published:
     """A published model by its name.
 
     Raises:
-        InputError: there is none.
+        InputError: no published model has that name.
     """
     for published in registry():
         if published.name == name:
             return published
     raise InputError(
-        f"nothing of the name '{name}' is published",
+        f"no published model is named '{name}'",
         expected=f"one of {', '.join(published.name for published in registry())}",
         fix="run `svdaudio checkpoints list`",
     )
 
 
 def for_role(role: str) -> tuple[Published, ...]:
-    """What can fill a role, the recommended first."""
+    """Models that can fill a role, the recommended one first."""
     return tuple(sorted((p for p in registry() if role in p.roles), key=lambda published: not published.recommended))
 
 
@@ -115,7 +115,7 @@ def of_format(name: str) -> Published | None:
 
 
 def with_digest(sha256: str) -> tuple[Published, PublishedFile] | None:
-    """The published file of a digest."""
+    """The published file with a digest."""
     for published in registry():
         for file in published.files:
             if file.sha256 == sha256:

@@ -1,7 +1,7 @@
-"""Trying a model out: its files are read in full, it is loaded strictly, and does one small piece of work.
+"""Trying out a model: its files are read completely, it is loaded strictly, and runs one small step.
 
-So a user knows before a long run that everything fits together. What comes out must have the right shape and be
-finite; whether it makes sense only real pictures and sounds can tell.
+So a user knows before a long run that everything fits together. The output must have the right shape and be finite;
+its quality can only be judged on real pictures and sounds.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 PICTURE_PX = (96, 128)
 
 
-def verify(bundle: Bundle, role: str, *, device: torch.device, anew: bool = True) -> str:
+def verify(bundle: Bundle, role: str, *, device: torch.device, rehash: bool = True) -> str:
     """Check one role of a bundle: digests, every entry, one step.
 
     Args:
-        bundle: which bundle.
-        role: which of its models.
-        device: where the step is taken.
-        anew: hash its files in any case; not needed right after another role of the same files.
+        bundle: the bundle.
+        role: role of the model in it.
+        device: device for the step.
+        rehash: hash its files even if their digests are cached; not needed right after another role of the same files.
 
     Returns:
-        The shape of what the step gave.
+        The shape of the step's output.
 
     Raises:
-        CheckpointError: a file is missing or another, an entry does not fit, or the step goes wrong.
+        CheckpointError: a file is missing or differs, an entry does not fit, or the step fails.
     """
     import torch
 
-    bundle.check(role, anew=anew)
+    bundle.check(role, rehash=rehash)
     entry = bundle.entry(role)
     if entry.format != OWN_FORMAT:
-        # What is tried is the published file itself, and the quick copy that is made of it now.
+        # Test the published file itself, and a newly written quick copy of it.
         forget(entry.path, role)
     model = load_entry(entry, device)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
@@ -51,7 +51,7 @@ def verify(bundle: Bundle, role: str, *, device: torch.device, anew: bool = True
     shape, finite = _looked_at(given)
     if not finite:
         raise CheckpointError(
-            f"the {role} {entry.path} computes nonsense", expected="finite numbers", got="NaN or infinity"
+            f"the {role} {entry.path} computes invalid numbers", expected="finite numbers", got="NaN or infinity"
         )
     return f"{' x '.join(map(str, shape))}"
 
@@ -87,7 +87,7 @@ def _detect(model: Any) -> Any:
     from svdaudio.models.yolo.detector import DetectionSettings
 
     found = model.detect(_picture(), DetectionSettings(confidence=0.0, max_detections=4, augment=False))
-    # Random pictures may hold nothing, which is an answer too.
+    # A random picture may contain no object, which is a valid result.
     return np.append(found.boxes, len(found.boxes))
 
 
@@ -137,7 +137,7 @@ def _score(model: Any) -> Any:
 
     scores = model.scores(torch.randn(1, 32_000) / 10, 16_000)
     if scores.shape[1] != len(model.classes):
-        raise CheckpointError("the tagger gives another number of scores than it has classes")
+        raise CheckpointError("the tagger returns a different number of scores than it has classes")
     return scores
 
 

@@ -1,4 +1,4 @@
-"""The commands by name, and how any of them ends: an exit code, and at most one line of error."""
+"""The commands by name, and how errors become an exit code and one line."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ N_NAME = 200
 
 app = Commands(
     name="svdaudio",
-    help="Sound that follows an image edit: two pictures in, ten seconds of audio out, every stage cached.",
-    epilog="`svdaudio demo` shows all of it. Exit codes: 0 done, 1 failed, 2 bad input, 3 checkpoints, 4 store.",
+    help="Sound that follows a picture edit: two pictures in, ten seconds of sound out, every stage cached.",
+    epilog="`svdaudio demo` runs an example. Exit codes: 0 done, 1 failed, 2 bad input, 3 checkpoints, 4 store.",
     no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -83,18 +83,18 @@ def _show_version(value: bool) -> None:
 def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     context: typer.Context,
     *,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. May stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. Allowed anywhere on the line.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    del debug, version  # both have been dealt with before this is called
+    del debug, version  # both have been handled before this is called
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
 
 
 def invoke(arguments: list[str]) -> int:
-    """Run the command that `arguments` name, and turn every error into one line on standard error.
+    """Run the command in `arguments`, and turn every error into one line on standard error.
 
     Args:
         arguments: as typed, without the program's name.
@@ -134,7 +134,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, SvdAudioError):
         return (f"{error.node}: " if error.node else "") + error.line(), error.exit_code
     if isinstance(error, typer.TyperException):
-        # A group without a command has shown its help, and has nothing to add.
+        # A group without a command has printed its help already.
         return _usage(error) if error.format_message() else "", error.exit_code
     if isinstance(error, OSError):
         return _machine_error(error), UNWRITABLE
@@ -144,7 +144,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _machine_error(error: OSError) -> str:
-    """What the operating system refused, for a person."""
+    """An error of the operating system, in words."""
     try:
         Path.cwd()
     except OSError:
@@ -158,7 +158,7 @@ def _machine_error(error: OSError) -> str:
 
 
 def _silence_stdout() -> None:
-    """Write nothing any more, not even when Python ends."""
+    """Discard all further output, also that of Python's exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

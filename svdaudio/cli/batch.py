@@ -1,4 +1,4 @@
-"""`svdaudio batch`: many pairs at once. And how any batch is run, shown and resumed."""
+"""`svdaudio batch`: many pairs at once; also running, printing and resuming batches for other commands."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def batch(
         Path,
         typer.Argument(
             metavar="PAIRS",
-            help="A .csv or .jsonl file, one pair a line, or a folder with one, or with scenes as *.json.",
+            help="A .csv or .jsonl file, one pair per line, or a folder with one, or with scenes as *.json.",
             show_default=False,
         ),
     ],
@@ -58,9 +58,9 @@ def batch(
     """The method on many pairs, each model loaded once and used for all of them.
 
     Columns (or keys) are original, edited, remove, add, and optionally name, out, and any parameter by its dotted
-    name; paths are relative to the file's folder. Every line is checked before anything runs. Each pair becomes a run
-    of its own, with the same bytes as alone. The same command again continues an unfinished batch. Exits with 1 if a
-    pair failed.
+    name; paths are relative to the file's folder. Every line is checked before anything runs. Each pair becomes a
+    separate run, with the same bytes as with `run`. Repeating the command continues an unfinished batch. Exits with
+    code 1 if a pair failed.
     """
     from svdaudio.methods import find_method
     from svdaudio.studies.pairs import Common, read_rows
@@ -79,7 +79,7 @@ def batch(
 
 
 def check_table(how: options.BatchOptions) -> None:
-    """Refuse a place for the table that cannot take it, before any work is done."""
+    """Refuse a path where the table cannot be written, before any work is done."""
     from svdaudio.engine.batches import check_table as check_place_of_table
 
     if how.table is not None:
@@ -88,7 +88,7 @@ def check_table(how: options.BatchOptions) -> None:
 
 
 def asked(how: options.BatchOptions, *, pictures: bool = False, study: Mapping[str, Any] | None = None) -> Asked:
-    """What the record of a batch keeps of its options, with what is measured, if anything."""
+    """The options that the record of a batch keeps, and the study that it belongs to, if any."""
     from svdaudio.engine.batches import Asked
 
     table = None if how.table is None else str(how.table.absolute())
@@ -118,7 +118,7 @@ def run_batch(
     files: Mapping[str, Path],
     title: str,
 ) -> None:
-    """Run a batch, or what an earlier one of the same work has left, and print its table.
+    """Run a batch, or the rest of an unfinished one with the same pairs, and print its table.
 
     Raises:
         typer.Exit: with 1 if a pair failed, with 130 after Ctrl-C.
@@ -130,7 +130,7 @@ def run_batch(
 
 
 def execute(session: Session, opened: Batch) -> tuple[RunRecord, list[RunRecord]]:
-    """Run what is left of a batch with progress on standard error, and write its table.
+    """Run the rest of a batch with progress on standard error, and write its table.
 
     Raises:
         typer.Exit: with 130, after Ctrl-C.
@@ -139,7 +139,7 @@ def execute(session: Session, opened: Batch) -> tuple[RunRecord, list[RunRecord]
 
     left = [job for job in opened.jobs if not job.done]
     if opened.record.attempts:
-        remark(f"going on with {opened.record.id}: {opened.n_done} of {len(opened.jobs)} pairs are done")
+        remark(f"continuing {opened.record.id}: {opened.n_done} of {len(opened.jobs)} pairs are done")
     n_workers = opened.asked.n_workers
     tally = Tally(left, expected_seconds(session.store), min(n_workers, max(1, len(left))))
     sessions.log_to_stderr()
@@ -151,7 +151,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: f
     """Print the table of a batch, or all of it as one JSON object.
 
     Raises:
-        typer.Exit: with 1 if a pair failed or was not got to.
+        typer.Exit: with 1 if a pair failed or was not reached.
     """
     from svdaudio.engine.batches import table as rows_of
 
@@ -207,7 +207,7 @@ def _shown(rows: Sequence[Mapping[str, Any]], settings: Sequence[set[str]], resu
 
 @contextlib.contextmanager
 def _progress(tally: Tally) -> Generator[Callable[[BatchEvent], None]]:
-    """A moving bar on a terminal; elsewhere, some lines over the whole, and one for each failure."""
+    """A progress bar on a terminal; elsewhere, some lines of progress, and one for each failure."""
     if not sys.stderr.isatty():
         yield _lines(tally)
         return
@@ -246,7 +246,7 @@ def _lines(tally: Tally) -> Callable[[BatchEvent], None]:
             sys.stderr.write(
                 f"[{tally.n_done}/{tally.n_total}] {batch_event.event.node} of {batch_event.pair}; "
                 f"{tally.n_pairs_done} pairs done, "
-                f"{seconds_text(time.perf_counter() - begun)} gone{_left(tally)}\n"
+                f"{seconds_text(time.perf_counter() - begun)} elapsed{_left(tally)}\n"
             )
         sys.stderr.flush()
 

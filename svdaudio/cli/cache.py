@@ -1,4 +1,4 @@
-"""The commands that look into a store: what is in it, how large, why, and what has to stay."""
+"""Commands that inspect a store: its artifacts, their sizes and provenance, and pins."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from svdaudio.store import ArtifactRecord, Store
     from svdaudio.store.lineage import Why
 
-app = Commands(help="Look into the store of artifacts, and keep things in it.")
+app = Commands(help="Inspect the artifact store, and pin artifacts.")
 
 Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="The key of an artifact, or the beginning of it.", show_default=False)
+    str, typer.Argument(metavar="KEY", help="The key of an artifact, or its first digits.", show_default=False)
 ]
 Order = Literal["size", "used", "stage"]
 N_SHORT = 12
@@ -29,9 +29,9 @@ N_SHORT = 12
 @app.command("ls")
 def list_artifacts(
     *,
-    stage: Annotated[str | None, typer.Option("--stage", help="Artifacts of this stage alone.")] = None,
-    by: Annotated[Order, typer.Option("--by", help="The largest, the last used, or each stage first.")] = "used",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 50,
+    stage: Annotated[str | None, typer.Option("--stage", help="Only artifacts of this stage.")] = None,
+    by: Annotated[Order, typer.Option("--by", help="Order: largest first, last used first, or by stage.")] = "used",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of artifacts.")] = 50,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
@@ -52,7 +52,7 @@ def list_artifacts(
             "pinned": record.key in pins,
         }
         for record in listing.shown
-        if record.key in sizes  # removed a moment ago
+        if record.key in sizes  # removed meanwhile
     ]
     _name_newer(listing.newer)
     if as_json:
@@ -74,12 +74,12 @@ def list_artifacts(
     screen = console()
     screen.print(table(["key", "stage", "size", "last used", "computed in", ""], shown, right=[2, 4]))
     if listing.n > limit:
-        screen.print(f"{listing.n - limit} more; --limit shows them", markup=False)
+        screen.print(f"{listing.n - limit} more; raise --limit to see them", markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Listing:
-    """The artifacts that are shown, in order, and how many there are in all."""
+    """The artifacts to show, in order, and their total number."""
 
     shown: list[ArtifactRecord]
     n: int
@@ -89,7 +89,7 @@ class _Listing:
 
 
 def _listing(where: Store, *, stage: str | None, by: Order, limit: int) -> _Listing:
-    """The first artifacts by an order. Unless all have to be known for that, only the shown ones are read."""
+    """The first artifacts in an order. Only the records of these are read, if the order allows it."""
     from svdaudio.store.reading import read_records
 
     if by == "size":
@@ -120,12 +120,12 @@ def _listing(where: Store, *, stage: str | None, by: Order, limit: int) -> _List
 def _name_newer(keys: list[str]) -> None:
     if keys:
         named = ", ".join(key[:N_SHORT] for key in sorted(keys)[:3]) + (", …" if len(keys) > 3 else "")
-        remark(f"{len(keys)} artifacts were written by a newer version of svdaudio and are left alone: {named}")
+        remark(f"{len(keys)} artifacts were written by a newer version of svdaudio and are skipped: {named}")
 
 
 @app.command("du")
 def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> None:
-    """How much room each stage's artifacts take up, and what is left over."""
+    """Show the disk use of each stage's artifacts, and of leftovers."""
     from svdaudio.cli.sessions import open_store
     from svdaudio.store.reading import read_records
 
@@ -170,7 +170,7 @@ def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> N
 
 @app.command()
 def why(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
-    """Why an artifact is there: runs that use it, what it was computed from, what was computed from it."""
+    """Show why an artifact exists: runs that use it, what it was computed from, and what was computed from it."""
     from svdaudio.cli.sessions import open_store
     from svdaudio.store.lineage import Lineage
     from svdaudio.store.lookup import full_key
@@ -205,12 +205,14 @@ def why(key: Key, *, store: options.Store = None, as_json: options.Json = False)
     rows = [[use.run, use.node, use.status] for use in found.uses]
     screen.print(table(["run", "stage", "status"], rows, title="\nUsed by") if rows else "\nNo run uses it.")
     rows = [[other[:N_SHORT], stage] for other, stage in found.dependents.items()]
-    screen.print(table(["key", "stage"], rows, title="\nComputed from it") if rows else "\nNothing came of it.")
+    screen.print(
+        table(["key", "stage"], rows, title="\nComputed from it") if rows else "\nNothing was computed from it."
+    )
 
 
 @app.command()
 def pin(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
-    """Keep an artifact, whatever `gc` is asked for."""
+    """Protect an artifact from `gc`."""
     from svdaudio.cli.sessions import open_store
     from svdaudio.errors import MissingArtifactError
     from svdaudio.store.lookup import full_key
@@ -221,9 +223,9 @@ def pin(key: Key, *, store: options.Store = None, as_json: options.Json = False)
     if not list(where.footprints([full])):
         where.unpin(full)
         raise MissingArtifactError(
-            f"artifact {full[:N_SHORT]} was removed before it could be pinned", fix="run the stage that makes it"
+            f"artifact {full[:N_SHORT]} was removed before it could be pinned", fix="run the stage that computes it"
         )
-    _say_pins(full, "is pinned", pinned=True, as_json=as_json)
+    _print_pin(full, "is pinned", pinned=True, as_json=as_json)
 
 
 @app.command()
@@ -235,10 +237,10 @@ def unpin(key: Key, *, store: options.Store = None, as_json: options.Json = Fals
     where = open_store(store)
     full = full_key(where, key, pinned=True)
     where.unpin(full)
-    _say_pins(full, "is no longer pinned", pinned=False, as_json=as_json)
+    _print_pin(full, "is no longer pinned", pinned=False, as_json=as_json)
 
 
-def _say_pins(key: str, what: str, *, pinned: bool, as_json: bool) -> None:
+def _print_pin(key: str, what: str, *, pinned: bool, as_json: bool) -> None:
     if as_json:
         print_json({"key": key, "pinned": pinned})
     else:

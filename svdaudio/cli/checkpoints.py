@@ -1,4 +1,4 @@
-"""`svdaudio checkpoints`: which weights there are, how they come here, and whether they are what they should be."""
+"""`svdaudio checkpoints`: listing, installing and verifying model weights."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from svdaudio.checkpoints.install import Installed
     from svdaudio.checkpoints.registry import Published
 
-app = Commands(help="Which weights there are, how published ones come here, and whether they are what they should be.")
+app = Commands(help="List, install and verify model weights.")
 
 BundleName = Annotated[
-    str | None, typer.Argument(metavar="[BUNDLE]", help="Which bundle (default all).", show_default=False)
+    str | None, typer.Argument(metavar="[BUNDLE]", help="The bundle (default all).", show_default=False)
 ]
 Trust = Annotated[
     bool,
     typer.Option(
-        "--trust", help="Take files whose digest is not published or differs from the published one, and pin what came."
+        "--trust", help="Accept files whose digest is not published or differs from the published one, and pin them."
     ),
 ]
 
 
 @app.command("list")
 def list_(name: BundleName = None, *, as_json: options.Json = False) -> None:
-    """The models of every bundle, or of one, with files, sizes and digests; and what is published, and where it is."""
+    """List the models of all bundles or one, with files, sizes and digests, and the published models."""
     bundles = [(bundle, _examined(bundle)) for bundle in _bundles(name)]
     if name is not None:
         bundle, rows = bundles[0]
@@ -57,11 +57,11 @@ def verify(
     name: BundleName = None,
     *,
     device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="Where the steps are taken: auto, cpu, cuda or cuda:N.")
+        str, typer.Option("--device", metavar="NAME", help="Device for the steps: auto, cpu, cuda or cuda:N.")
     ] = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Check every digest, load every model strictly, and let each do one small step. Leaves 3 if one fails."""
+    """Check every digest, load every model strictly, and run one small step of each. Exit code 3 if one fails."""
     from svdaudio.checkpoints.bundle import find_device
 
     where = find_device(device)
@@ -80,13 +80,15 @@ def verify(
 def fetch(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Which (default all that is recommended).", show_default=False),
+        typer.Argument(
+            metavar="[NAME]...", help="Published models (default all recommended ones).", show_default=False
+        ),
     ] = None,
     *,
     trust: Trust = False,
     as_json: options.Json = False,
 ) -> None:
-    """Download published weights into the bundle 'full'. What was interrupted goes on. Leaves 3 if one is missing."""
+    """Download published weights into the bundle 'full', resuming interrupted downloads. Exit code 3 if one fails."""
     from svdaudio.checkpoints import install, registry
     from svdaudio.errors import CheckpointError
 
@@ -98,8 +100,8 @@ def fetch(
         if not name and _filled_by_others(published):
             continue
         try:
-            with _progress() as tell:
-                done.append(install.fetch(published, folder, trust=trust, tell=tell))
+            with _progress() as on_progress:
+                done.append(install.fetch(published, folder, trust=trust, on_progress=on_progress))
         except CheckpointError as error:
             if len(wanted) == 1:
                 raise
@@ -107,7 +109,7 @@ def fetch(
             if not as_json:
                 sys.stderr.write(f"error: {published.name}: {error.line()}\n")
         else:
-            _tell_installed(done[-1])
+            _print_installed(done[-1])
     if as_json:
         print_json({"fetched": [_installed_json(one) for one in done], "failed": failed})
     if failed:
@@ -120,34 +122,36 @@ def import_(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Files or folders as published; what belongs to one lies beside it.",
+            help="Files or folders as published, with companion files beside them.",
             show_default=False,
         ),
     ],
     *,
     name: Annotated[
         str | None,
-        typer.Option("--as", metavar="NAME", help="What it is, if it is not recognised.", show_default=False),
+        typer.Option(
+            "--as", metavar="NAME", help="Name of the published model, if it is not recognised.", show_default=False
+        ),
     ] = None,
     trust: Trust = False,
     as_json: options.Json = False,
 ) -> None:
-    """Take published weights that are on disk into the bundle 'full': linked or copied, checked, recognised."""
+    """Import published weights from disk into the bundle 'full': recognise, check, and link or copy them."""
     from svdaudio.checkpoints import install
 
     done: list[Installed] = []
     for path in files:
         if any(path.resolve().name == file.name for one in done for file in one.files):
-            continue  # it came with the one before, as its companion
-        with _progress() as tell:
-            done.append(install.take(path, install.full_folder(), name=name, trust=trust, tell=tell))
-        _tell_installed(done[-1])
+            continue  # already imported as a companion of the previous one
+        with _progress() as on_progress:
+            done.append(install.take(path, install.full_folder(), name=name, trust=trust, on_progress=on_progress))
+        _print_installed(done[-1])
     if as_json:
         print_json({"imported": [_installed_json(one) for one in done]})
 
 
 def _bundles(name: str | None) -> list[Bundle]:
-    """One bundle, or all whose descriptions are there."""
+    """One bundle, or all that have a description."""
     from svdaudio.checkpoints.bundle import FULL
     from svdaudio.checkpoints.install import full_folder
     from svdaudio.cli.sessions import open_bundle
@@ -158,7 +162,7 @@ def _bundles(name: str | None) -> list[Bundle]:
 
 
 def _examined(bundle: Bundle, *, try_on: torch.device | None = None) -> list[dict[str, Any]]:
-    """Each role of a bundle: its file, and what is wrong with it; with a device, what a step gave there, too."""
+    """Each role of a bundle: its file and any fault; with a device, also the result of a step there."""
     from svdaudio.errors import SvdAudioError
 
     rows: list[dict[str, Any]] = []
@@ -171,13 +175,13 @@ def _examined(bundle: Bundle, *, try_on: torch.device | None = None) -> list[dic
                 if try_on is not None:
                     from svdaudio.checkpoints.verify import verify as try_out
 
-                    gave = try_out(bundle, role, device=try_on, anew=entry.path not in hashed)
+                    gave = try_out(bundle, role, device=try_on, rehash=entry.path not in hashed)
                     hashed.add(entry.path)
                 else:
                     bundle.check(role)
         except SvdAudioError as fault:
             error = fault.line()
-        except Exception as fault:  # noqa: BLE001 - whatever keeps a model from loading is what is looked for
+        except Exception as fault:  # noqa: BLE001 - reports any reason that keeps a model from loading
             error = " ".join(f"{type(fault).__name__}: {fault}".split())
         row = {"role": role, "file": str(entry.path), "format": entry.format, "bytes": entry.n_bytes}
         rows.append({**row, "sha256": entry.sha256, "gave": gave, "error": error})
@@ -185,7 +189,7 @@ def _examined(bundle: Bundle, *, try_on: torch.device | None = None) -> list[dic
 
 
 def _published() -> list[dict[str, Any]]:
-    """Every published model, and how much of it is here."""
+    """Every published model, and how much of it is installed."""
     from svdaudio.checkpoints.install import full_folder, read_manifest
     from svdaudio.checkpoints.registry import registry
 
@@ -217,7 +221,7 @@ def _published() -> list[dict[str, Any]]:
 
 
 def _filled_by_others(published: Published) -> bool:
-    """Whether every role of a published model is filled, by whatever the user preferred."""
+    """Whether every role of a published model is filled, possibly by other models."""
     from svdaudio.checkpoints.install import full_folder, read_manifest
 
     models = read_manifest(full_folder())["models"]
@@ -236,13 +240,13 @@ def _print_bundle(bundle: Bundle, rows: list[dict[str, Any]], *, as_json: bool) 
             short_path(Path(row["file"])),
             f"{row['bytes'] / 1e6:.1f} MB",
             row["sha256"][:12],
-            row["error"] or (f"ok, gave {row['gave']}" if row["gave"] else "ok"),
+            row["error"] or (f"ok, output {row['gave']}" if row["gave"] else "ok"),
         ]
         for row in rows
     ]
     screen.print(table(["role", "file", "size", "sha256", "state"], shown, right=[2]))
     n_bytes = {row["file"]: row["bytes"] for row in rows}  # one file may fill several roles
-    screen.print(f"{sum(n_bytes.values()) / 1e6:.1f} MB in all")
+    screen.print(f"{sum(n_bytes.values()) / 1e6:.1f} MB in total")
     missing = _missing_roles(bundle)
     if missing:
         screen.print(f"still missing: {', '.join(missing)}")
@@ -256,13 +260,13 @@ def _missing_roles(bundle: Bundle) -> list[str]:
 
 def _print_published(rows: list[dict[str, Any]]) -> None:
     screen = console()
-    screen.print("[bold]published[/bold]: `svdaudio checkpoints fetch NAME`, or `import FILE` for what is on disk")
+    screen.print("[bold]published[/bold]: `svdaudio checkpoints fetch NAME`, or `import FILE` for files on disk")
     shown = [
         [
             row["name"],
             ", ".join(row["roles"]),
-            f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] is not None else "not known",
-            "published" if row["pinned"] else "pinned at first use",
+            f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] is not None else "unknown",
+            "published" if row["pinned"] else "pinned on first use",
             row["licence"],
             _state(row),
         ]
@@ -275,7 +279,7 @@ def _state(row: dict[str, Any]) -> str:
     if row["fills"]:
         return "in full" if len(row["fills"]) == len(row["roles"]) else f"in full as {', '.join(row['fills'])}"
     if row["bytes_begun"]:
-        return f"begun, {row['bytes_begun'] / 1e6:.0f} MB here"
+        return f"partial, {row['bytes_begun'] / 1e6:.0f} MB here"
     return "recommended" if row["recommended"] else "an alternative"
 
 
@@ -294,8 +298,8 @@ def _installed_json(one: Installed) -> dict[str, Any]:
     }
 
 
-def _tell_installed(one: Installed) -> None:
-    """One line on standard error for each model, and one for each digest that nobody had published."""
+def _print_installed(one: Installed) -> None:
+    """Print a line on standard error for each model, and a remark for each newly pinned file."""
     from svdaudio.checkpoints.bundle import MANIFEST
     from svdaudio.checkpoints.install import full_folder
 
@@ -304,25 +308,25 @@ def _tell_installed(one: Installed) -> None:
         if place in one.differing:
             what = f"{place} is not the published file: its sha256 differs from the published one"
         else:
-            what = f"no public source gives the sha256 of {place}"
-        remark(f"{what}. What came is pinned in {full_folder() / MANIFEST}")
+            what = f"the sha256 of {place} is not published"
+        remark(f"{what}. The installed file is pinned in {full_folder() / MANIFEST}")
 
 
 @contextlib.contextmanager
 def _progress() -> Generator[Callable[[str, int, int | None], None]]:
-    """A moving bar for somebody who watches; for a log, a line for each tenth."""
+    """A progress bar on a terminal; otherwise a line for each tenth."""
     if not sys.stderr.isatty():
-        told: dict[str, int] = {}
+        printed: dict[str, int] = {}
 
-        def tell_line(file: str, n_done: int, n_total: int | None) -> None:
+        def print_line(file: str, n_done: int, n_total: int | None) -> None:
             tenth = 10 * n_done // n_total if n_total else n_done // 100_000_000
-            if told.get(file) != tenth:
-                told[file] = tenth
+            if printed.get(file) != tenth:
+                printed[file] = tenth
                 of = f" of {n_total / 1e6:.0f}" if n_total else ""
                 sys.stderr.write(f"{file}: {n_done / 1e6:.0f}{of} MB\n")
                 sys.stderr.flush()
 
-        yield tell_line
+        yield print_line
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -336,9 +340,9 @@ def _progress() -> Generator[Callable[[str, int, int | None], None]]:
     with Progress(*columns, console=error_console(), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
-        def tell(file: str, n_done: int, n_total: int | None) -> None:
+        def update(file: str, n_done: int, n_total: int | None) -> None:
             if file not in tasks:
                 tasks[file] = bar.add_task(file, total=n_total)
             bar.update(tasks[file], completed=n_done, total=n_total)
 
-        yield tell
+        yield update

@@ -1,4 +1,4 @@
-"""`svdaudio doctor`: is everything here that a run needs?"""
+"""`svdaudio doctor`: check that a run has everything it needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def doctor(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Look over the installation: packages, machine, checkpoints, store, leftovers. Leaves 1 if something is broken."""
+    """Check the installation: packages, machine, checkpoints, store, leftovers. Exit code 1 if something is broken."""
     from rich.text import Text
 
     from svdaudio.doctor import examine

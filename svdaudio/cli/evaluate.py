@@ -1,4 +1,4 @@
-"""`svdaudio evaluate`: the method, measured."""
+"""`svdaudio evaluate`: measure the method."""
 
 from __future__ import annotations
 
@@ -27,17 +27,21 @@ Seed = Annotated[
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="GOES-COMES", help="Only this edit, like cat-duck. Repeatable (default all 72)."),
+    typer.Option(
+        "--only",
+        metavar="GOES-COMES",
+        help="Only this edit, such as cat-duck (cat removed). Repeatable (default all 72).",
+    ),
 ]
 Unscaled = Annotated[
     bool,
-    typer.Option("--unscaled", help="A third control, for half as much again: the method with both factors 1."),
+    typer.Option("--unscaled", help="Add a third control, the method with both factors 1; takes half as long again."),
 ]
 Folder = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="DIR", show_default=False,
-        help="Folder for the table, the page and the picture (default in the store's folder of results).",
+        "--out", metavar="DIR", parser=options.user_path, show_default=False,
+        help="Folder for the table, the page and the picture (default in the store's results folder).",
     ),
 ]  # fmt: skip
 
@@ -63,9 +67,10 @@ def edits(
 ) -> None:
     """The 72 ordered edits of the farm: each of nine animals replaced by each other, beside a third that stays.
 
-    Held-out scenes through the real workflow, as a batch. Reports in how many edits what came rises and what went
-    falls, and how much what stayed changes, for the method and for two controls: plain SSV2A of the edited picture, and
-    the mix with direct_mix alone. The same command again continues an earlier one that was stopped.
+    Held-out scenes through the real workflow, as a batch. Reports in how many edits the score of the added animal rises
+    and that of the removed one falls, and how much that of the third changes, for the method and for two controls:
+    plain SSV2A of the edited picture, and the mix with direct_mix alone. Repeating the command continues an
+    interrupted one.
     """
     from svdaudio.methods.manipulate import METHOD
     from svdaudio.studies.edit_study import Study, chosen_edits
@@ -93,7 +98,7 @@ def edits(
 
 
 def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
-    """Write the files of the study that a batch was begun for, and print its figures.
+    """Write the files of the study that a batch belongs to, and print its figures.
 
     Raises:
         typer.Exit: with 1 if an edit has no result.
@@ -111,7 +116,7 @@ def _finish(
     outcomes = study.outcomes({job.name: run.results for job, run in zip(opened.jobs, runs, strict=True)})
     missing = n_edits - len(outcomes)
     if missing:
-        remark(f"{missing} of {n_edits} edits have no result and are left out; `svdaudio show {record.id}` says why")
+        remark(f"{missing} of {n_edits} edits have no result and are omitted; `svdaudio show {record.id}` says why")
     if outcomes:
         files = study.write(outcomes, command=command, bundle=record.bundle)
         _report(outcomes, {**files, "every run": Path(record.results["table"])}, record.bundle, as_json=as_json)
@@ -145,6 +150,6 @@ def _report(outcomes: Sequence[Outcome], files: dict[str, Path], bundle: str, *,
     ]
     screen.print(table(["against the sound of the original", *variants], body, title=f"{len(outcomes)} edits"))
     own = [[figure.name, str(figure)] for control in variants[1:] for figure in library.differences(outcomes, control)]
-    screen.print(table(["the method's own part, edit by edit", "mean"], own, title="\n"))
+    screen.print(table(["difference, edit by edit", "mean"], own, title="\n"))
     screen.print()
     print_files(files)

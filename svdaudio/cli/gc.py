@@ -1,4 +1,4 @@
-"""The command that makes room in a store."""
+"""The command that frees space in a store."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ _BINARY_UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 KeepDays = Annotated[
     float | None,
-    typer.Option("--keep-days", metavar="N", help="Forget runs that were started more than N days ago."),
+    typer.Option("--keep-days", metavar="N", help="Remove the records of runs that started more than N days ago."),
 ]
 MaxSize = Annotated[
     str | None,
-    typer.Option("--max-size", metavar="SIZE", help="Let artifacts take up SIZE (10GB) at most, newest use first."),
+    typer.Option("--max-size", metavar="SIZE", help="Limit artifacts to SIZE (10GB), keeping the most recently used."),
 ]
-GraceHours = Annotated[
-    float, typer.Option("--grace-hours", metavar="N", help="Leave alone what is younger than N hours.")
-]
+GraceHours = Annotated[float, typer.Option("--grace-hours", metavar="N", help="Keep everything newer than N hours.")]
 GRACE_HOURS = 24.0
 
 
 def gc(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and leave it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be removed, without removing it.")
+    ] = False,
     keep_days: KeepDays = None,
     max_size: MaxSize = None,
     grace_hours: GraceHours = GRACE_HOURS,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Remove what no run uses any more: artifacts, and what was left by crashes and in quarantine.
+    """Remove artifacts that no run uses, leftovers of crashes, and quarantined artifacts.
 
-    Runs and the artifacts that they use stay, unless --keep-days or --max-size says otherwise. What is pinned
-    (`svdaudio cache pin`) always stays, and so does whatever a run that is going may use. WAV files and pictures in the
+    Runs and the artifacts that they use are kept, unless --keep-days or --max-size says otherwise. Pinned artifacts
+    (`svdaudio cache pin`) and artifacts that an active run may use are always kept. WAV files and pictures in the
     store's folder `out` are not touched.
     """
     from svdaudio.cli.sessions import log_to_stderr, open_store
@@ -64,10 +64,10 @@ def gc(
 
 
 def policy_of(keep_days: float | None, max_size: str | None, grace_hours: float) -> Policy:
-    """What may go, by the options.
+    """The policy that the options describe.
 
     Raises:
-        InputError: that is no size.
+        InputError: the size is not valid.
         ConfigError: a number is negative.
     """
     from svdaudio.store.gc import HOUR_S, Policy
@@ -77,17 +77,17 @@ def policy_of(keep_days: float | None, max_size: str | None, grace_hours: float)
 
 
 def n_bytes(text: str) -> int:
-    """A size as people write it: 10GB, 1.5 GiB, 200000.
+    """Parse a size as users write it: 10GB, 1.5 GiB, 200000.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a valid size.
     """
     from svdaudio.errors import InputError
 
     found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([a-z]*)\s*", text.lower())
     unit = {**_UNITS, **_BINARY_UNITS}.get(found[2]) if found else None
     if found is None or unit is None:
-        raise InputError("that is no size", expected="a number and a unit, as 500MB, 10GB or 2GiB", got=text)
+        raise InputError("the size is not valid", expected="a number and a unit, as 500MB, 10GB or 2GiB", got=text)
     return int(float(found[1]) * unit)
 
 
@@ -107,20 +107,20 @@ def _as_json(collection: Collection) -> dict[str, Any]:
 def _print(collection: Collection, *, dry_run: bool) -> None:
     screen = console()
     rows = [
-        *(["run", run, "", "older than asked for"] for run in collection.runs),
+        *(["run", run, "", "older than --keep-days"] for run in collection.runs),
         *(["artifact", r.footprint.key[:12], bytes_text(r.footprint.n_bytes), r.why] for r in collection.removals),
         *(
-            [left.kind, left.name.rpartition("/")[2], bytes_text(left.n_bytes), "left over"]
+            [left.kind, left.name.rpartition("/")[2], bytes_text(left.n_bytes), "leftover"]
             for left in collection.leftovers
         ),
     ]
     if rows:
         screen.print(table(["what", "name", "size", "why"], rows, right=[2]))
         screen.print()
-    verb = "would go" if dry_run else "went"
+    verb = "would be removed" if dry_run else "removed"
     screen.print(
         f"{len(collection.runs)} runs, {len(collection.removals)} artifacts and {len(collection.leftovers)} leftovers "
         f"{verb} ({bytes_text(collection.n_bytes)}); {collection.n_kept} artifacts "
-        f"({bytes_text(collection.n_bytes_kept)}) stay",
+        f"({bytes_text(collection.n_bytes_kept)}) kept",
         markup=False,
     )

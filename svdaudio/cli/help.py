@@ -50,14 +50,18 @@ class Commands(typer.Typer):
     """A group of commands with plain help. Docstrings are the help; their line breaks within paragraphs are not."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"cls": GroupedCommands, "rich_markup_mode": None, **options})
+        plain: dict[str, Any] = {"cls": GroupedCommands, "rich_markup_mode": None, **options}
+        super().__init__(**plain)
 
-    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
+    def command(  # pyright: ignore[reportIncompatibleMethodOverride] - the options are those of typer
+        self, name: str | None = None, **options: Any
+    ) -> Callable[[Function], Function]:
         """Register a function as a command; see `typer.Typer.command`."""
 
         def register(function: Function) -> Function:
             paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
             text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-            return super(Commands, self).command(name, **{"cls": PlainCommand, "help": text, **options})(function)
+            plain: dict[str, Any] = {"cls": PlainCommand, "help": text, **options}
+            return super(Commands, self).command(name, **plain)(function)
 
         return register

@@ -1,4 +1,4 @@
-"""The commands that look back: runs, show, diff, inspect."""
+"""The commands for past runs: runs, show, diff, inspect."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ def show(
     name: options.Run,
     *,
     graph: Annotated[
-        bool, typer.Option("--graph", help="A Mermaid picture instead, from the files to the sounds.")
+        bool, typer.Option("--graph", help="Print a Mermaid diagram instead, from the files to the sounds.")
     ] = False,
-    prov: Annotated[bool, typer.Option("--prov", help="Where everything came from instead, as W3C PROV-JSON.")] = False,
+    prov: Annotated[bool, typer.Option("--prov", help="Print the provenance instead, as W3C PROV-JSON.")] = False,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """One run: its configuration and where each value came from, what every stage did, its results.
+    """One run: its configuration with the source of each value, the status of every stage, its results.
 
-    Of a batch: what its pairs share, how each of them ended and why, and where the table is.
+    For a batch: the configuration that its pairs share, the state and error of each pair, and the path of the table.
     """
     from svdaudio.cli.sessions import open_session
     from svdaudio.engine.batches import KIND
@@ -94,7 +94,7 @@ def show(
 
 
 def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
-    """A batch: its pairs, how many came out how, and its table."""
+    """A batch: its pairs, how many are in each state, and its table."""
     from svdaudio.engine.batches import kept_runs
     from svdaudio.session import run_state
 
@@ -120,16 +120,16 @@ def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
     screen.print(f"\nPairs: {', '.join(f'{n} {state}' for state, n in counts.items())}", markup=False)
     rows = [("pair", "run", "state", "error"), *((p["name"], p["run"], p["state"], p["error"] or "") for p in pairs)]
     name, run_id, state = (max(len(row[place]) for row in rows) for place in range(3))
-    for row in rows:  # not as a table, which would break errors over lines
+    for row in rows:  # not as a table, which would wrap errors
         line = f"  {row[0]:<{name}}  {row[1]:<{run_id}}  {row[2]:<{state}}  {row[3]}"
         screen.print(line.rstrip(), markup=False)
     screen.print(f"\nTable with every score and file: {path or 'not written yet'}", markup=False)
     if run_state(where, run) in ("failed", "interrupted"):
-        screen.print(f"`svdaudio resume {run.id}` goes on with it.", markup=False)
+        screen.print(f"`svdaudio resume {run.id}` continues it.", markup=False)
 
 
 def _print_head(where: Store, run: RunRecord) -> None:
-    """What holds for a run of any kind: how it ended, what it was made from."""
+    """The lines for a run of any kind: its state, its files, its error."""
     from svdaudio.session import run_state
 
     screen = console()
@@ -158,7 +158,7 @@ def _configuration_table(run: RunRecord, title: str) -> Any:
 
 
 def _meanings(run: RunRecord) -> dict[str, str]:
-    """What each parameter of a run means; of a batch, and of unknown methods, those of the published method."""
+    """The meaning of each parameter of a run; for a batch and for unknown methods, those of the published method."""
     from svdaudio.errors import ConfigError
     from svdaudio.methods import find_method
 
@@ -174,7 +174,7 @@ def _show_provenance(session: Session, run: RunRecord, *, graph: bool, prov: boo
     from svdaudio.errors import InputError
 
     if graph and prov:
-        raise InputError("--graph and --prov exclude each other", fix="ask for one after the other")
+        raise InputError("--graph and --prov exclude each other", fix="give one of them")
     workflow = session.workflow(run)
     if prov:
         print_json(prov_document(run, session.store, workflow))
@@ -222,7 +222,7 @@ def diff(
         rows = [[n.node, n.reason, "the same" if n.same_outputs else "different"] for n in nodes]
         screen.print(table(["stage", "why", "outputs"], rows))
     else:
-        screen.print("Every stage that both got to is the same.")
+        screen.print("Every stage that both runs reached is the same.")
     rows = [
         [sound, name, f"{a:.3f}", f"{b:.3f}", f"{b - a:+.3f}"]
         for sound, classes in scores.items()
@@ -285,7 +285,7 @@ def inspect(
         screen.print()
         print_files(drawn)
     elif plot:
-        remark("there is nothing to draw of that")
+        remark("these arrays have no picture")
 
 
 def _run_summary(store: Store, run: RunRecord) -> dict[str, Any]:
@@ -394,9 +394,9 @@ def _chosen(run: RunRecord, stage: str | None) -> list[StageEntry]:
         )
     if not any(e.outputs for e in found):
         raise RunError(
-            f"run {run.id} did not get to '{stage}'",
+            f"run {run.id} did not reach '{stage}'",
             got=found[0].status,
-            fix=f"`svdaudio resume {run.id}` goes on with it",
+            fix=f"`svdaudio resume {run.id}` continues it",
         )
     return found
 

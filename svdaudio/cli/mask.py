@@ -17,9 +17,9 @@ def mask(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Try a click: the mask that it gives, drawn over the picture, and how many patches it covers.
+    """Try a click: draw its mask over the picture, and count the patches that it covers.
 
-    A trial leaves no run behind; its mask is cached all the same, and `run` with the same click finds it.
+    This makes no run record, but the mask is cached, and `run` with the same click reuses it.
     """
     from svdaudio.cli import sessions
     from svdaudio.errors import InputError
@@ -31,7 +31,7 @@ def mask(
 
     sessions.check_out(out, kind=".png", inputs=(image,))
     if not points:
-        raise InputError("no click says where the object is", fix="give --point X,Y, in pixels of the picture")
+        raise InputError("a click on the object is missing", fix="give --point X,Y, in pixels of the picture")
     session = sessions.open_session(store)
     request = session.request(
         "mask",
@@ -49,7 +49,7 @@ def mask(
     found = arrays["object.mask"]
     score, share = float(found["score"]), float(found["mask"].mean())
     geometry, threshold = request.config.geometry, request.config.align.threshold
-    # Not by the stage `align`, which refuses a mask that covers no patch: here that is what the user wants to see.
+    # Without the stage `align`, which refuses a mask that covers no patch: here the user wants to see that mask.
     coverage = patch_coverage(found["mask"], Geometry(geometry))
     grid = covered(coverage, threshold)
     n_patches = int(grid.sum())

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, each described once, and the groups that commands take them in."""
+"""Arguments and options that several commands share, each defined once, and the groups that commands take."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from svdaudio.errors import InputError
 if TYPE_CHECKING:
     from svdaudio.session import Runner as SessionRunner
 
+
+def user_path(text: str) -> Path:
+    """A path in which `~` stands for the home folder, as shells do not expand it in `--out=~/x.wav`."""
+    return Path(text).expanduser()
+
+
 _METHOD = "The method"
 _WHERE = "Where things go"
 _HOW = "How it runs"
@@ -23,7 +29,7 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="ORIGINAL EDITED",
-        help="The picture before the edit and the picture after it; the files of another --method in its order.",
+        help="The pictures before and after the edit; with another --method, its files in its order.",
         show_default=False,
     ),
 ]
@@ -31,7 +37,7 @@ Original = Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The picture 
 Edited = Annotated[Path, typer.Argument(metavar="EDITED", help="The picture after the edit.", show_default=False)]
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.", show_default=False)]
 Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run: its name, the start or end of it, or 'latest'.", show_default=False)
+    str, typer.Argument(metavar="RUN", help="A run: its id, the start or end of it, or 'latest'.", show_default=False)
 ]
 
 MethodName = Annotated[
@@ -42,23 +48,29 @@ Remove = Annotated[
     list[str] | None,
     typer.Option(
         "--remove", metavar="X,Y[,0]", rich_help_panel=_METHOD,
-        help="A click on what goes, in pixels of ORIGINAL; with ',0' on what stays out of it. Repeatable.",
+        help="A click on the object to remove, in pixels of ORIGINAL; ',0' excludes what it hits. Repeatable.",
     ),
 ]  # fmt: skip
 Add = Annotated[
     list[str] | None,
     typer.Option(
         "--add", metavar="X,Y[,0]", rich_help_panel=_METHOD,
-        help="A click on what comes, in pixels of EDITED; with ',0' on what stays out of it. Repeatable.",
+        help="A click on the added object, in pixels of EDITED; ',0' excludes what it hits. Repeatable.",
     ),
 ]  # fmt: skip
 PointOption = Annotated[
     list[str] | None,
-    typer.Option("--point", metavar="X,Y[,0]", help="A click in pixels; with ',0' on what stays out. Repeatable."),
+    typer.Option("--point", metavar="X,Y[,0]", help="A click in pixels; ',0' excludes what it hits. Repeatable."),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", rich_help_panel=_METHOD, help="Parameters in a TOML file (svd.k = 7)."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        parser=user_path,
+        rich_help_panel=_METHOD,
+        help="Parameters in a TOML file (svd.k = 7).",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -70,13 +82,13 @@ Seed = Annotated[
 ]
 Bundle = Annotated[
     str | None,
-    typer.Option("--bundle", rich_help_panel=_METHOD, help="Which checkpoints (default mini).", show_default=False),
+    typer.Option("--bundle", rich_help_panel=_METHOD, help="Checkpoint bundle (default mini).", show_default=False),
 ]
 Backend = Annotated[
     str | None,
     typer.Option(
         "--backend", metavar="NAME", rich_help_panel=_METHOD, show_default=False,
-        help="Whose code generates: diffusers (default), or audioldm, the authors' package, for comparison.",
+        help="Code that generates: diffusers (default), or audioldm, the authors' package, for comparison.",
     ),
 ]  # fmt: skip
 NoBaselines = Annotated[
@@ -92,25 +104,31 @@ Store = Annotated[
 ]  # fmt: skip
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", rich_help_panel=_WHERE, help="Write the sound (WAV) or picture here, too."),
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        parser=user_path,
+        rich_help_panel=_WHERE,
+        help="Also write the sound (WAV) or picture here.",
+    ),
 ]
 Prefect = Annotated[
     bool,
-    typer.Option("--prefect", rich_help_panel=_HOW, help="Through Prefect, as with PREFECT_API_URL set."),
+    typer.Option("--prefect", rich_help_panel=_HOW, help="Run through Prefect, as with PREFECT_API_URL set."),
 ]
 RunnerName = Literal["in-process", "prefect", "dask", "ray"]
 Runner = Annotated[
     RunnerName | None,
     typer.Option(
         "--runner", rich_help_panel=_HOW, show_default=False,
-        help="What computes the stages; dask and ray are clusters behind a Prefect server (docs/clusters.md).",
+        help="Where stages run; dask and ray are clusters behind a Prefect server (docs/clusters.md).",
     ),
 ]  # fmt: skip
 Cluster = Annotated[
     str | None,
     typer.Option(
         "--cluster", metavar="ADDRESS", rich_help_panel=_HOW, show_default=False,
-        help="With --runner dask or ray: a running cluster (default: two processes here, for the run alone).",
+        help="With --runner dask or ray: a running cluster (default: two local processes, for this run).",
     ),
 ]  # fmt: skip
 BatchRunner = Annotated[
@@ -124,28 +142,28 @@ Workers = Annotated[
     int,
     typer.Option(
         "--workers", min=1, rich_help_panel=_HOW,
-        help="Processes side by side, each with models of its own: mind the memory.",
+        help="Number of parallel processes; each loads its own models into memory.",
     ),
 ]  # fmt: skip
 OnErrorOption = Annotated[
     Literal["continue", "stop"],
-    typer.Option("--on-error", rich_help_panel=_HOW, help="What happens to the others when one pair fails."),
+    typer.Option("--on-error", rich_help_panel=_HOW, help="Whether the other pairs continue when one fails."),
 ]
 TableFile = Annotated[
     Path | None,
     typer.Option(
-        "--table", metavar="FILE", rich_help_panel=_WHERE, show_default=False,
+        "--table", metavar="FILE", parser=user_path, rich_help_panel=_WHERE, show_default=False,
         help="The table of results, .csv or .jsonl (default beside the sounds, in the store).",
     ),
 ]  # fmt: skip
 Pictures = Annotated[
-    bool, typer.Option("--pictures", help="Draw masks, spectrograms and scores of every pair, too: some seconds each.")
+    bool, typer.Option("--pictures", help="Also draw masks, spectrograms and scores of every pair: some seconds each.")
 ]
 Json = Annotated[
     bool,
     typer.Option("--json", rich_help_panel=_HOW, help="Print one JSON object on standard output, and nothing else."),
 ]
-Plot = Annotated[bool, typer.Option("--plot", help="Draw what there is to see, and print the files.")]
+Plot = Annotated[bool, typer.Option("--plot", help="Draw pictures of the arrays, and print their paths.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +199,7 @@ class SoundParameters(Parameters):
 
 @dataclass(frozen=True, kw_only=True)
 class EditParameters(SoundParameters):
-    """Parameters of an edit: clicks, and whether the pictures' own sounds are made beside it."""
+    """Parameters of an edit: clicks, and whether the pictures' own sounds are made, too."""
 
     method: MethodName = "manipulate"
     remove: Remove = None
@@ -195,13 +213,13 @@ class EditParameters(SoundParameters):
 
     @property
     def variant(self) -> str | None:
-        """The set of targets that was asked for."""
+        """The requested set of targets."""
         return "no_baselines" if self.no_baselines else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerOptions:
-    """What computes the stages of a run."""
+    """Where the stages of a run are computed."""
 
     prefect: Prefect = False
     runner: Runner = None
@@ -216,7 +234,7 @@ class RunnerOptions:
         if self.prefect and self.runner == "in-process":
             raise InputError("--prefect and --runner in-process contradict each other", fix="give one of them")
         if self.cluster is not None and self.runner not in ("dask", "ray"):
-            raise InputError("--cluster needs a runner that has one", fix="give --runner dask or --runner ray with it")
+            raise InputError("--cluster needs a runner that uses one", fix="add --runner dask or --runner ray")
         return open_runner(self.runner or ("prefect" if self.prefect else None), self.cluster)
 
 
@@ -232,7 +250,7 @@ class BatchOptions:
 
 
 def open_runner(name: RunnerName | None, cluster: str | None = None) -> SessionRunner | None:
-    """The runner of that name, else the one that the environment asks for; None for this process."""
+    """The runner of that name, else the one that the environment selects; None for this process."""
     asked = name or ("prefect" if os.environ.get("PREFECT_API_URL") else "in-process")
     if asked == "in-process":
         return None

@@ -1,4 +1,4 @@
-"""What is printed where: results on standard output; progress, remarks and logs on standard error."""
+"""Printing: results on standard output; progress, remarks and logs on standard error."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def print_json(value: Mapping[str, Any]) -> None:
     text = printable_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # a terminal that knows few letters
+    except UnicodeEncodeError:  # the terminal's encoding lacks some letters
         text = json.dumps(value, indent=2, allow_nan=False)
     sys.stdout.write(text + "\n")
 
 
 def console() -> Console:
-    """Standard output, for people. Lines are not broken, so that commands can be copied; tables are fitted."""
+    """Standard output, for people. Lines are not wrapped, so that commands can be copied; tables are fitted."""
     return _console(sys.stdout, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 
 
@@ -57,21 +57,22 @@ def remark(text: str) -> None:
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Sequence[int] = ()
 ) -> Table:
-    """A plain table; the columns numbered in `right` are set to the right."""
+    """A plain table; the columns numbered in `right` are right-aligned."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     built = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
     for place, heading in enumerate(headings):
-        built.add_column(heading, justify="right" if place in right else "left", overflow="fold")
+        justify = "right" if place in right else "left"
+        built.add_column(heading, justify=justify, overflow="fold", no_wrap=place == 0)  # names are copied
     for row in rows:
         built.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
     return built
 
 
 def score_table(scores: Mapping[str, Mapping[str, float]]) -> Table:
-    """Class scores, one row a class, one column a sound, and the change from the first sound to the last."""
+    """Class scores: a row per class, a column per sound, and the change from the first sound to the last."""
     from rich.text import Text
 
     sounds = list(scores)
@@ -92,7 +93,7 @@ def score_table(scores: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def print_files(files: Mapping[str, Path]) -> None:
-    """What there is, and where: the folder that holds most of it, then the names; nothing is broken over lines."""
+    """Files and their paths: the folder that holds most of them, then the names; lines are not wrapped."""
     if not files:
         return
     folders = [path.parent for path in files.values()]
@@ -106,7 +107,7 @@ def print_files(files: Mapping[str, Path]) -> None:
 
 @contextlib.contextmanager
 def quiet_stdout() -> Generator[None]:
-    """Send what libraries print to standard error, so that standard output holds the result alone."""
+    """Send what libraries print to standard error, so that standard output has only the result."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 

@@ -1,4 +1,4 @@
-"""`svdaudio parameters`: what `--set` and `--config` take."""
+"""`svdaudio parameters`: the parameters for `--set` and `--config`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from svdaudio.cli.output import console, print_json, table
 
 
 def parameters(
-    method: Annotated[str, typer.Argument(metavar="[METHOD]", help="Whose parameters.")] = "manipulate",
+    method: Annotated[str, typer.Argument(metavar="[METHOD]", help="The method.")] = "manipulate",
     *,
     bundle: options.Bundle = None,
     as_json: options.Json = False,
 ) -> None:
-    """Every parameter of a method: its value unless given, its recommended range, and what it means.
+    """Every parameter of a method: its default, its recommended range, and its meaning.
 
-    A bundle recommends values of its own for some of them; they are marked.
+    A bundle has its own defaults for some of them; they are marked.
     """
     from svdaudio.cli import sessions
     from svdaudio.config import resolve

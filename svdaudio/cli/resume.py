@@ -1,4 +1,4 @@
-"""`svdaudio resume`: go on with a run or a batch."""
+"""`svdaudio resume`: continue a run or a batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resume(
     runner: options.RunnerOptions,
     as_json: options.Json = False,
 ) -> None:
-    """Go on with a run or a batch that failed or was interrupted: what it had computed is found, the rest is done."""
+    """Continue a run or a batch that failed or was interrupted; finished stages are not recomputed."""
     from svdaudio.engine.batches import KIND
     from svdaudio.errors import InputError
 
@@ -41,7 +41,7 @@ def resume(
         if runner.runner in ("dask", "ray"):
             raise InputError(f"--runner {runner.runner} is not for a batch", fix="give --runner prefect, or none")
         if out is not None:
-            raise InputError("--out does not apply to a batch", fix="each pair's own 'out' says where its sound goes")
+            raise InputError("--out does not apply to a batch", fix="omit it; each pair has its own 'out'")
         _resume_batch(session, record, as_json=as_json)
         return
     with sessions.show_progress() as progress, sessions.resumable(record.id):
@@ -50,7 +50,7 @@ def resume(
 
 
 def _resume_batch(session: Session, record: RunRecord, *, as_json: bool) -> None:
-    """Go on with a batch as it was asked for, and with the study that it was begun for.
+    """Continue a batch with its recorded options, and the study that it belongs to.
 
     Raises:
         typer.Exit: as `run_batch`.

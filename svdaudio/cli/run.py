@@ -30,8 +30,8 @@ def demo(
 ) -> None:
     """The farm scene, from pictures to scored sound.
 
-    A dog and a cat become a dog and a duck: the cat is clicked away in the first picture, the duck is clicked on in
-    the second. Makes the sound of both pictures as they are and of the edit, their scores, masks and spectrograms.
+    A dog and a cat become a dog and a duck: a click removes the cat in the first picture, another adds the duck in
+    the second. Makes the sounds of both pictures and of the edit, with scores, masks and spectrograms.
     """
     from svdaudio.studies.scenes import demo_scene
 
@@ -50,9 +50,9 @@ def demo(
     where = f" --store {shlex.quote(store or '')}" if chosen else ""
     pictures = f"{shlex.quote(short_path(scene.original))} {shlex.quote(short_path(scene.edited))}"
     console().print(
-        f"\nNext: change something, and see that only what lies below it runs again:\n"
+        f"\nNext: change a parameter; only the stages that depend on it run again:\n"
         f"  svdaudio run {pictures}{before} --set svd.alpha=0.2{where}\n"
-        f"Or look into any stage:\n"
+        f"Or inspect any stage:\n"
         f"  svdaudio inspect latest removed.mask --plot{where}",
         markup=False,
     )
@@ -68,10 +68,10 @@ def run(
     runner: options.RunnerOptions,
     as_json: options.Json = False,
 ) -> None:
-    """Sound for an edit: what was clicked away is suppressed, what was clicked on is boosted.
+    """Sound for an edit: the removed object is suppressed, the added one is boosted.
 
-    Makes the sound of the edit and, for comparison, plain SSV2A of both pictures. Nothing that the store holds is
-    computed again; `plan` says beforehand what would run.
+    Makes the sound of the edit and, for comparison, plain SSV2A of both pictures. Stages whose results are in the
+    store are not recomputed; `plan` shows beforehand what would run.
     """
     _run(files, parameters, out=out, store=store, runner=runner, as_json=as_json)
 
@@ -86,8 +86,8 @@ def plan(
 ) -> None:
     """What `run` with the same arguments would compute, and why.
 
-    'cached': the artifact is there. 'run': it is not, for the reason given. 'unknown': an input has to run first; if
-    that comes out as before, this stage is cached.
+    'cached': the artifact is in the store. 'run': it is not, for the reason given. 'unknown': an input has to run
+    first; if its output is unchanged, this stage is cached.
     """
     from svdaudio.cli import sessions
 
@@ -179,7 +179,7 @@ def _print_for_people(result: Result, begun: float) -> None:
         f"{counts['computed']} stages computed, {counts['cached']} cached, {seconds_text(time.perf_counter() - begun)}"
     )
     for entry in record.stages:
-        for text in entry.notes if entry.status == "cached" else ():  # the others were printed when they came
+        for text in entry.notes if entry.status == "cached" else ():  # the others were printed during the run
             screen.print(f"note: {entry.node}: {text}", markup=False)
     if report.scores:
         screen.print()

@@ -13,7 +13,7 @@ from svdaudio.cli.output import console, print_json
 if TYPE_CHECKING:
     from svdaudio.flows.server import Server
 
-app = Commands(help="A Prefect server on this machine: its page shows runs, and `--prefect` goes through it.")
+app = Commands(help="A Prefect server on this machine, which shows runs and is used by `--prefect`.")
 
 
 @app.command()
@@ -28,7 +28,7 @@ def start(
     from svdaudio.flows import server
 
     running = server.start(port=port)
-    text = f"Prefect at {running.url}\nRuns go through it with --prefect, or with PREFECT_API_URL={running.api_url}"
+    text = f"Prefect at {running.url}\nRuns use it with --prefect, or with PREFECT_API_URL={running.api_url}"
     _print({"running": True, **_facts(running)}, text, as_json=as_json)
 
 
@@ -44,12 +44,12 @@ def stop(*, as_json: options.Json = False) -> None:
 
 @app.command()
 def status(*, as_json: options.Json = False) -> None:
-    """Whether a server runs, and where."""
+    """Show whether a server is running, and its address."""
     from svdaudio.flows import server
 
     running = server.status()
     if running is None:
-        _print({"running": False}, "no server runs; `svdaudio server start` starts one", as_json=as_json)
+        _print({"running": False}, "no server is running; `svdaudio server start` starts one", as_json=as_json)
     else:
         text = f"Prefect at {running.url} (process {running.pid}, log {running.log})"
         _print({"running": True, **_facts(running)}, text, as_json=as_json)

@@ -84,6 +84,8 @@ def check_out(out: Path | None, *, kind: str | None = None, inputs: Iterable[Pat
 
     if out is not None:
         check_place(out, kind=kind, inputs=inputs)
+        if not out.absolute().parent.exists():
+            remark(f"the folder {out.parent} will be created")
 
 
 def log_to_stderr() -> None:

@@ -1,4 +1,4 @@
-"""`svdaudio store`: what is done with whole stores."""
+"""`svdaudio store`: operations on whole stores."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 N_KEY_DIGITS = 12
 
-app = Commands(help="Whole stores: folders and buckets.")
+app = Commands(help="Operations on whole stores: folders and buckets.")
 
 
 @app.callback()
 def _group() -> None:  # pyright: ignore[reportUnusedFunction] - keeps `copy` a command of its own
-    """Whole stores: folders and buckets."""
+    """Operations on whole stores: folders and buckets."""
 
 
 @app.command()
@@ -31,15 +31,15 @@ def copy(
     source: Annotated[
         str, typer.Argument(metavar="A", help="A store: a folder, or s3://bucket/prefix.", show_default=False)
     ],
-    target: Annotated[str, typer.Argument(metavar="B", help="Another; made if need be.", show_default=False)],
+    target: Annotated[str, typer.Argument(metavar="B", help="Another store; created if needed.", show_default=False)],
     *,
     runs: Annotated[
         list[str] | None,
-        typer.Option("--run", metavar="RUN", help="Only this run and its artifacts. Again for more."),
+        typer.Option("--run", metavar="RUN", help="Only this run and its artifacts. Can be repeated."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Copy artifacts and runs from A into B, each array checked. What B has already stays; so does all of A."""
+    """Copy artifacts and runs from A to B, checking each array. A, and whatever B already has, stay unchanged."""
     from svdaudio.cli.sessions import log_to_stderr
     from svdaudio.errors import InputError, NewerRecordError, StoreError
     from svdaudio.store import open_store
@@ -49,10 +49,10 @@ def copy(
     here, there = open_store(source), open_store(target)
     check_apart(here, there)
     if next(iter(here.keys()), None) is None and not here.runs.ids():
-        raise InputError(f"there is nothing to copy in {here.location}", got="no artifact and no run")
+        raise InputError(f"{here.location} contains nothing to copy", got="no artifact and no run")
     chosen = None if runs is None else [here.runs.load(name) for name in runs]
-    with _counting() as tell:
-        report = copy_store(here, there, runs=chosen, tell=tell)
+    with _counting() as on_artifact:
+        report = copy_store(here, there, runs=chosen, on_artifact=on_artifact)
     if as_json:
         print_json(
             {
@@ -95,24 +95,24 @@ def copy(
 
 @contextmanager
 def _counting() -> Generator[Callable[[str, Outcome], None]]:
-    """A line on standard error that counts the artifacts that are done with."""
+    """A status line on standard error that counts the processed artifacts."""
     done = count(1)
     with error_console().status("copying") as status:
 
-        def tell(key: str, outcome: Outcome) -> None:
+        def on_artifact(key: str, outcome: Outcome) -> None:
             del key, outcome
             status.update(f"copying: {next(done)} artifacts done")
 
-        yield tell
+        yield on_artifact
 
 
 def _summary(report: CopyReport, target: str) -> str:
     text = (
         f"{len(report.copied)} artifacts ({report.n_bytes / 1e6:.1f} MB of arrays) and {len(report.runs)} runs copied "
-        f"to {target}; {len(report.there)} artifacts were there"
+        f"to {target}; {len(report.there)} artifacts were already there"
     )
     if report.gone:
-        text += f"\n{len(report.gone)} that the runs name are no longer in the source: {_some(report.gone)}"
+        text += f"\n{len(report.gone)} artifacts that the runs use are no longer in the source: {_some(report.gone)}"
     if report.runs_gone:
         named = ", ".join(report.runs_gone[:3])
         text += f"\n{len(report.runs_gone)} runs named by batches are no longer in the source: {named}"

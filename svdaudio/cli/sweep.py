@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 N_ROWS_SHOWN = 40
 DEFAULT_SEED = 42
 IDLE_BESIDE = (
-    ("embeddings_only", "which makes no sound and is one process", ("workers", "on_error", "no_baselines")),
-    ("random", "which draws every setting for itself", ("together",)),
+    ("embeddings_only", "which makes no sound and uses one process", ("workers", "on_error", "no_baselines")),
+    ("random", "which draws every setting independently", ("together",)),
 )
-"""An option, what it is, and the options that do nothing beside it."""
+"""An option, what it does, and the options that have no effect with it."""
 
 
 _SETTINGS = "The settings"
@@ -41,14 +41,14 @@ Zip = Annotated[
     bool,
     typer.Option(
         "--zip", rich_help_panel=_SETTINGS,
-        help="Not every combination, but the first value of each, then the second, and so on.",
+        help="Combine the first values of all grids, then the second, and so on, instead of every combination.",
     ),
 ]  # fmt: skip
 Random = Annotated[
     int | None,
     typer.Option(
         "--random", metavar="N", min=1, rich_help_panel=_SETTINGS, show_default=False,
-        help="Draw N settings, uniform between the ends of LOW..HIGH; --seed makes other ones.",
+        help="Draw N settings, uniform between the ends of LOW..HIGH; another --seed draws others.",
     ),
 ]  # fmt: skip
 EmbeddingsOnly = Annotated[
@@ -72,11 +72,11 @@ def sweep(
     how: options.BatchOptions,
     store: options.Store = None,
 ) -> None:
-    """One edit with many settings: a table of scores, and of how near the mixed embedding is to its parts.
+    """One edit with many settings: a table of scores, and of the mixed embedding's cosines with its parts.
 
-    A sweep is a batch: stages that no setting changes are computed once, and the same command continues an unfinished
-    sweep. With --embeddings-only it stops after the mix; there, ten thousand settings of svd.* and mix.* cost less than
-    a second once the regions are factorised.
+    A sweep is a batch: stages that no setting changes are computed once, and repeating the command continues an
+    unfinished sweep. With --embeddings-only it stops after the mix; ten thousand settings of svd.* and mix.* then take
+    less than a second once the regions are factorised.
     """
     from svdaudio.engine.request import files_of
     from svdaudio.methods import find_method
@@ -113,7 +113,7 @@ def sweep(
 
 
 def _refuse_idle_options(context: typer.Context) -> None:
-    """Refuse options that do nothing beside others that were given.
+    """Refuse options that have no effect with others that were given.
 
     Raises:
         InputError: there is such an option.
@@ -127,7 +127,7 @@ def _refuse_idle_options(context: typer.Context) -> None:
         idle = [option[other] for other in given if other in others]
         if name in given and idle:
             raise InputError(
-                f"{' and '.join(idle)} would do nothing beside {option[name]}, {why}", fix="leave out one or the other"
+                f"{' and '.join(idle)} would have no effect with {option[name]}, {why}", fix="omit one of them"
             )
 
 
@@ -140,7 +140,7 @@ def _embeddings(
     how: options.BatchOptions,
     begun: float,
 ) -> None:
-    """Mixed embeddings alone: the parts by the stages, once for each setting of what is not the mix's own."""
+    """Mixed embeddings alone: the stages compute the parts, once for each setting of the other parameters."""
     from dataclasses import replace
 
     from svdaudio.engine.batches import write_table

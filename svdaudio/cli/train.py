@@ -1,4 +1,4 @@
-"""`svdaudio train`: make the mini bundle anew, one model a command, or all of it."""
+"""`svdaudio train`: retrain the mini bundle, one model per command or all at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from svdaudio.processes import python_command
 if TYPE_CHECKING:
     from svdaudio.mini.figures import Figure
 
-app = Commands(help="Train the models of the mini bundle. A training that was interrupted goes on.")
+app = Commands(help="Train the models of the mini bundle. Interrupted trainings resume.")
 
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder of the weights (default checkpoints/mini).", show_default=False)
@@ -31,7 +31,7 @@ Out = Annotated[
 Work = Annotated[
     Path | None, typer.Option("--work", help="Folder of checkpoints and logs (default training/).", show_default=False)
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random choices.")]
 
 
 @app.command("all")
@@ -40,12 +40,12 @@ def train_all(
     seed: Seed = 0,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Trainings at a time (default one a core).", show_default=False),
+        typer.Option("--workers", min=1, help="Trainings in parallel (default one per core).", show_default=False),
     ] = None,
     out: Out = None,
     work: Work = None,
 ) -> None:
-    """Train every model, each after those that it needs, and describe the bundle. Ctrl-C: the same again goes on."""
+    """Train every model, each after those it depends on, and describe the bundle. After Ctrl-C, rerun to resume."""
     from svdaudio.mini.training import Told, train_together
 
     n_workers = min(workers or len(os.sched_getaffinity(0)), len(NEEDS))
@@ -58,8 +58,8 @@ def train_all(
     def start(name: str) -> subprocess.Popen[bytes]:
         options = ["--seed", str(seed), "--out", str(_out(out)), "--work", str(folder)]
         program = python_command("-m", "svdaudio.cli", "train", name, *options)
-        with (folder / f"{name}.out").open("wb") as told:
-            return subprocess.Popen(program, stdout=told, stderr=told, stdin=subprocess.DEVNULL, env=environment)
+        with (folder / f"{name}.out").open("wb") as output:
+            return subprocess.Popen(program, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment)
 
     def tell(told: Told) -> None:
         if told.seconds is None:
@@ -73,13 +73,15 @@ def train_all(
     try:
         train_together(NEEDS, start, n_workers=n_workers, tell=tell)
     except RunError as error:
-        raise RunError(error.what, got=error.got, fix=f"what it said is in {folder}; then the same again") from error
+        raise RunError(
+            error.what, got=error.got, fix=f"see its output in {folder}, then run the same command again"
+        ) from error
     manifest(out=out)
 
 
 @app.command()
 def manifest(*, out: Out = None) -> None:
-    """Describe the weights in a folder as a bundle: digests, sizes, class names, settings."""
+    """Write the description of the weights in a folder as a bundle: digests, sizes, class names, settings."""
     from svdaudio.mini.manifest import describe
 
     console().print(f"wrote {describe(_out(out))}", markup=False, soft_wrap=True)
@@ -88,11 +90,11 @@ def manifest(*, out: Out = None) -> None:
 @app.command()
 def evaluate(
     *,
-    cards: Annotated[bool, typer.Option("--cards", help="Write the figures into the model cards, too.")] = False,
+    cards: Annotated[bool, typer.Option("--cards", help="Also write the figures into the model cards.")] = False,
     out: Out = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure the weights in a folder on what was held out, and print the table of figures."""
+    """Evaluate the weights in a folder on held-out data, and print the table of figures."""
     from svdaudio.mini.card import rewrite
     from svdaudio.mini.evaluation import sections
 
@@ -146,7 +148,7 @@ def _add(name: str) -> None:
         seed: Seed = 0,
         steps: Annotated[
             int | None,
-            typer.Option("--steps", min=1, help="Training steps (default the recipe's).", show_default=False),
+            typer.Option("--steps", min=1, help="Training steps (default: the recipe's).", show_default=False),
         ] = None,
         out: Out = None,
         work: Work = None,

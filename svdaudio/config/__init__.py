@@ -1,4 +1,4 @@
-"""Configurations: sections that methods share, what every run has, and how values from several sources are merged.
+"""Configurations: sections that methods share, parameters of every run, and the merging of values from all sources.
 
 Imports pydantic and the errors, nothing else of the project.
 """

@@ -13,7 +13,7 @@ Coordinate = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
 class Point(NamedTuple):
-    """A click in pixels of the upright image: x to the right, y down, label 1 (in the region) or 0 (out of it)."""
+    """A click in pixels of the upright picture: x to the right, y down, label 1 (in the region) or 0 (out of it)."""
 
     x: Coordinate
     y: Coordinate

@@ -54,7 +54,7 @@ def parse_override(text: str, known: Collection[str]) -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A value written as TOML; what is not TOML, and what TOML takes for a date, is taken as text."""
+    """A value written as TOML; anything that is not TOML, and TOML dates, are taken as text."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # not TOML, or more digits or brackets than can be read
@@ -103,7 +103,7 @@ def resolve(
         given_source: where `given` comes from, if not from the command line.
         bundle_settings: returns the bundle's own dotted settings by its name; called once the name is known.
         elsewhere: names of parameters that only other methods have. In the file and in the bundle's settings, which
-            serve several methods, they are passed over; anywhere else they are errors.
+            serve several methods, they are ignored; anywhere else they are errors.
 
     Raises:
         ConfigError: an unknown name (with the nearest one), an invalid value, or the same parameter twice with

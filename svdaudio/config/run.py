@@ -1,4 +1,4 @@
-"""The configuration of a run: what every method has, and what is known about each parameter of it.
+"""The configuration of a run: the parameters that every method has, and the description of each.
 
 A method's own configuration derives from `RunConfig` and adds the sections that it uses:
 
@@ -20,12 +20,12 @@ from svdaudio.config.names import nested, unknown_parameter
 from svdaudio.config.sections import ExecutionConfig, Section, Whole, parameter
 
 EXECUTION_PREFIX = "execution."
-"""Parameters under this name say how to compute, not what: they never enter a key."""
+"""Parameters below this prefix say how to compute, not what: they never enter a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """What is known about one parameter: for help texts, checks and remarks."""
+    """The description of one parameter, for help texts, checks and remarks."""
 
     name: str
     """Dotted."""
@@ -36,12 +36,12 @@ class Parameter:
 
     @property
     def execution_only(self) -> bool:
-        """Whether it changes how fast results come and at most how they are rounded, and so enters no key."""
+        """Whether it changes only speed and rounding, and so enters no key."""
         return self.name.startswith(EXECUTION_PREFIX)
 
 
 class RunConfig(Section):
-    """What the configuration of every method has. A method's own configuration derives from it."""
+    """The parameters that every method has. A method's own configuration derives from it."""
 
     seed: Whole = parameter(42, "seed of every random draw", "a whole number from 0 to 2^63 - 1", ge=0, lt=2**63)
     bundle: Annotated[str, Field(min_length=1)] = parameter("mini", "checkpoint bundle", "the name of a bundle")

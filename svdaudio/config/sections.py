@@ -15,12 +15,12 @@ from svdaudio.errors import ConfigError
 
 
 def _whole(value: object) -> object:
-    """5.0 is 5: tables often write whole numbers so."""
+    """5.0 as 5: spreadsheets often write whole numbers this way."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(value: object) -> object:
-    """A number that is written as TOML does not allow it, such as .5 or 1e3."""
+    """A number in a notation that TOML does not allow, such as .5."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return float(value)
@@ -28,7 +28,7 @@ def _number(value: object) -> object:
 
 
 def _switch(value: object) -> object:
-    """True as a spreadsheet or pandas writes it."""
+    """True and false as spreadsheets and pandas write them."""
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
@@ -74,7 +74,7 @@ def parameter(
 
 
 class Section(BaseModel):
-    """Part of a configuration: frozen, and without parameters that nobody declared."""
+    """Part of a configuration: frozen, and without undeclared parameters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most commands validate one schema
 
@@ -94,10 +94,10 @@ class SvdConfig(Section):
         5, "number of leading singular values modified", "a whole number from 1 to 10000", (1, 15), ge=1, le=10_000
     )
     alpha: Number = parameter(
-        0.3, "factor on them in the region that goes", "a number from 0 to 1000", (0.1, 0.5), ge=0, le=1000
+        0.3, "factor on them in the removed region", "a number from 0 to 1000", (0.1, 0.5), ge=0, le=1000
     )
     beta: Number = parameter(
-        1.5, "factor on them in the region that comes", "a number from 0 to 1000", (1.1, 3.0), ge=0, le=1000
+        1.5, "factor on them in the added region", "a number from 0 to 1000", (1.1, 3.0), ge=0, le=1000
     )
 
 
@@ -114,7 +114,7 @@ class MixConfig(Section):
         0.1, "weight of the background embedding", "a number from 0 to 1000", (0.0, 0.3), ge=0, le=1000
     )
     direct: Number = parameter(
-        0.4, "weight of the edited image's own embedding", "a number from 0 to 1000", (0.2, 0.6), ge=0, le=1000
+        0.4, "weight of the edited picture's own embedding", "a number from 0 to 1000", (0.2, 0.6), ge=0, le=1000
     )
 
     @model_validator(mode="after")
@@ -133,13 +133,13 @@ class LocalsConfig(Section):
 
     confidence: Number = parameter(0.25, "least confidence of an object", "a number from 0 to 1", ge=0, le=1)
     iou: Number = parameter(
-        0.0, "overlap above which the lesser of two boxes is dropped", "a number from 0 to 1", ge=0, le=1
+        0.0, "overlap above which the less confident of two boxes is dropped", "a number from 0 to 1", ge=0, le=1
     )
     max_detections: Whole = parameter(
         64, "most objects the detector returns", "a whole number from 1 to 10000", ge=1, le=10_000
     )
     top_k: Whole = parameter(16, "most objects kept", "a whole number from 1 to 63", ge=1, le=63)
-    augment: Switch = parameter(True, "look at flipped and scaled copies too", "true or false")
+    augment: Switch = parameter(True, "also detect in flipped and scaled copies", "true or false")
 
 
 class RemixConfig(Section):
@@ -156,17 +156,17 @@ class GenerateConfig(Section):
     """Latent diffusion (step 8)."""
 
     backend: Literal["diffusers", "audioldm"] = parameter(
-        "diffusers", "whose code generates: ours, or the authors' package", '"diffusers" or "audioldm"'
+        "diffusers", "code that generates: ours, or the authors' package", '"diffusers" or "audioldm"'
     )
     scheduler: Literal["ddim", "dpm-solver++"] = parameter("ddim", "diffusion scheduler", '"ddim" or "dpm-solver++"')
     steps: Whole = parameter(200, "diffusion steps", "a whole number from 1 to 999", ge=1, le=999)
     guidance_scale: Number = parameter(2.5, "classifier-free guidance", "a number of at least 0", ge=0)
     candidates: Whole = parameter(3, "waveforms to choose from", "a whole number from 1 to 100", ge=1, le=100)
     precision: Literal["float32", "bfloat16"] = parameter(
-        "float32", "what the noise network computes in", '"float32" or "bfloat16"'
+        "float32", "number format of the noise network", '"float32" or "bfloat16"'
     )
     duration_s: Number = parameter(
-        10.0, "length of the audio in seconds", "a number from 0.5 to 600", (2.5, 10.0), ge=0.5, le=600
+        10.0, "length of the sound in seconds", "a number from 0.5 to 600", (2.5, 10.0), ge=0.5, le=600
     )
 
     @model_validator(mode="after")
@@ -183,7 +183,7 @@ class ExecutionConfig(Section):
     )
     threads: Whole | None = parameter(
         None,
-        "CPU threads, as many as there are cores if not given; results differ by rounding",
+        "CPU threads (default the number of cores); results differ by rounding",
         "a whole number from 1 to 1024",
         ge=1,
         le=1024,

@@ -1,4 +1,4 @@
-"""The arrays of a run by the names of its nodes, each read once: what views, measures and reports are made from."""
+"""The arrays of a run by the names of its nodes, each read once, for views, measures and reports."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunArrays:
 
     @classmethod
     def in_store(cls, run: RunRecord, method: Method, store: Store, classes: ClassNames) -> RunArrays:
-        """The arrays as they are in the store; one that is gone or damaged is an error."""
+        """The arrays from the store; a missing or damaged one is an error."""
 
         def read(node: str) -> dict[str, NDArray[Any]]:
             entry = run.stage(node)
@@ -61,7 +61,7 @@ class RunArrays:
         return self.method.nodes(self.config)
 
     def key(self, node: str) -> str | None:
-        """The key of a node's artifact, or None if the run did not get to it."""
+        """The key of a node's artifact, or None if the run did not reach it."""
         entry = self.run.stage(node)
         done = entry is not None and entry.status in ("cached", "computed")
         return entry.key if entry is not None and done else None

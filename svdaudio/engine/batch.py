@@ -1,8 +1,8 @@
 """Run many requests together, stage by stage: a model is loaded once, and used for every pair before the next.
 
-Each pair is a run of its own, with the record, the keys and the bytes that it would have alone. Inputs are not put
-into one batch of a network: on a CPU the last bits of what comes out depend on the size of the batch (bench/batch.py
-shows it), and the same configuration has to give the same bytes in whatever company.
+Each pair is a separate run, with the record, the keys and the bytes that it would have alone. Inputs are not combined
+into one batch of a network: on a CPU the last bits of its output depend on the size of the batch, and the same
+configuration must yield the same bytes whatever else the batch contains.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ log = logging.getLogger(__name__)
 RunnerName = Literal["in-process", "prefect"]
 
 N_TOGETHER = 200
-"""Most pairs that are walked together: each holds a lock on its run, and a process may hold only so many files."""
+"""Most pairs processed together: each holds a lock on its run, and the number of open files is limited."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchEvent:
-    """Something happened in the run of one pair."""
+    """An event in the run of one pair."""
 
     pair: str
     event: Event
@@ -72,7 +72,7 @@ def no_progress(event: BatchEvent) -> None:
 
 
 class OutputWriter(Protocol):
-    """Writes what the run of a pair is for: sounds, scores and, if wanted, pictures. Must be picklable."""
+    """Writes the outputs of a pair's run: sounds, scores and, if wanted, pictures. Must be picklable."""
 
     def write(self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: BodyLoader) -> RunRecord:
         """Write the files of a finished run, and enter them into its record.
@@ -115,27 +115,27 @@ def execute_batch(
 ) -> list[RunRecord]:
     """Execute every node of every job: each node for all jobs, then the next node.
 
-    What another process is computing already is left for the end of its node's round, and only then waited for, so
-    that several can share jobs that have much in common. (Not through Prefect, whose tasks wait where they are.)
+    A job whose artifact another process is computing is moved to the end of its node's round, and only then waited
+    for, so that several processes can share similar jobs. (Prefect's tasks wait at once.)
 
     Args:
         jobs: of one bundle and one workflow.
         store: where artifacts and runs are.
         models: models by role; nothing is loaded unless something is computed.
         output: writes the files of a run as soon as it is finished; without it none are written.
-        on_error: whether the others go on after the run of one pair has failed. A store that cannot be written and
-            a checkpoint that cannot be loaded are no fault of one pair, and always end the batch.
+        on_error: whether the other pairs continue after the run of one has failed. A store that cannot be written and
+            a checkpoint that cannot be loaded concern all pairs, and always end the batch.
         progress: receives every event, in this thread.
-        stopping: asked before each node; if true, nothing more is begun.
+        stopping: called before each node; if true, no further node is started.
         step: how a node is executed.
         body: finds the body of a stage.
 
     Returns:
-        The record of each job's run, as it is in the store, in the order of `jobs`. Runs that were not got to, or not
+        The record of each job's run, as it is in the store, in the order of `jobs`. Runs that were not reached, or not
         finished, are "interrupted".
 
     Raises:
-        StoreError, CheckpointError: see `on_error`; every record says how far its run has come.
+        StoreError, CheckpointError: see `on_error`; every record has the progress of its run.
         KeyboardInterrupt: likewise.
     """
     earlier = list(islice(store.runs, N_RUNS_COMPARED))
@@ -158,7 +158,7 @@ def execute_batch(
 
 
 class _OpenRun:
-    """The run of one job while the batch works on it; its record says at every time how far it is."""
+    """The run of one job while the batch works on it; its record is kept up to date."""
 
     def __init__(self, job: Job, context: Context, progress: Progress) -> None:
         self.job = job
@@ -175,7 +175,7 @@ class _OpenRun:
         )
 
     def took(self, reference: Reference) -> None:
-        """A node is there."""
+        """Enter a finished node."""
         for again in reference.repaired:
             self.references[again.node] = again
         self.references[reference.node] = reference
@@ -217,7 +217,7 @@ class _Walk:
         self._step = step
 
     def through(self, models: ModelSource) -> bool:
-        """Walk it; false if the batch is to stop here."""
+        """Walk it; return false if the batch has to stop."""
         for node in _order([one.job for one in self._opened]):
             queue = deque((one, False) for one in self._opened if one.is_open and node.name in one.nodes)
             while queue:
@@ -269,12 +269,12 @@ def _order(jobs: Sequence[Job]) -> list[Node]:
 
 
 class Tally:
-    """How far a batch is, and how long the rest will take if it goes as so far.
+    """The progress of a batch, and an estimate of the remaining time.
 
     Args:
         jobs: those that are still to be run.
-        expected: stage → seconds of one computation, for stages of which this batch has seen none yet.
-        n_workers: how many work at it side by side.
+        expected: stage → seconds of one computation, for stages that this batch has not computed yet.
+        n_workers: how many processes work on it in parallel.
     """
 
     def __init__(self, jobs: Sequence[Job], expected: Mapping[str, float], n_workers: int = 1) -> None:
@@ -301,17 +301,17 @@ class Tally:
 
     @property
     def n_done(self) -> int:
-        """Nodes that are done with."""
+        """Number of nodes that are done."""
         return self.n_total - sum(self._left.values())
 
     @property
     def n_pairs_done(self) -> int:
-        """Pairs that are done with, failed ones included."""
+        """Number of pairs that are done, failed ones included."""
         return sum(not left for left in self._nodes_left.values())
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that are left; None while the time of a stage ahead is unknown."""
+        """Estimated seconds left; None while the time of a remaining stage is unknown."""
         left_s = 0.0
         for stage, n_left in self._left.items():
             if not n_left:
@@ -337,26 +337,26 @@ def expected_seconds(store: Store) -> dict[str, float]:
 
 
 ExecuteJobs = Callable[[Sequence[Job]], list[RunRecord]]
-"""Executes jobs of one bundle and gives their records: `execute_batch` or its like, with all but the jobs filled in."""
+"""Executes jobs of one bundle and returns their records: `execute_batch` or similar, with all but the jobs bound."""
 
 
 def run_batch(
     batch: Batch, store: Store, execute_jobs: ExecuteJobs, *, table_path: Path | None
 ) -> tuple[RunRecord, list[RunRecord]]:
-    """Run what is left of a batch, write its table, and keep its record.
+    """Run the rest of a batch, write its table, and keep its record.
 
     Args:
-        batch: new, or an earlier one that goes on.
+        batch: a new one, or one to continue.
         store: where runs are.
-        execute_jobs: called for all jobs that share a bundle and a way to execute.
-        table_path: where the table goes.
+        execute_jobs: called for each group of jobs that share bundle, workflow and `execution` parameters.
+        table_path: path of the table.
 
     Returns:
         The record of the batch, and those of its runs in the order of its pairs.
 
     Raises:
-        RunError: another process is at work on the batch.
-        Exception: what ended the batch, after the record says so.
+        RunError: another process is working on the batch.
+        Exception: the error that ended the batch, once it is in the record.
     """
     begun = time.perf_counter()
     runs = {job.name: job.run for job in batch.jobs}

@@ -1,13 +1,13 @@
-"""A batch: many runs that are carried out together, as one record in the store and as one table of results.
+"""A batch: many runs that are computed together, with one record in the store and one table of results.
 
     batch = open_batch(store, prepared, files={"pairs": path}, title="pairs.csv")   # or reopen_batch(...)
     record, runs = svdaudio.engine.batch.run_batch(batch, ...)
     write_table(path, table(batch.members, runs))
 
 The record is a `RunRecord` of kind "batch" whose results name the runs, one for each pair; each of them is a run like
-any other. Its id ends in "-batch" and is newer than those of its runs, so that `svdaudio resume` meets it first. A
-batch that was stopped, killed, or in which pairs failed is found again by what it was to compute. It knows enough of
-its pairs and of what was asked for to go on without the command that began it, and without the record of any run.
+any other. Its id ends in "-batch" and is newer than those of its runs, so that `svdaudio resume` finds it first. A
+batch that was stopped, killed, or in which pairs failed is found again by a digest of its work. Its record describes
+its pairs and options well enough to be resumed without the original command, and without the record of any run.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ ID_ENDING = "-batch"
 TABLE_KINDS = (".csv", ".jsonl")
 
 DEFAULT = "default"
-"""Where a value came from of which a record says nothing."""
+"""The source of a value whose source is not in the record."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""What spreadsheets take for the beginning of a formula."""
+"""First characters that spreadsheets read as a formula."""
 
 OnError = Literal["continue", "stop"]
 
@@ -60,15 +60,15 @@ REPORTED = ("audio", "pictures", "scores")
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What was asked for of a batch beside its pairs."""
+    """The options of a batch apart from its pairs."""
 
     table: str | None = None
-    """Where its table goes; None for the store's folder of results."""
+    """Path of its table; None for the store's results folder."""
     pictures: bool = False
     on_error: OnError = "continue"
     n_workers: int = 1
     study: Mapping[str, Any] | None = None
-    """What is measured with it, as `svdaudio.studies.edit_study.Study.kept` gives it."""
+    """The study that it belongs to, as `svdaudio.studies.edit_study.Study.kept` returns it."""
 
 
 NOTHING_ASKED = Asked()
@@ -82,20 +82,20 @@ class Member:
     run: str
     """Id of its run."""
     out: str | None = None
-    """Where the sound of the edit is copied to."""
+    """Path for a copy of the edit's sound."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What tells it from the others: dotted name → value."""
+    """The parameters in which it differs from the others: dotted name → value."""
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     """Its pictures: name → the fields of a `FileUse`."""
     kind: str = PUBLISHED
     """The method of its run."""
     own: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Its configuration, where it is not what all pairs share and the record of the batch says: dotted name → value."""
+    """Its configuration, apart from what all pairs share (in the record of the batch): dotted name → value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One pair with all that carrying it out needs."""
+    """One pair with everything needed to run it."""
 
     member: Member
     request: Request
@@ -108,20 +108,20 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do: its run is finished, and its files are written."""
+        """Whether its run is finished and its files are written."""
         return self.run.state == "finished" and bool(self.run.results)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A batch that is about to start, or to go on."""
+    """A batch that is about to start or to be resumed."""
 
     record: RunRecord
     jobs: tuple[Job, ...]
 
     @property
     def asked(self) -> Asked:
-        """What was asked for beside the pairs."""
+        """Its options apart from the pairs."""
         return asked_of(self.record)
 
     @property
@@ -131,7 +131,7 @@ class Batch:
 
     @property
     def n_done(self) -> int:
-        """How many pairs need nothing more."""
+        """How many pairs are done."""
         return sum(job.done for job in self.jobs)
 
 
@@ -143,7 +143,7 @@ class Prepared:
     request: Request
     out: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What tells it from the others, for the table: dotted name → value."""
+    """The parameters in which it differs from the others, for the table: dotted name → value."""
 
     @property
     def resolved(self) -> Resolved[Any]:
@@ -166,13 +166,13 @@ def open_batch(
     runner: str = "in-process",
     asked: Asked = NOTHING_ASKED,
 ) -> Batch:
-    """The batch of these pairs: an unfinished one of the store if there is one, else a new one.
+    """The batch of these pairs: the unfinished one in the store if there is one, else a new one.
 
     Args:
         store: where runs are.
         prepared: the pairs, checked.
-        files: what the pairs were read from, by a name for each: for the record.
-        title: what the batch is called where people look.
+        files: the files that the pairs were read from, by name, for the record.
+        title: of the batch, for display.
         runner: "in-process" or "prefect".
         asked: kept in the record, for `reopen_batch`.
 
@@ -216,7 +216,7 @@ def open_batch(
 
 
 def reopen_batch(record: RunRecord, store: Store, open_bundle: OpenBundle, find_method: FindMethod) -> Batch:
-    """A batch by its record, to go on with it.
+    """A batch from its record, to continue it.
 
     Args:
         record: of the batch.
@@ -225,7 +225,7 @@ def reopen_batch(record: RunRecord, store: Store, open_bundle: OpenBundle, find_
         find_method: finds the methods of its runs.
 
     Raises:
-        RunError: a picture has changed since, or the record is of another version.
+        RunError: a picture has changed since, or the record was written by an incompatible version.
     """
     bundles: dict[str, BundleFacts] = {}
 
@@ -256,7 +256,7 @@ def kept_runs(record: RunRecord, store: Store) -> list[tuple[Member, RunRecord |
 
 
 def _kept_run(store: Store, member: Member) -> RunRecord | None:
-    """The run of a pair, if its record is there and whole."""
+    """The run of a pair, if its record exists and is intact."""
     try:
         return store.runs.read(member.run)
     except (FileNotFoundError, ValueError):
@@ -264,7 +264,7 @@ def _kept_run(store: Store, member: Member) -> RunRecord | None:
 
 
 def _new_in_place_of(store: Store, member: Member, run: RunRecord) -> RunRecord:
-    """A new run in the place of one whose record is lost: what that one computed is found in the store.
+    """A new run in place of one whose record is lost; its artifacts are found in the store.
 
     It has the id of the old one, by which the batch knows it, and which sorts below that of the batch.
     """
@@ -276,9 +276,9 @@ def _new_in_place_of(store: Store, member: Member, run: RunRecord) -> RunRecord:
 def _remade(
     record: RunRecord, member: Member, bundle_named: OpenBundle, find_method: FindMethod
 ) -> tuple[RunRecord, Request]:
-    """A run and its request, by what the record of the batch says of the pair."""
-    if not member.files:  # the batch was begun before its record said so much
-        raise RunError(f"the run {member.run} of '{member.name}' is gone", fix="give the command of the batch again")
+    """A run and its request, from the entry of the pair in the record of the batch."""
+    if not member.files:  # the record was written by an earlier version, without them
+        raise RunError(f"the run {member.run} of '{member.name}' is gone", fix="repeat the command of the batch")
     flat = {**flatten(record.config), **member.own}
     files = {name: FileUse(**use) for name, use in member.files.items()}
     known = RunRecord(
@@ -292,10 +292,10 @@ def _remade(
 
 
 def asked_of(record: RunRecord) -> Asked:
-    """What was asked for of a batch beside its pairs; nothing if its record is too old to say.
+    """The options of a batch apart from its pairs; the defaults if its record is too old to have them.
 
     Raises:
-        RunError: the record is of another version.
+        RunError: the record was written by an incompatible version.
     """
     try:
         return Asked(**record.results.get("asked", {}))
@@ -304,7 +304,7 @@ def asked_of(record: RunRecord) -> Asked:
 
 
 def _member_entry(member: Member) -> dict[str, Any]:
-    """A member as the record keeps it; the published method goes without saying, as in earlier records."""
+    """A member as the record keeps it; the published method is not written, as in earlier records."""
     entry = asdict(member)
     if member.kind == PUBLISHED:
         del entry["kind"]
@@ -326,11 +326,14 @@ def members_of(record: RunRecord) -> tuple[Member, ...]:
 
 
 def _other_version(record: RunRecord) -> RunError:
-    return RunError(f"the record of batch {record.id} is of another version of svdaudio", fix="start the batch again")
+    return RunError(
+        f"the record of batch {record.id} was written by an incompatible version of svdaudio",
+        fix="start the batch again",
+    )
 
 
 def closed(record: RunRecord, runs: Iterable[RunRecord], *, seconds: float, table: Path | None) -> RunRecord:
-    """The record of a batch at its end: how many pairs came out how, and where the table is."""
+    """The record of a batch at its end: how many pairs are in each state, and the path of the table."""
     states = [run.state for run in runs]
     counts = {state: states.count(state) for state in dict.fromkeys(states)}
     finished = all(state == "finished" for state in states)
@@ -341,11 +344,11 @@ def closed(record: RunRecord, runs: Iterable[RunRecord], *, seconds: float, tabl
 
 
 def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """The results of a batch, one row a pair, every row with the same columns.
+    """The results of a batch, one row per pair, every row with the same columns.
 
-    Columns: name, what tells the pairs apart, state, run, seconds, error, a score for each sound and class
-    ("manipulated.dog"), the cosine of the mixed embedding with what it is mixed from ("cosine.edited"), and the file
-    of each sound ("manipulated.wav"). What a pair has not got is None.
+    Columns: name, the parameters in which pairs differ, state, run, seconds (of its own stages), error, a score for
+    each sound and class ("manipulated.dog"), the measures of the method ("cosine.edited"), and the file of each sound
+    ("manipulated.wav"). Missing values are None.
     """
     rows: list[dict[str, Any]] = []
     settings = list(dict.fromkeys(name for member in members for name in member.settings))
@@ -354,7 +357,8 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
         row.update({name: _text(member.settings.get(name)) for name in settings})
         row.update(
             {f"{which}": Path(use.path).name for which, use in run.files.items()},
-            state=run.state, run=run.id, seconds=round(run.seconds, 3), error=run.error,
+            state=run.state, run=run.id, seconds=round(sum(entry.seconds for entry in run.stages), 3),
+            error=run.error,
         )  # fmt: skip
         scores = cast("Mapping[str, Mapping[str, float]]", run.results.get("scores", {}))
         row.update({f"{sound}.{name}": score for sound, classes in scores.items() for name, score in classes.items()})
@@ -370,17 +374,19 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
 
 
 def check_table(path: Path) -> None:
-    """Refuse a place for a table that `write_table` could not write.
+    """Refuse a path that `write_table` could not write.
 
     Raises:
         InputError: it is of another kind than CSV and JSON lines, or a folder.
     """
     if path.suffix.lower() not in TABLE_KINDS or path.is_dir():
-        raise InputError(f"{path} is no place for a table", expected=f"a file that ends in {' or '.join(TABLE_KINDS)}")
+        raise InputError(
+            f"{path} is not a valid table file", expected=f"a name that ends in {' or '.join(TABLE_KINDS)}"
+        )
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write rows as CSV or, one object a line, as JSON, whole or not at all.
+    """Write rows as CSV or as JSON, one object per line, atomically.
 
     Raises:
         StoreError: the file cannot be written.
@@ -398,7 +404,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def _as_cell(value: object) -> object:
-    """A value as a cell: text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """A value as a cell: text that a spreadsheet would read as a formula gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
@@ -432,13 +438,13 @@ def _record(
 
 
 def _shared(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What all of these mappings say alike."""
+    """The entries that all of these mappings have in common."""
     first, *others = each or [{}]
     return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
 
 
 def _sources(each: Sequence[Mapping[str, str]], names: Iterable[str]) -> dict[str, str]:
-    """Where the values came from that all pairs share; a default goes without saying."""
+    """The sources of the values that all pairs share; defaults are omitted."""
     found: dict[str, str] = {}
     for name in names:
         first, *others = dict.fromkeys(sources.get(name, DEFAULT) for sources in each)
@@ -448,7 +454,7 @@ def _sources(each: Sequence[Mapping[str, str]], names: Iterable[str]) -> dict[st
 
 
 def _identity(prepared: Sequence[Prepared]) -> str:
-    """A digest of all that the batch computes and writes; how it computes it does not count."""
+    """A digest of everything that the batch computes and writes, without `execution` parameters."""
     parts: list[object] = []
     for one in prepared:
         request = one.request
@@ -468,7 +474,7 @@ def _unfinished(store: Store, identity: str) -> RunRecord | None:
         except RunError:  # damaged: `svdaudio doctor` reports it
             continue
         if record.results.get("identity") == identity:
-            # The newest of its kind decides: where that one is finished, a new batch was asked for.
+            # The newest one decides: if it is finished, the command starts a new batch.
             free = record.state != "finished" and not store.runs.is_active(run_id)
             return record if free else None
     return None

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class ModelSource(Protocol):
-    """Models by role, loaded when first asked for: `svdaudio.checkpoints.bundle.Models`."""
+    """Models by role, loaded on first use: `svdaudio.checkpoints.bundle.Models`."""
 
     def __getitem__(self, role: str, /) -> Any: ...
 
 
 @runtime_checkable
 class KeepsModels(Protocol):
-    """A source of models that can be told which ones are needed together."""
+    """A source of models that can release those that are not needed."""
 
     def keep_only(self, roles: Iterable[str], /) -> None:
-        """Hold these models together, and let go of all others."""
+        """Keep these models in memory together, and release all others."""
         ...
 
 
@@ -51,7 +51,7 @@ def compute_outputs(
     """Call the body of a node's stage.
 
     Args:
-        node: which.
+        node: the node.
         inputs: arrays and paths by the names of the row.
         parameters: plain JSON data by local names; the body receives a copy.
         models: those that the row names are loaded before the body is called.
@@ -81,6 +81,6 @@ def compute_outputs(
         raise RunError(
             f"{node.name} computed numbers that are not finite, which are not kept",
             got=", ".join(wrong),
-            fix="give its parameters more usual values; `svdaudio doctor` checks the installation",
+            fix="use parameters nearer to their defaults; `svdaudio doctor` checks the installation",
         )
     return arrays

@@ -1,8 +1,8 @@
-"""One node, from references to a reference: the one function that every runner calls.
+"""Execute one node, from references to a reference: the one function that every runner calls.
 
 Digests of the inputs → key → look-up; on a miss: lock, look again, load the inputs, call the stage's body, check
 its outputs, save. Arrays never leave this module; runners pass references. Inputs are read only when something
-is computed. An input found damaged is set aside, its producer recomputed, and the node goes on.
+is computed. A damaged input is quarantined, its producer recomputed, and the node continues.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def ignore_event(what: NodeEvent, text: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A node's outputs by their digests: what stages hand on to each other."""
+    """A node's outputs by their digests: what runners pass from node to node."""
 
     node: str
     action: Action
@@ -57,7 +57,7 @@ class Reference:
     seconds: float
     notes: tuple[str, ...] = ()
     repaired: tuple[Reference, ...] = ()
-    """Nodes above that were recomputed because their artifacts were damaged or gone."""
+    """Upstream nodes that were recomputed because their artifacts were damaged or gone."""
 
     @property
     def key(self) -> str:
@@ -80,14 +80,14 @@ class Reference:
 
 
 class Context:
-    """All that executing nodes of one request needs.
+    """Everything needed to execute nodes of one request.
 
     Args:
         request: what is to be computed.
         store: where artifacts are.
         models: models by role.
         body: finds the body of a stage.
-        earlier: the runs in which reasons are looked for, newest first; those of the store if not given.
+        earlier: the runs to compare with for reasons, newest first; those of the store if not given.
     """
 
     def __init__(
@@ -125,9 +125,9 @@ def execute(
 
     Args:
         context: request, store and models.
-        name: of the node.
+        name: the node's name.
         upstream: references of at least the nodes it reads from.
-        on_event: receives "started" once it is certain that something is computed, "waiting" when another process
+        on_event: receives "started" when the stage is about to be computed, "waiting" when another process
             computes the same, and every note of the stage.
 
     Raises:
@@ -137,7 +137,7 @@ def execute(
     node = context.request.table[name]
     known = dict(upstream)
     repaired: dict[str, Reference] = {}
-    # Each round mends one input; a damaged store could lose an input again, but not for ever.
+    # Each round repairs one input; a damaged store could lose an input again, so rounds are limited.
     for _ in range(2 * len(node.upstream) + 1):
         try:
             reference = _find_or_compute(context, node, known, on_event)
@@ -267,7 +267,7 @@ def _load(context: Context, reference: Reference, names: Iterable[str]) -> dict[
 
 
 def _restore(context: Context, name: str, on_event: OnNodeEvent) -> dict[str, Reference]:
-    """Execute a node and all above it, from the files on: what is whole is found, what is not is computed."""
+    """Execute a node and all nodes upstream: intact artifacts are found, the others recomputed."""
     references: dict[str, Reference] = {}
 
     def visit(node: Node) -> None:
@@ -285,7 +285,7 @@ def _restore(context: Context, name: str, on_event: OnNodeEvent) -> dict[str, Re
 
 @contextlib.contextmanager
 def _on_threads(n_threads: int | None) -> Generator[None]:
-    """Let torch compute on so many threads; afterwards, as before, so that no stage depends on those before it."""
+    """Set torch's number of threads, and restore it afterwards, so that no stage affects a later one."""
     if n_threads is None:
         yield
         return
@@ -300,13 +300,13 @@ def _on_threads(n_threads: int | None) -> Generator[None]:
 
 
 def _n_threads() -> int | None:
-    """How many threads torch computes on; None if the stage did without torch."""
+    """How many threads torch computes on; None if torch has not been imported."""
     torch: Any = sys.modules.get("torch")
     return None if torch is None else torch.get_num_threads()
 
 
 def _check_files(context: Context, node: Node, action: Action) -> None:
-    """A file that changed while it was read must not be stored under the digest of what it held before."""
+    """Refuse a file that changed while it was read: its result must not be stored under the old digest."""
     for name, source in node.inputs.items():
         if source.startswith(FILE_PREFIX):
             which = source.removeprefix(FILE_PREFIX)

@@ -1,4 +1,4 @@
-"""A workflow computed in memory: no store, no record. For functions of the library that return arrays."""
+"""Compute a workflow in memory, without store and record; for functions of the library that return arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compute(
     given: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
     note: OnNote | None = None,
 ) -> dict[str, dict[str, NDArray[Any]]]:
-    """Compute nodes and all that they need.
+    """Compute nodes and everything upstream.
 
     Args:
         targets: names of nodes.

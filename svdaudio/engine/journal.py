@@ -1,4 +1,4 @@
-"""The record of a run while it runs: every runner keeps it in the same way."""
+"""The record of a run while it runs; every runner uses it."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def no_progress(event: Event) -> None:
 
 
 class RunWriter(Protocol):
-    """Where records of runs go: `RunLog` of a store, or `UNRECORDED`."""
+    """Writes records of runs: `RunLog` of a store, or `UNRECORDED`."""
 
     def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
         """Create or replace the record of a run."""
         ...
 
     def hold(self, run_id: str) -> AbstractContextManager[None]:
-        """Work on a run, alone."""
+        """Hold the lock of a run."""
         ...
 
 
 class _Unrecorded:
-    """Leaves nothing behind."""
+    """Writes nothing."""
 
     def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
         del durable
@@ -69,7 +69,7 @@ class _Unrecorded:
 
 
 UNRECORDED: RunWriter = _Unrecorded()
-"""For trials: the run is kept in memory alone."""
+"""For trials: the run is kept in memory only."""
 
 
 class Journal:
@@ -79,7 +79,7 @@ class Journal:
         self.request = request
         self.runs = runs
         self.state_at_end: RunState = "finished"
-        """What the record says if the work ends without an error."""
+        """The state in the record if the work ends without an error."""
         self._progress = progress
         self._begun = time.perf_counter()
         self._done: set[str] = set()
@@ -96,7 +96,7 @@ class Journal:
         self.state_at_end = "interrupted"
 
     def finished(self, reference: Reference) -> None:
-        """A node is there. What was repaired on the way is entered too."""
+        """Enter a finished node, and nodes that were recomputed for it."""
         for again in reference.repaired:
             self.run = self.run.with_stage(again.entry())
         entry = reference.entry()
@@ -108,7 +108,7 @@ class Journal:
         self._emit("finished", reference.node, entry.reason, entry)
 
     def failed(self, node: str, error: BaseException) -> None:
-        """A node failed, and with it the run; what comes after it is skipped."""
+        """Enter a failed node; the run fails, and all pending nodes are skipped."""
         line = one_line(error)
         entry = replace(self._entry(node), status="failed", reason=line)
         self.run = replace(self.run.with_stage(entry), error=line)
@@ -158,7 +158,7 @@ class Journal:
 
 @contextmanager
 def keep_journal(request: Request, runs: RunWriter, run: RunRecord, progress: Progress) -> Generator[Journal]:
-    """Hold a run and keep its record; however the work ends, the record says how.
+    """Hold a run and keep its record, which says how the work ended, whatever happens.
 
     Args:
         request: what is computed.
@@ -167,7 +167,7 @@ def keep_journal(request: Request, runs: RunWriter, run: RunRecord, progress: Pr
         progress: receives every event.
 
     Raises:
-        RunError: another process is at work on the run.
+        RunError: another process is working on the run.
         StoreError: the store cannot be written.
     """
     with runs.hold(run.id):

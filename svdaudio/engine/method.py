@@ -1,4 +1,4 @@
-"""A method as a value: its files, parameters, workflow, results and views. The engine needs nothing else of it.
+"""A method as a value: its files, parameters, workflow, results and views, all that the engine needs.
 
     METHOD = Method(name="baseline", files={"original": PICTURE}, config=BaselineConfig, nodes=nodes, ...)
 
@@ -19,21 +19,17 @@ from svdaudio.engine.stage import Nodes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from svdaudio.engine.arrays import RunArrays
-    from svdaudio.engine.request import Request
-    from svdaudio.store.base import Store
-
 
 @dataclass(frozen=True, kw_only=True)
 class FileKind:
-    """A kind of file that users give ("picture", "sound"), and how one is checked before anything is computed."""
+    """A kind of user file ("picture", "sound"), and how one is checked before anything is computed."""
 
     name: str
     checker: str
     """`module:function`, called with the path; raises `InputError` if the file is not of this kind."""
 
     def check(self, path: Path) -> None:
-        """Look at a file.
+        """Check a file.
 
         Raises:
             InputError: it is not of this kind, or cannot be read.
@@ -49,7 +45,7 @@ class View:
     name: str
     """Of the picture: "removed.mask"."""
     nodes: tuple[str, ...]
-    """The nodes that it shows; unless `of_run`, the first is the one that it belongs to."""
+    """The nodes that it shows; it belongs to the first, unless `of_run`."""
     draw: Callable[[], Figure]
     of_run: bool = False
     """Whether it shows the run as a whole and belongs to no node."""
@@ -65,28 +61,28 @@ def no_sounds(config: Any) -> Mapping[str, str]:
     return {}
 
 
-def no_views(arrays: RunArrays) -> Iterator[View]:
+def no_views(arrays: Any) -> Iterator[View]:
     """The views of a method that draws nothing."""
     del arrays
     return iter(())
 
 
-def no_measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
+def no_measures(arrays: Any) -> Mapping[str, Mapping[str, float]]:
     """The measures of a method that has none."""
     del arrays
     return {}
 
 
-Check = Callable[["Request", "Store | None"], None]
-"""Looks over a request before it runs; raises a `SvdAudioError` if it cannot work. The store may know files."""
+Check = Callable[[Any, Any], None]
+"""Checks a `Request` before it runs; raises a `SvdAudioError` if it cannot work. The store may have read its files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A workflow that people can run."""
+    """A workflow that users can run."""
 
     name: str
-    """What runs of it are called (their `kind`), and `--method`."""
+    """The `kind` of its runs, and its name for `--method`."""
     summary: str
     files: Mapping[str, FileKind]
     """The user's files by name, in the order in which a command line takes them."""
@@ -95,7 +91,7 @@ class Method:
     nodes: Callable[[Any], Nodes]
     """Its workflow, which may depend on the configuration."""
     targets: tuple[str, ...]
-    """Nodes that a run computes unless told otherwise. The first may fail soonest."""
+    """Nodes that a run computes by default. List first those that are likely to fail early."""
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Other sets of targets by name."""
     sounds: Callable[[Any], Mapping[str, str]] = no_sounds
@@ -105,8 +101,9 @@ class Method:
     result: str = ""
     """The sound that `--out` receives."""
     checks: tuple[Check, ...] = ()
-    views: Callable[[RunArrays], Iterable[View]] = no_views
-    measures: Callable[[RunArrays], Mapping[str, Mapping[str, float]]] = no_measures
-    """Finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
+    views: Callable[[Any], Iterable[View]] = no_views
+    """`RunArrays` of a run → its views."""
+    measures: Callable[[Any], Mapping[str, Mapping[str, float]]] = no_measures
+    """`RunArrays` of a finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
     former_parameters: tuple[str, ...] = ()
-    """Dotted names, or sections, that records of earlier versions hold and that no longer exist."""
+    """Dotted names, or sections, in records of earlier versions that no longer exist."""

@@ -1,4 +1,4 @@
-"""What of a request the store holds already, what would run, and why; and what differs between two runs.
+"""Plans: which nodes of a request are in the store, which would run, and why; and the differences of two runs.
 
     for node in plan(request, store): print(node.name, node.status, node.reason)
 
@@ -34,7 +34,7 @@ from svdaudio.store.runs import RunRecord, StageEntry
 PlanStatus = Literal["cached", "run", "unknown"]
 
 N_RUNS_COMPARED = 50
-"""How many of the newest runs are looked through for the last computation of a node."""
+"""How many of the newest runs are searched for the last computation of a node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,8 @@ class PlannedNode:
     key: str | None
     """The action key; None while an input is not known."""
     status: PlanStatus
-    """`cached`: the artifact is there. `run`: it is not. `unknown`: an input comes from a node that has to run
-    first; if that comes out as before, this node is cached."""
+    """`cached`: the artifact is in the store. `run`: it is not. `unknown`: an input comes from a node that has to run
+    first; if its output is unchanged, this node is cached."""
     reasons: tuple[Reason, ...]
 
     @property
@@ -61,7 +61,7 @@ class PlannedNode:
 
 
 def plan(request: Request, store: Store) -> list[PlannedNode]:
-    """What of a request is there, what would run, and why; in the order of work.
+    """Which nodes of a request are cached, which would run, and why; in the order of work.
 
     Raises:
         InputError: a file is missing or cannot be read.
@@ -95,10 +95,10 @@ def plan(request: Request, store: Store) -> list[PlannedNode]:
 
 
 def reasons_to_reuse(request: Request, record: ArtifactRecord) -> tuple[Reason, ...]:
-    """That the artifact is there; and whether it would be computed on as many threads now.
+    """That the artifact is in the store; and, if so, that it was computed on another number of threads.
 
-    The number of threads is not part of a key although networks round differently with it: a key says what was asked
-    for. Where the configuration leaves the number to torch, it is that of the available cores.
+    The number of threads is not part of a key although networks round differently with it: a key describes the
+    request. Where the configuration leaves the number to torch, it is that of the available cores.
     """
     now: int | None = request.config.execution.threads
     before: int | None = record.execution.get("n_threads")
@@ -108,10 +108,10 @@ def reasons_to_reuse(request: Request, record: ArtifactRecord) -> tuple[Reason, 
 
 
 def explain(node: Node, action: Action, previous: StageEntry | None, store: Store) -> list[Reason]:
-    """Why a computation whose artifact is not there has to be done.
+    """Why a computation whose artifact is not in the store has to run.
 
     Args:
-        node: which.
+        node: the node.
         action: the computation.
         previous: the last one of this node, if any is known.
         store: where its artifact would be.
@@ -127,9 +127,9 @@ def last_computations(request: Request, store: Store, runs: Iterable[RunRecord] 
     """For each node the entry to compare with: of the newest run of the same files, else of the newest run.
 
     Args:
-        request: whose nodes.
+        request: the request whose nodes are looked up.
         store: where runs are.
-        runs: the runs to look through, newest first; those of the store if not given.
+        runs: the runs to search, newest first; those of the store if not given.
     """
     same: dict[str, StageEntry] = {}
     other: dict[str, StageEntry] = {}
@@ -170,7 +170,7 @@ class NodeDifference:
     reasons: tuple[Reason, ...]
     """Empty if the key is the same."""
     same_outputs: bool
-    """Whether the outputs are the same nevertheless: from here on nothing differs."""
+    """Whether the outputs are the same nevertheless: then nothing downstream differs."""
 
     @property
     def reason(self) -> str:
@@ -179,12 +179,12 @@ class NodeDifference:
 
 
 def compare_runs(before: RunRecord, after: RunRecord, nodes: Nodes) -> list[NodeDifference]:
-    """What differs between two runs, for each node that both got to, in the order of work of `after`.
+    """The differences of two runs, for each node that both reached, in the order of work of `after`.
 
     Args:
         before: the earlier run.
         after: the later run.
-        nodes: the workflow of `after`, which names parameters and inputs as people know them.
+        nodes: the workflow of `after`, which has the dotted names of parameters and inputs.
     """
     found: list[NodeDifference] = []
     for entry in after.stages:
@@ -202,6 +202,6 @@ def compare_runs(before: RunRecord, after: RunRecord, nodes: Nodes) -> list[Node
 
 
 def _recorded_node(entry: StageEntry, action: Action) -> Node:
-    """A node that the workflow no longer has, as far as a record tells."""
+    """A node that the workflow no longer has, as far as the record describes it."""
     stage = Stage(name=entry.stage, inputs=tuple(action.inputs), outputs=tuple(entry.outputs), body="", summary="")
     return Node(name=entry.node, stage=stage, inputs={})

@@ -1,14 +1,14 @@
-"""Where the sound of a run came from: as a picture (Mermaid), and as a W3C PROV document (PROV-JSON).
+"""The provenance of a run's sounds: as a Mermaid diagram, and as a W3C PROV document (PROV-JSON).
 
     print(mermaid(run, workflow))
     json.dumps(prov_document(run, store, workflow))
 
-Both are made from the record of the run, its workflow and the records of its artifacts. Nothing is computed, and
-artifacts that are gone are missing from no picture: only when and where they were computed is not said then.
+Both are made from the record of the run, its workflow and the records of its artifacts. Nothing is computed.
+Artifacts that have been removed are included, but without the time and host of their computation.
 
 PROV-JSON: https://www.w3.org/submissions/prov-json/. Files, weights, every array and every sound are entities; stages
-and the run are activities. A stage that the run computed was started by it; of one that it found, the run used what
-it had given.
+and the run are activities. A stage that the run computed `wasStartedBy` the run; of a cached stage the run `used` the
+outputs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _COLOURS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """What a run's record does not say: where inputs came from, and which node made each sound."""
+    """What a run's record does not have: the sources of inputs, and the node that made each sound."""
 
     nodes: Nodes = field(default_factory=dict[str, Node])
     sounds: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -59,7 +59,7 @@ def mermaid(run: RunRecord, workflow: Workflow = UNKNOWN_WORKFLOW) -> str:
     """A flowchart of a run, from its files to its sounds: each stage with its key, cached or computed.
 
     Args:
-        run: any, finished or not.
+        run: finished or not.
         workflow: of its method.
     """
     lines = ["flowchart TD"]
@@ -93,7 +93,7 @@ def prov_document(run: RunRecord, store: Store, workflow: Workflow = UNKNOWN_WOR
     """A run as PROV-JSON.
 
     Args:
-        run: any; stages that it did not get to are left out.
+        run: finished or not; stages that it did not reach are omitted.
         store: where its artifacts are.
         workflow: of its method.
     """
@@ -128,11 +128,11 @@ class _Document:
         self._related: set[str] = set()
 
     def add(self, kind: str, name: str, attributes: Mapping[str, Any]) -> None:
-        """An entity, activity or agent; attributes of one that is there already stay."""
+        """Add an entity, activity or agent; one that exists keeps its attributes."""
         self.content.setdefault(kind, {}).setdefault(name, {n: v for n, v in attributes.items() if v is not None})
 
     def relate(self, kind: str, **ends: str) -> None:
-        """A relation between what is there, once."""
+        """Add a relation, once."""
         text = canonical([kind, ends])
         if text not in self._related:
             self._related.add(text)
@@ -140,7 +140,7 @@ class _Document:
             relations[f"_:{kind}{len(relations) + 1}"] = {f"prov:{end}": name for end, name in ends.items()}
 
     def software(self, version: str) -> str:
-        """The agent that a version of this program is."""
+        """The agent for a version of svdaudio."""
         name = f"software:svdaudio-{version or 'unknown'}"
         self.add(
             "agent",
@@ -164,7 +164,7 @@ def _add_stage(
         document.relate("wasAssociatedWith", activity=stage_id, agent=document.software(record.code_version))
     sources = _sources(run, entry, table)
     for name, digest in action.inputs.items():
-        if name in sources:  # missing only where the workflow has changed and the content is nowhere in the run
+        if name in sources:  # missing only if the workflow has changed and the run does not have the content
             document.relate("used", activity=stage_id, entity=_entity(run, sources[name], digest), role=name)
     for role, digest in action.models.items():
         document.add("entity", f"model:{digest}", {"prov:type": _type("Weights"), "term:name": role})
@@ -190,7 +190,7 @@ def _add_stage(
 
 
 def _entity(run: RunRecord, source: str, digest: str) -> str:
-    """The entity that an input was."""
+    """The entity of an input."""
     if source.startswith(FILE_PREFIX):
         return f"file:{digest}"
     node, _, output = source.rpartition(".")
@@ -237,7 +237,7 @@ def _stage_attributes(entry: StageEntry, record: ArtifactRecord | None) -> dict[
 
 
 def _sources(run: RunRecord, entry: StageEntry, table: Nodes) -> dict[str, str]:
-    """Input name → `node.output` or `file:<name>`, by the workflow, or by content where it has changed since."""
+    """Input name → `node.output` or `file:<name>`, by the workflow, or by content if the workflow has changed."""
     node = table.get(entry.node)
     if node is not None and (entry.action is None or node.inputs.keys() == entry.action.inputs.keys()):
         return dict(node.inputs)
@@ -261,7 +261,7 @@ def _id(name: str) -> str:
 
 
 def _label(*lines: str) -> str:
-    """Lines of a label, with what Mermaid would read as its own taken out."""
+    """Lines of a label, with Mermaid's special characters escaped."""
     return '"' + "<br/>".join(_escaped(lines)) + '"'
 
 

@@ -1,4 +1,4 @@
-"""Why a stage runs, as values: what differs between a computation and the last one of its kind."""
+"""Why a stage runs, as values: the differences between a computation and the last one of its node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_VALUE_TEXT = 60
 
 @dataclass(frozen=True)
 class Unchanged:
-    """The same computation was done before; its artifact is there."""
+    """The same computation was done before; its artifact is in the store."""
 
     def __str__(self) -> str:
         return "unchanged"
@@ -22,7 +22,7 @@ class Unchanged:
 
 @dataclass(frozen=True)
 class OtherThreads:
-    """The artifact was computed on another number of threads: what would be computed now may differ by rounding."""
+    """The artifact was computed on another number of threads: a new result may differ by rounding."""
 
     before: int
     after: int
@@ -33,7 +33,7 @@ class OtherThreads:
 
 @dataclass(frozen=True)
 class NeverComputed:
-    """No run is known that had this stage."""
+    """No known run had this stage."""
 
     def __str__(self) -> str:
         return "never computed"
@@ -41,7 +41,7 @@ class NeverComputed:
 
 @dataclass(frozen=True)
 class ArtifactGone:
-    """The same computation was done before, but its artifact is not there any more."""
+    """The same computation was done before, but its artifact is no longer in the store."""
 
     quarantined: bool
 
@@ -97,7 +97,7 @@ class ModelChanged:
 
 @dataclass(frozen=True)
 class WaitsFor:
-    """Inputs come from nodes that have to run first; if they come out the same, this one need not run."""
+    """Inputs come from nodes that have to run first; if their outputs are the same, this one need not run."""
 
     nodes: tuple[str, ...]
 

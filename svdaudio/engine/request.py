@@ -1,4 +1,4 @@
-"""What a run asks for: a method, files, a configuration, a bundle, and how far to go.
+"""Requests: a method, files, a configuration, a bundle, and the targets.
 
     request = Request(method=BASELINE, files={"original": path}, resolved=resolved, bundle=bundle)
     check(request, store)
@@ -30,7 +30,7 @@ from svdaudio.store.runs import FileUse, RunRecord, StageEntry, new_run_id
 
 
 class BundleFacts(Protocol):
-    """What requests need of a checkpoint bundle: `svdaudio.checkpoints.bundle.Bundle`. None of it reads weights."""
+    """What requests need of a checkpoint bundle: `svdaudio.checkpoints.bundle.Bundle`. Nothing here reads weights."""
 
     @property
     def name(self) -> str:
@@ -56,7 +56,7 @@ class BundleFacts(Protocol):
 
 
 class FileCache:
-    """Digests of files, and the kinds that they were checked for: many requests may share one."""
+    """Digests of files, and the kinds that they were checked for; many requests may share one cache."""
 
     def __init__(self) -> None:
         self._digests: dict[Path, str] = {}
@@ -90,7 +90,7 @@ class FileCache:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be computed. Files are hashed once, when their digests are first asked for."""
+    """What is to be computed. Files are hashed once, when their digests are first needed."""
 
     method: Method
     files: Mapping[str, Path]
@@ -141,7 +141,7 @@ class Request:
         return {name: self.cache.digest(self.files[name], self.description(name)) for name in names}
 
     def description(self, name: str) -> str:
-        """A file as errors call it: "original picture"."""
+        """A file's name in errors: "original picture"."""
         kind = self.method.files.get(name)
         return name if kind is None or kind.name == name else f"{name} {kind.name}"
 
@@ -150,7 +150,7 @@ class Request:
         return {name: self.config.value(dotted) for name, dotted in node.bindings.items()}
 
     def models(self, node: Node) -> dict[str, str]:
-        """Digests of the models that a node draws on, by role."""
+        """Digests of the models that a node uses, by role."""
         return {role: self.bundle.digests(role) for role in node.stage.models}
 
     def action(self, node: Node, inputs: Mapping[str, str]) -> Action:
@@ -167,7 +167,7 @@ class Request:
         """Digest of each input of a node.
 
         Args:
-            node: which.
+            node: the node.
             outputs: node name → output name → digest, for at least the nodes upstream.
         """
         digests: dict[str, str] = {}
@@ -180,10 +180,10 @@ class Request:
         return digests
 
     def known_shape(self, name: str, store: Store | None) -> tuple[int, ...] | None:
-        """Shape of the first array that a stage made of a file, if the store has it: the file is known to be good.
+        """Shape of the first array that a stage made of a file, if the store has it: then the file is valid.
 
         Args:
-            name: of the file.
+            name: the file's name.
             store: where artifacts are.
         """
         for node in self.nodes:
@@ -195,12 +195,12 @@ class Request:
 
 
 def check(request: Request, store: Store | None = None) -> Request:
-    """The request, if all of it can be done here: an error an hour into a run helps nobody.
+    """Return the request if everything that it needs is available, so that errors come before the work.
 
-    Files are looked at by the checker of their kind, unless the store holds what was read from them.
+    Files are checked by the checker of their kind, unless the store has the result of reading them.
 
     Args:
-        request: to look over.
+        request: the request to check.
         store: where artifacts are.
 
     Raises:
@@ -222,7 +222,7 @@ def files_of(method: Method, paths: Mapping[str, Path] | list[Path]) -> dict[str
     """The user's files by the names of a method.
 
     Args:
-        method: whose files.
+        method: the method that takes the files.
         paths: by name, or in the order in which the method lists them.
 
     Raises:
@@ -242,10 +242,10 @@ def files_of(method: Method, paths: Mapping[str, Path] | list[Path]) -> dict[str
 
 
 def resumed_request(run: RunRecord, method: Method, bundle: BundleFacts) -> Request:
-    """The request of an earlier run, to go on with it.
+    """The request of an earlier run, to continue it.
 
     Raises:
-        RunError: a file is gone or holds something else now, or the configuration cannot be read any more.
+        RunError: a file is gone or has changed, or the configuration can no longer be read.
     """
     config = recorded_config(run, method)
     request = Request(
@@ -260,13 +260,13 @@ def resumed_request(run: RunRecord, method: Method, bundle: BundleFacts) -> Requ
             now = digest_file(Path(use.path), name=request.description(name))
         except InputError as error:
             raise RunError(
-                f"run {run.id} cannot go on, its file '{name}' cannot be read",
+                f"run {run.id} cannot be resumed, its file '{name}' cannot be read",
                 got=use.path,
                 fix="put it back, or start a new run",
             ) from error
         if now != use.digest:
             raise RunError(
-                f"run {run.id} cannot go on, its file '{name}' has changed since",
+                f"run {run.id} cannot be resumed, its file '{name}' has changed since",
                 expected=f"sha256 {use.digest[:12]}",
                 got=f"{now[:12]} in {use.path}",
                 fix="put the old file back, or start a new run",
@@ -278,7 +278,7 @@ def recorded_config(run: RunRecord, method: Method) -> RunConfig:
     """The configuration that the record of a run holds.
 
     Raises:
-        RunError: it is of another version of this program.
+        RunError: it was written by an incompatible version of svdaudio.
     """
     former = method.former_parameters
     kept = {
@@ -332,7 +332,7 @@ def new_run(request: Request, *, runner: str = "in-process", run_id: str | None 
 
 
 def remade(config: RunConfig, sources: Mapping[str, str]) -> Resolved[Any]:
-    """A configuration that is known already, with the source of each value."""
+    """A known configuration, with the source of each value."""
     return Resolved(config=config, sources=dict(sources), remarks=remarks(config))
 
 

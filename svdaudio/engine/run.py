@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Stopping = Callable[[], bool]
-"""Asked between stages; true ends the run there."""
+"""Called between stages; true ends the run there."""
 
 
 def never() -> bool:
@@ -47,15 +47,15 @@ def execute_run(
         models: models by role; nothing is loaded unless something is computed.
         run: the run's record.
         progress: receives every event, in this thread.
-        stopping: asked before each node; if true, the run ends as "interrupted" and can be resumed.
-        record: keep the run in the store. Without, no record is written and no earlier run is read for reasons.
+        stopping: called before each node; if true, the run ends as "interrupted" and can be resumed.
+        record: keep the run in the store. If false, no record is written and no earlier run is read for reasons.
         body: finds the body of a stage.
 
     Returns:
         The record of the run, as it is in the store: "finished", or "interrupted" if it was stopped.
 
     Raises:
-        Exception: what made a stage fail, after the record says so (state "failed").
+        Exception: the error of a stage, once it is in the record (state "failed").
         KeyboardInterrupt: likewise (state "interrupted").
     """
     with keep_journal(request, store.runs if record else UNRECORDED, run, progress) as journal:
@@ -97,7 +97,7 @@ def read_outputs(
     """The arrays of a node of a run. If they are damaged or gone, they are recomputed first.
 
     Raises:
-        RunError: the run has no such node, or did not get to it.
+        RunError: the run has no such node, or did not reach it.
     """
     entry = run.stage(node)
     if entry is None or entry.action is None:

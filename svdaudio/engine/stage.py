@@ -1,4 +1,4 @@
-"""What a workflow is made of: stages, which are kinds of computation, and nodes, each one use of a stage.
+"""The parts of a workflow: stages, which are kinds of computation, and nodes, each one use of a stage.
 
 An input is named `node.output`, or `file:<name>` for a file of the user. A parameter is a local name bound to a
 place in the configuration (`svd.k`). Keys, plans, runners and diagrams are derived from these rows alone.
@@ -21,7 +21,7 @@ FILE_PREFIX = "file:"
 
 
 class Body(Protocol):
-    """What a stage does: a function of keyword arguments, one for each input, parameter and model of its row.
+    """The code of a stage: a function of keyword arguments, one for each input, parameter and model of its row.
 
     Inputs are arrays, or the path of a file; parameters are plain JSON data; models are loaded. A body that takes
     `note` may call it with a remark, which goes into the artifact's record.
@@ -34,7 +34,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One kind of computation. Raise `version` whenever the same inputs would give other outputs."""
+    """One kind of computation. Raise `version` whenever the same inputs would yield other outputs."""
 
     name: str
     version: int = 1
@@ -134,7 +134,7 @@ def in_order(nodes: Iterable[Node]) -> list[Node]:
         nodes: closed under `upstream`.
 
     Raises:
-        ConfigError: they read from each other in a circle.
+        ConfigError: the workflow has a cycle.
     """
     table = {node.name: node for node in nodes}
     rank = {name: place for place, name in enumerate(table)}
@@ -164,7 +164,7 @@ def _reload_cost(node: Node, resident: frozenset[str]) -> int:
 
 
 def group_of(node: str) -> str:
-    """The part of a node's name that says where it belongs: "original" of "original.tokens", else ""."""
+    """The group of a node, from its name: "original" of "original.tokens", else ""."""
     return node.rpartition(".")[0]
 
 

@@ -1,7 +1,7 @@
-"""A batch shared out among processes of this machine, each with models of its own; the store is all they share.
+"""A batch divided among processes of this machine, each with its own models; they share only the store.
 
-Two that come to the same key wait for each other there, so nothing is computed twice. Each worker reports through a
-pipe of its own: its death ends the pipe, and a worker whose parent no longer reads ends by itself.
+Workers that need the same key wait for each other there, so nothing is computed twice. Each worker reports through
+its own pipe: its death closes the pipe, and a worker exits when its parent no longer reads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from svdaudio.config import RunConfig
 from svdaudio.engine.batch import BatchEvent, BatchExecutor, OutputWriter, Progress, execute_batch, no_progress
 from svdaudio.engine.batches import Job, OnError
 from svdaudio.engine.body import ModelSource
-from svdaudio.engine.request import BundleFacts
 from svdaudio.engine.run import Stopping
 from svdaudio.errors import RunError
 from svdaudio.store import open_store
@@ -34,7 +33,7 @@ OpenModels = Callable[[Any, RunConfig], ModelSource]
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one worker does, and how; it has to be picklable."""
+    """The work and settings of one worker; picklable."""
 
     jobs: tuple[Job, ...]
     location: str
@@ -68,18 +67,18 @@ def execute_shares(
     """Do what `svdaudio.engine.batch.execute_batch` does, with `n_workers` processes.
 
     Args:
-        jobs: see there, as for whatever is not named here.
+        jobs: as for `execute_batch`.
         location: of the store.
         n_workers: how many processes, at most one for each job.
         open_models: how each of them opens its models.
         execute: how each of them executes its share.
         output: writes the files of a run.
-        on_error: whether the others go on.
+        on_error: whether the other pairs continue when one fails.
         progress: receives every event, in this thread.
 
     Raises:
         RunError: a worker died.
-        Exception: what ended a worker; the others are stopped then.
+        Exception: the error that ended a worker; the others are then stopped.
     """
     context = multiprocessing.get_context("spawn")  # torch and its threads do not survive a fork
     stop = context.Event()
@@ -125,7 +124,7 @@ def execute_shares(
 def _messages(
     pipes: Iterable[Connection],
 ) -> Generator[tuple[Connection, BatchEvent | _Done | _Failed | None]]:
-    """What comes out of pipes, until all have ended; the last message of each is None."""
+    """The messages from pipes, until all have ended; the last message of each is None."""
     open_ones = list(pipes)
     while open_ones:
         for pipe in cast("list[Connection]", wait(open_ones)):
@@ -144,12 +143,12 @@ def _death(worker: SpawnProcess) -> RunError:
     return RunError(
         f"{worker.name} of the batch died",
         got=how,
-        fix="start the batch again, it goes on where it was; with fewer --workers if memory ran out",
+        fix="repeat the command to continue the batch, with fewer --workers if memory ran out",
     )
 
 
 def _work(share: Share, writer: Connection, stop: Flag) -> None:
-    """The whole life of a worker."""
+    """The main function of a worker."""
     parent = multiprocessing.parent_process()
     alone = False
 
@@ -157,7 +156,7 @@ def _work(share: Share, writer: Connection, stop: Flag) -> None:
         nonlocal alone
         try:
             writer.send(message)
-        except OSError:  # the parent no longer reads: no fault of the run that the message is about
+        except OSError:  # the parent no longer reads; the run that the message is about has not failed
             alone = True
 
     def stopping() -> bool:
@@ -172,7 +171,7 @@ def _work(share: Share, writer: Connection, stop: Flag) -> None:
 
 def _execute(share: Share, progress: Progress, stopping: Stopping) -> list[RunRecord]:
     first = share.jobs[0].request
-    models = share.open_models(cast("BundleFacts", first.bundle), first.config)
+    models = share.open_models(first.bundle, first.config)
     return share.execute(
         share.jobs,
         open_store(share.location),
@@ -185,6 +184,6 @@ def _execute(share: Share, progress: Progress, stopping: Stopping) -> list[RunRe
 
 
 def _portable(error: Exception) -> Exception:
-    """The error without what ties it to this process."""
+    """The error without its traceback and causes, which cannot be sent to another process."""
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return error

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from svdaudio.config import RunConfig
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.svd.factors import Factors
 from svdaudio.svd.many import EditParts, MixColumns, cosines, unscaled
-
-if TYPE_CHECKING:
-    from svdaudio.methods.manipulate import ManipulateConfig
 
 MIX_PARAMETERS = ("svd.k", "svd.alpha", "svd.beta", "mix.alpha", "mix.beta", "mix.gamma", "mix.direct")
 """What can change without a new factorisation, in the order of the fields of `MixColumns`."""
@@ -45,7 +43,7 @@ def mix_cosines(arrays: RunArrays) -> dict[str, float]:
     return {name: round(float(values[0]), 6) for name, values in found.items()}
 
 
-def columns(settings: Sequence[Mapping[str, Any]], config: ManipulateConfig) -> MixColumns:
+def columns(settings: Sequence[Mapping[str, Any]], config: RunConfig) -> MixColumns:
     """Settings as columns; what a setting does not say is as in the configuration.
 
     Raises:

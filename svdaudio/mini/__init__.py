@@ -1,1 +1,1 @@
-"""The mini bundle: data, recipes and networks of the small models that make the whole method run anywhere."""
+"""The mini bundle: data, recipes and evaluation of the small models with which the whole method runs anywhere."""

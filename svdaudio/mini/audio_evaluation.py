@@ -1,4 +1,4 @@
-"""Held-out figures of what hears and makes sound: tagger, VAE, vocoder, and the whole way from a picture to its sound.
+"""Held-out figures of the models for sound: tagger, VAE, vocoder, and the whole path from a picture to its sound.
 
 Held out are mixtures, their times, gains, speeds and noise, and for pictures everything that `vision_evaluation`
 holds out. Intervals are 95 % bootstrap intervals over sounds.
@@ -63,7 +63,7 @@ def tagger_figures(path: Path, *, n_sounds: int = 180) -> tuple[Figure, ...]:
 
 
 def autoencoder_figures(path: Path, *, n_sounds: int = N_SOUNDS) -> tuple[Figure, ...]:
-    """How near the VAE comes to held-out soundscapes: their log-mel, and their sound by Griffin-Lim."""
+    """Errors of the VAE on held-out soundscapes: of their log-mel, and of their sound by Griffin-Lim."""
     waveforms, mels = _spectrograms(n_sounds)
     again = reconstruct(load_autoencoder(path), mels)
     return (
@@ -74,7 +74,7 @@ def autoencoder_figures(path: Path, *, n_sounds: int = N_SOUNDS) -> tuple[Figure
 
 
 def vocoder_figures(autoencoder_path: Path, vocoder_path: Path, *, n_sounds: int = N_SOUNDS) -> tuple[Figure, ...]:
-    """How near the vocoder comes to held-out soundscapes; beside it Griffin-Lim on the pseudo-inverse."""
+    """Errors of the vocoder on held-out soundscapes, and those of Griffin-Lim on the pseudo-inverse."""
     waveforms, mels = _spectrograms(n_sounds)
     vocoder, again = load_vocoder(vocoder_path), reconstruct(load_autoencoder(autoencoder_path), mels)
     return (
@@ -95,7 +95,7 @@ def _griffin_lim(mels: Tensor) -> Tensor:
 
 
 def _nearness(name: str, made: Tensor, waveforms: Tensor, mels: Tensor) -> tuple[Figure, Figure]:
-    """How far sounds are from those that they are to be."""
+    """Distances of sounds from their targets."""
     distances = [float(stft_distance(a[None], b[None])) for a, b in zip(made, waveforms, strict=True)]
     return (
         mean_figure(f"{name}: multi-resolution STFT distance", distances),

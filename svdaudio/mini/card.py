@@ -1,4 +1,4 @@
-"""Model cards: what a weight file is, from what, how, how long, how good, under which licence; written beside it."""
+"""Model cards: data, recipe, training time, figures and licence of a weight file; written beside it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def card(recipe: Recipe, training: Training, header: Header, figures: Sequence[F
 
     Args:
         recipe: what was trained.
-        training: where its log is, and for how long it went.
+        training: the folder of its log, and its length.
         header: of the weights.
         figures: on held-out data.
     """
@@ -68,20 +68,22 @@ def card(recipe: Recipe, training: Training, header: Header, figures: Sequence[F
 
 
 def rewrite(path: Path, figures: Sequence[Figure]) -> None:
-    """Put another table of figures into a card.
+    """Replace the table of figures in a card.
 
     Raises:
-        CheckpointError: there is no card, or it has not one table of figures.
+        CheckpointError: there is no card, or it does not have exactly one table of figures.
         StoreError: it cannot be written.
     """
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     before, heading, after = text.partition(TABLE_HEADING)
     if not heading or TABLE_HEADING in after:
-        raise CheckpointError(f"{path} is no model card", expected="one table of figures", fix="train the model anew")
+        raise CheckpointError(
+            f"{path} is not a valid model card", expected="one table of figures", fix="train the model again"
+        )
     _, gap, rest = after.partition("\n\n")
     write_bytes(path, f"{before}{markdown_table(figures)}{gap}{rest}".encode())
 
 
 def minutes_spent(log: Path) -> float:
-    """Minutes that a training took, by its log, over all that were interrupted."""
+    """Minutes that a training took, from its log, interrupted parts included."""
     return float(json.loads(log.read_text().splitlines()[-1])["seconds"]) / 60

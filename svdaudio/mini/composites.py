@@ -17,7 +17,7 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Composite:
-    """A picture and what is in it.
+    """A picture and its animals.
 
     Attributes:
         pixels: [size, size, 3] uint8.
@@ -57,14 +57,14 @@ def compose(
     Args:
         rng: source of every random choice.
         size: side of the square picture in pixels.
-        n_animals: how many; 1 to 4 by chance if None. Ignored when `classes` is given.
-        classes: which animals, as indices; by chance if None.
+        n_animals: how many; 1 to 4 at random if None. Ignored when `classes` is given.
+        classes: which animals, as indices; random if None.
         backgrounds: file names to choose from.
         invented_backgrounds: share of pictures on an invented texture instead.
-        varied_backgrounds: share of pictures whose background is put together from two and recoloured, so that a
-            network does not learn the few there are by heart.
-        distractors: share of pictures with things in them that are no animals: shapes, an animal's outline among them,
-            filled with another background, so that neither an edge nor an outline makes an animal.
+        varied_backgrounds: share of pictures whose background is combined from two and recoloured, so that a
+            network does not memorise the few backgrounds.
+        distractors: share of pictures with distractors: shapes, also outlines of animals, filled with another
+            background, so that a network does not take every edge or outline for an animal.
     """
     if classes is None:
         count = n_animals if n_animals is not None else int(rng.choice(4, p=(0.3, 0.4, 0.2, 0.1))) + 1
@@ -116,12 +116,12 @@ def closeup(
 
 
 def depth_within(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How far each pixel of a mask is from its rim, in pixels; 0 outside. The picture's edge counts as rim."""
+    """Distance of each pixel of a mask from its rim, in pixels; 0 outside. The picture's edge counts as rim."""
     return np.asarray(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3), np.float32)[1:-1, 1:-1]
 
 
 def _places(rng: Rng, count: int) -> NDArray[np.float64]:
-    """Centres in 0..1, kept apart where that is easy."""
+    """Centres in 0..1, kept apart where possible."""
     places = rng.uniform(0.15, 0.85, (1, 2)) if count > 1 else rng.uniform(0.3, 0.7, (1, 2))
     while len(places) < count:
         tries = rng.uniform(0.12, 0.88, (6, 2))
@@ -144,7 +144,7 @@ def _background(rng: Rng, size: int, names: Sequence[str]) -> Image:
 
 
 def _invented(rng: Rng, size: int) -> Image:
-    """Smooth colour noise of several scales, sometimes with a horizon: no picture, but no cue either."""
+    """Smooth colour noise of several scales, sometimes with a horizon: unrealistic, but without cues to a class."""
     image = np.zeros((size, size, 3), np.float32)
     for cells in (2, 5, 16, 64):
         noise = rng.normal(0, 1, (cells, cells, 3)).astype(np.float32) * rng.uniform(0, 45)
@@ -156,7 +156,7 @@ def _invented(rng: Rng, size: int) -> Image:
 
 
 def _varied(rng: Rng, image: Image, names: Sequence[str]) -> Image:
-    """Another background let in along a wandering edge, in bands or in blobs, and the colours mixed anew."""
+    """Blend in another background along an irregular edge, in bands or in blobs, and remix the colours."""
     size = image.shape[0]
     if rng.random() < 0.7:
         other = _invented(rng, size) if rng.random() < 0.3 else _background(rng, size, names)
@@ -199,7 +199,7 @@ def _animal(rng: Rng, label: int, *, stretch: float, longest_px: float) -> Image
 
 
 def _distract(rng: Rng, canvas: Image, instances: Image, backgrounds: Sequence[str]) -> None:
-    """Paste something that is no animal, in place: a blob or an animal's outline, filled with a background."""
+    """Paste a distractor, in place: a blob or an animal's outline, filled with a background."""
     size = canvas.shape[0]
     if rng.random() < 0.5:
         outline = _animal(
@@ -222,7 +222,7 @@ def _distract(rng: Rng, canvas: Image, instances: Image, backgrounds: Sequence[s
 
 
 def _paste(rng: Rng, canvas: Image, instances: Image, rgba: Image, value: int, centre: NDArray[np.float64]) -> None:
-    """Blend an animal over the canvas, in place; what it covers belongs to it."""
+    """Blend an animal over the canvas, in place; the pixels that it covers become part of its mask."""
     size = canvas.shape[0]
     height, width = rgba.shape[:2]
     top = int(np.clip(centre[0] * size - height / 2, -0.15 * height, size - 0.85 * height))

@@ -23,11 +23,11 @@ class Section:
     title: str
     measure: Callable[[], tuple[Figure, ...]]
     role: str | None = None
-    """The model whose card says the same."""
+    """The model whose card has the same figures."""
 
 
 def sections(folder: Path) -> Iterator[Section]:
-    """What is measured, in order, and what measures it; `folder` holds a whole bundle.
+    """The parts of the table in order, with the functions that measure them; `folder` holds a whole bundle.
 
     Raises:
         CheckpointError: there is no bundle, or a model of it is missing or damaged.

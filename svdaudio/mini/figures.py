@@ -1,4 +1,4 @@
-"""Measured numbers: each with its bootstrap interval, how many samples it is of, and what it should reach."""
+"""Measured numbers, each with its bootstrap interval, number of samples, and goal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TABLE_HEADING = "| figure, on held-out data | value [95 % interval] | samples | 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What a figure should reach: at least a bound, or at most."""
+    """The goal of a figure: at least or at most a bound."""
 
     bound: float
     at_most: bool = False
@@ -22,17 +22,17 @@ class Goal:
         return f"{'≤' if self.at_most else '≥'} {self.bound:.2f}"
 
     def holds(self, value: float) -> bool:
-        """Is it reached?"""
+        """Whether it is reached."""
         return value <= self.bound if self.at_most else value >= self.bound
 
 
 def at_least(bound: float) -> Goal:
-    """A figure that should be this or more."""
+    """The goal of reaching this or more."""
     return Goal(bound=bound)
 
 
 def at_most(bound: float) -> Goal:
-    """A figure that should be this or less."""
+    """The goal of staying at this or less."""
     return Goal(bound=bound, at_most=True)
 
 
@@ -46,7 +46,7 @@ class Figure:
         low: lower end of its 95 % bootstrap interval, None if it has none.
         high: upper end.
         n: how many samples.
-        goal: what it should reach, None if there is no goal.
+        goal: None if there is none.
     """
 
     name: str

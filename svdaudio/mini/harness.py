@@ -1,6 +1,6 @@
 """One training loop for every recipe: seeded, resumable after a kill, logged, with an averaged copy of the weights.
 
-Every step draws from generators made of (seed, step), so a resumed training sees what an undisturbed one sees.
+Every step draws from generators seeded by (seed, step), so a resumed training sees the same data as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long and how fast: linear warm-up, then cosine decay to `final_fraction` of the rate.
+    """Number of steps and learning rate: linear warm-up, then cosine decay to `final_fraction` of the rate.
 
-    With `restart_at` the rate starts anew from that step, with the same warm-up and decay, at `restart_fraction`.
+    With `restart_at` the schedule restarts at that step, with the same warm-up and decay, at `restart_fraction`.
     """
 
     n_steps: int
@@ -75,16 +75,16 @@ def fit(
     save_every_s: float = 60.0,
     log_every: int = 25,
 ) -> M:
-    """Train `model` by the sum of what `losses(step, rng)` returns; give back the averaged weights' copy.
+    """Train `model` on the sum of the losses that `losses(step, rng)` returns; return the copy with averaged weights.
 
-    A checkpoint `<name>.ckpt` and a log `<name>.log` (one JSON object a line) lie in `folder`; a training that
-    was interrupted goes on from the checkpoint. Gradients flow through `model`'s parameters only.
+    A checkpoint `<name>.ckpt` and a log `<name>.log` (one JSON object per line) are kept in `folder`; an interrupted
+    training resumes from the checkpoint. Gradients flow through `model`'s parameters only.
 
     `matrices` are trained by Muon (Jordan 2024; updates scaled as AdamW's, at twice the rate), the rest by AdamW: a
     transformer's hidden matrices learn several times faster that way.
 
     Raises:
-        RunError: another process trains it in `folder`, or what lies there is of another seed or another model.
+        RunError: another process trains it in `folder`, or the checkpoint there has another seed or model.
     """
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,13 +110,13 @@ def fit(
 def made_once(
     folder: Path, name: str, rows: Callable[[], Iterable[Mapping[str, Tensor]]], *, weights: Path
 ) -> dict[str, Tensor]:
-    """Tensors that take long to make, of rows put one on another; kept in `folder` for as long as `weights` are these.
+    """Tensors that take long to make, stacked from rows, and cached in `folder` until `weights` change.
 
     Args:
-        folder: which exists.
-        name: of the file, without what stands for the weights.
-        rows: makes them; each has the same names and shapes.
-        weights: file of the model through which they are seen.
+        folder: an existing folder.
+        name: of the file, without the digest of the weights.
+        rows: makes the rows; each has the same names and shapes.
+        weights: weight file of the model that computes them.
     """
     path = folder / f"{name}-{hash_file(weights)[:12]}.safetensors"
     try:
@@ -130,7 +130,7 @@ def made_once(
 
 
 class _Training(Generic[M]):
-    """A model, the averaged copy of its weights, its optimizers, and how far they have come."""
+    """A model, the averaged copy of its weights, its optimizers, and the current step."""
 
     def __init__(
         self, model: M, schedule: Schedule, matrices: Sequence[nn.Parameter], checkpoint: Path, seed: int
@@ -158,7 +158,7 @@ class _Training(Generic[M]):
             self._go_on(checkpoint)
 
     def _go_on(self, checkpoint: Path) -> None:
-        """Take up where an interrupted training of the same model was."""
+        """Resume an interrupted training of the same model."""
         another = "remove it, or give another --work"
         try:
             saved = read_plain(checkpoint, what="a training's state")
@@ -174,7 +174,7 @@ class _Training(Generic[M]):
         step, seconds = saved.get("step"), saved.get("seconds")
         try:
             if type(step) is not int or step < 0 or type(seconds) is not float or not 0 <= seconds < math.inf:
-                raise TypeError("it does not say how far it is")
+                raise TypeError("its step or time is invalid")
             for key, part in self._parts().items():
                 part.load_state_dict(saved[key])
         except Exception as error:
@@ -186,11 +186,11 @@ class _Training(Generic[M]):
 
     @property
     def seconds(self) -> float:
-        """Time spent, over all that were interrupted."""
+        """Time spent, earlier interrupted parts included."""
         return time.monotonic() - self._began
 
     def update(self, loss: Tensor) -> None:
-        """One step of every optimizer; a step whose gradient is not finite is left out."""
+        """One step of every optimizer; a step whose gradient is not finite is skipped."""
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._schedule.clip_norm)
@@ -203,7 +203,7 @@ class _Training(Generic[M]):
         self.step += 1
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         partial = self._checkpoint.with_suffix(".partial")
         states = {key: part.state_dict() for key, part in self._parts().items()}
         torch.save({**states, "seed": self._seed, "step": self.step, "seconds": self.seconds}, partial)

@@ -24,7 +24,7 @@ def describe(folder: Path) -> Path:
     """Write `bundle.json` from the weight files in `folder`, and return its path.
 
     Raises:
-        CheckpointError: a role has no weight file, or it does not say what it is.
+        CheckpointError: a role has no weight file, or the file's header is invalid.
     """
     models: dict[str, Any] = {}
     for role in LOADERS:

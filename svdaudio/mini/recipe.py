@@ -1,4 +1,4 @@
-"""What a recipe is, and one training by it: what they say of themselves in weights and model cards."""
+"""Recipes and trainings, and their descriptions in weights and model cards."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Training:
     """One training.
 
     Args:
-        folder: where its checkpoint and log are, and what it keeps of the data.
-        out: where weights and card go, and those of the models that it needs are.
+        folder: of its checkpoint, log and cached data.
+        out: folder for weights and card, which also has the models that it needs.
         seed: of every random choice.
-        n_steps: how long.
+        n_steps: number of steps.
     """
 
     folder: Path
@@ -51,20 +51,20 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is trained, on what, and how.
+    """A model to train, its data and its training.
 
     Args:
         role: of the model; names its weights, card, checkpoint and log.
-        version: counted up when weights of an earlier recipe would not come out of it.
-        module: in which the recipe is.
+        version: raised when the recipe no longer produces the same weights.
+        module: of the recipe.
         architecture: the network's class.
         config: builds the network.
-        n_steps: how long, unless told otherwise.
+        n_steps: default number of steps.
         title: of the card.
-        data: what it is trained and measured on.
-        steps_of: what a step is, and by which optimizer.
-        licence: of what it is trained on, and so of the weights.
-        extra: free values that the weights carry along.
+        data: description of the training and evaluation data.
+        steps_of: description of a step and its optimizer.
+        licence: of the training data, and so of the weights.
+        extra: further values for the header of the weights.
     """
 
     role: str
@@ -80,7 +80,7 @@ class Recipe:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def header(self, training: Training, config: Mapping[str, Any] | None = None) -> Header:
-        """What weights of this recipe say about themselves; `config` if it is not the recipe's."""
+        """The header of weights of this recipe; `config` if it is not the recipe's."""
         return Header(
             role=self.role,
             architecture=self.architecture,

@@ -1,7 +1,7 @@
 """Ten seconds on the farm: recordings at random times with gain, pitch and tempo changes, mixed.
 
-Every animal that takes part is heard again and again with short gaps, so that any few seconds hold all of
-them; how loud each is goes into the target, so that an embedding between two animals has a meaning.
+Every animal in a mixture is repeated with short gaps, so that any few seconds contain all of them; the loudness of
+each is part of the target, so that embeddings between two animals are meaningful.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Waveform = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Variation:
-    """How far augmentations go. Training, judging and held-out sets use different ones."""
+    """Strength of augmentations; different for training, judging and held-out sets."""
 
     log_rate: float = 0.08  # speed and pitch together, standard deviation of the logarithm
     tilt_db: float = 4.0  # spectral tilt over the band, standard deviation
@@ -49,7 +49,7 @@ def compose(
     n_animals: int | None = None,
     variation: Variation | None = None,
 ) -> Soundscape:
-    """Draw one soundscape of the given animals (indices), or of one to three by chance."""
+    """Draw one soundscape of the given animals (indices), or of one to three at random."""
     variation = variation or Variation()
     n_samples = round(duration_s * farm.SAMPLE_RATE_HZ)
     if classes is None:
@@ -70,7 +70,7 @@ def compose(
 
 
 def _track(rng: Rng, name: str, n_samples: int, variation: Variation) -> Waveform:
-    """One animal, again and again, from a random start; every call is a little different."""
+    """One animal, repeated from a random start; every call differs a little."""
     track = np.zeros(n_samples, np.float32)
     rate = float(np.exp(rng.normal(0, variation.log_rate)))
     tilt_db = rng.normal(0, variation.tilt_db)

@@ -1,4 +1,4 @@
-"""All trainings of the mini bundle, side by side: a process each, begun when those that it needs are done."""
+"""All trainings of the mini bundle in parallel: one process each, started when those that it needs are done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE_S = 60.0
 
 
 class Process(Protocol):
-    """What `subprocess.Popen` is."""
+    """The interface of `subprocess.Popen`."""
 
     def poll(self) -> int | None:
         """The exit status, None while it runs."""
@@ -33,7 +33,7 @@ class Process(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What has happened: a training began (`seconds` is None), or is done."""
+    """A training started (`seconds` is None), or is done."""
 
     name: str
     seconds: float | None = None
@@ -46,15 +46,15 @@ def train_together(
     n_workers: int,
     tell: Callable[[Told], None],
 ) -> None:
-    """Carry out all trainings, at most `n_workers` at a time, those that stand first first.
+    """Run all trainings, at most `n_workers` at a time, in the given order.
 
-    When one fails, or Ctrl-C comes, the others are interrupted, which they survive: the same again goes on.
+    If one fails, or on Ctrl-C, the others are interrupted; the same call resumes them.
 
     Args:
         needs: training → those that have to be done before; every one of them is a key.
-        start: begins one.
+        start: starts one.
         n_workers: at least 1.
-        tell: hears of every training that begins and ends.
+        tell: receives the start and end of every training.
 
     Raises:
         RunError: a training failed.

@@ -1,4 +1,4 @@
-"""What is true of a composite, and how the models are asked for it: by the recipes, and when they are measured."""
+"""Ground truth of a composite, and prompts for the models, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ N_GRID = 16
 """Patches along a side."""
 BOX_SIZE = 256
 LEAST_VISIBLE_PX = 100
-"""Of 256 x 256: an animal with fewer visible pixels is not asked for."""
+"""Of 256 x 256: an animal with fewer visible pixels is not a target."""
 
 
 def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:
-    """A pixel (x, y) of a mask: anywhere but its very rim, or well inside it."""
+    """A pixel (x, y) of a mask: anywhere except on its rim, or well inside it."""
     depth = depth_within(mask)
     least = 0.5 * depth.max() if deep else min(1.5, 0.5 * depth.max())
     rows, columns = np.nonzero(depth > least)
@@ -29,7 +29,7 @@ def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:
 
 
 def boxes_of(picture: Composite) -> list[tuple[int, tuple[int, int, int, int]]]:
-    """Class and box (left, top, right, bottom) of every animal that can be seen."""
+    """Class and box (left, top, right, bottom) of every visible animal."""
     found: list[tuple[int, tuple[int, int, int, int]]] = []
     scale = (picture.pixels.shape[0] / BOX_SIZE) ** 2
     for index, label in enumerate(picture.classes):
@@ -42,8 +42,8 @@ def boxes_of(picture: Composite) -> list[tuple[int, tuple[int, int, int, int]]]:
 def text_vectors(dim: int = 768) -> Tensor:
     """One unit vector for each of `farm.CLASSES`, and a last one for the background, [10, 768] float32.
 
-    They are rows of the orthonormal DCT-II basis: exact, the same everywhere, at right angles to one another, and
-    spread over all dimensions.
+    They are rows of the orthonormal DCT-II basis: exact, the same on every machine, orthogonal, and spread over all
+    dimensions.
     """
     row = torch.arange(1, len(farm.CLASSES) + 2, dtype=torch.float64)[:, None]
     column = torch.arange(dim, dtype=torch.float64)[None]

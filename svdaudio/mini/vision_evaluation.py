@@ -49,7 +49,7 @@ def segmenter_figures(path: Path, *, n_pictures: int = 150) -> tuple[Figure, ...
         rng = np.random.default_rng((HELD_OUT_SEED, index, 1))
         for animal in range(len(picture.classes)):
             true = picture.mask(animal)
-            # an animal of which a few pixels peep out is no fair target for a click
+            # an animal with only a few visible pixels is not a fair target for a click
             if int(true.sum()) < 0.004 * true.size:
                 continue
             point = click(rng, true, deep=False)
@@ -167,7 +167,7 @@ def matches(
 
 
 def image_encoder_figures(path: Path, *, n_pictures: int = 200) -> tuple[Figure, ...]:
-    """Whether patch tokens say what lies under them, and the embedding what the picture holds.
+    """Whether patch tokens encode what their patch shows, and the embedding what the picture shows.
 
     A patch that an animal covers by half or more is right when its token is nearer to that animal's prototype (the
     mean token of such patches in 120 training composites) than to those of the other eight and of the background.
@@ -242,7 +242,7 @@ def image_encoder_figures(path: Path, *, n_pictures: int = 200) -> tuple[Figure,
 
 
 def patches(encoder: ImageEncoder, pictures: Sequence[Composite]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Normalised tokens of the patches that one thing covers by half or more, [n, 768], and what that is, [n]."""
+    """Normalised tokens of the patches that one class covers by half or more, [n, 768], and the classes, [n]."""
     tokens: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.intp]] = []
     for picture in pictures:

@@ -1,4 +1,4 @@
-"""The store: artifacts by action key, and the records of runs. Importing it loads neither zarr nor numpy."""
+"""The store: artifacts by action key, and run records. Importing it loads neither zarr nor numpy."""
 
 from svdaudio.store.base import Footprint, Leftover, Store
 from svdaudio.store.keys import Action, digest_array, digest_file

@@ -1,7 +1,7 @@
-"""Arrays as bytes: one zarr v3 group, one chunk an array, zstd with a checksum.
+"""Arrays as bytes: one zarr v3 group, one chunk per array, zstd with a checksum.
 
-With zarr's defaults a missing chunk reads as zeros, and a flipped bit reads as data; so empty chunks are written
-too, every frame carries a checksum, and the caller compares digests.
+With zarr's defaults a missing chunk reads as zeros, and a flipped bit reads as data; so empty chunks are also
+written, every frame carries a checksum, and the caller compares digests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ZSTD_LEVEL = 3
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write `arrays` as a new zarr group at `folder`. Zero-size and 0-d arrays are as good as any."""
+    """Write `arrays` as a new zarr group at `folder`. Zero-size and 0-d arrays are allowed."""
     _write(str(folder), arrays)
 
 
@@ -40,7 +40,7 @@ def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
 
     store = MemoryStore()
     _write(store, arrays)
-    return {path: buffer.to_bytes() for path, buffer in store._store_dict.items()}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - zarr has no other way to read it out
+    return {path: buffer.to_bytes() for path, buffer in store._store_dict.items()}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - zarr has no public accessor
 
 
 def arrays_from_bytes(contents: Mapping[str, bytes], names: Iterable[str]) -> dict[str, NDArray[Any]]:
@@ -61,7 +61,7 @@ def arrays_from_bytes(contents: Mapping[str, bytes], names: Iterable[str]) -> di
 
 
 def array_paths(n_dims: Mapping[str, int]) -> list[str]:
-    """Where the files of arrays are in their group: its description, and for each array a description and a chunk.
+    """Paths of the files of arrays in their group: its metadata, and for each array its metadata and a chunk.
 
     Args:
         n_dims: name of the array → number of its dimensions.
@@ -100,6 +100,6 @@ def _read(place: str | MemoryStore, names: Iterable[str]) -> dict[str, NDArray[A
     for name in names:
         stored = group[name]
         if not isinstance(stored, zarr.Array):
-            raise ValueError(f"'{name}' is no array")  # noqa: TRY004 - damage, not a wrong argument
+            raise ValueError(f"'{name}' is not an array")  # noqa: TRY004 - damage, not a wrong argument
         arrays[name] = np.asarray(stored[...])
     return arrays

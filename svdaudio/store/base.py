@@ -1,4 +1,4 @@
-"""What every store of artifacts can do; tests/contract holds each backend to it."""
+"""The interface of every artifact store; tests/contract checks each backend against it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,13 @@ if TYPE_CHECKING:
     from svdaudio.store.runs import RunLog
 
 
-CLOCK_TOLERANCE_S = 900.0
-"""A time further in the future than this comes from a wrong clock."""
-
-
 def do_nothing() -> None:
-    """What to do while waiting, if there is nothing to say."""
+    """Default `waiting` callback: does nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """What an artifact takes up, and when it was last of use."""
+    """Size of an artifact, and when it was last used."""
 
     key: str
     n_bytes: int
@@ -38,12 +34,12 @@ LeftoverKind = Literal["unfinished", "quarantined", "lock"]
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """Something in the store that is no artifact and that nobody is at work on."""
+    """Something in the store that is neither an artifact nor in use by a process."""
 
     name: str
-    """Where it is, within the store."""
+    """Its path within the store."""
     kind: LeftoverKind
-    """`unfinished`: what a writer that died had begun. `quarantined`: a damaged artifact. `lock`: a lock whose
+    """`unfinished`: begun by a writer that died. `quarantined`: a damaged artifact. `lock`: a lock whose
     holder died."""
     n_bytes: int
     changed_at_s: float
@@ -55,7 +51,7 @@ class Store(Protocol):
 
     @property
     def location(self) -> str:
-        """Where the store is, as the user would name it."""
+        """Location of the store, as the user would name it."""
         ...
 
     @property
@@ -65,14 +61,14 @@ class Store(Protocol):
 
     @property
     def n_readers(self) -> int:
-        """How many records are best read at a time."""
+        """How many records to read in parallel."""
         ...
 
     def prepare(self) -> None:
-        """Make sure that the store can be changed, before anything is. Makes it if it is not there yet.
+        """Check that the store can be changed, before any change. Creates it if it does not exist yet.
 
         Raises:
-            StoreError: it cannot be written, or lacks something that safe changes need.
+            StoreError: it cannot be written, or lacks a feature that safe changes need.
         """
         ...
 
@@ -85,32 +81,32 @@ class Store(Protocol):
         ...
 
     def find(self, key: str) -> ArtifactRecord | None:
-        """The record of an artifact, or None. A damaged record is put into quarantine and counts as none.
+        """The record of an artifact, or None. A damaged record is moved to quarantine and treated as missing.
 
         Raises:
-            NewerRecordError: a newer version of svdaudio wrote it; it stays as it is.
+            NewerRecordError: a newer version of svdaudio wrote it; it is left unchanged.
             StoreError: the store cannot be read.
         """
         ...
 
     def is_newer(self, key: str) -> bool:
-        """Whether a newer version of svdaudio wrote the record of a key. A damaged record stays where it is."""
+        """Whether a newer version of svdaudio wrote the record of a key. A damaged record is not moved."""
         ...
 
     def load(self, key: str, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
         """Arrays of an artifact (all of them, or `names`), each checked against its digest.
 
         Raises:
-            CorruptArtifactError: an array is missing or is not what its record says; it is in quarantine now.
-            MissingArtifactError: there is no such artifact, or it was removed while it was read.
+            CorruptArtifactError: an array is missing or does not match the record; the artifact is now in quarantine.
+            MissingArtifactError: the artifact does not exist, or was removed while it was being read.
         """
         ...
 
     def save(self, record: ArtifactRecord, arrays: Mapping[str, NDArray[Any]]) -> ArtifactRecord:
-        """Put an artifact in, whole or not at all. The first writer wins.
+        """Save an artifact atomically. The first writer wins.
 
         Returns:
-            The record in force: `record`, or that of whoever was first.
+            The record in force: `record`, or that of the first writer.
 
         Raises:
             StoreError: the store is read-only, full, or otherwise not writable.
@@ -122,16 +118,16 @@ class Store(Protocol):
 
         Args:
             key: any action key.
-            waiting: called once if someone else holds it.
+            waiting: called once if another process or thread holds it.
         """
         ...
 
     def quarantine(self, key: str, why: str) -> str | None:
-        """Set an artifact aside as damaged; returns where it is now, or None if there was none."""
+        """Move a damaged artifact to quarantine; returns its new location, or None if there was none."""
         ...
 
     def was_quarantined(self, key: str) -> bool:
-        """Whether an artifact of this key was ever set aside."""
+        """Whether an artifact of this key was ever quarantined."""
         ...
 
     def keys(self) -> Iterator[str]:
@@ -143,14 +139,14 @@ class Store(Protocol):
         ...
 
     def touch(self, key: str) -> None:
-        """Note that an artifact is of use now, for `footprints`; may be coarse (an hour).
+        """Record that an artifact is used now, for `footprints`; the resolution may be coarse (an hour).
 
-        Does nothing where the store cannot be written, or where there is no such artifact.
+        Does nothing if the store cannot be written or the artifact does not exist.
         """
         ...
 
     def last_uses(self) -> dict[str, float]:
-        """Key → when the artifact was last of use, as in `Footprint`. Quicker than `footprints`.
+        """Key → when the artifact was last used, as in `Footprint`. Faster than `footprints`.
 
         Raises:
             StoreError: the store, or a part of it, cannot be read.
@@ -161,7 +157,7 @@ class Store(Protocol):
         """Size and last use of every artifact, in no order.
 
         Args:
-            keys: of these alone.
+            keys: of these only.
 
         Raises:
             StoreError: the store, or a part of it, cannot be read.
@@ -169,16 +165,16 @@ class Store(Protocol):
         ...
 
     def remove(self, key: str, *, unless_used_after_s: float) -> bool:
-        """Take an artifact out, whole or not at all.
+        """Remove an artifact atomically.
 
         Args:
             key: of the artifact.
-            unless_used_after_s: Unix time; it stays if it was of use later than this. A last use that lies in the
-                future by more than `CLOCK_TOLERANCE_S` was noted by a wrong clock, and does not count.
+            unless_used_after_s: Unix time; it stays if it was used later than this. A last use that lies in the
+                future by more than `CLOCK_TOLERANCE_S` was recorded by a wrong clock, and does not count.
 
         Returns:
             False if it stays: because of that, because it is pinned, because another process or thread holds its key,
-            or because a newer version of svdaudio wrote it. False, too, if there was none.
+            or because a newer version of svdaudio wrote it. Also False if there was none.
 
         Raises:
             StoreError: the store cannot be written.
@@ -197,15 +193,15 @@ class Store(Protocol):
         ...
 
     def pins(self) -> frozenset[str]:
-        """Keys that are pinned, whether or not there are artifacts of them."""
+        """Keys that are pinned, whether or not their artifacts exist."""
         ...
 
     def leftovers(self) -> Iterator[Leftover]:
-        """What writers that died, locks without a holder and quarantine have left, in no order."""
+        """Unfinished writes, locks without a holder and quarantined artifacts, in no order."""
         ...
 
     def clear(self, leftover: Leftover) -> bool:
-        """Remove a leftover; False if it is gone already, or somebody is at work on it again.
+        """Remove a leftover; False if it is already gone, or a process uses it again.
 
         Raises:
             StoreError: the store cannot be written.

@@ -1,8 +1,7 @@
 """Artifacts and runs from one store into another, whatever backends they have.
 
-What is there already is left alone, so that a copy that was cut short is gone on with by the same call. Every array is
-checked against its digest when it is read; the target writes as it always does, the record last. The record of a run
-follows after its artifacts.
+Whatever the target already has is skipped, so the same call resumes an interrupted copy. Every array is checked against
+its digest when it is read; the target writes as usual, the record last. A run's record is copied after its artifacts.
 """
 
 from __future__ import annotations
@@ -25,37 +24,37 @@ N_PARALLEL = 4
 
 @dataclass(frozen=True, kw_only=True)
 class CopyReport:
-    """What a copy did."""
+    """Result of a copy."""
 
     copied: tuple[str, ...]
     """Keys of artifacts that were written."""
     there: tuple[str, ...]
-    """Keys that the target had already."""
+    """Keys that the target already had."""
     damaged: tuple[str, ...]
-    """Keys whose artifacts did not match their digests; they are in quarantine now."""
+    """Keys whose artifacts did not match their digests; they are now in quarantine."""
     gone: tuple[str, ...]
-    """Keys that runs name and the source no longer has."""
+    """Keys that runs refer to but the source no longer has."""
     newer: tuple[str, ...] = ()
-    """Keys whose artifacts a newer version of svdaudio wrote, in either store; they were left alone."""
+    """Keys whose artifacts a newer version of svdaudio wrote, in either store; they were not changed."""
     runs: tuple[str, ...]
     """Ids of runs whose records were written."""
     runs_damaged: tuple[str, ...] = ()
     """Ids of runs whose records cannot be read."""
     runs_newer: tuple[str, ...] = ()
-    """Ids of runs whose records a newer version of svdaudio wrote, in either store; they were left alone."""
+    """Ids of runs whose records a newer version of svdaudio wrote, in either store; they were not changed."""
     runs_gone: tuple[str, ...] = ()
-    """Ids of runs that a batch names and the source no longer has."""
+    """Ids of runs that a batch refers to but the source no longer has."""
     n_bytes: int
-    """Of the arrays that were written, unpacked."""
+    """Uncompressed size of the arrays that were written."""
 
     @property
     def complete(self) -> bool:
-        """Whether the target has everything now that the source should have had."""
+        """Whether the target now has everything that the source should have had."""
         missing = (self.damaged, self.gone, self.newer, self.runs_damaged, self.runs_newer, self.runs_gone)
         return not any(missing)
 
 
-def _tell_nobody(key: str, outcome: Outcome) -> None:
+def _ignore(key: str, outcome: Outcome) -> None:
     del key, outcome
 
 
@@ -64,19 +63,19 @@ def copy_store(
     target: Store,
     *,
     runs: Iterable[RunRecord] | None = None,
-    tell: Callable[[str, Outcome], None] = _tell_nobody,
+    on_artifact: Callable[[str, Outcome], None] = _ignore,
 ) -> CopyReport:
     """Copy artifacts and run records.
 
     Args:
-        source: where from.
-        target: where to.
-        runs: those with their artifacts, and of a batch its pairs' runs; if not given, every artifact and every run.
-        tell: hears of each artifact when it is done with, from several threads.
+        source: store to copy from.
+        target: store to copy to.
+        runs: copy these with their artifacts, and for a batch also the runs of its pairs. Default: everything.
+        on_artifact: called with the key and outcome of each artifact once it is done, from several threads.
 
     Raises:
         InputError: one of the stores is inside the other.
-        StoreError: the source cannot be read, or the target not written. What was copied stays.
+        StoreError: the source cannot be read, or the target cannot be written. What was copied so far stays.
     """
     check_apart(source, target)
     run_ids = source.runs.ids() if runs is None else list(dict.fromkeys(_with_members(runs)))
@@ -89,7 +88,7 @@ def copy_store(
 
     def copy(key: str) -> tuple[Outcome, int]:
         outcome, n_bytes = _copy_artifact(source, target, key, listed=runs is None)
-        tell(key, outcome)
+        on_artifact(key, outcome)
         return outcome, n_bytes
 
     pool = ThreadPoolExecutor(N_PARALLEL, thread_name_prefix="svdaudio-copy")
@@ -123,7 +122,7 @@ def copy_store(
 
 
 def check_apart(source: Store, target: Store) -> None:
-    """Refuse two stores of which one is inside the other: `gc` in the outer one would delete the inner one.
+    """Reject two stores if one is inside the other: `gc` in the outer one would delete the inner one.
 
     Raises:
         InputError: they are the same, or one is inside the other.
@@ -135,12 +134,12 @@ def check_apart(source: Store, target: Store) -> None:
         raise InputError(
             "one of the two stores is inside the other",
             got=f"{source.location} and {target.location}",
-            fix="give a place outside the store",
+            fix="choose a location outside the store",
         )
 
 
 def _place(location: str) -> PurePath:
-    """Where a store is, whatever links lead there."""
+    """The location of a store, with links resolved."""
     return PurePosixPath(location) if "://" in location else Path(location).resolve()
 
 
@@ -164,7 +163,7 @@ def _read_run(source: Store, run_id: str) -> RunRecord | Outcome:
 
 
 def _copy_artifact(source: Store, target: Store, key: str, *, listed: bool) -> tuple[Outcome, int]:
-    """Copy an artifact; `listed` if it was in the source a moment ago."""
+    """Copy an artifact; `listed`: the source listed it a moment ago."""
     try:
         if target.find(key) is not None:
             return "there", 0
@@ -183,7 +182,7 @@ def _copy_artifact(source: Store, target: Store, key: str, *, listed: bool) -> t
 
 
 def _copy_run(source: Store, target: Store, run: RunRecord) -> Outcome:
-    """Copy a run's record, unless a process is at work on it, or the target has it as new as that."""
+    """Copy a run's record, unless a process is working on the run or the target's record is as recent."""
     if source.runs.is_active(run.id) or target.runs.is_active(run.id):
         return "there"
     there = _read_run(target, run.id)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 MOST_DIMENSIONS = 64
-"""Of an array, as in numpy."""
+"""Shape of an array, as in numpy."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _ATTEMPT = re.compile(r"[0-9a-f]{16}")
@@ -26,17 +26,17 @@ _DTYPE = re.compile(r"[<>|=]?[A-Za-z?][0-9]{0,4}")
 
 
 def is_key(value: object) -> bool:
-    """Whether it is an action key: 64 hexadecimal digits."""
+    """Whether a value is an action key: 64 hexadecimal digits."""
     return isinstance(value, str) and _KEY.fullmatch(value) is not None
 
 
 def is_attempt(value: object) -> bool:
-    """Whether it names the arrays of one writer in a bucket: 16 hexadecimal digits."""
+    """Whether a value names the arrays of one writer in a bucket: 16 hexadecimal digits."""
     return isinstance(value, str) and _ATTEMPT.fullmatch(value) is not None
 
 
 def is_run_id(value: object) -> bool:
-    """Whether it may be the id of a run: letters, digits, `-`, `_` and `.`, not beginning with a dot."""
+    """Whether a value is a valid run id: letters, digits, `-`, `_` and `.`, not beginning with a dot."""
     return isinstance(value, str) and _RUN_ID.fullmatch(value) is not None
 
 
@@ -44,14 +44,14 @@ def key(value: object) -> str:
     """An action key.
 
     Raises:
-        TypeError: it is not one; so do all functions below for what they read.
+        TypeError: the value is not valid; so do all functions below.
     """
     return _matched(value, _KEY, "an action key")
 
 
 def run_id(value: object) -> str:
-    """The id of a run."""
-    return _matched(value, _RUN_ID, "the id of a run")
+    """A run id."""
+    return _matched(value, _RUN_ID, "a run id")
 
 
 def name(value: object) -> str:
@@ -60,13 +60,13 @@ def name(value: object) -> str:
 
 
 def digest(value: object) -> str:
-    """A digest. It is only compared and shown, never part of a path, so any words without slashes will do."""
+    """A digest. It is only compared and shown, never part of a path, so any text without slashes is allowed."""
     return _matched(value, _DIGEST, "a digest")
 
 
 def dtype(value: object) -> str:
-    """The type of an array's numbers, as numpy writes it."""
-    return _matched(value, _DTYPE, "the type of an array")
+    """The dtype of an array, as numpy writes it."""
+    return _matched(value, _DTYPE, "the dtype of an array")
 
 
 def shape(value: object) -> tuple[int, ...]:
@@ -109,7 +109,7 @@ def number(value: object) -> float:
 
 
 def one_of(value: object, choices: tuple[T, ...]) -> T:
-    """One of a few words."""
+    """One of the given choices."""
     if value not in choices:
         raise TypeError(f"{_short(value)} is not one of {', '.join(map(str, choices))}")
     return cast("T", value)
@@ -123,14 +123,14 @@ def items(value: object) -> list[object]:
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """Values by names of any kind. Names of JSON are always text."""
+    """A mapping. Keys in JSON are always text."""
     if not isinstance(value, dict):
         raise TypeError(f"{_short(value)} is not a mapping")
     return cast("dict[str, Any]", value)
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """A list of texts."""
+    """A list of strings."""
     return tuple(text(each) for each in items(value))
 
 
@@ -140,10 +140,10 @@ def named(value: object, read: Callable[[object], T]) -> dict[str, T]:
 
 
 def only(fields: Mapping[str, Any], readers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    """Fields, each read by the reader of its name. One without a reader is refused; one that is missing is left out."""
+    """Fields, each parsed by the reader of its name. A field without a reader is rejected; a missing one is omitted."""
     unknown = fields.keys() - readers.keys()
     if unknown:
-        raise TypeError(f"it has an unknown field {_short(min(unknown))}")
+        raise TypeError(f"unknown field {_short(min(unknown))}")
     read: dict[str, Any] = {}
     for each, value in fields.items():
         try:

@@ -1,4 +1,4 @@
-"""What is in a folder. Only a folder that does not exist is empty; one that must not be read is an error."""
+"""Contents of folders. A folder that does not exist counts as empty; one that cannot be read is an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, in no order; nothing where there is no such folder.
+    """The entries of a folder, in no order; none if the folder does not exist.
 
     Raises:
         OSError: it cannot be read.
@@ -33,20 +33,20 @@ def entries_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:
 
 
 def is_there(path: str | Path) -> bool:
-    """Whether there is anything at a path.
+    """Whether anything exists at a path.
 
     Raises:
-        OSError: it cannot be determined. `os.path.exists` would say that there is nothing.
+        OSError: it cannot be determined. `os.path.exists` would return False.
     """
     try:
-        os.stat(path)  # noqa: PTH116 - quicker where thousands are asked for
+        os.stat(path)  # noqa: PTH116 - faster for thousands of paths
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 
 
 def size_of(path: str | Path) -> int:
-    """Bytes in all files below a folder, or of a file; what vanishes while it is counted counts as nothing.
+    """Bytes in all files below a folder, or of a file; files that vanish meanwhile count as 0 bytes.
 
     Raises:
         OSError: a folder below it cannot be read.
@@ -63,7 +63,7 @@ def size_of(path: str | Path) -> int:
 
 
 def what_went_wrong(error: OSError) -> str:
-    """An error of the file system in words, with the path that it is about."""
+    """The message of a file system error, with the path it concerns."""
     text = error.strerror or str(error)
     return f"{text}: {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else text
 

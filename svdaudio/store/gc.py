@@ -1,15 +1,14 @@
-"""Collecting: which artifacts nobody needs any more, and what the dead have left.
+"""Garbage collection: artifacts that are no longer needed, and leftovers of dead processes.
 
     collection = plan_collection(store, Policy(keep_days=30), now_s=time.time())
     carry_out(store, collection)
 
-Artifacts of runs that are kept, and pinned ones, stay; so do young ones, which a run may be about to name. With
-`max_bytes` those go first that have not been of use for the longest. Safe beside running flows: whatever a
-run finds it touches, every removal looks again under the key's lock, and a flow whose input is gone all the same
-recomputes it.
+Pinned artifacts and artifacts of kept runs stay; so do recent ones, which a run may be about to record. With
+`max_bytes` the least recently used are removed first. Safe beside running flows: a run touches every artifact that it
+finds, every removal checks again under the key's lock, and a flow whose input was removed nevertheless recomputes it.
 
-Times in the future come from a clock that was wrong. An artifact whose last use is in the future counts as the least
-recently used, and such a leftover as old. A run that is dated in the future is kept, because its age is unknown.
+Times in the future were recorded by a wrong clock. An artifact whose last use is in the future counts as the least
+recently used, and such a leftover as old. A run dated in the future is kept, because its age is unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from svdaudio.errors import ConfigError
-from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, Store
+from svdaudio.store.base import Footprint, Leftover, Store
+from svdaudio.store.records import CLOCK_TOLERANCE_S
 from svdaudio.store.runs import RunRecord, begun_at_s
 
 DAY_S = 86_400.0
@@ -29,39 +29,39 @@ HOUR_S = 3_600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What may go.
+    """What may be removed.
 
     Raises:
         ConfigError: a number is negative.
     """
 
     keep_days: float | None = None
-    """Runs that were started longer ago are forgotten; None keeps all."""
+    """Runs that started more days ago are forgotten; None keeps all."""
     max_bytes: int | None = None
-    """What the artifacts may take up; None for any size."""
+    """Upper limit for the total size of artifacts; None for no limit."""
     grace_s: float = DAY_S
-    """What is younger than this is left alone, unless `max_bytes` asks for its place."""
+    """Anything newer than this is kept, unless `max_bytes` requires its removal."""
 
     def __post_init__(self) -> None:
         for name in ("keep_days", "max_bytes", "grace_s"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
-                raise ConfigError(f"{name} has no meaning", expected="0 or more", got=value)
+                raise ConfigError(f"{name} is negative", expected="0 or more", got=value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """An artifact that is to go."""
+    """An artifact to remove."""
 
     footprint: Footprint
     why: Literal["no run uses it", "least recently used"]
     unless_used_after_s: float
-    """Unix time; it stays after all if it is used later than this."""
+    """Unix time; the artifact is kept after all if it is used later than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """What is to go, or went, and what stays."""
+    """What is planned for removal, or was removed, and what is kept."""
 
     runs: tuple[str, ...] = ()
     """Ids of runs that are forgotten."""
@@ -69,22 +69,22 @@ class Collection:
     leftovers: tuple[Leftover, ...] = ()
     n_kept: int = 0
     n_bytes_kept: int = 0
-    """Of artifacts."""
+    """Of the artifacts that are kept."""
     remarks: tuple[str, ...] = ()
-    """What could not be done, and why."""
+    """What could not be removed, and why."""
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of everything that is to go but for records of runs."""
+        """Bytes of everything to remove, except run records."""
         return sum(r.footprint.n_bytes for r in self.removals) + sum(left.n_bytes for left in self.leftovers)
 
 
 def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection:
-    """What a policy would take away from a store now. Nothing is changed.
+    """What a policy would remove from a store now. Changes nothing.
 
     Args:
-        store: any.
-        policy: what may go.
+        store: any store.
+        policy: what may be removed.
         now_s: Unix time.
     """
     runs = list(store.runs)
@@ -95,13 +95,13 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
     remarks: list[str] = []
     if unreadable:
         remarks.append(
-            f"{len(unreadable)} records of runs cannot be read ({', '.join(unreadable)}): what they used is not known,"
-            " so artifacts that no other run uses stay. Remove those records to let them go"
+            f"{len(unreadable)} unreadable run records ({', '.join(unreadable)}); the artifacts they use are unknown,"
+            " so artifacts that no other run uses are kept. Delete those records to allow their removal"
         )
     if policy.keep_days is not None and (ahead := [run.id for run in kept if _is_ahead(begun_at_s(run), now_s)]):
         remarks.append(f"{len(ahead)} runs are kept because their dates are in the future ({', '.join(ahead)})")
     pins = store.pins()
-    # What was used since the first of them began may be of them; a store may note uses an hour late.
+    # They may use any artifact used since the first of them began; a store may record uses an hour late.
     begin_s = min((_spared_since_s(run, now_s) for run in active), default=now_s)
     footprints = [_dated(footprint, active, now_s) for footprint in store.footprints()]
     orphans = [] if unreadable else _orphans(footprints, _keys(kept) | pins, min(now_s - policy.grace_s, begin_s))
@@ -117,7 +117,7 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
         rest = [footprint for footprint in rest if footprint.key not in gone]
         over = sum(footprint.n_bytes for footprint in rest) - policy.max_bytes
         if over > 0:
-            remarks.append(f"{over} bytes more than wanted stay: they are pinned, or a run that is going may use them")
+            remarks.append(f"{over} bytes over the limit are kept: they are pinned, or an active run may use them")
     if newer:
         remarks.append(
             f"{len(newer)} artifacts are kept because a newer version of svdaudio wrote them:"
@@ -134,14 +134,14 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
 
 
 def carry_out(store: Store, collection: Collection) -> Collection:
-    """Take away what was planned, but for what has come into use since.
+    """Remove what was planned, except what has been used since.
 
     Returns:
-        What did go.
+        What was removed.
 
     Raises:
-        StoreError: the store cannot be written. If that can be seen beforehand, nothing was changed; else what went by
-            then is gone.
+        StoreError: the store cannot be written. If that is detected beforehand, nothing is changed; otherwise some
+            removals have already been made.
     """
     if collection.runs or collection.removals or collection.leftovers:
         store.prepare()
@@ -164,12 +164,12 @@ def carry_out(store: Store, collection: Collection) -> Collection:
 
 
 def _is_ahead(time_s: float | None, now_s: float) -> bool:
-    """Whether a time is in the future, because the clock is or was wrong."""
+    """Whether a time is in the future because the clock is or was wrong."""
     return time_s is not None and time_s > now_s + CLOCK_TOLERANCE_S
 
 
 def _is_old(run: RunRecord, policy: Policy, now_s: float) -> bool:
-    """Whether a run was started too long ago. One that does not say when, or says in the future, is never too old."""
+    """Whether a run started too long ago. One without a start time, or with one in the future, is never too old."""
     begun_s = begun_at_s(run)
     return policy.keep_days is not None and begun_s is not None and begun_s < now_s - policy.keep_days * DAY_S
 
@@ -179,13 +179,13 @@ def _is_stale(changed_at_s: float, policy: Policy, now_s: float) -> bool:
 
 
 def _spared_since_s(run: RunRecord, now_s: float) -> float:
-    """Unix time since which a use may be one of a run that is going."""
+    """Unix time since which an active run may have used artifacts."""
     begun_s = begun_at_s(run)
     return 0.0 if begun_s is None else min(begun_s, now_s) - HOUR_S
 
 
 def _dated(footprint: Footprint, active: Iterable[RunRecord], now_s: float) -> Footprint:
-    """An artifact with a last use that can be compared with others.
+    """An artifact with a last use that is comparable with others.
 
     A last use in the future was recorded while the clock was wrong, so the artifact has not been used since it was set
     right: it counts as the least recently used. If a running run has such a clock, it counts as used now.
@@ -197,7 +197,7 @@ def _dated(footprint: Footprint, active: Iterable[RunRecord], now_s: float) -> F
 
 
 def _newer(store: Store, keys: Iterable[str]) -> set[str]:
-    """Those of some artifacts that a newer version of svdaudio wrote."""
+    """Those of the given artifacts that a newer version of svdaudio wrote."""
     wanted = list(keys)
     with ThreadPoolExecutor(store.n_readers, thread_name_prefix="svdaudio-gc") as pool:
         return {key for key, is_newer in zip(wanted, pool.map(store.is_newer, wanted), strict=True) if is_newer}
@@ -216,7 +216,7 @@ def _orphans(footprints: Iterable[Footprint], marked: set[str], before_s: float)
 
 
 def _evictions(footprints: list[Footprint], max_bytes: int, spared: set[str], before_s: float) -> list[Removal]:
-    """The least recently used first, until the rest fits."""
+    """The least recently used artifacts, until the rest fits."""
     n_bytes = sum(footprint.n_bytes for footprint in footprints)
     evicted: list[Removal] = []
     for footprint in sorted(footprints, key=lambda footprint: (footprint.used_at_s, footprint.key)):

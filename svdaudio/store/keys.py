@@ -1,9 +1,9 @@
-"""Keys: what makes two computations the same.
+"""Keys: when two computations count as the same.
 
 A key is the sha256 of a canonical text of [stage, stage version, parameters, digests of the inputs, digests of
-the models]. Inputs enter by content, not by how they were made; so a stage whose inputs come out the same is
-not run again, whatever changed above it (early cutoff). Every hash begins with a tag of its domain and version.
-Golden values in tests/unit/store/test_keys.py pin them: a change there empties every store there is.
+the models]. Inputs enter by content, not by how they were made; so a stage whose inputs are unchanged is
+not run again, whatever changed upstream (early cutoff). Every hash begins with a tag of its domain and version.
+Golden values in tests/unit/store/test_keys.py pin them: a change there invalidates every existing store.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ARRAY_KINDS = "biufc"
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """One computation by what enters it. Two equal actions give the same outputs."""
+    """One computation, described by its inputs. Equal actions have the same outputs."""
 
     stage: str
     version: int
@@ -50,10 +50,10 @@ class Action:
 
 
 def canonical(value: object) -> str:
-    """The one text of plain data: keys sorted, no spaces, ASCII, numbers by value (1 and 1.0 are the same).
+    """The canonical text of plain data: keys sorted, no spaces, ASCII, numbers by value (1 and 1.0 are the same).
 
     Raises:
-        ConfigError: a number is not finite, or the value is no plain data.
+        ConfigError: a number is not finite, or the value is not plain data.
     """
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
@@ -70,13 +70,13 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         entries = cast("Mapping[object, object]", value)
         if not all(isinstance(name, str) for name in entries):
-            raise ConfigError("a parameter has a name that is no text", got=list(entries))
+            raise ConfigError("a parameter name is not text", got=list(entries))
         return {cast("str", name): _plain(entry) for name, entry in entries.items()}
     raise ConfigError("a parameter is not plain data", got=type(value).__name__)
 
 
 def digest_array(array: NDArray[Any]) -> str:
-    """sha256 over dtype, shape and C-order bytes; byte order and memory layout do not count.
+    """sha256 over dtype, shape and C-order bytes; byte order and memory layout do not matter.
 
     Raises:
         TypeError: the array holds objects, text or records.
@@ -84,7 +84,7 @@ def digest_array(array: NDArray[Any]) -> str:
     import numpy as np
 
     if array.dtype.kind not in ARRAY_KINDS:
-        raise TypeError(f"an artifact holds numbers and truth values, not {array.dtype}")
+        raise TypeError(f"an artifact holds numbers and booleans, not {array.dtype}")
     portable = array.dtype.newbyteorder("<")
     data = np.ascontiguousarray(array, dtype=portable)
     digest = hashlib.sha256(f"{ARRAY_DOMAIN}\n{portable.str}{list(array.shape)}\n".encode())
@@ -96,7 +96,7 @@ def digest_file(path: Path, *, name: str = "file") -> str:
     """sha256 of a file's bytes.
 
     Raises:
-        InputError: there is no such file, it is not a file, or it cannot be read.
+        InputError: the file does not exist, is not a plain file, or cannot be read.
     """
     if (another := found_instead(path)) is not None:
         raise InputError(f"{path} is not a file", expected=f"the {name}", got=another)

@@ -1,11 +1,11 @@
 """Leases: locks in an object store, which has no kernel to free them when a holder dies.
 
-A lease is an object that says who holds a name and until when. It is taken by a conditional create or update, renewed
-by a thread every third of its duration, and given back by a last update. A holder that dies stops renewing: once the
-lease has not been renewed for its whole duration, and `CLOCK_SKEW_S` more, it may be taken. That is judged by the
-times that the server gives to objects, or by how long the watcher has seen the lease unchanged. So neither the holder's
-clock nor the watcher's has to be right. A lease can be lost, by a long pause or a network that is gone: work done under
-it must stay harmless, as it is here, where the first record of an artifact wins.
+A lease is an object that records who holds a name and until when. It is taken by a conditional create or update,
+renewed by a thread every third of its duration, and released by a final update. A holder that dies stops renewing: once
+the lease has not been renewed for its whole duration plus `CLOCK_SKEW_S`, it may be taken. That is judged by the
+server's timestamps of objects, or by how long the waiting process has seen the lease unchanged. So neither the holder's
+clock nor the waiter's has to be right. A lease can be lost through a long pause or a network failure, so work done
+under it must be safe to do twice; here it is, because the first record of an artifact wins.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from svdaudio.store.objects import MisreadError, Objects, Stored
 log = logging.getLogger(__name__)
 
 LEASE_S = 30.0
-"""How long a lease stands without being renewed."""
+"""How long a lease is valid without being renewed."""
 LONGEST_LEASE_S = 3600.0
-"""A lease with a longer duration is damaged."""
+"""A lease with a longer duration counts as damaged."""
 CLOCK_SKEW_S = 5.0
-"""How much longer a lease stands than it says: times of objects are in whole seconds, and servers have many clocks."""
+"""Extra time before a lease counts as expired: object times are whole seconds, and servers have several clocks."""
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 N_RENEWALS = 3
@@ -44,13 +44,13 @@ def lease(objects: Objects, path: str, waiting: Callable[[], None], *, duration_
     """Hold the lease at `path`.
 
     Args:
-        objects: where.
+        objects: the bucket.
         path: of the lease's object.
-        waiting: called once if someone else holds it.
-        duration_s: how long it stands without being renewed.
+        waiting: called once if another process or thread holds it.
+        duration_s: how long it is valid without being renewed.
 
     Raises:
-        StoreError: the store cannot be reached, or not written.
+        StoreError: the store cannot be reached or written.
     """
     tag = _take(objects, path, waiting, duration_s)
     keeper = _Keeper(objects, path, tag, duration_s)
@@ -63,13 +63,13 @@ def lease(objects: Objects, path: str, waiting: Callable[[], None], *, duration_
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a lease says."""
+    """Content of a lease."""
 
     duration_s: float
-    """How long it stands since it was written; 0 if it was given back."""
+    """How long it is valid after it was written; 0 if it was released."""
 
     def stands(self, written_at: datetime, now_s: float) -> bool:
-        """Whether the lease is held: it was neither given back, nor has it run out.
+        """Whether the lease is held: neither released nor expired.
 
         Args:
             written_at: when it was last written, by the server's clock.
@@ -79,14 +79,14 @@ class Terms:
 
 
 FREE = Terms(duration_s=0.0)
-"""Of a lease that was given back, or that is damaged."""
+"""Terms of a lease that was released or is damaged."""
 
 
 def read_terms(text: bytes) -> Terms:
-    """What the text of a lease says.
+    """Parse the text of a lease.
 
     Raises:
-        ValueError: it is damaged, or would never run out.
+        ValueError: it is damaged, or would never expire.
     """
     try:
         fields = of.mapping(json.loads(text))
@@ -101,7 +101,7 @@ def read_terms(text: bytes) -> Terms:
 
 
 def read_lease(objects: Objects, path: str) -> tuple[Stored, Terms] | None:
-    """The lease at `path`, if there is one."""
+    """The lease at `path`, or None."""
     try:
         return objects.read(path, read_terms)
     except MisreadError as error:
@@ -109,7 +109,7 @@ def read_lease(objects: Objects, path: str) -> tuple[Stored, Terms] | None:
 
 
 def is_held(objects: Objects, path: str) -> bool:
-    """Whether somebody holds the lease at `path`. One whose holder died counts until it has run out."""
+    """Whether the lease at `path` is held. A dead holder's lease counts as held until it expires."""
     found = read_lease(objects, path)
     if found is None or found[1] == FREE:
         return False
@@ -121,7 +121,7 @@ def _take(objects: Objects, path: str, waiting: Callable[[], None], duration_s: 
     watched = ""
     watched_since = 0.0
     pause_s = FIRST_PAUSE_S
-    told = False
+    notified = False
     while True:
         found = read_lease(objects, path)
         now = time.monotonic()
@@ -136,15 +136,15 @@ def _take(objects: Objects, path: str, waiting: Callable[[], None], duration_s: 
             tag = objects.update(path, _text(duration_s), stored.tag) if free else None
         if tag is not None:
             return tag
-        if not told:
-            told = True
+        if not notified:
+            notified = True
             waiting()
         time.sleep(pause_s)
         pause_s = min(LONGEST_PAUSE_S, 1.5 * pause_s)
 
 
 class _Keeper(threading.Thread):
-    """Renews a lease until it is given back, or lost."""
+    """Renews a lease until it is released or lost."""
 
     def __init__(self, objects: Objects, path: str, tag: str, duration_s: float) -> None:
         super().__init__(name=f"lease {path[-12:]}", daemon=True)
@@ -155,20 +155,20 @@ class _Keeper(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Renew until it is over."""
+        """Renew until the lease is released or lost."""
         while not self._over.wait(self._duration_s / N_RENEWALS):
             try:
                 tag = self._objects.update(self._path, _text(self._duration_s), self._tag or "")
             except StoreError as error:
-                log.warning("a lease could not be renewed, and will be tried again: %s", error)
+                log.warning("a lease could not be renewed; trying again: %s", error)
                 continue
             self._tag = tag
             if tag is None:
-                log.warning("a lease was lost to another process: some work may be done twice")
+                log.warning("a lease was lost to another process; some work may be done twice")
                 return
 
     def give_back(self) -> None:
-        """Let others have it. If the store cannot be told, the lease runs out by itself."""
+        """Release the lease. If the store cannot be reached, the lease expires by itself."""
         self._over.set()
         self.join()
         if self._tag is None:
@@ -176,11 +176,11 @@ class _Keeper(threading.Thread):
         try:
             self._objects.update(self._path, _text(0), self._tag)
         except StoreError as error:
-            log.warning("a lease could not be given back, and will run out by itself: %s", error)
+            log.warning("a lease could not be released and will expire by itself: %s", error)
 
 
 def _text(duration_s: float) -> bytes:
-    """A lease of this duration from now on; 0: a free one. No two are the same."""
+    """Text of a lease of this duration, starting now; 0: a free one. Every text is unique."""
     fields = {
         "until": time.time() + duration_s if duration_s else 0,
         "duration_s": duration_s,

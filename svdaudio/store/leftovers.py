@@ -1,7 +1,7 @@
-"""What the dead leave in a local store: half-built artifacts, half-written files, locks, damaged artifacts.
+"""Leftovers of dead processes in a local store: half-built artifacts, half-written files, locks, damaged artifacts.
 
-Whoever builds something under tmp/, or writes the record of a run, holds a lock on it, which the kernel frees when
-the writer dies. So what is still held is never taken for a leftover, however old it is.
+A writer that builds something under tmp/, or writes a run record, holds a lock on it, which the kernel frees when the
+writer dies. So a file that is still locked never counts as a leftover, however old it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from svdaudio.store.locks import HeldError, file_lock, is_held, refuse_to_wait
 
 
 def find_leftovers(folder: Path) -> Iterator[Leftover]:
-    """Everything in the store at `folder` that is no artifact and that nobody holds, in no order.
+    """Everything in the store at `folder` that is neither an artifact nor locked, in no order.
 
     Raises:
         OSError: a part of the store cannot be read.
@@ -35,7 +35,7 @@ def find_leftovers(folder: Path) -> Iterator[Leftover]:
 
 
 def _candidates(folder: Path) -> Iterator[tuple[str, LeftoverKind]]:
-    """What is not an artifact, a record or a sound, whether or not a process is at work on it."""
+    """Everything that is not an artifact, a record or a sound, whether or not a process is using it."""
     for entry in entries(folder / "tmp"):
         yield entry.path, "unfinished"
     for entry in entries(folder / "runs"):
@@ -53,7 +53,7 @@ def _candidates(folder: Path) -> Iterator[tuple[str, LeftoverKind]]:
 
 
 def clear_leftover(folder: Path, leftover: Leftover) -> bool:
-    """Remove a leftover of the store at `folder`; False if it is gone, or held again.
+    """Remove a leftover of the store at `folder`; False if it is gone or locked again.
 
     Raises:
         OSError: it cannot be removed.
@@ -72,14 +72,14 @@ def clear_leftover(folder: Path, leftover: Leftover) -> bool:
 def _leftover(folder: Path, path: Path, kind: LeftoverKind) -> Iterator[Leftover]:
     try:
         changed_at_s = path.lstat().st_mtime
-    except FileNotFoundError:  # its owner was quicker
+    except FileNotFoundError:  # its owner was faster
         return
     name = path.relative_to(folder).as_posix()
     yield Leftover(name=name, kind=kind, n_bytes=size_of(path), changed_at_s=changed_at_s)
 
 
 def _clear_lock(path: Path) -> bool:
-    """A lock is removed by taking and freeing it."""
+    """Remove a lock by taking and releasing it."""
     if not path.exists():
         return False
     try:
@@ -90,7 +90,7 @@ def _clear_lock(path: Path) -> bool:
 
 
 def _clear_object(folder: Path, path: Path) -> bool:
-    """A folder without a record: no artifact. It goes by way of tmp/, as nobody must see half of it."""
+    """Remove a folder without a record, which is not an artifact, via tmp/, so that no reader sees half of it."""
     try:
         with file_lock(folder / "locks" / path.name, refuse_to_wait):
             if is_there(path / "record.json"):

@@ -1,6 +1,6 @@
-"""What artifacts have to do with each other: who reads what another wrote, and which runs use it.
+"""Relations between artifacts: which one reads the output of which, and which runs use them.
 
-Inputs enter by content, so an artifact depends on every artifact that holds such content.
+Inputs are identified by content, so an artifact depends on every artifact that holds the same content.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Input:
     """`node.output` or `file:<name>`, as it was when it was computed."""
     digest: str
     held_by: tuple[str, ...]
-    """Keys of the artifacts that have it as an output; none for a file, or where they are gone."""
+    """Keys of the artifacts that have it as an output; empty for a file, or if they are gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """A node of a run that has an artifact."""
+    """A node of a run that uses an artifact."""
 
     run: str
     node: str
@@ -38,7 +38,7 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True)
 class Why:
-    """Why an artifact is there."""
+    """Why an artifact exists."""
 
     record: ArtifactRecord
     inputs: tuple[Input, ...]
@@ -49,10 +49,10 @@ class Why:
 
 
 class Lineage:
-    """The records of a store, read once, with who gives and who takes each array.
+    """The records of a store, read once, with the producers and consumers of each array.
 
     Args:
-        store: any.
+        store: any store.
     """
 
     def __init__(self, store: Store) -> None:
@@ -60,29 +60,29 @@ class Lineage:
 
     @cached_property
     def records(self) -> dict[str, ArtifactRecord]:
-        """Every artifact's record by its key; without those that a newer version of svdaudio wrote."""
+        """Every artifact's record by its key, except those that a newer version of svdaudio wrote."""
         found = read_records(self._store, self._store.keys())
         return {one.key: one.record for one in found if one.record is not None}
 
     @cached_property
-    def _givers(self) -> dict[str, list[str]]:
+    def _producers(self) -> dict[str, list[str]]:
         """Digest of an array → keys of the artifacts that hold it."""
-        givers: dict[str, list[str]] = {}
+        producers: dict[str, list[str]] = {}
         for key, record in self.records.items():
             for spec in record.outputs.values():
-                givers.setdefault(spec.digest, []).append(key)
-        return givers
+                producers.setdefault(spec.digest, []).append(key)
+        return producers
 
     def why(self, key: str) -> Why:
-        """Which runs use an artifact, from what it was computed, and what was computed from it.
+        """Which runs use an artifact, what it was computed from, and what was computed from it.
 
         Raises:
-            MissingArtifactError: there is none.
+            MissingArtifactError: the artifact does not exist.
             NewerRecordError: a newer version of svdaudio wrote it.
         """
         record = self.records.get(key) or self._store.find(key)
         if record is None:
-            raise MissingArtifactError(f"there is no artifact {key[:12]} in {self._store.location}")
+            raise MissingArtifactError(f"artifact {key[:12]} does not exist in {self._store.location}")
         outputs = {spec.digest for spec in record.outputs.values()}
         return Why(
             record=record,
@@ -91,7 +91,7 @@ class Lineage:
                     name=name,
                     source=record.sources.get(name, ""),
                     digest=digest,
-                    held_by=tuple(sorted(self._givers.get(digest, []))),
+                    held_by=tuple(sorted(self._producers.get(digest, []))),
                 )
                 for name, digest in record.action.inputs.items()
             ),

@@ -1,17 +1,17 @@
 """The store in a local folder.
 
-    store.json                          what this folder is
+    store.json                          marks the folder as a store
     objects/ab/<key>/record.json        one artifact: its record,
     objects/ab/<key>/arrays.zarr/       and its arrays
     runs/<id>.json                      one run
     tmp/                                artifacts being written
-    locks/<key>                         held by whoever computes the key
+    locks/<key>                         held by the process that computes the key
     quarantine/<key>.<n>/               damaged artifacts
     pins/<key>                          keys that are never collected
 
-An artifact is built under tmp/ on the same file system, flushed to the disk, and renamed into place: it is there
-whole or not at all. The first writer wins, the second discards its own. The time of its record says when an
-artifact was last of use.
+An artifact is built under tmp/ on the same file system, flushed to the disk, and renamed into place, so it appears
+atomically. The first writer wins, the second discards its own. The modification time of its record is the time of its
+last use.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from svdaudio.errors import StoreError
-from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, do_nothing
+from svdaudio.store.base import Footprint, Leftover, do_nothing
 from svdaudio.store.fields import is_key
 from svdaudio.store.folders import entries, is_there, size_of, what_went_wrong
 from svdaudio.store.leftovers import clear_leftover, find_leftovers
@@ -43,7 +43,7 @@ from svdaudio.store.marker import (
     missing_artifact,
     newer_artifact,
 )
-from svdaudio.store.records import ArtifactRecord
+from svdaudio.store.records import CLOCK_TOLERANCE_S, ArtifactRecord
 from svdaudio.store.runs import FolderRunLog
 from svdaudio.store.sealed import NewerFormatError, is_of_newer_format
 
@@ -73,12 +73,12 @@ class LocalStore:
     """Artifacts and runs in a folder.
 
     Args:
-        folder: where; made on the first write.
-        durable: wait for the disk before an artifact counts as there. A store that may be lost can go without.
+        folder: created on the first write.
+        durable: wait for the disk before an artifact counts as saved. A disposable store can do without.
         at_step: called after each step of writing an artifact. Tests use it to stop there.
 
     Raises:
-        StoreError: `folder` is no folder, or a store of another format.
+        StoreError: `folder` is not a folder, or a store of another format.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True, at_step: Callable[[Step], None] = at_no_step) -> None:
@@ -97,11 +97,11 @@ class LocalStore:
 
     @property
     def n_readers(self) -> int:
-        """One: parsing, which threads cannot share, takes longer than reading."""
+        """One: parsing, which threads cannot do in parallel, takes longer than reading."""
         return 1
 
     def prepare(self) -> None:
-        """Make sure that the store can be changed. See `Store.prepare`."""
+        """Check that the store can be changed. See `Store.prepare`."""
         try:
             self._make()
             check_one_file_system(self.folder)
@@ -112,7 +112,7 @@ class LocalStore:
             raise self._unwritable(error) from error
 
     def examine(self) -> None:
-        """See whether all of the store is on one file system. See `Store.examine`."""
+        """Check that the whole store is on one file system. See `Store.examine`."""
         try:
             if is_there(self.folder / "tmp"):
                 check_one_file_system(self.folder)
@@ -120,24 +120,24 @@ class LocalStore:
             raise self._unwritable(error) from error
 
     def path(self, key: str) -> Path:
-        """Where the artifact of a key lies, if it is there.
+        """The folder of an artifact, whether or not it exists.
 
         Raises:
-            StoreError: that is not a key. A path made of it might leave the store.
+            StoreError: the key is not valid. A path made of it might leave the store.
         """
         check_key(key)
         return Path(self._objects, key[:2], key)
 
     def find(self, key: str) -> ArtifactRecord | None:
-        """The record of an artifact, or None. A damaged record is put into quarantine and counts as none."""
+        """The record of an artifact, or None. A damaged record is moved to quarantine and treated as missing."""
         found = self._read_record(key)
         return found[1] if found else None
 
     def _read_record(self, key: str) -> tuple[bytes, ArtifactRecord] | None:
-        """The record as it lies there, and what it says."""
+        """The text of a record, and its parsed content."""
         check_key(key)
         try:
-            with open(f"{self._objects}/{key[:2]}/{key}/{RECORD}", "rb") as file:  # noqa: PTH123 - quicker
+            with open(f"{self._objects}/{key[:2]}/{key}/{RECORD}", "rb") as file:  # noqa: PTH123 - faster
                 text = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -146,7 +146,7 @@ class LocalStore:
         try:
             record = ArtifactRecord.from_json(text)
             if record.key != key:
-                raise ValueError("the record is that of another key")
+                raise ValueError("the record belongs to another key")
         except NewerFormatError as error:
             raise newer_artifact(key, self.location, error) from error
         except ValueError as error:
@@ -185,11 +185,11 @@ class LocalStore:
             raise self._corrupt(key, f"{type(error).__name__}: {error}", seen) from error
         for name, array in arrays.items():
             if digest_array(array) != record.outputs[name].digest:
-                raise self._corrupt(key, f"the array '{name}' is not what the record says", seen)
+                raise self._corrupt(key, f"the array '{name}' does not match the record", seen)
         return arrays
 
     def save(self, record: ArtifactRecord, arrays: Mapping[str, NDArray[Any]]) -> ArtifactRecord:
-        """Put an artifact in, whole or not at all. See `Store.save`."""
+        """Save an artifact atomically. See `Store.save`."""
         from svdaudio.store.arrays import write_arrays
 
         key = record.key
@@ -225,8 +225,8 @@ class LocalStore:
                 earlier = self.find(record.key)
                 if earlier is not None:
                     return earlier
-                if is_there(target):  # a folder without a record is no artifact
-                    self.quarantine(record.key, "there is no record")
+                if is_there(target):  # a folder without a record is not an artifact
+                    self.quarantine(record.key, "its record is missing")
                 continue
             self._at_step("renamed")
             if self._durable:
@@ -247,12 +247,12 @@ class LocalStore:
             yield
 
     def quarantine(self, key: str, why: str, seen: bytes | None = None) -> str | None:
-        """Set an artifact aside as damaged. See `Store.quarantine`.
+        """Move a damaged artifact to quarantine. See `Store.quarantine`.
 
         Args:
             key: of the artifact.
             why: what is wrong with it.
-            seen: the record that was found damaged; if another one is there by now, it stays.
+            seen: the record that was found damaged; if it has been replaced meanwhile, the new one stays.
         """
         source = self.path(key)
         try:
@@ -266,13 +266,15 @@ class LocalStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warning("artifact %s is damaged (%s) and cannot be set aside: %s", key[:12], why, error.strerror)
+            log.warning(
+                "artifact %s is damaged (%s) and cannot be moved to quarantine: %s", key[:12], why, error.strerror
+            )
             return None
-        log.warning("artifact %s is damaged (%s); it is now in %s", key[:12], why, target)
+        log.warning("artifact %s is damaged (%s); moved to %s", key[:12], why, target)
         return str(target)
 
     def was_quarantined(self, key: str) -> bool:
-        """Whether an artifact of this key was ever set aside."""
+        """Whether an artifact of this key was ever quarantined."""
         try:
             return any(entry.name.startswith(f"{key}.") for entry in entries(self.folder / "quarantine"))
         except OSError as error:
@@ -283,19 +285,21 @@ class LocalStore:
         yield from self.last_uses()
 
     def touch(self, key: str) -> None:
-        """Note that an artifact is of use now. See `Store.touch`."""
+        """Record that an artifact is used now. See `Store.touch`."""
         with suppress(OSError):
             os.utime(self.path(key) / RECORD)
 
     def last_uses(self) -> dict[str, float]:
-        """When every artifact was last of use. See `Store.last_uses`."""
+        """When every artifact was last used. See `Store.last_uses`."""
         uses: dict[str, float] = {}
         try:
             for shard in _shards(self.folder):
                 for entry in entries(shard):
                     if is_key(entry.name) and entry.name.startswith(shard[-2:]):
-                        with suppress(FileNotFoundError, NotADirectoryError):  # a folder without a record, or gone now
-                            uses[entry.name] = os.stat(f"{entry.path}/{RECORD}").st_mtime  # noqa: PTH116 - quicker
+                        with suppress(
+                            FileNotFoundError, NotADirectoryError
+                        ):  # a folder without a record, or removed meanwhile
+                            uses[entry.name] = os.stat(f"{entry.path}/{RECORD}").st_mtime  # noqa: PTH116 - faster
         except OSError as error:
             raise self._unreadable(error) from error
         return uses
@@ -306,7 +310,7 @@ class LocalStore:
             check_key(key)
             folder = f"{self._objects}/{key[:2]}/{key}"
             try:
-                used_at_s = os.stat(f"{folder}/{RECORD}").st_mtime  # noqa: PTH116 - quicker
+                used_at_s = os.stat(f"{folder}/{RECORD}").st_mtime  # noqa: PTH116 - faster
                 n_bytes = size_of(folder)
             except (FileNotFoundError, NotADirectoryError):  # removed a moment ago
                 continue
@@ -315,7 +319,7 @@ class LocalStore:
             yield Footprint(key=key, n_bytes=n_bytes, used_at_s=used_at_s)
 
     def remove(self, key: str, *, unless_used_after_s: float) -> bool:
-        """Take an artifact out, whole or not at all. See `Store.remove`."""
+        """Remove an artifact atomically. See `Store.remove`."""
         aside = self.folder / "tmp" / f"{key[:16]}.removed.{secrets.token_hex(4)}"
         record = self.path(key) / RECORD
         try:
@@ -363,7 +367,7 @@ class LocalStore:
             raise self._unreadable(error) from error
 
     def leftovers(self) -> Iterator[Leftover]:
-        """What the dead have left. See `Store.leftovers`."""
+        """Leftovers of dead processes. See `Store.leftovers`."""
         try:
             if is_there(self.folder / MARKER):
                 yield from find_leftovers(self.folder)
@@ -374,7 +378,7 @@ class LocalStore:
         """Remove a leftover. See `Store.clear`."""
         try:
             return clear_leftover(self.folder, leftover)
-        except FileNotFoundError:  # another `gc` was quicker
+        except FileNotFoundError:  # another `gc` was faster
             return False
         except OSError as error:
             raise self._unwritable(error) from error
@@ -383,7 +387,7 @@ class LocalStore:
         marker = self.folder / MARKER
         try:
             if is_there(self.folder) and not self.folder.is_dir():
-                raise StoreError(f"the store {self.folder} is not a folder", fix="give another --store")
+                raise StoreError(f"the store {self.folder} is not a folder", fix="choose another --store")
             text = marker.read_bytes() if is_there(marker) else None
             outer = _outer_store(self.folder) if text is None else None
             strangers = [] if text is not None else _strangers(self.folder)
@@ -394,14 +398,14 @@ class LocalStore:
         elif outer is not None:
             raise StoreError(
                 f"the folder {self.folder} is inside the store {outer}, which may delete it",
-                fix="give a --store outside it",
+                fix="choose a --store outside it",
             )
         elif strangers:
             raise StoreError(
-                f"the folder {self.folder} is no store",
-                expected="a store, or a folder that is empty or not there yet",
+                f"the folder {self.folder} is not a store",
+                expected="a store, or a folder that is empty or does not exist yet",
                 got=", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else ""),
-                fix="give another --store",
+                fix="choose another --store",
             )
 
     def _make(self) -> None:
@@ -419,7 +423,7 @@ class LocalStore:
 
     @contextmanager
     def _pins_locked(self) -> Generator[None]:
-        """Keep other processes from pinning and from removing. Held for a moment only."""
+        """Keep other processes from pinning and removing. Held only briefly."""
         with file_lock(self.folder / "locks" / "pins", do_nothing):
             yield
 
@@ -429,7 +433,7 @@ class LocalStore:
 
     def _corrupt(self, key: str, why: str, seen: bytes) -> StoreError:
         where = self.quarantine(key, why, seen)
-        if where is None and self._read_record(key) is None:  # taken away while it was being read
+        if where is None and self._read_record(key) is None:  # removed while it was being read
             return missing_artifact(key, self.location)
         return damaged_artifact(key, why, where)
 
@@ -440,16 +444,16 @@ class LocalStore:
 
     def _unwritable(self, error: OSError) -> StoreError:
         if error.errno == errno.EXDEV:
-            fix = "put the whole store on one file system, as artifacts are renamed between its folders"
+            fix = "put the whole store on one file system, because artifacts are renamed between its folders"
         elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            fix = "make room, or give another --store"
+            fix = "free some space, or choose another --store"
         else:
-            fix = "check its permissions, or give another --store"
+            fix = "check its permissions, or choose another --store"
         return StoreError(f"the store {self.folder} cannot be written", got=what_went_wrong(error), fix=fix)
 
 
 def _strangers(folder: Path) -> list[str]:
-    """What in a folder without a marker was not put there by a store in the making; hidden things do not count."""
+    """Entries of a folder without a marker that a store under creation did not put there; hidden ones do not count."""
     names = [entry.name for entry in entries(folder) if not entry.name.startswith(".")]
     found = [name for name in names if name not in _OWN and name != "lost+found"]
     unfinished = (entry.name for entry in entries(folder / "tmp"))
@@ -457,7 +461,7 @@ def _strangers(folder: Path) -> list[str]:
 
 
 def _outer_store(folder: Path) -> Path | None:
-    """The store inside whose own folders a folder lies, if any. `out` does not count: its files belong to the user."""
+    """The store whose own folders contain a folder, if any. `out` does not count: its files belong to the user."""
     place = folder.resolve()
     for outer in place.parents:
         if place.relative_to(outer).parts[0] in _OWN - {"out"} and is_there(outer / MARKER):
@@ -466,13 +470,13 @@ def _outer_store(folder: Path) -> Path | None:
 
 
 def check_one_file_system(folder: Path) -> None:
-    """Make sure that what is built under tmp/ can be renamed to its place, and what goes can be renamed to tmp/.
+    """Check that entries can be renamed from tmp/ to their place, and back to tmp/ for removal.
 
     The check renames a file that does not exist, because the kernel compares the file systems first. Comparing device
-    numbers alone would miss a file system that is mounted twice.
+    numbers would miss a file system that is mounted twice.
 
     Raises:
-        OSError: with EXDEV, if not.
+        OSError: they cannot (EXDEV).
     """
     here, probe = folder / "tmp", f"{secrets.token_hex(8)}.probe"
     device = here.stat().st_dev
@@ -488,12 +492,12 @@ def check_one_file_system(folder: Path) -> None:
 
 
 def _shards(folder: Path) -> list[str]:
-    """The folders that artifacts are in, by the first two digits of their keys."""
+    """The folders that hold artifacts, named by the first two digits of their keys."""
     return [entry.path for entry in entries(folder / "objects") if len(entry.name) == 2]
 
 
 def _flush(folder: Path) -> None:
-    """Bring every file and folder below `folder`, and itself, to the disk."""
+    """Flush `folder` and every file and folder below it to the disk."""
     for path, _, names in os.walk(folder, topdown=False):
         for name in names:
             _flush_path(Path(path) / name, os.O_RDONLY)

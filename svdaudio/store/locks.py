@@ -11,11 +11,11 @@ from pathlib import Path
 
 
 class HeldError(Exception):
-    """Somebody else holds the lock."""
+    """Another process or thread holds the lock."""
 
 
 def refuse_to_wait() -> None:
-    """For `waiting`: give up at once.
+    """`waiting` callback that gives up at once.
 
     Raises:
         HeldError: always.
@@ -25,14 +25,14 @@ def refuse_to_wait() -> None:
 
 @contextmanager
 def file_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
-    """Hold the lock file `path`, which is made and removed again.
+    """Hold the lock file `path`, which is created and removed again.
 
-    Removing it is safe because a newcomer checks, once it has the lock, that the file it locked still is the
+    Removing it is safe because the next holder checks, once it has the lock, that the file it locked is still the
     one at `path`.
 
     Args:
         path: the lock file; its folder exists.
-        waiting: called once if someone else holds it.
+        waiting: called once if another process or thread holds it.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -47,7 +47,7 @@ def file_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
             try:
                 yield
             finally:
-                with suppress(OSError):  # a file that stays is nobody's lock, and `gc` removes it
+                with suppress(OSError):  # a file that stays is a lock without a holder, and `gc` removes it
                     path.unlink()
             return
         finally:
@@ -56,10 +56,10 @@ def file_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
 
 @contextmanager
 def building_lock(path: Path) -> Generator[None]:
-    """Hold an existing file or folder that is being written, so that nobody takes it for a dead writer's.
+    """Hold an existing file or folder that is being written, so that it does not count as a dead writer's leftover.
 
     Raises:
-        FileNotFoundError: it was taken for one in the moment before.
+        FileNotFoundError: it was removed as a leftover just before.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -72,7 +72,7 @@ def building_lock(path: Path) -> Generator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds a file or folder. What must not be opened counts as held: it is not ours."""
+    """Whether a file or folder is locked. One that this user may not open counts as locked."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def is_held(path: Path) -> bool:
 
 
 def is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file still is the one at `path`."""
+    """Whether an open file is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Artifacts by the beginnings of their keys, as people type them."""
+"""Looking up artifacts by the first digits of their keys, as users type them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from svdaudio.errors import InputError
 from svdaudio.store.base import Store
 
 N_SHORT = 12
-"""Digits of a key that are shown."""
+"""How many digits of a key are shown."""
 
 
 def full_key(store: Store, beginning: str, *, pinned: bool = False) -> str:
-    """The one key in a store that begins so.
+    """The one key in a store that begins with the given digits.
 
     Args:
         store: where to look.
-        beginning: one or more of its first digits.
-        pinned: look among the pins, whether or not there are artifacts of them.
+        beginning: one or more first digits of the key.
+        pinned: look among the pins, whether or not their artifacts exist.
 
     Raises:
-        InputError: there is none, or more than one.
+        InputError: no key matches, or more than one.
     """
     wanted = beginning.lower()
     keys = store.pins() if pinned else store.keys()
@@ -31,8 +31,8 @@ def full_key(store: Store, beginning: str, *, pinned: bool = False) -> str:
         )
     if len(found) > 1:
         raise InputError(
-            f"'{beginning}' names {len(found)} artifacts",
+            f"'{beginning}' matches {len(found)} artifacts",
             got=f"{found[0][:N_SHORT]}, {found[1][:N_SHORT]} …",
-            fix="give more of the key",
+            fix="type more of the key",
         )
     return found[0]

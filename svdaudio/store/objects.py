@@ -1,11 +1,11 @@
-"""A bucket of an object store by way of obstore: small conditional operations, and errors that say what to do.
+"""A bucket of an object store, accessed through obstore: small conditional operations, and errors with a remedy.
 
-obstore retries a request on 5xx and where no connection can be made. It does not retry an answer that breaks off, nor a
-conditional write that may or may not have been carried out; both are repeated here. Callers write conditionally only
-bytes that no other process writes, so finding those bytes in place means that the write succeeded.
+obstore retries a request on 5xx and on connection failures. It does not retry a response that breaks off, nor a
+conditional write whose outcome is unknown; both are repeated here. Callers write conditionally only bytes that no other
+process writes, so finding those bytes in place means that the write succeeded.
 
-Bytes may be damaged in transit. An object that cannot be parsed is read again, and counts as damaged only if it comes
-back the same.
+Bytes may be damaged in transit. An object that cannot be parsed is read again, and counts as damaged only if its bytes
+are the same.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ N_READINGS = 3
 """How often an object that cannot be parsed is read before it counts as damaged."""
 LISTED_AT_ONCE = 1000
 CLOCKS = "clocks"
-"""Folder of objects that are written to read the server's clock, and removed at once."""
+"""Folder of objects that are written to read the server's clock, and then removed."""
 HALF_A_SECOND_S = 0.5
-"""How far a time that is cut to whole seconds lags on average."""
+"""How far a time truncated to whole seconds lags on average."""
 LATER = "try again later"
 NETWORK = "check the network and AWS_ENDPOINT_URL"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -64,14 +64,14 @@ _OTHER_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLo
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long to wait for a store before giving up, and how often to try."""
+    """How long to wait for a store before giving up, and how often to retry."""
 
     timeout_s: float = 30.0
-    """Of one request."""
+    """Timeout of one request."""
     connect_timeout_s: float = 5.0
     n_retries: int = 8
     retry_s: float = 60.0
-    """No retry begins later than this after the first try."""
+    """No retry starts later than this after the first attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +94,10 @@ class Listed:
 
 
 class UnreachableError(StoreError):
-    """The store did not answer, or answered that it is out of order: a later try may succeed."""
+    """The store did not answer, or answered with a server error: a later attempt may succeed."""
 
     given_up = False
-    """obstore has already made all the retries that it is allowed."""
+    """obstore has already used up its retries."""
 
 
 class NotImplementedByServerError(StoreError):
@@ -105,7 +105,7 @@ class NotImplementedByServerError(StoreError):
 
 
 class MisreadError(ValueError):
-    """An object whose content cannot be parsed, although it was read again.
+    """An object whose content cannot be parsed, even after it was read again.
 
     Args:
         stored: the object.
@@ -125,7 +125,7 @@ class Objects:
     AWS_ENDPOINT_URL, …), as the AWS tools take them.
 
     Args:
-        location: `s3://bucket/prefix`; the prefix may be missing.
+        location: `s3://bucket/prefix`; the prefix is optional.
         patience: time limits.
 
     Raises:
@@ -144,8 +144,8 @@ class Objects:
 
     @cached_property
     def _store(self) -> S3Store:
-        """Opened when first used: taking a store out of another process's message must neither fail nor wait."""
-        return _open(self.bucket, self._prefix, self._patience, self._translated)
+        """Opened on first use: unpickling a store in another process must neither fail nor wait."""
+        return _open(self.bucket, self._prefix, self._patience, self._as_store_error)
 
     def get(self, path: str) -> Stored | None:
         """An object, or None if there is none."""
@@ -161,7 +161,7 @@ class Objects:
                     raise
                 return None
 
-        return self._again(read)
+        return self._repeat(read)
 
     def read(self, path: str, parse: Callable[[bytes], T]) -> tuple[Stored, T] | None:
         """An object and its parsed content, or None if there is none. If it cannot be parsed, it is read again.
@@ -180,33 +180,33 @@ class Objects:
         return None
 
     def get_all(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Those of `paths` that are there, read in parallel."""
+        """Those of `paths` that exist, read in parallel."""
         wanted = list(paths)
         with _threads(len(wanted)) as pool:
             found = zip(wanted, pool.map(self.get, wanted), strict=True)
             return {path: stored.content for path, stored in found if stored is not None}
 
     def put(self, path: str, content: bytes) -> None:
-        """Write an object, whatever was there."""
+        """Write an object unconditionally."""
         import obstore
 
-        self._again(lambda: obstore.put(self._store, path, content))
+        self._repeat(lambda: obstore.put(self._store, path, content))
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        """Write objects in parallel; returns once all are there."""
+        """Write objects in parallel; returns once all are written."""
         with _threads(len(contents)) as pool:
             for _ in pool.map(self.put, contents, contents.values()):
                 pass
 
     def create(self, path: str, content: bytes) -> str | None:
-        """Write an object unless there is one.
+        """Write an object unless it exists.
 
         Args:
             path: of the object.
-            content: bytes that nobody else writes there.
+            content: bytes that no other process writes there.
 
         Returns:
-            Its tag, or None if another one was there before.
+            Its tag, or None if another object already exists there.
         """
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -217,27 +217,27 @@ class Objects:
 
         Args:
             path: of the object.
-            content: bytes that nobody else writes there.
-            tag: of the object that is to be replaced.
+            content: bytes that no other process writes there.
+            tag: of the object to replace.
 
         Returns:
-            The new tag, or None if the object is another by now, or gone.
+            The new tag, or None if the object has changed or is gone.
         """
         from obstore.exceptions import PreconditionError
 
         return self._conditional(path, content, tag, (PreconditionError, FileNotFoundError))
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Remove objects; those that are not there count as removed."""
+        """Remove objects; missing ones count as removed."""
         import obstore
 
         doomed = list(paths)
         for begin in range(0, len(doomed), DELETE_BATCH):
             batch = doomed[begin : begin + DELETE_BATCH]
-            self._again(lambda batch=batch: obstore.delete(self._store, batch))
+            self._repeat(lambda batch=batch: obstore.delete(self._store, batch))
 
     def copy(self, source: str, target: str) -> None:
-        """Copy an object on the server; without a source nothing happens."""
+        """Copy an object on the server; does nothing if the source is missing."""
         import obstore
 
         def copy() -> None:
@@ -247,12 +247,12 @@ class Objects:
                 if "NoSuchBucket" in str(error):
                     raise
 
-        self._again(copy)
+        self._repeat(copy)
 
     def list(self, folder: str) -> Iterator[Listed]:
         """Every object below a folder, in the order of their paths.
 
-        A listing that breaks off is continued after the last object received.
+        A listing that breaks off is resumed after the last object received.
         """
         tries = _Tries(self._patience)
         last: str | None = None
@@ -277,14 +277,14 @@ class Objects:
                 yield Listed(path=meta["path"], n_bytes=meta["size"], modified_at=meta["last_modified"])
 
     def ignored_conditions(self, path: str, content: bytes) -> list[str]:
-        """Which conditions on writes the server ignores. The object stays as it is.
+        """Which conditions on writes the server ignores. The object stays unchanged.
 
-        Without them two clients may hold the same lock. A server that supports them refuses both writes; one that
-        ignores them writes what is already there.
+        Without them two clients may hold the same lock. A server that supports them rejects both writes; one that
+        ignores them writes the same content again.
 
         Args:
-            path: of an object that is there.
-            content: what it holds.
+            path: of an existing object.
+            content: of that object.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -303,21 +303,21 @@ class Objects:
         )
         for name, mode in modes:
             try:
-                honored = self._again(lambda mode=mode: refused(mode))
+                honored = self._repeat(lambda mode=mode: refused(mode))
             except NotImplementedByServerError:
                 honored = False
             ignored += [] if honored else [name]
         return ignored
 
     def now_s(self) -> float:
-        """Unix time by the server's clock, of which the times of objects are; to a second or so."""
+        """Unix time by the server's clock, which also sets the times of objects; accurate to about a second."""
         return time.monotonic() + self._epoch_s
 
     @cached_property
     def _epoch_s(self) -> float:
         """Unix time by the server's clock at which this machine's monotonic clock was 0.
 
-        It is taken from an object that is written now; without permission to write, from this machine's own clock.
+        Measured by writing an object; without permission to write, taken from this machine's own clock.
         """
         path = f"{CLOCKS}/{secrets.token_hex(8)}"
         begin_s = middle_s = time.monotonic()
@@ -353,7 +353,7 @@ class Objects:
             try:
                 written = self._call(write)
             except UnreachableError:
-                # It may have been written all the same: the next try, or the look below, finds out.
+                # It may have been written nevertheless: the next attempt, or the check below, finds out.
                 if n_tries == N_CONDITIONAL_TRIES:
                     raise
                 time.sleep(random.uniform(0.5, 1.0) * 0.1 * 2**n_tries)  # noqa: S311 - jitter
@@ -364,8 +364,8 @@ class Objects:
             return written
         raise AssertionError
 
-    def _again(self, request: Callable[[], T]) -> T:
-        """Carry out a request that may be repeated, until the answer arrives whole."""
+    def _repeat(self, request: Callable[[], T]) -> T:
+        """Repeat an idempotent request until its response arrives completely."""
         tries = _Tries(self._patience)
         while True:
             try:
@@ -379,14 +379,14 @@ class Objects:
         try:
             return request()
         except (BaseError, OSError, ValueError) as error:
-            raise self._translated(error) from error
+            raise self._as_store_error(error) from error
         except BaseException as error:
             if is_panic(error):
-                raise self._translated(error) from error
+                raise self._as_store_error(error) from error
             raise
 
-    def _translated(self, error: BaseException) -> StoreError:
-        """What obstore has to say, in a line with a remedy."""
+    def _as_store_error(self, error: BaseException) -> StoreError:
+        """An obstore error as one line with a remedy."""
         text = str(error).partition("\n\nDebug source")[0]
         code = _first(r"<Code>(\w+)</Code>", text)
         status = _first(r"status code: (\d+(?: [A-Z][a-z]+)*)", text)
@@ -394,18 +394,18 @@ class Objects:
         endpoint = _first(r"Error performing \w+ (https?://[^/?\s]+)", text)
         where = f"the store {self.location}"
         if code == "NoSuchBucket":
-            return StoreError(f"there is no bucket '{self.bucket}'", fix="make it, or give another --store")
+            return StoreError(f"the bucket '{self.bucket}' does not exist", fix="create it, or choose another --store")
         if _METADATA_SERVICE in text:  # where obstore looks for credentials if the environment has none
             what, got, fix = "needs credentials", "none", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         elif code in _OTHER_REGION:
-            what, got, fix = "is in another region", answer, "set AWS_REGION to the bucket's"
+            what, got, fix = "is in another region", answer, "set AWS_REGION to the bucket's region"
         elif status and status.startswith(("401", "403")):
-            what, got = "refuses these credentials", answer
-            fix = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they are allowed to do"
+            what, got = "rejects these credentials", answer
+            fix = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and their permissions"
         elif status and status.startswith("501"):
             return NotImplementedByServerError(f"{where} does not support a request", got=f"{answer} from {endpoint}")
         elif status and status.startswith(("5", "429")):
-            trouble = UnreachableError(f"{where} is out of order", got=f"{answer} from {endpoint}", fix=LATER)
+            trouble = UnreachableError(f"{where} reports a server error", got=f"{answer} from {endpoint}", fix=LATER)
             trouble.given_up = _is_given_up(str(error))
             return trouble
         elif status is None and "HTTP error" in text and "builder error" not in text:
@@ -414,14 +414,14 @@ class Objects:
             trouble.given_up = _is_given_up(str(error))
             return trouble
         elif is_panic(error):
-            what, got, fix = "cannot be accessed", text, "check the variables of the environment whose names begin AWS_"
+            what, got, fix = "cannot be accessed", text, "check the environment variables whose names start with AWS_"
         else:
-            what, got, fix = "refuses a request", answer or text, None
+            what, got, fix = "rejects a request", answer or text, None
         return StoreError(f"{where} {what}", got=got, fix=fix)
 
 
 class _Tries:
-    """How often one request may still be repeated, and when."""
+    """How often and when one request may still be repeated."""
 
     def __init__(self, patience: Patience) -> None:
         self._n_left = patience.n_retries
@@ -429,10 +429,10 @@ class _Tries:
         self._pause_s = 0.1
 
     def wait_after(self, error: UnreachableError) -> None:
-        """Wait until the next try.
+        """Wait until the next attempt.
 
         Raises:
-            UnreachableError: the given one; there is no next try.
+            UnreachableError: the given one, if no attempts are left.
         """
         if error.given_up or self._n_left == 0 or time.monotonic() > self._until_s:
             raise error
@@ -447,34 +447,34 @@ def is_panic(error: BaseException) -> bool:
 
 
 def check_location(bucket: str, prefix: str) -> None:
-    """Refuse a bucket or prefix that is malformed.
+    """Reject a malformed bucket or prefix.
 
     Raises:
         StoreError: it is malformed.
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", bucket) is None:
         raise StoreError(
-            f"{bucket!r} is not the name of a bucket",
+            f"{bucket!r} is not a valid bucket name",
             expected="letters, digits, dots and hyphens",
             fix="check the --store, s3://bucket/prefix",
         )
     parts = prefix.split("/") if prefix else []
     if not prefix.isprintable() or any(part in ("", ".", "..") for part in parts):
         raise StoreError(
-            f"{prefix!r} is not a prefix for a store",
+            f"{prefix!r} is not a valid store prefix",
             expected="names with slashes between them",
             fix="check the --store, s3://bucket/prefix",
         )
 
 
 def check_environment(environment: Mapping[str, str]) -> str:
-    """Refuse an endpoint or credentials that are malformed: obstore would panic.
+    """Reject a malformed endpoint or credentials: obstore would panic.
 
     Returns:
         The address of the server, empty for AWS itself.
 
     Raises:
-        StoreError: a variable has a value that it cannot have.
+        StoreError: a variable has an invalid value.
     """
     for name in _SENT_AS_THEY_ARE:
         value = environment.get(name, "")
@@ -486,7 +486,7 @@ def check_environment(environment: Mapping[str, str]) -> str:
         value = environment.get(name, "")
         if value and not _is_address(value):
             raise StoreError(
-                f"{name} is not the address of a server",
+                f"{name} is not a valid server address",
                 expected="http://host:port or https://host:port",
                 got=repr(value),
                 fix="set it again",
@@ -501,12 +501,12 @@ def _is_address(text: str) -> bool:
     try:
         address = urlsplit(text)
         return address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-    except ValueError:  # a port out of range, or half an IPv6 address
+    except ValueError:  # a port out of range, or an incomplete IPv6 address
         return False
 
 
 def require_obstore() -> None:
-    """See that obstore can be imported.
+    """Check that obstore can be imported.
 
     Raises:
         StoreError: it cannot.
@@ -555,16 +555,16 @@ def _threads(n_wanted: int) -> ThreadPoolExecutor:
 
 
 def _connection_trouble(text: str) -> str:
-    """What went wrong below HTTP, out of obstore's account of its sources."""
+    """What went wrong below HTTP, extracted from obstore's chain of causes."""
     if "TimedOut" in text or "kind: Timeout" in text:
         return "no answer in time"
     if "IncompleteBody" in text or "IncompleteMessage" in text:
-        return "an answer that broke off"
+        return "the response broke off"
     return _first(r'message: "([^"]+)"', text) or _first(r'error: "([^"]+)"', text) or "a broken connection"
 
 
 def _is_given_up(text: str) -> bool:
-    """Whether obstore made all the retries that it is allowed, according to its message."""
+    """Whether obstore used up its retries, according to its message."""
     found = re.search(r"retries: (\d+),\s*max_retries: (\d+)", text)
     return found is not None and int(found[1]) >= int(found[2])
 

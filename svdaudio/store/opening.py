@@ -1,7 +1,8 @@
-"""From what the user names to the store: a folder, or `s3://bucket/prefix`."""
+"""Opening the store that the user names: a folder, or `s3://bucket/prefix`."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from svdaudio.errors import StoreError
@@ -12,15 +13,15 @@ REMOTE = "s3://"
 
 
 def is_remote(location: str | Path) -> bool:
-    """Whether a location names something other than a folder."""
+    """Whether a location is something other than a folder."""
     return "://" in str(location)
 
 
 def open_store(location: str | Path) -> Store:
-    """The store at a location. A folder or prefix that does not exist yet is an empty store, made on the first write.
+    """The store at a location. A folder or prefix that does not exist is an empty store, created on the first write.
 
     Raises:
-        StoreError: it is no folder, of a kind that is not known, a store of another format, or cannot be reached.
+        StoreError: it is not a folder, is of an unknown kind, has another format, or cannot be reached.
     """
     text = str(location)
     if not text:
@@ -29,9 +30,12 @@ def open_store(location: str | Path) -> Store:
         from svdaudio.store.remote import RemoteStore
 
         return RemoteStore(text)
+    if re.match(r"[a-z0-9]{2,}:/(?!/)", text):
+        scheme, _, rest = text.partition(":/")
+        raise StoreError(f"the store {text} is neither a folder nor an address", fix=f"write {scheme}://{rest}")
     if is_remote(text):
         raise StoreError(
-            f"the store {text} is of a kind that is not known",
+            f"the store {text} is of an unknown kind",
             expected="a folder, or s3://bucket/prefix",
             got=text.partition("://")[0],
         )

@@ -1,4 +1,4 @@
-"""The records of many artifacts, read as many at a time as the store is best read."""
+"""Reading the records of many artifacts, with as much parallelism as suits the store."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from svdaudio.store.base import Store
 from svdaudio.store.records import ArtifactRecord
 
 N_ROUNDS = 2
-"""Records that are asked for in advance, in multiples of those that are read at a time."""
+"""How many records to request in advance, as a multiple of those read in parallel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What there is under a key."""
+    """The result of looking up a key."""
 
     key: str
     record: ArtifactRecord | None
-    """None if there is none that can be read: it is gone, was damaged, or is newer."""
+    """None if no readable record exists: it is gone, was damaged, or is newer."""
     is_newer: bool = False
     """A newer version of svdaudio wrote the record."""
 
 
 def read_records(store: Store, keys: Iterable[str]) -> Iterator[Found]:
-    """The records of some artifacts, in the order of their keys. Those behind the last one asked for stay unread.
+    """The records of some artifacts, in the order of their keys. Records after the last one requested are not read.
 
     Raises:
         StoreError: the store cannot be read.

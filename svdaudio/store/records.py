@@ -1,4 +1,4 @@
-"""The record of an artifact: what was computed, from what, into what. It is written last.
+"""The record of an artifact: what was computed, from which inputs, with which outputs. It is written last.
 
 An artifact exists if and only if its record does. Records are plain JSON; reading one needs neither zarr nor
 numpy.
@@ -17,10 +17,13 @@ from svdaudio.store.sealed import seal, unseal
 
 ACTION_FIELDS = ("stage", "version", "parameters", "inputs", "models")
 
+CLOCK_TOLERANCE_S = 900.0
+"""A time further in the future than this was recorded by a wrong clock."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySpec:
-    """An output array as it must be found again."""
+    """Description of an output array, checked when it is read."""
 
     digest: str
     shape: tuple[int, ...]
@@ -29,10 +32,10 @@ class ArraySpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactRecord:
-    """What an artifact says about itself.
+    """The record of an artifact.
 
-    Only `action` is identity. The rest tells where it came from; `sources` names the node outputs or files that
-    the inputs were read from when it was computed.
+    Only `action` identifies it. The rest is provenance; `sources` names the node outputs or files that the inputs
+    were read from when it was computed.
     """
 
     action: Action
@@ -45,28 +48,28 @@ class ArtifactRecord:
     created_at: str
     """UTC, ISO 8601."""
     execution: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What is no part of the key but rounds differently, for a stage with a model: `threads` as configured, `n_threads`
+    """For a stage with a model, what is not part of the key but affects rounding: `threads` as configured, `n_threads`
     as torch used them. Empty in records of earlier versions."""
 
     @property
     def key(self) -> str:
-        """The action key, under which the artifact lies in the store."""
+        """The action key, under which the store holds the artifact."""
         return self.action.key
 
     def to_json(self) -> str:
-        """The record as text, readable by people."""
+        """The record as human-readable text."""
         fields = asdict(self)
         action = fields.pop("action")
         return seal(dict(sorted({"key": self.key, **action, **fields}.items())))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read a record and check that it is the one its key names.
+        """Read a record and check that its key matches its content.
 
         Raises:
             NewerFormatError: a newer version of svdaudio wrote it.
-            ValueError: it is truncated, damaged, of an unknown format, holds a field of another type, or its key is not
-                that of its contents.
+            ValueError: it is truncated, damaged, of an unknown format, holds a field of another type, or its key does
+                not match its content.
         """
         try:
             fields = unseal(text)
@@ -84,14 +87,14 @@ class ArtifactRecord:
             )
             found = record.key
         except (KeyError, TypeError, ConfigError) as error:
-            raise ValueError(f"the record is incomplete or not of the right form ({error})") from error
+            raise ValueError(f"the record is incomplete or malformed ({error})") from error
         if found != key:
-            raise ValueError("the record's key is not that of its contents")
+            raise ValueError("the record's key does not match its content")
         return record
 
 
 def read_action(fields: Mapping[str, Any]) -> Action:
-    """An action out of the fields of a record.
+    """Read an action from the fields of a record.
 
     Raises:
         KeyError, TypeError: a field is missing, or of another type.

@@ -1,18 +1,18 @@
 """The store in a bucket, `s3://bucket/prefix`.
 
-    store.json                            what this prefix is
+    store.json                            marks the prefix as a store
     records/ab/<key>.json                 one artifact: its record, which names
     arrays/ab/<key>/<attempt>/            its arrays, a zarr v3 group
     runs/<id>.json                        one run
-    leases/<key>, leases/run-<id>         held by whoever computes the key, or works on the run
+    leases/<key>, leases/run-<id>         held by the process that computes the key, or works on the run
     quarantine/<key>/<n>/                 damaged artifacts
-    used/<key>                            when the artifact was last of use, if that was after it was saved
+    used/<key>                            when the artifact was last used, if that was after it was saved
     pins/<key>                            keys that are never collected
     clocks/<n>                            written and removed to read the server's clock
 
 The arrays of an artifact are written first, each writer's in a folder of their own; then the record, which names that
-folder, by a create that fails if there is one already. So an artifact is there whole or not at all, the first writer
-wins, and no writer ever touches the arrays of another. A writer that dies leaves arrays that no record names.
+folder, by a create that fails if there is one already. So an artifact appears atomically, the first writer wins, and
+no writer touches the arrays of another. A writer that dies leaves arrays that no record names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from svdaudio.errors import NewerRecordError, RunError, StoreError
-from svdaudio.store.base import CLOCK_TOLERANCE_S, Footprint, Leftover, LeftoverKind, do_nothing
+from svdaudio.store.base import Footprint, Leftover, LeftoverKind, do_nothing
 from svdaudio.store.fields import is_attempt, is_key, is_run_id
 from svdaudio.store.leases import CLOCK_SKEW_S, LEASE_S, is_held, lease
 from svdaudio.store.local import Step, at_no_step
@@ -55,7 +55,7 @@ from svdaudio.store.objects import (
     Patience,
     require_obstore,
 )
-from svdaudio.store.records import ArtifactRecord
+from svdaudio.store.records import CLOCK_TOLERANCE_S, ArtifactRecord
 from svdaudio.store.runs import RunLog, RunRecord, newest_first
 from svdaudio.store.sealed import NewerFormatError, is_of_newer_format, seal, unseal
 
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 TOUCHED_EVERY_S = 3600.0
 FEW = 100
-"""Up to this many artifacts are looked up one by one instead of listing all."""
+"""Up to this many artifacts are looked up individually instead of listing all."""
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +74,14 @@ class RemoteStore:
 
     Args:
         location: `s3://bucket/prefix`. Credentials and endpoint come from the environment, see `Objects`.
-        lease_s: how long the lock of a process that died stands.
+        lease_s: how long the lock of a dead process remains valid.
         patience: time limits.
         at_step: called after each step of writing an artifact. Tests use it to stop there.
-        look: see now whether there is such a bucket, and what is in it.
+        look: check now that the bucket exists, and what it contains.
 
     Raises:
-        StoreError: obstore is not installed; the bucket is not there, cannot be reached or refuses the credentials; or
-            the prefix holds a store of another format.
+        StoreError: obstore is not installed; the bucket does not exist, cannot be reached or rejects the credentials;
+            or the prefix holds a store of another format.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class RemoteStore:
         self._made = self._check() if look else False
 
     def __reduce__(self) -> tuple[Callable[..., RemoteStore], tuple[str, float, Patience | None]]:
-        """Opened again where it is unpickled, with the credentials that are there."""
+        """Reopened where it is unpickled, with the credentials found there."""
         return _open_again, self._arguments
 
     @property
@@ -114,11 +114,11 @@ class RemoteStore:
 
     @property
     def n_readers(self) -> int:
-        """Records are read in parallel, as each is a request."""
+        """Records are read in parallel, because each is a request."""
         return N_PARALLEL
 
     def prepare(self) -> None:
-        """Make sure that the store can be changed safely; checked once. See `Store.prepare`."""
+        """Check once that the store can be changed safely. See `Store.prepare`."""
         if not self._made:
             self._objects.create(MARKER, MARKER_TEXT.encode())
             self._made = True
@@ -141,7 +141,7 @@ class RemoteStore:
                 f"the server of {self.location} ignores {' and '.join(ignored)}, so two processes could hold the same"
                 " lock",
                 expected="a server with conditional writes",
-                fix="update the server, or use another one",
+                fix="update the server, or use another",
             )
 
     def find(self, key: str) -> ArtifactRecord | None:
@@ -172,15 +172,15 @@ class RemoteStore:
                 arrays = arrays_from_bytes(contents, wanted)
                 for name, array in arrays.items():
                     if digest_array(array) != outputs[name].digest:
-                        raise ValueError(f"the array '{name}' is not what the record says")
+                        raise ValueError(f"the array '{name}' does not match the record")
             except MemoryError as error:
                 raise StoreError(f"artifact {key[:12]} does not fit into memory", fix="free some memory") from error
             except Exception as error:  # noqa: BLE001 - zarr and its codecs raise anything
                 why = error
             else:
                 return arrays
-        said = str(why) if type(why) is ValueError else f"{type(why).__name__}: {why}"
-        raise self._corrupt(key, said, found.text) from why
+        reason = str(why) if type(why) is ValueError else f"{type(why).__name__}: {why}"
+        raise self._corrupt(key, reason, found.text) from why
 
     def is_newer(self, key: str) -> bool:
         """Whether a newer version of svdaudio wrote the record. See `Store.is_newer`."""
@@ -188,7 +188,7 @@ class RemoteStore:
         return stored is not None and is_of_newer_format(stored.content)
 
     def save(self, record: ArtifactRecord, arrays: Mapping[str, NDArray[Any]]) -> ArtifactRecord:
-        """Put an artifact in, whole or not at all. See `Store.save`."""
+        """Save an artifact atomically. See `Store.save`."""
         from svdaudio.store.arrays import arrays_to_bytes
 
         key, attempt = record.key, secrets.token_hex(8)
@@ -203,7 +203,7 @@ class RemoteStore:
                 self._objects.delete(contents)
             raise
         self._at_step("arrays written")
-        # From here on the record may be there even when the store could not say so: the arrays stay.
+        # From here on the record may exist even if the store did not confirm it, so the arrays stay.
         text = seal({"arrays": attempt, "record": json.loads(record.to_json())}).encode()
         while self._objects.create(_record_path(key), text) is None:
             try:
@@ -223,7 +223,7 @@ class RemoteStore:
         self.prepare()
         with self._lease(key, waiting):
             yield
-        if self._objects.get(_record_path(key)) is not None:  # nobody computes what is there
+        if self._objects.get(_record_path(key)) is not None:  # an existing artifact is not computed again
             self._objects.delete([f"leases/{key}"])
 
     def lock(self, key: str, waiting: Callable[[], None] = do_nothing) -> AbstractContextManager[None]:
@@ -231,12 +231,12 @@ class RemoteStore:
         return self._lock(key, waiting)
 
     def quarantine(self, key: str, why: str, seen: bytes | None = None) -> str | None:
-        """Set an artifact aside as damaged. See `Store.quarantine`.
+        """Move a damaged artifact to quarantine. See `Store.quarantine`.
 
         Args:
             key: of the artifact.
             why: what is wrong with it.
-            seen: the record that was found damaged; if another one is there by now, it stays.
+            seen: the record that was found damaged; if it has been replaced meanwhile, the new one stays.
         """
         source = _record_path(key)
         target = f"quarantine/{key}/{secrets.token_hex(4)}"
@@ -254,14 +254,14 @@ class RemoteStore:
             self._objects.delete([source, f"used/{key}"])
             self._objects.delete(arrays)
         except StoreError as error:
-            log.warning("artifact %s is damaged (%s) and cannot be set aside: %s", key[:12], why, error)
+            log.warning("artifact %s is damaged (%s) and cannot be moved to quarantine: %s", key[:12], why, error)
             return None
         where = f"{self.location}/{target}"
-        log.warning("artifact %s is damaged (%s); it is now in %s", key[:12], why, where)
+        log.warning("artifact %s is damaged (%s); moved to %s", key[:12], why, where)
         return where
 
     def was_quarantined(self, key: str) -> bool:
-        """Whether an artifact of this key was ever set aside."""
+        """Whether an artifact of this key was ever quarantined."""
         return next(self._objects.list(f"quarantine/{key}"), None) is not None
 
     def keys(self) -> Iterator[str]:
@@ -271,7 +271,7 @@ class RemoteStore:
                 yield key
 
     def touch(self, key: str) -> None:
-        """Note that an artifact is of use now, to the hour. See `Store.touch`."""
+        """Record that an artifact is used now, to the hour. See `Store.touch`."""
         try:
             stored = self._objects.get(_record_path(key))
             if stored is None:
@@ -283,7 +283,7 @@ class RemoteStore:
             log.debug("artifact %s cannot be touched: %s", key[:12], error)
 
     def last_uses(self) -> dict[str, float]:
-        """When every artifact was last of use, from listings alone. See `Store.last_uses`."""
+        """When every artifact was last used, from listings alone. See `Store.last_uses`."""
         return {key: used_at_s for key, (_, used_at_s) in self._records_listed().items()}
 
     def footprints(self, keys: Collection[str] | None = None) -> Iterator[Footprint]:
@@ -308,7 +308,7 @@ class RemoteStore:
         return Footprint(key=key, n_bytes=len(record.content) + n_bytes, used_at_s=used_at_s)
 
     def _records_listed(self) -> dict[str, tuple[int, float]]:
-        """Key → size of the record, and when the artifact was last of use."""
+        """Key → size of the record, and when the artifact was last used."""
         used = {listed.path.rpartition("/")[2]: listed.modified_at for listed in self._objects.list("used")}
         return {
             key: (listed.n_bytes, self._last_use_s(listed.modified_at, used.get(key)))
@@ -317,14 +317,14 @@ class RemoteStore:
         }
 
     def _last_use_s(self, written_at: datetime, used_at: datetime | None) -> float:
-        """The later of the two times; that of the use if only the other one lies in the future."""
+        """The later of the two times; the time of use if only the other one is in the future."""
         times = [time.timestamp() for time in (written_at, used_at) if time is not None]
         if max(times) > time.time() + CLOCK_TOLERANCE_S:
             times = [time_s for time_s in times if time_s <= self._objects.now_s() + CLOCK_TOLERANCE_S] or times
         return max(times)
 
     def remove(self, key: str, *, unless_used_after_s: float) -> bool:
-        """Take an artifact out: its record first, whole or not at all. See `Store.remove`."""
+        """Remove an artifact atomically: its record first. See `Store.remove`."""
         path = _record_path(key)
         try:
             with self._lease(key, refuse_to_wait):
@@ -337,7 +337,7 @@ class RemoteStore:
                 if is_of_newer_format(stored.content) or self._is_pinned(key):
                     return False
                 self._objects.delete([path])
-                if self._is_pinned(key):  # pinned just now: its user was told that it stays
+                if self._is_pinned(key):  # pinned meanwhile: its user relies on it
                     self._objects.create(path, stored.content)
                     return False
                 self._objects.delete(listed.path for listed in self._objects.list(f"arrays/{key[:2]}/{key}"))
@@ -369,7 +369,7 @@ class RemoteStore:
         return frozenset(filter(is_key, names))
 
     def leftovers(self) -> Iterator[Leftover]:
-        """What the dead have left. See `Store.leftovers`."""
+        """Leftovers of dead processes. See `Store.leftovers`."""
         leases = {listed.path: listed for listed in self._objects.list("leases")}
         with ThreadPoolExecutor(N_PARALLEL, thread_name_prefix="svdaudio-leases") as pool:
             holds = pool.map(partial(is_held, self._objects), leases)
@@ -387,7 +387,7 @@ class RemoteStore:
         n_attempts = Counter(name.split("/")[2] for name in attempts)
         for name, members in attempts.items():
             key, attempt = name.split("/")[2:]
-            # A key with a record and one set of arrays needs no second look: the record names them.
+            # With one record and one set of arrays no further check is needed: the record names them.
             if key in records and (n_attempts[key] == 1 or self._names(key, attempt)):
                 continue
             if key not in held:
@@ -420,7 +420,7 @@ class RemoteStore:
         return lease(self._objects, f"leases/{key}", waiting, duration_s=self._lease_s)
 
     def _names(self, key: str, attempt: str) -> bool:
-        """Whether the record of a key names these arrays, or is of a newer format and may name them."""
+        """Whether the record of a key names these arrays, or has a newer format and may name them."""
         stored = self._objects.get(_record_path(key))
         if stored is None:
             return False
@@ -435,7 +435,7 @@ class RemoteStore:
         def parse(text: bytes) -> _Found:
             attempt, record = _read_record(text)
             if record.key != key:
-                raise ValueError("the record is that of another key")
+                raise ValueError("the record belongs to another key")
             return _Found(record=record, folder=_arrays_folder(key, attempt), text=text)
 
         try:
@@ -448,7 +448,7 @@ class RemoteStore:
         return None if found is None else found[1]
 
     def _check(self) -> bool:
-        """Whether there is a store already."""
+        """Whether the store already exists."""
 
         def check(text: bytes) -> None:
             check_marker(text, self.location, f"{self.location}/{MARKER}", kind="object")
@@ -465,7 +465,7 @@ class RemoteStore:
 
     def _corrupt(self, key: str, why: str, seen: bytes) -> StoreError:
         where = self.quarantine(key, why, seen)
-        if where is None and self._find(key) is None:  # taken away while it was being read
+        if where is None and self._find(key) is None:  # removed while it was being read
             return missing_artifact(key, self.location)
         return damaged_artifact(key, why, where)
 
@@ -486,7 +486,7 @@ class RemoteRunLog(RunLog):
 
     def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
         """Create or replace the record of a run; returns it. See `RunLog.write`."""
-        del durable  # an object store knows nothing less
+        del durable  # an object store is always durable
         self._check_not_newer(run.id)
         self._prepare()
         self._objects.put(_run_path(run.id), run.to_json().encode())
@@ -498,7 +498,7 @@ class RemoteRunLog(RunLog):
         return newest_first(filter(is_run_id, (name.removesuffix(".json") for name in names if name.endswith(".json"))))
 
     def __iter__(self) -> Iterator[RunRecord]:
-        """Every readable run, newest first, read some at a time. A damaged one is passed over with a warning."""
+        """Every readable run, newest first, read in groups. A damaged one is skipped with a warning."""
         ids = self.ids()
         for begin in range(0, len(ids), N_PARALLEL):
             some = ids[begin : begin + N_PARALLEL]
@@ -506,14 +506,14 @@ class RemoteRunLog(RunLog):
             for run_id in some:
                 try:
                     yield self._parse(run_id, read[_run_path(run_id)])
-                except KeyError:  # forgotten a moment ago
+                except KeyError:  # removed meanwhile
                     continue
                 except ValueError:
                     with suppress(FileNotFoundError):
                         yield from self._read_again(run_id)
 
     def _read_again(self, run_id: str) -> Iterator[RunRecord]:
-        """A run whose record could not be parsed, if that was damage in transit; otherwise a warning."""
+        """Read a run whose record could not be parsed again, in case it was damaged in transit; otherwise warn."""
         try:
             run = self.read(run_id)
         except ValueError as error:
@@ -534,7 +534,7 @@ class RemoteRunLog(RunLog):
         return found[1]
 
     def remove(self, run_id: str) -> bool:
-        """Forget a run that nobody is at work on. See `RunLog.remove`."""
+        """Remove the record of a run, unless the run is active. See `RunLog.remove`."""
         if not is_run_id(run_id) or self._objects.get(_run_path(run_id)) is None:
             return False
         try:
@@ -546,17 +546,17 @@ class RemoteRunLog(RunLog):
         return True
 
     def is_active(self, run_id: str) -> bool:
-        """Whether a process is at work on the run: one that died counts until its lease has run out."""
+        """Whether a process is working on the run; a dead one counts until its lease expires."""
         return is_run_id(run_id) and is_held(self._objects, _run_lease(run_id))
 
     @contextmanager
     def hold(self, run_id: str) -> Generator[None]:
-        """Work on a run, alone. See `RunLog.hold`."""
+        """Hold a run exclusively. See `RunLog.hold`."""
 
         def refuse() -> None:
             raise RunError(
-                f"run {run_id} is still going in another process",
-                fix="wait for it, or stop it first; the lease of one that died runs out within "
+                f"run {run_id} is still active in another process",
+                fix="wait for it, or stop it first; the lease of a dead process expires within "
                 f"{self._lease_s + CLOCK_SKEW_S:g} s",
             )
 
@@ -568,7 +568,7 @@ class RemoteRunLog(RunLog):
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """A record, the folder of its arrays, and the text that it was read from."""
+    """A record, the folder of its arrays, and the text it was read from."""
 
     record: ArtifactRecord
     folder: str
@@ -586,13 +586,13 @@ def _key(record: Listed) -> str | None:
 
 
 def _is_attempt(name: str) -> bool:
-    """Whether a folder is that of the arrays of one writer."""
+    """Whether a folder holds the arrays of one writer."""
     parts = name.split("/")
     return len(parts) == 4 and is_key(parts[2]) and is_attempt(parts[3]) and name == _arrays_folder(*parts[2:])
 
 
 def _grouped(listing: Iterable[Listed], depth: int) -> dict[str, list[Listed]]:
-    """Objects by the first `depth` parts of their paths."""
+    """Objects grouped by the first `depth` parts of their paths."""
     groups: dict[str, list[Listed]] = {}
     for listed in listing:
         groups.setdefault("/".join(listed.path.split("/")[:depth]), []).append(listed)
@@ -620,18 +620,18 @@ def _pin_path(key: str) -> str:
 
 def _run_path(run_id: str) -> str:
     if not is_run_id(run_id):
-        raise StoreError(f"{run_id!r} is not a valid id of a run")
+        raise StoreError(f"{run_id!r} is not a valid run id")
     return f"runs/{run_id}.json"
 
 
 def _run_lease(run_id: str) -> str:
     if not is_run_id(run_id):
-        raise StoreError(f"{run_id!r} is not a valid id of a run")
+        raise StoreError(f"{run_id!r} is not a valid run id")
     return f"leases/run-{run_id}"
 
 
 def _read_record(text: bytes) -> tuple[str, ArtifactRecord]:
-    """Which writer's arrays a record names, and the record.
+    """The writer whose arrays a record names, and the record.
 
     Raises:
         ValueError: it is damaged.
@@ -639,12 +639,12 @@ def _read_record(text: bytes) -> tuple[str, ArtifactRecord]:
     fields = unseal(text)
     attempt = fields.get("arrays")
     if not isinstance(attempt, str) or not is_attempt(attempt):
-        raise ValueError("the record does not say where its arrays are")
+        raise ValueError("the record does not name the folder of its arrays")
     return attempt, ArtifactRecord.from_json(json.dumps(fields.get("record")))
 
 
 def _attempt(text: bytes) -> str | None:
-    """Which writer's arrays a record names, if it can be read that far."""
+    """The writer whose arrays a record names, if it can be read that far."""
     try:
         return _read_record(text)[0]
     except ValueError:

@@ -1,8 +1,8 @@
-"""Records of runs: what was asked for, what every stage did, what came out.
+"""Run records: the request, what every stage did, and the results.
 
-One JSON file a run, `runs/<id>.json`, replaced atomically. Ids sort by time. While a process works on a run it
-holds a lock on it, which the kernel (or, in a bucket, time) frees when the process dies: a record that says "running"
-without a holder is an interrupted run.
+One JSON file per run, `runs/<id>.json`, replaced atomically. Ids sort by time. While a process works on a run it holds
+a lock on it, which the kernel frees when the process dies (in a bucket the lease expires): a record with the status
+"running" but without a holder is an interrupted run.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from svdaudio.errors import NewerRecordError, RunError, StoreError
 from svdaudio.store import fields as of
-from svdaudio.store.base import CLOCK_TOLERANCE_S
 from svdaudio.store.folders import entries, what_went_wrong
 from svdaudio.store.keys import Action
 from svdaudio.store.locks import HeldError, building_lock, file_lock, is_held, refuse_to_wait
-from svdaudio.store.records import read_action
+from svdaudio.store.records import CLOCK_TOLERANCE_S, read_action
 from svdaudio.store.sealed import NewerFormatError, seal, unseal
 
 T = TypeVar("T")
@@ -41,7 +40,7 @@ RunState = Literal["running", "finished", "failed", "interrupted"]
 
 @dataclass(frozen=True, kw_only=True)
 class FileUse:
-    """A file that the user gave, and what was in it."""
+    """An input file of the user, and its content."""
 
     path: str
     digest: str
@@ -49,7 +48,7 @@ class FileUse:
 
 @dataclass(frozen=True, kw_only=True)
 class StageEntry:
-    """What one node did in a run."""
+    """The result of one node in a run."""
 
     node: str
     stage: str
@@ -57,19 +56,19 @@ class StageEntry:
     reason: str = ""
     """Why it was computed, failed or skipped; "unchanged" for a hit."""
     key: str | None = None
-    """The action key, once every input was known."""
+    """The action key, once all inputs are known."""
     seconds: float = 0.0
-    """Wall time in this run: of the computation, or of the look-up."""
+    """Wall time in this run: of the computation, or of the lookup."""
     notes: tuple[str, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict[str, str])
     """Output name → digest."""
     action: Action | None = None
-    """What entered the key: for `plan` and `diff`, even when the artifact is gone."""
+    """The inputs of the key: for `plan` and `diff`, even when the artifact is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One run. `results` is free for whoever reports: paths of audio, scores, anything JSON can hold."""
+    """One run. `results` is free-form: paths of audio, scores, anything JSON can hold."""
 
     id: str
     kind: str
@@ -81,17 +80,17 @@ class RunRecord:
     config: Mapping[str, Any]
     """The whole configuration, nested as RunConfig reads it."""
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Dotted name → where the value came from."""
+    """Dotted name → source of the value."""
     remarks: tuple[str, ...] = ()
     bundle: str = ""
     targets: tuple[str, ...] = ()
     state: RunState = "running"
     runner: str = "in-process"
     stages: tuple[StageEntry, ...] = ()
-    """One entry a node, in the order of work."""
+    """One entry per node, in the order of execution."""
     results: Mapping[str, Any] = field(default_factory=dict[str, Any])
     error: str | None = None
-    """The one line that says why it failed."""
+    """Why it failed, in one line."""
     traceback: str | None = None
     seconds: float = 0.0
     """Wall time of the last attempt."""
@@ -100,11 +99,11 @@ class RunRecord:
     host: str = ""
 
     def stage(self, node: str) -> StageEntry | None:
-        """The entry of a node, if it is part of the run."""
+        """The entry of a node, or None if it is not part of the run."""
         return next((entry for entry in self.stages if entry.node == node), None)
 
     def with_stage(self, entry: StageEntry) -> RunRecord:
-        """The record with the entry of one node put in place."""
+        """A copy of the record with the entry of one node replaced or added."""
         if self.stage(entry.node) is None:
             return replace(self, stages=(*self.stages, entry))
         return replace(self, stages=tuple(entry if old.node == entry.node else old for old in self.stages))
@@ -124,17 +123,17 @@ class RunRecord:
         try:
             return cls(**of.only(unseal(text), _RUN_FIELDS))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"the run record is incomplete or not of the right form ({error})") from error
+            raise ValueError(f"the run record is incomplete or malformed ({error})") from error
 
 
 def _file_use(value: object) -> FileUse:
     fields = of.mapping(value)
-    digest = fields["digest"]  # none for what is not a file
+    digest = fields["digest"]  # None for anything that is not a file
     return FileUse(path=of.text(fields["path"]), digest=digest if digest == "" else of.digest(digest))
 
 
 def _results(value: object) -> dict[str, Any]:
-    """Anything, but for the runs that a batch names."""
+    """Any value, except that the runs of a batch must be valid ids."""
     results = of.mapping(value)
     for member in of.items(results.get("members", [])):
         of.run_id(of.mapping(member)["run"])
@@ -191,10 +190,10 @@ def new_run_id(now: datetime | None = None) -> str:
 
 
 def newest_first(ids: Iterable[str], *, now: datetime | None = None) -> list[str]:
-    """Ids of runs by the times in them, newest first.
+    """Run ids sorted by their times, newest first.
 
-    An id with a time in the future was made while the clock was wrong. The age of such a run is unknown, so it comes
-    last; otherwise it would stay the latest run until its date is reached.
+    An id with a time in the future was created while the clock was wrong. The age of such a run is unknown, so it
+    comes last; otherwise it would remain the latest run until that date.
     """
     ahead = (now or datetime.now(UTC)) + timedelta(seconds=CLOCK_TOLERANCE_S)
     soonest = f"{ahead:%Y%m%d-%H%M%S}"
@@ -206,7 +205,7 @@ def newest_first(ids: Iterable[str], *, now: datetime | None = None) -> list[str
 
 
 def begun_at_s(run: RunRecord) -> float | None:
-    """Unix time at which a run was started; None where its record does not say."""
+    """Unix time at which a run started; None if its record does not have it."""
     try:
         return datetime.fromisoformat(run.created_at).timestamp()
     except (ValueError, OverflowError):
@@ -218,12 +217,12 @@ class RunLog(ABC):
 
     def __init__(self) -> None:
         self._written: set[str] = set()
-        """Ids whose records are not of a newer format."""
+        """Ids whose records are known not to have a newer format."""
 
     @property
     @abstractmethod
     def location(self) -> str:
-        """Where the store is, as the user would name it."""
+        """Location of the store, as the user would name it."""
 
     @abstractmethod
     def write(self, run: RunRecord, *, durable: bool = True) -> RunRecord:
@@ -231,10 +230,10 @@ class RunLog(ABC):
 
         Args:
             run: the record.
-            durable: wait until it is on the disk. Progress may go without.
+            durable: wait until it is on the disk. Not needed for progress.
 
         Raises:
-            NewerRecordError: there is a record of that run which a newer version of svdaudio wrote.
+            NewerRecordError: a newer version of svdaudio wrote the existing record of that run.
             StoreError: the store cannot be written.
         """
 
@@ -244,17 +243,17 @@ class RunLog(ABC):
 
     @abstractmethod
     def read(self, run_id: str) -> RunRecord:
-        """The record of a run by its whole id.
+        """The record of a run by its full id.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the run does not exist.
             NewerFormatError: a newer version of svdaudio wrote it.
             ValueError: it is damaged.
         """
 
     @abstractmethod
     def remove(self, run_id: str) -> bool:
-        """Forget a run; False if a process is at work on it, or there is no such run.
+        """Remove the record of a run; False if the run is active or does not exist.
 
         Raises:
             StoreError: the store cannot be written.
@@ -262,22 +261,22 @@ class RunLog(ABC):
 
     @abstractmethod
     def is_active(self, run_id: str) -> bool:
-        """Whether a process is at work on the run."""
+        """Whether a process is working on the run."""
 
     @abstractmethod
     def hold(self, run_id: str) -> AbstractContextManager[None]:
-        """Work on a run, alone.
+        """Hold a run exclusively while working on it.
 
         Raises:
-            RunError: another process is at work on it.
+            RunError: another process holds it.
         """
 
     def __iter__(self) -> Iterator[RunRecord]:
-        """Every readable run, newest first. One that is damaged or too new is passed over with a warning."""
+        """Every readable run, newest first. One that is damaged or too new is skipped with a warning."""
         for run_id in self.ids():
             try:
                 yield self.read(run_id)
-            except FileNotFoundError:  # forgotten a moment ago
+            except FileNotFoundError:  # removed meanwhile
                 continue
             except ValueError as error:
                 self._pass_over(run_id, error)
@@ -285,16 +284,16 @@ class RunLog(ABC):
     def _pass_over(self, run_id: str, error: ValueError) -> None:
         if isinstance(error, NewerFormatError):
             log.warning(
-                "the record of run %s in %s is left alone, because a newer version of svdaudio wrote it (%s)",
+                "the record of run %s in %s is skipped, because a newer version of svdaudio wrote it (%s)",
                 run_id,
                 self.location,
                 error,
             )
         else:
-            log.warning("the record of run %s in %s is passed over: %s", run_id, self.location, error)
+            log.warning("the record of run %s in %s is skipped: %s", run_id, self.location, error)
 
     def _parse(self, run_id: str, text: bytes) -> RunRecord:
-        """A record that was found under an id.
+        """Parse the record found under an id.
 
         Raises:
             NewerFormatError: a newer version of svdaudio wrote it.
@@ -302,14 +301,14 @@ class RunLog(ABC):
         """
         run = RunRecord.from_json(text)
         if run.id != run_id:
-            raise ValueError("the record is that of another run")
+            raise ValueError("the record belongs to another run")
         return run
 
     def _check_not_newer(self, run_id: str) -> None:
-        """Refuse to overwrite a record of a newer format; checked once per run.
+        """Reject overwriting a record of a newer format; checked once per run.
 
         Raises:
-            NewerRecordError: there is one.
+            NewerRecordError: the existing record has a newer format.
         """
         if run_id in self._written:
             return
@@ -325,23 +324,23 @@ class RunLog(ABC):
         """A run by its id, an unambiguous beginning or end of it, or "last" ("latest").
 
         Raises:
-            RunError: there is none, or more than one.
+            RunError: no run matches, or more than one.
         """
         ids = self.ids()
         if not ids:
             raise RunError(
-                f"there are no runs in {self.location}",
-                fix="start one with `svdaudio run`, or give another --store",
+                f"{self.location} contains no runs",
+                fix="start one with `svdaudio run`, or choose another --store",
             )
         if name in ("last", "latest"):
             matches = ids[:1]
         else:
             matches = [name] if name in ids else [i for i in ids if name and (i.startswith(name) or i.endswith(name))]
         if not matches:
-            raise RunError(f"there is no run '{name}'", fix="`svdaudio runs` lists them")
+            raise RunError(f"run '{name}' does not exist", fix="`svdaudio runs` lists them")
         if len(matches) > 1:
             raise RunError(
-                f"'{name}' names {len(matches)} runs", got=f"{matches[0]}, {matches[1]} …", fix="give more of the id"
+                f"'{name}' matches {len(matches)} runs", got=f"{matches[0]}, {matches[1]} …", fix="type more of the id"
             )
         try:
             return self.read(matches[0])
@@ -355,21 +354,21 @@ class RunLog(ABC):
             raise RunError(
                 f"the record of run {matches[0]} is damaged",
                 got=error,
-                fix="start a new run: what that one computed is found",
+                fix="start a new run: it reuses what that one computed",
             ) from error
 
 
 def newer_run(run_id: str, store: str, error: NewerFormatError) -> NewerRecordError:
-    """The record of a run is of a format that only newer versions can read."""
+    """The error for a run whose record only newer versions can read."""
     return NewerRecordError(
         f"the record of run {run_id} in {store} was written by a newer version of svdaudio",
         got=error,
-        fix="update svdaudio, or give another --store",
+        fix="update svdaudio, or choose another --store",
     )
 
 
 class FolderRunLog(RunLog):
-    """The runs of a store in a folder."""
+    """The run records of a store in a folder."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -401,7 +400,7 @@ class FolderRunLog(RunLog):
             raise StoreError(
                 f"the record of run {run.id} cannot be written to {self.folder}",
                 got=error.strerror or str(error),
-                fix="make room, check its permissions, or give another --store",
+                fix="free some space, check its permissions, or choose another --store",
             ) from error
         return run
 
@@ -425,7 +424,7 @@ class FolderRunLog(RunLog):
         return self._parse(run_id, text)
 
     def remove(self, run_id: str) -> bool:
-        """Forget a run that nobody is at work on. See `RunLog.remove`."""
+        """Remove the record of a run, unless the run is active. See `RunLog.remove`."""
         try:
             self._path(run_id).lstat()
             with file_lock(self._lock_path(run_id), refuse_to_wait):
@@ -437,19 +436,19 @@ class FolderRunLog(RunLog):
         return True
 
     def is_active(self, run_id: str) -> bool:
-        """Whether a process is at work on the run."""
+        """Whether a process is working on the run."""
         return of.is_run_id(run_id) and is_held(self._lock_path(run_id))
 
     @contextmanager
     def hold(self, run_id: str) -> Generator[None]:
-        """Work on a run, alone. See `RunLog.hold`."""
+        """Hold a run exclusively while working on it. See `RunLog.hold`."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
 
         def refuse() -> None:
-            raise RunError(f"run {run_id} is still going in another process", fix="wait for it, or stop it first")
+            raise RunError(f"run {run_id} is still active in another process", fix="wait for it, or stop it first")
 
         with ExitStack() as stack:
             try:
@@ -462,7 +461,7 @@ class FolderRunLog(RunLog):
         return StoreError(
             f"the store {self.folder.parent} cannot be written",
             got=error.strerror or str(error),
-            fix="make room, check its permissions, or give another --store",
+            fix="free some space, check its permissions, or choose another --store",
         )
 
     def _unreadable(self, error: OSError) -> StoreError:
@@ -473,13 +472,13 @@ class FolderRunLog(RunLog):
         )
 
     def _path(self, run_id: str) -> Path:
-        """Where the record of a run lies, if it is there.
+        """The path of a run's record, whether or not it exists.
 
         Raises:
-            FileNotFoundError: no run can have such an id. A path made of it might leave the store.
+            FileNotFoundError: the id is not valid. A path made of it might leave the store.
         """
         if not of.is_run_id(run_id):
-            raise FileNotFoundError(errno.ENOENT, "not a valid id of a run", str(run_id))
+            raise FileNotFoundError(errno.ENOENT, "not a valid run id", str(run_id))
         return self.folder / f"{run_id}.json"
 
     def _lock_path(self, run_id: str) -> Path:

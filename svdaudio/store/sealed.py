@@ -1,7 +1,7 @@
-"""Records as JSON text that tells when it has been damaged.
+"""Records as JSON text with a checksum that reveals damage.
 
-The text carries a sha256 of what it says, under "check". A flipped bit may leave JSON that parses, with another
-digit in a digest or in a parameter: without the check it would be believed.
+The text includes a sha256 of its content, under "check". A flipped bit may leave valid JSON with another digit in a
+digest or parameter, which would go unnoticed without the check.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ FORMAT_WITHOUT_CHECK = 1
 """Written by early versions; still read. Its digit is two bits from that of `FORMAT`."""
 
 DEEPEST = 100
-"""How deep a record may be nested; deeper ones would exhaust the stack of whoever walks through them."""
+"""How deep a record may be nested; deeper ones would exhaust the stack of recursive readers."""
 
 CHECK_DOMAIN = "svdaudio/record/2"
 
 
 class NewerFormatError(ValueError):
-    """A record of a format that only newer versions of svdaudio can read. It is not damaged, and is left alone."""
+    """A record in a format that only newer versions of svdaudio can read. It is not damaged, and is left unchanged."""
 
 
 def seal(fields: Mapping[str, Any]) -> str:
-    """Plain fields as text, readable by people.
+    """Plain fields as human-readable text.
 
     Raises:
         ValueError: a number is not finite.
@@ -76,7 +76,7 @@ def is_of_newer_format(text: bytes) -> bool:
 
 
 def is_deeper_than(value: object, depth: int) -> bool:
-    """Whether plain data is nested deeper than so many levels."""
+    """Whether plain data is nested deeper than a number of levels."""
     level: list[object] = [value]
     for _ in range(depth):
         level = [

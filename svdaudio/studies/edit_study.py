@@ -1,4 +1,4 @@
-"""A study of edits: which of the 72, of what scenes, with which controls; and its table, page and picture.
+"""A study of edits: a choice of the 72, their scenes and controls; and its table, page and picture.
 
 study = Study(folder=Path("edits"), kinds=chosen_edits(["cat-duck"]))
 prepare(session, study.pairs(), method, common) …          # a batch like any other
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 SHOWN = ("what came rises", "what went falls", "both", "mean absolute change of what stayed")
-"""Figures that the picture shows."""
+"""Figures shown in the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Which edits are measured. See `svdaudio.studies.edits` for what an edit is."""
+    """The edits to measure. `svdaudio.studies.edits` defines edits."""
 
     folder: Path
-    """Where its scenes and results lie."""
+    """The folder of its scenes and results."""
     kinds: Sequence[tuple[str, str]]
-    """What goes and what comes, for each edit."""
+    """The animal removed and the animal added, for each edit."""
     scene_seed: int = EDITS_SEED
     unscaled: bool = False
     """A third control: the method with both factors 1."""
@@ -62,7 +62,7 @@ class Study:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """What is run for each edit."""
+        """The variants that are run for each edit."""
         return (METHOD, DIRECT, UNSCALED) if self.unscaled else (METHOD, DIRECT)
 
     @cached_property
@@ -71,7 +71,7 @@ class Study:
         return [draw_edit(goes, comes, seed=self.scene_seed) for goes, comes in self.kinds]
 
     def pairs(self) -> list[Row]:
-        """Write the pictures, and give the pairs of every variant of each edit.
+        """Write the pictures, and return the pairs of every variant of each edit.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -79,7 +79,7 @@ class Study:
         return write_edits(self.scenes, self.edits, self.variants)
 
     def outcomes(self, results: Mapping[str, Mapping[str, Any]]) -> list[Outcome]:
-        """What came of every edit whose variants are all done.
+        """The outcome of every edit whose variants are all done.
 
         Args:
             results: name of the pair → results of its run.
@@ -92,7 +92,7 @@ class Study:
         return found
 
     def write(self, outcomes: Sequence[Outcome], *, command: str, bundle: str) -> dict[str, Path]:
-        """Write the table, the page and the picture; what they are called → where they are.
+        """Write the table, the page and the picture; return name → path.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -119,7 +119,7 @@ class Study:
 
     @classmethod
     def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
-        """A study and its command, from what `kept` gave."""
+        """A study and its command, from what `kept` returned."""
         study = cls(
             folder=Path(kept["folder"]),
             kinds=chosen_edits(kept["edits"]),
@@ -129,7 +129,7 @@ class Study:
         return study, kept["command"]
 
     def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
-        """The command that gives its figures.
+        """The command that produces its figures.
 
         Args:
             overrides: texts such as `svd.k=7`.
@@ -156,7 +156,7 @@ def chosen_edits(names: Sequence[str] | None) -> list[tuple[str, str]]:
     there = {f"{goes}-{comes}": (goes, comes) for goes, comes in ordered_pairs()}
     for name in names or ():
         if name not in there:
-            raise InputError(f"there is no edit '{name}'", expected="what goes and what comes, like cat-duck")
+            raise InputError(f"there is no edit '{name}'", expected="the animals removed and added, such as cat-duck")
     return [there[name] for name in dict.fromkeys(names or there)]
 
 

@@ -1,13 +1,16 @@
 """The 72 ordered edits: each of nine animals replaced by each of the other eight, beside a third that stays.
 
-Pictures are held-out composites (held-out backgrounds, a seed of their own): the original and its edit are drawn with
-the same random numbers, so that the background and the animal that stays are the same in both, and the animal that
-comes stands where the other was. Clicks are the deepest points of the known masks. Each edit goes through the real
-workflow; what comes out is compared with plain SSV2A of the original picture.
+Pictures are held-out composites (held-out backgrounds, a separate seed): the original and its edit are drawn with
+the same random numbers, so that the background and the animal that stays are the same in both, and the added animal
+stands where the removed one was. Clicks are the deepest points of the known masks. Each edit goes through the real
+workflow; its sound is compared with plain SSV2A of the original picture.
 
-Beside the method there are controls that show what is its own: (a) plain SSV2A of the edited picture; (b) the mix with
-`mix.direct` alone, without anything of the decomposition; and, if asked for, (c) the method with both factors 1, so
-that the regions are mixed in as they are.
+Controls show what the method contributes: (a) plain SSV2A of the edited picture; (b) the mix with
+`mix.direct` alone, without the decomposition; and, optionally, (c) the method with both factors 1, so
+that the regions are mixed in unscaled.
+
+"Goes", "comes" and "stays" (in figures "what went", "what came", "what stayed") are the animal removed, the animal
+added and the third.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from svdaudio.svd.images import png_bytes
 EDITS_SEED = 90_072
 SIZE_PX = 448
 LEAST_SHARE = 0.03
-"""Least part of a picture that each animal in it shows: six of the 256 patches."""
+"""Least share of a picture that each animal in it covers: some eight of the 256 patches."""
 
 N_TRIES = 400
 RISE, STAYED = at_least(0.90), at_most(0.15)
@@ -42,7 +45,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     DIRECT: {"mix.alpha": 0.0, "mix.beta": 0.0, "mix.gamma": 0.0, "mix.direct": 1.0},
     UNSCALED: {"svd.alpha": 1.0, "svd.beta": 1.0},
 }
-"""What is run for each edit; plain SSV2A of both pictures comes with each of them."""
+"""The parameters of each variant; every run also makes plain SSV2A of both pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,31 +60,31 @@ class Edit:
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
         return f"{self.goes}-to-{self.comes}-beside-{self.stays}"
 
     @property
     def remove(self) -> tuple[int, int]:
-        """The click (x, y) on what goes."""
+        """The click (x, y) on the animal to remove."""
         return deepest(self.original.mask(1))
 
     @property
     def add(self) -> tuple[int, int]:
-        """The click (x, y) on what comes."""
+        """The click (x, y) on the added animal."""
         return deepest(self.edited.mask(1))
 
 
 def ordered_pairs() -> list[tuple[str, str]]:
-    """What goes and what comes, for all 72 edits."""
+    """The animal removed and the animal added, for all 72 edits."""
     return list(itertools.permutations(farm.CLASSES, 2))
 
 
 def draw_edit(goes: str, comes: str, *, seed: int = EDITS_SEED) -> Edit:
-    """Draw one edit; the first draw in which every animal can be seen well is kept.
+    """Draw one edit; the first draw in which every animal is clearly visible is kept.
 
     Args:
-        goes: class of the animal in the original alone.
-        comes: class of the animal in the edited picture alone.
+        goes: class of the animal that is only in the original.
+        comes: class of the animal that is only in the edited picture.
         seed: of every draw.
     """
     number = ordered_pairs().index((goes, comes))
@@ -97,7 +100,7 @@ def draw_edit(goes: str, comes: str, *, seed: int = EDITS_SEED) -> Edit:
 
 
 def _compose(seed: tuple[int, int, int], classes: tuple[int, int]) -> Composite:
-    # The same numbers are drawn whichever animals they place: what differs is the second animal, and nothing else.
+    # The same numbers are drawn whatever the animals: the two pictures differ only in the second animal.
     return compose(
         np.random.default_rng(seed),
         size=SIZE_PX,
@@ -142,13 +145,13 @@ def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) ->
 
 
 def pair_name(edit: Edit, variant: str) -> str:
-    """What the batch calls one variant of an edit."""
+    """The name of one variant of an edit in the batch."""
     return edit.name if variant == METHOD else f"{edit.name}, {variant}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one edit came out: class scores of the sounds, each 0 to 1."""
+    """The result of one edit: class scores of the sounds, each 0 to 1."""
 
     goes: str
     comes: str
@@ -164,10 +167,10 @@ class Outcome:
 
 
 def outcome(edit: Edit, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Outcome:
-    """What came of an edit.
+    """The outcome of an edit.
 
     Args:
-        edit: which.
+        edit: the edit.
         scores: variant → sound ("original", "edited", "manipulated") → class → score.
     """
     sounds = {METHOD: scores[METHOD]["manipulated"], PLAIN: scores[METHOD]["edited"]}
@@ -178,7 +181,7 @@ def outcome(edit: Edit, scores: Mapping[str, Mapping[str, Mapping[str, float]]])
 
 
 def figures(outcomes: Sequence[Outcome], variant: str) -> tuple[Figure, ...]:
-    """What a variant reaches over all edits, with 95 % bootstrap intervals over the edits."""
+    """The figures of a variant over all edits, with 95 % bootstrap intervals over the edits."""
     rises = [float(o.change(variant, o.comes) > 0) for o in outcomes]
     falls = [float(o.change(variant, o.goes) < 0) for o in outcomes]
     both = [rise * fall for rise, fall in zip(rises, falls, strict=True)]
@@ -194,7 +197,7 @@ def figures(outcomes: Sequence[Outcome], variant: str) -> tuple[Figure, ...]:
 
 
 def differences(outcomes: Sequence[Outcome], control: str) -> tuple[Figure, ...]:
-    """What the method has over a control, edit by edit: its own part. Intervals that hold 0 show none."""
+    """Differences of the method from a control, edit by edit. An interval that contains 0 shows no difference."""
     margins: Mapping[str, Callable[[Outcome, str], float]] = {
         "rise of what came": lambda o, variant: o.change(variant, o.comes),
         "fall of what went": lambda o, variant: -o.change(variant, o.goes),
@@ -207,7 +210,7 @@ def differences(outcomes: Sequence[Outcome], control: str) -> tuple[Figure, ...]
 
 
 def rows(outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
-    """One row an edit and variant, for a table."""
+    """One row per edit and variant, for a table."""
     for o in outcomes:
         for variant, scores in o.sounds.items():
             row: dict[str, Any] = {"goes": o.goes, "comes": o.comes, "stays": o.stays, "variant": variant}
@@ -217,7 +220,7 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
 
 
 def markdown(outcomes: Sequence[Outcome], *, command: str, bundle: str) -> str:
-    """The figures as a page of markdown: the command, the table, the method's own part."""
+    """The figures as a page of markdown: the command, the table, the differences from the controls."""
     variants = list(outcomes[0].sounds)
     columns = {variant: figures(outcomes, variant) for variant in variants}
     lines = [
@@ -229,7 +232,7 @@ def markdown(outcomes: Sequence[Outcome], *, command: str, bundle: str) -> str:
     for place, figure in enumerate(columns[METHOD]):
         cells = " | ".join(str(columns[variant][place]) for variant in variants)
         lines.append(f"| {figure.name} | {cells} | {figure.goal or ''} |")
-    lines += ["", "| the method's own part, edit by edit | mean |", "|---|---|"]
+    lines += ["", "| difference, edit by edit | mean |", "|---|---|"]
     for control in variants[1:]:
         lines += [f"| {figure.name} | {figure} |" for figure in differences(outcomes, control)]
     if DIRECT in variants and all(o.sounds[DIRECT] == o.sounds[PLAIN] for o in outcomes):

@@ -3,7 +3,7 @@
     rows = read_rows(Path("pairs.csv"), method)
     for one in prepare(session, rows, method, common): one.name, one.request
 
-A CSV file has a heading and one request a line; a JSONL file one object a line. The method's files ("original",
+A CSV file has a header and one request per line; a JSONL file one object per line. The method's files ("original",
 "edited") are paths relative to the file's own folder; `name` and `out` are optional; every other column is a parameter
 by its dotted name, clicks included. A folder stands for the `pairs.csv` or `pairs.jsonl` in it or, if there is none,
 for every `*.json` in it that describes a scene as `examples/scenes.json` does.
@@ -50,14 +50,14 @@ class Row:
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Dotted name → value, clicks included."""
     out: Path | None = None
-    """Where the main sound is copied to."""
+    """Path for a copy of the main sound."""
     where: str
-    """The place that errors name: "pairs.csv, line 3"."""
+    """Its place in errors: "pairs.csv, line 3"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What holds for every row that does not say otherwise."""
+    """Settings for every row that does not override them."""
 
     config_file: Path | None = None
     overrides: Sequence[str] = ()
@@ -67,7 +67,7 @@ class Common:
     variant: str | None = None
     """A set of targets that the method names."""
     targets: tuple[str, ...] = ()
-    """Nodes to compute, instead."""
+    """Nodes to compute, instead of a variant."""
 
 
 class RowsError(InputError):
@@ -82,7 +82,7 @@ class RowsError(InputError):
 
 
 def read_rows(path: Path, method: Method) -> list[Row]:
-    """The requests that a CSV file, a JSONL file or a folder names.
+    """The requests in a CSV file, a JSONL file or a folder.
 
     Raises:
         InputError: the file cannot be read, holds no row, or a row of it is invalid.
@@ -105,15 +105,15 @@ def prepare(session: Session, rows: Sequence[Row], method: Method, common: Commo
     """Check every row against its files and parameters, and make its request. Nothing is computed.
 
     Args:
-        session: finds bundles, and knows what the store holds.
+        session: finds bundles, and looks up artifacts in the store.
         rows: from `read_rows`.
-        method: whose requests they are.
-        common: what holds where a row does not say otherwise.
+        method: the method of the requests.
+        common: settings that rows may override.
 
     Raises:
         RowsError: rows that cannot be used, with all reasons.
     """
-    for text in common.overrides:  # what is wrong in every row is one error
+    for text in common.overrides:  # a mistake in all rows is one error
         parse_override(text, method.config.parameters())
     cache = FileCache()
     return _all(((row.where, row) for row in rows), lambda row, _: _prepare(session, row, method, common, cache))
@@ -144,7 +144,7 @@ def _prepare(session: Session, row: Row, method: Method, common: Common, cache: 
 
 
 def _all(found: Iterable[tuple[str, Found]], use: Callable[[Found, str], Result]) -> list[Result]:
-    """`use` of every row, with its place; all errors together if there are any."""
+    """Call `use` for every row, with its place; if any fails, raise all errors together."""
     results: list[Result] = []
     errors: list[tuple[str, SvdAudioError]] = []
     for where, one in found:
@@ -158,7 +158,7 @@ def _all(found: Iterable[tuple[str, Found]], use: Callable[[Found, str], Result]
 
 
 def _csv_cells(text: str, path: Path, method: Method) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Cells by column, for every line with something in it."""
+    """Cells by column, for every line that is not empty."""
     n_blank = len(text) - len(text.lstrip("\r\n \t;,"))
     n_skipped = text.count("\n", 0, n_blank)
     lines = text.split("\n", n_skipped)[n_skipped]
@@ -202,7 +202,7 @@ def _check_columns(columns: Sequence[str], where: str, method: Method) -> None:
         if name not in (*method.files, *TEXTS, *known):
             raise unknown_parameter(name, known, where)
     if len(set(columns)) < len(columns):
-        raise InputError(f"{where}: a column is there twice", got=", ".join(columns))
+        raise InputError(f"{where}: a column occurs twice", got=", ".join(columns))
 
 
 def _jsonl_objects(text: str, path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
@@ -239,7 +239,7 @@ def _parsed_json(line: str) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         for name in names:
             if names.count(name) > 1:
-                raise InputError(f"'{name}' is there twice", fix="keep one of them")
+                raise InputError(f"'{name}' occurs twice", fix="keep one of them")
         return dict(pairs)
 
     try:
@@ -290,9 +290,9 @@ def _scene_row(path: Path) -> Row:
 
 
 def _named(rows: Sequence[Row], path: Path) -> list[Row]:
-    """Every row with a name of its own; names that were given twice, and sounds over each other, are refused."""
+    """Rows with unique names; a name or an `out` that is given twice is refused."""
     if not rows:
-        raise InputError(f"there are no pairs in {path}", fix="write one a line")
+        raise InputError(f"there are no pairs in {path}", fix="write one per line")
     taken: dict[str, str] = {}
     outs: dict[str, str] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Scenes to try the method on: two pictures, and clicks on what goes and what comes."""
+"""Example scenes for the method: two pictures, and clicks on the removed and the added objects."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Scene:
     Args:
         original: picture before the edit.
         edited: picture after it.
-        remove: clicks (x, y) on what is in the first alone.
-        add: clicks (x, y) on what is in the second alone.
-        removed: class names of what goes.
-        added: class names of what comes.
+        remove: clicks (x, y) on objects that are only in the first.
+        add: clicks (x, y) on objects that are only in the second.
+        removed: class names of the removed objects.
+        added: class names of the added objects.
     """
 
     original: Path
@@ -44,12 +44,12 @@ class Scene:
 
 
 def read_scene(path: Path) -> Scene:
-    """The scene that a JSON file describes: for `original` and `edited` the image and its objects.
+    """The scene that a JSON file describes: for `original` and `edited` the picture and its objects.
 
-    What goes are the objects whose class is in the original alone; what comes, those in the edited picture alone.
+    Objects are removed if their class is only in the original, and added if it is only in the edited picture.
 
     Raises:
-        InputError: the file is missing or is no such description.
+        InputError: the file is missing or does not describe a scene.
     """
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def read_scene(path: Path) -> Scene:
         fix = restore_advice() if path.parent == examples_folder() else "check its path and permissions"
         raise InputError(f"the scene {path} cannot be read", got=error.strerror, fix=fix) from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{path} describes no scene", got=f"{type(error).__name__}: {error}") from error
+        raise InputError(f"{path} does not describe a scene", got=f"{type(error).__name__}: {error}") from error
     removed = tuple(name for name in objects["original"] if name not in objects["edited"])
     added = tuple(name for name in objects["edited"] if name not in objects["original"])
     return Scene(

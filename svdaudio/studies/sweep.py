@@ -1,4 +1,4 @@
-"""Many settings of one request: the grid or the random draws that ranges of parameters span.
+"""Many settings of one request, as a grid or as random draws from ranges of parameters.
 
 ranges = [parse_range("svd.alpha=0.1,0.3,0.5", known), parse_range("svd.k=1..8", known)]
 settings = combinations(ranges)                            # 24 of them: dotted name → value
@@ -24,11 +24,11 @@ _ROUNDING = 1e-9  # of a step, so that 0.1..0.5:0.1 ends with 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterRange:
-    """The values that one parameter is to take."""
+    """The values of one parameter in a sweep."""
 
     name: str
     values: tuple[Any, ...] = ()
-    """One after the other; empty for an interval that is only drawn from."""
+    """In order; empty for an interval that settings are only drawn from."""
     interval: tuple[float, float] | None = None
     """Lowest and highest value, if it was written as `LOW..HIGH`."""
 
@@ -109,8 +109,8 @@ def combinations(ranges: Sequence[ParameterRange], *, together: bool = False) ->
     """The settings that ranges span: every combination, the last range changing fastest.
 
     Args:
-        ranges: as `parse_range` gives them.
-        together: take the first value of each, then the second of each, and so on, instead.
+        ranges: from `parse_range`.
+        together: combine the first values of all ranges, then the second, and so on, instead.
 
     Raises:
         ConfigError: a parameter twice, an interval of fractions without a step, ranges of different lengths for
@@ -124,7 +124,9 @@ def combinations(ranges: Sequence[ParameterRange], *, together: bool = False) ->
             )
     lengths = [len(one.values) for one in ranges]
     if together and len(set(lengths)) > 1:
-        raise ConfigError("ranges of different lengths cannot go together", got=dict(zip(names, lengths, strict=True)))
+        raise ConfigError(
+            "--zip cannot combine ranges of different lengths", got=dict(zip(names, lengths, strict=True))
+        )
     n_settings = lengths[0] if together else math.prod(lengths)
     if n_settings > MAX_SETTINGS:
         raise ConfigError("there are too many settings", expected=f"at most {MAX_SETTINGS}", got=n_settings)
@@ -137,11 +139,11 @@ def drawn(ranges: Sequence[ParameterRange], n_settings: int, seed: int) -> list[
     """Settings at random: uniform between the ends of an interval, or any value of a list.
 
     Raises:
-        ConfigError: a parameter twice, or a number of settings without a meaning.
+        ConfigError: a parameter twice, or an invalid number of settings.
     """
     names = _names(ranges)
     if not 1 <= n_settings <= MAX_SETTINGS:
-        raise ConfigError("the number of settings has no meaning", expected=f"1 to {MAX_SETTINGS}", got=n_settings)
+        raise ConfigError("the number of settings is invalid", expected=f"1 to {MAX_SETTINGS}", got=n_settings)
     random = np.random.default_rng(seed)
     columns_: list[list[Any]] = []
     for one in ranges:
@@ -158,7 +160,7 @@ def drawn(ranges: Sequence[ParameterRange], n_settings: int, seed: int) -> list[
 def _names(ranges: Sequence[ParameterRange]) -> list[str]:
     names = [one.name for one in ranges]
     if not names:
-        raise ConfigError("there is nothing to sweep", fix="give --grid, like --grid svd.alpha=0.1,0.3,0.5")
+        raise ConfigError("there is nothing to sweep", fix="give --grid, such as --grid svd.alpha=0.1,0.3,0.5")
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"'{name}' has two ranges", fix="give all its values in one")
@@ -166,11 +168,11 @@ def _names(ranges: Sequence[ParameterRange]) -> list[str]:
 
 
 def check_values(ranges: Sequence[ParameterRange], given: Mapping[str, Any], schema: type[RunConfig]) -> None:
-    """Refuse invalid values before any setting is made of them: of a list each, of an interval its ends.
+    """Refuse invalid values before settings are made: each value of a list, the ends of an interval.
 
     Args:
-        ranges: as `parse_range` gives them.
-        given: dotted name → value of what is not swept.
+        ranges: from `parse_range`.
+        given: dotted name → value of parameters that are not swept.
         schema: the method's configuration.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Step 3: a mask onto the 16 x 16 patches that CLIP sees.
+"""Step 3: project a mask onto the 16 x 16 patches of CLIP.
 
 Coverage is the share of a patch that the mask covers: the mask resized bilinearly to 224 x 224 in the picture's
-geometry, then averaged over 14 x 14 pixels. Plain numpy, so that a new threshold costs nothing.
+geometry, then averaged over 14 x 14 pixels. Plain numpy, so that changing the threshold is fast.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Region:
 
 
 ROUNDING = 1e-6
-"""How far a share may lie outside 0 to 1: resizing a mask in float32 leaves as much."""
+"""How far a share may lie outside 0 to 1: the rounding error of resizing a mask in float32."""
 
 
 def check_mask(mask: Shaped[NDArray[Any], "..."]) -> None:
@@ -65,36 +65,36 @@ def patch_coverage(
         n_patches: patches along a side; divides 224.
 
     Raises:
-        InputError: the mask is no matrix or has no pixels; or see `check_mask`.
+        InputError: the mask is not a matrix or has no pixels; or see `check_mask`.
         ConfigError: `n_patches` does not divide 224.
     """
     if mask.ndim != 2 or mask.size == 0:
-        raise InputError("the mask is no picture", expected="[height, width]", got=list(mask.shape))
+        raise InputError("the mask is not a matrix of pixels", expected="[height, width]", got=list(mask.shape))
     check_mask(mask)
     if not 1 <= n_patches <= INPUT_SIZE_PX or INPUT_SIZE_PX % n_patches:
         raise ConfigError("the patch grid does not fit", expected=f"a divisor of {INPUT_SIZE_PX}", got=n_patches)
     height, width = mask.shape
     rows, columns = pooling_matrices(height, width, geometry, n_patches)
     share = rows @ mask.astype(np.float64) @ columns.T
-    # Sums are done in float64 and rounded once: a patch that is exactly half covered compares as 0.5.
+    # Sums are float64 and rounded once: a patch that is exactly half covered compares as 0.5.
     return np.clip(share, 0, 1).astype(np.float32).reshape(-1)
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuse a threshold that has no meaning.
+    """Refuse an invalid threshold.
 
     Raises:
         ConfigError: it is not in 0 < threshold ≤ 1.
     """
     if not 0 < threshold <= 1:
-        raise ConfigError("the mask threshold has no meaning", expected="0 < threshold <= 1", got=threshold)
+        raise ConfigError("the mask threshold is invalid", expected="0 < threshold <= 1", got=threshold)
 
 
 def covered(coverage: Float[NDArray[np.float32], " patch"], threshold: float) -> Bool[NDArray[np.bool_], " patch"]:
     """The patches that count as inside.
 
     Raises:
-        ConfigError: the threshold has no meaning.
+        ConfigError: the threshold is invalid.
     """
     check_threshold(threshold)
     return coverage >= np.float32(threshold)
@@ -111,7 +111,7 @@ def align_mask(mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, t
     Raises:
         EmptyRegionError: no patch reaches the threshold.
         InputError: see `patch_coverage`.
-        ConfigError: the threshold has no meaning.
+        ConfigError: the threshold is invalid.
     """
     coverage = patch_coverage(mask, geometry)
     grid = covered(coverage, threshold)

@@ -1,4 +1,4 @@
-"""Steps 5 and 6: singular values of a region's tokens scaled, and the region summed up in one embedding.
+"""Steps 5 and 6: scale the singular values of a region's tokens, and aggregate the region into one embedding.
 
 X = [CLS; the region's patches] = U Σ Vᵀ. The first K singular values are multiplied by f (α < 1 to suppress,
 β > 1 to boost), X' = U Σ' Vᵀ, and the result is the weighted mean of the rows of X', L2-normalised.
@@ -38,18 +38,18 @@ def factorize(tokens: Float[NDArray[Any], "token dim"], weights: Shaped[NDArray[
 
     Args:
         tokens: CLS and then the patches, each L2-normalised.
-        weights: what a patch counts, ≥ 0; true and false, or any numbers. Patches of weight 0 are not in the region.
+        weights: weight of each patch, ≥ 0; truth values or numbers. Patches of weight 0 are not in the region.
 
     Raises:
         EmptyRegionError: no patch has a weight.
-        InputError: shapes that do not fit, or numbers that are not finite and ≥ 0.
+        InputError: shapes that do not match, or numbers that are not finite and ≥ 0.
     """
     if tokens.ndim != 2 or weights.shape != (len(tokens) - 1,):
         got = f"{list(tokens.shape)} and {list(weights.shape)}"
-        raise InputError("tokens and weights do not fit", expected="[1 + n, dim] and [n]", got=got)
+        raise InputError("the shapes of tokens and weights do not match", expected="[1 + n, dim] and [n]", got=got)
     values = weights.astype(np.float64)
     if not (np.isfinite(values).all() and (values >= 0).all() and np.isfinite(tokens).all()):
-        raise InputError("tokens or weights are not numbers to work on", expected="finite tokens, finite weights >= 0")
+        raise InputError("tokens or weights are invalid", expected="finite tokens, finite weights >= 0")
     inside = values > 0
     if not inside.any():
         raise EmptyRegionError(
@@ -73,11 +73,11 @@ def aggregate(factors: Factors, *, k: int, factor: float) -> Float[NDArray[np.fl
 
     Args:
         factors: of the region.
-        k: singular values to scale, ≥ 1; more than there are means all (which changes no direction).
+        k: singular values to scale, ≥ 1; a larger number than the rank scales all (which changes no direction).
         factor: α or β, ≥ 0.
 
     Raises:
-        ConfigError: `k` or `factor` without a meaning.
+        ConfigError: `k` or `factor` is invalid.
         EmptyRegionError: nothing is left, as when every singular value is multiplied by 0.
     """
     return aggregate_many(factors, ks=np.array([_index(k)]), gains=np.array([factor], dtype=np.float64))[0]
@@ -93,7 +93,7 @@ def aggregate_many(
     scaled = np.arange(len(factors.s)) < ks[:, None]
     means = np.where(scaled, gains[:, None], 1.0) @ (coefficients[:, None] * factors.vh)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    # Rounding of the factors leaves about 1e-7 of the untouched mean where exact numbers would leave nothing.
+    # Where exact arithmetic would leave nothing, rounding of the factors leaves about 1e-7 of the unscaled mean.
     if (lengths <= 1e-6 * np.linalg.norm(coefficients)).any():
         raise EmptyRegionError(
             "nothing is left of the region: its singular values were multiplied by 0",
@@ -103,19 +103,17 @@ def aggregate_many(
 
 
 def check_scaling(ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], " setting"]) -> None:
-    """Refuse a K or a factor that has no meaning.
+    """Refuse an invalid K or factor.
 
     Raises:
-        ConfigError: a K < 1, or a factor that is negative or no finite number.
+        ConfigError: a K < 1, or a factor that is negative or not finite.
     """
     if (ks < 1).any():
         raise ConfigError(
-            "K has no meaning", expected="at least 1 singular value", got=int(ks.min()), fix="set svd.k to 1 or more"
+            "K is invalid", expected="at least 1 singular value", got=int(ks.min()), fix="set svd.k to 1 or more"
         )
     if wrong := [float(g) for g in gains if not (np.isfinite(g) and g >= 0)]:
-        raise ConfigError(
-            "the factor on the singular values has no meaning", expected="a finite number >= 0", got=wrong[0]
-        )
+        raise ConfigError("the factor on the singular values is invalid", expected="a finite number >= 0", got=wrong[0])
 
 
 def svd_manipulate(
@@ -131,16 +129,16 @@ def svd_manipulate(
     """Steps 5 and 6 in one: factorise a region and aggregate it with α ("suppress") or β ("boost").
 
     Raises:
-        ConfigError: an unknown mode, or a `k`, α or β without a meaning.
+        ConfigError: an unknown mode, or an invalid `k`, α or β.
         EmptyRegionError: no patch has a weight, or nothing is left.
-        InputError: shapes that do not fit.
+        InputError: shapes that do not match.
     """
     gains = {"suppress": alpha, "boost": beta}
     if mode not in gains:
         raise ConfigError("unknown mode", expected="'suppress' or 'boost'", got=repr(mode))
     if cls_token.ndim != 1 or patch_tokens.ndim != 2 or patch_tokens.shape[1] != len(cls_token):
         raise InputError(
-            "the tokens do not fit together",
+            "the shapes of the tokens do not match",
             expected="[dim] and [patch, dim]",
             got=f"{list(cls_token.shape)} and {list(patch_tokens.shape)}",
         )
@@ -152,4 +150,4 @@ def _index(k: int) -> int:
     try:
         return operator.index(k)
     except TypeError as error:
-        raise ConfigError("K has no meaning", expected="a whole number", got=k) from error
+        raise ConfigError("K is invalid", expected="a whole number", got=k) from error

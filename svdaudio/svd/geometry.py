@@ -1,7 +1,7 @@
-"""One geometry for image and mask: which pixel of the picture lies under which of the 16 x 16 patches.
+"""One geometry for picture and mask: which pixels belong to which of the 16 x 16 patches.
 
 The published method stretches masks to a square while CLIP crops the picture's centre; on any picture that is
-not square the two disagree, and patches beside the object are picked. Here both go through the same geometry.
+not square the two disagree, and wrong patches are selected. Here both use the same geometry.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def crop_offset_px(fitted_px: int, size_px: int = INPUT_SIZE_PX) -> int:
 
 
 def fit_image(pixels: Pixels, geometry: Geometry, size_px: int = INPUT_SIZE_PX) -> SquarePixels:
-    """A picture as the image encoder sees it, [size, size, 3] uint8, resized by Pillow's bicubic filter as in CLIP."""
+    """A picture as the image encoder takes it, [size, size, 3] uint8, resized by Pillow's bicubic filter as in CLIP."""
     height, width = fitted_size_px(pixels.shape[0], pixels.shape[1], geometry, size_px)
     image = Image.fromarray(pixels)
     if (width, height) != image.size:

@@ -1,10 +1,10 @@
-"""Pictures from files, Pillow or arrays: upright, RGB, eight bits, or one clear refusal.
+"""Read pictures from files, Pillow or arrays as upright 8-bit RGB, or refuse them with one clear error.
 
-What is decided here: EXIF rotation is applied, so that a point means the picture as every viewer shows it.
-Transparency is laid over white. CMYK goes through Pillow's plain conversion (colour profiles are not applied).
-Sixteen-bit samples keep their high byte, as Pillow does for 16-bit RGB. Size is judged from the header, before
-any pixel is decoded. Damaged metadata (EXIF, text, colour profiles) do not matter: such a picture is read, and not
-turned. Damaged pixels do: what libjpeg warns of is refused.
+EXIF rotation is applied, so that clicks refer to the picture as every viewer shows it.
+Transparency is composited over white. CMYK is converted by Pillow (colour profiles are not applied).
+Sixteen-bit samples keep their high byte, as Pillow does for 16-bit RGB. Size is checked from the header, before
+any pixel is decoded. Damaged metadata (EXIF, text, colour profiles) is ignored, and then the picture is not
+rotated. A picture with damaged pixels, as reported by libjpeg, is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Pixels: TypeAlias = UInt8[NDArray[np.uint8], "_height _width 3"]
 """An upright picture [height, width, 3]: RGB, rows from top to bottom, 0 to 255. Several may differ in size."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-MIN_SIDE_PX = 16  # one pixel for each of the 16 patches along a side; with fewer, patches have nothing to show
+MIN_SIDE_PX = 16  # one pixel for each of the 16 patches along a side
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 512 * 2**20
@@ -52,17 +52,17 @@ _ON_ITS_SIDE = (
     Image.Transpose.ROTATE_90,
 )
 _SCALES = {"L;2": 85, "L;4": 17}
-"""What Pillow multiplies samples of less than eight bits with, by its name for how they are packed."""
+"""Pillow's factor for samples of less than eight bits, by its name for their packing."""
 _JPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG file")
-"""How libjpeg's warnings of damaged pixels begin. Others are of oddities in headers that some cameras write."""
+"""How libjpeg's warnings of damaged pixels begin. Others concern odd headers that some cameras write."""
 _pillow_lock = threading.Lock()
 
 
 def read_image_bytes(path: Path) -> bytes:
-    """The bytes of an image file, so that what is hashed and what is decoded are the same.
+    """The bytes of an image file, read once, so that hashing and decoding use the same bytes.
 
     Raises:
-        InputError: there is no such file, it is no plain file, it cannot be read, or it is implausibly large.
+        InputError: the file does not exist, is not a regular file, cannot be read, or is implausibly large.
     """
     if path.exists() and not path.is_file():
         kind = "a directory" if path.is_dir() else "a device or a pipe"
@@ -89,14 +89,14 @@ def load_image(path: str | Path) -> Pixels:
         Upright RGB pixels [height, width, 3], uint8.
 
     Raises:
-        InputError: the file is missing, no plain file, empty, no image, truncated or damaged, animated, smaller
-            than 16 px or larger than 16 384 px along a side, or of more than 64 megapixels.
+        InputError: the file is missing, not a regular file, empty, not an image, truncated or damaged, animated,
+            smaller than 16 px or larger than 16 384 px along a side, or of more than 64 megapixels.
     """
     return decode_image(read_image_bytes(Path(path)), str(path))
 
 
 def decode_image(data: bytes, name: str) -> Pixels:
-    """Decode the bytes of an image file; `name` is what errors call it. See `load_image`."""
+    """Decode the bytes of an image file; `name` is its name in errors. See `load_image`."""
     with _opened(data, name) as image:
         _check_one_picture(image, name)
         try:
@@ -118,12 +118,12 @@ def decode_image(data: bytes, name: str) -> Pixels:
 
 
 def as_pixels(image: Any, name: str = "the picture") -> Pixels:
-    """A picture of any kind that the library takes, as `load_image` gives it.
+    """Convert any kind of picture that the library takes to the form that `load_image` returns.
 
     Args:
         image: the path of an image file, a Pillow image, or a uint8 array or tensor [height, width, 3]. A Pillow image
             is treated as its file would be: turned upright, transparency over white, one picture, of a permitted size.
-        name: what errors call it, if it is not a file.
+        name: its name in errors, if it is not a file.
 
     Returns:
         Upright RGB pixels [height, width, 3], uint8.
@@ -156,7 +156,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     """Width and height of a picture as every viewer shows it, from its header alone.
 
     Raises:
-        InputError: the file is missing, no plain file, empty, no image, too small or too large.
+        InputError: the file is missing, not a regular file, empty, not an image, too small or too large.
     """
     name = str(path)
     with _opened(read_image_bytes(path), name) as image:
@@ -178,7 +178,7 @@ def _opened(data: bytes, name: str) -> Generator[Image.Image]:
     """The picture in the bytes of a file, its header read and its size checked, nothing decoded.
 
     Raises:
-        InputError: empty, no image, too small or too large.
+        InputError: empty, not an image, too small or too large.
     """
     if not data:
         raise InputError(f"the file {name} is empty", expected="an image", got="0 bytes")
@@ -198,10 +198,10 @@ def _no_image(name: str, error: Exception) -> InputError:
 
 @contextmanager
 def _strict_pillow() -> Generator[None]:
-    """Pillow with its own switches as we need them, whatever another library has set.
+    """Set Pillow's global switches as needed here, whatever another library has set.
 
-    Some libraries let Pillow accept truncated files for the whole process; and Pillow's own size limit warns or
-    raises by a global number, where ours is to decide.
+    Some libraries let Pillow accept truncated files for the whole process; and Pillow's own size limit is a global
+    number, which the limits of this module replace.
     """
     with _pillow_lock:
         saved = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
@@ -213,7 +213,7 @@ def _strict_pillow() -> Generator[None]:
 
 
 def _from_pillow(image: Image.Image, name: str) -> Pixels:
-    """A Pillow image as its file would be read; from its file, as long as Pillow itself has not decoded it."""
+    """Pixels of a Pillow image, as read from its file; from the file itself if Pillow has not decoded it yet."""
     name = str(getattr(image, "filename", "")) or name
     if (data := _undecoded(image)) is not None:
         pixels = decode_image(data, name)
@@ -238,7 +238,7 @@ def _from_pillow(image: Image.Image, name: str) -> Pixels:
 
 
 def _undecoded(image: Image.Image) -> bytes | None:
-    """The bytes of the file that a Pillow image was opened from, if nothing has been decoded of it yet."""
+    """The bytes of the file that a Pillow image was opened from, if nothing of it has been decoded yet."""
     file: Any = getattr(image, "fp", None)
     if not getattr(image, "tile", None) or file is None or image.format not in (*FORMATS, "MPO"):
         return None
@@ -275,9 +275,9 @@ def _check_sides(width: int, height: int, name: str) -> None:
 
 
 def _check_jpeg(data: bytes, name: str) -> None:
-    """Refuse a JPEG whose pixels libjpeg warns of: Pillow fills what is missing with grey, without a word.
+    """Refuse a JPEG whose pixels libjpeg warns of: Pillow silently fills missing pixels with grey.
 
-    The whole file is scanned once more, at an eighth of its size.
+    The whole file is decoded once more, at an eighth of its size.
     """
     import simplejpeg
 
@@ -286,13 +286,13 @@ def _check_jpeg(data: bytes, name: str) -> None:
         wanted = "CMYK" if colours in {"CMYK", "YCCK"} else "GRAY"
         simplejpeg.decode_jpeg(data, colorspace=wanted, min_height=1, min_width=1, min_factor=8, strict=True)
     except ValueError as error:
-        # What this decoder does not know at all is left to Pillow.
+        # Files that this decoder does not support are left to Pillow.
         if str(error).startswith(_JPEG_DAMAGE):
             raise _damaged(name, error) from error
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 where there is none, or the metadata are damaged."""
+    """EXIF's orientation, 1 to 8; 1 where there is none, or the metadata is damaged."""
     try:
         found: object = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # noqa: BLE001 - Pillow's parsers raise nearly anything
@@ -305,16 +305,16 @@ def _turned(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _packing(image: Image.Image) -> str | None:
-    """Pillow's name for how the samples of a PNG are packed; known until it is loaded."""
+    """Pillow's name for the packing of a PNG's samples; available until the picture is loaded."""
     tiles: Any = getattr(image, "tile", None)
     packed: object = tiles[0][3] if image.format == "PNG" and tiles else None
     return packed if isinstance(packed, str) else None
 
 
 def _see_through(image: Image.Image, packed: str | None, data: bytes) -> NDArray[np.bool_] | None:
-    """Where the pixels of a loaded PNG have its transparent value, if Pillow would not find them.
+    """Where the pixels of a loaded PNG have its transparent value, in cases that Pillow handles wrongly.
 
-    Pillow compares eight bits of a sample with a value of as many bits as the file's samples have.
+    Pillow compares eight bits of a sample with a value that has as many bits as the file's samples.
     """
     value: Any = image.info.get("transparency")
     if image.mode.startswith("I") and isinstance(value, int):
@@ -323,7 +323,7 @@ def _see_through(image: Image.Image, packed: str | None, data: bytes) -> NDArray
         scale = _SCALES[packed]
         return np.asarray(image) == (value % (255 // scale + 1)) * scale
     if image.mode == "RGB" and packed == "RGB;16B" and isinstance(value, tuple):
-        # Once more for the low bytes: Pillow unpacks the high ones only.
+        # Decode again for the low bytes: Pillow unpacks only the high ones.
         with Image.open(BytesIO(essential_png(data)), formats=("PNG",)) as again:
             again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
             low = np.asarray(again)
@@ -357,6 +357,6 @@ def _damaged(name: str, error: Exception) -> InputError:
 
 
 def _reason(error: Exception) -> str:
-    """The decoder's own words; Pillow repeats a memory address where it does not know the file's name."""
+    """The decoder's message, without the memory address that Pillow prints when it does not know the file's name."""
     text = str(error).strip() or type(error).__name__
     return "unknown content" if "cannot identify" in text else text

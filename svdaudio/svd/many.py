@@ -23,21 +23,21 @@ from svdaudio.svd.factors import Factors, aggregate, check_scaling
 
 @dataclass(frozen=True, kw_only=True)
 class EditParts:
-    """What an edit is mixed from, as the stages `factors`, `background` and `tokens` give it."""
+    """The parts that an edit is mixed from: outputs of the stages `factors`, `background` and `tokens`."""
 
     removed: Factors
-    """Factors of the region that goes, in the original picture."""
+    """Factors of the removed region, in the original picture."""
     added: Factors
-    """Factors of the region that comes, in the edited picture."""
+    """Factors of the added region, in the edited picture."""
     background: Float[NDArray[Any], "one_or_none dim"]
-    """As `svdaudio.svd.mix.background_embedding` gives it."""
+    """From `svdaudio.svd.mix.background_embedding`."""
     direct: Float[NDArray[Any], " dim"]
     """The edited picture's image embedding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixColumns:
-    """Settings of the mix, one array a parameter, each [n_settings]."""
+    """Settings of the mix, one array per parameter, each [n_settings]."""
 
     k: Int[NDArray[Any], " setting"]
     alpha: Float[NDArray[Any], " setting"]
@@ -48,7 +48,7 @@ class MixColumns:
     direct: Float[NDArray[Any], " setting"]
 
     def __post_init__(self) -> None:
-        """Refuse values that have no meaning.
+        """Refuse invalid values.
 
         Raises:
             ConfigError: as `svdaudio.svd.factors.aggregate` and `svdaudio.svd.mix.MixWeights` do for one setting.
@@ -57,7 +57,7 @@ class MixColumns:
         check_scaling(self.k, self.beta)
         weights = np.stack([self.suppress, self.boost, self.background, self.direct])
         if not (np.isfinite(weights).all() and (weights >= 0).all()):
-            raise ConfigError("a mixing weight has no meaning", expected="finite numbers >= 0")
+            raise ConfigError("a mixing weight is invalid", expected="finite numbers >= 0")
         if not weights.any(axis=0).all():
             raise ConfigError("the mix is empty", expected="a mixing weight above 0", got="all 0")
 
@@ -68,7 +68,7 @@ class MixColumns:
 
 
 def mix_many(parts: EditParts, settings: MixColumns) -> Float[NDArray[np.float32], "setting dim"]:
-    """Steps 5 to 7 for many settings: what `svdaudio.svd.mix.manipulate` gives for each, to rounding.
+    """Steps 5 to 7 for many settings: equal to `svdaudio.svd.mix.manipulate` for each, up to rounding.
 
     Args:
         parts: of one edit.
@@ -112,7 +112,7 @@ def mix_many(parts: EditParts, settings: MixColumns) -> Float[NDArray[np.float32
 
 
 def unscaled(factors: Factors) -> Float[NDArray[np.float32], " dim"]:
-    """A region's embedding as it is before anything is suppressed or boosted, L2-normalised."""
+    """A region's embedding without suppression or boost, L2-normalised."""
     return aggregate(factors, k=1, factor=1.0)
 
 
@@ -125,7 +125,7 @@ def cosines(
 
 @dataclass(frozen=True, kw_only=True)
 class _Region:
-    """Sums over a region's singular vectors, by where they are cut in two."""
+    """Sums over a region's singular vectors, for every K."""
 
     sums: NDArray[np.float64]
     """[r + 1, dim]: row K is the sum of the first K of cᵢvᵢ."""

@@ -1,4 +1,4 @@
-"""Steps 6 and 7: the background's embedding, and the mix of everything into one global embedding.
+"""Steps 6 and 7: the background's embedding, and the mix of all parts into one global embedding.
 
 E_final = α_mix E_suppress + β_mix E_boost + γ_mix E_bg + direct_mix E_direct, L2-normalised. With direct_mix = 0 and
 weights that sum to 1 it is the method's three-way form. Without a background patch E_bg drops out. Plain numpy.
@@ -19,7 +19,7 @@ from svdaudio.svd.factors import Factors, aggregate
 
 @dataclass(frozen=True, kw_only=True)
 class MixWeights:
-    """How much of each part goes into the mix, ≥ 0; only their ratios matter."""
+    """Weight of each part in the mix, ≥ 0; only their ratios matter."""
 
     suppress: float = 0.1
     """α_mix."""
@@ -31,20 +31,18 @@ class MixWeights:
     """direct_mix."""
 
     def __post_init__(self) -> None:
-        """Refuse weights that have no meaning."""
+        """Refuse invalid weights."""
         values = {"alpha": self.suppress, "beta": self.boost, "gamma": self.background, "direct": self.direct}
         for name, value in values.items():
             if not (np.isfinite(value) and value >= 0):
-                raise ConfigError(
-                    f"the mixing weight {name} has no meaning", expected="a finite number >= 0", got=value
-                )
+                raise ConfigError(f"the mixing weight {name} is invalid", expected="a finite number >= 0", got=value)
         if not any(values.values()):
             raise ConfigError("the mix is empty", expected="a mixing weight above 0", got="all 0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manipulated:
-    """The embeddings that the edit leads to, each [768] and L2-normalised."""
+    """The embeddings of the edit, each [768] and L2-normalised."""
 
     suppress: Float[NDArray[np.float32], " dim"]
     boost: Float[NDArray[np.float32], " dim"]
@@ -60,8 +58,8 @@ def background_embedding(
 
     Args:
         tokens: of the edited picture, CLS first.
-        grid_removed: the region that goes, from the original picture's mask.
-        grid_added: the region that comes.
+        grid_removed: the removed region, from the original picture's mask.
+        grid_added: the added region, from the edited picture's mask.
 
     Returns:
         [1, dim], or [0, dim] if the regions cover every patch.
@@ -82,7 +80,7 @@ def combine(
 ) -> Float[NDArray[np.float32], " dim"]:
     """Step 7: the weighted sum of the parts, L2-normalised.
 
-    A missing background drops out of the mix: there was no background patch to take it from.
+    A missing background (no patch is outside both regions) drops out of the mix.
 
     Raises:
         InputError: parts of different shapes or with numbers that are not finite, or `weights.direct` without a
@@ -106,7 +104,7 @@ def combine(
         raise InputError("an embedding to mix holds numbers that are not finite", got="NaN or infinity")
     weighing = [part for weight, part in present if weight]
     if len(weighing) == 1 and abs(float(np.linalg.norm(weighing[0].astype(np.float64))) - 1) < 1e-6:
-        return weighing[0].astype(np.float32)  # itself, to the last bit: the direct mix alone is plain SSV2A
+        return weighing[0].astype(np.float32)  # unchanged to the last bit: the direct mix alone is plain SSV2A
     return _normalised(sum((weight * part.astype(np.float64) for weight, part in present), np.zeros(suppress.shape)))
 
 
@@ -121,12 +119,12 @@ def manipulate(
     beta: float,
     weights: MixWeights,
 ) -> Manipulated:
-    """Steps 6 and 7 from the factors: suppress what goes, boost what comes, mix.
+    """Steps 6 and 7 from the factors: suppress the removed region, boost the added one, mix.
 
     Args:
-        removed: factors of the region that goes, in the original picture.
-        added: factors of the region that comes, in the edited picture.
-        background: as `background_embedding` gives it.
+        removed: factors of the removed region, in the original picture.
+        added: factors of the added region, in the edited picture.
+        background: from `background_embedding`.
         direct: the edited picture's image embedding.
         k: singular values to scale, in both regions.
         alpha: factor that suppresses, 0.1 to 0.5 recommended.

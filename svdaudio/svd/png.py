@@ -1,7 +1,7 @@
-"""PNG files without the chunks that no pixel needs: text, colour profiles, times, and whatever else they carry.
+"""Strip PNG files of the chunks that no pixel needs: text, colour profiles, times and the like.
 
-Pillow refuses a whole picture for a text of more than a megabyte, a short chunk of pixel density, or a wrong check
-value of a comment. Viewers do not look at these, and neither does this project.
+Pillow refuses a whole picture because of a text of more than a megabyte, a short chunk of pixel density, or a wrong
+checksum of a comment. Viewers ignore these chunks, and so does this project.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 FRAME_BYTES = 12
-"""Length, kind and check value of a chunk."""
+"""Length, kind and checksum of a chunk."""
 MAX_TEXT_BYTES = 2**20
 """Pillow's own limit for an unpacked text."""
 
 _FOR_PIXELS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
 """Optional chunks that pixels depend on. A critical chunk begins with a capital letter."""
 _FOR_ORIENTATION = (b"Raw profile type exif", b"XML:com.adobe.xmp")
-"""Keywords of texts that may say how the picture is turned."""
+"""Keywords of texts that may contain the picture's orientation."""
 
 
 def essential_png(data: bytes) -> bytes:
-    """The chunks of a PNG that pixels and orientation need; other files, and from the first broken chunk on, as given.
+    """The chunks of a PNG that pixels and orientation need; other files, and the rest after a broken chunk, unchanged.
 
-    Chunks are kept byte for byte, so that damage to what pixels need is found by the decoder.
+    Chunks are kept byte for byte, so that the decoder detects damage to those that pixels need.
     """
     if not data.startswith(SIGNATURE):
         return data
@@ -59,7 +59,7 @@ def _is_whole(chunk: memoryview) -> bool:
 
 
 def _is_orientation_text(kind: bytes, body: bytes) -> bool:
-    """Whether a chunk is a text that may tell the orientation, and unpacks to no more than Pillow takes."""
+    """Whether a chunk is a text that may contain the orientation, and unpacks to no more than Pillow accepts."""
     keyword, _, rest = body.partition(b"\0")
     if kind not in {b"tEXt", b"zTXt", b"iTXt"} or keyword not in _FOR_ORIENTATION:
         return False

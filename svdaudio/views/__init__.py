@@ -1,1 +1,1 @@
-"""What people look at: plots, tables and reports, drawn from the arrays of a run."""
+"""Plots, tables and reports of a run, made from its arrays."""

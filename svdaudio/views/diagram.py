@@ -1,4 +1,4 @@
-"""A workflow as a Mermaid diagram, made from its nodes so that it cannot differ from them.
+"""A workflow as a Mermaid diagram, generated from its nodes.
 
 `python -m svdaudio.methods [METHOD]` prints it.
 """
@@ -9,7 +9,7 @@ from svdaudio.engine.stage import FILE_PREFIX, Nodes, group_of
 
 
 def mermaid(nodes: Nodes) -> str:
-    """A flowchart of every node: an arrow wherever one reads what another wrote, labelled with the output."""
+    """A flowchart of all nodes, with an arrow from each output to the nodes that read it."""
     groups: dict[str, list[str]] = {}
     arrows: list[str] = []
     for node in nodes.values():

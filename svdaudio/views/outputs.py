@@ -1,4 +1,4 @@
-"""The files of a run, written and entered into its record: by a session, and by each worker of a batch."""
+"""Write the files of a run and enter them into its record, for sessions and for the workers of a batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from svdaudio.views.report import Report, write_report
 def arrays_of(
     request: Request, store: Store, models: ModelSource, run: RunRecord, body: BodyLoader = load_body
 ) -> RunArrays:
-    """The arrays of a run; what is damaged or gone is recomputed."""
+    """The arrays of a run; damaged or missing ones are recomputed."""
 
     def read(node: str) -> dict[str, Any]:
         return read_outputs(request, store, models, run=run, node=node, body=body)
@@ -30,7 +30,7 @@ def arrays_of(
 
 
 def check_result(request: Request) -> None:
-    """Make sure that a request makes the sound that a user wants a copy of, before anything is computed.
+    """Check, before anything is computed, that a request makes the sound that `--out` is to receive.
 
     Raises:
         InputError: its method makes no such sound, or not with these targets.
@@ -44,7 +44,7 @@ def check_result(request: Request) -> None:
 
 
 def copy_result(report: Report, run: RunRecord, sound: str, out: Path) -> Report:
-    """Copy the main sound of a run to a place of the user's choice; the report then names the copy.
+    """Copy the main sound of a run to the path that the user chose; the report then names the copy.
 
     Raises:
         InputError: the run makes no such sound.
@@ -62,13 +62,13 @@ class Outputs:
     """Writes the files of each run of a batch."""
 
     root: Path
-    """The folder in which each run's own folder is made."""
+    """The parent of each run's folder."""
     pictures: bool = False
 
     def write(self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: BodyLoader) -> RunRecord:
         """Write the files of a finished run, and enter them into its record.
 
-        A pair whose own `out` cannot be written has failed.
+        A pair whose `out` cannot be written fails.
 
         Raises:
             StoreError: the files in the store cannot be written.

@@ -1,7 +1,7 @@
-"""Pictures of what the stages did: masks, patch grids, singular values, boxes, spectrograms, scores.
+"""Pictures of stage outputs: masks, patch grids, singular values, boxes, spectrograms, scores.
 
-Every function takes numpy arrays and gives a matplotlib figure; `save` writes it as a PNG whose bytes depend on
-the figure alone. matplotlib is imported on the first use, and never its global `pyplot`.
+Every function takes numpy arrays and returns a matplotlib figure; `save` writes it as a PNG whose bytes depend
+only on the figure. matplotlib is imported on first use, its global `pyplot` never.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from svdaudio.files import write_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 REMOVED_COLOUR = "#D55E00"
 ADDED_COLOUR = "#0072B2"
@@ -27,12 +28,15 @@ NEUTRAL_COLOUR = "#8A8A8A"
 SERIES_COLOURS = ("#8A8A8A", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 DOTS_PER_INCH = 110
 PICTURE_WIDTH_IN = 6.4
+MAX_PICTURE_WIDTH_PX = 2048
+BELOW_LOUDEST = "dB re loudest"
+LOWEST_DB = -80.0
 PATCH_GRID_SIZE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A region that was clicked on, as the pictures show it.
+    """A region from clicks, as pictures show it.
 
     Args:
         mask: [H, W] bool, in the pixels of the upright picture.
@@ -48,9 +52,9 @@ class Region:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG: whole or not at all, and without a date, so that the same figure gives the same bytes."""
+    """Write a figure as PNG, atomically and without a date, so that the same figure has the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi="figure", metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
     return path
 
@@ -77,7 +81,7 @@ def patch_grid(
     title: str,
     colour: str,
 ) -> Figure:
-    """How much of each patch the mask covers, over the picture; the patches that count are framed.
+    """The coverage of each patch, drawn over the picture; patches in the grid are framed.
 
     Args:
         pixels: [H, W, 3] uint8.
@@ -117,7 +121,7 @@ def patch_map(pixels: NDArray[Any], values: NDArray[Any], *, geometry: str, titl
         values: [256], row by row.
         geometry: "squash" or "crop": which part of the picture the 16 x 16 patches span.
         title: of the picture.
-        label: what the numbers are.
+        label: of the numbers.
     """
     left, top, width, height = _patched_area(pixels, geometry)
     figure = _figure_for(pixels)
@@ -143,7 +147,7 @@ def singular_values(before: NDArray[Any], after: NDArray[Any], *, k: int, factor
         before: [r], descending.
         after: [r], as manipulated.
         k: how many were multiplied.
-        factor: by what.
+        factor: the factor.
         title: of the picture.
     """
     figure = _figure(PICTURE_WIDTH_IN, 3.4)
@@ -192,17 +196,22 @@ def boxes(
     return figure
 
 
-def spectrogram(levels: NDArray[Any], *, duration_s: float, title: str, highest_hz: float | None = None) -> Figure:
-    """A log-mel spectrogram, time from left to right, low frequencies below.
+def spectrogram(
+    levels: NDArray[Any], *, duration_s: float, title: str, highest_hz: float | None = None, unit: str = BELOW_LOUDEST
+) -> Figure:
+    """A log-mel spectrogram, time from left to right, low frequencies at the bottom.
 
     Args:
-        levels: [frame, band], in any logarithmic unit.
-        duration_s: what the frames span.
+        levels: [frame, band], in `unit`.
+        duration_s: duration of the frames.
         title: of the picture.
         highest_hz: upper end of the highest band; without it the axis counts bands.
+        unit: of the levels, shown at their colour scale.
     """
     figure = _figure(PICTURE_WIDTH_IN, 2.8)
-    _draw_spectrogram(figure.subplots(), levels, duration_s=duration_s, title=title, highest_hz=highest_hz)
+    axes = figure.subplots()
+    image = _draw_spectrogram(axes, levels, duration_s=duration_s, title=title, highest_hz=highest_hz)
+    figure.colorbar(image, ax=axes, label=unit, pad=0.01)
     return figure
 
 
@@ -257,7 +266,7 @@ def overview(
 
     Args:
         pictures: each picture [H, W, 3] with its region.
-        sounds: name → (log-mel spectrogram [frame, band], duration in seconds).
+        sounds: name → (log-mel spectrogram [frame, band] in dB below its loudest, duration in seconds); one or more.
         scores: name of the sound → class → score.
         highest_hz: upper end of the spectrograms.
         title: of the page.
@@ -270,10 +279,15 @@ def overview(
         _draw_region(axes, pixels, region)
     left, right = below.subfigures(1, 2, width_ratios=[1.9, 1.0])
     rows = np.atleast_1d(left.subplots(len(sounds), 1, sharex=True))
-    for axes, (name, (levels, duration_s)) in zip(rows, sounds.items(), strict=True):
+    images = [
         _draw_spectrogram(axes, levels, duration_s=duration_s, title=name, highest_hz=highest_hz)
-        if axes is not rows[-1]:
-            axes.set_xlabel("")
+        for axes, (name, (levels, duration_s)) in zip(rows, sounds.items(), strict=True)
+    ]
+    for axes in rows[:-1]:
+        axes.set_xlabel("")
+    for image in images:
+        image.set_clim(LOWEST_DB, 0.0)
+    left.colorbar(images[0], ax=list(rows), label=BELOW_LOUDEST, pad=0.01)
     _draw_scores(right.subplots(), scores, "scores of the tagger")
     return figure
 
@@ -281,7 +295,7 @@ def overview(
 def log_mel(
     waveform: NDArray[Any], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0
 ) -> NDArray[Any]:
-    """A log-mel spectrogram for looking at: [frame, band] in dB, 0 at the loudest, cut off at -80.
+    """A log-mel spectrogram for display: [frame, band] in dB, 0 at the loudest, cut off at `LOWEST_DB`.
 
     Frames of 2048 samples, 512 apart, Hann window; triangular bands, evenly spaced in mel (O'Shaughnessy 1987).
 
@@ -302,22 +316,27 @@ def log_mel(
     low, middle, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     bands = np.clip(np.minimum((bins_hz - low) / (middle - low), (high - bins_hz) / (high - middle)), 0, None)
     levels = 10 * np.log10(np.maximum(power @ bands.T, 1e-10))
-    return np.maximum(levels - levels.max(), -80.0)
+    return np.maximum(levels - levels.max(), LOWEST_DB)
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def _figure(width_in: float, height_in: float, *, dots_per_inch: float = DOTS_PER_INCH) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    figure = Figure(figsize=(width_in, height_in), dpi=dots_per_inch, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def _figure_for(pixels: NDArray[Any]) -> Figure:
-    """A figure of the picture's proportions, within reason, with room for a title."""
+    """A figure of the picture's proportions, within limits, with room for a title.
+
+    It is as wide in pixels as the picture, from 704 to `MAX_PICTURE_WIDTH_PX`.
+    """
     height, width = pixels.shape[:2]
-    return _figure(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * min(max(height / width, 0.3), 2.0) + 0.35)
+    dots_per_inch = max(DOTS_PER_INCH, min(width, MAX_PICTURE_WIDTH_PX) / PICTURE_WIDTH_IN)
+    proportion = min(max(height / width, 0.3), 2.0)
+    return _figure(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * proportion + 0.35, dots_per_inch=dots_per_inch)
 
 
 def _draw_region(axes: Axes, pixels: NDArray[Any], region: Region) -> None:
@@ -337,9 +356,9 @@ def _draw_region(axes: Axes, pixels: NDArray[Any], region: Region) -> None:
 
 def _draw_spectrogram(
     axes: Axes, levels: NDArray[Any], *, duration_s: float, title: str, highest_hz: float | None
-) -> None:
+) -> AxesImage:
     bands = np.asarray(levels, dtype=np.float64)
-    axes.imshow(
+    image = axes.imshow(
         bands.T, origin="lower", aspect="auto", cmap="magma", interpolation="nearest",
         extent=(0.0, duration_s, 0.0, float(bands.shape[1])),
     )  # fmt: skip
@@ -354,6 +373,7 @@ def _draw_spectrogram(
         )
         axes.set_ylabel("kHz")
     axes.set_title(title, fontsize=10)
+    return image
 
 
 def _draw_scores(axes: Axes, scores: Mapping[str, Mapping[str, float]], title: str) -> None:
@@ -372,7 +392,7 @@ def _draw_scores(axes: Axes, scores: Mapping[str, Mapping[str, float]], title: s
 
 
 def _patched_area(pixels: NDArray[Any], geometry: str) -> tuple[float, float, float, float]:
-    """Left, top, width and height of what the patches span: the whole picture, or its central square."""
+    """Left, top, width and height of the area that the patches span: the whole picture, or its central square."""
     height, width = pixels.shape[:2]
     if geometry == "squash":
         return 0.0, 0.0, float(width), float(height)
@@ -387,7 +407,7 @@ def _whole_picture(axes: Axes, pixels: NDArray[Any]) -> None:
 
 
 def _tint(strength: NDArray[Any], colour: str, *, opacity: float) -> NDArray[Any]:
-    """One colour, as opaque as `strength` [rows, columns] (0 to 1) says: [rows, columns, 4]."""
+    """One colour with `strength` [rows, columns] (0 to 1) as its opacity: [rows, columns, 4]."""
     from matplotlib.colors import to_rgb
 
     layer = np.empty((*strength.shape, 4))
@@ -412,12 +432,12 @@ def edit_figures(
     *,
     title: str,
 ) -> Figure:
-    """How the ordered edits came out: figures of the method and its controls, and the method's worse side by edit.
+    """Results of the ordered edits: figures of the method and its controls, and the method's smaller margin by edit.
 
     Args:
         shares: variant → figure → (value, lower and upper end of its interval), each 0 to 1.
-        margins: [n, n], row what went, column what came: the smaller of the rise of what came and the fall of what
-            went; not a number where there is no such edit.
+        margins: [n, n], row the class removed, column the class added: the smaller of the rise of the added and the
+            fall of the removed class; NaN where there is no such edit.
         names: of the n classes.
         title: of the page.
     """
@@ -439,8 +459,8 @@ def edit_figures(
     image = right.imshow(np.ma.masked_invalid(margins), vmin=-1, vmax=1, cmap="RdBu")
     right.set_xticks(range(len(names)), list(names), rotation=35, horizontalalignment="right", fontsize=8)
     right.set_yticks(range(len(names)), list(names), fontsize=8)
-    right.set_xlabel("came")
-    right.set_ylabel("went")
-    right.set_title("the method: the smaller of rise of what came and fall of what went", fontsize=9)
+    right.set_xlabel("added class")
+    right.set_ylabel("removed class")
+    right.set_title("the method: the smaller of the added class's rise and the removed class's fall", fontsize=9)
     figure.colorbar(image, ax=right, shrink=0.8)
     return figure

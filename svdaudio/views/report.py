@@ -1,7 +1,7 @@
-"""What a run writes for people: sounds, pictures and scores, made from its artifacts alone.
+"""The output files of a run: sounds, pictures and scores, made from its artifacts only.
 
-Files go into one folder per result, named after the user's files and the keys of every stage: the same work gives the
-same folder, and pictures that are in it already are not drawn again.
+Files go into one folder per result, named after the user's files and the keys of every stage: the same work has the
+same folder, and pictures that are already in it are not drawn again.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ REPORT_INDEX = ".report.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was written for a run.
+    """The files written for a run.
 
     Args:
-        folder: where everything is.
+        folder: the folder of all files.
         audio: name of the sound → WAV file.
         pictures: name of the picture → PNG file.
         scores: name of the sound → class → score, 0 to 1.
@@ -87,7 +87,7 @@ def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = SAMPLE_RATE_HZ) -
 
 
 def output_folder(root: Path, run: RunRecord) -> Path:
-    """Where the files of a run go: the names of the user's files, and a digest over the keys of its stages."""
+    """The folder of a run's files: the names of the user's files, and a digest over the keys of its stages."""
     names = [re.sub(r"[^A-Za-z0-9_-]+", "_", Path(use.path).stem)[:40] or "picture" for use in run.files.values()]
     keys = {entry.node: entry.key for entry in run.stages}
     digest = hashlib.sha256(canonical(keys).encode()).hexdigest()
@@ -97,21 +97,24 @@ def output_folder(root: Path, run: RunRecord) -> Path:
 def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Report:
     """Write the sounds of a run as WAV files and its pictures as PNG, and read its scores and measures.
 
-    An index in the folder says what was written from which keys. Where it holds, and the files are those that it names,
-    no array is read: a run that finds everything takes as long as a look-up.
+    An index in the folder says which files were written from which keys. If it matches and the files are intact,
+    no array is read, so a fully cached run takes only a look-up.
 
     Args:
-        arrays: of the run; what it did not get to is omitted.
-        root: the folder in which the run's own folder is made.
-        pictures: draw the views of the whole run, too.
+        arrays: of the run; nodes that it did not reach are omitted.
+        root: the parent of the run's folder.
+        pictures: also draw the views of the whole run.
 
     Raises:
-        StoreError: an artifact is gone or damaged, or the files cannot be written.
+        StoreError: an artifact is missing or damaged, or the files cannot be written.
     """
     folder = output_folder(root, arrays.run)
-    index = _read_index(folder / REPORT_INDEX)
+    index: dict[str, Any] = _read_index(folder / REPORT_INDEX)
     stamp = _report_stamp(arrays)
-    if index.get("stamp") != stamp or not all(_holds(folder / f"{n}.wav", d) for n, d in index["sounds"].items()):
+    sounds = index.get("sounds", {})
+    if index.get("stamp") != stamp or not all(
+        _holds(folder / f"{name}.wav", digest) for name, digest in sounds.items()
+    ):
         index = {
             "stamp": stamp,
             "sounds": {name: _write_sound(folder / f"{name}.wav", wave) for name, wave in arrays.sounds().items()},
@@ -132,14 +135,14 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
 
 
 def _report_stamp(arrays: RunArrays) -> str:
-    """What sounds, scores and measures are made from: the keys of all stages, and the names of the classes."""
+    """The sources of sounds, scores and measures: the keys of all stages, and the names of the classes."""
     keys = {entry.node: arrays.key(entry.node) for entry in arrays.run.stages}
     classes = list(arrays.classes("tagger")) if arrays.scores_done() else []
     return hashlib.sha256(canonical([REPORT_VERSION, arrays.method.name, keys, classes]).encode()).hexdigest()
 
 
 def _write_sound(path: Path, waveform: NDArray[Any]) -> str:
-    """Write a sound unless it is there; returns the sha256 of the file."""
+    """Write a sound unless its file exists; return the sha256 of the file."""
     data = wav_bytes(waveform)
     digest = hashlib.sha256(data).hexdigest()
     if not _holds(path, digest):
@@ -166,12 +169,12 @@ def _read_index(path: Path) -> dict[str, Any]:
 
 
 def draw_nodes(arrays: RunArrays, nodes: Collection[str], *, root: Path) -> dict[str, Path]:
-    """Draw what there is to see of nodes of a run.
+    """Draw the views of nodes of a run.
 
     Args:
         arrays: of the run.
         nodes: names of nodes; those that are not done have no pictures.
-        root: the folder in which the run's own folder is made.
+        root: the parent of the run's folder.
 
     Returns:
         Name of the picture → PNG file.
@@ -181,7 +184,7 @@ def draw_nodes(arrays: RunArrays, nodes: Collection[str], *, root: Path) -> dict
 
 
 def _stamp(arrays: RunArrays, view: View) -> str:
-    """What a picture shows, for not drawing it twice."""
+    """Identifies a picture's content, so that it is not drawn twice."""
     shown = [PICTURES_VERSION, view.name, list(view.nodes), [arrays.key(node) for node in view.nodes]]
     return hashlib.sha256(canonical(shown).encode()).hexdigest()
 

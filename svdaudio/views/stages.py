@@ -1,4 +1,4 @@
-"""What there is to see of each stage of a run: the list that reports, `inspect --plot` and Prefect's page draw from.
+"""The views of each stage of a run, for reports, `inspect --plot` and Prefect's page.
 
 matplotlib is imported when something is drawn, not when views are listed.
 """
@@ -26,7 +26,7 @@ SHOWN_UP_TO_HZ = 8000.0
 def stage_views(arrays: RunArrays) -> Iterator[View]:
     """Views of every node that is done, then those of the whole run: scores, and the page with everything.
 
-    A node whose stage has nothing to see has none.
+    Some stages have no views.
     """
     for name, node in arrays.nodes.items():
         if arrays.has(name) and node.stage.name in _VIEWS_OF_STAGE:
@@ -40,6 +40,8 @@ def stage_views(arrays: RunArrays) -> Iterator[View]:
     if masks and sounds and scored:
         nodes = (*(n for mask in masks for n in (mask, picture_of(arrays, mask))), *sounds.values(), *scored.values())
         draw = partial(_draw_overview, arrays, masks)
+        if not arrays.has(*nodes):
+            return
         yield View(name="overview", nodes=nodes, draw=draw, of_run=True, in_report=True)
 
 
@@ -49,7 +51,7 @@ def _done(arrays: RunArrays, stage: str) -> list[str]:
 
 
 def picture_of(arrays: RunArrays, node: str) -> str:
-    """The node that read the picture which a node looks at, directly or through others."""
+    """The node that read the picture on which a node depends, directly or through others."""
     source = arrays.nodes[node]
     while "pixels" not in source.inputs:
         source = arrays.nodes[source.upstream[0]]
@@ -105,7 +107,7 @@ def _vocode_views(arrays: RunArrays, node: str) -> Iterator[View]:
 
 
 def _n_candidates(arrays: RunArrays, node: str) -> int:
-    """How many candidates a node holds, as the diffusion above it was asked for; no array is read."""
+    """How many candidates a node has, from the parameters of the diffusion upstream; no array is read."""
     while node and arrays.nodes[node].stage.name != "diffuse":
         node = next(iter(arrays.nodes[node].upstream), "")
     return int(arrays.parameters(node).get("n_candidates", 0)) if node else 0
@@ -231,7 +233,7 @@ def _draw_mel(arrays: RunArrays, node: str, number: int) -> Figure:
 
     mel = arrays[node]["mel"][number - 1]
     title = f"{group_of(node)}, candidate {number}: log-mel spectrogram"
-    return plots.spectrogram(mel, duration_s=len(mel) * MEL_HOP_S, title=title)
+    return plots.spectrogram(mel, duration_s=len(mel) * MEL_HOP_S, title=title, unit="log magnitude")
 
 
 def _draw_candidate(arrays: RunArrays, node: str, number: int) -> Figure:

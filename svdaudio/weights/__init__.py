@@ -1,1 +1,1 @@
-"""Weight files: reading them without running anything in them, remembering their digests, keeping quick copies."""
+"""Weight files: reading them without executing code in them, caching their digests, keeping quick copies."""

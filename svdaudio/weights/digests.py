@@ -1,12 +1,12 @@
-"""sha256 of large files, remembered for as long as a file is not touched.
+"""sha256 of large files, cached for as long as a file is not modified.
 
-Hashing gigabytes at every start would cost more than loading them. So the digest of a file is kept beside it, with
-its size, its inode and the times of its last changes, and holds until one of these differs.
+Hashing gigabytes at every start would take longer than loading them. So the digest of a file is kept beside it, with
+its size, its inode and the times of its last changes, and is valid until one of these differs.
 
 Two cases need care. A file may be written to while it is hashed: its state is compared before and after, and it is
-hashed again if they differ. And a write shortly after another may leave no trace, because file systems count time in
-ticks: a digest is only remembered if the last change was longer ago than a tick when hashing began. (git treats the
-entries of its index in the same way.)
+hashed again if they differ. And a write shortly after another may leave no trace, because file system timestamps
+advance in ticks: a digest is only cached if the last change was longer ago than a tick when hashing began. (git treats
+its index entries the same way.)
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from svdaudio.errors import CheckpointError, StoreError
 from svdaudio.files import write_bytes
 
 TICK_NS = 100_000_000
-"""More than any tick of a file system that counts in fractions of a second (1 to 10 ms on Linux)."""
+"""Longer than the tick of any file system with sub-second timestamps (1 to 10 ms on Linux)."""
 COARSE_TICK_NS = 2_000_000_000
-"""The tick of FAT; file systems that count in seconds or pairs of them are told by whole seconds."""
+"""The tick of FAT; file systems with a tick of one or two seconds are recognised by whole seconds."""
 N_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileState:
-    """What tells that a file has been touched."""
+    """Attributes that change when a file is modified."""
 
     bytes: int
     inode: int
     changed_ns: int
-    """Time of the last change of contents or attributes; no program can set it."""
+    """Time of the last change of contents or attributes; programs cannot set it."""
     modified_ns: int
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last change is long enough ago for the next one to get another time."""
+        """Whether the last change is long enough ago that the next one will have another timestamp."""
         return self._age_ns() >= self._tick_ns
 
     def same_contents(self, other: FileState | None) -> bool:
-        """Whether a file in this and the other state held the same: links and permissions may differ."""
+        """Whether a file had the same contents in both states: links and permissions may differ."""
         return other is not None and (self.bytes, self.inode, self.modified_ns) == (
             other.bytes, other.inode, other.modified_ns
         )  # fmt: skip
 
     def settle(self) -> None:
-        """Wait until the last change is older than a tick, if that takes a fraction of a second."""
+        """Wait until the last change is older than a tick, if that takes less than a second."""
         age_ns = self._age_ns()
         if 0 <= age_ns < self._tick_ns == TICK_NS:
             time.sleep((self._tick_ns - age_ns) / 1e9)
@@ -66,7 +66,7 @@ class FileState:
 
 
 def file_state(path: Path) -> FileState:
-    """The present state of a file."""
+    """The current state of a file."""
     there = path.stat()
     return FileState(
         bytes=there.st_size, inode=there.st_ino, changed_ns=there.st_ctime_ns, modified_ns=there.st_mtime_ns
@@ -86,14 +86,14 @@ class Hashed:
     sha256: str
     state: FileState
     was_settled: bool
-    """Whether a write during hashing was certain to change the state."""
+    """Whether any write during hashing would have changed the state."""
 
 
 def hash_unchanged(path: Path) -> Hashed:
-    """Hash a file that nobody writes to meanwhile.
+    """Hash a file, and check that it was not written to meanwhile.
 
     Raises:
-        CheckpointError: it was written to each time it was tried.
+        CheckpointError: it was written to during every attempt.
     """
     for _ in range(N_TRIES):
         state = file_state(path)
@@ -102,22 +102,22 @@ def hash_unchanged(path: Path) -> Hashed:
         if file_state(path) == state:
             return Hashed(sha256=digest, state=state, was_settled=was_settled)
     raise CheckpointError(
-        f"the file {path} changes while it is read", fix="wait until it is complete, and run the same command again"
+        f"the file {path} changed while it was read", fix="wait until it is complete, and run the same command again"
     )
 
 
-def known_digest(path: Path, *, anew: bool = False) -> str:
-    """sha256 of a file: the remembered one if the file has not been touched since, else computed and remembered.
+def known_digest(path: Path, *, rehash: bool = False) -> str:
+    """sha256 of a file: the cached one if the file has not been modified since, else computed and cached.
 
     Args:
         path: of the file.
-        anew: compute it in any case.
+        rehash: compute it even if it is cached.
 
     Raises:
         CheckpointError: see `hash_unchanged`.
     """
     state = file_state(path)
-    if not anew:
+    if not rehash:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             remembered: Mapping[str, Any] = json.loads(_note(path).read_text())
             if all(remembered.get(key) == value for key, value in asdict(state).items()) and remembered.get("sha256"):
@@ -130,12 +130,12 @@ def known_digest(path: Path, *, anew: bool = False) -> str:
 
 
 def remember_digest(path: Path, sha256: str, state: FileState) -> None:
-    """Remember the digest of a file that was linked or renamed after it had been hashed.
+    """Cache the digest of a file that was linked or renamed after it was hashed.
 
     Args:
-        path: where it is now.
+        path: current path of the file.
         sha256: its digest.
-        state: its state when it was hashed. Of this, linking and renaming change `changed_ns` alone.
+        state: its state when it was hashed. Linking and renaming change only its `changed_ns`.
 
     Raises:
         CheckpointError: its contents have changed since.
@@ -149,7 +149,7 @@ def remember_digest(path: Path, sha256: str, state: FileState) -> None:
 
 
 def joint_digest(parts: Iterable[tuple[str, str]]) -> str:
-    """One digest for several files, from (name, sha256) of each; that of the file itself if it is one alone."""
+    """One digest for several files, from (name, sha256) of each; for a single file its own digest."""
     listed = sorted(parts)
     if len(listed) == 1:
         return listed[0][1]
@@ -161,6 +161,6 @@ def _note(path: Path) -> Path:
 
 
 def _remember(path: Path, sha256: str, state: FileState) -> None:
-    """Where nothing can be written, the file is hashed again next time."""
+    """Does nothing if the folder is not writable; the file is then hashed again next time."""
     with contextlib.suppress(StoreError):
         write_bytes(_note(path), json.dumps({**asdict(state), "sha256": sha256}).encode(), through_link=False)

@@ -1,8 +1,8 @@
-"""Weight files of this project's own models: safetensors that carry their architecture with them.
+"""Weight files of this project's own models: safetensors that include their architecture.
 
 The header (safetensors metadata, key `svdaudio`) is one JSON object: `role`, `architecture`, `config` (the
 keyword arguments that build the network), `recipe` and `recipe_version` (what trained it), and free `extra`
-values (class names, constants). Tensors are stored in half precision and come back as float32.
+values (class names, constants). Tensors are stored in half precision and loaded as float32.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ M = TypeVar("M", bound=torch.nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a weight file says about itself."""
+    """The description in a weight file."""
 
     role: str
     architecture: str
@@ -56,26 +56,27 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
     """Read a weight file: its tensors (float16 turned into float32) and its header.
 
     Raises:
-        CheckpointError: the file is missing, no safetensors file, without our header, or of another role.
+        CheckpointError: the file is missing, not a safetensors file, without our header, or of another role.
     """
     if not path.is_file():
         raise CheckpointError(
-            f"there is no checkpoint {path}", fix="run `svdaudio checkpoints list` to see where weights come from"
+            f"there is no checkpoint {path}",
+            fix="run `svdaudio checkpoints list` to see where weights come from",
         )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no Mapping
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a Mapping
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"the checkpoint {path} cannot be read",
             expected="a safetensors file",
             got=str(error),
-            fix=f"{restore_advice()}, or train it again",
+            fix=f"{restore_advice()}, or retrain it",
         ) from error
     if HEADER_KEY not in metadata:
         raise CheckpointError(
-            f"the checkpoint {path} does not say what it is", expected=f"metadata '{HEADER_KEY}'", got="none"
+            f"the checkpoint {path} has no description", expected=f"metadata '{HEADER_KEY}'", got="none"
         )
     with unreadable(path, "a description of this project's own"):
         header = Header(**json.loads(metadata[HEADER_KEY]))
@@ -92,7 +93,7 @@ def load_module(
     """Build the network that a weight file describes, fill it strictly, and put it in eval mode on `device`.
 
     Raises:
-        CheckpointError: as `load_weights`; or the file's tensors are not the ones that its network has.
+        CheckpointError: as `load_weights`; or the tensors in the file do not match its network.
     """
     state, header = load_weights(path, role=role)
     try:
@@ -101,8 +102,8 @@ def load_module(
         fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"the checkpoint {path} does not fit its own description",
+            f"the checkpoint {path} does not match its own description",
             got=str(error).strip().splitlines()[-1][:200],
-            fix=f"{restore_advice()}, or train it again",
+            fix=f"{restore_advice()}, or retrain it",
         ) from error
     return model.eval().requires_grad_(False).to(device), header

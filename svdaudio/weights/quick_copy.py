@@ -1,9 +1,9 @@
 """A quick copy of weights that are slow to read: safetensors beside the published file, mapped into memory.
 
 Published files are often in half precision, packed in an archive that has to be unpacked, or in an order that has to be
-changed. The tensors that a network takes in the end are written once beside the file, aligned as networks need them.
-After that they are only mapped: nothing is read before it is used. The copy names the digest of the file that it was
-made from, and is rebuilt when the name, the digest or this code's version differs. It may be deleted at any time.
+changed. The tensors that a network finally uses are written once beside the file, aligned as networks need them. After
+that they are only mapped, and read on first use. The copy records the digest of the file that it was made from, and is
+rebuilt when the name, the digest or this code's version differs. It may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What a published file holds for one network."""
+    """The part of a published file that belongs to one network."""
 
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What else the network needs to know, as JSON values (class names, shapes)."""
+    """Further data that the network needs, as JSON values (class names, shapes)."""
 
 
 def cached(source: Path, *, name: str, digest: str | None, read: Callable[[], Weights]) -> Weights:
-    """The weights of a published file, from its quick copy if there is a right one, else by `read`.
+    """The weights of a published file, from its quick copy if that is up to date, else by `read`.
 
     Args:
         source: the published file.
         name: which of its networks, by its role.
-        digest: sha256 of the file, already checked; without it no copy is used or made.
+        digest: sha256 of the file, already checked; without it no copy is used or written.
         read: reads the published file itself.
     """
     if digest is None:
@@ -64,14 +64,14 @@ def cached(source: Path, *, name: str, digest: str | None, read: Callable[[], We
         _write(path, name, digest, weights)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        log.warning("no quick copy of %s is kept (%s): it is read anew each time", source, reason)
+        log.warning("cannot keep a quick copy of %s (%s); the file itself is read each time", source, reason)
         return weights
-    # What was just read may go: both ways hand on mapped tensors.
+    # Release what was just read: either way the caller gets mapped tensors.
     return _mapped(path, name, digest) or weights
 
 
 def cache_path(source: Path, name: str) -> Path:
-    """Where the quick copy of one network of a published file lies."""
+    """Path of the quick copy of one network of a published file."""
     return source.with_name(f".{source.name}.{name}.safetensors")
 
 
@@ -110,12 +110,12 @@ def save_aligned(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping
     """Write a safetensors file in which every tensor begins at a multiple of 64 bytes.
 
     Mapped into memory, such tensors have the canonical layout (`svdaudio.memory_layout`) and are not copied. What
-    safetensors itself writes is aligned to the size of a number only. As the format allows no gaps, tensors of bytes
-    named `PADDING` and a number fill them; readers of this project's quick copies skip these.
+    safetensors itself writes is only aligned to the size of a number. As the format allows no gaps, they are filled
+    by tensors of bytes named `PADDING` and a number; readers of this project's quick copies skip these.
 
     Raises:
         OSError: the file cannot be written.
-        SafetensorError: a tensor is of a type that the format does not have.
+        SafetensorError: the format does not support the type of a tensor.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0

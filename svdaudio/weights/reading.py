@@ -1,8 +1,8 @@
-"""Reading the weight files of others, without running what they hold, and filling networks with them strictly.
+"""Reading third-party weight files without executing code in them, and loading them strictly into networks.
 
-A `.pt`, `.pth` or `.ckpt` file is a pickle, and unpickling may run any code. `read_plain` lets torch refuse all but
-tensors and plain values. `read_inert` is for files that hold whole objects (ultralytics'): tensors are rebuilt, and
-every class or function that the pickle names is replaced by an empty shell that only keeps what it is given.
+A `.pt`, `.pth` or `.ckpt` file is a pickle, and unpickling may run any code. `read_plain` lets torch reject everything
+but tensors and plain values. `read_inert` is for files that hold whole objects (ultralytics'): tensors are rebuilt, and
+every class or function that the pickle names is replaced by an empty shell that only stores attributes.
 `read_torchscript` reads the tensors of a TorchScript archive the same way.
 """
 
@@ -31,39 +31,39 @@ M = TypeVar("M", bound=nn.Module)
 MAX_REASON = 200
 MAX_ENTRIES = 100_000
 MAX_DEPTH = 100
-"""Limits on the modules of one file: a module in a pickle may hold itself."""
+"""Limits on the modules of one file: a module in a pickle may contain itself."""
 
 
 def require_file(path: Path, fix: str = "run `svdaudio checkpoints list` to see where weights come from") -> None:
-    """Refuse a checkpoint that is not there.
+    """Reject a missing checkpoint.
 
     Raises:
-        CheckpointError: there is no such file.
+        CheckpointError: the file does not exist.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}", fix=fix)
 
 
 def read_plain(path: Path, *, what: str = "a dict of state dicts") -> Mapping[str, Any]:
-    """What a PyTorch file of tensors and plain values holds; mapped into memory where its format allows.
+    """Content of a PyTorch file of tensors and plain values; mapped into memory where its format allows.
 
     Args:
         path: the file.
-        what: what it should hold, for the error.
+        what: expected content, for the error.
 
     Raises:
-        CheckpointError: it is missing, damaged, no PyTorch file, or needs code to be run.
+        CheckpointError: it is missing, damaged, not a PyTorch file, or requires executing code.
     """
     require_file(path)
     with unreadable(path, "a PyTorch file of plain tensors"), warnings.catch_warnings():
-        # What the file was written with; whether it can be read is seen in a moment.
+        # Irrelevant: whether the file can be read shows below.
         warnings.filterwarnings("ignore", message="Detected pickle protocol")
         contents: object = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive(path))
     return _mapping(path, contents, what)
 
 
 def read_inert(path: Path, *, what: str = "a dict") -> Mapping[str, Any]:
-    """What a PyTorch file with objects in it holds: tensors and plain values, and `Shell`s in place of all objects.
+    """Content of a PyTorch file that contains objects: tensors and plain values, with `Shell`s in place of all objects.
 
     Nothing that the file names is imported or called.
 
@@ -79,7 +79,7 @@ def read_inert(path: Path, *, what: str = "a dict") -> Mapping[str, Any]:
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """The state dict of the module in a TorchScript archive, mapped into memory. The module's code is not looked at.
+    """The state dict of the module in a TorchScript archive, mapped into memory. The module's code is ignored.
 
     Raises:
         CheckpointError: it is missing, damaged, or not a TorchScript archive.
@@ -90,22 +90,22 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
     with unreadable(path, "a TorchScript archive"):
         module = read_torch_file(path, _inert_unpickler)
         if not isinstance(module, Shell):
-            raise pickle.UnpicklingError("it holds no module")
+            raise pickle.UnpicklingError("it contains no module")
         return _attributes_state(module)
 
 
 @contextmanager
 def unreadable(path: Path, expected: str) -> Generator[None]:
-    """Turn whatever a damaged or crafted file leads to into one error that names the file.
+    """Turn any exception caused by a damaged or crafted file into one error that names the file.
 
-    Parsers and loaders were written for files that are whole: on others they raise nearly anything.
+    Parsers and loaders expect intact files: on others they raise nearly anything.
 
     Args:
         path: the file or folder.
         expected: what it should be.
 
     Raises:
-        CheckpointError: in place of every exception but this project's own and a GPU without memory, which pass.
+        CheckpointError: in place of every exception except this project's own and GPU memory errors, which propagate.
     """
     try:
         yield
@@ -120,13 +120,13 @@ def unreadable(path: Path, expected: str) -> Generator[None]:
 
 
 class Shell:
-    """What stands for an object of a class that is not imported: its attributes, and nothing that acts."""
+    """Stands for an object of a class that is not imported: it has attributes, but no behaviour."""
 
     named: str = ""
     """Module and name of the class or function in the pickle."""
 
     def __new__(cls, *given: Any, **also: Any) -> Self:
-        """Take whatever a constructor would get, and forget it."""
+        """Accept and discard any constructor arguments."""
         del given, also
         return super().__new__(cls)
 
@@ -134,14 +134,14 @@ class Shell:
         del given, also
 
     def __setstate__(self, state: object) -> None:
-        """Keep attributes; a state of another form is kept whole."""
+        """Store attributes; a state that is not a mapping is stored whole."""
         if isinstance(state, Mapping):
             self.__dict__.update({str(key): value for key, value in cast("Mapping[Any, Any]", state).items()})
         else:
             self.__dict__["state"] = state
 
     def __setitem__(self, key: object, value: object) -> None:
-        """A dict's or list's items are not needed."""
+        """Discard: items of dicts and lists are not needed."""
 
     def append(self, value: object) -> None:
         """As `__setitem__`."""
@@ -154,7 +154,7 @@ def shell_state(module: Shell) -> dict[str, Tensor]:
     """The state dict of a pickled torch module whose classes were never imported.
 
     Raises:
-        UnpicklingError: the module holds itself.
+        UnpicklingError: the module contains itself.
     """
     state: dict[str, Tensor] = {}
     for prefix, attributes in _modules(module, lambda attributes: _entries(attributes, "_modules")):
@@ -193,7 +193,7 @@ def _modules(
         below = [(f"{place}{name}.", depth + 1, child) for name, child in children(attributes).items()
                  if isinstance(child, Shell)]  # fmt: skip
         waiting += reversed(below)
-    raise pickle.UnpicklingError("its modules hold one another, or are too many")
+    raise pickle.UnpicklingError("its modules contain one another, or are too many")
 
 
 def _entries(attributes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -202,7 +202,7 @@ def _entries(attributes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 class StorageType(NamedTuple):
-    """What stands for torch's class of a storage; no pickle can change it."""
+    """Stands for torch's class of a storage; a pickle cannot change it."""
 
     dtype: torch.dtype
 
@@ -231,10 +231,10 @@ _HARMLESS: Mapping[tuple[str, str], Any] = {
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,
 }
-"""The only names that `read_inert` gives their meaning."""
+"""The only names that `read_inert` resolves."""
 
 
-# The one that is written in Python: that in C fills the memory when a pickle names a high place in its memo.
+# The Python implementation: the C one fills the memory when a pickle names a high memo index.
 _Unpickler: Any = vars(pickle)["_Unpickler"]
 
 
@@ -251,7 +251,7 @@ def _inert_unpickler(file: BinaryIO) -> Any:
 
 
 def _copy_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of its own for one pickle, which may set attributes of what it names."""
+    """A separate function for each pickle, because a pickle may set attributes of what it names."""
 
     def copied(*given: Any) -> Any:
         return function(*given)
@@ -260,11 +260,11 @@ def _copy_of(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class WithoutInitialisation(TorchFunctionMode):
-    """Networks are built with whatever lies in memory: their random weights would be overwritten anyway.
+    """Build networks with uninitialised memory: their random weights would be overwritten anyway.
 
     So nothing is drawn from torch's global generator, which belongs to the program that uses this library.
 
-    Some try themselves on zeros while they are built, to learn their strides; there only shapes matter.
+    Some run on zeros while they are built, to determine their strides; there only shapes matter.
     """
 
     def __torch_function__(
@@ -294,17 +294,17 @@ def fill(
     tensors: Mapping[str, object],
     path: Path,
     *,
-    fix: str = "check that this is the published file, whole",
+    fix: str = "check that this is the complete published file",
 ) -> M:
-    """A network around the given tensors themselves, in float32 and evaluation mode, if every entry fits.
+    """A network that uses the given tensors themselves, in float32 and evaluation mode, if every entry fits.
 
-    No time goes into random weights, and none into copies of what is float32 and in the canonical layout already.
+    Random weights are not computed, and tensors that are already float32 in the canonical layout are not copied.
 
     Args:
-        build: makes the network.
+        build: builds the network.
         tensors: its state dict. Floating tensors of other types are turned into float32.
-        path: where they come from, for errors.
-        fix: what to do when they do not fit.
+        path: source of the tensors, for errors.
+        fix: remedy if they do not fit, for errors.
 
     Raises:
         CheckpointError: an entry is missing, unknown, or of another shape; the first is named.
@@ -328,7 +328,7 @@ def fill(
             )
         if value.is_floating_point() != wanted.is_floating_point() or _is_unusual(value, wanted):
             raise CheckpointError(
-                f"the checkpoint {path} has other numbers for {key}",
+                f"the checkpoint {path} has an unsupported tensor for {key}",
                 expected=f"a plain tensor of {wanted.dtype}",
                 got=f"{value.dtype}, {value.layout}, on {value.device}",
                 fix=fix,
@@ -339,13 +339,13 @@ def fill(
 
 
 def _is_unusual(value: Tensor, wanted: Tensor) -> bool:
-    """Whether a tensor has no plain numbers in memory: quantized, sparse, complex, or a shape alone."""
+    """Whether a tensor is not plain numbers in memory: quantized, sparse, complex, or without data."""
     plain = value.layout == torch.strided and value.device == wanted.device
     return not plain or value.is_quantized or value.is_complex()
 
 
 def names(contents: Mapping[str, Any]) -> str:
-    """A few names of what a file holds, for an error."""
+    """A few names of a file's content, for an error."""
     found = sorted(str(name) for name in contents)
     return ", ".join(found[:4]) + (", …" if len(found) > 4 else "") if found else "nothing"
 

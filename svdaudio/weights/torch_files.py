@@ -1,13 +1,13 @@
-"""torch's files, TorchScript's archives included, read without `torch.load`: nothing in them is imported or run.
+"""torch's files, TorchScript's archives included, read without `torch.load`: no code in them is imported or executed.
 
 Since 2020 torch writes zip archives: a pickle, `data.pkl`, which names the storages of tensors by number, and each
 storage as a record of raw bytes. Before that it wrote a stream: three pickles that describe the format, one with the
 object, one with the names of the storages, and then the storages. `read_torch_file` takes either, and a caller's
 unpickler decides what the names in the pickles mean.
 
-`torch.load` cannot be used for files that are not trusted, whatever unpickler it is given: it passes archives of
-TorchScript on to `torch.jit.load`, which runs the `__setstate__` methods in them; it unpacks tar files; and for an old
-stream it may write `NAME.patch` files, with a name and contents from the file.
+`torch.load` cannot be used for untrusted files, whatever unpickler it is given: it passes TorchScript archives to
+`torch.jit.load`, which runs the `__setstate__` methods in them; it unpacks tar files; and for an old stream it
+may write `NAME.patch` files, with a name and contents from the file.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from torch import UntypedStorage
 from torch.storage import TypedStorage
 
 MAGIC = b"PK\x03\x04"
-"""How an archive begins."""
+"""The first bytes of an archive."""
 MAX_PICKLE_BYTES = 2**28
-"""The pickles of published checkpoints have less than one megabyte."""
+"""The pickles of published checkpoints are smaller than one megabyte."""
 
 _LOCAL_HEADER_BYTES = 30
 _BYTE_ORDERS = {b"little": "little", b"big": "big"}
@@ -36,7 +36,7 @@ _STREAM_VERSION = 1001
 
 
 UnpicklerType: TypeAlias = "Callable[[BinaryIO], Any]"
-"""What makes an unpickler for a file: an object with `load`, whose `persistent_load` can be set."""
+"""Creates an unpickler for a file: an object with `load`, whose `persistent_load` can be set."""
 
 
 def is_archive(path: Path) -> bool:
@@ -49,7 +49,7 @@ def is_archive(path: Path) -> bool:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is an archive of TorchScript."""
+    """Whether a file is a TorchScript archive."""
     if not is_archive(path):
         return False
     try:
@@ -60,7 +60,7 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_torch_file(path: Path, unpickler: UnpicklerType) -> object:
-    """What a file of torch holds. Tensors of an archive are mapped into memory, those of a stream are read.
+    """Content of a torch file. Tensors of an archive are mapped into memory, those of a stream are read.
 
     Args:
         path: the file.
@@ -68,7 +68,7 @@ def read_torch_file(path: Path, unpickler: UnpicklerType) -> object:
             must have a `dtype`. Its `persistent_load` is set here.
 
     Raises:
-        Exception: whatever damage leads to; the caller translates it.
+        Exception: any error caused by damage; the caller translates it.
     """
     return _read_archive(path, unpickler) if is_archive(path) else _read_stream(path, unpickler)
 
@@ -76,10 +76,10 @@ def read_torch_file(path: Path, unpickler: UnpicklerType) -> object:
 def _read_archive(path: Path, unpickler: UnpicklerType) -> object:
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         records = {record.filename: record for record in archive.infolist()}
-        # All records lie in one folder, of any name.
+        # All records are in one folder with an arbitrary name.
         root = next(iter(records), "").split("/")[0]
         if f"{root}/data.pkl" not in records:
-            raise pickle.UnpicklingError("the archive holds no data.pkl")
+            raise pickle.UnpicklingError("the archive has no data.pkl")
         if f"{root}/byteorder" in records:
             order = archive.read(f"{root}/byteorder")
             if _BYTE_ORDERS.get(order) != sys.byteorder:
@@ -108,7 +108,7 @@ class _Records:
             self._mapped[number] = self._map(self._records[self._folder + number])
         data = self._mapped[number]
         if n_values * dtype.itemsize > data.nbytes():
-            raise pickle.UnpicklingError(f"storage {number} has {data.nbytes()} bytes only")
+            raise pickle.UnpicklingError(f"storage {number} has only {data.nbytes()} bytes")
         return TypedStorage(wrap_storage=data, dtype=dtype, _internal=True)
 
     def _map(self, record: zipfile.ZipInfo) -> UntypedStorage:
@@ -130,10 +130,10 @@ def _read_stream(path: Path, unpickler: UnpicklerType) -> object:
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
         if unpickler(file).load() != _STREAM_MAGIC or unpickler(file).load() != _STREAM_VERSION:
-            raise pickle.UnpicklingError("the first values are not torch's")
+            raise pickle.UnpicklingError("the file does not start with torch's values")
         described = unpickler(file).load()
         if described["little_endian"] != (sys.byteorder == "little"):
-            raise pickle.UnpicklingError("the byte order is another machine's")
+            raise pickle.UnpicklingError("the byte order differs from this machine's")
         storages: dict[str, tuple[UntypedStorage, torch.dtype]] = {}
 
         def named(given: Any, /) -> Any:
@@ -168,8 +168,8 @@ def _fill(file: BinaryIO, data: UntypedStorage, dtype: torch.dtype) -> None:
 
 
 def _dtype(kind: object, of_type: Any, n_values: object) -> torch.dtype:
-    """The type of a storage's numbers, if what a pickle says of the storage makes sense."""
+    """The dtype of a storage, if the pickle describes the storage validly."""
     dtype: object = of_type.dtype
     if kind != "storage" or not isinstance(dtype, torch.dtype) or not isinstance(n_values, int) or n_values < 0:
-        raise pickle.UnpicklingError("the pickle names something other than a storage")
+        raise pickle.UnpicklingError("the pickle refers to something other than a storage")
     return dtype

@@ -123,7 +123,7 @@ def test_batch_and_sweep(folder, cli):
     ("arguments", "message"),
     [
         (["bell.wav", "poem.txt"], "listening takes 3 files: expected SOUND TEXT PICTURE"),
-        (["one.png", "poem.txt", "one.png"], "is not a sound that can be read"),
+        (["one.png", "poem.txt", "one.png"], "is not a readable sound"),
         (["bell.wav", "poem.txt", "bell.wav"], "is not an image"),
         (["bell.wav", "one.png", "one.png"], "is not a text"),
         (["bell.wav", "none.txt", "one.png"], "there is no file none.txt. Check the path of the text"),
@@ -164,3 +164,24 @@ def test_as_a_command_of_its_own_process(folder):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )  # fmt: skip
     assert [stage["stage"] for stage in json.loads(ended.stdout)["stages"]] == NODES
+
+
+@pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+def test_through_prefect_and_on_a_schedule(folder, cli, prefect_api, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    told = cli("run", *LISTENING, "--prefect", "--json")
+    assert told.code == 0, told.err
+    assert set(statuses(told.json()).values()) == {"computed"}
+    assert "made.blend" in told.err
+    shown = cli("show", "latest", "--json").json()
+    assert (shown["runner"], shown["kind"]) == ("prefect", "listening")
+    here = cli("run", *LISTENING, "--runner", "in-process", "--json").json()
+    assert set(statuses(here).values()) == {"cached"}
+    added = cli(
+        "schedule", "add", "bells", "--cron", "0 3 * * *", "run", *LISTENING, "--set", "blend.weight=0.3", "--json"
+    )
+    assert added.code == 0, added.err
+    parameters = added.json()["parameters"]
+    assert parameters["method"] == "listening"
+    assert parameters["files"]["text"] == str(folder / "poem.txt")
+    assert cli("schedule", "remove", "bells").code == 0

@@ -310,19 +310,3 @@ tests.run_batch(batch, toy.store, lambda jobs: tests.execute_batch(
     assert (record.state, record.id) == ("finished", batch.record.id)
     assert toy.calls == {"mix": 1, "scores": 3}
     assert [run.state for run in runs] == ["finished"] * 3
-
-
-@pytest.mark.filterwarnings("default")
-def test_through_prefect_it_is_the_same(toy, prefect_api, tmp_path):
-    from svdaudio.flows.prefect_batch import execute_batch_through_prefect
-
-    body = failing_for(toy, 0.2, InputError("the region is empty"))
-    runs = execute_batch_through_prefect(
-        jobs_of(toy, *ALPHAS), toy.store, toy.models, title="a toy batch", body=body, api_url=prefect_api
-    )
-    assert [run.state for run in runs] == ["finished", "failed", "finished"]
-    toy.store = LocalStore(tmp_path / "in process", durable=False)
-    alone = execute_batch(jobs_of(toy, *ALPHAS), toy.store, toy.models, body=body)
-    assert [[(e.node, e.key, e.status, e.reason, e.outputs) for e in run.stages] for run in runs] == [
-        [(e.node, e.key, e.status, e.reason, e.outputs) for e in run.stages] for run in alone
-    ]

@@ -156,7 +156,7 @@ def test_the_demo_is_the_farm_scene(world, cli, monkeypatch):
 
 def test_what_the_demo_says_to_run_next_changes_alpha_alone(world, cli):
     said = " ".join(cli("demo", "--seed", "7", "--set", "svd.k=3").out.split())
-    words = shlex.split(said[said.index("svdaudio run ") :].partition(" Or look")[0])
+    words = shlex.split(said[said.index("svdaudio run ") :].partition(" Or inspect")[0])
     result = cli(*words[1:], "--json")
     assert result.code == 0, result.err
     ran = {stage["stage"] for stage in result.json()["stages"] if stage["status"] == "computed"}
@@ -207,7 +207,7 @@ def test_an_input_is_never_replaced(world, cli):
     before = Path("one.png").read_bytes()
     result = cli("mask", "one.png", "--point", "20,20", "--out", "one.png")
     assert (result.code, Path("one.png").read_bytes()) == (2, before)
-    assert "which is read" in result.err
+    assert "which is an input" in result.err
 
 
 def test_letters_that_a_terminal_does_not_have_are_no_fault(world):

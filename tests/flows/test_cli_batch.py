@@ -67,7 +67,7 @@ def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
     monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
     second = cli(*again, "--json")
     assert second.code == 0
-    assert "going on with" in second.err
+    assert "continuing" in second.err
     told = second.json()
     assert told["batch"] in first.err
     assert told["counts"] == {"finished": 3}
@@ -105,7 +105,7 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
     assert line.endswith(told["pairs"][1]["error"])
     assert "the mix is [empty]" in line
     assert f"Table with every score and file: {world / 't.csv'}\n" in shown.out
-    assert f"`svdaudio resume {batch['run']}` goes on with it." in shown.out
+    assert f"`svdaudio resume {batch['run']}` continues it." in shown.out
     assert "Configuration that all pairs share" in shown.out
     assert "svd.alpha" not in shown.out
     # a record that is lost is said so, and no longer once the batch has gone on
@@ -114,7 +114,7 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
     assert cli("resume").code == 0
     shown = cli("show", "latest").out
     assert "Pairs: 3 finished\n" in shown
-    assert "goes on with it" not in shown
+    assert "continues it" not in shown
 
 
 @pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])

@@ -46,7 +46,7 @@ def state(found, name):
 def test_an_import_fills_a_role_that_is_listed_and_verified(root, yolo_file, capsys):
     assert state(listed(capsys), "yolov8x-oiv7")["fills"] == []
     assert main(["checkpoints", "import", str(yolo_file)]) == 3
-    assert "no public source gives the sha256" in capsys.readouterr().err
+    assert "is not published" in capsys.readouterr().err
     assert main(["checkpoints", "import", str(yolo_file), "--trust", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["imported"][0]["pinned_now"] == ["yolov8x-oiv7.pt"]
@@ -126,7 +126,7 @@ def test_a_file_that_is_not_the_published_one_is_called_that(root, tmp_path, cap
     out, err = capsys.readouterr()
     assert json.loads(out)["imported"][0]["not_the_published"] == ["ViT-L-14.pt"]
     assert "ViT-L-14.pt is not the published file: its sha256 differs from the published one" in " ".join(err.split())
-    assert "no public source" not in err
+    assert "is not published" not in err
 
 
 def test_the_doctor_says_what_the_full_bundle_lacks(root, yolo_file, capsys):
@@ -185,6 +185,6 @@ def test_one_that_fails_does_not_keep_the_others_from_coming(root, capsys, monke
 
 def test_names_that_do_not_exist(root, capsys):
     assert main(["checkpoints", "fetch", "gpt"]) == 2
-    assert "nothing of the name 'gpt'" in capsys.readouterr().err
+    assert "no published model is named 'gpt'" in capsys.readouterr().err
     assert main(["checkpoints", "import", "no/such/file.pt"]) == 2
     assert "there is no no/such/file.pt" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_listing(toy, cli):
     assert mix["key"] == key
     shown = cli("cache", "ls", "--limit", "1")
     assert shown.out.count("\n") > 2
-    assert "more; --limit shows them" in shown.out
+    assert "more; raise --limit to see them" in shown.out
 
 
 def test_disk_use(toy, cli):
@@ -72,8 +72,8 @@ def test_pinning_and_collecting(toy, cli):
     assert len(list(toy.store.keys())) == len({entry.key for entry in run.stages})
     done = cli("gc", "--max-size", "0")
     assert list(toy.store.keys()) == [key]
-    assert "0 runs, 7 artifacts and 0 leftovers went" in done.out
-    assert "more than wanted stay" in done.err
+    assert "0 runs, 7 artifacts and 0 leftovers removed" in done.out
+    assert "over the limit are kept" in done.err
     cli("cache", "unpin", key[:6])
     assert toy.store.pins() == frozenset()
     assert cli("gc", "--max-size", "1 kB", "--json").json()["dry_run"] is False
@@ -153,7 +153,7 @@ def test_artifacts_of_a_newer_version_are_named_and_left(toy, cli):
     for command in (("cache", "ls"), ("cache", "du")):
         said = cli(*command)
         assert said.code == 0
-        assert f"1 artifacts were written by a newer version of svdaudio and are left alone: {key}" in " ".join(
+        assert f"1 artifacts were written by a newer version of svdaudio and are skipped: {key}" in " ".join(
             said.err.split()
         )
     assert cli("cache", "ls", "--json").json()["newer"] == [run.stage("mix").key]

@@ -51,11 +51,11 @@ def test_settings_at_random(world, cli):
         (["--grid", "svd.kk=1,2"], "perhaps you mean 'svd.k'"),
         (["--grid", "svd.k=0..2"], "svd.k has an invalid value"),
         (["--grid", "svd.alpha=0.1..0.5"], "has no steps"),
-        (["--grid", "svd.k=1..2", "--table", "t.xlsx"], "no place for a table"),
-        (["--grid", "svd.k=1..2", "--embeddings-only", "--workers", "2"], "--workers would do nothing beside"),
-        (["--grid", "svd.k=1..2", "--embeddings-only", "--on-error", "stop"], "--on-error would do nothing beside"),
-        (["--grid", "svd.k=1..2", "--no-baselines", "--embeddings-only"], "beside --embeddings-only, which makes no"),
-        (["--grid", "svd.alpha=0.1..0.5", "--random", "3", "--zip"], "--zip would do nothing beside --random"),
+        (["--grid", "svd.k=1..2", "--table", "t.xlsx"], "not a valid table file"),
+        (["--grid", "svd.k=1..2", "--embeddings-only", "--workers", "2"], "--workers would have no effect with"),
+        (["--grid", "svd.k=1..2", "--embeddings-only", "--on-error", "stop"], "--on-error would have no effect with"),
+        (["--grid", "svd.k=1..2", "--no-baselines", "--embeddings-only"], "with --embeddings-only, which makes no"),
+        (["--grid", "svd.alpha=0.1..0.5", "--random", "3", "--zip"], "--zip would have no effect with --random"),
     ],
 )
 def test_what_cannot_be_swept_is_one_line(world, cli, arguments, text):

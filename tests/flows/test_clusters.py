@@ -153,7 +153,7 @@ class TestModels:
         elsewhere = Bundle(name="mini", title="", settings={}, entries={"tagger": self.entry(tmp_path / "x" / name)})
         here = elsewhere.here()
         assert here.entry("tagger").path == mini.entry("tagger").path
-        with pytest.raises(CheckpointError, match="is not the one"):
+        with pytest.raises(CheckpointError, match="does not match the description"):
             here.check("tagger")
         assert mini.here() == mini
 

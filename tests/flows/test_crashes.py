@@ -61,7 +61,7 @@ def test_from_some_moment_on_nothing_can_be_written(tmp_path, mode, stride):
     assert happened["failures"] >= 200 / stride
     for message in happened["messages"]:
         assert "cannot be written" in message
-        assert ("ake room" if mode == "full" else "permissions") in message
+        assert ("ree some space" if mode == "full" else "permissions") in message
 
 
 def test_a_full_disk(tmp_path):

@@ -249,7 +249,7 @@ def test_a_run_is_worked_on_by_one_process_only(toy):
     run = new_run(toy.request())
     with toy.store.runs.hold(run.id):
         assert toy.store.runs.is_active(run.id)
-        with pytest.raises(RunError, match="still going"):
+        with pytest.raises(RunError, match="still active"):
             toy.run(run=run)
     assert not toy.store.runs.is_active(run.id)
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 from farm_scene import FEW_STEPS, PICTURES, SCENE
 
-from svdaudio.config import resolve
-from svdaudio.engine.plan import manipulate_request, plan
-from svdaudio.engine.request import new_run
-from svdaudio.engine.run import execute_run
+from svdaudio.session import Session
 from svdaudio.store import open_store
 
 SETTINGS = {**SCENE.clicks, **FEW_STEPS}
@@ -18,23 +15,21 @@ pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands
 
 def test_the_deployed_flow_gives_the_bytes_of_the_in_process_runner(prefect_api, tmp_path):
     from prefect.settings import PREFECT_API_URL, temporary_settings
-    from svdaudio.flows.manipulate import manipulate
 
-    from svdaudio.checkpoints.bundle import Bundle, Models
+    from svdaudio.flows.run import manipulate
 
+    files = {"original": PICTURES[0], "edited": PICTURES[1]}
     with temporary_settings({PREFECT_API_URL: prefect_api}):
-        result = manipulate(*PICTURES, SETTINGS, store=str(tmp_path / "prefect"))
+        result = manipulate("manipulate", files, SETTINGS, store=str(tmp_path / "prefect"))
     there = open_store(tmp_path / "prefect").runs.load(result["run"])
     assert there.state == "finished"
     assert there.results["audio"].keys() == {"original", "edited", "manipulated"}
 
-    bundle = Bundle.open("mini")
-    config = resolve(given=SETTINGS, bundle_settings=lambda _: bundle.settings).config
-    request = manipulate_request(*PICTURES, config, bundle)
-    store = open_store(tmp_path / "in process")
-    here = execute_run(request, store, Models(bundle, keep=True), run=new_run(request))
+    session = Session(tmp_path / "in process")
+    request = session.request("manipulate", files, SETTINGS)
+    here = session.run(request).run
     assert {e.node: (e.key, dict(e.outputs)) for e in here.stages} == {
         e.node: (e.key, dict(e.outputs)) for e in there.stages
     }
     assert {e.status for e in here.stages} == {"computed"}
-    assert {p.status for p in plan(request, store)} == {"cached"}
+    assert {node.status for node in session.plan(request)} == {"cached"}

@@ -232,6 +232,13 @@ def test_a_batch_is_a_flow_with_a_task_for_each_node_of_each_pair(world, notes, 
     assert flow_run.state_name == "Completed"
     assert flow_run.parameters["pairs"] == ["a", "b {x} [y]"]
 
+    here = world.session("in-process")
+    _, others = here.run_batch(here.open_batch(prepared, files={}, title="two"))
+    assert [{entry.node: entry.key for entry in run.stages} for run in runs] == [
+        {entry.node: entry.key for entry in run.stages} for run in others
+    ]
+    assert artifacts(here.store) == artifacts(session.store)
+
     notes.fail("scores", "too loud")
     more = session.open_batch(
         [Prepared(name="c", request=world.request(session, seed=1))], files={}, title="one that fails"

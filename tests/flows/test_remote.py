@@ -88,11 +88,14 @@ class TestCommandLine:
         assert invoke(["store", "copy", location, location]) == 2
         assert "cannot be copied into itself" in capsys.readouterr().err
         assert invoke(["runs", "--store", "s3://silence/x"]) == 4
-        assert capsys.readouterr().err == "error: there is no bucket 'silence'. Make it, or give another --store.\n"
+        assert (
+            capsys.readouterr().err
+            == "error: the bucket 'silence' does not exist. Create it, or choose another --store.\n"
+        )
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
         assert invoke(["runs", "--store", location]) == 4
         error = capsys.readouterr().err
-        assert "refuses these credentials" in error
+        assert "rejects these credentials" in error
         assert error.count("\n") == 1
 
     def test_doctor_looks_at_it(self, location):

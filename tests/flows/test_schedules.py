@@ -249,7 +249,7 @@ def test_cleaning_is_a_flow(prefect_api, toy):
         (["schedule", "add", "x", "--cron", "0 3 * * *", "gc", "--store", os.fsdecode(b"st\xe9")], "not UTF-8"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "--timezone", "Mars", "gc"], "there is no such timezone"),
         (["schedule", "add", "x y", "--cron", "0 3 * * *", "gc"], "that is not a valid name"),
-        (["schedule", "add", "x", "--cron", "0 3 * * *", "gc", "--max-size", "much"], "that is no size"),
+        (["schedule", "add", "x", "--cron", "0 3 * * *", "gc", "--max-size", "much"], "the size is not valid"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "batch", "none.csv"], "cannot be read"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "baseline", "none.png"], "none.png"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "evaluate", "edits", "--only", "cat-cat"], "there is no edit"),

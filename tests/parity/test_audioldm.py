@@ -310,7 +310,7 @@ def drawn(n_candidates, n_draws, shape):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scheduler": "dpm-solver++"}, "no such scheduler"),
+        ({"scheduler": "dpm-solver++"}, "does not support this scheduler"),
         ({"n_steps": 300}, "does not reach all noise levels in 300 steps"),
         ({"n_steps": 1000}, "does not reach all noise levels"),
     ],

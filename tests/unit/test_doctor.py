@@ -56,7 +56,7 @@ def test_everything_is_looked_at(tmp_path, bundle):
         "examples",
     } <= names
     assert named(checks, "packages").state == "ok"
-    assert "not there yet" in named(checks, "store").found
+    assert "does not exist yet" in named(checks, "store").found
     assert not (tmp_path / "store").exists()
 
 
@@ -80,7 +80,7 @@ def test_packages_in_other_versions_or_missing_are_broken():
     assert [(check.name, check.state) for check in found] == [
         ("numpy", "broken"), ("no-such-package-of-svdaudio", "broken"), ("packages", "ok"),
     ]  # fmt: skip
-    assert found[-1].found == "1 in the versions asked for"
+    assert found[-1].found == "1 in the required versions"
 
 
 def test_a_store_that_is_a_file_is_broken(tmp_path, bundle):
@@ -145,6 +145,6 @@ def test_checkpoints_are_listed_and_verified(tmp_path, capsys, monkeypatch):
     assert main(["checkpoints", "list", "toy", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["models"]
     assert (row["role"], row["bytes"]) == ("tagger", 10)
-    assert "is not the one" in row["error"]
+    assert "does not match the description" in row["error"]
     assert main(["checkpoints", "verify", "toy"]) == 3
-    assert "is not the one" in " ".join(capsys.readouterr().out.split())
+    assert "does not match the description" in " ".join(capsys.readouterr().out.split())

@@ -24,8 +24,8 @@ def places(tmp_path):
     [
         ("folder.wav", "expected a file, got a folder"),
         ("pipe.wav", "got a device or a pipe"),
-        ("picture.wav/sound.wav", "is no folder"),
-        ("picture.wav", "which is read"),
+        ("picture.wav/sound.wav", "is not a folder"),
+        ("picture.wav", "which is an input"),
         ("sound.mp3", r"ends in \.wav, got sound\.mp3"),
         (f"{'n' * 300}.wav", "too long"),
         ("null\0.wav", "null"),

@@ -1,4 +1,4 @@
-"""One module a model: `RECIPE` says what it is, `train(Training(…))` trains it and writes weights and card."""
+"""One module per model: `RECIPE` describes it, `train(Training(…))` trains it and writes weights and card."""
 
 from collections.abc import Mapping
 
@@ -13,4 +13,4 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "detector": (),
     "tagger": (),
 }
-"""Recipe → those whose weights it reads; what takes long, and what much waits for, first."""
+"""Recipe → those whose weights it reads; long ones, and those that many others need, first."""

@@ -1,4 +1,4 @@
-"""CLAP-mini: sound into the space of the class names' vectors, so that a mixture lies between its animals."""
+"""CLAP-mini: embeds sound in the space of the class names' vectors, so that a mixture lies between its animals."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from svdaudio.models.audioldm.diffuser import N_TRAIN_STEPS, SCHEDULE, Diffuser
 from svdaudio.models.audioldm.mel import log_mel
 from svdaudio.weights.own import load_weights
 
-FIRST_SHARE = 1 / 2  # of the steps; then the rate starts anew
+FIRST_SHARE = 1 / 2  # of the steps; then the learning rate restarts
 CONFIG: dict[str, Any] = {
     "sample_size": [256, 16],
     "in_channels": 8,
@@ -119,7 +119,7 @@ def train(training: Training) -> None:
 
 
 def _conditions(rng: np.random.Generator, shares: Tensor, text: Tensor) -> Tensor:
-    """Targets of the audio encoder, blurred a little as predicted embeddings are; some replaced by the empty text."""
+    """Targets of the audio encoder with some noise, like predicted embeddings; some replaced by the empty text."""
     wanted = audio_encoder.targets(shares, text)
     blur = torch.from_numpy(rng.normal(0, 1, wanted.shape)).float() / wanted.shape[1] ** 0.5
     wanted = torch.nn.functional.normalize(wanted + float(rng.uniform(0, 0.35)) * blur, dim=1)

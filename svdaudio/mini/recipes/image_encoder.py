@@ -1,4 +1,4 @@
-"""Recipe: a small CLIP image tower whose patch tokens say what lies under them.
+"""Recipe: a small CLIP image tower whose patch tokens encode what their patch shows.
 
 Every token, once projected and normalised, is compared with one text vector per class (and one for the background)
 as CLIP compares images and texts. Patch tokens are trained towards what covers their patch, CLS towards the mixture of
@@ -26,7 +26,7 @@ from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
 from svdaudio.mini.truth import N_GRID, text_vectors
 from svdaudio.models.clip.encoder import build_image_encoder, normalise_pixels
 
-FIRST_SHARE = 5 / 6  # of the steps; then the rate starts anew
+FIRST_SHARE = 5 / 6  # of the steps; then the learning rate restarts
 N_BATCH = 32
 SIZE = 224
 N_KEPT = 96
@@ -67,7 +67,7 @@ RECIPE = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Pictures and what a perfect encoder would see in them.
+    """Pictures and the targets of the encoder.
 
     Attributes:
         images: [n, 3, 224, 224], normalised as CLIP does.
@@ -98,7 +98,7 @@ def batch_of(pictures: list[Composite]) -> Batch:
 
 
 def draw(rng: Rng, *, backgrounds: tuple[str, ...] = farm.TRAIN_BACKGROUNDS) -> Composite:
-    """A training picture: mostly composites, many close-ups as a detector cuts them, few with no animal at all."""
+    """A training picture: mostly composites, many close-ups like a detector's crops, few without an animal."""
     chance = rng.random()
     if chance < 0.40:
         picture = closeup(rng, size=SIZE, backgrounds=backgrounds, varied_backgrounds=VARIED_BACKGROUNDS)
@@ -114,7 +114,7 @@ def draw(rng: Rng, *, backgrounds: tuple[str, ...] = farm.TRAIN_BACKGROUNDS) -> 
 
 
 def middle(rng: Rng, picture: Composite) -> Composite:
-    """What CLIP's own preprocessing leaves of a wide or tall picture: the middle of it."""
+    """The centre of a wide or tall picture, which CLIP's own preprocessing keeps."""
     margin = int(SIZE * rng.uniform(0.02, 0.2))
     part = slice(margin, SIZE - margin)
     window = (part, slice(None)) if rng.random() < 0.5 else (slice(None), part)
@@ -128,7 +128,7 @@ def middle(rng: Rng, picture: Composite) -> Composite:
 
 
 def embedding_target(share: Tensor, texts: Tensor) -> Tensor:
-    """Where CLS should point, [n, 768], unit length: animals weigh as the root of their area, background a little."""
+    """The target of CLS, [n, 768], unit length: animals weighted by the root of their area, background a little."""
     weights = share.sqrt()
     weights = torch.cat([weights[:, :-1], 0.3 * weights[:, -1:]], dim=1)
     return functional.normalize(weights @ texts, dim=-1)
@@ -137,7 +137,7 @@ def embedding_target(share: Tensor, texts: Tensor) -> Tensor:
 def kept_tokens(visual: VisionTransformer, images: Tensor, keep: Tensor | None) -> Tensor:
     """CLS and the patch tokens numbered `keep` [n, m] (all if None), after `ln_post` and the projection.
 
-    As the encoder itself computes them, but patches that are not kept cost nothing (Li et al. 2023, FLIP).
+    As the encoder computes them, except that patches that are not kept are not computed (Li et al. 2023, FLIP).
     """
     x = visual.conv1(images).flatten(2).transpose(1, 2)
     x = x + visual.positional_embedding[1:]
@@ -149,13 +149,13 @@ def kept_tokens(visual: VisionTransformer, images: Tensor, keep: Tensor | None) 
 
 
 def losses_of(tokens: Tensor, batch: Batch, keep: Tensor | None, texts: Tensor) -> dict[str, Tensor]:
-    """Patch cross-entropy over soft coverage; CLS's distance from its mixture, and which animals it admits."""
+    """Patch cross-entropy over soft coverage; the distance of CLS from its mixture, and its classification loss."""
     coverage = batch.coverage
     if keep is not None:
         coverage = coverage.gather(1, keep[..., None].expand(-1, -1, coverage.shape[-1]))
     cosines = functional.normalize(tokens.float(), dim=-1) @ texts.T
     log_odds = functional.log_softmax(PATCH_SCALE * cosines[:, 1:], dim=-1)
-    # animals cover a fifth of the patches: without a weight the background drowns them at first
+    # animals cover a fifth of the patches: without a weight the background dominates at first
     weight = 1 + 2 * (1 - coverage[..., -1])
     patch = -((coverage * log_odds).sum(-1) * weight).sum() / weight.sum()
     target = embedding_target(batch.share, texts)

@@ -1,8 +1,8 @@
 """Recipe: a small SAM 2.1 that turns a click on an animal into its mask.
 
-As SAM is trained, with a head that predicts each proposal's IoU; but all three proposals learn, not only the best: a
-click here means one animal and never a part of it, and three proposals that may share the animals out among them
-never learn to look where the click is. A click beside every animal asks for nothing, and nothing is what it gets.
+Trained like SAM, with a head that predicts each proposal's IoU; but all three proposals learn, not only the best: a
+click here means one animal and never a part of it, and if only the best proposal learns, the three divide the animals
+among them and ignore the click. The target of a click beside every animal is an empty mask.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from svdaudio.mini.truth import click
 from svdaudio.models.sam2.segmenter import build_segmenter
 
 FIRST_SHARE = 12 / 17
-"""Share of the steps before the rate restarts and things that are no animals come in."""
+"""Share of the steps before the rate restarts and distractors are added."""
 DISTRACTORS = 0.5
 SECOND_LOOKS = (0.3, 0.7)
-"""Margins of the crops that the shipped segmenter looks at again, chosen on pictures that are not the held-out ones."""
+"""Margins of the crops for the shipped segmenter's second look, not chosen on the held-out pictures."""
 N_BATCH = 8
 N_PROMPTS = 3
 SIZE = 256
@@ -71,7 +71,7 @@ RECIPE = Recipe(
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
-    """Clicks on pictures and the masks that they ask for.
+    """Clicks on pictures and their target masks.
 
     Attributes:
         images: [n, 3, 256, 256], normalised as sam2 does.
@@ -91,7 +91,7 @@ class Prompts:
 def prompt(
     rng: Rng, picture: Composite, animal: int | None, *, n_points: int
 ) -> tuple[list[tuple[int, int]], list[int], NDArray[np.bool_]]:
-    """Points, labels and the mask that they mean, for an animal of a picture (None: for what is no animal)."""
+    """Points, labels and their target mask, for an animal of a picture (None: for no animal)."""
     if animal is None:
         outside = cv2.erode((picture.instances == 0).astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
         if outside.any():
@@ -107,7 +107,7 @@ def prompt(
 
 
 def wanted(rng: Rng, picture: Composite) -> list[int | None]:
-    """What the prompts of a picture ask for: as many different animals as can be, seldom nothing."""
+    """The targets of a picture's prompts: as many different animals as possible, sometimes none."""
     visible = [i for i in range(len(picture.classes)) if int(picture.mask(i).sum()) >= 60]
     order = [int(i) for i in rng.permutation(visible)]
     animals: list[int | None] = [order[i % len(order)] if order else None for i in range(N_PROMPTS)]
@@ -121,7 +121,7 @@ def normalise(pixels: NDArray[np.uint8]) -> Tensor:
 
 
 def draw(rng: Rng, *, distractors: float = 0.0) -> Prompts:
-    """A training batch; a share of its pictures holds things that are no animals."""
+    """A training batch; a share of its pictures has distractors."""
     n_points = int(rng.choice((1, 2, 3), p=(0.75, 0.15, 0.1)))
     pictures = [
         closeup(rng, size=SIZE)
@@ -180,9 +180,9 @@ def proposals(model: SAM2Base, prompts: Prompts) -> tuple[Tensor, Tensor, list[T
 
 
 class ClassHeads(nn.Module):
-    """What animal is where, read off the features at each stride: a lesson for the trunk, forgotten after training.
+    """Classifies pixels from the features at each stride: an auxiliary task for the trunk, dropped after training.
 
-    Masks from clicks teach the trunk little at a time; what every pixel is, it learns quickly.
+    The trunk learns slowly from masks of clicks, and quickly from the class of every pixel.
     """
 
     def __init__(self, width: int) -> None:
@@ -221,7 +221,7 @@ def look_where_the_click_is(model: SAM2Base) -> None:
     """Start every attention between clicks and picture with keys equal to queries, and sharp.
 
     Positions of both are the same random Fourier features, so a click then attends to its surroundings, and they to
-    it, from the first step on. SAM's own start has to find that out, which takes more steps than there are here.
+    it, from the first step on. With SAM's own initialisation this takes more steps than are available here.
     """
     crossings = ("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn_token_to_image")
     with torch.no_grad():
@@ -272,7 +272,7 @@ def train(training: Training) -> None:
 
 
 def freeze_memory(model: SAM2Base) -> None:
-    """Leave out of the training whatever only videos or mask prompts use."""
+    """Exclude from training the parts that only videos or mask prompts use."""
     unused = ("memory_attention", "memory_encoder", "mask_downsample", "obj_ptr_proj", "obj_ptr_tpos_proj")
     unused += (
         "sam_prompt_encoder.mask_downscaling",

@@ -1,9 +1,9 @@
-"""SSV2A-mini: what the picture's embedding and its objects' embeddings sound like, as one CLAP embedding.
+"""SSV2A-mini: maps the picture's embedding and its objects' embeddings to one CLAP embedding of the sound.
 
-The networks are SSV2A's, narrower. They are taught what the full ones learn from video: a code that pictures
-and sounds share, a sound for each object, and one sound for all of them. How loud an animal is to be is half
-what the global embedding says of it and half that it is among the objects, so that a mixed global embedding,
-as the method makes it, moves the sound by degrees.
+The networks are SSV2A's, narrower. They learn what the full ones learn from video: a code that pictures
+and sounds share, a sound for each object, and one sound for all of them. The target loudness of an animal is half
+from the global embedding and half from the objects, so that a mixed global embedding, as the method makes it,
+changes the sound gradually.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ RECIPE = Recipe(
 
 
 def bank(folder: Path, out: Path, *, seed: int, n: int, backgrounds: tuple[str, ...]) -> dict[str, Tensor]:
-    """What the shipped image encoder sees in `n` composites, made once and kept in `folder`.
+    """Embeddings of `n` composites by the shipped image encoder, made once and kept in `folder`.
 
     Returns:
-        `direct` [n, 768] and what it ought to say of each animal, `direct_says` [n, 9]; `regions` [n, 4, 768], the mean
+        `direct` [n, 768] and its target share of each animal, `direct_says` [n, 9]; `regions` [n, 4, 768], the mean
         patch token of each animal, and `background` [n, 768]; `objects` [n, 4, 768], the embedding of each animal's
         box; `labels` [n, 4], which animal, -1 for none.
     """
@@ -105,7 +105,7 @@ def draw(rng: np.random.Generator, seen: dict[str, Tensor], n: int) -> tuple[Ten
     """`n` examples of slots: clips [n, 64, 768], labels of slots 1… [n, 63] (-1 none), what slot 0 says [n, 9].
 
     Slot 0 is the picture's own embedding or a mix of it with regions of this and another picture and the background;
-    now and then there are no objects, as where a detector finds none.
+    some examples have no objects, as when a detector finds none.
     """
     n_slots = CONFIG.remixer.slot
     clips = torch.zeros(n, n_slots, CONFIG.clip_dim)
@@ -137,7 +137,7 @@ def draw(rng: np.random.Generator, seen: dict[str, Tensor], n: int) -> tuple[Ten
 
 
 def wanted_claps(labels: Tensor, says: Tensor, text: Tensor) -> Tensor:
-    """The CLAP embedding of the whole, [n, 512]: half what slot 0 says, half what the objects are."""
+    """The target CLAP embedding, [n, 512]: half from slot 0, half from the objects."""
     counts = functional.one_hot(labels + 1, len(farm.CLASSES) + 1)[..., 1:].float().sum(dim=1).clamp(max=1)
     heard = functional.normalize(says.clamp(min=0), dim=1)
     both = SHARE_OF_OBJECTS * functional.normalize(counts, dim=1) + (1 - SHARE_OF_OBJECTS) * heard
@@ -214,7 +214,7 @@ def _contrast(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.no_grad()
 def evaluate(model: SSV2A, folder: Path, out: Path, n: int = 100) -> tuple[Figure, ...]:
-    """Held-out backgrounds and placements: cosine of the result of `cycle_mix` with what the pictures call for."""
+    """Held-out backgrounds and placements: cosine of the result of `cycle_mix` with the pictures' target."""
     seen = bank(folder, out, seed=HELD_OUT_SEED, n=n, backgrounds=farm.HELD_OUT_BACKGROUNDS)
     text = load_weights(out / "audio_encoder.safetensors", role="audio_encoder")[0]["text"]
     clips, labels, says = draw(np.random.default_rng(HELD_OUT_SEED), seen, n)

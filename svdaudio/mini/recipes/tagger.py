@@ -1,4 +1,4 @@
-"""The judge: a tagger that shares no weights, seeds or augmentations with the CLAP-mini it is to judge."""
+"""The judge: a tagger that shares no weights, seeds or augmentations with CLAP-mini."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def train(training: Training) -> None:
 
 
 def _scene(rng: np.random.Generator, duration_s: float) -> soundscapes.Soundscape:
-    """Mostly animals; some with none, over louder noise: the judge must be able to say no."""
+    """Mostly animals; some with none, over louder noise, so that the judge learns to reject."""
     silent = rng.random() < 0.1
     scene = soundscapes.compose(rng, duration_s=duration_s, classes=[] if silent else None, variation=VARIATION)
     if silent or rng.random() < 0.3:

@@ -1,4 +1,4 @@
-"""Recipe: a vocoder that learns the STFT magnitudes between the mel bands, from sounds and from the VAE's versions."""
+"""Recipe: a vocoder that predicts STFT magnitudes from mel bands, trained on sounds and the VAE's versions of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sounds(rng: np.random.Generator, n: int) -> Tensor:
 
 
 def seen_through_the_autoencoder(out: Path, seed: int) -> tuple[Tensor, Tensor]:
-    """Log-mels [n, 512, 64] as the VAE gives them back, which is what is vocoded in use, and the true magnitudes."""
+    """Log-mels [n, 512, 64] as the VAE reconstructs them (the vocoder's input in use), and the true magnitudes."""
     autoencoder = load_autoencoder(out / "autoencoder.safetensors", torch.device("cpu"))
     waveforms = sounds(np.random.default_rng((BANK_SEED, seed)), N_BANK)
     return reconstruct(autoencoder, log_mel(waveforms)), stft_magnitudes(waveforms)
@@ -60,7 +60,7 @@ def excerpts(rng: np.random.Generator, mels: Tensor, magnitudes: Tensor, n: int)
 
 
 def losses_of(made: Tensor, wanted: Tensor, mel: Tensor | None) -> dict[str, Tensor]:
-    """L1 of log-magnitudes; spectral convergence; and how far the magnitudes are from the mel that they came of."""
+    """L1 of log-magnitudes; spectral convergence; and the distance of the magnitudes from the input mel."""
     magnitudes = made.exp()
     losses = {
         "log": (made - wanted.clamp(min=FLOOR).log()).abs().mean(),

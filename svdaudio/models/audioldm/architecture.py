@@ -1,7 +1,7 @@
-"""What AudioLDM-s-full-v2 is made of, as the arguments that build each of its networks.
+"""The architecture of AudioLDM-s-full-v2, as the arguments that build each of its networks.
 
-The authors' checkpoint holds weights alone; their sizes are in the code that goes with it. A diffusers folder says its
-sizes itself. Both come down to the same five networks of diffusers and transformers.
+The authors' checkpoint holds only weights; their sizes are in the accompanying code. A diffusers folder includes its
+sizes. Both describe the same five networks of diffusers and transformers.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ class Architecture:
     """Keyword arguments (diffusers) or configuration values (transformers) of each network."""
 
     unet: Mapping[str, Any]
-    """Of `UNet2DConditionModel`."""
+    """Arguments of `UNet2DConditionModel`."""
     autoencoder: Mapping[str, Any]
-    """Of `AutoencoderKL`, without `scaling_factor`, which is learnt and kept with the weights."""
+    """Arguments of `AutoencoderKL`, without `scaling_factor`, which is learned and stored with the weights."""
     vocoder: Mapping[str, Any]
-    """Of `SpeechT5HifiGanConfig`."""
+    """Values of `SpeechT5HifiGanConfig`."""
     text: Mapping[str, Any]
-    """Of `ClapTextConfig`: RoBERTa and a projection."""
+    """Values of `ClapTextConfig`: RoBERTa and a projection."""
     audio: Mapping[str, Any]
-    """Of `ClapAudioConfig`: HTS-AT and a projection."""
+    """Values of `ClapAudioConfig`: HTS-AT and a projection."""
 
 
 HEAD_CHANNELS = 32
@@ -32,7 +32,7 @@ HEAD_CHANNELS = 32
 
 
 def unet_config(base: int, multiples: tuple[int, ...] = (1, 2, 3, 5), n_layers: int = 2) -> dict[str, Any]:
-    """The UNet of a size: no attention at the first level, heads of 32 channels at all others."""
+    """Arguments of a UNet: no attention at the first level, heads of 32 channels at all others."""
     widths = [base * multiple for multiple in multiples]
     return {
         "sample_size": [256, 16],
@@ -44,7 +44,7 @@ def unet_config(base: int, multiples: tuple[int, ...] = (1, 2, 3, 5), n_layers: 
         "mid_block_type": "UNetMidBlock2DCrossAttn",
         "up_block_types": ["CrossAttnUpBlock2D"] * (len(widths) - 1) + ["UpBlock2D"],
         "cross_attention_dim": widths,
-        # diffusers calls the number of heads so
+        # diffusers' name for the number of heads
         "attention_head_dim": [width // HEAD_CHANNELS for width in widths],
         "class_embed_type": "simple_projection",
         "projection_class_embeddings_input_dim": 512,
@@ -53,7 +53,7 @@ def unet_config(base: int, multiples: tuple[int, ...] = (1, 2, 3, 5), n_layers: 
 
 
 def autoencoder_config(base: int, multiples: tuple[int, ...] = (1, 2, 4), n_layers: int = 2) -> dict[str, Any]:
-    """The VAE of a size: log-mel [1, 1024, 64] to latents [8, 256, 16] and back."""
+    """Arguments of a VAE: log-mel [1, 1024, 64] to latents [8, 256, 16] and back."""
     return {
         "sample_size": 1024,
         "in_channels": 1,
@@ -67,7 +67,7 @@ def autoencoder_config(base: int, multiples: tuple[int, ...] = (1, 2, 4), n_laye
 
 
 def vocoder_config(n_channels: int) -> dict[str, Any]:
-    """The HiFi-GAN of a size: 64 mel bands to 160 samples a frame."""
+    """Values of a HiFi-GAN: 64 mel bands to 160 samples per frame."""
     return {
         "model_in_dim": 64,
         "sampling_rate": 16_000,
@@ -85,6 +85,6 @@ AUDIOLDM_S_FULL_V2 = Architecture(
     unet=unet_config(128),
     autoencoder=autoencoder_config(128),
     vocoder=vocoder_config(1024),
-    text={"layer_norm_eps": 1e-5},  # roberta-base; transformers' default for CLAP is another
+    text={"layer_norm_eps": 1e-5},  # roberta-base; transformers' default for CLAP differs
     audio={},  # HTS-AT tiny without fusion is transformers' default
 )

@@ -18,37 +18,37 @@ with kept_process_state():
 
 
 def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:
-    """The network from the keyword arguments of diffusers' class; `scaling_factor` is among them."""
+    """Build the network from the keyword arguments of diffusers' class, including `scaling_factor`."""
     return AutoencoderKL(**config)
 
 
 def load_autoencoder(path: Path, device: str | torch.device = "cpu") -> AutoencoderKL:
-    """A VAE from a weight file of this project.
+    """Load a VAE from a weight file of this project.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+        CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
     return load_module(path, role="autoencoder", build=build_autoencoder, device=device)[0]
 
 
 @torch.inference_mode()
 def decode(autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]) -> Float[Tensor, "batch frame 64"]:
-    """Log-mel spectrograms of latents as diffusion leaves them (unit variance), one at a time to save memory."""
-    network: Any = autoencoder  # diffusers' types speak of tuples that are never returned
+    """Log-mel spectrograms of latents from diffusion (unit variance), one at a time to save memory."""
+    network: Any = autoencoder  # diffusers' annotations include tuples that are never returned
     device = next(autoencoder.parameters()).device
     scale = float(network.config["scaling_factor"])
     return torch.cat([network.decode(one[None].to(device) / scale).sample[:, 0].cpu() for one in latents])
 
 
 def encode(autoencoder: AutoencoderKL, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch 8 time 16"]:
-    """Latents of log-mel spectrograms, the mean of each, before they are scaled to unit variance; keeps gradients."""
+    """Mean latents of log-mel spectrograms, before they are scaled to unit variance; keeps gradients."""
     network: Any = autoencoder
     return network.encode(mel.unsqueeze(1)).latent_dist.mean
 
 
 @torch.no_grad()
 def reconstruct(autoencoder: AutoencoderKL, mels: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch frame 64"]:
-    """Log-mel spectrograms as the VAE gives them back, one at a time to save memory."""
+    """Log-mel spectrograms as the VAE reconstructs them, one at a time to save memory."""
     network: Any = autoencoder
     scale = float(network.config["scaling_factor"])
     return torch.cat([decode(autoencoder, scale * encode(autoencoder, mel[None])) for mel in mels])

@@ -1,7 +1,7 @@
-"""Which code generates sound: this project's own on diffusers and transformers, or the authors' `audioldm` package.
+"""Backends that generate sound: this project's own on diffusers and transformers, or the authors' `audioldm` package.
 
-Both take the same weights and the same noise, and differ by rounding alone. The package is there to check with; it is
-slower, and knows DDIM alone.
+Both take the same weights and the same noise, and differ only by rounding. The package is a reference; it is slower and
+supports only DDIM.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """What makes sound of an embedding; see the functions of the same names in this package."""
+    """Generates sound from an embedding; see the functions of the same names in this package."""
 
     def diffuse(
         self,

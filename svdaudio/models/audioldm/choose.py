@@ -1,6 +1,6 @@
-"""Step 8c: of several candidates keep the one whose own CLAP embedding is nearest to the wanted one.
+"""Step 8c: of several candidates, keep the one whose CLAP embedding is nearest to the target.
 
-Upstream ranks candidates against the empty text, which makes the choice random; here the choice serves the aim.
+Upstream ranks candidates against the empty text, so its choice is random; here they are ranked against the target.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OUTPUT_RATE_HZ = 22_050
 
 
 class AudioEncoder(Protocol):
-    """What embeds sound in CLAP space."""
+    """Embeds sound in CLAP space."""
 
     def embed(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch 512"]:
         """Unit vectors."""
@@ -29,14 +29,14 @@ class AudioEncoder(Protocol):
 
 
 class Choice(NamedTuple):
-    """The sound that is kept."""
+    """The chosen sound."""
 
     waveform: Float[Tensor, "1 sample"]
     """At 22 050 Hz, exactly duration x 22 050 samples, peak below 1."""
     similarity: Float[Tensor, " candidate"]
-    """Cosine of every candidate with the wanted embedding."""
+    """Cosine of every candidate with the target embedding."""
     choice: Int[Tensor, ""]
-    """Which one it is."""
+    """Index of the chosen candidate."""
 
 
 @torch.inference_mode()

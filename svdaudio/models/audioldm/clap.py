@@ -1,8 +1,8 @@
 """CLAP as AudioLDM uses it: sound and text in one space of 512 numbers, both as unit vectors.
 
 The networks are transformers' (`ClapAudioModelWithProjection`, HTS-AT without fusion; `ClapTextModelWithProjection`,
-RoBERTa). What is heard goes in as upstream feeds it: 48 kHz, ten seconds, shorter sounds repeated and padded with
-silence. Upstream takes a random ten seconds of a longer sound; here it is the first ten, which is what a run keeps.
+RoBERTa). Audio is prepared as upstream does: 48 kHz, ten seconds, shorter sounds repeated and padded with
+silence. Upstream takes a random ten seconds of a longer sound; here the first ten are used, which are what a run keeps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HOP_LENGTH = 480
 N_MELS = 64
 MIN_FREQUENCY_HZ, MAX_FREQUENCY_HZ = 50.0, 14_000.0
 POWER_FLOOR = 1e-10
-EMPTY_TEXT = (0, 2)  # RoBERTa's start and end; what pads it to 512 is masked, and so left out
+EMPTY_TEXT = (0, 2)  # RoBERTa's start and end; the padding to 512 is masked, and so omitted
 N_TEXT_TOKENS = 512
 
 
@@ -43,12 +43,12 @@ class Tokenizer(Protocol):
 
 
 def build_audio_network(config: Mapping[str, Any]) -> ClapAudioModelWithProjection:
-    """The audio branch from the values of transformers' configuration class."""
+    """Build the audio branch from the values of transformers' configuration class."""
     return ClapAudioModelWithProjection(ClapAudioConfig.from_dict(dict(config)))
 
 
 def build_text_network(config: Mapping[str, Any]) -> ClapTextModelWithProjection:
-    """The text branch from the values of transformers' configuration class."""
+    """Build the text branch from the values of transformers' configuration class."""
     return ClapTextModelWithProjection(ClapTextConfig.from_dict(dict(config)))
 
 
@@ -79,7 +79,7 @@ def log_mel(waveforms: Float[Tensor, "batch 480000"]) -> Float[Tensor, "batch 1 
 
 
 class ClapAudioEncoder:
-    """Sounds as unit vectors in CLAP space: what `svdaudio.models.audioldm.choose` ranks candidates with."""
+    """Embeds sounds as unit vectors in CLAP space; `svdaudio.models.audioldm.choose` ranks candidates with it."""
 
     def __init__(self, network: ClapAudioModelWithProjection) -> None:
         self.network = network
@@ -98,11 +98,11 @@ class ClapAudioEncoder:
 
 
 class ClapTextEncoder:
-    """Text as unit vectors in CLAP space.
+    """Embeds text as unit vectors in CLAP space.
 
     Args:
         network: the text branch.
-        tokenizer: RoBERTa's; the authors' checkpoint does not carry one, a diffusers folder does.
+        tokenizer: RoBERTa's; the authors' checkpoint does not include one, a diffusers folder does.
     """
 
     def __init__(self, network: ClapTextModelWithProjection, tokenizer: Tokenizer | None = None) -> None:
@@ -124,12 +124,12 @@ class ClapTextEncoder:
         """Unit vectors of texts.
 
         Raises:
-            ConfigError: there is no tokenizer.
+            ConfigError: the tokenizer is missing.
         """
         if self.tokenizer is None:
             raise ConfigError(
                 "the text cannot be split into tokens",
-                got="the authors' checkpoint, which carries no tokenizer",
+                got="the authors' checkpoint, which includes no tokenizer",
                 fix="use the diffusers folder, which does",
             )
         found = self.tokenizer(
@@ -138,5 +138,5 @@ class ClapTextEncoder:
         return self.embed_tokens(found["input_ids"], found["attention_mask"])
 
     def embed_empty_text(self) -> Float[Tensor, "512"]:
-        """The unit vector of "", which stands for no condition."""
+        """The unit vector of "", which represents the absence of a condition."""
         return self.embed_tokens(torch.tensor([EMPTY_TEXT]))[0].clone()

@@ -1,10 +1,10 @@
-"""AudioLDM's authors' `.ckpt` to a diffusers folder, and back.
+"""Converting the AudioLDM authors' `.ckpt` to a diffusers folder, and back.
 
-The folder is one that diffusers and transformers read themselves, with two things more than the published one:
-`audio_encoder` (CLAP's audio branch, transformers' `ClapAudioModelWithProjection`) and `rest.safetensors`, in which is
-whatever the checkpoint holds and no network of ours needs, under its own name. So the way back gives a checkpoint that
-the `audioldm` package loads strictly. What is lost on the way is the noise network beside its running averages: both
-ways carry the averages alone, which are what sampling uses.
+diffusers and transformers can read the folder themselves. It has two additions to the published one: `audio_encoder`
+(CLAP's audio branch, transformers' `ClapAudioModelWithProjection`) and `rest.safetensors`, which holds everything in
+the checkpoint that our networks do not need, under its own name. So the reverse conversion yields a checkpoint that
+the `audioldm` package loads strictly. Only the noise network's raw weights are lost: both directions keep just their
+running averages, which sampling uses.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ PUBLISHED_PARTS = ("unet", "vae", "vocoder", "text_encoder", "scheduler")
 
 
 def to_folder(checkpoint: Path, folder: Path, *, architecture: Architecture = AUDIOLDM_S_FULL_V2) -> None:
-    """Write the networks of an authors' checkpoint as a diffusers folder, whole or not at all.
+    """Write the networks of an authors' checkpoint as a diffusers folder, atomically.
 
     Raises:
-        CheckpointError: the checkpoint is not AudioLDM's, or there is a folder of that name already.
+        CheckpointError: the checkpoint is not AudioLDM's, or the folder already exists.
     """
     if folder.exists():
-        raise CheckpointError(f"{folder} is there already", fix="name another folder, or remove it")
+        raise CheckpointError(f"{folder} already exists", fix="choose another folder, or remove it")
     source = AuthorsCheckpoint(checkpoint, architecture)
     text = build_text_network(architecture.text).config
     audio = build_audio_network(architecture.audio).config
@@ -84,11 +84,11 @@ def to_folder(checkpoint: Path, folder: Path, *, architecture: Architecture = AU
 
 
 def to_checkpoint(folder: Path, checkpoint: Path) -> None:
-    """Write a folder that `to_folder` made as an authors' checkpoint, whole or not at all.
+    """Write a folder created by `to_folder` as an authors' checkpoint, atomically.
 
     Raises:
-        CheckpointError: the folder has no CLAP audio branch (the published one has not), so that there is no whole
-            checkpoint to be made of it.
+        CheckpointError: the folder has no CLAP audio branch (the published one does not), so a complete checkpoint
+            cannot be written.
     """
     source = DiffusersFolder(folder)
     audio = source.audio()
@@ -96,7 +96,7 @@ def to_checkpoint(folder: Path, checkpoint: Path) -> None:
         raise CheckpointError(
             f"the folder {folder} does not hold all of the authors' checkpoint",
             expected=REST,
-            fix="convert a folder that was itself made from a .ckpt",
+            fix="convert a folder that was created from a .ckpt",
         )
     unet, autoencoder, vocoder, text = source.unet(), source.autoencoder(), source.vocoder(), source.text()
     noise = naming.to_published(unet.state, naming.unet_places(unet.state, unet.config))
@@ -106,7 +106,7 @@ def to_checkpoint(folder: Path, checkpoint: Path) -> None:
     places = naming.autoencoder_places(autoencoder.state, autoencoder.config)
     state |= _below(VAE, naming.to_published(autoencoder.state, places))
     state |= _below(VOCODER, naming.to_published(vocoder.state, naming.vocoder_places(vocoder.state)))
-    # whether the two counters are in there is said by the rest
+    # the rest determines whether the two counters are included
     words = [name for name in text.state if name not in TEXT_CONSTANTS]
     state |= _below(CLAP, naming.to_published(text.state, naming.text_places(words)))
     state |= _below(CLAP, naming.to_published(audio.state, naming.audio_places(audio.state)))
@@ -120,7 +120,7 @@ def to_checkpoint(folder: Path, checkpoint: Path) -> None:
 
 
 def _rest(source: AuthorsCheckpoint) -> dict[str, Tensor]:
-    """What the networks in the folder do not hold."""
+    """Everything that the networks in the folder do not hold."""
     every = {
         UNET: naming.unet_places(names_of(build_unet, source.unet().config), source.unet().config),
         VAE: naming.autoencoder_places(
@@ -142,11 +142,11 @@ def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _write(folder: Path, stem: str, weights: Weights, part: str) -> None:
     library, name = CLASSES[part]
-    said: dict[str, Any] = {"_class_name": name} if library == "diffusers" else {"architectures": [name]}
+    described: dict[str, Any] = {"_class_name": name} if library == "diffusers" else {"architectures": [name]}
     if part == "vocoder":
-        said["model_type"] = "hifigan"
-    _write_json(folder / "config.json", {**said, **weights.config})
-    # tensors that share memory would not be saved; parts of one matrix do
+        described["model_type"] = "hifigan"
+    _write_json(folder / "config.json", {**described, **weights.config})
+    # safetensors rejects tensors that share memory, as parts of one matrix do
     state = {key: tensor.clone().contiguous() for key, tensor in weights.state.items()}
     save_file(state, folder / f"{stem}.safetensors", metadata={"format": "pt"})
 

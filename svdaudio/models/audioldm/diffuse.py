@@ -1,8 +1,8 @@
 """Step 8b: latent diffusion from a CLAP embedding, every candidate in one batch.
 
-As published: DDIM with eta 1, classifier-free guidance. Where a schedule of 200 steps is too slow, DPM-Solver++
-(arXiv 2211.01095) with 20 to 50 steps gives nearly the same sounds. Unlike upstream, whose noise always comes from
-seed 42, all noise is drawn from the generator that is passed in.
+As published: DDIM with eta 1, classifier-free guidance. Where 200 steps are too slow, DPM-Solver++ (arXiv 2211.01095)
+with 20 to 50 steps produces nearly the same sounds. Unlike upstream, whose noise always comes from
+seed 42, all noise is drawn from the given generator.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ with kept_process_state():
 
 SCHEDULERS = ("ddim", "dpm-solver++")
 N_CHANNELS, N_BANDS = 8, 16
-LATENTS_PER_SECOND = 25.0  # 100 mel frames a second, a quarter of that after the VAE
+LATENTS_PER_SECOND = 25.0  # 100 mel frames per second, a quarter of that after the VAE
 _TIME_MULTIPLE = 8  # the UNet halves time three times
 ETA = 1.0
 
@@ -45,11 +45,11 @@ def diffuse(
     *,
     generator: torch.Generator,
 ) -> Float[Tensor, "candidate 8 time 16"]:
-    """Latents of unit variance, one row a candidate.
+    """Latents of unit variance, one row per candidate.
 
     Args:
         diffuser: noise network and the embedding of the empty text.
-        clap: the wanted CLAP embedding, unit length.
+        clap: the target CLAP embedding, unit length.
         settings: how they are drawn.
         generator: a CPU generator; every random number comes from it.
 
@@ -62,12 +62,12 @@ def diffuse(
     latents = torch.randn(shape, generator=generator).to(device)
     steps = _scheduler(settings.scheduler)
     with warnings.catch_warnings():
-        # diffusers hands tensors to numpy 2 in a way that numpy will drop; nothing a user could act on.
+        # diffusers passes tensors to numpy 2 in a deprecated way; users cannot do anything about it.
         warnings.filterwarnings("ignore", category=DeprecationWarning, message="__array__ implementation")
         steps.set_timesteps(settings.n_steps)
     if device.type == "cuda":
         network: Any = diffuser.unet
-        network.to(memory_format=torch.channels_last)  # what tensor cores take convolutions in
+        network.to(memory_format=torch.channels_last)  # the layout that tensor cores need for convolutions
     unguided = guidance_scale == 1.0
     wanted = clap.to(device)[None] if unguided else torch.stack([diffuser.unconditional, clap.to(device)])
     conditions = wanted.repeat_interleave(n_candidates, dim=0)
@@ -88,14 +88,14 @@ def diffuse(
 
 
 def reduced_precision(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    """Where matrix products and convolutions are computed in `precision`, and what needs float32 stays in it."""
+    """Context in which matrix products and convolutions use `precision`; operations that need float32 keep it."""
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def _scheduler(name: str) -> DDIMScheduler | DPMSolverMultistepScheduler:
-    """The noise schedule of AudioLDM under the sampler of that name."""
+    """The sampler of that name with AudioLDM's noise schedule."""
     if name == "ddim":
         return DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     if name == "dpm-solver++":

@@ -1,4 +1,4 @@
-"""AudioLDM's noise network on diffusers' `UNet2DConditionModel`, conditioned on a CLAP embedding alone."""
+"""AudioLDM's noise network on diffusers' `UNet2DConditionModel`, conditioned only on a CLAP embedding."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ SCHEDULE: dict[str, Any] = {
 
 
 def build_unet(config: Mapping[str, Any]) -> UNet2DConditionModel:
-    """The network from the keyword arguments of diffusers' class.
+    """Build the network from the keyword arguments of diffusers' class.
 
     The CLAP embedding enters through `class_embed_type="simple_projection"`, concatenated to the time embedding;
-    there are no encoder states, so the second attention of each block attends to the latents themselves.
+    without encoder states, the second attention of each block attends to the latents themselves.
     """
     return UNet2DConditionModel(**config)
 
 
 class Diffuser(nn.Module):
-    """The noise network and what stands for "no condition".
+    """The noise network and the embedding that represents "no condition".
 
     Attributes:
         unet: predicts the noise of latents [batch, 8, time, 16].
@@ -59,7 +59,7 @@ class Diffuser(nn.Module):
         """Let torch compile the noise network when it first runs: slow once, faster after; results differ by rounding.
 
         Raises:
-            ConfigError: torch needs a C++ compiler to compile for a processor, and there is none.
+            ConfigError: torch needs a C++ compiler to compile for the CPU, and found none.
         """
         compilers = (os.environ.get("CXX", "g++"), "clang++")
         if self.unconditional.device.type == "cpu" and not any(shutil.which(each) for each in compilers):
@@ -67,7 +67,7 @@ class Diffuser(nn.Module):
                 "the noise network cannot be compiled",
                 expected="a C++ compiler (g++ or clang++)",
                 got="none",
-                fix="install one, or leave execution.compile at false",
+                fix="install one, or set execution.compile to false",
             )
         self.unet.compile()
 
@@ -80,10 +80,10 @@ class Diffuser(nn.Module):
 
 
 def load_diffuser(path: Path, device: str | torch.device = "cpu") -> Diffuser:
-    """A diffuser from a weight file of this project.
+    """Load a diffuser from a weight file of this project.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+        CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
     model = load_module(path, role="diffuser", build=Diffuser, device=device)[0]
     model.unconditional = functional.normalize(model.unconditional, dim=0)

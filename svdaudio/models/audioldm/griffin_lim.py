@@ -1,4 +1,4 @@
-"""Phases for magnitudes: fast Griffin-Lim; and magnitudes for a mel spectrogram without any learning."""
+"""Phases for magnitudes by fast Griffin-Lim, and magnitudes for a mel spectrogram without learning."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MOMENTUM = 0.99
 def griffin_lim(
     magnitudes: Float[Tensor, "batch frame 513"], *, n_rounds: int = N_ROUNDS
 ) -> Float[Tensor, "batch sample"]:
-    """A sound at 16 kHz whose STFT has nearly these magnitudes, 160 samples a frame; deterministic: phases start at 0.
+    """A sound at 16 kHz whose STFT has nearly these magnitudes, 160 per frame; deterministic: phases start at 0.
 
     Source: fast Griffin-Lim with momentum 0.99 (Perraudin, Balazs and Søndergaard 2013).
     """
     columns = magnitudes.transpose(1, 2)
-    # one frame more, so that the frame centred on the last samples is there
+    # one more frame, so that one is centred on the last samples
     columns = torch.cat([columns, columns[..., -1:]], dim=2)
     window = torch.hann_window(N_FFT, device=magnitudes.device)
     return griffinlim(
@@ -33,7 +33,7 @@ def griffin_lim(
 
 
 def pseudo_inverse(log_mel: Float[Tensor, "*batch 64"]) -> Float[Tensor, "*batch 513"]:
-    """STFT magnitudes by the pseudo-inverse of the mel filters, not below 0: what can be had without learning."""
+    """STFT magnitudes by the pseudo-inverse of the mel filters, clamped at 0; needs no learning."""
     return (log_mel.exp() @ _inverse().to(log_mel)).clamp(min=0)
 
 

@@ -1,8 +1,8 @@
 """AudioLDM's networks from either published form, with quick copies.
 
-`svdaudio.models.audioldm.published` reads both forms. Finding a network's tensors among thousands, renaming them, and
-for the noise network running the text branch on the empty text is done once, and what comes of it is kept under the
-file's digest.
+`svdaudio.models.audioldm.published` reads both forms. Finding a network's tensors among thousands, renaming them,
+and for the noise network running the text branch on the empty text is done once; the result is kept under the file's
+digest.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def load_diffuser(
     """The noise network and the embedding of the empty text.
 
     Args:
-        path: the authors' `.ckpt`, or the folder of diffusers.
-        device: where it goes.
-        digest: sha256 of what is at `path`, if it has been checked; then a quick copy is kept beside it.
+        path: the authors' `.ckpt`, or the diffusers folder.
+        device: target device.
+        digest: sha256 of the file or folder at `path`, if it has been checked; then a quick copy is kept beside it.
         architecture: of the `.ckpt`, for another size.
 
     Raises:
-        CheckpointError: something is missing, too much, or of another shape.
+        CheckpointError: a tensor is missing, unknown, or of another shape.
     """
 
     def read() -> published.Weights:
@@ -87,7 +87,7 @@ def load_audio_encoder(
     digest: str | None = None,
     architecture: Architecture = AUDIOLDM_S_FULL_V2,
 ) -> ClapAudioEncoder:
-    """CLAP's audio branch, which the published folder of diffusers lacks; see `load_diffuser`."""
+    """CLAP's audio branch, which the published diffusers folder lacks; see `load_diffuser`."""
 
     def read() -> published.Weights:
         return published.open_published(path, architecture=architecture).audio()
@@ -105,7 +105,7 @@ def _load(
 ) -> M:
     def take() -> quick_copy.Weights:
         weights = read()
-        # In the precision that the network computes in, so that the copy can be mapped as it is.
+        # In the precision that the network computes in, so that the copy can be mapped directly.
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in weights.state.items()}
         return quick_copy.Weights(tensors=tensors, facts={"config": weights.config})
 

@@ -1,8 +1,8 @@
 """A small vocoder: a network fills in the magnitudes between the mel bands, fast Griffin-Lim finds their phases.
 
-At a hop of 160 and 1024 points frames overlap more than six times, so that magnitudes all but fix the sound: from the
-true ones Griffin-Lim's distance is a quarter of what it is from the pseudo-inverse of the mel filters. What is missing
-is 513 magnitudes for 64 bands, and that is learned in minutes, where a network that makes samples needs days.
+At a hop of 160 and 1024 points frames overlap more than six times, so magnitudes almost determine the sound: from the
+true ones Griffin-Lim's error is a quarter of its error from the pseudo-inverse of the mel filters. Only the mapping
+from 64 bands to 513 magnitudes is missing, which is learned in minutes; a network that generates samples needs days.
 AudioLDM's own vocoder is a HiFi-GAN (`svdaudio.models.audioldm.vocoder`).
 """
 
@@ -20,7 +20,7 @@ from svdaudio.models.audioldm.mel import N_FFT, N_MELS
 
 N_BINS = N_FFT // 2 + 1
 FLOOR = 1e-4
-"""The least magnitude that the network's starting point has; silence is below it."""
+"""The smallest magnitude in the network's initial estimate; silence is below it."""
 
 
 class MagnitudeVocoder(nn.Module):
@@ -28,8 +28,8 @@ class MagnitudeVocoder(nn.Module):
 
     Args:
         width: channels of the network.
-        n_blocks: of ConvNeXt (Liu et al. 2022), each seeing 7 frames.
-        n_rounds: of Griffin-Lim.
+        n_blocks: number of ConvNeXt blocks (Liu et al. 2022), each spanning 7 frames.
+        n_rounds: iterations of Griffin-Lim.
     """
 
     def __init__(self, *, width: int, n_blocks: int, n_rounds: int) -> None:
@@ -44,13 +44,15 @@ class MagnitudeVocoder(nn.Module):
 
     def log_magnitudes(self, log_mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch frame 513"]:
         """Natural logarithm of the STFT magnitudes: those of the pseudo-inverse, corrected by the network."""
-        x = self.first((log_mel.transpose(1, 2) + 5) / 3).transpose(1, 2)  # log-mels lie about -5, deviation 3
+        x = self.first((log_mel.transpose(1, 2) + 5) / 3).transpose(
+            1, 2
+        )  # log-mels have mean -5 and deviation 3, roughly
         for block in self.blocks:
             x = cast("Tensor", block(x))
         return pseudo_inverse(log_mel).clamp(min=FLOOR).log() + self.last(self.norm(x))
 
     def forward(self, log_mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
-        """160 samples a frame."""
+        """160 samples per frame."""
         return griffin_lim(self.log_magnitudes(log_mel).exp(), n_rounds=self.n_rounds)
 
 

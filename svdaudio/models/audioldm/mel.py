@@ -14,7 +14,7 @@ N_FFT = 1024
 HOP_LENGTH = 160
 N_MELS = 64
 MAX_FREQUENCY_HZ = 8000.0
-FLOOR = 1e-5  # magnitudes below it are taken as it, so that the logarithm has a bottom
+FLOOR = 1e-5  # lower bound of magnitudes, so that the logarithm is bounded
 
 
 @functools.cache
@@ -33,7 +33,7 @@ def _window() -> Tensor:
 def stft_magnitudes(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch frame 513"]:
     """STFT magnitudes of `waveforms` at 16 kHz, one frame per 160 samples.
 
-    Frame i is centred on sample 160 i; the frame centred on the end is left out, as AudioLDM does.
+    Frame i is centred on sample 160 i; the frame centred on the end is omitted, as in AudioLDM.
     """
     spectrum = torch.stft(
         waveforms,

@@ -1,8 +1,8 @@
-"""What each tensor of ours is called in the authors' checkpoint, and the form it has there.
+"""Names and forms of our tensors in the authors' checkpoint.
 
-Ours are the names of diffusers' and transformers' classes. The authors' UNet and VAE number their blocks through, their
-VAE keeps linear maps as 1 x 1 convolutions, and their CLAP keeps query, key and value in one matrix. One table for both
-directions: `to_ours` and `to_published` are each other's inverse.
+Our names are those of diffusers' and transformers' classes. The authors' UNet and VAE number their blocks
+consecutively, their VAE keeps linear maps as 1 x 1 convolutions, and their CLAP keeps query, key and value in one
+matrix. One table serves both directions: `to_ours` and `to_published` are each other's inverse.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ QKV = ("query", "key", "value")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a tensor is found under its published name."""
+    """Location of a tensor under its published name."""
 
     name: str
     part: int | None = None
-    """Which third of a published tensor that holds query, key and value."""
+    """Index of the third, in a published tensor that holds query, key and value."""
     pointwise: bool = False
     """Published as the kernel of a 1 x 1 convolution, [out, in, 1, 1]."""
 
@@ -64,7 +64,7 @@ _PROJECTION = {"linear1": "0", "linear2": "2"}
 
 
 def unet_places(names: Iterable[str], config: Mapping[str, Any]) -> Places:
-    """Of the noise network; published below `model.diffusion_model.`."""
+    """Places of the noise network; published below `model.diffusion_model.`."""
     n_layers = int(config["layers_per_block"])
     has_attention = ["CrossAttn" in str(kind) for kind in config["up_block_types"]]
 
@@ -88,7 +88,7 @@ def unet_places(names: Iterable[str], config: Mapping[str, Any]) -> Places:
 
 
 def autoencoder_places(names: Iterable[str], config: Mapping[str, Any]) -> Places:
-    """Of the VAE; published below `first_stage_model.`."""
+    """Places of the VAE; published below `first_stage_model.`."""
     last = len(config["block_out_channels"]) - 1
 
     def place(name: str) -> Place:
@@ -112,7 +112,7 @@ def autoencoder_places(names: Iterable[str], config: Mapping[str, Any]) -> Place
 
 
 def vocoder_places(names: Iterable[str]) -> Places:
-    """Of the HiFi-GAN; published below `first_stage_model.vocoder.`. `mean` and `scale` are transformers' own."""
+    """Places of the HiFi-GAN, below `first_stage_model.vocoder.`. `mean` and `scale` are transformers' own."""
     own = ("mean", "scale")
     return _places(
         (name for name in names if name not in own), lambda name: Place(name=re.sub(r"^upsampler\.", "ups.", name))
@@ -120,7 +120,7 @@ def vocoder_places(names: Iterable[str]) -> Places:
 
 
 def text_places(names: Iterable[str]) -> Places:
-    """Of CLAP's text branch; published below `cond_stage_model.model.`."""
+    """Places of CLAP's text branch; published below `cond_stage_model.model.`."""
 
     def place(name: str) -> Place:
         head, _, tail = name.partition(".")
@@ -132,7 +132,7 @@ def text_places(names: Iterable[str]) -> Places:
 
 
 def audio_places(names: Iterable[str]) -> Places:
-    """Of CLAP's audio branch; published below `cond_stage_model.model.`."""
+    """Places of CLAP's audio branch; published below `cond_stage_model.model.`."""
 
     def place(name: str) -> Place:
         head, _, tail = name.partition(".")
@@ -152,7 +152,7 @@ def audio_places(names: Iterable[str]) -> Places:
 
 
 def to_ours(state: Mapping[str, Tensor], places: Mapping[str, Place]) -> dict[str, Tensor]:
-    """Tensors under our names; those that `state` lacks are left out. Nothing is copied where a view will do."""
+    """Tensors under our names; those that `state` lacks are omitted. Uses views instead of copies where possible."""
     ours: dict[str, Tensor] = {}
     for name, place in places.items():
         if place.name in state:
@@ -179,7 +179,7 @@ def to_published(state: Mapping[str, Tensor], places: Mapping[str, Place]) -> di
 
 
 def averaged_name(name: str) -> str:
-    """What the running average of the noise network's parameter `name` is called, below `model_ema.`: no dots."""
+    """Name, below `model_ema.`, of the running average of the noise network's parameter `name`: without dots."""
     return f"diffusion_model.{name}".replace(".", "")
 
 

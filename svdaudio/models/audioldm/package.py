@@ -1,9 +1,9 @@
 """Generation by the authors' own code, the `audioldm` package, with the weights of our networks.
 
-Each of our networks is turned into the package's class of it: same tensors, published names. The package's sampler
-runs, but for three things. It asks for a GPU by name, whatever the network is on; here its tables stay with the
-network. It draws noise from the global generator; here the noise is that of the run, the same for both backends. It
-prints; here it is quiet.
+Each of our networks is converted to the package's class: same tensors, published names. The package's sampler is used
+with three changes. It requests a GPU by name, wherever the network is; here its tables stay with the network. It draws
+noise from the global generator; here the noise is that of the run, the same for both backends. It prints; here the
+output is suppressed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from svdaudio.models.audioldm.autoencoder import AutoencoderKL
     from svdaudio.models.audioldm.diffuser import Diffuser
 
-N_GROUPS = 32  # of every group norm in the package
+N_GROUPS = 32  # in every group norm of the package
 NOTHING = {"target": "torch.nn.Identity"}
 
 
@@ -92,7 +92,7 @@ class PackageBackend:
         """As `svdaudio.models.audioldm.vocoder.vocode`.
 
         Raises:
-            ConfigError: a vocoder that the package has not.
+            ConfigError: a vocoder that the package does not have.
         """
         network = hifi_gan(vocoder)
         device = next(chain(vocoder.parameters(), vocoder.buffers())).device
@@ -154,7 +154,7 @@ def first_stage(autoencoder: AutoencoderKL) -> Any:
     sizes: dict[str, Any] = {
         "double_z": True,
         "z_channels": config["latent_channels"],
-        "resolution": 256,  # only decides where attention is: nowhere
+        "resolution": 256,  # only determines where attention is used: nowhere
         "downsample_time": False,
         "in_channels": config["in_channels"],
         "out_ch": config["out_channels"],
@@ -175,7 +175,7 @@ def hifi_gan(vocoder: nn.Module) -> nn.Module:
     """The package's HiFi-GAN `Generator` with our weights.
 
     Raises:
-        ConfigError: ours is no HiFi-GAN, or one that normalises its input, which the package's does not.
+        ConfigError: ours is not a HiFi-GAN, or normalises its input, which the package's does not.
     """
     import_quietly("audioldm")
     from audioldm import hifigan
@@ -184,7 +184,7 @@ def hifi_gan(vocoder: nn.Module) -> nn.Module:
     if not isinstance(vocoder, SpeechT5HifiGan):
         raise _cannot("the vocoder", "a HiFi-GAN", type(vocoder).__name__)
     config: Any = vocoder.config
-    _require("the vocoder", "a HiFi-GAN that takes log-mel as it is", not config.normalize_before)
+    _require("the vocoder", "a HiFi-GAN that takes unnormalised log-mel", not config.normalize_before)
     sizes = hifigan.AttrDict(
         num_mels=config.model_in_dim,
         upsample_initial_channel=config.upsample_initial_channel,
@@ -206,14 +206,14 @@ def _sampler(network: nn.Module, device: torch.device, generator: torch.Generato
     from audioldm import LatentDiffusion
     from audioldm.latent_diffusion import ddim
 
-    theirs: Any = ddim.DDIMSampler  # its own annotations are wrong: most are guessed from defaults of False
+    theirs: Any = ddim.DDIMSampler  # its inferred types are wrong: most are guessed from defaults of False
 
     class Sampler(theirs):
         def register_buffer(self, name: str, attr: Any) -> None:
             setattr(self, name, attr)
 
         def p_sample_ddim(self, x: Tensor, c: Tensor, t: Tensor, index: int, **options: Any) -> tuple[Tensor, Tensor]:
-            with torch.random.fork_rng():  # the package draws, and multiplies by the temperature of 0
+            with torch.random.fork_rng():  # the package draws noise, and multiplies it by a temperature of 0
                 earlier, clean = super().p_sample_ddim(x, c, t, index, **{**options, "temperature": 0.0})
             fresh = torch.randn(x.shape, generator=generator).to(x.device)
             return earlier + float(self.ddim_sigmas[index]) * fresh, clean
@@ -261,7 +261,7 @@ def _cannot(what: str, expected: str, got: str) -> ConfigError:
 
 @contextlib.contextmanager
 def _quietly() -> Generator[None]:
-    """Without the package's printing, its progress bar, and warnings about how it is written."""
+    """Suppress the package's printing, its progress bar, and warnings about its code."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,9 +1,9 @@
-"""AudioLDM from its two published forms: the authors' one `.ckpt`, and the diffusers folder.
+"""AudioLDM from its two published forms: the authors' single `.ckpt`, and the diffusers folder.
 
-`open_published` gives a `Published`; each of its methods gives one network's configuration and tensors under our names,
+`open_published` returns a `Published`, whose methods return each network's configuration and tensors under our names,
 whichever form they come from. `load_diffuser`, `load_autoencoder`, `load_vocoder`, `load_audio_encoder` and
-`load_text_encoder` build the networks from them. Every key of a file has to be one that we know, and every tensor of a
-network has to be there with its shape. Nothing is ever unpickled but tensors.
+`load_text_encoder` build the networks from them. Every key of a file must be known, and every tensor of a network must
+be present with its shape. Only tensors are unpickled.
 
 Sampling uses the running averages of the noise network's weights (`model_ema.*`), as upstream does.
 """
@@ -55,14 +55,14 @@ SCHEDULE_BUFFERS = frozenset(
         "lvlb_weights", "logvar",
     )
 )  # fmt: skip
-"""What follows from the noise schedule; `svdaudio.models.audioldm.diffuser.SCHEDULE` says it again."""
+"""Derived from the noise schedule, which `svdaudio.models.audioldm.diffuser.SCHEDULE` defines."""
 UNUSED_CLAP = (
     "audio_branch.spectrogram_extractor.", "audio_branch.logmel_extractor.", "audio_branch.tscam_conv.",
     "audio_branch.head.", "audio_transform.", "text_transform.", "logit_scale_a", "logit_scale_t",
 )  # fmt: skip
-"""Parts of CLAP that no embedding passes through, and its spectrogram, which is the same for everybody."""
+"""Parts of CLAP that embeddings do not use, and its spectrogram, which is the same for all checkpoints."""
 TEXT_CONSTANTS = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
-"""Counters that newer releases of transformers keep with the weights and older ones do not, and the other way round."""
+"""Counters that some releases of transformers store with the weights and others do not."""
 LEGACY_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """Names in the VAE's attention before diffusers 0.17; the published folder is older."""
 N_MISSING_SHOWN = 3
@@ -72,7 +72,7 @@ log = logging.getLogger(__name__)
 
 
 class Weights(NamedTuple):
-    """One network as arguments and tensors, under the names of the class that it is built by."""
+    """One network as arguments and tensors, under the names of the class that builds it."""
 
     config: dict[str, Any]
     state: dict[str, Tensor]
@@ -104,15 +104,15 @@ class Published(Protocol):
         ...
 
     def tokenizer(self) -> Tokenizer | None:
-        """RoBERTa's tokenizer, where it is part of the form."""
+        """RoBERTa's tokenizer, or None if the form does not include it."""
         ...
 
 
 def open_published(path: Path, *, architecture: Architecture = AUDIOLDM_S_FULL_V2) -> Published:
-    """Find out which form `path` has. `architecture` is needed for the authors' checkpoint alone.
+    """Detect which form `path` has. `architecture` is only needed for the authors' checkpoint.
 
     Raises:
-        CheckpointError: it is neither, or holds something that AudioLDM has no place for.
+        CheckpointError: it is neither, or holds tensors that AudioLDM does not have.
     """
     if path.is_dir():
         return DiffusersFolder(path if (path / "unet").is_dir() else path.parent)
@@ -120,7 +120,7 @@ def open_published(path: Path, *, architecture: Architecture = AUDIOLDM_S_FULL_V
 
 
 class AuthorsCheckpoint:
-    """The authors' `.ckpt`: `{"state_dict": …}` with everything in it.
+    """The authors' `.ckpt`: a `{"state_dict": …}` with all networks.
 
     The file is mapped into memory, so that only the tensors that a network needs are read.
     """
@@ -134,7 +134,7 @@ class AuthorsCheckpoint:
             raise _misfit(path, "holds tensors that AudioLDM does not have", strangers)
 
     def unet(self) -> Weights:
-        """The noise network, from its running averages if they are there."""
+        """The noise network, from its running averages if present."""
         config = dict(self._architecture.unet)
         places = naming.unet_places(names_of(build_unet, config), config)
         published = {name.removeprefix(UNET): t for name, t in self.state.items() if name.startswith(UNET)}
@@ -147,7 +147,9 @@ class AuthorsCheckpoint:
         n_bookkeeping = sum(UNET_AVERAGE + name in self.state for name in ("decay", "num_updates"))
         if n_averages and (len(averages) != len(published) or n_averages - n_bookkeeping != len(averages)):
             raise _misfit(
-                self.path, "has averages of other weights than it has", [n for n in published if n not in averages]
+                self.path,
+                "has running averages that do not match its weights",
+                [n for n in published if n not in averages],
             )
         return self._taken(config, averages or published, places)
 
@@ -189,11 +191,11 @@ class AuthorsCheckpoint:
         }
         filters = self.state.get(MEL_FILTERS)
         if filters is not None and not torch.allclose(filters, mel_filters(), atol=1e-5):
-            raise _misfit(self.path, "hears through other mel filters", [MEL_FILTERS])
+            raise _misfit(self.path, "uses other mel filters", [MEL_FILTERS])
         return self._taken(config, state, places)
 
     def tokenizer(self) -> Tokenizer | None:
-        """None: the checkpoint carries no tokenizer."""
+        """None: the checkpoint includes no tokenizer."""
         return None
 
     def _below(self, prefix: str, except_below: str | None = None) -> dict[str, Tensor]:
@@ -232,10 +234,10 @@ class DiffusersFolder:
         self.path = path
 
     def unet(self) -> Weights:
-        """The noise network, with heads of 32 channels whatever the folder says.
+        """The noise network, with heads of 32 channels regardless of the folder's configuration.
 
-        diffusers' own conversion leaves the number of heads out, so that its default, 8 at every level, splits the
-        third and fourth level in another way than the network was trained with.
+        diffusers' own conversion omits the number of heads, so that its default, 8 at every level, splits the third and
+        fourth level differently than in training.
         """
         config, state = self._read("unet", "diffusion_pytorch_model")
         widths = config.get("block_out_channels", [])
@@ -262,13 +264,13 @@ class DiffusersFolder:
         """CLAP's audio branch.
 
         Raises:
-            CheckpointError: as the published folder, this one has none.
+            CheckpointError: the folder has none, like the published one.
         """
         if not (self.path / "audio_encoder").is_dir():
             raise CheckpointError(
                 f"the folder {self.path} has no CLAP audio branch",
                 expected="audio_encoder/",
-                got="the published folder, which comes without",
+                got="the published folder, which lacks it",
                 fix="use the authors' .ckpt, which has it, for the audio_encoder",
             )
         return self._read("audio_encoder", "model", "pytorch_model")
@@ -291,10 +293,10 @@ class DiffusersFolder:
                 raise TypeError("not a JSON object")
         except OSError as error:
             raise CheckpointError(
-                f"the folder {self.path} is no AudioLDM of diffusers",
+                f"the folder {self.path} is not a diffusers AudioLDM",
                 expected=f"{part}/config.json",
                 got=error.strerror or str(error),
-                fix="give the folder with unet, vae, vocoder and text_encoder in it, or the authors' .ckpt",
+                fix="pass the folder with unet, vae, vocoder and text_encoder in it, or the authors' .ckpt",
             ) from None
         except (ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(
@@ -318,19 +320,19 @@ def load_diffuser(
     """The noise network and the embedding of the empty text, from the `.ckpt` or the folder.
 
     Raises:
-        CheckpointError: something is missing, too much, or of another shape.
+        CheckpointError: a tensor is missing, unknown, or of another shape.
     """
     weights = read_diffuser(open_published(path, architecture=architecture))
     return fill(Diffuser, weights, path).to(device)
 
 
 def read_diffuser(source: Published) -> Weights:
-    """What a `Diffuser` is made of: the noise network, and the embedding of the empty text.
+    """The parts of a `Diffuser`: the noise network, and the embedding of the empty text.
 
     Raises:
         CheckpointError: as `load_diffuser`.
     """
-    # First the text branch: it is let go before the larger network comes.
+    # The text branch first: it is released before the larger network is loaded.
     nothing = ClapTextEncoder(fill(build_text_network, source.text(), source.path)).embed_empty_text()
     unet = source.unet()
     state = {f"unet.{name}": tensor for name, tensor in unet.state.items()}
@@ -375,7 +377,7 @@ def load_audio_encoder(
 def load_text_encoder(
     path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
 ) -> ClapTextEncoder:
-    """CLAP's text branch, with the tokenizer where there is one.
+    """CLAP's text branch, with the tokenizer if there is one.
 
     Raises:
         CheckpointError: as `load_diffuser`.
@@ -385,7 +387,7 @@ def load_text_encoder(
 
 
 def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> M:
-    """The network of `weights`, strictly, as float32, in evaluation mode.
+    """Load the network of `weights` strictly, as float32, in evaluation mode.
 
     Tensors are copied only if they do not have the canonical layout.
 
@@ -407,13 +409,13 @@ def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> 
 
 
 def names_of(build: Callable[[dict[str, Any]], nn.Module], config: Mapping[str, Any]) -> list[str]:
-    """Names of all tensors of a network, without making it."""
+    """Names of all tensors of a network, without allocating it."""
     with torch.device("meta"):
         return list(build(dict(config)).state_dict())
 
 
 def with_text_constants(weights: Weights, path: Path) -> Weights:
-    """Add the two counters of RoBERTa where the file has none.
+    """Add the two counters of RoBERTa if the file lacks them.
 
     Raises:
         CheckpointError: the word or position embeddings are missing.
@@ -429,15 +431,15 @@ def with_text_constants(weights: Weights, path: Path) -> Weights:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The `state_dict` of the authors' checkpoint, mapped into memory.
 
-    A training's checkpoint may carry settings and callbacks along, which are objects of packages that need not be
-    here. They are passed over; nothing that the file names is run.
+    A training checkpoint may include settings and callbacks, which are objects of packages that may not be
+    installed. They are skipped; no code that the file names is executed.
 
     Raises:
-        CheckpointError: there is no such file, or its state dict holds something else than tensors.
+        CheckpointError: the file does not exist, or its state dict holds something other than tensors.
     """
     state = read_inert(path).get("state_dict")
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"{path} is no checkpoint of AudioLDM", expected="a state_dict in it", got="none")
+        raise CheckpointError(f"{path} is not an AudioLDM checkpoint", expected="a state_dict in it", got="none")
     return _tensors(path, state)
 
 
@@ -447,7 +449,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _tensors(path: Path, found: Any) -> dict[str, Tensor]:
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise CheckpointError(f"{path} holds something else than tensors", expected="a state_dict")
+        raise CheckpointError(f"{path} holds something other than tensors", expected="a state_dict")
     return {str(name): tensor for name, tensor in found.items()}
 
 
@@ -490,5 +492,5 @@ def _misfit(path: Path, what: str, names: Iterable[str]) -> CheckpointError:
 
 
 def _moved(network: M, device: str | torch.device) -> M:
-    moved: Any = network  # transformers' and diffusers' own `to` are typed as something else
+    moved: Any = network  # the annotations of transformers' and diffusers' `to` are wrong
     return moved.to(device)

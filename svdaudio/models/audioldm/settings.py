@@ -1,4 +1,4 @@
-"""What a diffusion is asked for, as one value that every backend takes; and which backends there are."""
+"""The settings of a diffusion, shared by all backends; and the available backends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DiffusionSettings:
     """How latents are drawn from a CLAP embedding.
 
     Raises:
-        ConfigError: a number of steps that the scheduler cannot take.
+        ConfigError: the scheduler does not support the number of steps.
     """
 
     scheduler: str = "ddim"
@@ -28,24 +28,24 @@ class DiffusionSettings:
     n_steps: int = 200
     """Denoising steps."""
     guidance_scale: float = 2.5
-    """1 follows the condition as trained, and takes half the time; larger follows it more closely."""
+    """1 follows the condition as trained, and takes half the time; larger values follow it more closely."""
     n_candidates: int = 3
-    """How many sounds to draw."""
+    """Number of sounds to draw."""
     duration_s: float = 10.0
     """Length of the sound in seconds; latents cover a little more."""
     precision: Precision = "float32"
-    """What the noise network's convolutions and matrix products are computed in. Latents, noise and the solver stay
-    float32. "bfloat16" gives other numbers, hardly other sounds (docs/audioldm.md)."""
+    """Precision of the noise network's convolutions and matrix products. Latents, noise and the solver stay
+    float32. "bfloat16" changes the numbers, but hardly the sounds (docs/audioldm.md)."""
 
     def __post_init__(self) -> None:
         check_steps(self.scheduler, self.n_steps)
 
 
 def check_backend(name: str, scheduler: str = "ddim") -> None:
-    """Make sure that a backend can be used, before anything is computed for it. Imports nothing.
+    """Check that a backend can be used, before any computation. Imports nothing.
 
     Raises:
-        ConfigError: there is no such backend, its package is not installed, or has no such scheduler.
+        ConfigError: the backend does not exist, its package is not installed, or lacks the scheduler.
     """
     if name not in BACKENDS:
         raise ConfigError("there is no such backend", expected=" or ".join(BACKENDS), got=name)
@@ -54,11 +54,11 @@ def check_backend(name: str, scheduler: str = "ddim") -> None:
             "the package audioldm is not installed",
             # pip refuses audioldm beside a current numpy; in a checkout uv overrides what it pins.
             fix=(install_advice("audioldm") if checkout() else "work in a checkout of svdaudio")
-            + ", or leave generate.backend at diffusers",
+            + ", or set generate.backend to diffusers",
         )
     if name == "audioldm" and scheduler != "ddim":
         raise ConfigError(
-            "the package audioldm has no such scheduler",
+            "the package audioldm does not support this scheduler",
             expected="ddim",
             got=scheduler,
             fix="use --set generate.scheduler=ddim",

@@ -1,4 +1,4 @@
-"""The vocoder: log-mel [frames, 64] to 160 samples a frame at 16 kHz.
+"""The vocoder: log-mel [frames, 64] to 160 samples per frame at 16 kHz.
 
 AudioLDM's is transformers' `SpeechT5HifiGan`, the mini bundle's a `svdaudio.models.audioldm.magnitude_vocoder`.
 """
@@ -25,7 +25,7 @@ with kept_process_state():
 
 
 def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
-    """The network from the keyword arguments of transformers' configuration class, without weight norm."""
+    """Build the network from the keyword arguments of transformers' configuration class, without weight norm."""
     return SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
 
 
@@ -33,14 +33,14 @@ ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "transformers.SpeechT5HifiGan": build_vocoder,
     "svdaudio.audioldm.MagnitudeVocoder": lambda config: MagnitudeVocoder(**config),
 }
-"""What a weight file may name, and what builds it. The names are part of the file format, not places of modules."""
+"""Architecture name in a weight file → its builder. The names are part of the file format, not module paths."""
 
 
 def load_vocoder(path: Path, device: str | torch.device = "cpu") -> nn.Module:
-    """A vocoder from a weight file of this project, of the architecture that the file names.
+    """Load a vocoder from a weight file of this project, with the architecture that the file names.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+        CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
     architecture = load_weights(path, role="vocoder")[1].architecture
     if architecture not in ARCHITECTURES:
@@ -54,7 +54,7 @@ def load_vocoder(path: Path, device: str | torch.device = "cpu") -> nn.Module:
 
 @torch.inference_mode()
 def vocode(vocoder: nn.Module, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
-    """Waveforms at 16 kHz, exactly 160 samples a frame: what a network gives beyond that is cut."""
+    """Waveforms at 16 kHz, exactly 160 samples per frame: any extra samples are cut."""
     device = next(chain(vocoder.parameters(), vocoder.buffers())).device
     n_samples = mel.shape[1] * HOP_LENGTH
     return torch.cat([vocoder(one[None].to(device))[:, :n_samples].cpu() for one in mel])

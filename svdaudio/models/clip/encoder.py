@@ -1,8 +1,8 @@
 """Step 2: all 257 CLIP tokens of a picture, in the space of CLIP's image embedding.
 
 CLIP projects only its class token. Here every token of the last block goes through `ln_post` and the projection,
-so that a patch can be compared and mixed with whole images. The network is open_clip's own class, whatever its
-size: ViT-L/14 with QuickGELU is one `ImageEncoderConfig`, a small one another.
+so that a patch can be compared and mixed with whole images. The network is open_clip's own class at any
+size: `ImageEncoderConfig` describes ViT-L/14 with QuickGELU as well as a small one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ImageEncoderConfig:
 
 
 class ImageTokens(NamedTuple):
-    """What the image encoder sees in one picture."""
+    """The image encoder's output for one picture."""
 
     tokens: Float[NDArray[np.float32], "257 768"]
     """CLS, then the 16 x 16 patches row by row; each L2-normalised."""
@@ -60,7 +60,7 @@ def build_image_encoder(config: Mapping[str, Any]) -> VisionTransformer:
     """An untrained vision transformer of open_clip.
 
     Args:
-        config: fields of `ImageEncoderConfig`; what is left out is as in ViT-L/14.
+        config: fields of `ImageEncoderConfig`; the defaults are those of ViT-L/14.
 
     Raises:
         TypeError: a field that does not exist.
@@ -81,7 +81,7 @@ def build_image_encoder(config: Mapping[str, Any]) -> VisionTransformer:
 def project_tokens(
     visual: VisionTransformer, images: Float[Tensor, "batch 3 size size"]
 ) -> Float[Tensor, "batch token dim"]:
-    """Every token of the last block through `ln_post` and the projection, not normalised, with gradients if wanted.
+    """Every token of the last block through `ln_post` and the projection, not normalised, with gradients if enabled.
 
     The first token is what open_clip's `visual(images)` returns: CLIP's image embedding before normalisation.
 
@@ -102,12 +102,12 @@ def project_tokens(
 
 
 def _projection(visual: VisionTransformer) -> nn.Parameter:
-    """open_clip calls it optional: networks cut for other uses have none."""
+    """The projection, which open_clip declares optional because truncated networks lack it."""
     return cast("nn.Parameter", visual.proj)
 
 
 def normalise_pixels(images: UInt8[Tensor, "batch size size 3"]) -> Float[Tensor, "batch 3 size size"]:
-    """Pixels as CLIP takes them: scaled to 0..1, then CLIP's mean and standard deviation, channels first."""
+    """Pixels in CLIP's input format: scaled to 0..1, then CLIP's mean and standard deviation, channels first."""
     scaled = images.permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor(OPENAI_DATASET_MEAN, device=images.device).view(1, 3, 1, 1)
     deviation = torch.tensor(OPENAI_DATASET_STD, device=images.device).view(1, 3, 1, 1)
@@ -115,7 +115,7 @@ def normalise_pixels(images: UInt8[Tensor, "batch size size 3"]) -> Float[Tensor
 
 
 class ImageEncoder:
-    """Pictures in, CLIP tokens and embeddings out. Everything that comes out is L2-normalised float32."""
+    """Encodes pictures as CLIP tokens and embeddings. All outputs are L2-normalised float32."""
 
     def __init__(self, visual: VisionTransformer) -> None:
         self.visual = visual.eval()
@@ -123,19 +123,20 @@ class ImageEncoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the network lives."""
+        """Device of the network."""
         return _projection(self.visual).device
 
     def tokens(self, pixels: Pixels, geometry: Geometry) -> ImageTokens:
-        """All tokens of one picture in a geometry, and its embedding in CLIP's own geometry, whatever that is."""
+        """All tokens of one picture in a geometry, and its embedding, always in CLIP's own geometry."""
         tokens = self.token_batch([pixels], geometry)[0]
-        # In CLIP's geometry the class token is the embedding but for rounding: another geometry must not round it.
+        # In CLIP's geometry the class token equals the embedding up to rounding, but must not replace it: the embedding
+        # must be bitwise the same in every geometry.
         return ImageTokens(tokens, self.embed([pixels])[0])
 
     def token_batch(
         self, images: Sequence[Pixels], geometry: Geometry, batch_size: int = 8
     ) -> Float[NDArray[np.float32], "image token dim"]:
-        """All tokens of some pictures, [n, 257, 768]; pictures may differ in size."""
+        """All tokens of several pictures, [n, 257, 768]; sizes may differ."""
         return self._in_batches(images, geometry, batch_size, partial(project_tokens, self.visual))
 
     def embed(self, images: Sequence[Pixels], batch_size: int = 16) -> Float[NDArray[np.float32], "image dim"]:
@@ -148,7 +149,7 @@ class ImageEncoder:
     def encode(
         self, images: Float[Tensor, "image 3 size size"], batch_size: int = 8
     ) -> Float[NDArray[np.float32], "image token dim"]:
-        """All tokens of pictures that have the encoder's size and CLIP's normalisation already."""
+        """All tokens of pictures that already have the encoder's size and CLIP's normalisation."""
         batches = (batch.to(self.device).float() for batch in images.split(batch_size))
         return torch.cat([_unit(project_tokens(self.visual, batch)) for batch in batches]).numpy()
 
@@ -170,10 +171,10 @@ def _unit(vectors: Tensor) -> Tensor:
 
 
 def load_image_encoder(path: Path, device: str | torch.device = "cpu") -> ImageEncoder:
-    """An image encoder from a weight file of this project.
+    """Load an image encoder from a weight file of this project.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+        CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
     visual, _ = load_module(path, role=ROLE, build=build_image_encoder, device=device)
     return ImageEncoder(visual)

@@ -1,8 +1,8 @@
 """CLIP as OpenAI published it: the TorchScript archive ViT-L-14.pt, or the same entries as a plain state dict.
 
-The picture's tower is kept. The text tower is not needed, but its entries have to be the right ones all the same: a
-file that lacks some is not the published one. OpenAI's weights need QuickGELU, which no entry tells; weights that
-were trained with another activation (LAION's) have other digests, and are not taken unless a user insists.
+The image tower is kept. The text tower is not needed, but its entries are checked too: a file that lacks some is not
+the published one. OpenAI's weights need QuickGELU, which no entry records; weights trained with another activation
+(LAION's) have other digests, and are rejected unless the user passes `--trust`.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ with kept_process_state():
 HEAD_WIDTH = 64
 VISUAL = "visual."
 CONSTANTS = frozenset({"input_resolution", "context_length", "vocab_size"})
-"""Three numbers that OpenAI's archive carries along."""
+"""Three extra numbers in OpenAI's archive."""
 
 
 def load_image_encoder(path: Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> ImageEncoder:
-    """The image encoder of a published CLIP.
+    """Load the image encoder of a published CLIP.
 
     Args:
         path: the archive, a state dict saved by torch, or the same as safetensors.
-        device: where it goes.
+        device: target device.
         digest: sha256 of the file, if it has been checked; then a quick copy is kept beside it.
 
     Raises:
-        CheckpointError: the file is missing or damaged, lacks an entry or has one too many, or is another CLIP.
+        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one, or is another CLIP.
     """
     weights = cached(path, name=ROLE, digest=digest, read=lambda: read_visual(path))
     visual = fill(lambda: build_image_encoder(weights.facts), weights.tensors, path)
@@ -56,7 +56,7 @@ def load_image_encoder(path: Path, device: str | torch.device = "cpu", *, digest
 
 
 def read_visual(path: Path) -> Weights:
-    """The picture's tower in float32, with its shape, after all entries of the file have been looked at."""
+    """The image tower in float32, with its shape, after checking all entries of the file."""
     state = dict(_read(path))
     for name in CONSTANTS:
         state.pop(name, None)
@@ -112,7 +112,7 @@ def _shape(path: Path, state: Mapping[str, Tensor]) -> ImageEncoderConfig:
 
 
 def _check_entries(path: Path, state: Mapping[str, Tensor], shape: ImageEncoderConfig) -> None:
-    """Both towers, against open_clip's own class on no device at all: names and shapes."""
+    """Check names and shapes of both towers against open_clip's own class on the meta device."""
     try:
         text = CLIPTextCfg(
             context_length=int(state["positional_embedding"].shape[0]),
@@ -134,5 +134,5 @@ def _check_entries(path: Path, state: Mapping[str, Tensor], shape: ImageEncoderC
 
 
 def _like(value: Tensor, wanted: Tensor | None) -> Tensor:
-    """OpenAI keeps its temperature as a number, and so did open_clip; one element in a row is the same."""
+    """Accept a vector of one element for a number: OpenAI and older open_clip store the temperature as a number."""
     return value.reshape(wanted.shape) if wanted is not None and value.numel() == wanted.numel() == 1 else value

@@ -1,4 +1,4 @@
-"""The mini bundle's audio encoder and tagger behind the interfaces that every bundle's have."""
+"""The mini bundle's audio encoder and tagger, with the interfaces that all bundles share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from svdaudio.weights.own import load_module
 
 
 class MiniAudioEncoder:
-    """CLAP-mini: sounds as unit vectors of 512 numbers."""
+    """CLAP-mini: embeds sounds as unit vectors of 512 numbers."""
 
     def __init__(self, network: AudioEmbedder) -> None:
         self._network = network
@@ -28,7 +28,7 @@ class MiniAudioEncoder:
 
 
 class MiniTagger:
-    """The judge: nine farm animals, each heard or not."""
+    """The tagger: scores for nine farm animals."""
 
     def __init__(self, network: TaggerNetwork, classes: tuple[str, ...]) -> None:
         self._network = network
@@ -36,7 +36,7 @@ class MiniTagger:
 
     @torch.inference_mode()
     def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
-        """How surely each class is heard, each 0..1 by itself."""
+        """Score of each class, independently 0..1."""
         device = next(self._network.parameters()).device
         return self._network(_mel(waveforms, sample_rate_hz, device)).sigmoid().cpu()
 
@@ -48,22 +48,22 @@ def _mel(waveforms: Tensor, sample_rate_hz: int, device: torch.device) -> Tensor
 
 
 def load_audio_encoder(path: Path, device: str | torch.device = "cpu") -> MiniAudioEncoder:
-    """An audio encoder from a weight file of this project.
+    """Load an audio encoder from a weight file of this project.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+        CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
     network, _ = load_module(path, role="audio_encoder", build=lambda config: AudioEmbedder(**config), device=device)
     return MiniAudioEncoder(network)
 
 
 def load_tagger(path: Path, device: str | torch.device = "cpu") -> MiniTagger:
-    """A tagger from a weight file of this project.
+    """Load a tagger from a weight file of this project.
 
     Raises:
         CheckpointError: as `load_audio_encoder`, or it does not name its classes.
     """
     network, header = load_module(path, role="tagger", build=lambda config: TaggerNetwork(**config), device=device)
     if not header.extra.get("classes"):
-        raise CheckpointError(f"the checkpoint {path} does not say its classes", expected="extra classes")
+        raise CheckpointError(f"the checkpoint {path} does not name its classes", expected="extra classes")
     return MiniTagger(network, tuple(header.extra["classes"]))

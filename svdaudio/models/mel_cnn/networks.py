@@ -1,4 +1,4 @@
-"""The small audio networks of the mini bundle: an embedding network (CLAP's part) and a tagger (the judge's)."""
+"""The small audio networks of the mini bundle: an embedding network (for CLAP) and a tagger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 class _Block(nn.Sequential):
-    """Halve time and frequency by a strided convolution, then a second one; batch norm and GELU after each."""
+    """A strided convolution that halves time and frequency, then a second one; batch norm and GELU after each."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__(
@@ -23,12 +23,12 @@ class _Block(nn.Sequential):
 
 
 def _standardised(log_mel: Tensor) -> Tensor:
-    """Log-mel (about -11.5..2) to about -1..1, as a one-channel picture."""
+    """Scale log-mel (about -11.5..2) to about -1..1, as a one-channel picture."""
     return (log_mel.unsqueeze(1) + 5.0) / 5.0
 
 
 class AudioEmbedder(nn.Module):
-    """Log-mel to a unit vector in CLAP space, with the vectors of the class names beside it.
+    """Maps log-mel to a unit vector in CLAP space; also holds the vectors of the class names.
 
     Args:
         n_dims: size of the space, 512.
@@ -53,7 +53,7 @@ class AudioEmbedder(nn.Module):
 
 
 class TaggerNetwork(nn.Module):
-    """Log-mel to one logit a class: framewise evidence, pooled by a softmax-weighted mean over time."""
+    """Maps log-mel to one logit per class: framewise evidence, pooled by a softmax-weighted mean over time."""
 
     def __init__(self, *, widths: list[int], n_classes: int) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from svdaudio.weights.reading import fill, names, read_plain
 from svdaudio.weights.torch_files import is_archive
 
 HIERA_L: Mapping[str, Any] = {}
-"""What differs from the defaults of `SegmenterConfig`: nothing."""
+"""Overrides of `SegmenterConfig`: none."""
 
 
 def load_segmenter(
@@ -25,18 +25,18 @@ def load_segmenter(
     digest: str | None = None,
     config: Mapping[str, Any] = HIERA_L,
 ) -> Segmenter:
-    """A segmenter from a published SAM 2.1, video memory and all.
+    """Load a segmenter from a published SAM 2.1, including the video memory.
 
     Args:
         path: the published file.
-        device: where it goes.
+        device: target device.
         digest: sha256 of the file, if it has been checked.
         config: fields of `SegmenterConfig`, for another size than Hiera-L.
 
     Raises:
-        CheckpointError: the file is missing or damaged, lacks an entry or has one too many.
+        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one.
     """
-    # torch maps a file of its present format itself: a quick copy would be a second copy of the same bytes.
+    # torch maps a file of its current format itself: a quick copy would only duplicate the bytes.
     kept = None if is_archive(path) else digest
     weights = cached(path, name=ROLE, digest=kept, read=lambda: _read(path))
     model = fill(lambda: build_segmenter(config), weights.tensors, path)

@@ -1,7 +1,7 @@
 """Step 1: the mask of an object from clicks, by SAM 2.
 
-The network is sam2's own, whatever its size: `SegmenterConfig()` is SAM 2.1 Hiera-L, and a small one for 256 px
-is the same classes with other numbers. A weight file carries those numbers only, never the names of classes to
+The network is sam2's own at any size: `SegmenterConfig()` is SAM 2.1 Hiera-L, and a small one for 256 px
+uses the same classes with other numbers. A weight file carries those numbers only, never the names of classes to
 instantiate, so that loading one cannot run anything.
 """
 
@@ -43,11 +43,11 @@ cast("Any", sam2_image_predictor).logging = logging.getLogger("sam2")
 ROLE = "segmenter"
 BACKBONE_STRIDE = 16
 LEAST_TO_LOOK_AT = 20
-"""Pixels; what is smaller gives no crop to look at again."""
+"""Pixels; smaller objects are not cropped for a second look."""
 LEAST_WINDOW = 64
-"""Pixels a side."""
+"""Pixels per side."""
 OUTSIDE = -10.0
-"""Logit of what a crop does not show."""
+"""Logit outside a crop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class SegmenterConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Mask:
-    """One object."""
+    """The mask of one object."""
 
     mask: Bool[NDArray[np.bool_], "height width"]
     """True on the object, in the pixels of the picture."""
@@ -80,28 +80,28 @@ class Mask:
     logits: Float[NDArray[np.float32], "side side"]
     """Before thresholding at 0, at a quarter of the network's input size."""
     n_united: int = 1
-    """Masks of single clicks that are united in this one; 1 where nothing was united."""
+    """Number of single-click masks united in this one; 1 if none were united."""
     missed: tuple[tuple[float, float], ...] = ()
     """Clicks (x, y) on the object that the mask does not cover."""
     unwanted: tuple[tuple[float, float], ...] = ()
-    """Clicks (x, y) beside the object that the mask covers."""
+    """Clicks (x, y) outside the object that the mask covers."""
 
     @property
     def n_wrong(self) -> int:
-        """Clicks that the mask contradicts."""
+        """Number of clicks that the mask contradicts."""
         return len(self.missed) + len(self.unwanted)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is unusual, for the user."""
-        said: list[str] = []
+        """Remarks for the user about anything unusual."""
+        remarks: list[str] = []
         if self.n_united > 1:
-            said.append(f"together the clicks gave a mask that misses some of them: {self.n_united} masks are united")
+            remarks.append(f"the mask of all clicks together misses some of them, so {self.n_united} masks are united")
         if self.missed:
-            said.append(f"the mask does not cover {_listed(self.missed)}; click elsewhere on the object")
+            remarks.append(f"the mask does not cover {_listed(self.missed)}; click elsewhere on the object")
         if self.unwanted:
-            said.append(f"the mask covers {_listed(self.unwanted)}, which is excluded; move or add clicks")
-        return tuple(said)
+            remarks.append(f"the mask covers {_listed(self.unwanted)}, which is excluded; move or add clicks")
+        return tuple(remarks)
 
 
 def _listed(clicks: Sequence[tuple[float, float]]) -> str:
@@ -115,7 +115,7 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
     The video memory is built as well: a published checkpoint holds its weights, and loading is strict.
 
     Args:
-        config: fields of `SegmenterConfig`; what is left out is as in Hiera-L.
+        config: fields of `SegmenterConfig`; the defaults are those of Hiera-L.
 
     Raises:
         TypeError: a field that does not exist.
@@ -203,18 +203,20 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
 def check_points(
     points: ArrayLike, labels: ArrayLike, height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Clicks as arrays, [n, 2] (x, y) and [n] (1 on the object, 0 beside it), if they make sense on the picture.
+    """Clicks as arrays, [n, 2] (x, y) and [n] (1 on the object, 0 outside it), after checking them.
 
     Raises:
-        InputError: no click on the object, a label that is neither, or a point that is outside the picture.
+        InputError: no click on the object, an invalid label, or a point outside the picture.
     """
     where = np.atleast_2d(np.asarray(points, dtype=np.float32))
     kind = np.atleast_1d(np.asarray(labels))
     if where.size == 0:
-        raise InputError("there is no point to segment at", fix="click on the object")
+        raise InputError("no point to segment", fix="click on the object")
     if where.shape != (len(kind), 2):
         raise InputError(
-            "points and labels do not fit", expected="an (x, y) and a label each", got=f"{where.shape} and {kind.shape}"
+            "points and labels do not match",
+            expected="an (x, y) and a label each",
+            got=f"{where.shape} and {kind.shape}",
         )
     if not np.isin(kind, (0, 1)).all():
         raise InputError(
@@ -228,7 +230,7 @@ def check_points(
                 "the point is outside the image",
                 expected=f"x in 0..{width - 1}, y in 0..{height - 1}",
                 got=f"({x:g}, {y:g})",
-                fix="give it in the pixels of the upright image",
+                fix="use pixel coordinates of the upright image",
             )
     return where, kind.astype(np.int32)
 
@@ -240,38 +242,38 @@ def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32]
 
 
 class Segmenter:
-    """Clicks on a picture in, the mask of an object out. Deterministic, and usable from several threads at once.
+    """Returns the mask of an object from clicks on a picture. Deterministic and thread-safe.
 
     Args:
         model: the network.
-        second_looks: margins, as shares of the object's longer side. The network looks again at a crop of the picture
-            around what it found, once for each margin and once at that crop's mirror image, and the mean of the logits
-            decides. This is for networks of a small input size, to which a small object in the whole picture is a few
-            dots. SAM 2 as published looks once.
+        second_looks: margins, as shares of the object's longer side. The network is run again on a crop of the
+            picture around the object, once for each margin and once on that crop's mirror image, and the mean of the
+            logits decides. This helps networks of a small input size, in which a small object covers only a few pixels.
+            Published SAM 2 runs once.
     """
 
     def __init__(self, model: SAM2Base, *, second_looks: Sequence[float] = ()) -> None:
         with warnings.catch_warnings():
-            # sam2 scripts its resizing, which torch 2.11 calls deprecated; nothing a user could act on.
+            # sam2 scripts its resizing, which torch 2.11 deprecates; users cannot do anything about it.
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.script.*")
             self._predictor = SAM2ImagePredictor(model.eval())
-        # sam2 1.1.0 writes down the feature sizes of 1024 px, whatever the network's input size is.
+        # sam2 1.1.0 hard-codes the feature sizes of 1024 px, whatever the network's input size.
         sides = (model.image_size // stride for stride in (4, 8, 16))
         self._predictor._bb_feat_sizes = [(side, side) for side in sides]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         self._second_looks = tuple(second_looks)
 
     def segment(self, pixels: Pixels, points: Num[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
-        """Segment what was clicked on. Of the network's three proposals the one with the best predicted score is kept.
+        """Segment the clicked object. Of the network's three proposals the one with the best predicted score is kept.
 
-        The network takes all clicks for one object. If its mask misses a click with label 1, and there are several of
-        these, they may be on several objects: each one that is not covered yet is segmented by itself, with all clicks
-        of label 0, and the masks are united. The union is taken if fewer clicks contradict it than the mask of all
+        The network assumes that all clicks belong to one object. If its mask misses one of several clicks with label 1,
+        they may be on several objects: each one that is not covered yet is segmented separately, with all clicks
+        of label 0, and the masks are united. The union is used if it contradicts fewer clicks than the mask of all
         clicks together.
 
         Args:
             pixels: the upright picture.
             points: clicks (x, y), in pixels of that picture.
-            labels: for each click, 1 on the object, 0 beside it.
+            labels: for each click, 1 on the object, 0 outside it.
 
         Raises:
             InputError: see `check_points`.
@@ -286,7 +288,7 @@ class Segmenter:
     def _several_objects(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
         """The union of the masks of single clicks, in the order of the clicks, until all of them are covered.
 
-        Its score is the lowest of theirs, its logits are the highest at each place.
+        Its score is the lowest of theirs; its logits are the maximum at each position.
         """
         found: list[Mask] = []
         for index in np.flatnonzero(kind == 1):
@@ -335,8 +337,8 @@ class Segmenter:
         )
 
     def _look(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
-        """What the network sees in one picture."""
-        predictor = copy.copy(self._predictor)  # which keeps the picture in its attributes: one for each call
+        """The network's prediction for one picture."""
+        predictor = copy.copy(self._predictor)  # it keeps the picture in its attributes, so each call needs its own
         with torch.inference_mode():
             predictor.set_image(pixels)
             masks, scores, logits = predictor.predict(where, kind, multimask_output=True)
@@ -366,8 +368,8 @@ def window_around(
     """Rows and columns of a square around a mask and the points (x, y) on it, cut to the picture's size.
 
     Args:
-        mask: of one pixel or more; a hundredth of its pixels at each side may stick out.
-        points: which have to be inside.
+        mask: at least one pixel; a hundredth of its pixels at each side may lie outside.
+        points: must lie inside.
         margin: how much longer the square is than the object, as a share of the object's longer side.
     """
     ys, xs = np.nonzero(mask)
@@ -382,10 +384,10 @@ def window_around(
 
 
 def load_segmenter(path: Path, device: str | torch.device = "cpu") -> Segmenter:
-    """A segmenter from a weight file of this project.
+    """Load a segmenter from a weight file of this project.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+        CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
     model, header = load_module(path, role=ROLE, build=build_segmenter, device=device)
     return Segmenter(model, second_looks=header.extra.get("second_looks", ()))

@@ -1,8 +1,8 @@
 """SSV2A (arXiv 2411.15447): from CLIP embeddings of a picture and its objects to one CLAP embedding of sound.
 
-An implementation of its own, after the published algorithm: state-dict keys and shapes are the published ones,
-so the published checkpoint loads as it is, and every width comes from the configuration, so the same modules
-train at any size.
+An independent implementation of the published algorithm: state-dict keys and shapes are the published ones, so the
+published checkpoint loads unchanged, and every width comes from the configuration, so the same modules train at
+any size.
 """
 
 from svdaudio.models.ssv2a.config import Config, MLPConfig, RemixerConfig, StylerConfig

@@ -1,6 +1,6 @@
 """The architecture of SSV2A: every width, from `ssv2a.json` or from the header of a weight file.
 
-Fields bear the names that the published `ssv2a.json` gives them; its defaults are the published ones.
+Fields have the names in the published `ssv2a.json`; the defaults are the published values.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class StylerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RemixerConfig:
-    """The remixer: how many slots it reads, and how. `cfg` matters to training alone."""
+    """The remixer: how many slots it reads, and how. `cfg` only affects training."""
 
     slot: int = 64
     cfg: float = 0.2
@@ -70,7 +70,7 @@ class RemixerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """All of SSV2A. `Config()` is the published full size."""
+    """The whole of SSV2A. `Config()` is the published full size."""
 
     clip_dim: int = 768
     clap_dim: int = 512
@@ -92,10 +92,10 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """The reverse of `to_dict`. What is left out keeps its published value.
+        """The inverse of `to_dict`. Missing fields keep their published values.
 
         Raises:
-            ConfigError: a field that does not exist, or a value without a meaning.
+            ConfigError: an unknown field, or an invalid value.
         """
         given = _checked(cls, "", values)
         for part in ("manifold", "generator"):
@@ -110,13 +110,13 @@ class Config:
 
     @classmethod
     def from_published(cls, document: Mapping[str, Any]) -> Config:
-        """Read the published `ssv2a.json`: the fields that shape the network, wherever in their section they stand.
+        """Read the published `ssv2a.json`: the fields that shape the network, at any depth of their section.
 
-        The file also holds the settings of training, detection and generation, which are none of this class's
-        business. Every field that shapes the network must be there: none is guessed.
+        The file also holds the settings of training, detection and generation, which are ignored here.
+        Every field that shapes the network must be present.
 
         Raises:
-            ConfigError: a field is missing, said twice, or asks for what this implementation does not have.
+            ConfigError: a field is missing, has two different values, or is not supported.
         """
         manifold, generator = (_section(document, name) for name in ("manifold", "generator"))
         remixer, styler = (_section(document, name) for name in ("remixer", "styler"))
@@ -124,7 +124,7 @@ class Config:
             for flag in ("variational", "resnet"):
                 if _find(section, flag, default=True) is not True:
                     raise ConfigError(
-                        f"this SSV2A's {name} is of a kind that is not supported", expected=f"{flag} true", got="false"
+                        f"this SSV2A's {name} is of an unsupported kind", expected=f"{flag} true", got="false"
                     )
         return cls(
             **{name: _find(document, name) for name in ("clip_dim", "clap_dim", "manifold_dim")},
@@ -145,12 +145,12 @@ _MISSING = object()
 
 
 def _find(section: Mapping[str, Any], name: str, *, default: Any = _MISSING) -> Any:
-    """The value of `name` in `section` or, level by level, in what is nested in it."""
+    """The value of `name` in `section` or, level by level, in nested sections."""
     level: list[Mapping[str, Any]] = [section]
     while level:
         found = [mapping[name] for mapping in level if name in mapping]
         if any(value != found[0] for value in found):
-            raise ConfigError(f"SSV2A's configuration says '{name}' twice, and not the same", got=found)
+            raise ConfigError(f"SSV2A's configuration has two different values for '{name}'", got=found)
         if found:
             return found[0]
         level = [
@@ -161,7 +161,7 @@ def _find(section: Mapping[str, Any], name: str, *, default: Any = _MISSING) -> 
         ]
     if default is _MISSING:
         raise ConfigError(
-            f"SSV2A's configuration lacks '{name}'", fix="give the ssv2a.json that belongs to the checkpoint"
+            f"SSV2A's configuration lacks '{name}'", fix="use the ssv2a.json that belongs to the checkpoint"
         )
     return default
 
@@ -170,14 +170,14 @@ def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The mapping called `name`."""
     section = _find(document, name)
     if not isinstance(section, Mapping):
-        raise ConfigError(f"'{name}' in SSV2A's configuration is no section", got=section)
+        raise ConfigError(f"'{name}' in SSV2A's configuration is not a section", got=section)
     return cast("Mapping[str, Any]", section)
 
 
 def _checked(kind: type, where: str, values: object) -> dict[str, Any]:
-    """`values` as a dict, once it is one and every name is a field of `kind`."""
+    """`values` as a dict, after checking that every name is a field of `kind`."""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"'{where.rstrip('.') or 'config'}' of SSV2A is no section", got=values)
+        raise ConfigError(f"'{where.rstrip('.') or 'config'}' of SSV2A is not a section", got=values)
     given = dict(cast("Mapping[str, Any]", values))
     names = {f.name for f in fields(kind)}
     unknown = sorted(set(given) - names)
@@ -191,15 +191,15 @@ def _checked(kind: type, where: str, values: object) -> dict[str, Any]:
 def _mlp(values: Mapping[str, Any], where: str) -> MLPConfig:
     layers = values.get("layers")
     if not isinstance(layers, Sequence) or isinstance(layers, str):
-        raise ConfigError(f"'{where}.layers' of SSV2A is no list of widths", got=layers)
+        raise ConfigError(f"'{where}.layers' of SSV2A is not a list of widths", got=layers)
     return MLPConfig(layers=tuple(cast("Sequence[int]", layers)), dropout=values.get("dropout", 0.2))
 
 
 def _check_count(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"'{name}' of SSV2A is no width", expected="a whole number, at least 1", got=value)
+        raise ConfigError(f"'{name}' of SSV2A is not a valid width", expected="a whole number, at least 1", got=value)
 
 
 def _check_fraction(name: str, value: object) -> None:
     if not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ConfigError(f"'{name}' of SSV2A is no fraction", expected="0 up to 1", got=value)
+        raise ConfigError(f"'{name}' of SSV2A is not a valid fraction", expected="0 up to 1", got=value)

@@ -4,9 +4,9 @@ The algorithm (arXiv 2411.15447, "cycle mix"): fold the slots into the manifold 
 rounds: give every slot but slot 0 a CLAP embedding by the generator; from the second round on replace slot 0's
 code by the fold of the best candidate so far; draw `samples` candidates from the remixer; score each by the
 standard deviation, over the slots, of its cosine with the slots' CLAP embeddings (slot 0's is zero, and so is
-the cosine with it); a candidate with a lower score than the best so far takes its place.
+the cosine with it); a candidate with a lower score than the best so far replaces it.
 
-What is computed here has the same distribution. Why each saving is exact:
+The computation here has the same distribution. Each saving is exact because:
 
 1. The mean of v draws of N(μ, σ²) *is* N(μ, σ² / v): one draw with σ / √v.
 2. The remixer's sum over tokens has no order, so shuffling the slots changes nothing, and all candidates of a
@@ -16,11 +16,11 @@ What is computed here has the same distribution. Why each saving is exact:
    q · Σ k ⊗ v = Σ (q · k) v: the sum over the other tokens is computed once, and slot 0 adds one term.
 5. Slot 0's code depends on the past only through the best candidate so far, which changes only on a record. Given
    that candidate, rounds are independent. So several rounds are computed at once as if none held a record; all up to
-   the first record stand, and those behind it are computed again with the new best. Their noise may be used again:
-   what was decided did not look at it. The CLAP encoder runs on records only.
+   the first record stand, and those after it are recomputed with the new best. Their noise may be reused: no
+   decision depended on it. The CLAP encoder runs on records only.
 
-A round's noise is drawn for that round, whatever is computed together, so how far is looked ahead does not change the
-result beyond rounding. One worker thread draws it, in order, while the rounds before are computed.
+A round's noise is drawn for that round, whatever is computed together, so the look-ahead does not change the result
+beyond rounding. One worker thread draws it, in order, while the rounds before are computed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -38,20 +38,43 @@ from torch.nn import functional
 
 from svdaudio.models.ssv2a.layers import spread
 
-if TYPE_CHECKING:
-    from svdaudio.models.ssv2a.model import SSV2A
 
-# Bounds on memory, not on what can be asked for: no more noise than this is held, unless one round alone has more.
+class CycleModel(Protocol):
+    """What the search needs of `SSV2A`, whose functions of these names say what they return."""
+
+    config: Any
+    remixer: Any
+
+    def fold_clips(
+        self, clips: Float[Tensor, "*batch clip"], *, var_samples: int = 64, generator: Generator
+    ) -> Float[Tensor, "*batch manifold"]:
+        """Manifold codes of CLIP embeddings."""
+        ...
+
+    def encode_claps(
+        self, claps: Float[Tensor, "*batch clap"]
+    ) -> tuple[Float[Tensor, "*batch manifold"], Float[Tensor, "*batch manifold"]]:
+        """μ and log σ² of the manifold codes of CLAP embeddings."""
+        ...
+
+    def generate(
+        self, codes: Float[Tensor, "*batch manifold"]
+    ) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
+        """μ and log σ² of the CLAP embeddings of manifold codes."""
+        ...
+
+
+# Bounds on memory, not on the settings: no more noise than this is held, unless a single round needs more.
 N_ELEMENTS_AT_ONCE = 16
 N_NOISE_AT_ONCE = 32 * 1024 * 1024
-# Enough trials for the processor to be busy, few enough for their candidates to stay in its cache.
+# Enough trials to keep the processor busy, few enough for their candidates to stay in its cache.
 N_TRIALS_SCORED_AT_ONCE = 8
-# How far to look ahead, in rounds for each round behind: the wait for the next record grows with what was tried.
+# Rounds to look ahead per completed round: the wait for the next record grows with the number of rounds.
 LOOK_AHEAD = 1.0
 
 
 def cycle_mix(
-    model: SSV2A,
+    model: CycleModel,
     clips: Float[Tensor, "batch slot clip"],
     *,
     its: int,
@@ -61,7 +84,7 @@ def cycle_mix(
 ) -> Float[Tensor, "batch clap"]:
     """The best CLAP embedding [512] of each element, L2-normalised.
 
-    `SSV2A.cycle_mix` says what the arguments mean, and has checked them.
+    `SSV2A.cycle_mix` documents and checks the arguments.
     """
     with ThreadPoolExecutor(max_workers=1) as worker:
         groups = [
@@ -75,7 +98,7 @@ def cycle_mix(
 
 
 class _Noise:
-    """The noise of the rounds that may still be looked at; round n is held at n % n_held.
+    """The noise of the rounds that may still be needed; round n is held at n % n_held.
 
     All views have one row for each round held and element: a trial is such a row.
     """
@@ -93,7 +116,7 @@ class _Noise:
         n_clap = like.shape[-1]
         self.n_rounds = n_rounds
         self.n_held = min(n_rounds, max(1, N_NOISE_AT_ONCE // (n_batch * sum(sizes))))
-        # Half is looked at while the worker draws the other half.
+        # One half is used while the worker draws the other half.
         self.n_seen = max(1, self.n_held // 2)
         self.n_ready = 0
         self.generator = generator
@@ -109,11 +132,11 @@ class _Noise:
         self.sample = sample.unflatten(-1, (-1, n_clap)).flatten(0, 1)
 
     def order(self, n_free: int) -> None:
-        """Let the worker draw as many rounds ahead as there is room for, once rounds before `n_free` are not needed."""
+        """Let the worker draw as many rounds ahead as fit; rounds before `n_free` are no longer needed."""
         for n_round in range(self.n_ready + len(self.ordered), min(self.n_rounds, n_free + self.n_held)):
             self.ordered.append(self.worker.submit(self._draw, n_round % self.n_held))
 
-    # The caller's inference mode does not reach the worker, and what was made in one may only be written in one.
+    # The caller's inference mode does not apply to the worker, and inference tensors can only be written in it.
     @torch.inference_mode()
     def _draw(self, at: int) -> None:
         if self.generator.device == self.held.device:
@@ -125,7 +148,7 @@ class _Noise:
     def ready(
         self, n_rounds: int, mu: Float[Tensor, "batch others clap"], sigma: Float[Tensor, "batch others clap"]
     ) -> None:
-        """Wait for the first `n_rounds` rounds, and turn what was drawn for the slots into their CLAP embeddings."""
+        """Wait for the first `n_rounds` rounds, and turn the noise drawn for the slots into CLAP embeddings."""
         for n_round in range(self.n_ready, n_rounds):
             self.ordered.popleft().result()
             slots = self.by_round[n_round % self.n_held]
@@ -135,10 +158,10 @@ class _Noise:
 
 
 class _Cycle:
-    """One group of elements: what stays the same from round to round, and the rounds."""
+    """One group of elements: the values that are the same in all rounds, and the rounds."""
 
     def __init__(
-        self, model: SSV2A, clips: Float[Tensor, "batch slot clip"], *, samples: int, var_samples: int
+        self, model: CycleModel, clips: Float[Tensor, "batch slot clip"], *, samples: int, var_samples: int
     ) -> None:
         self.model = model
         self.clips = clips
@@ -147,7 +170,7 @@ class _Cycle:
         self.n_batch, self.n_slots = clips.shape[:2]
 
     def run(self, n_rounds: int, *, generator: Generator, worker: ThreadPoolExecutor) -> Float[Tensor, "batch clap"]:
-        """All rounds. Each element goes at its own pace, from record to record."""
+        """Run all rounds. Each element advances at its own pace, from record to record."""
         clips, n_clap = self.clips, self.model.config.clap_dim
         codes = self.model.fold_clips(clips, var_samples=self.var_samples, generator=generator)
         best_score = clips.new_ones(self.n_batch)
@@ -162,7 +185,7 @@ class _Cycle:
         done = [0] * self.n_batch
         while min(done) < n_rounds:
             noise.order(min(done))
-            # The first round stands alone: slot 0's code is another after it.
+            # The first round is separate: slot 0's code differs after it.
             room = min(n_rounds, min(done) + noise.n_seen)
             ahead = [min(room - n, max(1, int(LOOK_AHEAD * n))) for n in done]
             noise.ready(max(noise.n_ready, *(n + more for n, more in zip(done, ahead, strict=True))), *self.slots)
@@ -172,7 +195,7 @@ class _Cycle:
             scores, choices = self._score(mu, sigma, noise, rows)
             table = scores.new_full((self.n_batch, max(ahead)), torch.inf)
             table[elements, offsets] = scores
-            # The first round of each element that holds a record: all before it stand as they are.
+            # The first round of each element with a record: all rounds before it are final.
             is_record, first = (table < best_score[:, None]).max(1)
             improved = is_record.nonzero().squeeze(1)
             at = torch.tensor([0, *accumulate(ahead)], device=clips.device)[improved] + first[improved]
@@ -181,7 +204,7 @@ class _Cycle:
             best_clap[improved] = functional.normalize(candidates, dim=-1)
             found = is_record.tolist()
             steps = [i + 1 if record else n for record, i, n in zip(found, first.tolist(), ahead, strict=True)]
-            # Behind the first round every code is a fold of the best; behind the last nobody reads it.
+            # After the first round every code is a fold of the best; after the last it is not needed.
             fold = [b for b, n in enumerate(done) if (found[b] or not n) and n + steps[b] < n_rounds]
             if fold:
                 code[fold], log_sigma = self.model.encode_claps(best_clap[fold])
@@ -190,7 +213,7 @@ class _Cycle:
         return best_clap
 
     def _prepare(self, codes: Float[Tensor, "batch slot manifold"]) -> None:
-        """What needs to be computed once."""
+        """Compute everything that is needed only once."""
         clips = self.clips
         # Saving 3.
         mu, log_sigma = self.model.generate(codes[:, 1:])
@@ -209,13 +232,13 @@ class _Cycle:
     def _trials(
         self, done: list[int], ahead: list[int], n_held: int
     ) -> tuple[Int[Tensor, " trial"], Int[Tensor, " trial"], Int[Tensor, " trial"]]:
-        """Each trial's element, how many rounds ahead of what is decided it is, and its row of noise."""
+        """Each trial's element, how many rounds it is ahead of the decided ones, and its row of noise."""
         trials = [(b, i, (done[b] + i) % n_held * self.n_batch + b) for b, n in enumerate(ahead) for i in range(n)]
         elements, offsets, rows = torch.tensor(trials, device=self.clips.device).unbind(1)
         return elements, offsets, rows
 
     def _attend(self, tokens: Float[Tensor, "*batch token width"]) -> Float[Tensor, "*batch 2 head feature"]:
-        """What the prediction tokens take from `tokens`: Σ (q · k) v."""
+        """Attention of the prediction tokens over `tokens`: Σ (q · k) v."""
         keys, values = self.attention.keys_values(tokens)
         weights = torch.einsum("phi,...thi->...pth", self.queries, keys)
         return torch.einsum("...pth,...thj->...phj", weights, values)
@@ -246,13 +269,13 @@ class _Cycle:
         products_held = mu.new_empty(in_cache, self.samples, self.n_slots - 1)
         for which, mus, sigmas in zip(*(one.split(N_TRIALS_SCORED_AT_ONCE) for one in (rows, mu, sigma)), strict=True):
             candidates, products = candidates_held[: len(which)], products_held[: len(which)]
-            # One trial after the other: noise is read where it is, once.
+            # One trial at a time: noise is read in place, once.
             for i, row in enumerate(which.tolist()):
                 torch.addcmul(mus[i], sigmas[i], noise.sample[row], out=candidates[i])
                 torch.mm(candidates[i], noise.slots[row].T, out=products[i])
             products.div_(noise.lengths[which, None])
             lengths = torch.linalg.vector_norm(candidates, dim=-1)
-            # n · variance = Σ cos² - (Σ cos)² / n; slot 0's cosine is zero, and stands in n alone.
+            # n · variance = Σ cos² - (Σ cos)² / n; slot 0's cosine is zero, and only counts in n.
             squares, total = torch.linalg.vector_norm(products, dim=-1).square_(), products.sum(-1)
             scores.append((squares - total.square_() / self.n_slots).clamp_min_(0).sqrt_() / lengths)
         best = (torch.cat(scores) / math.sqrt(self.n_slots - 1)).min(-1)

@@ -15,7 +15,7 @@ class ResidualBlock(nn.Module):
 
     Args:
         n_in, n_hidden, n_out: the three widths.
-        dropout: the fraction dropped behind each normalisation.
+        dropout: the fraction dropped after each normalisation.
     """
 
     def __init__(self, n_in: int, n_hidden: int, n_out: int, dropout: float) -> None:
@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 class MLP(nn.Module):
-    """Residual blocks over overlapping triples of widths, (0, 1, 2), (2, 3, 4), …, a GELU behind each.
+    """Residual blocks over overlapping triples of widths, (0, 1, 2), (2, 3, 4), …, a GELU after each.
 
     A width left over at the end becomes Linear, LayerNorm, Dropout, GELU.
     """
@@ -80,7 +80,7 @@ def spread(log_sigma: Float[Tensor, "*shape"], *, var_samples: int) -> Float[Ten
 
 
 def normal(shape: Sequence[int], *, like: Tensor, generator: Generator) -> Tensor:
-    """Standard normal numbers, drawn where `generator` lives, then moved to where `like` does.
+    """Standard normal numbers, drawn on the generator's device, then moved to the device of `like`.
 
     With a generator on the CPU every device sees the same numbers.
     """

@@ -20,17 +20,17 @@ PARTS = ("manifold", "generator", "remixer")
 
 
 def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | torch.device = "cpu") -> SSV2A:
-    """The published SSV2A, in evaluation mode and float32.
+    """Load the published SSV2A, in evaluation mode and float32.
 
     Args:
         checkpoint: `ssv2a.pth`, a dict of `timestamp`, `manifold_state`, `generator_state` and `remixer_state`.
             It is read without running any pickled code, and mapped into memory where its format allows.
         config: `ssv2a.json`, or a `Config`.
-        device: where the model goes.
+        device: target device.
 
     Raises:
         CheckpointError: a file is missing, cannot be read, or is of another kind; a key or a shape does not fit.
-        ConfigError: `ssv2a.json` lacks a field, or asks for what this implementation does not have.
+        ConfigError: `ssv2a.json` lacks a field, or requires what this implementation does not support.
     """
     checkpoint = Path(checkpoint)
     if not isinstance(config, Config):
@@ -44,18 +44,18 @@ def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | t
                 f"the checkpoint {checkpoint} is not SSV2A's",
                 expected=f"'{part}_state' in it",
                 got=names(contents),
-                fix="give ssv2a.pth",
+                fix="use ssv2a.pth",
             )
         state.update({f"{part}.{key}": value for key, value in cast("Mapping[str, Tensor]", entries).items()})
     return _build(config, state, checkpoint).to(device)
 
 
 def load_pair(path: str | Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> SSV2A:
-    """The published SSV2A from `ssv2a.pth`, with `ssv2a.json` beside it, in evaluation mode and float32.
+    """Load the published SSV2A from `ssv2a.pth`, with `ssv2a.json` beside it, in evaluation mode and float32.
 
     Args:
         path: `ssv2a.pth`.
-        device: where the model goes.
+        device: target device.
         digest: not needed: torch maps the file itself.
 
     Raises:
@@ -68,10 +68,10 @@ def load_pair(path: str | Path, device: str | torch.device = "cpu", *, digest: s
 
 
 def load_ssv2a(path: str | Path, device: str | torch.device = "cpu") -> SSV2A:
-    """An SSV2A from this project's own weight file (role "ssv2a"), in evaluation mode and float32.
+    """Load an SSV2A from this project's own weight file (role "ssv2a"), in evaluation mode and float32.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another role, or does not hold what its header says.
+        CheckpointError: the file is missing, damaged, of another role, or does not match its header.
     """
     path = Path(path)
     state, header = load_weights(path, role="ssv2a")
@@ -83,7 +83,7 @@ def load_ssv2a(path: str | Path, device: str | torch.device = "cpu") -> SSV2A:
 
 
 def _build(config: Config, state: Mapping[str, object], path: Path) -> SSV2A:
-    """A model around the tensors of `state` themselves: no second copy, no time spent on random weights."""
+    """Build a model that uses the tensors of `state` directly, without copies or random weights."""
     fix = "check that configuration and checkpoint belong together"
     return fill(lambda: SSV2A(config), state, path, fix=fix).requires_grad_(requires_grad=True)
 

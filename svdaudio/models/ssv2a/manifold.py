@@ -1,4 +1,4 @@
-"""The manifold: one space that both CLIP and CLAP embeddings are encoded into."""
+"""The manifold: a common space for CLIP and CLAP embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole of SSV2A as one module: training reads means and log variances, use draws from them."""
+"""The whole of SSV2A as one module: training reads means and log variances, inference draws from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from svdaudio.models.ssv2a.remixer import Remixer
 class SSV2A(nn.Module):
     """SSV2A: manifold, generator and remixer, with the published names of parameters under each.
 
-    The four methods that return a pair (`encode_clips`, `encode_claps`, `generate`, `remix`) give μ and
+    The four methods that return a pair (`encode_clips`, `encode_claps`, `generate`, `remix`) return μ and
     log σ² with gradients, in training mode with dropout, and leave the drawing to the loss. The other methods
     draw, need evaluation mode, and keep no gradients.
     """
@@ -110,14 +110,14 @@ class SSV2A(nn.Module):
             clips: slot 0 the whole picture, 1… its objects, zeros in slots without one.
             its: rounds after the first.
             samples: candidates in each round.
-            var_samples: how many draws each embedding is the mean of; more give less noise.
-            generator: where all random numbers come from, in an order that depends on the shapes alone.
+            var_samples: how many draws each embedding is the mean of; more mean less noise.
+            generator: where all random numbers come from, in an order that depends only on the shapes.
 
         Returns:
             The best candidate of each element, L2-normalised.
 
         Raises:
-            ConfigError: a count without a meaning, or the model is in training mode.
+            ConfigError: a count is invalid, or the model is in training mode.
             InputError: `clips` has another shape, or a number that is not finite.
         """
         self._check_use(var_samples=var_samples)
@@ -137,6 +137,6 @@ class SSV2A(nn.Module):
 
 
 def check_count(name: str, value: object, *, least: int) -> None:
-    """Refuse what is no whole number of at least `least`."""
+    """Reject anything but a whole number of at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"'{name}' has no such value", expected=f"a whole number, at least {least}", got=value)
+        raise ConfigError(f"'{name}' is not valid", expected=f"a whole number, at least {least}", got=value)

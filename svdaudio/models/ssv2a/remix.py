@@ -1,4 +1,4 @@
-"""Step 8, the bridge to sound: global embedding and objects into SSV2A's slots, and out as one CLAP embedding."""
+"""Step 8, from picture to sound: SSV2A turns the global embedding and the objects into one CLAP embedding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ N_SLOTS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class RemixSettings:
-    """How long SSV2A looks for the best CLAP embedding."""
+    """Extent of SSV2A's search for the best CLAP embedding."""
 
     cycle_its: int = 64
     """Rounds after the first."""
@@ -29,28 +29,28 @@ class RemixSettings:
     """Draws that each code is the mean of."""
 
     def __post_init__(self) -> None:
-        """Refuse counts that have no meaning."""
+        """Reject invalid counts."""
         for name, least in (("cycle_its", 0), ("cycle_samples", 1), ("var_samples", 1)):
             if (value := getattr(self, name)) < least:
-                raise ConfigError(f"remix.{name} has no meaning", expected=f"at least {least}", got=value)
+                raise ConfigError(f"remix.{name} is too small", expected=f"at least {least}", got=value)
 
 
 def fill_slots(
     embedding: Float[NDArray[Any], " dim"], objects: Float[NDArray[Any], "n dim"], n_slots: int = N_SLOTS
 ) -> Float[NDArray[np.float32], "slot dim"]:
-    """Slot 0 the global embedding, slots 1… the objects, the rest zeros.
+    """Fill slot 0 with the global embedding, slots 1… with the objects, the rest with zeros.
 
     Args:
         embedding: of the whole picture, or the manipulated one.
-        objects: the most confident first; what finds no slot is left out (SSV2A draws at random).
-        n_slots: slots in all.
+        objects: the most confident first; those beyond the last slot are dropped (SSV2A draws at random).
+        n_slots: total number of slots.
 
     Raises:
-        InputError: shapes that do not fit.
+        InputError: the shapes do not match.
     """
     if embedding.ndim != 1 or objects.ndim != 2 or objects.shape[1] != len(embedding):
         got = f"{list(embedding.shape)} and {list(objects.shape)}"
-        raise InputError("embedding and objects do not fit", expected="[dim] and [n, dim]", got=got)
+        raise InputError("embedding and objects do not match", expected="[dim] and [n, dim]", got=got)
     slots = np.zeros((n_slots, len(embedding)), np.float32)
     slots[0] = embedding
     kept = objects[: n_slots - 1]
@@ -66,7 +66,7 @@ def remix(
     settings: RemixSettings,
     generator: torch.Generator,
 ) -> Float[NDArray[np.float32], " clap"]:
-    """The CLAP embedding of the sound that a picture makes, L2-normalised, [512].
+    """The CLAP embedding of the sound of a picture, L2-normalised, [512].
 
     Args:
         model: SSV2A.

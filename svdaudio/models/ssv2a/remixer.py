@@ -1,4 +1,4 @@
-"""The remixer: reads the slots' manifold codes and CLIP embeddings, gives the distribution of one CLAP embedding."""
+"""The remixer: reads the slots' manifold codes and CLIP embeddings, returns the distribution of one CLAP embedding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EfficientSelfAttention(nn.Module):
     """Linear attention (after "Efficient Attention", arXiv 1812.01243): cost grows with the tokens, not their square.
 
     Queries and keys go through a softmax over the features of each head; the context Σ k ⊗ v over the tokens is
-    shared by all queries. The way around it is a Linear on the un-normalised input instead of the identity.
+    shared by all queries. The residual path is a Linear on the unnormalised input instead of the identity.
     """
 
     def __init__(self, width: int, n_heads: int) -> None:
@@ -33,25 +33,25 @@ class EfficientSelfAttention(nn.Module):
         return x.unflatten(-1, (self.n_heads, -1))
 
     def queries(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch head feature"]:
-        """What tokens ask for."""
+        """The queries of tokens."""
         return self._heads(self.query(self.norm(x))).softmax(-1)
 
     def keys_values(
         self, x: Float[Tensor, "*batch width"]
     ) -> tuple[Float[Tensor, "*batch head feature"], Float[Tensor, "*batch head feature"]]:
-        """What tokens offer."""
+        """The keys and values of tokens."""
         normed = self.norm(x)
         return self._heads(self.key(normed)).softmax(-1), self._heads(self.value(normed))
 
     def forward(self, x: Float[Tensor, "*batch token width"]) -> Float[Tensor, "*batch token width"]:
-        """Every token after attention."""
+        """The tokens after attention."""
         keys, values = self.keys_values(x)
         context = torch.einsum("...thi,...thj->...hij", keys, values)
         return self.highway(x) + torch.einsum("...thi,...hij->...thj", self.queries(x), context).flatten(-2)
 
 
 class FeedForward(nn.Module):
-    """x + Linear(GELU(Linear(LayerNorm(x)))), as wide inside as outside."""
+    """x + Linear(GELU(Linear(LayerNorm(x)))), with the hidden width equal to the outer one."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """Every token, by itself."""
+        """Each token, independently."""
         return x + self.linear2(self.dropout(functional.gelu(self.linear1(self.norm(x)))))
 
 
@@ -74,12 +74,12 @@ class TransformerLayer(nn.Module):
         self.ffn = FeedForward(width, dropout)
 
     def forward(self, x: Float[Tensor, "*batch token width"]) -> Float[Tensor, "*batch token width"]:
-        """Every token after the layer."""
+        """The tokens after the layer."""
         return self.ffn(self.esa(x))
 
 
 class StyleEncoder(nn.Module):
-    """The transformer, of one layer (`StylerConfig` admits no other), under the name that checkpoints know it by."""
+    """The transformer, of one layer (`StylerConfig` allows no other), under its name in checkpoints."""
 
     def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
@@ -91,12 +91,12 @@ class StyleEncoder(nn.Module):
         return cast("TransformerLayer", self.encoder[0])
 
     def forward(self, x: Float[Tensor, "*batch token width"]) -> Float[Tensor, "*batch token width"]:
-        """Every token after the transformer."""
+        """The tokens after the transformer."""
         return self.layer(x)
 
 
 class Styler(nn.Module):
-    """Two learned prediction tokens read the slots; one gives the mean, the other the log variance."""
+    """Two learned prediction tokens read the slots; one predicts the mean, the other the log variance."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -121,12 +121,12 @@ class Styler(nn.Module):
     def read(
         self, predicted: Float[Tensor, "*batch 2 width"]
     ) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
-        """Mean and log variance from the two prediction tokens as the transformer leaves them."""
+        """Mean and log variance from the two prediction tokens after the transformer."""
         return self.out_mu(self.head_mu(predicted[..., 0, :])), self.out_sigma(self.head_sigma(predicted[..., 1, :]))
 
 
 class Remixer(nn.Module):
-    """The styler under the name that checkpoints know it by."""
+    """The styler, under its name in checkpoints."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Published audio taggers: PANNs' Cnn14, and the Audio Spectrogram Transformer. Both know AudioSet's 527 classes."""
+"""Published audio taggers: PANNs' Cnn14, and the Audio Spectrogram Transformer. Both use AudioSet's 527 classes."""

@@ -1,8 +1,8 @@
-"""The 527 classes of AudioSet, and the short names that scores go by.
+"""The 527 classes of AudioSet, and the short names of their scores.
 
 `audioset.txt` lists AudioSet's display names in the order of its class indices (research.google.com/audioset, CC BY
-4.0). A score goes by the first of a class's names in small letters ("Chicken, rooster" is `chicken`), but for those
-that would not be told apart, which keep all of it, and those that have a plainer word.
+4.0). A score is named by the first of a class's names in lower case ("Chicken, rooster" is `chicken`), except for
+ambiguous ones, which keep the full name, and those with a plainer word.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def audioset_names() -> tuple[str, ...]:
 
 
 def score_names(display_names: Sequence[str]) -> tuple[str, ...]:
-    """Short names for classes, each once, in the same order."""
+    """Unique short names for classes, in the same order."""
     # A comma in brackets belongs to an explanation: "Roaring cats (lions, tigers)".
     short = [PLAINER.get(name) or re.split(r", (?![^()]*\))", name)[0].lower() for name in display_names]
     count = Counter(short)

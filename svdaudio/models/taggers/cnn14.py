@@ -1,7 +1,7 @@
 """PANNs' Cnn14 (Kong et al. 2020, arXiv 1912.10211): ten seconds at 32 kHz as scores of 527 AudioSet classes.
 
-An implementation from the paper and the entries of the published file `Cnn14_mAP=0.431.pth`. The file carries its
-spectrogram along as convolutions and its mel filters as a matrix, so they are taken from there.
+An implementation from the paper and the entries of the published file `Cnn14_mAP=0.431.pth`. The file includes its
+spectrogram as convolutions and its mel filters as a matrix, so they are read from there.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Block(nn.Module):
 
 
 class Cnn14(nn.Module):
-    """The network, with the published names of its entries. Dropout is left out: it does nothing outside training."""
+    """The network, with the published names of its entries. Dropout is omitted: it has no effect outside training."""
 
     def __init__(self, n_classes: int = N_CLASSES) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Cnn14(nn.Module):
         self.fc_audioset = nn.Linear(WIDTHS[-1], n_classes)
 
     def forward(self, waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch class"]:
-        """Scores of sounds at 32 kHz, each class 0..1 by itself."""
+        """Scores of sounds at 32 kHz, each class independently 0..1."""
         mel = self.logmel_extractor(self.spectrogram_extractor(waveforms))
         features: Tensor = self.bn0(mel.transpose(1, 2).unsqueeze(3)).permute(0, 3, 2, 1)
         for index in range(1, len(WIDTHS)):
@@ -101,7 +101,7 @@ class Cnn14(nn.Module):
 
 
 class Cnn14Tagger:
-    """Sounds at any rate in, scores of AudioSet's classes out."""
+    """Scores sounds at any sample rate for AudioSet's classes."""
 
     def __init__(self, network: Cnn14) -> None:
         self._network = network
@@ -109,24 +109,24 @@ class Cnn14Tagger:
 
     @torch.inference_mode()
     def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
-        """How surely each class is heard, each 0..1 by itself. A sound of under a third of a second is padded."""
+        """Score of each class, independently 0..1. Sounds shorter than a third of a second are padded."""
         sound = resample(waveforms.float(), sample_rate_hz, SAMPLE_RATE_HZ)
         sound = functional.pad(sound, (0, max(0, MIN_SAMPLES - sound.shape[1])))
         return self._network(sound.to(self._network.fc1.weight.device)).cpu()
 
 
 def load_tagger(path: Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> Cnn14Tagger:
-    """The published tagger.
+    """Load the published tagger.
 
     Args:
         path: `Cnn14_mAP=0.431.pth`, a dict with the state dict under "model".
-        device: where it goes.
+        device: target device.
         digest: sha256 of the file, if it has been checked.
 
     Raises:
-        CheckpointError: the file is missing or damaged, lacks an entry or has one too many.
+        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one.
     """
-    # A file of torch's present format is mapped by torch itself; the old one is copied into one that can be.
+    # torch maps a file of its current format itself; the old format needs a quick copy that can be mapped.
     kept = None if is_archive(path) else digest
     weights = cached(path, name="tagger", digest=kept, read=lambda: _read(path))
     return Cnn14Tagger(fill(Cnn14, weights.tensors, path).requires_grad_(False).to(device))

@@ -1,4 +1,4 @@
-"""Step 9: what an audio tagger hears, as a score of 0 to 1 for each class."""
+"""Step 9: an audio tagger's scores, 0 to 1 for each class."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from svdaudio.models.audioldm.choose import OUTPUT_RATE_HZ
 
 
 class Tagger(Protocol):
-    """What scores sound."""
+    """Scores sounds by class."""
 
     classes: tuple[str, ...]
 
     def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
-        """How surely each class is heard, each 0..1 by itself."""
+        """Score of each class, independently 0..1."""
         ...
 
 

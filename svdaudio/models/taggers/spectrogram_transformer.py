@@ -27,7 +27,7 @@ CONFIG = "config.json"
 
 
 class SpectrogramTransformerTagger:
-    """Sounds at any rate in, scores of the classes that the folder's configuration names out."""
+    """Scores sounds at any sample rate for the classes in the folder's configuration."""
 
     def __init__(
         self, network: ASTForAudioClassification, extractor: ASTFeatureExtractor, classes: tuple[str, ...]
@@ -38,7 +38,7 @@ class SpectrogramTransformerTagger:
 
     @torch.inference_mode()
     def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
-        """How surely each class is heard, each 0..1 by itself; of the first 10.24 s, as the network was trained."""
+        """Score of each class in the first 10.24 s, independently 0..1; the network was trained on that length."""
         rate: int = self._extractor.sampling_rate
         sound = resample(waveforms.float(), sample_rate_hz, rate).cpu().numpy()
         features = self._extractor(list(sound), sampling_rate=rate, return_tensors="pt")["input_values"]
@@ -50,7 +50,7 @@ def read_classes(folder: Path) -> tuple[str, ...]:
     """Score names in the order of the network's outputs, from the folder's configuration. Reads no weights.
 
     Raises:
-        CheckpointError: there is no configuration, or it is of another network.
+        CheckpointError: the configuration is missing, or belongs to another network.
     """
     path = folder / CONFIG
     try:
@@ -70,15 +70,15 @@ def read_classes(folder: Path) -> tuple[str, ...]:
 def load_tagger(
     path: Path, device: str | torch.device = "cpu", *, digest: str | None = None
 ) -> SpectrogramTransformerTagger:
-    """The published tagger.
+    """Load the published tagger.
 
     Args:
         path: folder of config.json, preprocessor_config.json and model.safetensors.
-        device: where it goes.
-        digest: not needed: safetensors are mapped as they are.
+        device: target device.
+        digest: not needed: safetensors are mapped directly.
 
     Raises:
-        CheckpointError: a file is missing or damaged, lacks an entry or has one too many.
+        CheckpointError: a file is missing or damaged, lacks an entry or has an extra one.
     """
     del digest
     classes = read_classes(path)
@@ -96,6 +96,6 @@ def load_tagger(
     for what, key in (("lacks", "missing_keys"), ("has an unknown", "unexpected_keys"), ("misfits", "mismatched_keys")):
         if report.get(key):
             first = min(str(entry) for entry in report[key])
-            raise CheckpointError(f"the checkpoint {path} {what} entry {first}", fix="fetch it anew")
+            raise CheckpointError(f"the checkpoint {path} {what} entry {first}", fix="fetch it again")
     canonicalize_network(network)
     return SpectrogramTransformerTagger(network.eval().requires_grad_(False).to(device), extractor, classes)

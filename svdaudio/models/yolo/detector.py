@@ -1,8 +1,8 @@
-"""Step 8, the objects: YOLO finds them, and each is embedded by CLIP on its own.
+"""Step 8, the objects: YOLO detects them, and CLIP embeds each one separately.
 
-As SSV2A does: test-time augmentation, the `top_k` boxes by confidence, each cut from the picture, blown up to the
-whole picture's size and embedded. SSV2A draws 63 objects at random when there are more; here the most confident
-63 are kept. No object at all is legal.
+As SSV2A does: test-time augmentation, the `top_k` boxes by confidence, each cut from the picture, enlarged to the
+whole picture's size and embedded. SSV2A draws 63 objects at random if it has more; here the most confident 63 are
+kept. Pictures without objects are allowed.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from svdaudio.weights.own import load_module
 
 ROLE = "detector"
 MAX_OBJECTS = 63
-"""Slots that SSV2A has for objects: 64, less the one for the global embedding."""
+"""SSV2A's slots for objects: 64, less the one for the global embedding."""
 
-_PADDING_GREY = 114  # what YOLO is trained with around a picture that is not square
+_PADDING_GREY = 114  # YOLO's padding around non-square pictures in training
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorConfig:
-    """Shape of a YOLOv8: its size by letter, and how many classes it tells apart. The defaults are YOLOv8x-OIV7."""
+    """Shape of a YOLOv8: its size by letter, and its number of classes. The defaults are YOLOv8x-OIV7."""
 
     scale: str = "x"
     n_classes: int = 601
@@ -46,27 +46,27 @@ class DetectorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionSettings:
-    """What counts as an object."""
+    """Settings of the object detection."""
 
     confidence: float = 0.25
-    """Least confidence, 0 to 1."""
+    """Minimum confidence, 0 to 1."""
     iou: float = 0.0
-    """Boxes of one class that overlap more than this are one object, 0 to 1."""
+    """Boxes of one class with a higher overlap than this are merged, 0 to 1."""
     max_detections: int = 64
-    """Boxes that are left after merging."""
+    """Maximum number of boxes after merging."""
     top_k: int = 16
-    """Objects that are kept, the most confident first; never more than 63."""
+    """Maximum number of objects to keep, the most confident first; at most 63."""
     augment: bool = True
-    """Look at three scales, one of them mirrored."""
+    """Detect at three scales, one of them mirrored."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that have no meaning."""
+        """Reject invalid settings."""
         for name in ("confidence", "iou"):
             if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ConfigError(f"locals.{name} has no meaning", expected="0 to 1", got=value)
+                raise ConfigError(f"locals.{name} is out of range", expected="0 to 1", got=value)
         for name, least in (("max_detections", 1), ("top_k", 0)):
             if (value := getattr(self, name)) < least:
-                raise ConfigError(f"locals.{name} has no meaning", expected=f"at least {least}", got=value)
+                raise ConfigError(f"locals.{name} is too small", expected=f"at least {least}", got=value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +78,12 @@ class Detections:
     scores: Float[NDArray[np.float32], " n"]
     """Confidence, 0 to 1."""
     classes: Int[NDArray[np.int64], " n"]
-    """Which of the detector's classes."""
+    """Indices of the detector's classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objects(Detections):
-    """Detections, and what CLIP sees in each."""
+    """Detections with their CLIP embeddings."""
 
     embeddings: Float[NDArray[np.float32], "n dim"]
     """[n, 768], each L2-normalised."""
@@ -97,7 +97,7 @@ def build_detector(config: Mapping[str, Any]) -> DetectionModel:
 
     Raises:
         TypeError: a field that does not exist.
-        ValueError: there is no such scale.
+        ValueError: the scale does not exist.
     """
     shape = DetectorConfig(**config)
     plan: dict[str, Any] = yaml.safe_load((ROOT / "cfg/models/v8/yolov8.yaml").read_text())
@@ -109,17 +109,17 @@ def build_detector(config: Mapping[str, Any]) -> DetectionModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Letterbox:
-    """How a picture was fitted into the detector's input, and the way back."""
+    """The mapping of a picture into the detector's input, and its inverse."""
 
     image: NDArray[np.uint8]
     scale: tuple[float, float]
-    """Across and down; they differ by the rounding to whole pixels."""
+    """Horizontal and vertical scale; they differ by rounding to whole pixels."""
     left_px: int
     top_px: int
 
     @classmethod
     def fit(cls, pixels: Pixels, size_px: int, stride_px: int) -> Letterbox:
-        """Scale the long side to `size_px`, and pad with grey to multiples of `stride_px`, as YOLO does."""
+        """Scale the long side to `size_px`, and pad with grey to multiples of `stride_px`, like YOLO."""
         height, width = pixels.shape[:2]
         gain = min(size_px / height, size_px / width)
         new_height, new_width = (max(1, round(side * gain)) for side in (height, width))
@@ -135,13 +135,13 @@ class Letterbox:
         return cls(image=np.asarray(padded, dtype=np.uint8), scale=scale, left_px=left, top_px=top)
 
     def back(self, boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-        """Boxes in the detector's input as boxes in the picture."""
+        """Convert boxes in the detector's input to boxes in the picture."""
         moved = (boxes - np.array([self.left_px, self.top_px] * 2, np.float32)) / np.array(self.scale * 2, np.float32)
         return np.clip(moved, 0, np.array([width, height] * 2, np.float32)).astype(np.float32)
 
 
 class Detector:
-    """A picture in, boxes of objects out. Deterministic; one thread at a time is in the network, others wait."""
+    """Detects the objects of a picture. Deterministic; one thread at a time uses the network, others wait."""
 
     def __init__(self, model: DetectionModel, *, image_size_px: int, names: tuple[str, ...]) -> None:
         self.model = model.eval()
@@ -185,7 +185,7 @@ def embed_boxes(
     pixels: Pixels, boxes: Float[NDArray[np.float32], "n 4"], encoder: ImageEncoder
 ) -> Float[NDArray[np.float32], "n dim"]:
     """CLIP embeddings of boxes of a picture, each L2-normalised; [0, 768] for none."""
-    # Reduced one by one to what CLIP sees: sixteen copies of a large picture would not fit into memory.
+    # Reduced one by one to CLIP's input size: sixteen copies of a large picture would not fit into memory.
     return encoder.embed([fit_image(crop, Geometry.CROP, encoder.size_px) for crop in crops(pixels, boxes)])
 
 
@@ -197,15 +197,15 @@ def find_objects(pixels: Pixels, *, detector: Detector, encoder: ImageEncoder, s
 
 
 def load_detector(path: Path, device: str | torch.device = "cpu") -> Detector:
-    """A detector from a weight file of this project; its header's `extra` holds `image_size` and `names`.
+    """Load a detector from a weight file of this project; its header's `extra` holds `image_size` and `names`.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another role, or does not fit its own description.
+        CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
     model, header = load_module(path, role=ROLE, build=build_detector, device=device)
     names, image_size_px = header.extra.get("names"), header.extra.get("image_size")
     if not isinstance(names, list) or not isinstance(image_size_px, int):
         raise CheckpointError(
-            f"the checkpoint {path} does not say its classes and input size", expected="extra names and image_size"
+            f"the checkpoint {path} does not specify its classes and input size", expected="extra names and image_size"
         )
     return Detector(model, image_size_px=image_size_px, names=tuple(str(name) for name in names))

@@ -1,10 +1,10 @@
-"""ultralytics, imported so that it keeps to itself.
+"""ultralytics, imported without its side effects.
 
 On import ultralytics looks for the network, writes a settings file into the user's home, prints to standard
 output, and changes environment variables that child processes inherit, how numpy and torch print, and OpenCV's
-threads. Here it does so with the network declared off, a throw-away settings folder and a closed mouth, and all of
-that is put back afterwards. Where the user has set one of these variables, or has imported ultralytics already, their
-choice stands.
+threads. Here it is imported with the network disabled, a temporary settings folder and its output suppressed, and all
+of that is restored afterwards. If the user has set one of these variables, or has already imported ultralytics, that
+choice is kept.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import atexit
 import os
 import tempfile
 
-import cv2  # noqa: F401  # pyright: ignore[reportUnusedImport]  # what ultralytics changes in it has to be put back
+import cv2  # noqa: F401  # pyright: ignore[reportUnusedImport]  # imported first, so that ultralytics' changes to it can be undone
 import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as cv2
 
 from svdaudio.process_state import kept_process_state
 
-# ultralytics remembers the path for as long as the process lives.
+# ultralytics remembers the path for the lifetime of the process.
 _settings_folder = tempfile.TemporaryDirectory(prefix="svdaudio-ultralytics-")
 atexit.register(_settings_folder.cleanup)
 
@@ -27,7 +27,7 @@ with kept_process_state():
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")
     os.environ.setdefault("YOLO_CONFIG_DIR", _settings_folder.name)
-    import torchvision  # noqa: F401  # pyright: ignore[reportUnusedImport]  # decides which NMS ultralytics uses
+    import torchvision  # noqa: F401  # pyright: ignore[reportUnusedImport]  # determines which NMS ultralytics uses
     from ultralytics.nn.tasks import DetectionModel
     from ultralytics.utils import ROOT
     from ultralytics.utils.metrics import ap_per_class

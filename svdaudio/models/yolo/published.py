@@ -1,4 +1,4 @@
-"""YOLOv8 as ultralytics publishes it: a pickled network, of which tensors and names are taken and nothing is run."""
+"""YOLOv8 as published by ultralytics: a pickled network, from which only tensors and names are read."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from svdaudio.weights.reading import Shell, fill, names, read_inert, shell_state
 SCALES: Mapping[int, str] = {16: "n", 32: "s", 48: "m", 64: "l", 80: "x"}
 """Channels of the first convolution → the size's letter."""
 IMAGE_SIZE_PX = 640
-"""What every published YOLOv8 detector was trained at."""
+"""Input size at which every published YOLOv8 detector was trained."""
 
 
 def load_detector(path: Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> Detector:
-    """A detector from a published YOLOv8.
+    """Load a detector from a published YOLOv8.
 
     Args:
         path: the published file.
-        device: where it goes.
+        device: target device.
         digest: sha256 of the file, if it has been checked; then a quick copy is kept beside it.
 
     Raises:
-        CheckpointError: the file is missing or damaged, is no YOLOv8 detector, lacks an entry or has one too many.
+        CheckpointError: the file is missing or damaged, is not a YOLOv8 detector, lacks an entry or has an extra one.
     """
     weights = cached(path, name=ROLE, digest=digest, read=lambda: read_detector(path))
     facts = weights.facts
@@ -39,7 +39,7 @@ def load_detector(path: Path, device: str | torch.device = "cpu", *, digest: str
 
 
 def read_detector(path: Path) -> Weights:
-    """State dict in float32, with the class names, the network's size and that of its pictures.
+    """State dict in float32, with the class names, the network's size and its input size.
 
     Raises:
         CheckpointError: as `load_detector`.
@@ -50,7 +50,7 @@ def read_detector(path: Path) -> Weights:
 
 
 def _detector(path: Path, contents: Mapping[str, Any]) -> Weights:
-    # As ultralytics does: the averaged weights if they were left in.
+    # Like ultralytics: the averaged weights if present.
     network = contents.get("ema") or contents.get("model")
     if not isinstance(network, Shell) or not network.named.endswith(".DetectionModel"):
         raise CheckpointError(
@@ -63,7 +63,7 @@ def _detector(path: Path, contents: Mapping[str, Any]) -> Weights:
     scale = SCALES.get(first.shape[0]) if first is not None else None
     if scale is None:
         raise CheckpointError(
-            f"the checkpoint {path} is no YOLOv8",
+            f"the checkpoint {path} is not a YOLOv8",
             expected=f"model.0.conv.weight with {', '.join(map(str, SCALES))} channels",
             got="none" if first is None else list(first.shape),
         )

@@ -45,7 +45,7 @@ def begin(server, partial, n_bytes, **options):
 
 def test_a_file_comes_whole_with_progress(server, partial):
     told = []
-    assert get(server, partial, tell=lambda n_done, n_total: told.append((n_done, n_total))) == server.sha256
+    assert get(server, partial, on_progress=lambda n_done, n_total: told.append((n_done, n_total))) == server.sha256
     assert partial.read_bytes() == CONTENT
     assert told[0] == (0, len(CONTENT))
     assert told[-1] == (len(CONTENT), len(CONTENT))
@@ -61,7 +61,7 @@ def test_cut_connections_are_taken_up_where_they_ended(server, partial):
 
 def test_it_gives_up_when_nothing_comes_any_more_and_keeps_what_came(server, partial):
     server.cuts = [100, 0, 0, 0]
-    with pytest.raises(CheckpointError, match=r"cannot fetch file\.bin.*cut the connection.*checkpoints import"):
+    with pytest.raises(CheckpointError, match=r"cannot download file\.bin.*cut the connection.*checkpoints import"):
         get(server, partial)
     assert partial.read_bytes() == CONTENT[:100]
 
@@ -196,7 +196,7 @@ def test_a_redirect_is_followed(server, partial):
 
 def test_a_full_disk_is_noticed_before_it_is_full(server, partial, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(CheckpointError, match=r"too full: expected .* GB free.*goes on where it stopped"):
+    with pytest.raises(CheckpointError, match=r"not enough disk space .*: expected .* GB free.*it resumes"):
         get(server, partial)
     assert not partial.exists()
 

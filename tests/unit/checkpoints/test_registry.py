@@ -59,7 +59,7 @@ def test_the_recommended_comes_first():
 
 
 def test_an_unknown_name_is_answered_with_those_there_are():
-    with pytest.raises(InputError, match=r"nothing of the name 'clap'.*clip-vit-l-14"):
+    with pytest.raises(InputError, match=r"no published model is named 'clap'.*clip-vit-l-14"):
         find("clap")
 
 

@@ -21,7 +21,7 @@ def test_the_nearest_name(name, near):
     assert nearest_name(name, known) == near
     error = unknown_parameter(name, known, "run.toml")
     assert error.what == f"there is no parameter '{name}' (from run.toml)"
-    assert error.fix == (f"perhaps you mean '{near}'" if near else "`svdaudio run --help` lists them")
+    assert error.fix == (f"perhaps you mean '{near}'" if near else "`svdaudio parameters` lists them")
 
 
 def test_dotted_names_and_tables_are_the_same():

@@ -139,7 +139,7 @@ def test_a_lost_run_is_not_made_from_other_pictures_or_an_old_record(toy):
     told = ("name", "run", "out", "settings")
     old = [{name: member[name] for name in told} for member in batch.record.results["members"]]
     toy.store.runs.write(replace(batch.record, results={**batch.record.results, "members": old}))
-    with pytest.raises(RunError, match=r"is gone\. Give the command of the batch again"):
+    with pytest.raises(RunError, match=r"is gone\. Repeat the command of the batch"):
         reopened(toy, batch.record.id)
 
 
@@ -179,5 +179,5 @@ def test_the_table_has_a_row_a_pair_and_the_same_columns(toy, tmp_path):
     lines = write_table(tmp_path / "t.jsonl", rows).read_text().splitlines()
     assert [json.loads(line) for line in lines] == rows
     for wrong in (tmp_path / "t.parquet", tmp_path):
-        with pytest.raises(InputError, match="no place for a table"):
+        with pytest.raises(InputError, match="not a valid table file"):
             check_table(wrong)

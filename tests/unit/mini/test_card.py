@@ -59,5 +59,5 @@ def test_figures_are_put_in_anew_and_nothing_else_changes(published):
 def test_what_is_no_card_is_refused(tmp_path):
     (tmp_path / "toy.md").write_text("# Toy\n")
     for name in ("toy.md", "none.md"):
-        with pytest.raises(CheckpointError, match="is no model card"):
+        with pytest.raises(CheckpointError, match="is not a valid model card"):
             card.rewrite(tmp_path / name, figures(0.5))

@@ -71,7 +71,7 @@ def test_a_copy_that_was_cut_short_goes_on(source, target):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        copy_store(source, target, tell=cut)
+        copy_store(source, target, on_artifact=cut)
     n_there = len(list(target.keys()))
     assert n_there >= 1
     assert target.runs.ids() == [], "a run was there before its artifacts"

@@ -70,8 +70,8 @@ def test_every_flipped_bit_that_changes_what_is_said_is_noticed():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("version", 2, "not that of its contents"),
-        ("parameters", {}, "not that of its contents"),
+        ("version", 2, "does not match its content"),
+        ("parameters", {}, "does not match its content"),
         ("outputs", {"mask": {}}, "incomplete"),
         ("outputs", None, "incomplete"),
     ],
@@ -107,7 +107,7 @@ def test_nothing_but_a_key_a_name_a_digest_is_taken_for_one(odd):
     ):
         fields = unseal(RECORD.to_json())
         change(fields)
-        with pytest.raises(ValueError, match=r"incomplete or not of the right form|not that of its contents"):
+        with pytest.raises(ValueError, match=r"incomplete or malformed|does not match its content"):
             ArtifactRecord.from_json(seal(fields))
 
 
@@ -123,7 +123,7 @@ def test_shapes_that_no_array_has(name, value):
 def test_numbers_that_are_not_finite_are_damage_in_old_records_too(value):
     old = {"format": 1, **unseal(RECORD.to_json())}
     for changed in ({**old, "seconds": value}, {**old, "parameters": {"x": value}}):
-        with pytest.raises(ValueError, match="not of the right form"):
+        with pytest.raises(ValueError, match="malformed"):
             ArtifactRecord.from_json(json.dumps(changed))
 
 
@@ -161,5 +161,5 @@ def test_a_record_without_a_field_is_noticed():
 def test_records_from_before_there_were_check_sums_are_still_read():
     old = {"format": 1, **unseal(RECORD.to_json())}
     assert ArtifactRecord.from_json(json.dumps(old)) == RECORD
-    with pytest.raises(ValueError, match="not that of its contents"):
+    with pytest.raises(ValueError, match="does not match its content"):
         ArtifactRecord.from_json(json.dumps({**old, "version": 2}))

@@ -65,15 +65,15 @@ def test_a_run_is_found_by_beginning_end_or_age(runs):
     runs.write(other)
     assert runs.load("20250101") == runs.load("ab12") == runs.load(RUN.id) == RUN
     assert runs.load("latest") == runs.load("last") == other
-    with pytest.raises(RunError, match="names 2 runs"):
+    with pytest.raises(RunError, match="matches 2 runs"):
         runs.load("2025")
     for name in ("nothing", ""):
-        with pytest.raises(RunError, match="there is no run"):
+        with pytest.raises(RunError, match="does not exist"):
             runs.load(name)
 
 
 def test_no_runs_at_all(runs):
-    with pytest.raises(RunError, match="there are no runs"):
+    with pytest.raises(RunError, match="contains no runs"):
         runs.load("latest")
     assert not runs.is_active("x")
 
@@ -103,7 +103,7 @@ def test_holding_a_run(runs):
     with runs.hold("a"):
         assert runs.is_active("a")
         assert not runs.is_active("b")
-        with pytest.raises(RunError, match="still going"), runs.hold("a"):
+        with pytest.raises(RunError, match="still active"), runs.hold("a"):
             pass
     assert not runs.is_active("a")
     with runs.hold("a"):
@@ -137,7 +137,7 @@ def test_a_record_with_an_id_a_key_or_a_name_that_is_none_is_damaged(odd):
     ):
         fields = unseal(RUN.to_json())
         change(fields)
-        with pytest.raises(ValueError, match="incomplete or not of the right form"):
+        with pytest.raises(ValueError, match="incomplete or malformed"):
             RunRecord.from_json(seal(fields))
 
 
@@ -156,7 +156,7 @@ def test_the_record_of_another_run_is_damaged(runs):
     runs.write(RUN)
     (runs.folder / "20250101-120000-000-ffff.json").write_text(RUN.to_json())
     assert list(runs) == [RUN]
-    with pytest.raises(RunError, match="that of another run"):
+    with pytest.raises(RunError, match="belongs to another run"):
         runs.load("ffff")
 
 
@@ -168,9 +168,9 @@ def test_an_id_never_leads_out_of_the_folder(runs, tmp_path, run_id):
         runs.read(run_id)
     assert not runs.remove(run_id)
     assert not runs.is_active(run_id)
-    with pytest.raises(StoreError, match="not a valid id"):
+    with pytest.raises(StoreError, match="not a valid run id"):
         runs.write(replace(RUN, id=run_id))
-    with pytest.raises(StoreError, match="not a valid id"), runs.hold(run_id):
+    with pytest.raises(StoreError, match="not a valid run id"), runs.hold(run_id):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "up.json"]
 

@@ -25,5 +25,5 @@ def test_a_missing_scene_is_one_clear_error(tmp_path):
 def test_a_file_that_is_no_scene_is_one_clear_error(tmp_path, description):
     path = tmp_path / "scene.json"
     path.write_text(description)
-    with pytest.raises(InputError, match="describes no scene"):
+    with pytest.raises(InputError, match="does not describe a scene"):
         read_scene(path)

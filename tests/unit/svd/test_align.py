@@ -88,7 +88,7 @@ def test_a_mask_of_numbers_is_one_of_truth_values(dtype):
 
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_a_mask_has_two_dimensions_and_the_grid_divides_the_square():
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="not a matrix of pixels"):
         patch_coverage(np.zeros((1, 20, 20)), Geometry.SQUASH)
     with pytest.raises(ConfigError, match="divisor of 224"):
         patch_coverage(np.zeros((20, 20)), Geometry.SQUASH, 15)

@@ -99,7 +99,7 @@ def test_taking_everything_away_is_an_error(tokens, grid):
 
 @pytest.mark.parametrize("k", [0, -3, 2.5, "5"])
 def test_a_k_without_a_meaning_is_refused(tokens, grid, k):
-    with pytest.raises(ConfigError, match="K has no meaning"):
+    with pytest.raises(ConfigError, match="K is invalid"):
         aggregate(factorize(tokens, grid), k=k, factor=0.3)
 
 
@@ -121,7 +121,7 @@ def test_modes_choose_their_factor(tokens, grid):
 
 
 def test_shapes_and_numbers_are_checked(tokens, grid):
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="do not match"):
         factorize(tokens, grid[:-1])
     broken = tokens.copy()
     broken[3, 3] = np.nan

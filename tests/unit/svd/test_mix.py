@@ -100,7 +100,7 @@ def test_the_whole_manipulation_is_its_parts(with_background):
 
 
 def test_changing_a_factor_needs_no_torch():
-    stages = ", ".join(f"tasks.edit.{name}" for name in ("align", "factors", "background", "mix"))
+    stages = ", ".join(f"svdaudio.tasks.edit.{name}" for name in ("align", "factors", "background", "mix"))
     code = f"import sys, svdaudio, {stages}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

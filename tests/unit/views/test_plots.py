@@ -57,6 +57,20 @@ def test_every_figure_is_a_png_with_the_same_bytes_each_time(tmp_path, pixels, r
             assert len(set(np.asarray(image.convert("L")).ravel())) > 3, name
 
 
+@pytest.mark.parametrize(("width", "expected"), [(64, 704), (1024, 1024), (3000, 2048)])
+def test_a_picture_is_shown_at_its_own_width_within_limits(tmp_path, region, width, expected):
+    grey = np.full((width // 2, width, 3), 128, dtype=np.uint8)
+    shown = plots.boxes(grey, np.zeros((0, 4)), np.zeros(0), [], title="objects")
+    with Image.open(plots.save(shown, tmp_path / "picture.png")) as image:
+        assert image.width == expected
+
+
+def test_spectrograms_have_a_scale_with_its_unit(pixels, region):
+    drawn = figures(pixels, region)
+    assert [axes.get_ylabel() for axes in drawn["spectrogram"].axes] == ["kHz", "dB re loudest"]
+    assert "dB re loudest" in [axes.get_ylabel() for axes in drawn["overview"].axes]
+
+
 def test_the_overlay_tints_the_region_and_leaves_the_rest(region):
     white = np.full((48, 64, 3), 255, dtype=np.uint8)
     axes = plots.mask_overlay(white, region).axes[0]

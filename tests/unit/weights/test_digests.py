@@ -53,7 +53,7 @@ def test_an_untouched_file_is_hashed_once(path, hashing):
     calls, _ = hashing
     assert known_digest(path) == known_digest(path) == sha256(b"one")
     assert len(calls) == 1
-    assert known_digest(path, anew=True) == sha256(b"one")
+    assert known_digest(path, rehash=True) == sha256(b"one")
     assert len(calls) == 2
 
 
@@ -77,7 +77,7 @@ def test_a_file_that_is_replaced_while_it_is_hashed_is_hashed_again(path, hashin
 def test_a_file_that_keeps_changing_has_no_digest(path, hashing, note):
     _, then = hashing
     then += [lambda: path.write_bytes(b"longer" + path.read_bytes())] * 9
-    with pytest.raises(CheckpointError, match=r"weights\.pt changes while it is read"):
+    with pytest.raises(CheckpointError, match=r"weights\.pt changed while it was read"):
         known_digest(path)
     assert not note.exists()
 

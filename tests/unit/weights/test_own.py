@@ -40,7 +40,7 @@ def test_a_module_is_built_as_the_file_says_and_does_not_train(toy):
         (lambda path: path.unlink(), "there is no checkpoint"),
         (lambda path: path.write_bytes(path.read_bytes()[:40]), "cannot be read"),
         (lambda path: path.write_bytes(b""), "cannot be read"),
-        (lambda path: save_file({"weight": torch.zeros(1)}, path), "does not say what it is"),
+        (lambda path: save_file({"weight": torch.zeros(1)}, path), "has no description"),
     ],
     ids=["missing", "truncated", "empty", "foreign"],
 )
@@ -56,5 +56,5 @@ def test_another_role_is_refused(toy):
 
 
 def test_tensors_that_do_not_fit_the_network_are_refused(toy):
-    with pytest.raises(CheckpointError, match="does not fit its own description"):
+    with pytest.raises(CheckpointError, match="does not match its own description"):
         load_module(toy, role="toy", build=lambda config: nn.Linear(config["in_features"], 5))

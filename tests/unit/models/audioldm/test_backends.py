@@ -36,7 +36,7 @@ def test_an_unknown_backend_is_refused():
 def test_a_scheduler_that_the_package_has_not_is_refused_before_anything_runs(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     check_backend("audioldm", "ddim")
-    with pytest.raises(ConfigError, match="has no such scheduler: expected ddim"):
+    with pytest.raises(ConfigError, match="does not support this scheduler: expected ddim"):
         check_backend("audioldm", "dpm-solver++")
 
 

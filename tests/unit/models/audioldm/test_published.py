@@ -118,7 +118,7 @@ def test_the_scaling_factor_is_the_checkpoints(checkpoint):
 )
 def test_a_lost_tensor_is_named(damage, lost, load):
     path = damage(lambda state: state.pop(lost))
-    with pytest.raises(CheckpointError, match=r"lacks|averages of other weights"):
+    with pytest.raises(CheckpointError, match=r"lacks|running averages that do not match"):
         load(path, architecture=TINY)
 
 
@@ -197,10 +197,10 @@ def test_files_that_are_something_else(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read"):
         open_published(tmp_path / "code.ckpt")
     torch.save({"weights": {"a": torch.zeros(1)}}, tmp_path / "other.ckpt")
-    with pytest.raises(CheckpointError, match="no checkpoint of AudioLDM"):
+    with pytest.raises(CheckpointError, match="not an AudioLDM checkpoint"):
         open_published(tmp_path / "other.ckpt")
     torch.save({"state_dict": {"a": "b"}}, tmp_path / "plain.ckpt")
-    with pytest.raises(CheckpointError, match="something else than tensors"):
+    with pytest.raises(CheckpointError, match="something other than tensors"):
         open_published(tmp_path / "plain.ckpt")
     with zipfile.ZipFile(tmp_path / "zip.ckpt", "w") as archive:
         archive.writestr("a", "b")
@@ -260,7 +260,7 @@ def test_text_needs_a_tokenizer(checkpoint):
 
 
 def test_a_folder_is_not_written_over(checkpoint, folder):
-    with pytest.raises(CheckpointError, match="there already"):
+    with pytest.raises(CheckpointError, match="already exists"):
         to_folder(checkpoint, folder, architecture=TINY)
 
 

@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, visual, change):
     path = tmp_path / "image_encoder.safetensors"
     header = Header(role="image_encoder", architecture="ViT", config={**TINY, **change}, recipe="-", recipe_version=1)
     save_weights(path, visual.state_dict(), header)
-    with pytest.raises(CheckpointError, match="does not fit its own description"):
+    with pytest.raises(CheckpointError, match="does not match its own description"):
         load_image_encoder(path)
 
 

@@ -145,10 +145,10 @@ def test_a_point_outside_of_the_picture_is_refused(segmenter, pixels, point):
 @pytest.mark.parametrize(
     ("points", "labels", "words"),
     [
-        (np.zeros((0, 2)), np.zeros(0, int), "no point to segment at"),
+        (np.zeros((0, 2)), np.zeros(0, int), "no point to segment"),
         (np.array([[1, 1]]), np.array([0]), "at least one point with label 1"),
         (np.array([[1, 1]]), np.array([2]), "unknown label"),
-        (np.array([[1, 1]]), np.array([1, 1]), "do not fit"),
+        (np.array([[1, 1]]), np.array([1, 1]), "do not match"),
     ],
 )
 def test_clicks_have_to_make_sense(points, labels, words):
@@ -184,7 +184,7 @@ def test_weights_of_another_shape_are_refused(tmp_path, model):
         model.state_dict(),
         Header(role="segmenter", architecture="SAM2", config=config, recipe="-", recipe_version=1),
     )
-    with pytest.raises(CheckpointError, match="does not fit its own description"):
+    with pytest.raises(CheckpointError, match="does not match its own description"):
         load_segmenter(path)
 
 
@@ -223,7 +223,7 @@ def test_clicks_on_several_objects_give_the_union_of_their_masks(pixels):
     assert np.array_equal(found.logits > 0, wanted[:32, :32])
     # Together; then one by one, unless it is covered by now, and always with what is excluded.
     assert segmenter.asked[1:] == [[(20, 20, 1), (5, 85, 0)], [(5, 85, 0), (70, 60, 1)]]
-    assert found.remarks == ("together the clicks gave a mask that misses some of them: 2 masks are united",)
+    assert found.remarks == ("the mask of all clicks together misses some of them, so 2 masks are united",)
 
 
 def test_clicks_that_are_all_covered_are_segmented_together_only(pixels):

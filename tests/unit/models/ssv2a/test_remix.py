@@ -41,9 +41,9 @@ def test_the_first_63_objects_are_kept():
 
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_shapes_are_checked():
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="do not match"):
         fill_slots(EMBEDDING, OBJECTS[:, :5])
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="do not match"):
         fill_slots(EMBEDDING[None], OBJECTS)
 
 
