@@ -65,6 +65,8 @@ class Cluster:
 
     def _ray(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Below `uv run`, Ray would pack the current folder and have every worker install it anew.
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         from prefect_ray import RayTaskRunner  # pyright: ignore[reportMissingImports] - an extra
 
         if self.address is not None:
