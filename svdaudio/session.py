@@ -1,4 +1,4 @@
-"""The one way in: plan, run, resume and look at any method, from command line, flows, notebooks and studio alike.
+"""The single entry point: plan, run, resume and inspect any method, from command line, flows and notebooks alike.
 
     session = Session("artifacts")
     request = session.request("baseline", ["dog_cat.jpg"], {"generate.steps": 20})
@@ -224,7 +224,7 @@ class Session:
         return check(request, self.store)
 
     def request_of(self, run: RunRecord) -> Request:
-        """The request of an earlier run, to go on with it or to recompute what it lost.
+        """The request of an earlier run, to continue it or to recompute what it lost.
 
         Raises:
             RunError: a file of it changed, or its record is of another version.
@@ -280,7 +280,7 @@ class Session:
         pictures: bool = True,
         out: Path | None = None,
     ) -> Result:
-        """Go on with a run that failed or was interrupted: what it had computed is found, the rest is done.
+        """Continue a run that failed or was interrupted: what it had computed is found, the rest is computed.
 
         Args:
             run: the run or its name.
@@ -412,7 +412,7 @@ class Session:
         )
 
     def reopen_batch(self, record: RunRecord) -> Batch:
-        """A batch by its record, to go on with it."""
+        """A batch by its record, to continue it."""
         return reopen_batch(record, self.store, self.bundle, find_method)
 
     def run_batch(
@@ -491,6 +491,6 @@ def run_state(store: Store, run: RunRecord) -> str:
 
 
 def is_unfinished(store: Store, run: RunRecord) -> bool:
-    """Whether there is something to go on with: stages, or files that were not written."""
+    """Whether something is left to do: stages, or files that were not written."""
     unwritten = run.state == "finished" and not run.results and any(name.endswith(".scores") for name in run.targets)
     return unwritten or run_state(store, run) in ("failed", "interrupted")

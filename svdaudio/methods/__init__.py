@@ -36,8 +36,7 @@ def find_method(name: str) -> Method:
         method = _load(place)
         if method.name == name:
             return method
-    known = [*BUILT_IN, *(_load(place).name for place in _elsewhere())]
-    raise ConfigError("there is no such method", expected=" or ".join(known), got=name)
+    raise ConfigError("there is no such method", expected=" or ".join(method_names()), got=name)
 
 
 def method_names() -> list[str]:
