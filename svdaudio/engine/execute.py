@@ -245,14 +245,7 @@ def _inputs(context: Context, node: Node, known: Mapping[str, Reference]) -> dic
             producer, _, output = source.rpartition(".")
             wanted.setdefault(producer, []).append(output)
     arrays = {producer: _load(context, known[producer], outputs) for producer, outputs in wanted.items()}
-    inputs: dict[str, NDArray[Any] | Path] = {}
-    for name, source in node.inputs.items():
-        if source.startswith(FILE_PREFIX):
-            inputs[name] = context.request.files[source.removeprefix(FILE_PREFIX)]
-        else:
-            producer, _, output = source.rpartition(".")
-            inputs[name] = arrays[producer][output]
-    return inputs
+    return node.input_values(context.request.files, arrays)
 
 
 def _load(context: Context, reference: Reference, names: Iterable[str]) -> dict[str, NDArray[Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from svdaudio.config import RunConfig
 from svdaudio.engine.body import ModelSource, compute_outputs
-from svdaudio.engine.stage import FILE_PREFIX, Node, Nodes, OnNote, ancestors, in_order
+from svdaudio.engine.stage import Node, Nodes, OnNote, ancestors, in_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,19 +48,10 @@ def compute(
     for node in in_order(ancestors(targets, cut)):
         if node.name in outputs:
             continue
-        inputs = {name: _input(source, outputs, files or {}) for name, source in node.inputs.items()}
+        inputs = node.input_values(files or {}, outputs)
         parameters = {name: config.value(dotted) for name, dotted in node.bindings.items()}
         outputs[node.name] = compute_outputs(node, inputs, parameters, models, note or _ignore)
     return outputs
-
-
-def _input(
-    source: str, outputs: Mapping[str, Mapping[str, NDArray[Any]]], files: Mapping[str, Path]
-) -> NDArray[Any] | Path:
-    if source.startswith(FILE_PREFIX):
-        return files[source.removeprefix(FILE_PREFIX)]
-    producer, _, output = source.rpartition(".")
-    return outputs[producer][output]
 
 
 def _ignore(text: str) -> None:

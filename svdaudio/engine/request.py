@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from svdaudio.config import Resolved, RunConfig, flatten, nested, remarks
 from svdaudio.engine.method import FileKind, Method
-from svdaudio.engine.stage import FILE_PREFIX, Node, Nodes, ancestors, in_order
+from svdaudio.engine.stage import Node, Nodes, ancestors, in_order
 from svdaudio.errors import ConfigError, InputError, RunError
 from svdaudio.store.base import Store
 from svdaudio.store.keys import Action, digest_file
@@ -170,14 +170,7 @@ class Request:
             node: the node.
             outputs: node name → output name → digest, for at least the nodes upstream.
         """
-        digests: dict[str, str] = {}
-        for name, source in node.inputs.items():
-            if source.startswith(FILE_PREFIX):
-                digests[name] = self.file_digests[source.removeprefix(FILE_PREFIX)]
-            else:
-                producer, _, output = source.rpartition(".")
-                digests[name] = outputs[producer][output]
-        return digests
+        return node.input_values(self.file_digests if node.files else {}, outputs)
 
     def known_shape(self, name: str, store: Store | None) -> tuple[int, ...] | None:
         """Shape of the first array that a stage made of a file, if the store has it: then the file is valid.

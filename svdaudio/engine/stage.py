@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from svdaudio.errors import ConfigError
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FILE_PREFIX = "file:"
+
+OfFile = TypeVar("OfFile")
+OfOutput = TypeVar("OfOutput")
 
 
 class Body(Protocol):
@@ -84,6 +87,24 @@ class Node:
         """Names of the user's files that this node reads, each once."""
         sources = (source for source in self.inputs.values() if source.startswith(FILE_PREFIX))
         return tuple(dict.fromkeys(source.removeprefix(FILE_PREFIX) for source in sources))
+
+    def input_values(
+        self, files: Mapping[str, OfFile], outputs: Mapping[str, Mapping[str, OfOutput]]
+    ) -> dict[str, OfFile | OfOutput]:
+        """What belongs to each input: arrays, digests, whatever is given.
+
+        Args:
+            files: name of a file → value, for at least the files that this node reads.
+            outputs: node → output → value, for at least the nodes upstream.
+        """
+        values: dict[str, OfFile | OfOutput] = {}
+        for name, source in self.inputs.items():
+            if source.startswith(FILE_PREFIX):
+                values[name] = files[source.removeprefix(FILE_PREFIX)]
+            else:
+                producer, _, output = source.rpartition(".")
+                values[name] = outputs[producer][output]
+        return values
 
 
 Nodes = Mapping[str, Node]
