@@ -116,7 +116,13 @@ def run_here(
 
 def failed(error: SvdAudioError) -> Any:
     """The state in which a flow ends after an error that a user can cause: one line, without a traceback."""
+    logging.getLogger("prefect.flow_runs").addFilter(_not_of_a_user)
     return Failed(message=error.line(), data=error)
+
+
+def _not_of_a_user(record: logging.LogRecord) -> bool:
+    """Drop the traceback with which a worker's process reports once more what the state Failed says already."""
+    return not (record.exc_info and isinstance(record.exc_info[1], SvdAudioError))
 
 
 def is_there(url: str) -> bool:
