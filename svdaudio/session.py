@@ -213,9 +213,10 @@ class Session:
             if isinstance(files, Mapping)
             else [Path(path) for path in files]
         )
+        configured = {name: file.path for name, file in method.configured_files(resolved.config).items()}
         request = Request(
             method=method,
-            files=files_of(method, paths),
+            files=files_of(method, paths, configured),
             resolved=resolved,
             bundle=self.bundle(resolved.config.bundle),
             targets=targets,

@@ -6,9 +6,21 @@ Imports pydantic and the errors, nothing else of the project.
 from __future__ import annotations
 
 from svdaudio.config.names import flatten, nested, unknown_parameter
+from svdaudio.config.objects import (
+    OBJECT_EXPECTED,
+    REGION_EXPECTED,
+    AnObject,
+    Box,
+    ObjectPrompt,
+    Objects,
+    Region,
+    anchored,
+    collect_objects,
+    parse_object,
+)
 from svdaudio.config.points import POINTS_EXPECTED, Point, Points, parse_point
 from svdaudio.config.resolve import Resolved, parse_override, parse_value, remarks, resolve
-from svdaudio.config.run import EXECUTION_PREFIX, Parameter, RunConfig
+from svdaudio.config.run import EXECUTION_PREFIX, Parameter, Parameters, RunConfig
 from svdaudio.config.sections import (
     AlignConfig,
     ExecutionConfig,
@@ -24,24 +36,35 @@ from svdaudio.config.sections import (
 
 __all__ = [
     "EXECUTION_PREFIX",
+    "OBJECT_EXPECTED",
     "POINTS_EXPECTED",
+    "REGION_EXPECTED",
     "AlignConfig",
+    "AnObject",
+    "Box",
     "ExecutionConfig",
     "GenerateConfig",
     "LocalsConfig",
     "MixConfig",
+    "ObjectPrompt",
+    "Objects",
     "Parameter",
+    "Parameters",
     "Point",
     "Points",
+    "Region",
     "RemixConfig",
     "Resolved",
     "RunConfig",
     "Section",
     "SvdConfig",
+    "anchored",
     "check_steps",
+    "collect_objects",
     "flatten",
     "nested",
     "parameter",
+    "parse_object",
     "parse_override",
     "parse_point",
     "parse_value",

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from svdaudio.config.names import flatten, nested, unknown_parameter
+from svdaudio.config.objects import anchored
 from svdaudio.config.run import RunConfig
 from svdaudio.errors import ConfigError
 
@@ -118,17 +119,27 @@ def resolve(
         for name, value in values.items():
             if name not in known:
                 raise unknown_parameter(name, known, source)
-            chosen[name] = value
-            sources[name] = source
+            parameter = known[name]
+            by_entry = parameter.is_table and isinstance(value, Mapping)
+            entries = flatten({name: value}) if by_entry else {name: value}
+            for entry in entries if parameter.is_table else ():  # what is above or below it is replaced
+                for other in [one for one in chosen if entry.startswith(f"{one}.") or one.startswith(f"{entry}.")]:
+                    del chosen[other]
+            chosen.update(entries)
+            sources[parameter.name] = source
 
     if config_file is not None:
         values = read_config_file(config_file)
+        values = {
+            name: anchored(value, config_file.parent) if name in known and known[name].is_table else value
+            for name, value in values.items()
+        }
         passed_over = [name for name in values if name not in known and name in elsewhere]
         take({name: value for name, value in values.items() if name not in passed_over}, config_file.name)
     take({name: value for name, value in (given or {}).items() if value is not None}, given_source)
     for text in overrides:
         name, value = parse_override(text, known)
-        if sources[name] in (given_source, "--set") and chosen[name] != value:
+        if sources[known[name].name] in (given_source, "--set") and chosen.get(name, value) != value:
             raise ConfigError(
                 f"'{name}' is given twice", got=f"{_text(chosen[name])} and {_text(value)}", fix="keep one of them"
             )

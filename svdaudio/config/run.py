@@ -9,7 +9,8 @@ A method's own configuration derives from `RunConfig` and adds the sections that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, cast
@@ -18,6 +19,7 @@ from pydantic import BaseModel, Field
 
 from svdaudio.config.names import nested, unknown_parameter
 from svdaudio.config.sections import ExecutionConfig, Section, Whole, parameter
+from svdaudio.errors import ConfigError
 
 EXECUTION_PREFIX = "execution."
 """Parameters below this prefix say how to compute, not what: they never enter a key."""
@@ -33,11 +35,35 @@ class Parameter:
     meaning: str
     expected: str
     recommended: tuple[float, float] | None
+    is_table: bool = False
+    """Whether it may hold values by name: `objects.cat.points` is then a value of `objects`."""
 
     @property
     def execution_only(self) -> bool:
         """Whether it changes only speed and rounding, and so enters no key."""
         return self.name.startswith(EXECUTION_PREFIX)
+
+
+class Parameters(Mapping[str, Parameter]):
+    """Parameters by their dotted names. A name below that of a table stands for the table."""
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        self._by_name = {one.name: one for one in parameters}
+
+    def __getitem__(self, name: str) -> Parameter:
+        if (found := self._by_name.get(name)) is not None:
+            return found
+        *above, _ = itertools.accumulate(name.split("."), lambda before, part: f"{before}.{part}")
+        for place in above:
+            if place in self._by_name and self._by_name[place].is_table:
+                return self._by_name[place]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
 
 
 class RunConfig(Section):
@@ -48,7 +74,7 @@ class RunConfig(Section):
     execution: ExecutionConfig = ExecutionConfig()
 
     @classmethod
-    def parameters(cls) -> Mapping[str, Parameter]:
+    def parameters(cls) -> Parameters:
         """Every parameter by its dotted name: the method's own, then what all methods have."""
         return _parameters_of(cls)
 
@@ -56,14 +82,17 @@ class RunConfig(Section):
         """One value by its dotted name, as plain JSON data: points as lists of [x, y, label].
 
         Raises:
-            ConfigError: there is no such parameter.
+            ConfigError: there is no such parameter, or a table has no such entry.
         """
         if dotted not in self.parameters():
             raise unknown_parameter(dotted, self.parameters())
         found: Any = self
         for part in dotted.split("."):
-            found = getattr(found, part)
-        return [list(entry) for entry in cast("tuple[Any, ...]", found)] if isinstance(found, tuple) else found
+            try:
+                found = found[part] if isinstance(found, dict) else getattr(found, part)
+            except (KeyError, AttributeError):
+                raise ConfigError(f"there is no value '{dotted}'") from None
+        return _plain(found)
 
     def flat(self) -> dict[str, Any]:
         """Every parameter by its dotted name, as plain JSON data."""
@@ -74,12 +103,21 @@ class RunConfig(Section):
         return nested(self.flat())
 
 
+def _plain(value: Any) -> Any:
+    """Tuples as lists, and entries of tables as mappings without what was not given."""
+    if isinstance(value, BaseModel):
+        return _plain({name: getattr(value, name) for name in value.model_fields_set if getattr(value, name)})
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in cast("dict[str, Any]", value).items()}
+    return [_plain(one) for one in cast("tuple[Any, ...]", value)] if isinstance(value, tuple) else value
+
+
 @cache
-def _parameters_of(schema: type[RunConfig]) -> dict[str, Parameter]:
+def _parameters_of(schema: type[RunConfig]) -> Parameters:
     found = list(_walk(schema))
     common = tuple(RunConfig.model_fields)
     own = [one for one in found if one.name.partition(".")[0] not in common]
-    return {one.name: one for one in [*own, *(one for one in found if one not in own)]}
+    return Parameters([*own, *(one for one in found if one not in own)])
 
 
 def _walk(model: type[BaseModel], prefix: str = "") -> Iterable[Parameter]:
@@ -95,4 +133,5 @@ def _walk(model: type[BaseModel], prefix: str = "") -> Iterable[Parameter]:
                 meaning=info.description or "",
                 expected=extra["expected"],
                 recommended=(recommended[0], recommended[1]) if recommended else None,
+                is_table=extra.get("is_table", False),
             )

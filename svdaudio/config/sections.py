@@ -56,7 +56,13 @@ def check_steps(scheduler: str, n_steps: int, n_train_steps: int = 1000) -> None
 
 
 def parameter(
-    default: Any, meaning: str, expected: str, recommended: tuple[float, float] | None = None, **bounds: float
+    default: Any,
+    meaning: str,
+    expected: str,
+    recommended: tuple[float, float] | None = None,
+    *,
+    is_table: bool = False,
+    **bounds: float,
 ) -> Any:
     """One parameter of a section.
 
@@ -65,11 +71,14 @@ def parameter(
         meaning: a short phrase for help texts.
         expected: what a valid value is, for errors.
         recommended: lowest and highest value that runs without a remark.
+        is_table: whether it may hold values by name.
         bounds: pydantic's: ge, gt, le, lt.
     """
     extra: dict[str, Any] = {"expected": expected}
     if recommended:
         extra["recommended"] = list(recommended)
+    if is_table:
+        extra["is_table"] = True
     return Field(default=default, description=meaning, json_schema_extra=extra, **cast("dict[str, Any]", bounds))
 
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from svdaudio.engine.stage import Body, Node, OnNote, Stage
+from svdaudio.engine.stage import Body, Node, OnNote, Stage, arguments_of
 from svdaudio.errors import RunError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def compute_outputs(
     if isinstance(models, KeepsModels) and stage.models:
         models.keep_only(stage.models)
     run = body(stage)
-    arguments: dict[str, Any] = {**inputs, **copy.deepcopy(dict(parameters))}
+    arguments: dict[str, Any] = {**arguments_of(stage, inputs), **copy.deepcopy(dict(parameters))}
     arguments |= {role: models[role] for role in stage.models}
     if "note" in inspect.signature(run).parameters:
         arguments["note"] = note

@@ -39,6 +39,14 @@ class FileKind:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfiguredFile:
+    """A file that a parameter names."""
+
+    kind: FileKind
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """A picture of some arrays of a run."""
 
@@ -57,6 +65,12 @@ class View:
 
 def no_sounds(config: Any) -> Mapping[str, str]:
     """The sounds of a method that makes none."""
+    del config
+    return {}
+
+
+def no_configured_files(config: Any) -> Mapping[str, ConfiguredFile]:
+    """The files that parameters of a method name, if it has no such parameters."""
     del config
     return {}
 
@@ -90,8 +104,11 @@ class Method:
     """Its parameters."""
     nodes: Callable[[Any], Nodes]
     """Its workflow, which may depend on the configuration."""
-    targets: tuple[str, ...]
-    """Nodes that a run computes by default. List first those that are likely to fail early."""
+    targets: tuple[str, ...] | Callable[[Any], tuple[str, ...]]
+    """Nodes that a run computes by default, which may depend on the configuration. List first those that are likely to
+    fail early."""
+    configured_files: Callable[[Any], Mapping[str, ConfiguredFile]] = no_configured_files
+    """Configuration → name of a file in the workflow → the file, for files that parameters name."""
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Other sets of targets by name."""
     sounds: Callable[[Any], Mapping[str, str]] = no_sounds
@@ -107,3 +124,7 @@ class Method:
     """`RunArrays` of a finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
     former_parameters: tuple[str, ...] = ()
     """Dotted names, or sections, in records of earlier versions that no longer exist."""
+
+    def default_targets(self, config: Any) -> tuple[str, ...]:
+        """The nodes that a run of this configuration computes by default."""
+        return self.targets(config) if callable(self.targets) else self.targets

@@ -104,7 +104,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if not self.targets:
-            object.__setattr__(self, "targets", self.method.targets)
+            object.__setattr__(self, "targets", self.method.default_targets(self.config))
 
     @property
     def kind(self) -> str:
@@ -139,6 +139,10 @@ class Request:
         """
         names = dict.fromkeys(name for node in self.nodes for name in node.files)
         return {name: self.cache.digest(self.files[name], self.description(name)) for name in names}
+
+    def file_kind(self, name: str) -> FileKind:
+        """The kind of a file: one of the method's, or one that a parameter names."""
+        return self.method.files.get(name) or self.method.configured_files(self.config)[name].kind
 
     def description(self, name: str) -> str:
         """A file's name in errors: "original picture"."""
@@ -205,25 +209,29 @@ def check(request: Request, store: Store | None = None) -> Request:
         request.bundle.digests(role)
     for name in request.file_digests:
         known = request.known_shape(name, store) is not None
-        request.cache.check(request.method.files[name], request.files[name], known=known)
+        request.cache.check(request.file_kind(name), request.files[name], known=known)
     for method_check in request.method.checks:
         method_check(request, store)
     return request
 
 
-def files_of(method: Method, paths: Mapping[str, Path] | list[Path]) -> dict[str, Path]:
+def files_of(
+    method: Method, paths: Mapping[str, Path] | list[Path], configured: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
     """The user's files by the names of a method.
 
     Args:
         method: the method that takes the files.
         paths: by name, or in the order in which the method lists them.
+        configured: files that parameters name; a path that is given under the same name replaces one.
 
     Raises:
         InputError: too few, too many, or an unknown name.
     """
-    names = list(method.files)
+    names, others = list(method.files), dict(configured or {})
     given = dict(zip(names, paths, strict=False)) if isinstance(paths, list) else dict(paths)
-    n_given = len(paths)
+    others |= {name: given.pop(name) for name in others if name in given}
+    n_given = len(paths) if isinstance(paths, list) else len(given)
     if n_given != len(names) or set(given) != set(names):
         kinds = " ".join(name.upper() for name in names)
         raise InputError(
@@ -231,7 +239,7 @@ def files_of(method: Method, paths: Mapping[str, Path] | list[Path]) -> dict[str
             expected=kinds,
             got=" ".join(str(path) for path in (paths if isinstance(paths, list) else paths.values())) or "none",
         )
-    return given
+    return {**given, **others}
 
 
 def resumed_request(run: RunRecord, method: Method, bundle: BundleFacts) -> Request:

@@ -68,7 +68,8 @@ class Node:
     name: str
     stage: Stage
     inputs: Mapping[str, str]
-    """Input of the stage → `node.output` or `file:<name>`."""
+    """Input of the stage → `node.output` or `file:<name>`. An input that takes any number of arrays is given as
+    `input.<name>` for each of them."""
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -105,6 +106,18 @@ class Node:
                 producer, _, output = source.rpartition(".")
                 values[name] = outputs[producer][output]
         return values
+
+
+def arguments_of(stage: Stage, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs of a stage as its body takes them: `waveforms.cat` is the entry "cat" of the mapping `waveforms`."""
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        group, dot, entry = name.partition(".")
+        if dot:
+            arguments.setdefault(group, {})[entry] = value
+        else:
+            arguments[name] = value
+    return {**{name: {} for name in stage.inputs if name not in arguments}, **arguments}
 
 
 Nodes = Mapping[str, Node]

@@ -83,3 +83,14 @@ def test_a_body_that_does_not_return_what_its_row_says_is_a_fault(returned):
 def test_numbers_that_are_not_finite_are_refused(number):
     with pytest.raises(RunError, match=r"one\.sum computed numbers that are not finite, which are not kept: got y"):
         call(lambda **_: {"y": np.array([1.0, float(number)])})
+
+
+def test_an_input_may_take_any_number_of_arrays():
+    stage = Stage(name="sum", inputs=("parts", "rest"), outputs=("total",), body="", summary="")
+
+    def total(*, parts, rest):
+        return {"total": np.array([len(parts), sum(parts.values()) + sum(rest.values())])}
+
+    node = Node(name="sum", stage=stage, inputs={"parts.a": "x.y", "parts.b": "z.y"})
+    inputs = {"parts.a": np.array(1.0), "parts.b": np.array(2.0)}
+    assert compute_outputs(node, inputs, {}, {}, print, lambda _: total)["total"].tolist() == [2, 3]

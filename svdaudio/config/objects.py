@@ -1,0 +1,181 @@
+"""Objects of a picture as users point at them: by clicks, by a box, or by a mask file.
+
+    parse_object("cat=756,581")         # a click; "756,581,0" excludes what it hits
+    parse_object("cat=10,20,300,400")   # a box: left, top, right, bottom
+    parse_object("cat=cat.png")         # a mask file
+
+A region is one object given by clicks alone, or a table of objects by their names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, cast
+
+from pydantic import AfterValidator, BeforeValidator
+
+from svdaudio.config.points import Coordinate, Point, Points, parse_point
+from svdaudio.config.sections import Section
+from svdaudio.errors import ConfigError
+
+OBJECT_EXPECTED = "a click X,Y, a box LEFT,TOP,RIGHT,BOTTOM, or a mask file"
+REGION_EXPECTED = f"{OBJECT_EXPECTED}; several objects as NAME=…"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+_NUMBERS = re.compile(r"[-+0-9.eE,\s]+")
+_N_BOX_NUMBERS = 4
+
+
+class Box(NamedTuple):
+    """A box in pixels of the upright picture."""
+
+    left: Coordinate
+    top: Coordinate
+    right: Coordinate
+    bottom: Coordinate
+
+
+class ObjectPrompt(Section):
+    """One object: clicks or a box, or both together, or a mask file."""
+
+    points: Points = ()
+    box: Box | None = None
+    mask: str | None = None
+    """Path of a mask file."""
+
+
+def parse_object(text: str) -> tuple[str, dict[str, Any]]:
+    """`NAME=PROMPT` or `PROMPT` → the name, or "", and one field of `ObjectPrompt`.
+
+    Raises:
+        ConfigError: the name or the prompt cannot be read.
+    """
+    name, equals, prompt = text.partition("=") if _NAME.match(text) else ("", "", text)
+    if equals and not prompt.strip():
+        raise ConfigError("an object cannot be read", expected=f"NAME={OBJECT_EXPECTED}", got=repr(text))
+    return (_checked_name(name.strip()), _prompt(prompt)) if equals else ("", _prompt(text))
+
+
+def collect_objects(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Objects by name, from texts as `parse_object` takes them; several clicks of a name belong to one object.
+
+    Raises:
+        ConfigError: a text cannot be read, or an object has two boxes or two masks.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, prompt = parse_object(text)
+        fields = found.setdefault(name, {})
+        for field, value in prompt.items():
+            if field == "points":
+                fields[field] = [*fields.get(field, []), *value]
+            elif field in fields:
+                raise ConfigError(
+                    f"the object '{name}' has two {field}es or files", fix="give each object its own name"
+                )
+            else:
+                fields[field] = value
+    return found
+
+
+def anchored(value: Any, folder: Path) -> Any:
+    """A region, a table of objects or an entry of one, with paths of mask files relative to a folder."""
+    if isinstance(value, str):
+        return ";".join(_anchored_text(part, folder) for part in _split(value))
+    if isinstance(value, list | tuple):
+        return [anchored(entry, folder) for entry in cast("Sequence[Any]", value)]
+    if isinstance(value, Mapping):
+        return {name: anchored(one, folder) for name, one in cast("Mapping[str, Any]", value).items()}
+    return value
+
+
+def _anchored_text(text: str, folder: Path) -> str:
+    name, prompt = parse_object(text)
+    return "=".join(filter(None, (name, str(folder / prompt["mask"])))) if "mask" in prompt else text
+
+
+def _prompt(text: str) -> dict[str, Any]:
+    stripped = text.strip()
+    if not _NUMBERS.fullmatch(stripped):
+        if not stripped:
+            raise ConfigError("an object cannot be read", expected=OBJECT_EXPECTED, got=repr(text))
+        return {"mask": stripped}
+    parts = stripped.split(",")
+    if len(parts) != _N_BOX_NUMBERS:
+        return {"points": [list(parse_point(stripped))]}
+    try:
+        left, top, right, bottom = (float(part) for part in parts)
+    except ValueError:
+        raise ConfigError("a box cannot be read", expected="LEFT,TOP,RIGHT,BOTTOM", got=repr(text)) from None
+    if not (left < right and top < bottom):
+        raise ConfigError("a box is empty", expected="LEFT < RIGHT and TOP < BOTTOM", got=stripped)
+    return {"box": [left, top, right, bottom]}
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            "that is not a valid name of an object", expected="a letter, then letters, digits, - or _", got=repr(name)
+        )
+    return name
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(";") if part.strip()]
+
+
+def _object(value: object) -> object:
+    """Let one object be written as text or as a list of clicks."""
+    if isinstance(value, str):
+        value = _split(value)
+    if isinstance(value, list | tuple):
+        entries = cast("Sequence[object]", value)
+        if entries and all(isinstance(entry, str) for entry in entries):
+            return collect_objects(cast("Sequence[str]", entries))[""]
+        return {"points": list(entries)}
+    return value
+
+
+def _region(value: object) -> object:
+    """Let a region be written as text: "120,80", "120,80;30,40,0", "cat.png", "cat=120,80;dog=30,40"."""
+    if isinstance(value, str):
+        value = _split(value)
+    if isinstance(value, list | tuple):
+        entries = cast("Sequence[object]", value)
+        if len(entries) in (2, 3) and all(isinstance(entry, int | float) for entry in entries):
+            return (tuple(entries),)
+        if any(isinstance(entry, str) for entry in entries):
+            texts = [entry if isinstance(entry, str) else ",".join(map(str, cast("Any", entry))) for entry in entries]
+            found = collect_objects(texts)
+            if found.keys() == {""} and found[""].keys() == {"points"}:
+                return tuple(Point(*point) for point in found[""]["points"])
+            if "" in found and len(found) > 1:
+                raise ConfigError("some objects have names and others have none", got="; ".join(texts), fix="name all")
+            return {name or "object": fields for name, fields in found.items()}
+    return value
+
+
+def _table(value: object) -> object:
+    """Let a table of objects be written as text: "cat=120,80;dog=30,40"."""
+    if isinstance(value, str):
+        value = _split(value)
+    if isinstance(value, list | tuple):
+        found = collect_objects(cast("Sequence[str]", value))
+        if "" in found:
+            raise ConfigError("an object has no name", expected=f"NAME={OBJECT_EXPECTED}")
+        return found
+    return value
+
+
+def _named(table: dict[str, Any] | tuple[Any, ...]) -> dict[str, Any] | tuple[Any, ...]:
+    for name in table if isinstance(table, dict) else ():
+        _checked_name(name)
+    return table
+
+
+AnObject = Annotated[ObjectPrompt, BeforeValidator(_object)]
+Objects = Annotated[dict[str, AnObject], BeforeValidator(_table), AfterValidator(_named)]
+"""Objects by their names."""
+Region = Annotated[tuple[Point, ...] | dict[str, AnObject], BeforeValidator(_region), AfterValidator(_named)]
+"""One object given by clicks, or several objects by their names."""
