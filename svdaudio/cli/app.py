@@ -22,6 +22,7 @@ from svdaudio.cli import (
     gc,
     history,
     mask,
+    mix,
     parameters,
     resume,
     run,
@@ -54,7 +55,7 @@ app = Commands(
 )
 
 for _panel, _commands in {
-    "Sound": (run.demo, run.run, run.plan, run.baseline, resume.resume),
+    "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
     "Many": (batch.batch, sweep.sweep),
     "Runs": (history.runs, history.show, history.diff, history.inspect),
     "Store": (gc.gc,),

@@ -342,12 +342,14 @@ def _stage_table(run: RunRecord) -> Any:
 
 
 def _print_results(run: RunRecord) -> None:
-    from svdaudio.cli.output import score_table
+    from svdaudio.cli.output import score_table, verdict_lines
 
     screen = console()
     if run.results.get("scores"):
         screen.print("\nScores")
-        screen.print(score_table(run.results["scores"]))
+        screen.print(score_table(run.results["scores"], run.results.get("result")))
+    for line in verdict_lines(run.results.get("verdict", ())):
+        screen.print(line, markup=False)
     files = {**run.results.get("audio", {}), **run.results.get("pictures", {})}
     if files:
         screen.print()

@@ -71,8 +71,24 @@ def table(
     return built
 
 
-def score_table(scores: Mapping[str, Mapping[str, float]]) -> Table:
-    """Class scores: a row per class, a column per sound, and the change from the first sound to the last."""
+LARGE_CHANGE = 0.1
+"""Of a score, to be shown as one."""
+MARKS = {True: "✓", False: "!", None: "·"}
+"""Before a finding of a verdict: as wanted, not as wanted, cannot be told."""
+
+
+def verdict_lines(verdict: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The findings of a verdict, a line each."""
+    return [f"{MARKS[finding['ok']]} {finding['text']}" for finding in verdict]
+
+
+def score_table(scores: Mapping[str, Mapping[str, float]], result: str | None = None) -> Table:
+    """Class scores: a row per class, a column per sound, and the change from the first sound to the result.
+
+    Args:
+        scores: sound → class → score.
+        result: the sound that the others are for; the last one if not given.
+    """
     from rich.text import Text
 
     sounds = list(scores)
@@ -83,10 +99,9 @@ def score_table(scores: Mapping[str, Mapping[str, float]]) -> Table:
         values = [scores[sound].get(name) for sound in sounds]
         row: list[object] = [name, *("" if value is None else f"{value:.3f}" for value in values)]
         if len(sounds) > 1:
-            first, last = values[0], values[-1]
+            first, last = values[0], values[sounds.index(result) if result in sounds else -1]
             change = 0.0 if first is None or last is None else last - first
-            style = "green" if change >= 0.1 else "red" if change <= -0.1 else "dim"
-            row.append(Text(f"{change:+.3f}", style=style))
+            row.append(Text(f"{change:+.3f}", style="bold" if abs(change) >= LARGE_CHANGE else "dim"))
         rows.append(row)
     headings = ["class", *sounds, *(["change"] if len(sounds) > 1 else [])]
     return table(headings, rows, right=range(1, len(headings)))

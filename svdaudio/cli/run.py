@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from svdaudio.cli import options
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import console, print_files, print_json, score_table, seconds_text, short_path, table
+from svdaudio.cli.output import (
+    console,
+    print_files,
+    print_json,
+    score_table,
+    seconds_text,
+    short_path,
+    table,
+    verdict_lines,
+)
 
 if TYPE_CHECKING:
     from svdaudio.session import Result
@@ -154,8 +163,9 @@ def _as_json(result: Result, begun: float) -> dict[str, Any]:
     return {
         "bundle": record.bundle,
         "run": record.id,
-        "audio": {name: str(path) for name, path in report.audio.items()},
-        "scores": {name: dict(scores) for name, scores in report.scores.items()},
+        "audio": _stems_apart({name: str(path) for name, path in report.audio.items()}, report.stems),
+        "scores": _stems_apart({name: dict(scores) for name, scores in report.scores.items()}, report.stems),
+        "verdict": [dict(finding) for finding in report.verdict],
         "stages": [
             {
                 "stage": entry.node,
@@ -168,6 +178,14 @@ def _as_json(result: Result, begun: float) -> dict[str, Any]:
         ],
         "seconds": round(time.perf_counter() - begun, 3),
     }
+
+
+def _stems_apart(sounds: dict[str, Any], stems: Sequence[str] | None) -> dict[str, Any]:
+    """What belongs to each sound, with that of the stems under "stems"; unchanged for methods without stems."""
+    if stems is None:
+        return sounds
+    plain = {name: value for name, value in sounds.items() if name not in stems}
+    return {**plain, "stems": {name: sounds[name] for name in stems if name in sounds}}
 
 
 def _print_for_people(result: Result, begun: float) -> None:
@@ -183,7 +201,9 @@ def _print_for_people(result: Result, begun: float) -> None:
             screen.print(f"note: {entry.node}: {text}", markup=False)
     if report.scores:
         screen.print()
-        screen.print(score_table(report.scores))
+        screen.print(score_table(report.scores, report.result))
+    for line in verdict_lines(report.verdict):
+        screen.print(line, markup=False)
     screen.print()
     edit = "manipulated"  # the published method's word for the sound of the edit
     named = {f"sound of {'the edit' if sound == edit else sound}": path for sound, path in report.audio.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,15 @@ def open_session(store: str | None, runner: Runner | None = None) -> Session:
     )
 
 
-def request_of(session: Session, method: str, files: Any, parameters: Any) -> Request:
+def request_of(
+    session: Session,
+    method: str,
+    files: Any,
+    parameters: Any,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    targets: tuple[str, ...] = (),
+) -> Request:
     """The request that a command's options describe; remarks on it go to standard error.
 
     Args:
@@ -63,14 +71,17 @@ def request_of(session: Session, method: str, files: Any, parameters: Any) -> Re
         method: name of the method.
         files: paths in the order of the method.
         parameters: an option group of `svdaudio.cli.options`.
+        settings: dotted parameter → value, of options that are the command's own.
+        targets: nodes to compute, if not those of the method.
     """
     request = session.request(
         method,
         files,
-        parameters.given(),
+        {**parameters.given(), **(settings or {})},
         config_file=parameters.config,
         overrides=parameters.texts,
         variant=getattr(parameters, "variant", None),
+        targets=targets,
         source="command line",
     )
     for text in request.resolved.remarks:

@@ -7,7 +7,7 @@ A method is a module-level value whose functions are module-level functions, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from svdaudio.config import RunConfig
 from svdaudio.engine.stage import Nodes
+from svdaudio.verdicts import Finding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,6 +88,12 @@ def no_measures(arrays: Any) -> Mapping[str, Mapping[str, float]]:
     return {}
 
 
+def no_verdict(arrays: Any) -> Sequence[Finding]:
+    """The verdict of a method that promises nothing."""
+    del arrays
+    return ()
+
+
 Check = Callable[[Any, Any], None]
 """Checks a `Request` before it runs; raises a `SvdAudioError` if it cannot work. The store may have read its files."""
 
@@ -117,11 +124,15 @@ class Method:
     """Configuration → name of each sound → `node.output` that holds its class scores."""
     result: str = ""
     """The sound that `--out` receives."""
+    stems: Callable[[Any], tuple[str, ...]] | None = None
+    """Configuration → names of the sounds that add up to the result; None for a method that never makes stems."""
     checks: tuple[Check, ...] = ()
     views: Callable[[Any], Iterable[View]] = no_views
     """`RunArrays` of a run → its views."""
     measures: Callable[[Any], Mapping[str, Mapping[str, float]]] = no_measures
     """`RunArrays` of a finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
+    verdict: Callable[[Any], Sequence[Finding]] = no_verdict
+    """`RunArrays` of a finished run → what was to happen to each object, and whether it did."""
     former_parameters: tuple[str, ...] = ()
     """Dotted names, or sections, in records of earlier versions that no longer exist."""
 

@@ -17,6 +17,7 @@ from svdaudio.errors import ConfigError
 BUILT_IN: Mapping[str, str] = {
     "manipulate": "svdaudio.methods.manipulate:METHOD",
     "baseline": "svdaudio.methods.baseline:METHOD",
+    "mixer": "svdaudio.methods.mixer:METHOD",
     "mask": "svdaudio.methods.mask:METHOD",
 }
 """Name → where the method is."""

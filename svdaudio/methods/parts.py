@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, cast
 
-from svdaudio.config import GenerateConfig, LocalsConfig, Point, RemixConfig, RunConfig, parameter
+from svdaudio.config import GenerateConfig, LocalsConfig, ObjectPrompt, Point, RemixConfig, RunConfig, parameter
 from svdaudio.engine.method import FileKind
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node
@@ -69,6 +69,19 @@ def segment(region: str, *, picture: str, points: str) -> Node:
     return Node(name=f"{region}.mask", stage=MASK, inputs=inputs, parameters={"points": points})
 
 
+def segment_object(group: str, *, picture: str, prompt: ObjectPrompt, name: str) -> Iterable[Node]:
+    """The mask of an object: `<group>.mask`.
+
+    Args:
+        group: of the nodes.
+        picture: in which picture.
+        prompt: how the object is given.
+        name: dotted name of the parameter that holds it.
+    """
+    del prompt
+    yield segment(group, picture=picture, points=f"{name}.points")
+
+
 def synthesize(sound: str, *, embedding: str, objects: str) -> Iterable[Node]:
     """From a global embedding and objects to a scored sound: `<sound>.remix` to `<sound>.scores`.
 
@@ -88,12 +101,27 @@ def render(sound: str, *, clap: str) -> Iterable[Node]:
         sound: group of the nodes.
         clap: `node.output` of the CLAP embedding.
     """
+    yield from generate(sound, clap=clap)
+    yield score(sound, waveform=f"{sound}.choose.waveform")
+
+
+def generate(sound: str, *, clap: str) -> Iterable[Node]:
+    """From a CLAP embedding to a sound: `<sound>.diffuse` to `<sound>.choose`. Arguments as of `render`."""
     yield Node(name=f"{sound}.diffuse", stage=DIFFUSE, inputs={"clap": clap})
     yield Node(name=f"{sound}.decode", stage=DECODE, inputs={"latents": f"{sound}.diffuse.latents"})
     yield Node(name=f"{sound}.vocode", stage=VOCODE, inputs={"mel": f"{sound}.decode.mel"})
     choose = {"waveforms": f"{sound}.vocode.waveforms", "clap": clap}
     yield Node(name=f"{sound}.choose", stage=CHOOSE, inputs=choose)
-    yield Node(name=f"{sound}.scores", stage=SCORES, inputs={"waveform": f"{sound}.choose.waveform"})
+
+
+def score(sound: str, *, waveform: str) -> Node:
+    """The class scores of a sound: `<sound>.scores`.
+
+    Args:
+        sound: group of the node.
+        waveform: `node.output` of the sound.
+    """
+    return Node(name=f"{sound}.scores", stage=SCORES, inputs={"waveform": waveform})
 
 
 def check_generator(request: Request, store: Store | None) -> None:

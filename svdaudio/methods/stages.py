@@ -42,6 +42,35 @@ MIX = Stage(
     parameters={"k": "svd.k", "alpha": "svd.alpha", "beta": "svd.beta",
                 "alpha_mix": "mix.alpha", "beta_mix": "mix.beta", "gamma_mix": "mix.gamma", "direct_mix": "mix.direct"},
     body="svdaudio.tasks.edit.mix:run", summary="suppress, boost, and mix into the global embedding")
+REACH = Stage(
+    name="reach", inputs=("u", "s", "vh", "weights"), outputs=("share", "degrees"),
+    parameters={"k": "svd.k", "factor": "svd.alpha"}, body="svdaudio.tasks.edit.reach:run",
+    summary="how far the factor moves the region's embedding")
+UNITE = Stage(
+    name="unite", inputs=("masks",), outputs=("mask",), body="svdaudio.tasks.edit.unite:run",
+    summary="several masks as one")
+REMAINDER = Stage(
+    name="remainder", inputs=("masks",), outputs=("mask",), parameters={"margin": "margin"},
+    body="svdaudio.tasks.edit.remainder:run", summary="what is in no object")
+ERASE = Stage(
+    name="erase", inputs=("pixels", "mask"), outputs=("pixels",), parameters={"margin": "margin"},
+    body="svdaudio.tasks.edit.erase:run", summary="fill a region with the mean colour outside it")
+EMBED = Stage(
+    name="embed", inputs=("pixels",), models=("image_encoder",), outputs=("embedding",),
+    body="svdaudio.tasks.picture.embed:run", summary="CLIP image embedding")
+CROP = Stage(
+    name="crop", inputs=("pixels", "mask"), models=("image_encoder",), outputs=("embedding", "embeddings"),
+    body="svdaudio.tasks.picture.crop:run", summary="CLIP embedding of one object's box")
+KEEP = Stage(
+    name="keep", inputs=("boxes", "embeddings", "absent", "present"), outputs=("embeddings",),
+    parameters={"margin": "margin"}, body="svdaudio.tasks.edit.keep:run",
+    summary="the detected objects that are not absent")
+FADE = Stage(
+    name="fade", inputs=("claps",), outputs=("clap",), parameters={"gains": "gains"},
+    body="svdaudio.tasks.edit.fade:run", summary="CLAP embedding between pictures with and without the objects")
+BLEND = Stage(
+    name="blend", inputs=("claps",), outputs=("clap",), parameters={"gains": "gains"},
+    body="svdaudio.tasks.edit.blend:run", summary="CLAP embeddings of the objects at their levels")
 REMIX = Stage(
     name="remix", inputs=("embedding", "locals"), models=("ssv2a",), outputs=("clap",),
     parameters={"cycle_its": "remix.cycle_its", "cycle_samples": "remix.cycle_samples",
@@ -66,6 +95,15 @@ CHOOSE = Stage(
     name="choose", inputs=("waveforms", "clap"), models=("audio_encoder",),
     outputs=("waveform", "similarity", "choice"), parameters={"duration_s": "generate.duration_s"},
     body="svdaudio.tasks.sound.choose:run", summary="the candidate nearest to the wanted CLAP embedding, at 22 050 Hz")
+HUSH = Stage(
+    name="hush", inputs=("waveform", "embeddings"), outputs=("waveform",), body="svdaudio.tasks.sound.hush:run",
+    summary="silence where nothing is detected that could make the sound")
+GAIN = Stage(
+    name="gain", inputs=("waveform",), outputs=("waveform",), parameters={"gain_db": "gains"},
+    body="svdaudio.tasks.sound.gain:run", summary="a stem at its gain")
+MIXDOWN = Stage(
+    name="mixdown", inputs=("waveforms",), outputs=("waveform",), body="svdaudio.tasks.sound.mixdown:run",
+    summary="the sum of the stems")
 SCORES = Stage(
     name="scores", inputs=("waveform",), models=("tagger",), outputs=("scores",),
     body="svdaudio.tasks.sound.scores:run", summary="class scores by the audio tagger")
@@ -74,7 +112,8 @@ SCORES = Stage(
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        IMAGE, MASK, TOKENS, ALIGN, FACTORS, BACKGROUND, MIX, LOCALS, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, SCORES,
+        IMAGE, MASK, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH, UNITE, REMAINDER, ERASE, KEEP,
+        FADE, BLEND, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, HUSH, GAIN, MIXDOWN, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

@@ -10,6 +10,7 @@ A sign that LAPACK picks for uᵢ and vᵢ cancels in cᵢ vᵢ. Plain numpy: ch
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 from typing import Any
@@ -100,6 +101,38 @@ def aggregate_many(
             fix="raise the factor, or lower svd.k below the number of patches",
         )
     return (means / lengths).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """How far a factor on the first K singular values can move, and moves, a region's embedding."""
+
+    share: float
+    """‖P_K m‖ / ‖m‖ of the region's mean m, 0 to 1: near 1, scaling it and normalising cancel out."""
+    degrees: float
+    """Angle between the embeddings with and without the factor, 0 to 90."""
+
+
+def reach(factors: Factors, *, k: int, factor: float) -> Reach:
+    """The reach of α or β on a region.
+
+    With h and t the lengths of the mean's first K components and of the others, which are orthogonal, the mean lies at
+    the angle atan(t / h) from the first, and at atan(t / (f h)) after scaling.
+
+    Args:
+        factors: of the region.
+        k: singular values to scale, ≥ 1.
+        factor: α or β, ≥ 0.
+
+    Raises:
+        ConfigError: `k` or `factor` is invalid.
+    """
+    check_scaling(np.array([_index(k)]), np.array([factor], dtype=np.float64))
+    weights = factors.weights.astype(np.float64)
+    coefficients = (weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s
+    head, tail = (float(np.linalg.norm(part)) for part in (coefficients[:k], coefficients[k:]))
+    angle = math.atan2(tail, factor * head) - math.atan2(tail, head)
+    return Reach(share=head / math.hypot(head, tail), degrees=math.degrees(abs(angle)))
 
 
 def check_scaling(ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], " setting"]) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SAMPLE_RATE_HZ = 22_050
 PICTURES_VERSION = 1
 INDEX = ".pictures.json"
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 REPORT_INDEX = ".report.json"
 
 
@@ -43,6 +43,9 @@ class Report:
         pictures: name of the picture → PNG file.
         scores: name of the sound → class → score, 0 to 1.
         measures: group → name → figure, as the method measures them.
+        verdict: what was to happen to each object and whether it did, as `svdaudio.verdicts.Finding` has it.
+        stems: names of the sounds that add up to the result; None if the method makes no stems.
+        result: the sound that the run is for.
         on_page: pictures that the page of a flow run shows.
     """
 
@@ -51,6 +54,9 @@ class Report:
     pictures: Mapping[str, Path] = field(default_factory=dict[str, Path])
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     measures: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    verdict: Sequence[Mapping[str, Any]] = ()
+    stems: tuple[str, ...] | None = None
+    result: str = ""
     on_page: tuple[str, ...] = ()
 
     def results(self) -> dict[str, Any]:
@@ -61,6 +67,8 @@ class Report:
             "pictures": {name: str(path) for name, path in self.pictures.items()},
             "scores": {name: dict(scores) for name, scores in self.scores.items()},
             **{name: dict(figures) for name, figures in self.measures.items()},
+            "result": self.result,
+            **({"verdict": [dict(finding) for finding in self.verdict]} if self.verdict else {}),
         }
 
 
@@ -120,6 +128,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
             "sounds": {name: _write_sound(folder / f"{name}.wav", wave) for name, wave in arrays.sounds().items()},
             "scores": arrays.scores(),
             "measures": {name: dict(figures) for name, figures in arrays.method.measures(arrays).items()},
+            "verdict": [finding.results() for finding in arrays.method.verdict(arrays)],
         }
         if index["sounds"]:
             write_bytes(folder / REPORT_INDEX, (json.dumps(index, indent=1) + "\n").encode())
@@ -130,6 +139,9 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
         pictures=_draw(folder, arrays, views),
         scores=index["scores"],
         measures=index["measures"],
+        verdict=index["verdict"],
+        result=arrays.method.result,
+        stems=None if arrays.method.stems is None else arrays.method.stems(arrays.config),
         on_page=tuple(view.name for view in views if view.on_page),
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args, get_origin
 
 import jaxtyping
 import pytest
@@ -16,8 +18,30 @@ from svdaudio.views.diagram import mermaid
 
 ROOT = Path(__file__).parents[3]
 METHODS = {name: find_method(name) for name in BUILT_IN}
-TABLES = {name: method.nodes(method.config()) for name, method in METHODS.items()}
-NODES = [pytest.param(method, node, id=f"{method}-{name}") for method, t in TABLES.items() for name, node in t.items()]
+OBJECTS = {"objects": "cat=1,2;dog=3,4", "gains": {"cat": "-inf", "dog": -6, "rest": -12}}
+CONFIGS = {
+    **{(name, ""): method.config() for name, method in METHODS.items()},
+    **{
+        ("mixer", form): METHODS["mixer"].config.model_validate({**OBJECTS, "form": form, "rest": "detected"})
+        for form in ("fade", "clap", "stems")
+    },
+}
+"""Method and form → a configuration of it."""
+TABLES = {place: METHODS[place[0]].nodes(config) for place, config in CONFIGS.items()}
+NODES = [
+    pytest.param(place, node, id="-".join(filter(None, (*place, name))))
+    for place, table in TABLES.items()
+    for name, node in table.items()
+]
+ANY_NUMBER = {
+    name: {
+        one
+        for one, parameter in inspect.signature(stage.load_body()).parameters.items()
+        if one in stage.inputs and parameter.annotation.startswith("Mapping[")
+    }
+    for name, stage in STAGES.items()
+}
+"""Stage → its inputs that take any number of arrays."""
 READ_FROM_FILES = {
     (node.stage.name, name)
     for table in TABLES.values()
@@ -28,24 +52,25 @@ READ_FROM_FILES = {
 """Inputs that are paths: stage and name."""
 
 
-@pytest.mark.parametrize(("method", "node"), NODES)
-def test_every_input_is_an_output_of_another_node_or_a_file(method, node):
-    table = TABLES[method]
+@pytest.mark.parametrize(("place", "node"), NODES)
+def test_every_input_is_an_output_of_another_node_or_a_file(place, node):
+    table, method = TABLES[place], METHODS[place[0]]
     assert table[node.name] is node
-    assert set(node.inputs) == set(node.stage.inputs)
+    assert {name.partition(".")[0] for name in node.inputs} | ANY_NUMBER[node.stage.name] == set(node.stage.inputs)
     assert node.stage is STAGES[node.stage.name]
     for source in node.inputs.values():
         upstream, _, output = source.rpartition(".")
         if source.startswith("file:"):
-            assert source.removeprefix("file:") in METHODS[method].files
+            assert source.removeprefix("file:") in method.files
         else:
             assert output in table[upstream].stage.outputs
 
 
-@pytest.mark.parametrize(("method", "node"), NODES)
-def test_every_parameter_of_a_node_is_one_of_its_method(method, node):
+@pytest.mark.parametrize(("place", "node"), NODES)
+def test_every_parameter_of_a_node_is_one_of_its_method(place, node):
     assert set(node.bindings) == set(node.stage.parameters)
-    assert set(node.bindings.values()) <= METHODS[method].config.parameters().keys()
+    for name in node.bindings.values():
+        CONFIGS[place].value(name)
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
@@ -67,6 +92,8 @@ def test_a_body_says_the_shapes_of_its_inputs(stage):
         if (stage.name, name) in READ_FROM_FILES:
             assert annotation is Path
         else:
+            if get_origin(annotation) is Mapping:
+                annotation = get_args(annotation)[1]
             assert issubclass(annotation, jaxtyping.AbstractArray), name
             assert "..." not in annotation.dim_str, name
 
@@ -91,4 +118,4 @@ def test_every_stage_is_used_and_every_body_is_that_of_a_stage():
 def test_the_pictures_in_the_documents_are_those_of_the_tables():
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     diagrams = re.findall(r"```mermaid\n(.*?)\n```", text, re.DOTALL)
-    assert mermaid(TABLES["manipulate"]) in diagrams
+    assert mermaid(TABLES["manipulate", ""]) in diagrams

@@ -1,0 +1,157 @@
+"""`svdaudio mix` and `svdaudio mute`: a gain for each object of a picture."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from svdaudio.cli import options
+from svdaudio.cli.grouped import grouped
+from svdaudio.cli.run import print_result
+
+if TYPE_CHECKING:
+    from svdaudio.session import Session
+
+ObjectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--object", metavar="NAME=PROMPT",
+        help="An object: a click X,Y, a box LEFT,TOP,RIGHT,BOTTOM, or a mask file. X,Y,0 excludes. Repeatable.",
+    ),
+]  # fmt: skip
+AllObjects = Annotated[
+    bool, typer.Option("--all-objects", help="Every object that the detector finds, named by its class.")
+]
+GainOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gain", metavar="NAME=DB",
+        help="Gain of an object in dB, or of 'rest', all that is in no object: -6, +3, -inf. Repeatable.",
+    ),
+]  # fmt: skip
+Stems = Annotated[bool, typer.Option("--stems", help="A sound of each object and of the rest; the mix is their sum.")]
+Prompts = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="X,Y…", help="Clicks on the object, a box, or a mask file; NAME=X,Y for several.", show_default=False
+    ),
+]
+
+
+@grouped
+def mix(
+    image: options.Image,
+    *,
+    objects: ObjectOption = None,
+    all_objects: AllObjects = False,
+    gains: GainOption = None,
+    stems: Stems = False,
+    parameters: options.SoundParameters,
+    out: options.Out = None,
+    store: options.Store = None,
+    runner: options.RunnerOptions,
+    as_json: options.Json = False,
+) -> None:
+    """The mixer: one picture, any number of objects, a gain for each.
+
+    Without --stems the objects are faded in the picture, before its sound is made: at 0 dB nothing changes, at -inf an
+    object is gone. With --stems each object has a sound of its own, and a gain is its exact level in the sum.
+    """
+    from svdaudio.config import collect_objects
+
+    found: dict[str, Any] = collect_objects(objects or ())
+    given = {"gains": _gains(gains or ()), "form": "stems" if stems else None}
+    _mix(image, found, given, parameters, all_objects=all_objects, out=out, store=store, runner=runner, as_json=as_json)
+
+
+@grouped
+def mute(
+    image: options.Image,
+    prompts: Prompts,
+    *,
+    parameters: options.SoundParameters,
+    out: options.Out = None,
+    store: options.Store = None,
+    runner: options.RunnerOptions,
+    as_json: options.Json = False,
+) -> None:
+    """Silence an object: the sound of the picture without it. Short for `mix` with a gain of -inf."""
+    from svdaudio.config import collect_objects
+
+    found = {name or "object": prompt for name, prompt in collect_objects(prompts).items()}
+    given = {"gains": dict.fromkeys(found, "-inf")}
+    _mix(image, found, given, parameters, out=out, store=store, runner=runner, as_json=as_json)
+
+
+def _mix(
+    image: Path,
+    objects: dict[str, Any],
+    given: Mapping[str, Any],
+    parameters: options.SoundParameters,
+    *,
+    all_objects: bool = False,
+    out: Path | None,
+    store: str | None,
+    runner: options.RunnerOptions,
+    as_json: bool,
+) -> None:
+    from svdaudio.cli import sessions
+    from svdaudio.errors import InputError
+
+    begun = time.perf_counter()
+    sessions.check_out(out, kind=".wav", inputs=(image,))
+    if "" in objects:
+        raise InputError("an object has no name", expected="--object NAME=X,Y", got="--object X,Y")
+    session = sessions.open_session(store, runner.open())
+    if all_objects:
+        objects = {**_detected(session, image, parameters), **objects}
+    settings = {**given, "objects": objects}
+    request = sessions.request_of(session, "mixer", [image], parameters, settings)
+    run = session.new_run(request)
+    with sessions.show_progress() as progress, sessions.resumable(run.id):
+        result = session.run(request, run=run, progress=progress, out=out)
+    print_result(result, begun, as_json=as_json)
+
+
+def _gains(texts: Sequence[str]) -> dict[str, str]:
+    from svdaudio.errors import InputError
+
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, gain = (part.strip() for part in text.partition("="))
+        if not (name and equals and gain):
+            raise InputError("a gain cannot be read", expected="NAME=DB", got=repr(text), fix="write it like cat=-6")
+        if name in found and found[name] != gain:
+            raise InputError(f"'{name}' has two gains", got=f"{found[name]} and {gain}", fix="keep one of them")
+        found[name] = gain
+    return found
+
+
+def _detected(session: Session, image: Path, parameters: options.SoundParameters) -> dict[str, Any]:
+    """What the detector finds in a picture, as objects with boxes, named by their classes.
+
+    Raises:
+        InputError: it finds nothing.
+    """
+    from svdaudio.cli import sessions
+    from svdaudio.errors import InputError
+
+    request = sessions.request_of(session, "baseline", [image], parameters, targets=("original.locals",))
+    with sessions.show_progress() as progress:
+        run = session.run(request, progress=progress, record=False).run
+    arrays = session.arrays(run)
+    seen = arrays["original.locals"]
+    known = [re.sub(r"[^a-z0-9]+", "-", name.lower()) for name in arrays.classes("detector")]
+    classes = [known[int(index)] for index in seen["classes"]]
+    if not classes:
+        raise InputError(f"no object is detected in {image}", fix="give --object NAME=X,Y")
+    names = [
+        name if classes.count(name) == 1 else f"{name}{classes[:place].count(name) + 1}"
+        for place, name in enumerate(classes)
+    ]
+    return {name: {"box": box} for name, box in zip(names, seen["boxes"].astype(float).round(2).tolist(), strict=True)}

@@ -1,0 +1,51 @@
+"""CLAP embeddings of an object mix: faded between pictures, or mixed from those of single objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from svdaudio.errors import EmptyRegionError
+from svdaudio.mixing.levels import levels, vertices
+
+Embedding = Float[NDArray[np.float32], " dim"]
+
+
+def fade(embeddings: Mapping[str, Embedding], gains_db: Mapping[str, float | str]) -> Embedding:
+    """The embedding of a picture whose objects are faded, L2-normalised.
+
+    Interpolating between the sounds' embeddings, not between the pictures', answers a fader evenly: SSV2A's remixer
+    follows a picture's embedding in steps (docs/mixer.md).
+
+    Args:
+        embeddings: label of a vertex → CLAP embedding of that picture, for each of `vertices(gains_db)`.
+        gains_db: of every object, and of the rest.
+
+    Returns:
+        [512]; the whole picture's own embedding, bit for bit, where every gain is the same.
+    """
+    return _weighted_mean({one.label: one.weight for one in vertices(gains_db)}, embeddings)
+
+
+def blend(embeddings: Mapping[str, Embedding], gains_db: Mapping[str, float | str]) -> Embedding:
+    """The mean of single objects' embeddings, weighted by their levels, L2-normalised.
+
+    Args:
+        embeddings: object → CLAP embedding of it alone.
+        gains_db: of every object, and of the rest.
+    """
+    return _weighted_mean(levels({name: gains_db[name] for name in embeddings}), embeddings)
+
+
+def _weighted_mean(weights: Mapping[str, float], embeddings: Mapping[str, Embedding]) -> Embedding:
+    heard = {name: weight for name, weight in weights.items() if weight}
+    if len(heard) == 1:
+        return embeddings[next(iter(heard))]
+    mixed = sum((weight * embeddings[name].astype(np.float64) for name, weight in heard.items()), np.zeros(()))
+    length = np.linalg.norm(mixed)
+    if not length > 1e-9:
+        raise EmptyRegionError("the objects' embeddings cancel out", fix="change a gain")
+    return (mixed / length).astype(np.float32)

@@ -1,0 +1,128 @@
+"""Verdicts: what was to happen to each object of a sound, whether it did, and in words.
+
+    heard("cat", before=0.99, after=0.02, wanted="silenced").text        # "cat: silenced (0.99 → 0.02)"
+
+Scores are the tagger's, 0 to 1; one of at least `HEARD` counts as heard. A fall that was wanted is as good as a rise
+that was wanted. Imports nothing of the project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+HEARD = 0.5
+"""Score from which a class counts as heard."""
+CLEAR = 0.5
+"""Least fall or rise that silences or adds a class beyond doubt."""
+STEADY = 0.2
+"""Largest change that leaves a class as it was."""
+
+Wanted = Literal["silenced", "faded", "kept", "raised", "added"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What happened to one object."""
+
+    object: str
+    """Its name."""
+    class_name: str | None
+    """The class whose score tells it; None if no class of the tagger does."""
+    wanted: Wanted
+    before: float | None
+    """Score before, 0 to 1."""
+    after: float | None
+    """Score after, 0 to 1."""
+    ok: bool | None
+    """Whether it is what was wanted; None if the scores cannot tell."""
+    text: str
+    """In words: "cat: silenced (0.99 → 0.02)"."""
+
+    def results(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def untold(name: str, wanted: Wanted, why: str) -> Finding:
+    """The finding for an object of which the scores cannot tell anything."""
+    return Finding(object=name, class_name=None, wanted=wanted, before=None, after=None, ok=None, text=f"{name}: {why}")
+
+
+def heard(name: str, *, before: float, after: float, wanted: Wanted, class_name: str | None = None) -> Finding:
+    """The finding for one class.
+
+    Args:
+        name: the object's name.
+        before: score of its class before, 0 to 1.
+        after: score after, 0 to 1.
+        wanted: what was to happen.
+        class_name: the class, if it is not the object's name.
+    """
+    words, ok = _WORDS[wanted](before, after)
+    shown = name if class_name in (None, name) else f"{name} ({class_name})"
+    return Finding(
+        object=name,
+        class_name=class_name or name,
+        wanted=wanted,
+        before=before,
+        after=after,
+        ok=ok,
+        text=f"{shown}: {words} ({before:.2f} → {after:.2f})",
+    )
+
+
+def _silenced(before: float, after: float) -> tuple[str, bool | None]:
+    if before < HEARD:
+        return "was not heard before", None
+    if after >= HEARD:
+        return "still heard", False
+    return ("silenced", True) if before - after >= CLEAR else ("hardly heard any more", True)
+
+
+def _faded(before: float, after: float) -> tuple[str, bool | None]:
+    if before < HEARD:
+        return "was not heard before", None
+    if after > before + STEADY:
+        return "louder instead of softer", False
+    return ("faded", True) if after >= HEARD else ("faded until it is no longer heard", None)
+
+
+def _kept(before: float, after: float) -> tuple[str, bool | None]:
+    if before < HEARD:
+        return ("now heard", None) if after >= HEARD else ("not heard, as before", None)
+    return ("kept", True) if after >= HEARD else ("lost", False)
+
+
+def _raised(before: float, after: float) -> tuple[str, bool | None]:
+    if after < HEARD:
+        return "not heard", False
+    return ("raised", True) if before < HEARD else ("heard, as before", True)
+
+
+def _added(before: float, after: float) -> tuple[str, bool | None]:
+    if after < HEARD:
+        return "not heard", False
+    return ("heard", True) if after - before >= CLEAR else ("heard, but also before", None)
+
+
+_WORDS = {"silenced": _silenced, "faded": _faded, "kept": _kept, "raised": _raised, "added": _added}
+
+
+def sentence(findings: Iterable[Finding]) -> str:
+    """All findings in one line."""
+    return "; ".join(one.text for one in findings)
+
+
+def class_of(name: str, classes: Iterable[str], detected: Mapping[str, str] | None = None) -> str | None:
+    """The class of the tagger that tells about an object: that of its name, else of what the detector sees there.
+
+    Args:
+        name: the object's name; a number after it is ignored ("sheep2").
+        classes: of the tagger.
+        detected: object → class of the detector.
+    """
+    known = {one.lower(): one for one in classes}
+    candidates = (name, name.rstrip("0123456789").rstrip("-_"), (detected or {}).get(name, ""))
+    return next((known[one.lower()] for one in candidates if one.lower() in known), None)

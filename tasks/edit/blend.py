@@ -1,0 +1,18 @@
+"""The CLAP embedding of several objects at their levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from svdaudio.mixing.embeddings import blend
+
+
+def run(
+    *, claps: Mapping[str, Float[NDArray[np.float32], "512"]], gains: Mapping[str, float | str]
+) -> dict[str, Float[NDArray[np.float32], "512"]]:
+    """The mean of the objects' own embeddings, weighted by their gains in dB."""
+    return {"clap": blend(claps, gains)}

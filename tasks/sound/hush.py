@@ -1,0 +1,22 @@
+"""The sound of the rest of a picture, if something in it was detected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from svdaudio.engine.stage import OnNote
+
+
+def run(
+    *, waveform: Float[NDArray[np.float32], "1 sample"], embeddings: Float[NDArray[np.float32], "n dim"], note: OnNote
+) -> dict[str, Float[NDArray[np.float32], "1 sample"]]:
+    """The sound itself, or silence of its length where there is no detected object that could make it."""
+    if len(embeddings):
+        return {"waveform": waveform}
+    note("nothing is detected outside the objects: the rest is silent (--set rest=always makes a sound of it)")
+    return {"waveform": np.zeros_like(waveform)}

@@ -1,0 +1,41 @@
+"""Findings in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from svdaudio.verdicts import class_of, heard, sentence, untold
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "after", "text", "ok"),
+    [
+        ("silenced", 0.99, 0.02, "cat: silenced (0.99 → 0.02)", True),
+        ("silenced", 0.60, 0.30, "cat: hardly heard any more (0.60 → 0.30)", True),
+        ("silenced", 0.99, 0.98, "cat: still heard (0.99 → 0.98)", False),
+        ("silenced", 0.04, 0.01, "cat: was not heard before (0.04 → 0.01)", None),
+        ("faded", 0.99, 0.80, "cat: faded (0.99 → 0.80)", True),
+        ("faded", 0.99, 0.10, "cat: faded until it is no longer heard (0.99 → 0.10)", None),
+        ("kept", 1.00, 0.98, "cat: kept (1.00 → 0.98)", True),
+        ("kept", 1.00, 0.20, "cat: lost (1.00 → 0.20)", False),
+        ("kept", 0.03, 0.99, "cat: now heard (0.03 → 0.99)", None),
+        ("raised", 0.03, 0.99, "cat: raised (0.03 → 0.99)", True),
+        ("raised", 0.03, 0.10, "cat: not heard (0.03 → 0.10)", False),
+        ("added", 0.00, 1.00, "cat: heard (0.00 → 1.00)", True),
+        ("added", 0.90, 1.00, "cat: heard, but also before (0.90 → 1.00)", None),
+    ],
+)
+def test_what_was_wanted_decides(wanted, before, after, text, ok):
+    finding = heard("cat", before=before, after=after, wanted=wanted)
+    assert (finding.text, finding.ok, finding.class_name) == (text, ok, "cat")
+
+
+def test_an_object_names_its_class():
+    finding = heard("object", before=0.99, after=0.02, wanted="silenced", class_name="cat")
+    assert finding.text == "object (cat): silenced (0.99 → 0.02)"
+    assert sentence([finding, untold("rock", "kept", "no class tells")]).endswith("; rock: no class tells")
+    classes = ("cat", "Dog", "sheep")
+    assert [class_of(name, classes) for name in ("cat", "dog", "sheep2", "sheep-2", "rock")] == [
+        "cat", "Dog", "sheep", "sheep", None,
+    ]  # fmt: skip
+    assert class_of("thing", classes, {"thing": "Cat"}) == "cat"
