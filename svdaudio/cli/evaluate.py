@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,6 +45,15 @@ Folder = Annotated[
         help="Folder for the table, the page and the picture (default in the store's results folder).",
     ),
 ]  # fmt: skip
+
+Forms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--form", metavar="FORM", help="svd, fade, clap or stems. Repeatable (default all).", show_default=False
+    ),
+]
+Pairs = Annotated[int, typer.Option("--pairs", min=2, max=36, help="Number of scenes of two animals.")]
+Trios = Annotated[int, typer.Option("--trios", min=2, max=84, help="Number of scenes of three animals.")]
 
 
 @app.callback()
@@ -95,6 +105,76 @@ def edits(
     )
     record, runs = batch.execute(session, opened)
     _finish(study, command, opened, record, runs, as_json=as_json)
+
+
+@app.command()
+@grouped
+def faders(
+    *,
+    form: Forms = None,
+    scenes: Seed = None,
+    pairs: Pairs = 36,
+    trios: Trios = 24,
+    out: Folder = None,
+    parameters: options.SoundParameters,
+    store: options.Store = None,
+    workers: options.Workers = 1,
+    runner: options.BatchRunner = None,
+    as_json: options.Json = False,
+) -> None:
+    """Mutes, faders and stems on held-out scenes of two and three animals, for each form of the edit.
+
+    Reports how often a muted animal falls silent and what that does to its neighbours, how well scores follow a fader,
+    and whether each stem is of its object. Repeating the command continues an interrupted one.
+    """
+    from svdaudio.files import write_bytes
+    from svdaudio.methods import find_method
+    from svdaudio.studies.faders import FADERS_SEED, FORMS, FaderStudy, markdown
+    from svdaudio.studies.pairs import Common
+
+    seed = FADERS_SEED if scenes is None else scenes
+    forms = tuple(one for one in FORMS if one in form) if form else FORMS
+    session = sessions.open_session(store, options.open_runner(runner))
+    folder = out if out is not None else session.out_root / f"faders.{seed}"
+    sessions.check_out(folder / "faders.md")
+    study = FaderStudy(folder=folder, forms=forms, scene_seed=seed, n_pairs=pairs, n_trios=trios)
+    common = Common(config_file=parameters.config, overrides=parameters.texts, given=parameters.given())
+    results: dict[str, Any] = {}
+    bundle = ""
+    for kind, rows in study.rows().items():
+        if not rows:
+            continue
+        prepared = batch.prepare(session, rows, find_method(kind), common)
+        how = options.BatchOptions(workers=workers, table=folder / f"{kind}.csv")
+        title = f"{len(rows)} cases of {kind}"
+        opened = session.open_batch(prepared, files={"scenes": folder / "scenes"}, title=title, asked=batch.asked(how))
+        record, runs = batch.execute(session, opened)
+        bundle = record.bundle
+        results |= {job.name: run.results.get("scores") for job, run in zip(opened.jobs, runs, strict=True)}
+        if record.state != "finished":
+            remark(f"some cases have no result; `svdaudio show {record.id}` says why")
+            raise typer.Exit(1)
+    found = study.figures(results)
+    words = [] if forms == FORMS else [word for one in forms for word in ("--form", one)]
+    words += [word for text in parameters.texts for word in ("--set", text)]
+    page = markdown(found, command=shlex.join(["svdaudio", "evaluate", "faders", *words]), bundle=bundle)
+    write_bytes(folder / "faders.md", page.encode())
+    if as_json:
+        figures = {
+            one: {f.name: {"value": f.value, "low": f.low, "high": f.high, "n": f.n} for f in row}
+            for one, row in found.items()
+        }
+        print_json({"bundle": bundle, "figures": figures, "files": {"page": str(folder / "faders.md")}})
+        return
+    body = [
+        [one, figure.name, str(figure), figure.n, str(figure.goal or "")]
+        for one, row in found.items()
+        for figure in row
+    ]
+    screen = console()
+    screen.print(table(["form", "figure", "value", "n", "goal"], body))
+    screen.print()
+    print_files({"page": folder / "faders.md"})
 
 
 def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:

@@ -116,6 +116,18 @@ def deepest(mask: NDArray[np.bool_]) -> tuple[int, int]:
     return int(column), int(row)
 
 
+def write_picture(path: Path, picture: Composite) -> Path:
+    """Write a scene as PNG, unless the file holds it already.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    data = png_bytes(picture.pixels)
+    if not path.is_file() or path.read_bytes() != data:
+        write_bytes(path, data)
+    return path
+
+
 def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) -> list[Row]:
     """Write the pictures of edits as PNG, and return the pairs of every variant of each.
 
@@ -126,10 +138,7 @@ def write_edits(folder: Path, edits: Sequence[Edit], variants: Sequence[str]) ->
     for edit in edits:
         paths: dict[str, Path] = {}
         for side, picture in (("original", edit.original), ("edited", edit.edited)):
-            paths[side] = folder / f"{edit.name}.{side}.png"
-            data = png_bytes(picture.pixels)
-            if not paths[side].is_file() or paths[side].read_bytes() != data:
-                write_bytes(paths[side], data)
+            paths[side] = write_picture(folder / f"{edit.name}.{side}.png", picture)
         clicks = {"remove": [list(edit.remove)], "add": [list(edit.add)]}
         pairs += [
             Row(
