@@ -14,6 +14,16 @@ IMAGE = Stage(
 MASK = Stage(
     name="mask", inputs=("pixels",), models=("segmenter",), outputs=("mask", "score", "logits"),
     parameters={"points": "remove"}, body="svdaudio.tasks.picture.mask:run", summary="SAM 2 from clicks")
+BOX_MASK = Stage(
+    name="box_mask", inputs=("pixels",), models=("segmenter",), outputs=("mask", "score", "logits"),
+    parameters={"box": "remove.object.box", "points": "remove.object.points"},
+    body="svdaudio.tasks.picture.box_mask:run", summary="SAM 2 from a box, with or without clicks")
+MASK_FILE = Stage(
+    name="mask_file", inputs=("file", "pixels"), outputs=("mask",), body="svdaudio.tasks.picture.mask_file:run",
+    summary="a mask of the picture, from a file")
+UNITE = Stage(
+    name="unite", inputs=("masks",), outputs=("mask",), body="svdaudio.tasks.picture.unite:run",
+    summary="several objects as one region")
 TOKENS = Stage(
     name="tokens", version=2, inputs=("pixels",), models=("image_encoder",), outputs=("tokens", "embedding"),
     parameters={"geometry": "geometry"}, body="svdaudio.tasks.picture.tokens:run",
@@ -74,7 +84,8 @@ SCORES = Stage(
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        IMAGE, MASK, TOKENS, ALIGN, FACTORS, BACKGROUND, MIX, LOCALS, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, SCORES,
+        IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, ALIGN, FACTORS, BACKGROUND, MIX,
+        LOCALS, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

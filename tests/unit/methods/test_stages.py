@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args, get_origin
 
 import jaxtyping
 import pytest
@@ -16,7 +18,13 @@ from svdaudio.views.diagram import mermaid
 
 ROOT = Path(__file__).parents[3]
 METHODS = {name: find_method(name) for name in BUILT_IN}
-TABLES = {name: method.nodes(method.config()) for name, method in METHODS.items()}
+EVERY_FORM = {"cat": {"points": [[1, 2]]}, "dog": {"box": [1, 2, 3, 4]}, "owl": {"mask": "owl.png"}}
+CONFIGS = {
+    **{name: (name, method.config()) for name, method in METHODS.items()},
+    "several objects": ("manipulate", METHODS["manipulate"].config(remove=EVERY_FORM, add=EVERY_FORM)),
+}
+"""Method and configuration of each workflow."""
+TABLES = {name: METHODS[method].nodes(config) for name, (method, config) in CONFIGS.items()}
 NODES = [pytest.param(method, node, id=f"{method}-{name}") for method, t in TABLES.items() for name, node in t.items()]
 READ_FROM_FILES = {
     (node.stage.name, name)
@@ -30,22 +38,26 @@ READ_FROM_FILES = {
 
 @pytest.mark.parametrize(("method", "node"), NODES)
 def test_every_input_is_an_output_of_another_node_or_a_file(method, node):
-    table = TABLES[method]
+    table, (name, config) = TABLES[method], CONFIGS[method]
+    files = {**METHODS[name].files, **METHODS[name].configured_files(config)}
     assert table[node.name] is node
-    assert set(node.inputs) == set(node.stage.inputs)
+    assert {name.partition(".")[0] for name in node.inputs} == set(node.stage.inputs)
     assert node.stage is STAGES[node.stage.name]
     for source in node.inputs.values():
         upstream, _, output = source.rpartition(".")
         if source.startswith("file:"):
-            assert source.removeprefix("file:") in METHODS[method].files
+            assert source.removeprefix("file:") in files
         else:
             assert output in table[upstream].stage.outputs
 
 
 @pytest.mark.parametrize(("method", "node"), NODES)
 def test_every_parameter_of_a_node_is_one_of_its_method(method, node):
+    _, config = CONFIGS[method]
     assert set(node.bindings) == set(node.stage.parameters)
-    assert set(node.bindings.values()) <= METHODS[method].config.parameters().keys()
+    assert all(place in config.parameters() for place in node.bindings.values())
+    for place in node.bindings.values():
+        config.value(place)
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
@@ -67,6 +79,8 @@ def test_a_body_says_the_shapes_of_its_inputs(stage):
         if (stage.name, name) in READ_FROM_FILES:
             assert annotation is Path
         else:
+            if get_origin(annotation) is Mapping:  # any number of arrays, by name
+                _, annotation = get_args(annotation)
             assert issubclass(annotation, jaxtyping.AbstractArray), name
             assert "..." not in annotation.dim_str, name
 
