@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from svdaudio.config.points import Coordinate, Point, Points, parse_point
 from svdaudio.config.sections import Section
@@ -24,6 +24,7 @@ OBJECT_EXPECTED = "a click X,Y, a box LEFT,TOP,RIGHT,BOTTOM, or a mask file"
 REGION_EXPECTED = f"{OBJECT_EXPECTED}; several objects as NAME=…"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _NUMBERS = re.compile(r"[-+0-9.eE,\s]+")
+_SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
 _N_BOX_NUMBERS = 4
 
 
@@ -36,13 +37,31 @@ class Box(NamedTuple):
     bottom: Coordinate
 
 
+def _box(value: object) -> object:
+    """Let a box be written as text."""
+    return _prompt(value).get("box", value) if isinstance(value, str) else value
+
+
 class ObjectPrompt(Section):
     """One object: clicks or a box, or both together, or a mask file."""
 
     points: Points = ()
-    box: Box | None = None
-    mask: str | None = None
+    box: Annotated[Box | None, BeforeValidator(_box)] = None
+    mask: Annotated[str, Field(min_length=1)] | None = None
     """Path of a mask file."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ObjectPrompt:
+        if self.mask is not None and (self.points or self.box is not None):
+            raise ConfigError(
+                "an object has a mask file and also clicks or a box",
+                expected="one or the other",
+                got=self.mask,
+                fix="give each object its own name: cat=…, dog=…",
+            )
+        if self.mask is None and self.box is None and not self.points:
+            raise ConfigError("an object has neither clicks nor a box nor a mask file", expected=OBJECT_EXPECTED)
+        return self
 
 
 def parse_object(text: str) -> tuple[str, dict[str, Any]]:
@@ -71,8 +90,10 @@ def collect_objects(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
             if field == "points":
                 fields[field] = [*fields.get(field, []), *value]
             elif field in fields:
+                kind = "mask files" if field == "mask" else "boxes"
                 raise ConfigError(
-                    f"the object '{name}' has two {field}es or files", fix="give each object its own name"
+                    f"the object '{name}' has two {kind}" if name else f"one object has two {kind}",
+                    fix="give each object its own name: cat=…, dog=…",
                 )
             else:
                 fields[field] = value
@@ -98,7 +119,7 @@ def _anchored_text(text: str, folder: Path) -> str:
 def _prompt(text: str) -> dict[str, Any]:
     stripped = text.strip()
     if not _NUMBERS.fullmatch(stripped):
-        if not stripped:
+        if "/" not in stripped and not _SUFFIX.search(stripped):  # a click with a slip of the pen, rather
             raise ConfigError("an object cannot be read", expected=OBJECT_EXPECTED, got=repr(text))
         return {"mask": stripped}
     parts = stripped.split(",")

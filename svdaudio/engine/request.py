@@ -145,9 +145,9 @@ class Request:
         return self.method.files.get(name) or self.method.configured_files(self.config)[name].kind
 
     def description(self, name: str) -> str:
-        """A file's name in errors: "original picture"."""
-        kind = self.method.files.get(name)
-        return name if kind is None or kind.name == name else f"{name} {kind.name}"
+        """A file's name in errors: "original picture", "remove.cat mask"."""
+        kind = self.file_kind(name).name
+        return name if kind == name else f"{name} {kind}"
 
     def parameters(self, node: Node) -> dict[str, Any]:
         """A node's parameters by their local names, as plain JSON data."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from svdaudio.config import POINTS_EXPECTED, AlignConfig, MixConfig, Points, SvdConfig, parameter
+from svdaudio.config import REGION_EXPECTED, AlignConfig, MixConfig, Region, SvdConfig, parameter
 from svdaudio.engine.arrays import RunArrays
-from svdaudio.engine.method import Method
+from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.methods.parts import (
     PICTURE,
@@ -18,7 +18,8 @@ from svdaudio.methods.parts import (
     check_clicks,
     check_generator,
     look_at,
-    segment,
+    mask_files,
+    segment_region,
     synthesize,
 )
 from svdaudio.methods.stages import ALIGN, BACKGROUND, FACTORS, MIX
@@ -32,8 +33,8 @@ REGIONS = {"removed": "original", "added": "edited"}
 class ManipulateConfig(SoundConfig):
     """Parameters of the published method."""
 
-    remove: Points = parameter((), "clicks on the object to remove, in the original image", POINTS_EXPECTED)
-    add: Points = parameter((), "clicks on the object that was added, in the edited image", POINTS_EXPECTED)
+    remove: Region = parameter((), "what to remove, in the original image", REGION_EXPECTED, is_table=True)
+    add: Region = parameter((), "what was added, in the edited image", REGION_EXPECTED, is_table=True)
     align: AlignConfig = AlignConfig()
     svd: SvdConfig = SvdConfig()
     mix: MixConfig = MixConfig()
@@ -41,13 +42,12 @@ class ManipulateConfig(SoundConfig):
 
 def nodes(config: ManipulateConfig) -> Nodes:
     """Both pictures, both regions, the mix, and three sounds."""
-    del config
     return by_name(
         (
             *look_at("original"),
             *look_at("edited"),
-            *_region("removed", "original", "remove"),
-            *_region("added", "edited", "add"),
+            *_region("removed", "original", config.remove, "remove"),
+            *_region("added", "edited", config.add, "add"),
             Node(
                 name="background",
                 stage=BACKGROUND,
@@ -73,15 +73,20 @@ def nodes(config: ManipulateConfig) -> Nodes:
     )
 
 
-def _region(region: str, picture: str, points: str) -> Iterable[Node]:
+def _region(region: str, picture: str, given: Region, name: str) -> Iterable[Node]:
     """A region of a picture, and its factors."""
-    yield segment(region, picture=picture, points=points)
+    yield from segment_region(region, picture=picture, region=given, name=name)
     yield Node(name=f"{region}.align", stage=ALIGN, inputs={"mask": f"{region}.mask.mask"})
     yield Node(
         name=f"{region}.factors",
         stage=FACTORS,
         inputs={"tokens": f"{picture}.tokens.tokens", "grid": f"{region}.align.grid"},
     )
+
+
+def configured_files(config: ManipulateConfig) -> Mapping[str, ConfiguredFile]:
+    """The mask files of both regions."""
+    return {**mask_files(config.remove, "remove"), **mask_files(config.add, "add")}
 
 
 def sounds(config: ManipulateConfig) -> Mapping[str, str]:
@@ -109,6 +114,7 @@ METHOD = Method(
     files={"original": PICTURE, "edited": PICTURE},
     config=ManipulateConfig,
     nodes=nodes,
+    configured_files=configured_files,
     # The edit first: a click that cannot be used is reported before anything costly is computed.
     targets=("manipulated.scores", "original.scores", "edited.scores"),
     variants={"no_baselines": ("manipulated.scores",)},

@@ -15,7 +15,7 @@ from pydantic import ValidationInfo, field_validator
 
 from svdaudio.config import OBJECT_EXPECTED, Number, Objects, parameter
 from svdaudio.engine.arrays import RunArrays
-from svdaudio.engine.method import Method
+from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError
@@ -26,6 +26,7 @@ from svdaudio.methods.parts import (
     check_generator,
     generate,
     look_at,
+    mask_files,
     render,
     score,
     segment_object,
@@ -210,6 +211,11 @@ def targets(config: MixerConfig) -> tuple[str, ...]:
     return (f"{MIX}.scores", *(f"{name}.scores" for name in stem_names(config)), f"{ORIGINAL}.scores")
 
 
+def configured_files(config: MixerConfig) -> Mapping[str, ConfiguredFile]:
+    """The mask files of the objects."""
+    return mask_files(config.objects, "objects")
+
+
 def sounds(config: MixerConfig) -> Mapping[str, str]:
     """The plain sound, the mix, and the stems at their gains."""
     plain = {ORIGINAL: f"{ORIGINAL}.choose.waveform"}
@@ -287,6 +293,7 @@ METHOD = Method(
     config=MixerConfig,
     nodes=nodes,
     targets=targets,
+    configured_files=configured_files,
     sounds=sounds,
     scores=scores,
     result=MIX,

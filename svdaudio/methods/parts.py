@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from svdaudio.config import GenerateConfig, LocalsConfig, ObjectPrompt, Point, RemixConfig, RunConfig, parameter
-from svdaudio.engine.method import FileKind
+from svdaudio.engine.method import ConfiguredFile, FileKind
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node
 from svdaudio.errors import InputError
 from svdaudio.methods.stages import (
+    BOX_MASK,
     CHOOSE,
     DECODE,
     DIFFUSE,
     IMAGE,
     LOCALS,
     MASK,
+    MASK_FILE,
     REMIX,
     SCORES,
     TOKENS,
+    UNITE,
     VOCODE,
 )
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from svdaudio.store.base import Store
 
 PICTURE = FileKind(name="picture", checker="svdaudio.svd.images:upright_size")
+MASK_OF_OBJECT = FileKind(name="mask", checker="svdaudio.svd.masks:check_mask_file")
 SOUND = FileKind(name="sound", checker="svdaudio.sounds:sound_facts")
 
 
@@ -70,16 +75,60 @@ def segment(region: str, *, picture: str, points: str) -> Node:
 
 
 def segment_object(group: str, *, picture: str, prompt: ObjectPrompt, name: str) -> Iterable[Node]:
-    """The mask of an object: `<group>.mask`.
+    """The mask of an object, from whatever it was given by: `<group>.mask`, whose output is `mask`.
 
     Args:
-        group: of the nodes.
+        group: group of the node.
         picture: in which picture.
-        prompt: how the object is given.
-        name: dotted name of the parameter that holds it.
+        prompt: clicks, a box, or a mask file.
+        name: dotted name of the prompt in the configuration, and of its mask file in the workflow: "remove.cat".
     """
-    del prompt
-    yield segment(group, picture=picture, points=f"{name}.points")
+    pixels = f"{picture}.image.pixels"
+    if prompt.mask is not None:
+        yield Node(name=f"{group}.mask", stage=MASK_FILE, inputs={"file": f"file:{name}", "pixels": pixels})
+    elif prompt.box is not None:
+        places = {"box": f"{name}.box", "points": f"{name}.points"}
+        yield Node(name=f"{group}.mask", stage=BOX_MASK, inputs={"pixels": pixels}, parameters=places)
+    else:
+        yield segment(group, picture=picture, points=f"{name}.points")
+
+
+def segment_region(
+    group: str, *, picture: str, region: tuple[Point, ...] | Mapping[str, ObjectPrompt], name: str
+) -> Iterable[Node]:
+    """The mask of a region: `<group>.mask`; of several objects, each is `<group>.<object>.mask`, and they are united.
+
+    Args:
+        group: group of the node.
+        picture: in which picture.
+        region: clicks, or objects by their names.
+        name: dotted name of the parameter.
+    """
+    if not isinstance(region, Mapping):
+        yield segment(group, picture=picture, points=name)
+    elif len(region) == 1:
+        ((only, prompt),) = region.items()
+        yield from segment_object(group, picture=picture, prompt=prompt, name=f"{name}.{only}")
+    else:
+        for each, prompt in region.items():
+            yield from segment_object(f"{group}.{each}", picture=picture, prompt=prompt, name=f"{name}.{each}")
+        masks = {f"masks.{each}": f"{group}.{each}.mask.mask" for each in region}
+        yield Node(name=f"{group}.mask", stage=UNITE, inputs=masks)
+
+
+def mask_files(region: tuple[Point, ...] | Mapping[str, ObjectPrompt], name: str) -> dict[str, ConfiguredFile]:
+    """The mask files of a region, or of a table of objects, by their names in the workflow: "remove.cat".
+
+    Args:
+        region: clicks, or objects by their names.
+        name: dotted name of the parameter.
+    """
+    prompts = region if isinstance(region, Mapping) else {}
+    return {
+        f"{name}.{each}": ConfiguredFile(kind=MASK_OF_OBJECT, path=Path(prompt.mask))
+        for each, prompt in prompts.items()
+        if prompt.mask is not None
+    }
 
 
 def synthesize(sound: str, *, embedding: str, objects: str) -> Iterable[Node]:
@@ -138,29 +187,60 @@ def check_generator(request: Request, store: Store | None) -> None:
 
 
 def check_clicks(request: Request, store: Store | None) -> None:
-    """Make sure that every mask has an include click, and that clicks lie inside their pictures.
+    """Make sure that every mask has a prompt, and that clicks, boxes and mask files fit their pictures.
 
     Raises:
-        InputError: one is missing or outside.
+        InputError: one is missing, lies outside its picture, or has another size.
     """
     for node in request.nodes:
-        if node.stage is not MASK:
+        if node.stage not in (MASK, BOX_MASK, MASK_FILE):
             continue
-        name = node.bindings["points"]
-        points = cast("list[Point]", request.config.value(name))
         picture = node.inputs["pixels"].partition(".")[0]
-        if not any(label == 1 for _, _, label in points):
+        size = _size(request, picture, store)
+        where = f"the image {request.files[picture].name}"
+        if node.stage is MASK_FILE:
+            _check_mask_file(request, node, size, where)
+            continue
+        name = node.bindings["points"].removesuffix(".points")
+        points = cast("list[Point]", request.config.value(node.bindings["points"]))
+        if node.stage is BOX_MASK:
+            _check_box(request.config.value(node.bindings["box"]), name, size, where)
+        elif not any(label == 1 for _, _, label in points):
             raise InputError(
-                f"there is no click for '{name}'", fix=f"give --{name} X,Y, in pixels of the {picture} picture"
+                f"there is no click for '{name}'",
+                fix=f"give {_option(name)}X,Y, in pixels of the {picture} picture",
             )
-        width, height = _size(request, picture, store)
+        width, height = size
         for x, y, _ in points:
             if not (0 <= x < width and 0 <= y < height):
                 raise InputError(
-                    f"the click '{name}' is outside the image {request.files[picture].name}",
+                    f"the click '{name}' is outside {where}",
                     expected=f"x in 0..{width - 1}, y in 0..{height - 1}",
                     got=f"({x:g}, {y:g})",
                 )
+
+
+def _option(name: str) -> str:
+    option, _, entry = name.partition(".")
+    return f"--{option} {entry}=" if entry else f"--{option} "
+
+
+def _check_box(box: tuple[float, float, float, float], name: str, size: tuple[int, int], where: str) -> None:
+    left, top, right, bottom = box
+    width, height = size
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise InputError(
+            f"the box '{name}' is empty or reaches outside {where}",
+            expected=f"LEFT < RIGHT in 0..{width}, TOP < BOTTOM in 0..{height}",
+            got=f"({', '.join(f'{value:g}' for value in box)})",
+        )
+
+
+def _check_mask_file(request: Request, node: Node, size: tuple[int, int], where: str) -> None:
+    from svdaudio.svd.masks import check_mask_size, load_mask
+
+    path = request.files[node.inputs["file"].removeprefix("file:")]
+    check_mask_size(load_mask(path).shape[::-1], size, mask=path.name, picture=where)
 
 
 def _size(request: Request, picture: str, store: Store | None) -> tuple[int, int]:

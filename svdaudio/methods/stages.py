@@ -14,6 +14,16 @@ IMAGE = Stage(
 MASK = Stage(
     name="mask", inputs=("pixels",), models=("segmenter",), outputs=("mask", "score", "logits"),
     parameters={"points": "remove"}, body="svdaudio.tasks.picture.mask:run", summary="SAM 2 from clicks")
+BOX_MASK = Stage(
+    name="box_mask", inputs=("pixels",), models=("segmenter",), outputs=("mask", "score", "logits"),
+    parameters={"box": "remove.object.box", "points": "remove.object.points"},
+    body="svdaudio.tasks.picture.box_mask:run", summary="SAM 2 from a box, with or without clicks")
+MASK_FILE = Stage(
+    name="mask_file", inputs=("file", "pixels"), outputs=("mask",), body="svdaudio.tasks.picture.mask_file:run",
+    summary="a mask of the picture, from a file")
+UNITE = Stage(
+    name="unite", inputs=("masks",), outputs=("mask",), body="svdaudio.tasks.picture.unite:run",
+    summary="several objects as one region")
 TOKENS = Stage(
     name="tokens", version=2, inputs=("pixels",), models=("image_encoder",), outputs=("tokens", "embedding"),
     parameters={"geometry": "geometry"}, body="svdaudio.tasks.picture.tokens:run",
@@ -46,9 +56,6 @@ REACH = Stage(
     name="reach", inputs=("u", "s", "vh", "weights"), outputs=("share", "degrees"),
     parameters={"k": "svd.k", "factor": "svd.alpha"}, body="svdaudio.tasks.edit.reach:run",
     summary="how far the factor moves the region's embedding")
-UNITE = Stage(
-    name="unite", inputs=("masks",), outputs=("mask",), body="svdaudio.tasks.edit.unite:run",
-    summary="several masks as one")
 REMAINDER = Stage(
     name="remainder", inputs=("masks",), outputs=("mask",), parameters={"margin": "margin"},
     body="svdaudio.tasks.edit.remainder:run", summary="what is in no object")
@@ -112,8 +119,8 @@ SCORES = Stage(
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        IMAGE, MASK, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH, UNITE, REMAINDER, ERASE, KEEP,
-        FADE, BLEND, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, HUSH, GAIN, MIXDOWN, SCORES,
+        IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
+        REMAINDER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, HUSH, GAIN, MIXDOWN, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

@@ -117,6 +117,31 @@ def decode_image(data: bytes, name: str) -> Pixels:
     return _turned(pixels, orientation)
 
 
+def decode_rgba(data: bytes, name: str) -> UInt8[NDArray[np.uint8], "height width 4"]:
+    """Decode an image file with its transparency, for masks: samples of 0 and 1 stay as they are.
+
+    Raises:
+        InputError: see `load_image`.
+    """
+    with _opened(data, name) as image:
+        _check_one_picture(image, name)
+        try:
+            image.load()
+            orientation = _orientation(image)
+            if image.mode == "F":
+                raise InputError(f"the image {name} has floating-point samples", expected="8 or 16 bits a sample")
+            grey = _truth_or_high_byte(image, name) if image.mode.startswith("I") else image
+            pixels = np.array(grey.convert("RGBA"))
+        except InputError:
+            raise
+        except Exception as error:
+            raise _damaged(name, error) from error
+        is_jpeg = image.format in {"JPEG", "MPO"}
+    if is_jpeg:
+        _check_jpeg(data, name)
+    return _turned(pixels, orientation)
+
+
 def as_pixels(image: Any, name: str = "the picture") -> Pixels:
     """Convert any kind of picture that the library takes to the form that `load_image` returns.
 
@@ -300,7 +325,9 @@ def _orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) and found in _UPRIGHT else 1
 
 
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
+def _turned(
+    pixels: UInt8[NDArray[np.uint8], "_height _width channels"], orientation: int
+) -> UInt8[NDArray[np.uint8], "_other_height _other_width channels"]:
     return pixels if orientation == 1 else np.array(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
 
 
@@ -348,6 +375,13 @@ def _high_byte(image: Image.Image, name: str) -> Image.Image:
     if samples.min() < 0 or samples.max() > 0xFFFF:
         raise InputError(f"the image {name} has 32-bit samples", expected="8 or 16 bits a sample")
     return Image.fromarray((samples.astype(np.uint32) >> 8).astype(np.uint8))
+
+
+def _truth_or_high_byte(image: Image.Image, name: str) -> Image.Image:
+    """A mask of 16-bit samples as 8-bit: 0 and 1 as they are, else the high byte."""
+    samples: NDArray[Any] = np.asarray(image)
+    is_truth = samples.min() >= 0 and samples.max() <= 1
+    return Image.fromarray(samples.astype(np.uint8)) if is_truth else _high_byte(image, name)
 
 
 def _damaged(name: str, error: Exception) -> InputError:

@@ -40,7 +40,7 @@ def load_segmenter(
     kept = None if is_archive(path) else digest
     weights = cached(path, name=ROLE, digest=kept, read=lambda: _read(path))
     model = fill(lambda: build_segmenter(config), weights.tensors, path)
-    return Segmenter(model.requires_grad_(False).to(device))
+    return Segmenter(model.requires_grad_(False).to(device), takes_boxes=True)
 
 
 def _read(path: Path) -> Weights:

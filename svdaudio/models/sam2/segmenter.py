@@ -1,4 +1,4 @@
-"""Step 1: the mask of an object from clicks, by SAM 2.
+"""Step 1: the mask of an object from clicks or a box, by SAM 2.
 
 The network is sam2's own at any size: `SegmenterConfig()` is SAM 2.1 Hiera-L, and a small one for 256 px
 uses the same classes with other numbers. A weight file carries those numbers only, never the names of classes to
@@ -201,16 +201,16 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
 
 
 def check_points(
-    points: ArrayLike, labels: ArrayLike, height: int, width: int
+    points: ArrayLike, labels: ArrayLike, height: int, width: int, *, beside_box: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Clicks as arrays, [n, 2] (x, y) and [n] (1 on the object, 0 outside it), after checking them.
 
     Raises:
-        InputError: no click on the object, an invalid label, or a point outside the picture.
+        InputError: no click on the object, unless there is a box; an invalid label, or a point outside the picture.
     """
     where = np.atleast_2d(np.asarray(points, dtype=np.float32))
     kind = np.atleast_1d(np.asarray(labels))
-    if where.size == 0:
+    if where.size == 0 and not beside_box:
         raise InputError("no point to segment", fix="click on the object")
     if where.shape != (len(kind), 2):
         raise InputError(
@@ -222,7 +222,7 @@ def check_points(
         raise InputError(
             "a point has an unknown label", expected="1 (on the object) or 0 (not on it)", got=kind.tolist()
         )
-    if not (kind == 1).any():
+    if not (kind == 1).any() and not beside_box:
         raise InputError("no point lies on the object", expected="at least one point with label 1", got="label 0 only")
     for x, y in where.tolist():
         if not (0 <= x < width and 0 <= y < height):
@@ -235,6 +235,22 @@ def check_points(
     return where, kind.astype(np.int32)
 
 
+def check_box(box: Sequence[float], height: int, width: int) -> None:
+    """Refuse a box (left, top, right, bottom) that is empty or reaches outside the picture.
+
+    Raises:
+        InputError: it does.
+    """
+    left, top, right, bottom = box
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise InputError(
+            "the box is empty or reaches outside the image",
+            expected=f"LEFT < RIGHT within 0..{width}, TOP < BOTTOM within 0..{height}",
+            got=", ".join(f"{value:g}" for value in box),
+            fix="use pixel coordinates of the upright image",
+        )
+
+
 def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Clicks written as (x, y, label), as two arrays [n, 2] and [n]."""
     table = np.asarray(points, dtype=np.float64).reshape(-1, 3)
@@ -242,7 +258,7 @@ def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32]
 
 
 class Segmenter:
-    """Returns the mask of an object from clicks on a picture. Deterministic and thread-safe.
+    """Returns the mask of an object from clicks on a picture, or a box in it. Deterministic and thread-safe.
 
     Args:
         model: the network.
@@ -250,9 +266,10 @@ class Segmenter:
             picture around the object, once for each margin and once on that crop's mirror image, and the mean of the
             logits decides. This helps networks of a small input size, in which a small object covers only a few pixels.
             Published SAM 2 runs once.
+        takes_boxes: whether the network was trained on boxes, as published SAM 2 was.
     """
 
-    def __init__(self, model: SAM2Base, *, second_looks: Sequence[float] = ()) -> None:
+    def __init__(self, model: SAM2Base, *, second_looks: Sequence[float] = (), takes_boxes: bool = False) -> None:
         with warnings.catch_warnings():
             # sam2 scripts its resizing, which torch 2.11 deprecates; users cannot do anything about it.
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.script.*")
@@ -261,6 +278,7 @@ class Segmenter:
         sides = (model.image_size // stride for stride in (4, 8, 16))
         self._predictor._bb_feat_sizes = [(side, side) for side in sides]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         self._second_looks = tuple(second_looks)
+        self._takes_boxes = takes_boxes
 
     def segment(self, pixels: Pixels, points: Num[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
         """Segment the clicked object. Of the network's three proposals the one with the best predicted score is kept.
@@ -284,6 +302,42 @@ class Segmenter:
             return together
         united = _compared(self._several_objects(pixels, where, kind), where, kind)
         return united if united.n_wrong < together.n_wrong else together
+
+    def segment_box(
+        self,
+        pixels: Pixels,
+        box: Sequence[float],
+        points: Num[NDArray[Any], "n 2"],
+        labels: Int[NDArray[Any], " n"],
+    ) -> Mask:
+        """Segment the object in a box. The mask is cut to the box, which sam2 itself does not do.
+
+        A network that was not trained on boxes gets the clicks alone, and the box's centre if none of them is on the
+        object. One that was gets box and clicks, and gives a single proposal, as sam2 advises for boxes.
+
+        Args:
+            pixels: the upright picture.
+            box: left, top, right and bottom, in pixels of that picture.
+            points: clicks (x, y) as in `segment`; there may be none.
+            labels: of the clicks, as in `segment`.
+
+        Raises:
+            InputError: the box is empty or reaches outside the picture; or see `check_points`.
+        """
+        height, width = pixels.shape[:2]
+        check_box(box, height, width)
+        left, top, right, bottom = box
+        where, kind = check_points(points, labels, height, width, beside_box=True)
+        if self._takes_boxes:
+            found = self._look(pixels, where, kind, box)
+        elif (kind == 1).any():
+            found = self.segment(pixels, where, kind)
+        else:
+            centre = np.array([[(left + right) / 2, (top + bottom) / 2]], np.float32)
+            found = self.segment(pixels, np.concatenate([where, centre]), np.append(kind, 1))
+        rows, columns = np.arange(height)[:, None], np.arange(width)
+        inside = (rows + 1 > top) & (rows < bottom) & (columns + 1 > left) & (columns < right)
+        return _compared(replace(found, mask=found.mask & inside), where, kind)
 
     def _several_objects(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
         """The union of the masks of single clicks, in the order of the clicks, until all of them are covered.
@@ -336,12 +390,22 @@ class Segmenter:
             logits=cv2.resize(logits, found.logits.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32),
         )
 
-    def _look(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
+    def _look(
+        self,
+        pixels: Pixels,
+        where: NDArray[np.float32],
+        kind: NDArray[np.int32],
+        box: Sequence[float] | None = None,
+    ) -> Mask:
         """The network's prediction for one picture."""
         predictor = copy.copy(self._predictor)  # it keeps the picture in its attributes, so each call needs its own
         with torch.inference_mode():
             predictor.set_image(pixels)
-            masks, scores, logits = predictor.predict(where, kind, multimask_output=True)
+            if box is None:
+                masks, scores, logits = predictor.predict(where, kind, multimask_output=True)
+            else:
+                clicks = (where, kind) if len(where) else (None, None)
+                masks, scores, logits = predictor.predict(*clicks, box=np.array(box), multimask_output=False)
         best = int(np.argmax(scores))
         return Mask(
             mask=masks[best].astype(np.bool_), score=float(scores[best]), logits=logits[best].astype(np.float32)
@@ -390,4 +454,5 @@ def load_segmenter(path: Path, device: str | torch.device = "cpu") -> Segmenter:
         CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
     model, header = load_module(path, role=ROLE, build=build_segmenter, device=device)
-    return Segmenter(model, second_looks=header.extra.get("second_looks", ()))
+    extra = header.extra
+    return Segmenter(model, second_looks=extra.get("second_looks", ()), takes_boxes=extra.get("takes_boxes", False))

@@ -18,21 +18,19 @@ from svdaudio.views.diagram import mermaid
 
 ROOT = Path(__file__).parents[3]
 METHODS = {name: find_method(name) for name in BUILT_IN}
-OBJECTS = {"objects": "cat=1,2;dog=3,4", "gains": {"cat": "-inf", "dog": -6, "rest": -12}}
+EVERY_FORM = {"cat": {"points": [[1, 2]]}, "dog": {"box": [1, 2, 3, 4]}, "owl": {"mask": "owl.png"}}
+GAINS = {"cat": "-inf", "dog": -6, "rest": -12}
 CONFIGS = {
-    **{(name, ""): method.config() for name, method in METHODS.items()},
+    **{name: (name, method.config()) for name, method in METHODS.items()},
+    "several objects": ("manipulate", METHODS["manipulate"].config(remove=EVERY_FORM, add=EVERY_FORM)),
     **{
-        ("mixer", form): METHODS["mixer"].config.model_validate({**OBJECTS, "form": form, "rest": "detected"})
+        form: ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, gains=GAINS, form=form, rest="detected"))
         for form in ("fade", "clap", "stems")
     },
 }
-"""Method and form → a configuration of it."""
-TABLES = {place: METHODS[place[0]].nodes(config) for place, config in CONFIGS.items()}
-NODES = [
-    pytest.param(place, node, id="-".join(filter(None, (*place, name))))
-    for place, table in TABLES.items()
-    for name, node in table.items()
-]
+"""Method and configuration of each workflow."""
+TABLES = {name: METHODS[method].nodes(config) for name, (method, config) in CONFIGS.items()}
+NODES = [pytest.param(method, node, id=f"{method}-{name}") for method, t in TABLES.items() for name, node in t.items()]
 ANY_NUMBER = {
     name: {
         one
@@ -52,25 +50,28 @@ READ_FROM_FILES = {
 """Inputs that are paths: stage and name."""
 
 
-@pytest.mark.parametrize(("place", "node"), NODES)
-def test_every_input_is_an_output_of_another_node_or_a_file(place, node):
-    table, method = TABLES[place], METHODS[place[0]]
+@pytest.mark.parametrize(("method", "node"), NODES)
+def test_every_input_is_an_output_of_another_node_or_a_file(method, node):
+    table, (name, config) = TABLES[method], CONFIGS[method]
+    files = {**METHODS[name].files, **METHODS[name].configured_files(config)}
     assert table[node.name] is node
     assert {name.partition(".")[0] for name in node.inputs} | ANY_NUMBER[node.stage.name] == set(node.stage.inputs)
     assert node.stage is STAGES[node.stage.name]
     for source in node.inputs.values():
         upstream, _, output = source.rpartition(".")
         if source.startswith("file:"):
-            assert source.removeprefix("file:") in method.files
+            assert source.removeprefix("file:") in files
         else:
             assert output in table[upstream].stage.outputs
 
 
-@pytest.mark.parametrize(("place", "node"), NODES)
-def test_every_parameter_of_a_node_is_one_of_its_method(place, node):
+@pytest.mark.parametrize(("method", "node"), NODES)
+def test_every_parameter_of_a_node_is_one_of_its_method(method, node):
+    _, config = CONFIGS[method]
     assert set(node.bindings) == set(node.stage.parameters)
-    for name in node.bindings.values():
-        CONFIGS[place].value(name)
+    assert all(place in config.parameters() for place in node.bindings.values())
+    for place in node.bindings.values():
+        config.value(place)
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
@@ -92,8 +93,8 @@ def test_a_body_says_the_shapes_of_its_inputs(stage):
         if (stage.name, name) in READ_FROM_FILES:
             assert annotation is Path
         else:
-            if get_origin(annotation) is Mapping:
-                annotation = get_args(annotation)[1]
+            if get_origin(annotation) is Mapping:  # any number of arrays, by name
+                _, annotation = get_args(annotation)
             assert issubclass(annotation, jaxtyping.AbstractArray), name
             assert "..." not in annotation.dim_str, name
 
@@ -118,4 +119,4 @@ def test_every_stage_is_used_and_every_body_is_that_of_a_stage():
 def test_the_pictures_in_the_documents_are_those_of_the_tables():
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     diagrams = re.findall(r"```mermaid\n(.*?)\n```", text, re.DOTALL)
-    assert mermaid(TABLES["manipulate", ""]) in diagrams
+    assert mermaid(TABLES["manipulate"]) in diagrams

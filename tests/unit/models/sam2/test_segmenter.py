@@ -192,7 +192,7 @@ class Scripted(Segmenter):
     """Answers with boxes: each click's own when it is segmented alone, and another for all clicks together."""
 
     def __init__(self, together, alone, score=0.9):
-        self.together, self.alone, self.asked = together, alone, []
+        self.together, self.alone, self.asked, self._takes_boxes = together, alone, [], False
 
     def _one_object(self, pixels, where, kind):
         clicks = [(x, y, label) for (x, y), label in zip(where.tolist(), kind.tolist(), strict=True)]
@@ -256,6 +256,53 @@ def test_one_click_that_is_missed_and_one_that_is_unwanted_are_reported(pixels):
         "the mask does not cover the click at (30, 20); click elsewhere on the object",
         "the mask covers the click at (12.5, 13), which is excluded; move or add clicks",
     )
+
+
+BOX = (10.0, 8.5, 30.0, 30.0)
+
+
+def test_the_mask_of_a_box_is_cut_to_it(pixels):
+    segmenter = Scripted(NEITHER, {(20.0, 19.25): (slice(0, 40), slice(0, 25), 0.8)})
+    found = segmenter.segment_box(pixels, BOX, np.zeros((0, 2)), np.zeros(0, int))
+    assert segmenter.asked == [[(20, 19.25, 1)]], "its centre stands for a click"
+    assert np.array_equal(found.mask, box(90, 140, slice(8, 30), slice(10, 25)))
+    assert (found.missed, found.unwanted) == ((), ())
+
+
+def test_clicks_beside_a_box_take_the_place_of_its_centre(pixels):
+    segmenter = Scripted(NEITHER, {(12.0, 12.0): CAT, (20.0, 19.25): CAT})
+    found = segmenter.segment_box(pixels, BOX, np.array([[12.0, 12.0], [15.0, 15.0]]), np.array([1, 0]))
+    assert segmenter.asked == [[(12, 12, 1), (15, 15, 0)]]
+    assert found.unwanted == ((15, 15),)
+    segmenter.segment_box(pixels, BOX, np.array([[15.0, 15.0]]), np.array([0]))
+    assert segmenter.asked[1:] == [[(15, 15, 0), (20, 19.25, 1)]], "unless they only exclude"
+    segmenter = Scripted(CAT[:2], {(5.0, 5.0): CAT})
+    assert segmenter.segment_box(pixels, BOX, np.array([[5.0, 5.0]]), np.array([1])).missed == ((5, 5),)
+
+
+def test_a_network_that_takes_boxes_gets_the_box(model, pixels, monkeypatch):
+    segmenter, asked = Segmenter(model, takes_boxes=True), []
+
+    def predict(where, kind, *, box, multimask_output):
+        asked.append((where, kind, box.tolist(), multimask_output))
+        return np.ones((1, *pixels.shape[:2])), np.array([0.7]), np.zeros((1, 8, 8))
+
+    monkeypatch.setattr(segmenter._predictor, "predict", predict)
+    found = segmenter.segment_box(pixels, BOX, np.zeros((0, 2)), np.zeros(0, int))
+    assert asked == [(None, None, list(BOX), False)]
+    assert found.score == 0.7
+    assert np.array_equal(found.mask, box(90, 140, slice(8, 30), slice(10, 30)))
+    monkeypatch.undo()
+    found = segmenter.segment_box(pixels, BOX, np.array([[15.0, 15.0]]), np.array([0]))
+    assert found.mask.shape == pixels.shape[:2], "the real network takes it, too"
+
+
+@pytest.mark.parametrize("wrong", [(30, 8, 10, 30), (-1, 8, 10, 30), (10, 8, 141, 30), (10, 8, 30, 91)])
+def test_a_box_outside_of_the_picture_is_refused(segmenter, pixels, wrong):
+    with pytest.raises(InputError, match="the box is empty or reaches outside"):
+        segmenter.segment_box(pixels, wrong, np.zeros((0, 2)), np.zeros(0, int))
+    with pytest.raises(InputError, match="the point is outside"):
+        segmenter.segment_box(pixels, BOX, np.array([[500.0, 15.0]]), np.array([0]))
 
 
 def test_the_mini_bundle_on_a_cat_and_a_dog():

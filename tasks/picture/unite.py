@@ -1,4 +1,4 @@
-"""Several masks of one picture as one."""
+"""Step 1: several objects as one region."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from svdaudio.mixing.erase import united
-
 
 def run(
     *, masks: Mapping[str, Bool[NDArray[np.bool_], "height width"]]
 ) -> dict[str, Bool[NDArray[np.bool_], "height width"]]:
-    """The union of the masks."""
-    return {"mask": united(masks)}
+    """Mask [height, width] of what lies in any of the objects."""
+    return {"mask": np.logical_or.reduce(list(masks.values()))}
