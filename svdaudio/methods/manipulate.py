@@ -18,8 +18,11 @@ from svdaudio.methods.parts import (
     check_clicks,
     check_generator,
     look_at,
+    scores_of,
     segment,
+    sounds_of,
     synthesize,
+    targets_of,
 )
 from svdaudio.methods.stages import ALIGN, BACKGROUND, FACTORS, MIX
 from svdaudio.views.stages import stage_views
@@ -41,7 +44,6 @@ class ManipulateConfig(SoundConfig):
 
 def nodes(config: ManipulateConfig) -> Nodes:
     """Both pictures, both regions, the mix, and three sounds."""
-    del config
     return by_name(
         (
             *look_at("original"),
@@ -66,9 +68,11 @@ def nodes(config: ManipulateConfig) -> Nodes:
                     "direct": "edited.tokens.embedding",
                 },
             ),
-            *synthesize("original", embedding="original.tokens.embedding", objects="original.locals.embeddings"),
-            *synthesize("edited", embedding="edited.tokens.embedding", objects="edited.locals.embeddings"),
-            *synthesize("manipulated", embedding="mix.embedding", objects="edited.locals.embeddings"),
+            *synthesize(
+                "original", config, embedding="original.tokens.embedding", objects="original.locals.embeddings"
+            ),
+            *synthesize("edited", config, embedding="edited.tokens.embedding", objects="edited.locals.embeddings"),
+            *synthesize("manipulated", config, embedding="mix.embedding", objects="edited.locals.embeddings"),
         )
     )
 
@@ -86,14 +90,23 @@ def _region(region: str, picture: str, points: str) -> Iterable[Node]:
 
 def sounds(config: ManipulateConfig) -> Mapping[str, str]:
     """The sounds of both pictures as they are, and of the edit."""
-    del config
-    return {sound: f"{sound}.choose.waveform" for sound in SOUNDS}
+    return sounds_of(config, SOUNDS)
 
 
 def scores(config: ManipulateConfig) -> Mapping[str, str]:
     """The scores of each sound."""
     del config
-    return {sound: f"{sound}.scores.scores" for sound in SOUNDS}
+    return scores_of(SOUNDS)
+
+
+def targets(config: ManipulateConfig) -> tuple[str, ...]:
+    """All sounds, the edit first: a click that cannot be used is reported before anything costly is computed."""
+    return targets_of(config, ("manipulated", "original", "edited"))
+
+
+def targets_of_edit(config: ManipulateConfig) -> tuple[str, ...]:
+    """The sound of the edit alone."""
+    return targets_of(config, ("manipulated",))
 
 
 def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
@@ -109,9 +122,8 @@ METHOD = Method(
     files={"original": PICTURE, "edited": PICTURE},
     config=ManipulateConfig,
     nodes=nodes,
-    # The edit first: a click that cannot be used is reported before anything costly is computed.
-    targets=("manipulated.scores", "original.scores", "edited.scores"),
-    variants={"no_baselines": ("manipulated.scores",)},
+    targets=targets,
+    variants={"no_baselines": targets_of_edit},
     sounds=sounds,
     scores=scores,
     result="manipulated",

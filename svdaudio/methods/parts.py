@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, cast
 
-from svdaudio.config import GenerateConfig, LocalsConfig, Point, RemixConfig, RunConfig, parameter
+from svdaudio.config import FinishConfig, GenerateConfig, LocalsConfig, Point, RemixConfig, RunConfig, parameter
 from svdaudio.engine.method import FileKind
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node
@@ -14,6 +14,7 @@ from svdaudio.methods.stages import (
     CHOOSE,
     DECODE,
     DIFFUSE,
+    FINISH,
     IMAGE,
     LOCALS,
     MASK,
@@ -39,6 +40,7 @@ class SoundConfig(RunConfig):
     locals: LocalsConfig = LocalsConfig()
     remix: RemixConfig = RemixConfig()
     generate: GenerateConfig = GenerateConfig()
+    finish: FinishConfig = FinishConfig()
 
 
 def look_at(picture: str) -> Iterable[Node]:
@@ -69,23 +71,25 @@ def segment(region: str, *, picture: str, points: str) -> Node:
     return Node(name=f"{region}.mask", stage=MASK, inputs=inputs, parameters={"points": points})
 
 
-def synthesize(sound: str, *, embedding: str, objects: str) -> Iterable[Node]:
+def synthesize(sound: str, config: SoundConfig, *, embedding: str, objects: str) -> Iterable[Node]:
     """From a global embedding and objects to a scored sound: `<sound>.remix` to `<sound>.scores`.
 
     Args:
         sound: group of the nodes.
+        config: which nodes there are.
         embedding: `node.output` of a CLIP embedding.
         objects: `node.output` of the objects' CLIP embeddings.
     """
     yield Node(name=f"{sound}.remix", stage=REMIX, inputs={"embedding": embedding, "locals": objects})
-    yield from render(sound, clap=f"{sound}.remix.clap")
+    yield from render(sound, config, clap=f"{sound}.remix.clap")
 
 
-def render(sound: str, *, clap: str) -> Iterable[Node]:
+def render(sound: str, config: SoundConfig, *, clap: str) -> Iterable[Node]:
     """From a CLAP embedding to a scored sound: `<sound>.diffuse` to `<sound>.scores`.
 
     Args:
         sound: group of the nodes.
+        config: which nodes there are.
         clap: `node.output` of the CLAP embedding.
     """
     yield Node(name=f"{sound}.diffuse", stage=DIFFUSE, inputs={"clap": clap})
@@ -93,7 +97,27 @@ def render(sound: str, *, clap: str) -> Iterable[Node]:
     yield Node(name=f"{sound}.vocode", stage=VOCODE, inputs={"mel": f"{sound}.decode.mel"})
     choose = {"waveforms": f"{sound}.vocode.waveforms", "clap": clap}
     yield Node(name=f"{sound}.choose", stage=CHOOSE, inputs=choose)
-    yield Node(name=f"{sound}.scores", stage=SCORES, inputs={"waveform": f"{sound}.choose.waveform"})
+    waveform = f"{sound}.choose.waveform"
+    if config.finish.form == "clean":
+        yield Node(name=f"{sound}.finish", stage=FINISH, inputs={"waveform": waveform})
+    yield Node(name=f"{sound}.scores", stage=SCORES, inputs={"waveform": waveform})
+
+
+def sounds_of(config: SoundConfig, sounds: Iterable[str]) -> Mapping[str, str]:
+    """Name of each sound → the output of `render` that holds its waveform."""
+    last = "finish" if config.finish.form == "clean" else "choose"
+    return {sound: f"{sound}.{last}.waveform" for sound in sounds}
+
+
+def scores_of(sounds: Iterable[str]) -> Mapping[str, str]:
+    """Name of each sound → the output of `render` that holds its class scores."""
+    return {sound: f"{sound}.scores.scores" for sound in sounds}
+
+
+def targets_of(config: SoundConfig, sounds: Iterable[str]) -> tuple[str, ...]:
+    """The nodes of `render` that no other node reads, one sound after the other."""
+    ends = ("finish", "scores") if config.finish.form == "clean" else ("scores",)
+    return tuple(f"{sound}.{end}" for sound in sounds for end in ends)
 
 
 def check_generator(request: Request, store: Store | None) -> None:

@@ -66,6 +66,10 @@ CHOOSE = Stage(
     name="choose", inputs=("waveforms", "clap"), models=("audio_encoder",),
     outputs=("waveform", "similarity", "choice"), parameters={"duration_s": "generate.duration_s"},
     body="svdaudio.tasks.sound.choose:run", summary="the candidate nearest to the wanted CLAP embedding, at 22 050 Hz")
+FINISH = Stage(
+    name="finish", inputs=("waveform",), outputs=("waveform", "loudness_lufs", "gain_db"),
+    parameters={"loudness_lufs": "finish.loudness_lufs", "true_peak_db": "finish.true_peak_db"},
+    body="svdaudio.tasks.sound.finish:run", summary="no offset, 5 ms fades, one loudness, peaks below a limit")
 SCORES = Stage(
     name="scores", inputs=("waveform",), models=("tagger",), outputs=("scores",),
     body="svdaudio.tasks.sound.scores:run", summary="class scores by the audio tagger")
@@ -74,7 +78,8 @@ SCORES = Stage(
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        IMAGE, MASK, TOKENS, ALIGN, FACTORS, BACKGROUND, MIX, LOCALS, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, SCORES,
+        IMAGE, MASK, TOKENS, ALIGN, FACTORS, BACKGROUND, MIX, LOCALS, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, FINISH,
+        SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

@@ -19,6 +19,7 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import View
 from svdaudio.errors import SvdAudioError
 from svdaudio.files import write_bytes
+from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 from svdaudio.store.keys import canonical
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from svdaudio.store import RunRecord
 
-SAMPLE_RATE_HZ = 22_050
 PICTURES_VERSION = 1
 INDEX = ".pictures.json"
 REPORT_VERSION = 1
@@ -64,7 +64,7 @@ class Report:
         }
 
 
-def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
+def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = OUTPUT_RATE_HZ) -> bytes:
     """A WAV file of 16-bit PCM, one channel.
 
     Args:
