@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -301,8 +301,8 @@ def generate_baseline_audio(
     from svdaudio.methods.baseline import METHOD, SOUND
 
     pixels, models = as_pixels(image_path), open_models(bundle, device)
-    arrays = _compute(METHOD, (f"{SOUND}.choose",), models, settings, {f"{SOUND}.image": {"pixels": pixels}})
-    return _written(arrays[f"{SOUND}.choose"]["waveform"], output_path)
+    given = {f"{SOUND}.image": {"pixels": pixels}}
+    return _written(_sound(METHOD, models, settings, given), output_path)
 
 
 def manipulated_image_to_audio(
@@ -339,8 +339,7 @@ def manipulated_image_to_audio(
     if own.shape != (N_CLIP_DIMS,):
         raise InputError("the embedding has another shape", expected=[N_CLIP_DIMS], got=list(own.shape))
     given = {f"{SOUND}.image": {"pixels": pixels}, f"{SOUND}.tokens": {"embedding": own}}
-    arrays = _compute(METHOD, (f"{SOUND}.choose",), models, settings, given)
-    return _written(arrays[f"{SOUND}.choose"]["waveform"], output_path)
+    return _written(_sound(METHOD, models, settings, given), output_path)
 
 
 def main_pipeline(
@@ -375,6 +374,7 @@ def main_pipeline(
         ConfigError: a parameter that does not exist, or a value without a meaning.
         CheckpointError: weights that are missing or damaged.
     """
+    from svdaudio.engine.in_memory import compute
     from svdaudio.methods.manipulate import METHOD, REGIONS, SOUNDS
 
     paths = {"original": original_path, "edited": edited_path}
@@ -383,14 +383,18 @@ def main_pipeline(
     models = open_models(bundle, device)
     clicks = {"remove": _plain(remove), "add": _plain(add)}
     remarks: list[str] = []
-    arrays = _compute(METHOD, METHOD.targets, models, {**(settings or {}), **clicks}, given, remarks.append)
+    config = _resolved(METHOD, models, {**(settings or {}), **clicks})
+    arrays = compute(
+        METHOD.default_targets(config), METHOD.nodes(config), config, models, given=given, note=remarks.append
+    )
+    sources = METHOD.sounds(config)
     names = models.bundle.classes("tagger")
     edit = EditResult(
         masks={region: arrays[f"{region}.mask"]["mask"] for region in REGIONS},
         embedding=arrays["mix"]["embedding"],
         sounds={
             name: Sound(
-                waveform=arrays[f"{name}.choose"]["waveform"],
+                waveform=arrays[sources[name].rpartition(".")[0]]["waveform"],
                 scores=dict(zip(names, arrays[f"{name}.scores"]["scores"].tolist(), strict=True)),
             )
             for name in SOUNDS
@@ -415,17 +419,27 @@ def open_models(bundle: str | Models, device: str = "auto") -> Models:
     return Models(Bundle.open(bundle), device=device)
 
 
-def _compute(
+def _sound(
     method: Method,
-    targets: Sequence[str],
     models: Models,
     settings: Mapping[str, Any] | None,
     given: Mapping[str, Mapping[str, NDArray[Any]]],
-    note: Callable[[str], None] | None = None,
-) -> dict[str, dict[str, NDArray[Any]]]:
-    """Nodes of a method in memory, from the arrays of some of them. The same bodies run in the command line."""
-    from svdaudio.config import EXECUTION_PREFIX, resolve
+) -> NDArray[np.float32]:
+    """The main sound of a method in memory, from the arrays of some nodes. The same bodies run in the command line."""
     from svdaudio.engine.in_memory import compute
+
+    config = _resolved(method, models, settings)
+    node, _, output = method.sounds(config)[method.result].rpartition(".")
+    return compute([node], method.nodes(config), config, models, given=given)[node][output]
+
+
+def _resolved(method: Method, models: Models, settings: Mapping[str, Any] | None) -> Any:
+    """The configuration of a function of this module.
+
+    Raises:
+        ConfigError: a parameter that does not exist or has no effect here, or an invalid value.
+    """
+    from svdaudio.config import EXECUTION_PREFIX, resolve
     from svdaudio.methods import other_parameters
 
     for name in settings or {}:
@@ -434,14 +448,13 @@ def _compute(
                 f"'{name}' has no effect on a function",
                 fix="give device=…, or `svdaudio.checkpoints.bundle.Models`",
             )
-    config = resolve(
+    return resolve(
         method.config,
         given={**(settings or {}), "bundle": models.bundle.name},
         given_source="settings",
         bundle_settings=lambda _: models.bundle.settings,
         elsewhere=other_parameters(method),
     ).config
-    return compute(targets, method.nodes(config), config, models, given=given, note=note)
 
 
 def _plain(points: Any) -> Any:

@@ -207,7 +207,7 @@ class Session:
             if variant not in method.variants:
                 known = " or ".join(method.variants) or "none"
                 raise ConfigError(f"{method.name} has no variant '{variant}'", expected=known)
-            targets = method.variants[variant]
+            targets = method.default_targets(resolved.config, variant)
         paths = (
             {name: Path(path) for name, path in files.items()}
             if isinstance(files, Mapping)

@@ -77,9 +77,12 @@ CONFIGURATIONS = {
         "execution.threads": 2,
         "execution.keep_models": True,
         "execution.compile": True,
+        "finish.loudness_lufs": -30,
+        "finish.true_peak_db": -3,
     },
+    "sound as it is": {**CLICKS, "finish.form": "none"},
 }
-"""Dotted name → value. "everything changed" has another value for each parameter there is."""
+"""Dotted name → value. "everything changed" has another value for each parameter, but those that choose nodes."""
 
 EXECUTION = {
     "execution.device": "cpu",
@@ -120,8 +123,8 @@ def _request(command, values):
     files = {name: Path(f"{name}.png") for name in method.files}
     values = {"point": values["remove"], **values}
     known = {name: value for name, value in values.items() if name in method.config.parameters()}
-    targets = method.variants[variant] if variant else ()
     resolved = resolve(method.config, given=known)
+    targets = method.default_targets(resolved.config, variant)
     return Request(method=method, files=files, resolved=resolved, bundle=MadeUpBundle(), targets=targets)
 
 
@@ -145,12 +148,12 @@ def action(command, node, values):
 
 def actions_of(command, values):
     """Node → its action, for each node that a command computes."""
-    return {node: action(command, node, values) for node in nodes_of(command)}
+    return {node: action(command, node, values) for node in nodes_of(command, values)}
 
 
-def nodes_of(command):
+def nodes_of(command, values=CLICKS):
     """Names of the nodes that a command computes."""
-    return sorted(node.name for node in _request(command, CLICKS).nodes)
+    return sorted(node.name for node in _request(command, values).nodes)
 
 
 def defaults():
@@ -239,9 +242,12 @@ def _parameter(parameter):
 PICTURES = OLD_STORE / "pictures"
 FEW_STEPS = ["--config", str(PICTURES / "few_steps.toml")]
 CLICKED = ["--remove", "378,290.5", "--add", "378,285"]
-OLD_PAIR = [str(PICTURES / "dog_cat.jpg"), str(PICTURES / "dog_duck.jpg"), *CLICKED, *FEW_STEPS]
-OLD_BATCH = [str(PICTURES / "pairs.csv"), *FEW_STEPS]
-OLD_BASELINE = [str(PICTURES / "dog_cat.jpg"), *FEW_STEPS]
+AS_IT_IS = ["--set", "finish.form=none"]
+"""What the sounds of old stores are: version 0.1.0 had no finish."""
+NEW_PAIR = [str(PICTURES / "dog_cat.jpg"), str(PICTURES / "dog_duck.jpg"), *CLICKED, *FEW_STEPS]
+OLD_PAIR = [*NEW_PAIR, *AS_IT_IS]
+OLD_BATCH = [str(PICTURES / "pairs.csv"), *FEW_STEPS, *AS_IT_IS]
+OLD_BASELINE = [str(PICTURES / "dog_cat.jpg"), *FEW_STEPS, *AS_IT_IS]
 
 
 def unpack_old_store(folder):

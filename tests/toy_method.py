@@ -80,7 +80,7 @@ def vocode(*, mel, backend, vocoder):
 
 def choose(*, waveforms, clap, duration_s, audio_encoder):
     wave_form = np.resize(waveforms[0], N_SAMPLES) * 0.5
-    return {"waveform": wave_form, "similarity": np.ones(2, np.float32), "choice": np.int64(0)}
+    return {"waveform": wave_form.astype(np.float32)[None], "similarity": np.ones(2, np.float32), "choice": np.int64(0)}
 
 
 def scores(*, waveform, tagger):

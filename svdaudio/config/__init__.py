@@ -24,6 +24,7 @@ from svdaudio.config.run import EXECUTION_PREFIX, Parameter, Parameters, RunConf
 from svdaudio.config.sections import (
     AlignConfig,
     ExecutionConfig,
+    FinishConfig,
     GenerateConfig,
     LocalsConfig,
     MixConfig,
@@ -44,6 +45,7 @@ __all__ = [
     "AnObject",
     "Box",
     "ExecutionConfig",
+    "FinishConfig",
     "GenerateConfig",
     "LocalsConfig",
     "MixConfig",

@@ -37,6 +37,8 @@ class Parameter:
     recommended: tuple[float, float] | None
     is_table: bool = False
     """Whether it may hold values by name: `objects.cat.points` is then a value of `objects`."""
+    former: Any = None
+    """The value that describes runs from before the parameter existed; None if it always has."""
 
     @property
     def execution_only(self) -> bool:
@@ -134,4 +136,5 @@ def _walk(model: type[BaseModel], prefix: str = "") -> Iterable[Parameter]:
                 expected=extra["expected"],
                 recommended=(recommended[0], recommended[1]) if recommended else None,
                 is_table=extra.get("is_table", False),
+                former=extra.get("former"),
             )

@@ -62,6 +62,7 @@ def parameter(
     recommended: tuple[float, float] | None = None,
     *,
     is_table: bool = False,
+    former: Any = None,
     **bounds: float,
 ) -> Any:
     """One parameter of a section.
@@ -72,6 +73,7 @@ def parameter(
         expected: what a valid value is, for errors.
         recommended: lowest and highest value that runs without a remark.
         is_table: whether it may hold values by name.
+        former: the value that describes runs from before the parameter existed; None if it always has.
         bounds: pydantic's: ge, gt, le, lt.
     """
     extra: dict[str, Any] = {"expected": expected}
@@ -79,6 +81,8 @@ def parameter(
         extra["recommended"] = list(recommended)
     if is_table:
         extra["is_table"] = True
+    if former is not None:
+        extra["former"] = former
     return Field(default=default, description=meaning, json_schema_extra=extra, **cast("dict[str, Any]", bounds))
 
 
@@ -182,6 +186,32 @@ class GenerateConfig(Section):
     def _steps_of_the_scheduler(self) -> GenerateConfig:
         check_steps(self.scheduler, self.steps)
         return self
+
+
+class FinishConfig(Section):
+    """What happens to the chosen sound (step 8)."""
+
+    form: Literal["clean", "none"] = parameter(
+        "clean", "no offset, faded ends, one loudness; or the sound as it is", '"clean" or "none"', former="none"
+    )
+    loudness_lufs: Number = parameter(
+        -23.0,
+        "integrated loudness by ITU-R BS.1770, in LUFS",
+        "a number from -70 to 0",
+        (-36.0, -16.0),
+        former=-23.0,
+        ge=-70,
+        le=0,
+    )
+    true_peak_db: Number = parameter(
+        -1.0,
+        "highest true peak, in dB relative to full scale",
+        "a number from -60 to 0",
+        (-6.0, -0.5),
+        former=-1.0,
+        ge=-60,
+        le=0,
+    )
 
 
 class ExecutionConfig(Section):

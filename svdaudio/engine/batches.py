@@ -454,12 +454,20 @@ def _sources(each: Sequence[Mapping[str, str]], names: Iterable[str]) -> dict[st
 
 
 def _identity(prepared: Sequence[Prepared]) -> str:
-    """A digest of everything that the batch computes and writes, without `execution` parameters."""
+    """A digest of everything that the batch computes and writes, without `execution` parameters.
+
+    Parameters with their `former` values are left out, so that batches of earlier versions are found.
+    """
     parts: list[object] = []
     for one in prepared:
         request = one.request
         models = {role: digest for node in request.nodes for role, digest in request.models(node).items()}
-        config = {name: value for name, value in request.config.flat().items() if not name.startswith("execution.")}
+        parameters = request.config.parameters()
+        config = {
+            name: value
+            for name, value in request.config.flat().items()
+            if not parameters[name].execution_only and (value is None or value != parameters[name].former)
+        }
         out = None if one.out is None else str(one.out.absolute())
         parts.append([one.name, request.kind, request.file_digests, config, models, list(request.targets), out])
     return hashlib.sha256(f"svdaudio/batch/1\n{canonical(parts)}".encode()).hexdigest()

@@ -98,6 +98,10 @@ Check = Callable[[Any, Any], None]
 """Checks a `Request` before it runs; raises a `SvdAudioError` if it cannot work. The store may have read its files."""
 
 
+Targets = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
+"""Names of nodes, or configuration → names of nodes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A workflow that users can run."""
@@ -111,12 +115,11 @@ class Method:
     """Its parameters."""
     nodes: Callable[[Any], Nodes]
     """Its workflow, which may depend on the configuration."""
-    targets: tuple[str, ...] | Callable[[Any], tuple[str, ...]]
-    """Nodes that a run computes by default, which may depend on the configuration. List first those that are likely to
-    fail early."""
+    targets: Targets
+    """Nodes that a run computes by default: what makes its sounds and scores. Those likely to fail early come first."""
     configured_files: Callable[[Any], Mapping[str, ConfiguredFile]] = no_configured_files
     """Configuration → name of a file in the workflow → the file, for files that parameters name."""
-    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    variants: Mapping[str, Targets] = field(default_factory=dict[str, Targets])
     """Other sets of targets by name."""
     sounds: Callable[[Any], Mapping[str, str]] = no_sounds
     """Configuration → name of each sound → `node.output` that holds its waveform."""
@@ -136,6 +139,7 @@ class Method:
     former_parameters: tuple[str, ...] = ()
     """Dotted names, or sections, in records of earlier versions that no longer exist."""
 
-    def default_targets(self, config: Any) -> tuple[str, ...]:
-        """The nodes that a run of this configuration computes by default."""
-        return self.targets(config) if callable(self.targets) else self.targets
+    def default_targets(self, config: Any, variant: str | None = None) -> tuple[str, ...]:
+        """The nodes that a run of this configuration computes by default, or those of a variant."""
+        targets = self.targets if variant is None else self.variants[variant]
+        return targets(config) if callable(targets) else targets

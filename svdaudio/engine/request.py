@@ -278,15 +278,21 @@ def resumed_request(run: RunRecord, method: Method, bundle: BundleFacts) -> Requ
 def recorded_config(run: RunRecord, method: Method) -> RunConfig:
     """The configuration that the record of a run holds.
 
+    A record from before a parameter existed is completed by the value that describes such a run, which need not be the
+    default of today.
+
     Raises:
         RunError: it was written by an incompatible version of svdaudio.
     """
-    former = method.former_parameters
+    gone = method.former_parameters
     kept = {
         name: value
         for name, value in flatten(run.config).items()
-        if name not in former and name.partition(".")[0] not in former
+        if name not in gone and name.partition(".")[0] not in gone
     }
+    for name, parameter in method.config.parameters().items():
+        if parameter.former is not None:
+            kept.setdefault(name, parameter.former)
     try:
         return method.config.model_validate(nested(kept))
     except (ValidationError, ConfigError) as error:

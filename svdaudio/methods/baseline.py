@@ -6,7 +6,16 @@ from collections.abc import Mapping
 
 from svdaudio.engine.method import Method
 from svdaudio.engine.stage import Nodes, by_name
-from svdaudio.methods.parts import PICTURE, SoundConfig, check_generator, look_at, synthesize
+from svdaudio.methods.parts import (
+    PICTURE,
+    SoundConfig,
+    check_generator,
+    look_at,
+    scores_of,
+    sounds_of,
+    synthesize,
+    targets_of,
+)
 from svdaudio.views.stages import stage_views
 
 SOUND = "original"
@@ -14,25 +23,28 @@ SOUND = "original"
 
 def nodes(config: SoundConfig) -> Nodes:
     """Picture, tokens, objects, sound."""
-    del config
     return by_name(
         (
             *look_at(SOUND),
-            *synthesize(SOUND, embedding=f"{SOUND}.tokens.embedding", objects=f"{SOUND}.locals.embeddings"),
+            *synthesize(SOUND, config, embedding=f"{SOUND}.tokens.embedding", objects=f"{SOUND}.locals.embeddings"),
         )
     )
 
 
 def sounds(config: SoundConfig) -> Mapping[str, str]:
     """The one sound."""
-    del config
-    return {SOUND: f"{SOUND}.choose.waveform"}
+    return sounds_of(config, [SOUND])
 
 
 def scores(config: SoundConfig) -> Mapping[str, str]:
     """Its scores."""
     del config
-    return {SOUND: f"{SOUND}.scores.scores"}
+    return scores_of([SOUND])
+
+
+def targets(config: SoundConfig) -> tuple[str, ...]:
+    """The sound, and its scores."""
+    return targets_of(config, [SOUND])
 
 
 METHOD = Method(
@@ -41,7 +53,7 @@ METHOD = Method(
     files={SOUND: PICTURE},
     config=SoundConfig,
     nodes=nodes,
-    targets=(f"{SOUND}.scores",),
+    targets=targets,
     sounds=sounds,
     scores=scores,
     result=SOUND,

@@ -19,8 +19,11 @@ from svdaudio.methods.parts import (
     check_generator,
     look_at,
     mask_files,
+    scores_of,
     segment_region,
+    sounds_of,
     synthesize,
+    targets_of,
 )
 from svdaudio.methods.stages import ALIGN, BACKGROUND, FACTORS, MIX
 from svdaudio.views.stages import stage_views
@@ -66,9 +69,11 @@ def nodes(config: ManipulateConfig) -> Nodes:
                     "direct": "edited.tokens.embedding",
                 },
             ),
-            *synthesize("original", embedding="original.tokens.embedding", objects="original.locals.embeddings"),
-            *synthesize("edited", embedding="edited.tokens.embedding", objects="edited.locals.embeddings"),
-            *synthesize("manipulated", embedding="mix.embedding", objects="edited.locals.embeddings"),
+            *synthesize(
+                "original", config, embedding="original.tokens.embedding", objects="original.locals.embeddings"
+            ),
+            *synthesize("edited", config, embedding="edited.tokens.embedding", objects="edited.locals.embeddings"),
+            *synthesize("manipulated", config, embedding="mix.embedding", objects="edited.locals.embeddings"),
         )
     )
 
@@ -91,14 +96,23 @@ def configured_files(config: ManipulateConfig) -> Mapping[str, ConfiguredFile]:
 
 def sounds(config: ManipulateConfig) -> Mapping[str, str]:
     """The sounds of both pictures as they are, and of the edit."""
-    del config
-    return {sound: f"{sound}.choose.waveform" for sound in SOUNDS}
+    return sounds_of(config, SOUNDS)
 
 
 def scores(config: ManipulateConfig) -> Mapping[str, str]:
     """The scores of each sound."""
     del config
-    return {sound: f"{sound}.scores.scores" for sound in SOUNDS}
+    return scores_of(SOUNDS)
+
+
+def targets(config: ManipulateConfig) -> tuple[str, ...]:
+    """All sounds, the edit first: a click that cannot be used is reported before anything costly is computed."""
+    return targets_of(config, ("manipulated", "original", "edited"))
+
+
+def targets_of_edit(config: ManipulateConfig) -> tuple[str, ...]:
+    """The sound of the edit alone."""
+    return targets_of(config, ("manipulated",))
 
 
 def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
@@ -115,9 +129,8 @@ METHOD = Method(
     config=ManipulateConfig,
     nodes=nodes,
     configured_files=configured_files,
-    # The edit first: a click that cannot be used is reported before anything costly is computed.
-    targets=("manipulated.scores", "original.scores", "edited.scores"),
-    variants={"no_baselines": ("manipulated.scores",)},
+    targets=targets,
+    variants={"no_baselines": targets_of_edit},
     sounds=sounds,
     scores=scores,
     result="manipulated",

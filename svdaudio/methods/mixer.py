@@ -24,13 +24,17 @@ from svdaudio.methods.parts import (
     SoundConfig,
     check_clicks,
     check_generator,
+    finish,
     generate,
     look_at,
     mask_files,
     render,
     score,
+    scores_of,
     segment_object,
+    sounds_of,
     synthesize,
+    targets_of,
 )
 from svdaudio.methods.stages import BLEND, CROP, EMBED, ERASE, FADE, GAIN, HUSH, KEEP, MIXDOWN, REMAINDER, REMIX, UNITE
 from svdaudio.mixing.levels import GAIN_EXPECTED, REST, SILENCE, Gain, levels, vertices
@@ -94,80 +98,69 @@ def nodes(config: MixerConfig) -> Nodes:
         for name, prompt in config.objects.items()
         for node in segment_object(name, picture=ORIGINAL, prompt=prompt, name=f"objects.{name}")
     ]
-    plain = synthesize(ORIGINAL, embedding=f"{ORIGINAL}.tokens.embedding", objects=f"{ORIGINAL}.locals.embeddings")
+    plain = synthesize(
+        ORIGINAL, config, embedding=f"{ORIGINAL}.tokens.embedding", objects=f"{ORIGINAL}.locals.embeddings"
+    )
+    forms = {"fade": faded, "clap": blended, "stems": stems}
     masks = {name: f"{name}.mask.mask" for name in config.objects}
-    mix: Iterable[Node] = ()
-    if config.objects and config.form == "fade":
-        mix = faded(ORIGINAL, masks, config.gains)
-    elif config.objects and config.form == "clap":
-        mix = blended(ORIGINAL, masks, config.gains, rest=config.rest == "always")
-    elif config.objects:
-        mix = stems(ORIGINAL, masks, config.gains, rest=config.rest == "always")
+    mix = forms[config.form](ORIGINAL, masks, config) if config.objects else ()
     return by_name((*look_at(ORIGINAL), *objects, *plain, *mix))
 
 
-def faded(picture: str, masks: Mapping[str, str], gains: Mapping[str, Any]) -> Iterable[Node]:
+def faded(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
     """One sound, from the embeddings of the picture without some of its objects: `mix.fade` to `mix.scores`.
 
     Args:
         picture: group of the nodes that looked at it, of which `<picture>.remix` is the whole picture's embedding.
         masks: object → `node.output` of its mask.
-        gains: in dB, of every object and of the rest.
+        config: gains, and which nodes there are.
     """
     claps: dict[str, str] = {}
-    if any(REST in vertex.absent for vertex in vertices(gains)):
-        yield _rest_mask(masks)
-    for vertex in vertices(gains):
-        claps[f"claps.{vertex.label}"] = (
-            f"without.{vertex.label}.remix.clap" if vertex.absent else f"{picture}.remix.clap"
-        )
+    nested = vertices(config.gains)
+    if any(REST in vertex.absent for vertex in nested):
+        yield Node(name=f"{REST}.mask", stage=REMAINDER, inputs={f"masks.{name}": one for name, one in masks.items()})
+    for vertex in nested:
+        group = f"without.{vertex.label}" if vertex.absent else picture
+        claps[f"claps.{vertex.label}"] = f"{group}.remix.clap"
         if vertex.absent:
-            yield from _without(vertex.label, vertex.absent, picture, masks)
+            yield from _without(vertex.absent, picture, masks, group=group)
     yield Node(name=f"{MIX}.fade", stage=FADE, inputs=claps)
-    yield from render(MIX, clap=f"{MIX}.fade.clap")
+    yield from render(MIX, config, clap=f"{MIX}.fade.clap")
 
 
-def blended(picture: str, masks: Mapping[str, str], gains: Mapping[str, Any], *, rest: bool) -> Iterable[Node]:
-    """One sound, from the embeddings of the objects by themselves: `mix.blend` to `mix.scores`.
+def blended(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
+    """One sound, from the embeddings of the objects by themselves: `mix.blend` to `mix.scores`. Arguments as above.
 
-    Args:
-        picture: as for `faded`.
-        masks: as for `faded`.
-        gains: as for `faded`.
-        rest: whether the rest of the picture is one of the objects.
+    The rest is one of them only if it always sounds.
     """
-    heard = [name for name, level in levels(gains).items() if level and (rest or name != REST)]
+    heard = [
+        name for name, level in levels(config.gains).items() if level and (name != REST or config.rest == "always")
+    ]
     for name in heard:
         yield from _alone(name, picture, masks)
-    claps = {f"claps.{name}": f"{name}.remix.clap" for name in heard}
-    yield Node(name=f"{MIX}.blend", stage=BLEND, inputs=claps)
-    yield from render(MIX, clap=f"{MIX}.blend.clap")
+    yield Node(name=f"{MIX}.blend", stage=BLEND, inputs={f"claps.{name}": f"{name}.remix.clap" for name in heard})
+    yield from render(MIX, config, clap=f"{MIX}.blend.clap")
 
 
-def stems(picture: str, masks: Mapping[str, str], gains: Mapping[str, Any], *, rest: bool) -> Iterable[Node]:
-    """A sound of each object and of the rest, at its gain, and their sum: `mix.mixdown`.
-
-    Args:
-        picture: as for `faded`.
-        masks: as for `faded`.
-        gains: as for `faded`.
-        rest: whether the rest of the picture sounds even if nothing is detected in it.
-    """
-    for name in gains:
+def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
+    """A sound of each object and of the rest, at its gain, and their sum: `mix.mixdown`. Arguments as above."""
+    for name in config.gains:
         yield from _alone(name, picture, masks)
         yield from generate(name, clap=f"{name}.remix.clap")
         waveform = f"{name}.choose.waveform"
-        if name == REST and not rest:
-            yield Node(
-                name=f"{name}.hush",
-                stage=HUSH,
-                inputs={"waveform": waveform, "embeddings": f"{name}.keep.embeddings"},
-            )
+        if name == REST and config.rest == "detected":
+            inputs = {"waveform": waveform, "embeddings": f"{name}.keep.embeddings"}
+            yield Node(name=f"{name}.hush", stage=HUSH, inputs=inputs)
             waveform = f"{name}.hush.waveform"
         yield score(name, waveform=waveform)
-        gain = {"gain_db": f"gains.{name}"}
-        yield Node(name=f"{name}.gain", stage=GAIN, inputs={"waveform": waveform}, parameters=gain)
-    waveforms = {f"waveforms.{name}": f"{name}.gain.waveform" for name in gains}
+        yield from (finished := [*finish(name, config, waveform=waveform)])
+        yield Node(
+            name=f"{name}.gain",
+            stage=GAIN,
+            inputs={"waveform": f"{name}.finish.waveform" if finished else waveform},
+            parameters={"gain_db": f"gains.{name}"},
+        )
+    waveforms = {f"waveforms.{name}": f"{name}.gain.waveform" for name in config.gains}
     yield Node(name=f"{MIX}.mixdown", stage=MIXDOWN, inputs=waveforms)
     yield score(MIX, waveform=f"{MIX}.mixdown.waveform")
 
@@ -175,18 +168,15 @@ def stems(picture: str, masks: Mapping[str, str], gains: Mapping[str, Any], *, r
 def _alone(name: str, picture: str, masks: Mapping[str, str]) -> Iterable[Node]:
     """The CLAP embedding of one object, from its box; or of the rest, from the picture without all objects."""
     if name == REST:
-        yield from _without(REST, tuple(sorted(masks)), picture, masks, group=REST)
+        yield from _without(tuple(sorted(masks)), picture, masks, group=REST)
         return
     yield Node(name=f"{name}.crop", stage=CROP, inputs={"pixels": f"{picture}.image.pixels", "mask": masks[name]})
     crop = {"embedding": f"{name}.crop.embedding", "locals": f"{name}.crop.embeddings"}
     yield Node(name=f"{name}.remix", stage=REMIX, inputs=crop)
 
 
-def _without(
-    label: str, absent: tuple[str, ...], picture: str, masks: Mapping[str, str], group: str = ""
-) -> Iterable[Node]:
-    """The CLAP embedding of the picture without some objects: `without.<label>.erase` to `.remix`."""
-    group = group or f"without.{label}"
+def _without(absent: tuple[str, ...], picture: str, masks: Mapping[str, str], *, group: str) -> Iterable[Node]:
+    """The CLAP embedding of the picture without some objects: `<group>.erase` to `<group>.remix`."""
     sources = {name: masks.get(name, f"{REST}.mask.mask") for name in absent}
     mask = next(iter(sources.values()))
     if len(sources) > 1:
@@ -202,13 +192,11 @@ def _without(
     yield Node(name=f"{group}.remix", stage=REMIX, inputs=slots)
 
 
-def _rest_mask(masks: Mapping[str, str]) -> Node:
-    return Node(name=f"{REST}.mask", stage=REMAINDER, inputs={f"masks.{name}": one for name, one in masks.items()})
-
-
 def targets(config: MixerConfig) -> tuple[str, ...]:
     """The mix, then each stem, then the plain sound."""
-    return (f"{MIX}.scores", *(f"{name}.scores" for name in stem_names(config)), f"{ORIGINAL}.scores")
+    if config.form != "stems":
+        return targets_of(config, (MIX, ORIGINAL))
+    return (f"{MIX}.scores", *(f"{name}.scores" for name in config.gains), *targets_of(config, [ORIGINAL]))
 
 
 def configured_files(config: MixerConfig) -> Mapping[str, ConfiguredFile]:
@@ -218,14 +206,15 @@ def configured_files(config: MixerConfig) -> Mapping[str, ConfiguredFile]:
 
 def sounds(config: MixerConfig) -> Mapping[str, str]:
     """The plain sound, the mix, and the stems at their gains."""
-    plain = {ORIGINAL: f"{ORIGINAL}.choose.waveform"}
-    mix = f"{MIX}.mixdown.waveform" if config.form == "stems" else f"{MIX}.choose.waveform"
-    return {**plain, MIX: mix, **{name: f"{name}.gain.waveform" for name in stem_names(config)}}
+    if config.form != "stems":
+        return sounds_of(config, (ORIGINAL, MIX))
+    stems_of_it = {name: f"{name}.gain.waveform" for name in config.gains}
+    return {**sounds_of(config, [ORIGINAL]), MIX: f"{MIX}.mixdown.waveform", **stems_of_it}
 
 
 def scores(config: MixerConfig) -> Mapping[str, str]:
     """The scores of each sound; those of a stem are of it at 0 dB."""
-    return {name: f"{name}.scores.scores" for name in (ORIGINAL, MIX, *stem_names(config))}
+    return scores_of((ORIGINAL, MIX, *stem_names(config)))
 
 
 def stem_names(config: MixerConfig) -> tuple[str, ...]:

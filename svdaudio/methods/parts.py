@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from svdaudio.config import GenerateConfig, LocalsConfig, ObjectPrompt, Point, RemixConfig, RunConfig, parameter
+from svdaudio.config import (
+    FinishConfig,
+    GenerateConfig,
+    LocalsConfig,
+    ObjectPrompt,
+    Point,
+    RemixConfig,
+    RunConfig,
+    parameter,
+)
 from svdaudio.engine.method import ConfiguredFile, FileKind
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node
@@ -16,6 +25,7 @@ from svdaudio.methods.stages import (
     CHOOSE,
     DECODE,
     DIFFUSE,
+    FINISH,
     IMAGE,
     LOCALS,
     MASK,
@@ -44,6 +54,7 @@ class SoundConfig(RunConfig):
     locals: LocalsConfig = LocalsConfig()
     remix: RemixConfig = RemixConfig()
     generate: GenerateConfig = GenerateConfig()
+    finish: FinishConfig = FinishConfig()
 
 
 def look_at(picture: str) -> Iterable[Node]:
@@ -131,31 +142,39 @@ def mask_files(region: tuple[Point, ...] | Mapping[str, ObjectPrompt], name: str
     }
 
 
-def synthesize(sound: str, *, embedding: str, objects: str) -> Iterable[Node]:
+def synthesize(sound: str, config: SoundConfig, *, embedding: str, objects: str) -> Iterable[Node]:
     """From a global embedding and objects to a scored sound: `<sound>.remix` to `<sound>.scores`.
 
     Args:
         sound: group of the nodes.
+        config: which nodes there are.
         embedding: `node.output` of a CLIP embedding.
         objects: `node.output` of the objects' CLIP embeddings.
     """
     yield Node(name=f"{sound}.remix", stage=REMIX, inputs={"embedding": embedding, "locals": objects})
-    yield from render(sound, clap=f"{sound}.remix.clap")
+    yield from render(sound, config, clap=f"{sound}.remix.clap")
 
 
-def render(sound: str, *, clap: str) -> Iterable[Node]:
+def render(sound: str, config: SoundConfig, *, clap: str) -> Iterable[Node]:
     """From a CLAP embedding to a scored sound: `<sound>.diffuse` to `<sound>.scores`.
+
+    Args:
+        sound: group of the nodes.
+        config: which nodes there are.
+        clap: `node.output` of the CLAP embedding.
+    """
+    yield from generate(sound, clap=clap)
+    yield from finish(sound, config, waveform=f"{sound}.choose.waveform")
+    yield score(sound, waveform=f"{sound}.choose.waveform")
+
+
+def generate(sound: str, *, clap: str) -> Iterable[Node]:
+    """From a CLAP embedding to a sound: `<sound>.diffuse` to `<sound>.choose`.
 
     Args:
         sound: group of the nodes.
         clap: `node.output` of the CLAP embedding.
     """
-    yield from generate(sound, clap=clap)
-    yield score(sound, waveform=f"{sound}.choose.waveform")
-
-
-def generate(sound: str, *, clap: str) -> Iterable[Node]:
-    """From a CLAP embedding to a sound: `<sound>.diffuse` to `<sound>.choose`. Arguments as of `render`."""
     yield Node(name=f"{sound}.diffuse", stage=DIFFUSE, inputs={"clap": clap})
     yield Node(name=f"{sound}.decode", stage=DECODE, inputs={"latents": f"{sound}.diffuse.latents"})
     yield Node(name=f"{sound}.vocode", stage=VOCODE, inputs={"mel": f"{sound}.decode.mel"})
@@ -171,6 +190,35 @@ def score(sound: str, *, waveform: str) -> Node:
         waveform: `node.output` of the sound.
     """
     return Node(name=f"{sound}.scores", stage=SCORES, inputs={"waveform": waveform})
+
+
+def finish(sound: str, config: SoundConfig, *, waveform: str) -> Iterable[Node]:
+    """A sound without offset and clicks, at the loudness of all sounds: `<sound>.finish`, unless that is switched off.
+
+    Args:
+        sound: group of the node.
+        config: which nodes there are.
+        waveform: `node.output` of the sound.
+    """
+    if config.finish.form == "clean":
+        yield Node(name=f"{sound}.finish", stage=FINISH, inputs={"waveform": waveform})
+
+
+def sounds_of(config: SoundConfig, sounds: Iterable[str]) -> Mapping[str, str]:
+    """Name of each sound → the output of `render` that holds its waveform."""
+    last = "finish" if config.finish.form == "clean" else "choose"
+    return {sound: f"{sound}.{last}.waveform" for sound in sounds}
+
+
+def scores_of(sounds: Iterable[str]) -> Mapping[str, str]:
+    """Name of each sound → the output of `render` that holds its class scores."""
+    return {sound: f"{sound}.scores.scores" for sound in sounds}
+
+
+def targets_of(config: SoundConfig, sounds: Iterable[str]) -> tuple[str, ...]:
+    """The nodes of `render` that no other node reads, one sound after the other."""
+    ends = ("finish", "scores") if config.finish.form == "clean" else ("scores",)
+    return tuple(f"{sound}.{end}" for sound in sounds for end in ends)
 
 
 def check_generator(request: Request, store: Store | None) -> None:

@@ -111,6 +111,10 @@ GAIN = Stage(
 MIXDOWN = Stage(
     name="mixdown", inputs=("waveforms",), outputs=("waveform",), body="svdaudio.tasks.sound.mixdown:run",
     summary="the sum of the stems")
+FINISH = Stage(
+    name="finish", inputs=("waveform",), outputs=("waveform", "loudness_lufs", "gain_db"),
+    parameters={"loudness_lufs": "finish.loudness_lufs", "true_peak_db": "finish.true_peak_db"},
+    body="svdaudio.tasks.sound.finish:run", summary="no offset, 5 ms fades, one loudness, peaks below a limit")
 SCORES = Stage(
     name="scores", inputs=("waveform",), models=("tagger",), outputs=("scores",),
     body="svdaudio.tasks.sound.scores:run", summary="class scores by the audio tagger")
@@ -120,7 +124,8 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
-        REMAINDER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, HUSH, GAIN, MIXDOWN, SCORES,
+        REMAINDER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, HUSH, FINISH, GAIN, MIXDOWN,
+        SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

@@ -113,7 +113,7 @@ def hearing_figures(models: Models, config: SoundConfig, *, n_pictures: int = 45
         for name in pictures
         for node in (
             *look_at(name),
-            *synthesize(name, embedding=f"{name}.tokens.embedding", objects=f"{name}.locals.embeddings"),
+            *synthesize(name, config, embedding=f"{name}.tokens.embedding", objects=f"{name}.locals.embeddings"),
         )
     )
     given = {f"{name}.image": {"pixels": each.pixels} for name, each in pictures.items()}

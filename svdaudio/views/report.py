@@ -19,6 +19,7 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import View
 from svdaudio.errors import SvdAudioError
 from svdaudio.files import write_bytes
+from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 from svdaudio.store.keys import canonical
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from svdaudio.store import RunRecord
 
-SAMPLE_RATE_HZ = 22_050
 PICTURES_VERSION = 1
 INDEX = ".pictures.json"
 REPORT_VERSION = 2
@@ -67,17 +67,19 @@ class Report:
             "pictures": {name: str(path) for name, path in self.pictures.items()},
             "scores": {name: dict(scores) for name, scores in self.scores.items()},
             **{name: dict(figures) for name, figures in self.measures.items()},
-            "result": self.result,
+            **({"result": self.result} if self.result else {}),
             **({"verdict": [dict(finding) for finding in self.verdict]} if self.verdict else {}),
         }
 
 
-def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
-    """A WAV file of 16-bit PCM, one channel.
+def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = OUTPUT_RATE_HZ, as_float: bool = False) -> bytes:
+    """A WAV file of one channel, in 16-bit PCM or in float32.
 
     Args:
-        waveform: [n_samples] or [1, n_samples], -1 to 1; samples beyond are clipped.
+        waveform: [n_samples] or [1, n_samples], -1 to 1; samples beyond are clipped in PCM, and kept as they are in
+            float32.
         sample_rate_hz: of the waveform.
+        as_float: in float32: stems keep every bit, so that their files add up to that of the mix.
 
     Raises:
         SvdAudioError: the waveform holds numbers that are not finite.
@@ -88,9 +90,12 @@ def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = SAMPLE_RATE_HZ) -
     samples = np.asarray(waveform, dtype=np.float64).ravel()
     if not np.isfinite(samples).all():
         raise SvdAudioError("the waveform is not finite", fix="recompute it; `svdaudio doctor` checks the installation")
-    pcm = np.clip(np.rint(samples * 32767), -32768, 32767).astype(np.int16)
     buffer = io.BytesIO()
-    soundfile.write(buffer, pcm, sample_rate_hz, format="WAV", subtype="PCM_16")
+    if as_float:
+        soundfile.write(buffer, samples.astype(np.float32), sample_rate_hz, format="WAV", subtype="FLOAT")
+    else:
+        pcm = np.clip(np.rint(samples * 32767), -32768, 32767).astype(np.int16)
+        soundfile.write(buffer, pcm, sample_rate_hz, format="WAV", subtype="PCM_16")
     return buffer.getvalue()
 
 
@@ -120,12 +125,17 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
     index: dict[str, Any] = _read_index(folder / REPORT_INDEX)
     stamp = _report_stamp(arrays)
     sounds = index.get("sounds", {})
+    stems = None if arrays.method.stems is None else arrays.method.stems(arrays.config)
+    in_sum = (*stems, arrays.method.result) if stems else ()
     if index.get("stamp") != stamp or not all(
         _holds(folder / f"{name}.wav", digest) for name, digest in sounds.items()
     ):
         index = {
             "stamp": stamp,
-            "sounds": {name: _write_sound(folder / f"{name}.wav", wave) for name, wave in arrays.sounds().items()},
+            "sounds": {
+                name: _write_sound(folder / f"{name}.wav", wave, as_float=name in in_sum)
+                for name, wave in arrays.sounds().items()
+            },
             "scores": arrays.scores(),
             "measures": {name: dict(figures) for name, figures in arrays.method.measures(arrays).items()},
             "verdict": [finding.results() for finding in arrays.method.verdict(arrays)],
@@ -141,7 +151,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
         measures=index["measures"],
         verdict=index["verdict"],
         result=arrays.method.result,
-        stems=None if arrays.method.stems is None else arrays.method.stems(arrays.config),
+        stems=stems,
         on_page=tuple(view.name for view in views if view.on_page),
     )
 
@@ -153,9 +163,9 @@ def _report_stamp(arrays: RunArrays) -> str:
     return hashlib.sha256(canonical([REPORT_VERSION, arrays.method.name, keys, classes]).encode()).hexdigest()
 
 
-def _write_sound(path: Path, waveform: NDArray[Any]) -> str:
+def _write_sound(path: Path, waveform: NDArray[Any], *, as_float: bool) -> str:
     """Write a sound unless its file exists; return the sha256 of the file."""
-    data = wav_bytes(waveform)
+    data = wav_bytes(waveform, as_float=as_float)
     digest = hashlib.sha256(data).hexdigest()
     if not _holds(path, digest):
         write_bytes(path, data)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import View
 from svdaudio.engine.stage import group_of
+from svdaudio.sounds.rates import OUTPUT_RATE_HZ, VOCODER_RATE_HZ
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-SAMPLE_RATE_HZ = 22_050
-VOCODER_RATE_HZ = 16_000
 MEL_HOP_S = 160 / VOCODER_RATE_HZ
 SHOWN_UP_TO_HZ = 8000.0
 
@@ -113,9 +112,12 @@ def _n_candidates(arrays: RunArrays, node: str) -> int:
     return int(arrays.parameters(node).get("n_candidates", 0)) if node else 0
 
 
-def _choose_views(arrays: RunArrays, node: str) -> Iterator[View]:
+def _sound_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    """The spectrogram of a sound: named after the sound for the node whose waveform is its file."""
+    is_result = node in arrays.sounds_done().values()
+    name = f"{group_of(node) if is_result else node}.spectrogram"
     draw = partial(_draw_sound, arrays, node)
-    yield View(name=f"{group_of(node)}.spectrogram", nodes=(node,), draw=draw, in_report=True, on_page=True)
+    yield View(name=name, nodes=(node,), draw=draw, in_report=is_result, on_page=is_result)
 
 
 def _score_views(arrays: RunArrays, node: str) -> Iterator[View]:
@@ -132,7 +134,10 @@ _VIEWS_OF_STAGE: Mapping[str, Callable[[RunArrays, str], Iterator[View]]] = {
     "remix": _remix_views,
     "decode": _decode_views,
     "vocode": _vocode_views,
-    "choose": _choose_views,
+    "choose": _sound_views,
+    "finish": _sound_views,
+    "gain": _sound_views,
+    "mixdown": _sound_views,
     "scores": _score_views,
 }
 
@@ -251,7 +256,7 @@ def draw_waveform(waveform: NDArray[Any], sample_rate_hz: int, title: str) -> Fi
 
 
 def _draw_sound(arrays: RunArrays, node: str) -> Figure:
-    return draw_waveform(arrays[node]["waveform"].ravel(), SAMPLE_RATE_HZ, group_of(node))
+    return draw_waveform(arrays[node]["waveform"].ravel(), OUTPUT_RATE_HZ, group_of(node))
 
 
 def _draw_scores(arrays: RunArrays, *, only: str | None = None) -> Figure:
@@ -266,8 +271,8 @@ def _draw_overview(arrays: RunArrays, masks: Sequence[str]) -> Figure:
     from svdaudio.views import plots
 
     def levels(waveform: NDArray[Any]) -> tuple[NDArray[Any], float]:
-        mel = plots.log_mel(waveform.ravel(), sample_rate_hz=SAMPLE_RATE_HZ, highest_hz=SHOWN_UP_TO_HZ)
-        return mel, waveform.size / SAMPLE_RATE_HZ
+        mel = plots.log_mel(waveform.ravel(), sample_rate_hz=OUTPUT_RATE_HZ, highest_hz=SHOWN_UP_TO_HZ)
+        return mel, waveform.size / OUTPUT_RATE_HZ
 
     return plots.overview(
         [(_pixels(arrays, mask), _region(arrays, mask)) for mask in masks],

@@ -1,1 +1,1 @@
-"""Stages that work on finished sound: choice, scores."""
+"""Stages that work on finished sound: choice, finish, scores."""

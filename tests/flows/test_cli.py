@@ -162,7 +162,7 @@ def test_what_the_demo_says_to_run_next_changes_alpha_alone(world, cli):
     ran = {stage["stage"] for stage in result.json()["stages"] if stage["status"] == "computed"}
     assert ran == {
         "mix",
-        *(f"manipulated.{stage}" for stage in ("remix", "diffuse", "decode", "vocode", "choose", "scores")),
+        *(f"manipulated.{stage}" for stage in ("remix", "diffuse", "decode", "vocode", "choose", "finish", "scores")),
     }
 
 
@@ -257,10 +257,10 @@ def test_show_draws_where_the_sounds_came_from(done, cli):
     drawn = cli("show", "latest", "--graph").out
     assert drawn.startswith("flowchart TD\n")
     assert 'file_original[/"one.png<br/>' in drawn
-    assert "manipulated_choose -->|waveform| sound_manipulated" in drawn
+    assert "manipulated_finish -->|waveform| sound_manipulated" in drawn
     assert cli("show", "latest", "--graph", "--json").json() == {"run": done.result["run"], "mermaid": drawn.rstrip()}
     document = cli("show", "latest", "--prov").json()
-    wave_form = f"array:{next(s['key'] for s in done.result['stages'] if s['stage'] == 'edited.choose')}/waveform"
+    wave_form = f"array:{next(s['key'] for s in done.result['stages'] if s['stage'] == 'edited.finish')}/waveform"
     sound = f"sound:{done.result['run']}/edited"
     derived = [(r["prov:generatedEntity"], r["prov:usedEntity"]) for r in document["wasDerivedFrom"].values()]
     assert (sound, wave_form) in derived
@@ -396,7 +396,7 @@ def test_prefect_runs_the_same_request_when_asked(done, cli, monkeypatch, chosen
 
 
 def test_a_damaged_artifact_is_mended_while_writing_the_sound(done, cli):
-    key = next(s["key"] for s in done.result["stages"] if s["stage"] == "edited.choose")
+    key = next(s["key"] for s in done.result["stages"] if s["stage"] == "edited.finish")
     chunk = next(
         p for p in (done.store / "objects" / key[:2] / key / "arrays.zarr" / "waveform" / "c").rglob("*") if p.is_file()
     )

@@ -97,7 +97,10 @@ def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store):
     assert planned["mix"]["status"] == "run"
     assert "svd.alpha" in planned["mix"]["reason"]
     assert "0.3" in planned["mix"]["reason"]
-    below = {"mix", *(f"manipulated.{s}" for s in ("remix", "diffuse", "decode", "vocode", "choose", "scores"))}
+    below = {
+        "mix",
+        *(f"manipulated.{s}" for s in ("remix", "diffuse", "decode", "vocode", "choose", "finish", "scores")),
+    }
     assert {name for name, stage in planned.items() if stage["status"] != "cached"} == below
     ran = statuses(svdaudio("run", *change, store=store))
     assert {name for name, status in ran.items() if status == "computed"} == below

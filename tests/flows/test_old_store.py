@@ -84,6 +84,21 @@ def test_run_computes_nothing_and_changes_no_file(old, cli):
     assert {path: data for path, data in contents(old.folder / "out").items() if path.name != ".report.json"} == out
 
 
+def test_a_run_with_a_finish_finds_all_else_and_computes_the_finish_alone(old, cli):
+    result = cli("run", *pinned.NEW_PAIR, "--json")
+    assert result.code == 0, result.err
+    found, before = result.json(), old.records[LAST_RUN]
+    computed = {stage["stage"] for stage in found["stages"] if stage["status"] == "computed"}
+    assert computed == {f"{sound}.finish" for sound in found["audio"]}
+    assert {stage["stage"]: stage["key"] for stage in found["stages"] if stage["stage"] not in computed} == keys_of(
+        before
+    )
+    assert found["scores"] == before["results"]["scores"]
+    diff = cli("diff", old.ids[LAST_RUN], found["run"], "--json").json()
+    assert "finish.form" in diff["parameters"]
+    assert diff["stages"] == []
+
+
 def test_second_run_writes_nothing_at_all(old, cli):
     """The first adds what the report was made from, which earlier versions did not keep."""
     assert cli("run", *OLD_PAIR).code == 0
@@ -145,7 +160,7 @@ def test_resume_goes_on_with_what_was_stopped(old, cli):
     assert {stage["status"] for stage in run.json()["stages"]} == {"cached"}
     assert keys_of({"stages": [{**s, "node": s["stage"]} for s in run.json()["stages"]]}) == keys_of(
         old.records[LAST_RUN]
-    )
+    ), "it ends as it began: without a finish"
     assert old.objects() == objects
 
 

@@ -30,6 +30,8 @@ from svdaudio.svd.geometry import Geometry
 from svdaudio.svd.images import load_image
 
 HEIGHT, WIDTH = 96, 128
+SILENT = "the sound is silent (below -70 LUFS): its loudness is left as it is"
+"""What the tiny networks make is too quiet to be heard."""
 SETTINGS = {
     "generate.steps": 2,
     "generate.candidates": 2,
@@ -338,13 +340,13 @@ def test_the_functions_give_what_a_session_gives_in_a_store(models, pictures, tm
     given = {**settings, "remove": [[40, 50, 1]], "add": [[80, 40, 1], [5, 5, 0]]}
     result, made = through_a_store(models, pictures, tmp_path / "store", given)
     assert result.run.config["svd"]["k"] == 3
-    assert [note for entry in result.run.stages for note in entry.notes] == []
-    assert edit.remarks == ()
+    assert {note for entry in result.run.stages for note in entry.notes} == {SILENT}
+    assert edit.remarks == (SILENT,)
     assert np.array_equal(edit.masks["removed"], made["removed.mask"]["mask"])
     assert np.array_equal(edit.masks["added"], made["added.mask"]["mask"])
     assert np.array_equal(edit.embedding, made["mix"]["embedding"])
     for name in ("original", "edited", "manipulated"):
-        assert np.array_equal(edit.sounds[name].waveform, made[f"{name}.choose"]["waveform"])
+        assert np.array_equal(edit.sounds[name].waveform, made[f"{name}.finish"]["waveform"])
         np.testing.assert_allclose(list(edit.sounds[name].scores.values()), made[f"{name}.scores"]["scores"], rtol=1e-6)
         with wave.open(str(tmp_path / "out" / f"{name}.wav")) as file:
             assert (file.getframerate(), file.getnframes()) == (22_050, 55_125)
@@ -398,7 +400,7 @@ def test_remarks_of_an_edit_are_what_its_stages_note(models, pictures):
     edit = svdaudio.main_pipeline(
         *pictures.values(), (40, 50), (80, 40), bundle=models, settings={**SETTINGS, "locals.confidence": 1.0}
     )
-    assert edit.remarks == ("no object found: the sound comes from the whole picture alone",)
+    assert edit.remarks == ("no object found: the sound comes from the whole picture alone", SILENT)
 
 
 def test_unknown_settings_and_wrong_embeddings_are_refused(models, pictures):

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ
 from svdaudio.process_state import kept_process_state
+from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 
 with kept_process_state():
     from scipy.signal import resample_poly
-
-OUTPUT_RATE_HZ = 22_050
 
 
 class AudioEncoder(Protocol):

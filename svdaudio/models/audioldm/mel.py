@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torchaudio.functional import melscale_fbanks
 
-SAMPLE_RATE_HZ = 16_000
+from svdaudio.sounds.rates import VOCODER_RATE_HZ
+
+SAMPLE_RATE_HZ = VOCODER_RATE_HZ
 N_FFT = 1024
 HOP_LENGTH = 160
 N_MELS = 64

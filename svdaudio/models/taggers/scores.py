@@ -7,7 +7,7 @@ from typing import Protocol
 from jaxtyping import Float
 from torch import Tensor
 
-from svdaudio.models.audioldm.choose import OUTPUT_RATE_HZ
+from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 
 
 class Tagger(Protocol):

@@ -21,8 +21,8 @@ def test_a_built_in_method_is_called_as_its_table_says(name):
     assert method.name == name
     config = method.config.model_validate({"objects": "cat=1,2"} if name == "mixer" else {})
     table = method.nodes(config)
-    for targets in (method.default_targets(config), *method.variants.values()):
-        assert set(targets) <= table.keys()
+    for variant in (None, *method.variants):
+        assert set(method.default_targets(config, variant)) <= table.keys()
     for outputs in (method.sounds(config), method.scores(config)):
         for source in outputs.values():
             node, _, output = source.rpartition(".")

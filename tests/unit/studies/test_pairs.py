@@ -116,8 +116,8 @@ def test_the_files_are_those_of_the_method(folder):
 def test_targets_and_variants_hold_for_all(folder):
     rows = read_rows(written(folder, 'original,edited,remove,add\none.png,two.png,"20,20","40,30"\n'))
     for common, targets in (
-        (Common(), MANIPULATE.targets),
-        (Common(variant="no_baselines"), ("manipulated.scores",)),
+        (Common(), MANIPULATE.default_targets(MANIPULATE.config())),
+        (Common(variant="no_baselines"), ("manipulated.finish", "manipulated.scores")),
         (Common(targets=("mix",)), ("mix",)),
     ):
         assert prepare(rows, common)[0].request.targets == targets

@@ -98,6 +98,12 @@ def run(store):
                 "choose",
                 {"waveform": waveform, "similarity": np.ones(2), "choice": np.int64(0)},
             ),
+            put(
+                store,
+                f"{sound}.finish",
+                "finish",
+                {"waveform": waveform[None], "loudness_lufs": np.float32(-23), "gain_db": np.float32(0)},
+            ),
             put(store, f"{sound}.scores", "scores", {"scores": np.array([0.1, 0.8, 0.1 + number / 10])}),
         ]
     files = {
@@ -182,7 +188,7 @@ def test_other_work_goes_elsewhere(tmp_path, store, run):
 
 
 def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
-    failed = run.with_stage(replace(run.stage("manipulated.choose"), status="failed", key=None))
+    failed = run.with_stage(replace(run.stage("manipulated.finish"), status="failed", key=None))
     found = write(store, failed, root=tmp_path, pictures=False)
     assert list(found.audio) == ["original", "edited"]
     assert found.pictures == {}
@@ -200,7 +206,8 @@ def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
         ("manipulated.remix", ["manipulated.remix.similarities"]),
         ("manipulated.decode", ["manipulated.decode.1", "manipulated.decode.2"]),
         ("manipulated.vocode", ["manipulated.vocode.1", "manipulated.vocode.2"]),
-        ("manipulated.choose", ["manipulated.spectrogram"]),
+        ("manipulated.choose", ["manipulated.choose.spectrogram"]),
+        ("manipulated.finish", ["manipulated.spectrogram"]),
         ("manipulated.scores", ["manipulated.scores.bars"]),
         ("background", []),
         ("nowhere", []),

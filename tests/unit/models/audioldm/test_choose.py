@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from svdaudio.models.audioldm.choose import OUTPUT_RATE_HZ, choose
+from svdaudio.models.audioldm.choose import choose
+from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 
 
 class Loudness:
