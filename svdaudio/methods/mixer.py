@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from svdaudio.config import OBJECT_EXPECTED, Number, Objects, parameter
+from svdaudio.config import OBJECT_EXPECTED, Number, Objects, Section, parameter
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
-from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError
 from svdaudio.methods.parts import (
@@ -36,7 +35,22 @@ from svdaudio.methods.parts import (
     synthesize,
     targets_of,
 )
-from svdaudio.methods.stages import BLEND, CROP, EMBED, ERASE, FADE, GAIN, HUSH, KEEP, MIXDOWN, REMAINDER, REMIX, UNITE
+from svdaudio.methods.stages import (
+    BLEND,
+    CROP,
+    EMBED,
+    ERASE,
+    FADE,
+    GAIN,
+    HUSH,
+    KEEP,
+    LEVEL,
+    MASTER,
+    MIXDOWN,
+    REMAINDER,
+    REMIX,
+    UNITE,
+)
 from svdaudio.mixing.levels import GAIN_EXPECTED, REST, SILENCE, Gain, levels, vertices
 from svdaudio.mixing.owners import owners
 from svdaudio.verdicts import Finding, Wanted, class_of, heard, untold
@@ -46,6 +60,18 @@ ORIGINAL = "original"
 MIX = "mix"
 RESERVED = (ORIGINAL, MIX, REST, "without", "all")
 """Names that no object may have."""
+
+
+class MasterConfig(Section):
+    """The sum of the stems as a whole."""
+
+    loudness_lufs: Number | None = parameter(
+        None,
+        "integrated loudness of the sum of the stems, in LUFS; without it the sum is left as it is",
+        "a number from -70 to 0",
+        ge=-70,
+        le=0,
+    )
 
 
 class MixerConfig(SoundConfig):
@@ -63,6 +89,7 @@ class MixerConfig(SoundConfig):
         "whether the rest of the picture sounds always, or only with a detected object in it",
         '"detected" or "always"',
     )
+    master: MasterConfig = MasterConfig()
     margin: Number = parameter(
         0.01,
         "how far around an object the picture is erased, too, as a share of its longer side",
@@ -161,8 +188,20 @@ def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterab
             parameters={"gain_db": f"gains.{name}"},
         )
     waveforms = {f"waveforms.{name}": f"{name}.gain.waveform" for name in config.gains}
+    if config.master.loudness_lufs is not None:
+        yield Node(name=f"{MIX}.master", stage=MASTER, inputs=waveforms)
+        for name in config.gains:
+            level = {"waveform": f"{name}.gain.waveform", "gain_db": f"{MIX}.master.gain_db"}
+            yield Node(name=f"{name}.level", stage=LEVEL, inputs=level)
+    waveforms = {f"waveforms.{name}": source for name, source in _stem_sources(config).items()}
     yield Node(name=f"{MIX}.mixdown", stage=MIXDOWN, inputs=waveforms)
     yield score(MIX, waveform=f"{MIX}.mixdown.waveform")
+
+
+def _stem_sources(config: MixerConfig) -> dict[str, str]:
+    """Stem → `node.output` of what is added up."""
+    last = "gain" if config.master.loudness_lufs is None else "level"
+    return {name: f"{name}.{last}.waveform" for name in config.gains}
 
 
 def _alone(name: str, picture: str, masks: Mapping[str, str]) -> Iterable[Node]:
@@ -193,10 +232,18 @@ def _without(absent: tuple[str, ...], picture: str, masks: Mapping[str, str], *,
 
 
 def targets(config: MixerConfig) -> tuple[str, ...]:
-    """The mix, then each stem, then the plain sound."""
+    """The masks, the mix, then each stem, then the plain sound.
+
+    Raises:
+        ConfigError: there is no object to mix.
+    """
+    if not config.objects:
+        raise ConfigError("there is no object to mix", fix=f"give --object NAME=PROMPT, which is {OBJECT_EXPECTED}")
+    masks = tuple(f"{name}.mask" for name in config.objects)
     if config.form != "stems":
-        return targets_of(config, (MIX, ORIGINAL))
-    return (f"{MIX}.scores", *(f"{name}.scores" for name in config.gains), *targets_of(config, [ORIGINAL]))
+        return (*masks, *targets_of(config, (MIX, ORIGINAL)))
+    stem_scores = tuple(f"{name}.scores" for name in config.gains)
+    return (*masks, f"{MIX}.scores", *stem_scores, *targets_of(config, [ORIGINAL]))
 
 
 def configured_files(config: MixerConfig) -> Mapping[str, ConfiguredFile]:
@@ -208,8 +255,7 @@ def sounds(config: MixerConfig) -> Mapping[str, str]:
     """The plain sound, the mix, and the stems at their gains."""
     if config.form != "stems":
         return sounds_of(config, (ORIGINAL, MIX))
-    stems_of_it = {name: f"{name}.gain.waveform" for name in config.gains}
-    return {**sounds_of(config, [ORIGINAL]), MIX: f"{MIX}.mixdown.waveform", **stems_of_it}
+    return {**sounds_of(config, [ORIGINAL]), MIX: f"{MIX}.mixdown.waveform", **_stem_sources(config)}
 
 
 def scores(config: MixerConfig) -> Mapping[str, str]:
@@ -220,19 +266,6 @@ def scores(config: MixerConfig) -> Mapping[str, str]:
 def stem_names(config: MixerConfig) -> tuple[str, ...]:
     """The sounds that add up to the mix."""
     return tuple(config.gains) if config.form == "stems" else ()
-
-
-def check_objects(request: Request, store: object) -> None:
-    """Make sure that there is an object to mix.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    del store
-    if not request.config.objects:
-        raise ConfigError(
-            "there is no object to mix", fix=f"give --object NAME={OBJECT_EXPECTED.replace(', ', ' or ', 1)}"
-        )
 
 
 def verdict(arrays: RunArrays) -> list[Finding]:
@@ -287,7 +320,7 @@ METHOD = Method(
     scores=scores,
     result=MIX,
     stems=stem_names,
-    checks=(check_objects, check_clicks, check_generator),
+    checks=(check_clicks, check_generator),
     views=stage_views,
     verdict=verdict,
 )

@@ -108,6 +108,13 @@ HUSH = Stage(
 GAIN = Stage(
     name="gain", inputs=("waveform",), outputs=("waveform",), parameters={"gain_db": "gains"},
     body="svdaudio.tasks.sound.gain:run", summary="a stem at its gain")
+MASTER = Stage(
+    name="master", inputs=("waveforms",), outputs=("gain_db",),
+    parameters={"loudness_lufs": "master.loudness_lufs", "true_peak_db": "finish.true_peak_db"},
+    body="svdaudio.tasks.sound.master:run", summary="the gain that brings the sum of the stems to a loudness")
+LEVEL = Stage(
+    name="level", inputs=("waveform", "gain_db"), outputs=("waveform",), body="svdaudio.tasks.sound.level:run",
+    summary="a stem at the gain of the whole mix")
 MIXDOWN = Stage(
     name="mixdown", inputs=("waveforms",), outputs=("waveform",), body="svdaudio.tasks.sound.mixdown:run",
     summary="the sum of the stems")
@@ -124,7 +131,8 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
-        REMAINDER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, HUSH, FINISH, GAIN, MIXDOWN,
+        REMAINDER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, HUSH, FINISH, GAIN, MASTER, LEVEL,
+        MIXDOWN,
         SCORES,
     )
 }  # fmt: skip

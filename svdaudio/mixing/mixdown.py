@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from svdaudio.errors import InputError
 from svdaudio.mixing.levels import amplitude
+from svdaudio.sounds.finish import SILENCE_LUFS, integrated_loudness, true_peak
 
 Waveform = Float[NDArray[np.float32], "1 sample"]
 
@@ -33,3 +34,24 @@ def mixdown(waveforms: Mapping[str, Waveform]) -> Waveform:
     for each in others:
         mix += each
     return mix
+
+
+def master_gain(
+    waveforms: Mapping[str, Waveform], sample_rate_hz: int, *, loudness_lufs: float, true_peak_db: float
+) -> tuple[float, tuple[str, ...]]:
+    """The gain in dB that brings the sum of sounds to a loudness, and remarks on it; 0 for silence.
+
+    Args:
+        waveforms: the stems at their gains.
+        sample_rate_hz: of the stems.
+        loudness_lufs: wanted integrated loudness of their sum.
+        true_peak_db: highest true peak of their sum, in dB relative to full scale; the gain is reduced to keep it.
+    """
+    mix = mixdown(waveforms)[0].astype(np.float64)
+    measured = integrated_loudness(mix, sample_rate_hz)
+    if measured <= SILENCE_LUFS:
+        return 0.0, ("the mix is silent: its loudness is left as it is",)
+    wanted, highest = loudness_lufs - measured, true_peak_db - true_peak(mix)
+    if wanted <= highest:
+        return wanted, ()
+    return highest, (f"the mix stays at {measured + highest:.1f} LUFS: its peaks reach {true_peak_db:g} dB there",)

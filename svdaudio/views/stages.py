@@ -137,6 +137,7 @@ _VIEWS_OF_STAGE: Mapping[str, Callable[[RunArrays, str], Iterator[View]]] = {
     "choose": _sound_views,
     "finish": _sound_views,
     "gain": _sound_views,
+    "level": _sound_views,
     "mixdown": _sound_views,
     "scores": _score_views,
 }

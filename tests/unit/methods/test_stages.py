@@ -27,6 +27,7 @@ CONFIGS = {
         form: ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, gains=GAINS, form=form, rest="detected"))
         for form in ("fade", "clap", "stems")
     },
+    "mastered": ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, form="stems", master={"loudness_lufs": -20})),
 }
 """Method and configuration of each workflow."""
 TABLES = {name: METHODS[method].nodes(config) for name, (method, config) in CONFIGS.items()}

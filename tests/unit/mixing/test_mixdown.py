@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from svdaudio.errors import InputError
-from svdaudio.mixing.mixdown import apply_gain, mixdown
+from svdaudio.mixing.mixdown import apply_gain, master_gain, mixdown
+from svdaudio.sounds.finish import integrated_loudness, true_peak
 
 
 def wave(seed, n=1000):
@@ -37,3 +38,16 @@ def test_stems_have_one_length():
         mixdown({"cat": wave(0), "dog": wave(1, 900)})
     with pytest.raises(InputError):
         mixdown({})
+
+
+def test_the_whole_mix_is_brought_to_a_loudness_below_its_peak():
+    stems = {"cat": 0.1 * wave(0, 44_100), "dog": 0.1 * wave(1, 44_100)}
+    gain, remarks = master_gain(stems, 22_050, loudness_lufs=-20.0, true_peak_db=-1.0)
+    mastered = mixdown({name: apply_gain(each, gain) for name, each in stems.items()})[0].astype(np.float64)
+    assert integrated_loudness(mastered, 22_050) == pytest.approx(-20, abs=0.01)
+    assert not remarks
+    gain, [remark] = master_gain(stems, 22_050, loudness_lufs=0.0, true_peak_db=-1.0)
+    loud = mixdown({name: apply_gain(each, gain) for name, each in stems.items()})[0].astype(np.float64)
+    assert true_peak(loud) == pytest.approx(-1, abs=0.01)
+    assert "peaks reach -1 dB" in remark
+    assert master_gain({"cat": 0 * wave(0)}, 22_050, loudness_lufs=-20.0, true_peak_db=-1.0)[0] == 0

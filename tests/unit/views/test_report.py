@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.errors import SvdAudioError
@@ -125,6 +126,15 @@ def test_a_wav_is_16_bit_mono_and_holds_the_waveform(tmp_path):
     assert samples.tolist() == [0, 16384, -16384, 32767, -32767, 32767, -32768]
 
 
+def test_a_file_of_float32_keeps_every_bit(tmp_path):
+    waveform = np.random.default_rng(0).uniform(-2, 2, (1, 100)).astype(np.float32)
+    path = tmp_path / "stem.wav"
+    path.write_bytes(report.wav_bytes(waveform, as_float=True))
+    samples, rate = soundfile.read(path, dtype="float32")
+    assert rate == 22050
+    assert np.array_equal(samples, waveform[0])
+
+
 def test_a_waveform_that_is_not_finite_is_refused():
     with pytest.raises(SvdAudioError, match="not finite"):
         report.wav_bytes(np.array([0.0, np.nan]))
@@ -144,7 +154,7 @@ def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
     assert found.folder.name.startswith("dog_cat-dog_duck.")
     assert found.on_page == tuple(found.pictures)[:5]
     results = json.loads(json.dumps(found.results(), allow_nan=False))
-    assert list(results) == ["folder", "audio", "pictures", "scores", "cosines"]
+    assert list(results) == ["folder", "audio", "pictures", "scores", "cosines", "result"]
     assert results["cosines"].keys() == {"original", "edited", "removed", "added"}
 
 

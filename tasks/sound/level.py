@@ -1,0 +1,16 @@
+"""A stem at the gain of the whole mix."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from svdaudio.mixing.mixdown import apply_gain
+
+
+def run(
+    *, waveform: Float[NDArray[np.float32], "1 sample"], gain_db: Float[NDArray[np.float32], ""]
+) -> dict[str, Float[NDArray[np.float32], "1 sample"]]:
+    """The sound times 10^(dB/20)."""
+    return {"waveform": apply_gain(waveform, float(gain_db))}

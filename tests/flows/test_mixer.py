@@ -1,0 +1,120 @@
+"""The mixer with the mini bundle: mutes, faders, stems, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+from farm_scene import FEW_STEPS_ARGUMENTS, PICTURES
+
+OBJECTS = ["--object", "cat=756,581", "--object", "dog=300,450"]
+ONE_CANDIDATE = ["--set", "generate.candidates=1"]
+
+
+@pytest.fixture
+def mix(cli, tmp_path, monkeypatch):
+    """`svdaudio mix` on the picture of a dog and a cat, as JSON."""
+    monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
+
+    def call(*arguments, command="mix", objects=OBJECTS):
+        done = cli(command, PICTURES[0], *objects, *arguments, "--json")
+        assert done.code == 0, done.err
+        return done.json()
+
+    return call
+
+
+def samples(path):
+    return soundfile.read(path, dtype="float32")[0]
+
+
+def statuses(result):
+    return {stage["stage"]: stage["status"] for stage in result["stages"]}
+
+
+def test_a_muted_animal_is_gone_and_its_neighbour_stays(mix, cli):
+    muted = mix("756,581", *ONE_CANDIDATE, command="mute", objects=[])
+    assert muted["audio"].keys() == {"original", "mix", "stems"}
+    assert muted["scores"]["original"]["cat"] > 0.9
+    assert muted["scores"]["mix"]["cat"] < 0.1
+    assert muted["scores"]["mix"]["dog"] > 0.9
+    [finding] = muted["verdict"]
+    assert (finding["object"], finding["class_name"], finding["ok"]) == ("object", "cat", True)
+    assert finding["text"].startswith("object (cat): silenced (0.9")
+
+    # the same by names: another object is no other sound
+    again = mix("--gain", "cat=-inf", *ONE_CANDIDATE)
+    assert again["scores"] == muted["scores"]
+    computed = {name for name, status in statuses(again).items() if status == "computed"}
+    assert computed == {"dog.mask", "without.cat.keep", "mix.fade"}
+    assert [one["text"].partition(" (")[0] for one in again["verdict"]] == ["cat: silenced", "dog: kept"]
+    shown = cli("show", "latest")
+    assert "✓ cat: silenced" in shown.out
+    assert "without.cat.remix" in shown.out
+
+
+def test_without_a_gain_the_mix_is_the_plain_sound(mix):
+    plain = mix(*FEW_STEPS_ARGUMENTS)
+    assert samples(plain["audio"]["mix"]).tolist() == samples(plain["audio"]["original"]).tolist()
+    assert plain["scores"]["mix"] == plain["scores"]["original"]
+    found = statuses(plain)
+    for stage in ("diffuse", "decode", "vocode", "choose", "finish", "scores"):
+        assert {found[f"mix.{stage}"], found[f"original.{stage}"]} == {"computed", "cached"}, "it is one computation"
+
+
+def test_stems_add_up_and_gains_are_exact(mix):
+    first = mix("--stems", *FEW_STEPS_ARGUMENTS)
+    assert first["audio"]["stems"].keys() == first["scores"]["stems"].keys() == {"cat", "dog", "rest"}
+    stems = {name: samples(path) for name, path in first["audio"]["stems"].items()}
+    assert np.array_equal(samples(first["audio"]["mix"]), stems["cat"] + stems["dog"] + stems["rest"])
+    assert not stems["rest"].any(), "nothing is detected outside of the objects"
+
+    second = mix("--stems", "--gain", "cat=-6.5", "--gain", "dog=-inf", *FEW_STEPS_ARGUMENTS)
+    softer = samples(second["audio"]["stems"]["cat"])
+    heard = np.abs(stems["cat"]) > 1e-3
+    np.testing.assert_allclose(20 * np.log10(softer[heard] / stems["cat"][heard]), -6.5, atol=1e-4)
+    assert not samples(second["audio"]["stems"]["dog"]).any()
+    computed = {name for name, status in statuses(second).items() if status == "computed"}
+    assert computed == {"cat.gain", "dog.gain", "mix.mixdown", "mix.scores"}
+
+    louder = mix("--stems", "--set", "master.loudness_lufs=-20", *FEW_STEPS_ARGUMENTS)
+    ratio = samples(louder["audio"]["stems"]["cat"])[heard] / stems["cat"][heard]
+    assert np.ptp(ratio) < 1e-5
+    assert ratio[0] != pytest.approx(1)
+    whole = sum(samples(path) for path in louder["audio"]["stems"].values())
+    np.testing.assert_allclose(samples(louder["audio"]["mix"]), whole, atol=1e-7)
+
+
+def test_every_detected_object_can_be_a_stem(mix):
+    found = mix("--all-objects", "--stems", "--gain", "cat=-6", *FEW_STEPS_ARGUMENTS, objects=[])
+    assert found["audio"]["stems"].keys() == {"cat", "dog", "rest"}
+
+
+def test_the_embeddings_of_objects_can_be_mixed(mix):
+    found = mix("--set", "form=clap", "--gain", "cat=-6", *FEW_STEPS_ARGUMENTS)
+    assert {"cat.crop", "dog.remix", "mix.blend"} <= statuses(found).keys()
+    assert "rest.remix" not in statuses(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is no object to mix"),
+        (["--object", "756,581"], "an object has no name"),
+        (["--object", "mix=756,581"], "an object cannot be called 'mix'"),
+        (["--object", "cat=7560,581"], "outside the image dog_cat.jpg"),
+        (["--object", "cat=none.png"], "none.png"),
+        ([*OBJECTS, "--gain", "cat"], "a gain cannot be read"),
+        ([*OBJECTS, "--gain", "cat=loud"], "a gain cannot be read"),
+        ([*OBJECTS, "--gain", "cat=99"], "a gain from -60 to 24 dB, or -inf"),
+        ([*OBJECTS, "--gain", "owl=-6"], "there is no object 'owl'"),
+        ([*OBJECTS, "--gain", "cat=-6", "--gain", "cat=-7"], "'cat' has two gains"),
+        ([*OBJECTS, *(f"--gain={name}=-inf" for name in ("cat", "dog", "rest"))], "everything is silenced"),
+    ],
+)
+def test_what_cannot_be_mixed_is_one_line(cli, tmp_path, arguments, message):
+    done = cli("mix", PICTURES[0], *arguments, "--store", tmp_path / "store")
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "store" / "runs").exists() or not list((tmp_path / "store" / "runs").glob("*.json"))
