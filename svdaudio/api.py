@@ -376,6 +376,7 @@ def main_pipeline(
     """
     from svdaudio.engine.in_memory import compute
     from svdaudio.methods.manipulate import METHOD, REGIONS, SOUNDS
+    from svdaudio.views.domain import departure_note, departures_of
 
     paths = {"original": original_path, "edited": edited_path}
     pixels = {name: as_pixels(path, f"the {name} picture") for name, path in paths.items()}
@@ -384,9 +385,11 @@ def main_pipeline(
     clicks = {"remove": _plain(remove), "add": _plain(add)}
     remarks: list[str] = []
     config = _resolved(METHOD, models, {**(settings or {}), **clicks})
-    arrays = compute(
-        METHOD.default_targets(config), METHOD.nodes(config), config, models, given=given, note=remarks.append
-    )
+    nodes = METHOD.nodes(config)
+    arrays = compute(METHOD.default_targets(config), nodes, config, models, given=given, note=remarks.append)
+    if models.bundle.check_domain() is not None:
+        departures = departures_of(nodes, config, models.bundle.load_domain(), arrays.get)
+        remarks += [departure_note(f"{name} picture", models.bundle.name, found) for name, found in departures.items()]
     sources = METHOD.sounds(config)
     names = models.bundle.classes("tagger")
     edit = EditResult(

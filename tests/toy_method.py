@@ -30,6 +30,9 @@ class ToyBundle:
     def classes(self, role):
         return CLASSES
 
+    def check_domain(self):
+        return None
+
 
 def unit(vector):
     return (vector / np.linalg.norm(vector)).astype(np.float32)

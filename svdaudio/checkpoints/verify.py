@@ -141,6 +141,12 @@ def _score(model: Any) -> Any:
     return scores
 
 
+def _compare(model: Any) -> Any:
+    import numpy as np
+
+    return [model.distance(np.zeros((257, model.mean.size), np.float32))]
+
+
 STEPS: Mapping[str, Callable[[Any], Any]] = {
     "segmenter": _segment,
     "image_encoder": _see,
@@ -151,5 +157,6 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "vocoder": _vocode,
     "audio_encoder": _embed,
     "tagger": _score,
+    "domain": _compare,
 }
 """Role → one small piece of work for its model."""

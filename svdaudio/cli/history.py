@@ -350,6 +350,8 @@ def _print_results(run: RunRecord) -> None:
         screen.print(score_table(run.results["scores"], run.results.get("result")))
     for line in verdict_lines(run.results.get("verdict", ())):
         screen.print(line, markup=False)
+    for text in run.results.get("notes", ()):
+        screen.print(f"note: {text}", markup=False)
     files = {**run.results.get("audio", {}), **run.results.get("pictures", {})}
     if files:
         screen.print()

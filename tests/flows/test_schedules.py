@@ -360,3 +360,24 @@ def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, 
         assert store.runs.read(cancelled.id).state == "finished"
     monkeypatch.setenv("PREFECT_API_URL", server)
     assert cli("schedule", "remove", "toy").code == 0
+
+
+def test_two_workers_share_what_is_due_and_compute_nothing_twice(cli, server, world, notes, monkeypatch, tmp_path):
+    from svdaudio.flows import schedules
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    files = [world.files["original"], world.files["edited"]]
+    add = ["schedule", "add", "toy", "--cron", "0 3 1 1 *", "run", "--method", "cluster-toy", *files]
+    assert cli(*add).code == 0
+    store = open_store(tmp_path / "store")
+    notes.delay("image", 5)  # so that both are at work at the same time
+    with started_worker(tmp_path, "one.log") as (one, _), started_worker(tmp_path, "two.log") as (two, _):
+        wait_until(lambda: cli("schedule", "list", "--json").json()["workers"] == 2)
+        ids = [schedules.run_now("toy")[0].id for _ in range(2)]
+        wait_until(lambda: children(one.pid) and children(two.pid))
+        wait_until(lambda: all(has_ended(each) for each in ids))
+    names = {flow_run(each)[0].name for each in ids}
+    assert [flow_run(each)[0].state_name for each in ids] == ["Completed", "Completed"]
+    assert (len(names), run_states(store)) == (2, dict.fromkeys(names, "finished"))
+    assert notes.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 1, "scores": 1}
+    assert cli("schedule", "remove", "toy").code == 0

@@ -76,7 +76,11 @@ class TinyModels:
     models: dict[str, Any]
     bundle: Any = field(
         default_factory=lambda: SimpleNamespace(
-            name="tiny", settings={"svd.k": 3}, classes=lambda _: ("cat", "dog", "duck"), digests=lambda role: role
+            name="tiny",
+            settings={"svd.k": 3},
+            classes=lambda _: ("cat", "dog", "duck"),
+            digests=lambda role: role,
+            check_domain=lambda: None,
         )
     )
 
