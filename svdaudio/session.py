@@ -232,6 +232,29 @@ class Session:
         """
         return resumed_request(run, self.method_of(run), self.bundle(run.bundle))
 
+    def request_like(self, run: RunRecord, settings: Mapping[str, Any], *, source: str = "settings") -> Request:
+        """The request of an earlier run with other values of some parameters, for the same sounds.
+
+        Args:
+            run: the earlier run.
+            settings: dotted parameter → value.
+            source: where `settings` come from.
+
+        Raises:
+            RunError: as `request_of`.
+            ConfigError: an unknown parameter or an invalid value.
+        """
+        before = self.request_of(run)
+        method = before.method
+        resolved = resolve(method.config, given={**before.config.flat(), **settings}, given_source=source)
+        sources = {**resolved.sources, **run.sources, **dict.fromkeys(settings, source)}
+        targets = run.targets
+        for variant in (None, *method.variants):
+            if run.targets == method.default_targets(before.config, variant):
+                targets = method.default_targets(resolved.config, variant)
+        request = replace(before, resolved=replace(resolved, sources=sources), targets=targets)
+        return check(request, self.store)
+
     def plan(self, request: Request) -> list[PlannedNode]:
         """What of a request is in the store, what would run, and why; in the order of work."""
         return plan_request(request, self.store)

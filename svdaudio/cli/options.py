@@ -91,6 +91,13 @@ Backend = Annotated[
         help="Code that generates: diffusers (default), or audioldm, the authors' package, for comparison.",
     ),
 ]  # fmt: skip
+Pick = Annotated[
+    int | None,
+    typer.Option(
+        "--pick", metavar="N", min=1, rich_help_panel=_METHOD, show_default=False,
+        help="Keep candidate N, counted from 1, instead of the one most similar to what is wanted.",
+    ),
+]  # fmt: skip
 NoBaselines = Annotated[
     bool,
     typer.Option("--no-baselines", rich_help_panel=_METHOD, help="Omit plain SSV2A of the two pictures themselves."),
@@ -190,10 +197,11 @@ class SoundParameters(Parameters):
 
     seed: Seed = None
     backend: Backend = None
+    pick: Pick = None
 
     def given(self) -> dict[str, Any]:
         """Dotted name → value of the options that were given."""
-        more = {"seed": self.seed, "generate.backend": self.backend}
+        more = {"seed": self.seed, "generate.backend": self.backend, "generate.pick": self.pick}
         return {**super().given(), **{name: value for name, value in more.items() if value is not None}}
 
 
