@@ -90,7 +90,7 @@ def pick(
         int, typer.Argument(metavar="NUMBER", min=1, help="The candidate, counted from 1.", show_default=False)
     ],
     *,
-    out: options.Out = None,
+    out: options.OutOptions,
     store: options.Store = None,
     runner: options.RunnerOptions,
     as_json: options.Json = False,
@@ -103,12 +103,12 @@ def pick(
     from svdaudio.studies.candidates import PICK, check_has_candidates
 
     begun = time.perf_counter()
-    sessions.check_out(out, kind=".wav")
+    sessions.check_sound_out(out)
     session = sessions.open_session(store, runner.open())
     before = session.load(name)
     check_has_candidates(session, before)
     request = session.request_like(before, {PICK: number}, source="command line")
     run = session.new_run(request)
     with sessions.show_progress() as progress, sessions.resumable(run.id):
-        result = session.run(request, run=run, progress=progress, out=out)
+        result = session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
     print_result(result, begun, as_json=as_json)
