@@ -43,6 +43,13 @@ def mask(*, pixels, points, segmenter):
     return {"mask": inside, "score": np.float32(0.9), "logits": np.zeros((8, 8), np.float32)}
 
 
+def box_mask(*, pixels, box, points, segmenter):
+    left, top, right, bottom = box
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    inside = (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
+    return {"mask": inside, "score": np.float32(0.8), "logits": np.zeros((8, 8), np.float32)}
+
+
 def tokens(*, pixels, geometry, image_encoder):
     random = np.random.default_rng(int(pixels.sum()))
     found = random.standard_normal((257, 768))
@@ -89,7 +96,8 @@ def scores(*, waveform, tagger):
 
 
 BODIES = {
-    "mask": mask, "tokens": tokens, "locals": local_objects, "remix": remix, "diffuse": diffuse, "decode": decode,
+    "mask": mask, "box_mask": box_mask,
+    "tokens": tokens, "locals": local_objects, "remix": remix, "diffuse": diffuse, "decode": decode,
     "vocode": vocode, "choose": choose, "scores": scores,
 }  # fmt: skip
 
