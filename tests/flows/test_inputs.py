@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from toy_method import PAIR, install
+from toy_method import PAIR, ToyBundle, install
 
+from svdaudio.checkpoints.bundle import LOADERS
 from svdaudio.session import Session
 from svdaudio.svd.factors import Factors
 from svdaudio.svd.mix import MixWeights, combine, manipulate_one
@@ -214,3 +215,19 @@ def test_batches_take_every_form(world, cli):
     result = cli("batch", folder / "pairs.csv")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "pairs.csv, line 2: there is no file" in result.err
+
+
+def test_a_flow_elsewhere_finds_mask_files_by_its_own_paths(world, monkeypatch):
+    """As scheduled runs do: absolute paths by name, and settings as they were typed."""
+    sessions = Session(
+        world.store, open_bundle=lambda name: ToyBundle(), open_models=lambda bundle, config: dict.fromkeys(LOADERS)
+    )
+    settings = {"remove": {"cat": {"mask": "cat.png"}, "dog": {"points": [[50, 30]]}}}
+    here = sessions.request("manipulate", [Path(name).absolute() for name in FILES], settings)
+    files = {name: str(path.absolute()) for name, path in here.files.items()}
+    assert list(files) == ["original", "edited", "remove.cat"]
+    (world.folder / "elsewhere").mkdir()
+    monkeypatch.chdir(world.folder / "elsewhere")
+    there = sessions.request("manipulate", files, settings)
+    assert there.file_digests == here.file_digests
+    assert sessions.run(there).run.state == "finished"
