@@ -16,6 +16,7 @@ from svdaudio.config.objects import (
     Region,
     anchored,
     collect_objects,
+    mask_text,
     parse_object,
 )
 from svdaudio.config.points import POINTS_EXPECTED, Point, Points, parse_point
@@ -66,6 +67,7 @@ __all__ = [
     "check_steps",
     "collect_objects",
     "flatten",
+    "mask_text",
     "nested",
     "parameter",
     "parse_object",

@@ -22,6 +22,8 @@ EVERY_FORM = {"cat": {"points": [[1, 2]]}, "dog": {"box": [1, 2, 3, 4]}, "owl": 
 GAINS = {"cat": "-inf", "dog": -6, "rest": -12}
 CONFIGS = {
     **{name: (name, method.config()) for name, method in METHODS.items()},
+    "remove only": ("manipulate", METHODS["manipulate"].config(remove=[[1, 2]])),
+    "add only": ("manipulate", METHODS["manipulate"].config(add=EVERY_FORM)),
     "several objects": ("manipulate", METHODS["manipulate"].config(remove=EVERY_FORM, add=EVERY_FORM)),
     **{
         form: ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, gains=GAINS, form=form, rest="detected"))
