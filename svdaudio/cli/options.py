@@ -125,6 +125,13 @@ Pick = Annotated[
         help="Keep candidate N, counted from 1, instead of the one most similar to what is wanted.",
     ),
 ]  # fmt: skip
+Form = Annotated[
+    str | None,
+    typer.Option(
+        "--form", metavar="FORM", rich_help_panel=_METHOD, show_default=False,
+        help="svd, as published (default); fade, objects faded in the edited picture; clap, their embeddings mixed.",
+    ),
+]  # fmt: skip
 NoBaselines = Annotated[
     bool,
     typer.Option("--no-baselines", rich_help_panel=_METHOD, help="Omit plain SSV2A of the two pictures themselves."),
@@ -255,6 +262,7 @@ class EditParameters(SoundParameters):
     add: Add = None
     remove_mask: RemoveMask = None
     add_mask: AddMask = None
+    form: Form = None
     no_baselines: NoBaselines = False
 
     def given(self) -> dict[str, Any]:
@@ -266,7 +274,8 @@ class EditParameters(SoundParameters):
             name: [*(prompts or ()), *(mask_text(text) for text in files or ())]
             for name, (prompts, files) in sides.items()
         }
-        return {**super().given(), **{name: value for name, value in more.items() if value}}
+        form = {} if self.form is None else {"edit.form": self.form}
+        return {**super().given(), **form, **{name: value for name, value in more.items() if value}}
 
     @property
     def variant(self) -> str | None:

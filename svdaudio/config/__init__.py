@@ -24,6 +24,7 @@ from svdaudio.config.resolve import Resolved, parse_override, parse_value, remar
 from svdaudio.config.run import EXECUTION_PREFIX, Parameter, Parameters, RunConfig
 from svdaudio.config.sections import (
     AlignConfig,
+    EditConfig,
     ExecutionConfig,
     FinishConfig,
     GenerateConfig,
@@ -45,6 +46,7 @@ __all__ = [
     "AlignConfig",
     "AnObject",
     "Box",
+    "EditConfig",
     "ExecutionConfig",
     "FinishConfig",
     "GenerateConfig",

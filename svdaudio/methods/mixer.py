@@ -18,9 +18,9 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError
+from svdaudio.methods.fading import FadeConfig, alone, blended, detected_classes, faded, gains_parameter
 from svdaudio.methods.parts import (
     PICTURE,
-    SoundConfig,
     check_clicks,
     check_generator,
     chosen,
@@ -28,7 +28,6 @@ from svdaudio.methods.parts import (
     generate,
     look_at,
     mask_files,
-    render,
     score,
     scores_of,
     segment_object,
@@ -36,24 +35,8 @@ from svdaudio.methods.parts import (
     synthesize,
     targets_of,
 )
-from svdaudio.methods.stages import (
-    BLEND,
-    CROP,
-    EMBED,
-    ERASE,
-    FADE,
-    GAIN,
-    HUSH,
-    KEEP,
-    LEVEL,
-    MASTER,
-    MIXDOWN,
-    REMAINDER,
-    REMIX,
-    UNITE,
-)
-from svdaudio.mixing.levels import GAIN_EXPECTED, REST, SILENCE, Gain, levels, vertices
-from svdaudio.mixing.owners import owners
+from svdaudio.methods.stages import GAIN, HUSH, LEVEL, MASTER, MIXDOWN
+from svdaudio.mixing.levels import REST, SILENCE, Gain
 from svdaudio.verdicts import Finding, Wanted, class_of, heard, untold
 from svdaudio.views.stages import stage_views
 
@@ -75,30 +58,15 @@ class MasterConfig(Section):
     )
 
 
-class MixerConfig(SoundConfig):
+class MixerConfig(FadeConfig):
     """Parameters of the mixer."""
 
     form: Literal["fade", "clap", "stems"] = parameter(
         "fade", "fade objects in the picture, mix their embeddings, or add their sounds", '"fade", "clap" or "stems"'
     )
     objects: Objects = parameter({}, "the objects, by name", f"NAME = {OBJECT_EXPECTED}", is_table=True)
-    gains: dict[str, Gain] = parameter(
-        {}, "gain of each object and of the rest, in dB", GAIN_EXPECTED, is_table=True, validate_default=True
-    )
-    rest: Literal["detected", "always"] = parameter(
-        "always",
-        "whether the rest of the picture sounds always, or only with a detected object in it",
-        '"detected" or "always"',
-    )
+    gains: dict[str, Gain] = gains_parameter("gain of each object and of the rest, in dB")
     master: MasterConfig = MasterConfig()
-    margin: Number = parameter(
-        0.01,
-        "how far around an object the picture is erased, too, as a share of its longer side",
-        "a number from 0 to 0.5",
-        (0.005, 0.05),
-        ge=0,
-        le=0.5,
-    )
 
     @field_validator("objects")
     @classmethod
@@ -129,51 +97,25 @@ def nodes(config: MixerConfig) -> Nodes:
     plain = synthesize(
         ORIGINAL, config, embedding=f"{ORIGINAL}.tokens.embedding", objects=f"{ORIGINAL}.locals.embeddings"
     )
-    forms = {"fade": faded, "clap": blended, "stems": stems}
     masks = {name: f"{name}.mask.mask" for name in config.objects}
-    mix = forms[config.form](ORIGINAL, masks, config) if config.objects else ()
+    mix: Iterable[Node] = ()
+    if config.objects:
+        forms = {"fade": faded, "clap": blended}
+        fading = forms.get(config.form)
+        mix = fading(MIX, ORIGINAL, masks, config.gains, config) if fading else stems(ORIGINAL, masks, config)
     return by_name((*look_at(ORIGINAL), *objects, *plain, *mix))
 
 
-def faded(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """One sound, from the embeddings of the picture without some of its objects: `mix.fade` to `mix.scores`.
+def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
+    """A sound of each object and of the rest, at its gain, and their sum: `mix.mixdown`.
 
     Args:
-        picture: group of the nodes that looked at it, of which `<picture>.remix` is the whole picture's embedding.
+        picture: group of the nodes that looked at it.
         masks: object → `node.output` of its mask.
         config: gains, and which nodes there are.
     """
-    claps: dict[str, str] = {}
-    nested = vertices(config.gains)
-    if any(REST in vertex.absent for vertex in nested):
-        yield Node(name=f"{REST}.mask", stage=REMAINDER, inputs={f"masks.{name}": one for name, one in masks.items()})
-    for vertex in nested:
-        group = f"without.{vertex.label}" if vertex.absent else picture
-        claps[f"claps.{vertex.label}"] = f"{group}.remix.clap"
-        if vertex.absent:
-            yield from _without(vertex.absent, picture, masks, group=group)
-    yield Node(name=f"{MIX}.fade", stage=FADE, inputs=claps)
-    yield from render(MIX, config, clap=f"{MIX}.fade.clap")
-
-
-def blended(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """One sound, from the embeddings of the objects by themselves: `mix.blend` to `mix.scores`. Arguments as above.
-
-    The rest is one of them only if it always sounds.
-    """
-    heard = [
-        name for name, level in levels(config.gains).items() if level and (name != REST or config.rest == "always")
-    ]
-    for name in heard:
-        yield from _alone(name, picture, masks)
-    yield Node(name=f"{MIX}.blend", stage=BLEND, inputs={f"claps.{name}": f"{name}.remix.clap" for name in heard})
-    yield from render(MIX, config, clap=f"{MIX}.blend.clap")
-
-
-def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """A sound of each object and of the rest, at its gain, and their sum: `mix.mixdown`. Arguments as above."""
     for name in config.gains:
-        yield from _alone(name, picture, masks)
+        yield from alone(name, picture, masks)
         yield from generate(name, config, clap=f"{name}.remix.clap")
         waveform = chosen(name, config)
         if name == REST and config.rest == "detected":
@@ -203,33 +145,6 @@ def _stem_sources(config: MixerConfig) -> dict[str, str]:
     """Stem → `node.output` of what is added up."""
     last = "gain" if config.master.loudness_lufs is None else "level"
     return {name: f"{name}.{last}.waveform" for name in config.gains}
-
-
-def _alone(name: str, picture: str, masks: Mapping[str, str]) -> Iterable[Node]:
-    """The CLAP embedding of one object, from its box; or of the rest, from the picture without all objects."""
-    if name == REST:
-        yield from _without(tuple(sorted(masks)), picture, masks, group=REST)
-        return
-    yield Node(name=f"{name}.crop", stage=CROP, inputs={"pixels": f"{picture}.image.pixels", "mask": masks[name]})
-    crop = {"embedding": f"{name}.crop.embedding", "locals": f"{name}.crop.embeddings"}
-    yield Node(name=f"{name}.remix", stage=REMIX, inputs=crop)
-
-
-def _without(absent: tuple[str, ...], picture: str, masks: Mapping[str, str], *, group: str) -> Iterable[Node]:
-    """The CLAP embedding of the picture without some objects: `<group>.erase` to `<group>.remix`."""
-    sources = {name: masks.get(name, f"{REST}.mask.mask") for name in absent}
-    mask = next(iter(sources.values()))
-    if len(sources) > 1:
-        yield Node(name=f"{group}.unite", stage=UNITE, inputs={f"masks.{name}": one for name, one in sources.items()})
-        mask = f"{group}.unite.mask"
-    yield Node(name=f"{group}.erase", stage=ERASE, inputs={"pixels": f"{picture}.image.pixels", "mask": mask})
-    yield Node(name=f"{group}.embed", stage=EMBED, inputs={"pixels": f"{group}.erase.pixels"})
-    keep = {"boxes": f"{picture}.locals.boxes", "embeddings": f"{picture}.locals.embeddings"}
-    keep |= {f"absent.{name}": one for name, one in sources.items()}
-    keep |= {f"present.{name}": one for name, one in masks.items() if name not in absent}
-    yield Node(name=f"{group}.keep", stage=KEEP, inputs=keep)
-    slots = {"embedding": f"{group}.embed.embedding", "locals": f"{group}.keep.embeddings"}
-    yield Node(name=f"{group}.remix", stage=REMIX, inputs=slots)
 
 
 def targets(config: MixerConfig) -> tuple[str, ...]:
@@ -275,8 +190,8 @@ def verdict(arrays: RunArrays) -> list[Finding]:
     if MIX not in found or ORIGINAL not in found:
         return []
     before, after, gains = found[ORIGINAL], found[MIX], arrays.config.gains
-    detected = _detected(arrays)
-    classes = {name: class_of(name, before, detected) for name in arrays.config.objects}
+    detected = detected_classes(arrays, ORIGINAL, {name: f"{name}.mask" for name in arrays.config.objects})
+    classes = {name: class_of(name, before, detected.get(name, ())) for name in arrays.config.objects}
     findings: list[Finding] = []
     for name, class_name in classes.items():
         wanted = wanted_of(gains[name])
@@ -296,17 +211,7 @@ def wanted_of(gain_db: float | str) -> Wanted:
     """What a gain is to do."""
     if gain_db == SILENCE:
         return "silenced"
-    return "kept" if not float(gain_db) else "raised" if float(gain_db) > 0 else "faded"
-
-
-def _detected(arrays: RunArrays) -> dict[str, str]:
-    """Object → the detector's class of the most confident box that belongs to it."""
-    masks = {name: arrays[f"{name}.mask"]["mask"] for name in arrays.config.objects if arrays.has(f"{name}.mask")}
-    seen = arrays[f"{ORIGINAL}.locals"]
-    names = arrays.classes("detector")
-    whose = owners(seen["boxes"], masks, arrays.config.margin)
-    pairs = [(name, names[int(index)]) for name, index in zip(whose, seen["classes"], strict=True) if name]
-    return dict(reversed(pairs))
+    return "level" if not float(gain_db) else "raised" if float(gain_db) > 0 else "faded"
 
 
 METHOD = Method(

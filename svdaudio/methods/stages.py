@@ -70,6 +70,9 @@ REACH = Stage(
 REMAINDER = Stage(
     name="remainder", inputs=("masks",), outputs=("mask",), parameters={"margin": "margin"},
     body="svdaudio.tasks.edit.remainder:run", summary="what is in no object")
+LEFTOVER = Stage(
+    name="leftover", inputs=("mask", "added", "pixels"), outputs=("mask",), parameters={"margin": "margin"},
+    body="svdaudio.tasks.edit.leftover:run", summary="what the edited picture still shows of the removed region")
 ERASE = Stage(
     name="erase", inputs=("pixels", "mask"), outputs=("pixels",), parameters={"margin": "margin"},
     body="svdaudio.tasks.edit.erase:run", summary="fill a region with the mean colour outside it")
@@ -87,7 +90,7 @@ FADE = Stage(
     name="fade", inputs=("claps",), outputs=("clap",), parameters={"gains": "gains"},
     body="svdaudio.tasks.edit.fade:run", summary="CLAP embedding between pictures with and without the objects")
 BLEND = Stage(
-    name="blend", inputs=("claps",), outputs=("clap",), parameters={"gains": "gains"},
+    name="blend", inputs=("claps", "present"), outputs=("clap",), parameters={"gains": "gains"},
     body="svdaudio.tasks.edit.blend:run", summary="CLAP embeddings of the objects at their levels")
 REMIX = Stage(
     name="remix", inputs=("embedding", "locals"), models=("ssv2a",), outputs=("clap",),
@@ -149,8 +152,8 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
-        BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DIFFUSE_EACH, DECODE, VOCODE,
-        CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES,
+        BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DIFFUSE_EACH, DECODE,
+        VOCODE, CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

@@ -48,7 +48,7 @@ class Report:
         verdict: what was to happen to each object and whether it did, as `svdaudio.verdicts.Finding` has it.
         stems: names of the sounds that add up to the result; None if the method makes no stems.
         result: the sound that the run is for.
-        notes: on pictures unlike those that the bundle was trained on.
+        notes: of the method, and on pictures unlike those that the bundle was trained on.
         on_page: pictures that the page of a flow run shows.
     """
 
@@ -147,7 +147,10 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle
             "scores": arrays.scores(),
             "measures": {name: dict(figures) for name, figures in arrays.method.measures(arrays).items()},
             "verdict": [finding.results() for finding in arrays.method.verdict(arrays)],
-            "notes": domain_notes(arrays, bundle.load_domain()) if bundle is not None and domain is not None else [],
+            "notes": [
+                *arrays.method.notes(arrays),
+                *(domain_notes(arrays, bundle.load_domain()) if bundle is not None and domain is not None else ()),
+            ],
         }
         if index["sounds"]:
             write_bytes(folder / REPORT_INDEX, (json.dumps(index, indent=1) + "\n").encode())

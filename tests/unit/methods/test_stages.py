@@ -29,6 +29,10 @@ CONFIGS = {
         form: ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, gains=GAINS, form=form, rest="detected"))
         for form in ("fade", "clap", "stems")
     },
+    **{
+        f"edit by {form}": ("manipulate", METHODS["manipulate"].config(remove=EVERY_FORM, add=add, edit={"form": form}))
+        for form, add in (("fade", EVERY_FORM), ("clap", ()))
+    },
     "mastered": ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, form="stems", master={"loudness_lufs": -20})),
 }
 """Method and configuration of each workflow."""
