@@ -25,6 +25,8 @@ IGNORE_SIGINT = (
 )
 NIGHTLY = ["schedule", "add", "nightly", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]
 
+MASK = PICTURES[0].with_name("dog_cat.cat.mask.png")
+
 pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
 
 
@@ -179,6 +181,11 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
             "settings": {"remove": [[756.0, 581.0, 1]], "add": [[9.0, 9.0, 1]], "seed": 7},
             "store": str(tmp_path / "store"),
         }),
+        ("masked", ["run", one, one, "--remove", f"cat={MASK}", "--remove", "dog=9,9"], {
+            "method": "manipulate", "files": {"original": str(one), "edited": str(one), "remove.cat": str(MASK)},
+            "targets": None, "settings": {"remove": {"cat": {"mask": str(MASK)}, "dog": {"points": [[9.0, 9.0, 1]]}}},
+            "store": str(tmp_path / "store"),
+        }),
         ("one", ["baseline", one, "--set", "generate.steps=8"], {
             "method": "baseline", "files": {"original": str(one)}, "targets": None,
             "settings": {"generate.steps": 8}, "store": str(tmp_path / "store"),
@@ -201,12 +208,12 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
         assert made.json()["cron"] == "15 4 1 * *"
     listed = {one["name"]: one["command"] for one in cli("schedule", "list", "--json").json()["schedules"]}
     assert listed == {
-        "edit": "run", "one": "baseline", "other": "baseline", "figures": "evaluate edits", "gc": "gc",
+        "edit": "run", "masked": "run", "one": "baseline", "other": "baseline", "figures": "evaluate edits", "gc": "gc",
     }  # fmt: skip
     started = cli("schedule", "run-now", "gc")
     assert started.code == 0
     assert "no worker runs" in started.err or "worker" not in started.err  # one may have stopped a moment ago
-    for name in ("edit", "one", "other", "figures", "gc"):
+    for name in ("edit", "masked", "one", "other", "figures", "gc"):
         assert cli("schedule", "remove", name).code == 0
 
 
