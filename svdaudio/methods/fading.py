@@ -121,6 +121,8 @@ def detected_classes(arrays: RunArrays, picture: str, masks: Mapping[str, str]) 
         masks: object → node of its mask; those that are not done are omitted.
     """
     found = {name: arrays[node]["mask"] for name, node in masks.items() if arrays.has(node)}
+    if not arrays.has(f"{picture}.locals"):
+        return {name: [] for name in found}
     seen = arrays[f"{picture}.locals"]
     names = arrays.classes("detector")
     classes: dict[str, list[str]] = {name: [] for name in found}
