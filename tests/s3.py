@@ -53,6 +53,8 @@ class S3Server:
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     silence_s: float = 3.0
+    page_size: int = 1000
+    """How many objects one page of a listing has."""
 
     def location(self, prefix: str) -> str:
         return f"s3://{BUCKET}/{prefix}"
@@ -90,6 +92,8 @@ class _Front:
         if kind == "unconditional":
             for name in ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"):
                 environ.pop(name, None)
+        if "list-type=2" in environ["QUERY_STRING"]:
+            environ["QUERY_STRING"] += f"&max-keys={self.server.page_size}"
         with self.lock:
             body = b"".join(self.moto(environ, start_response))
         if kind == "lost":

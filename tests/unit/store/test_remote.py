@@ -137,7 +137,8 @@ class TestCutAnswers:
 
     def test_while_listing(self, s3, raw, monkeypatch):
         monkeypatch.setattr("svdaudio.store.objects.LISTED_AT_ONCE", 7)
-        names = {f"a/{n:04d}" for n in range(1100)}  # two pages
+        monkeypatch.setattr(s3, "page_size", 10)
+        names = {f"a/{n:02d}" for n in range(25)}  # three pages
         raw.put_all(dict.fromkeys(names, b""))
         for n_before in range(2):
             s3.requests.clear()
