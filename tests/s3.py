@@ -2,8 +2,8 @@
 
 In front of moto stands what it lacks: conditional writes that are atomic under threads, a check of the access key, and
 faults (`Faults`) that strike a given request: an error instead of the answer, silence, an answer that is lost after the
-work was done, one that is cut off half way, one with a flipped bit, or a condition (If-Match, If-None-Match) that is
-ignored.
+work was done, one that is cut off half way, one with a flipped bit, a condition (If-Match, If-None-Match) that is
+ignored, or an If-Match that never matches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STATUS = {
 
 ERRORS = {"500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
 
-Kind = Literal["500", "501", "503", "silent", "lost", "cut", "flipped", "unconditional"]
+Kind = Literal["500", "501", "503", "silent", "lost", "cut", "flipped", "unconditional", "mistaken"]
 
 
 @dataclass(kw_only=True)
@@ -92,6 +92,8 @@ class _Front:
         if kind == "unconditional":
             for name in ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"):
                 environ.pop(name, None)
+        elif kind == "mistaken" and "HTTP_IF_MATCH" in environ:
+            environ["HTTP_IF_MATCH"] = '"of another version"'
         if "list-type=2" in environ["QUERY_STRING"]:
             environ["QUERY_STRING"] += f"&max-keys={self.server.page_size}"
         with self.lock:

@@ -10,6 +10,7 @@ from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.methods import other_parameters
 from svdaudio.methods.baseline import METHOD
+from svdaudio.methods.parts import SoundConfig
 from svdaudio.mini import audio_evaluation, domain_evaluation, vision_evaluation
 from svdaudio.mini.figures import Figure
 
@@ -41,7 +42,7 @@ def sections(folder: Path) -> Iterator[Section]:
     def heard() -> tuple[Figure, ...]:
         given = {"bundle": bundle.name, "generate.candidates": HEARD_CANDIDATES}
         config = resolve(
-            METHOD.config, given=given, bundle_settings=lambda _: bundle.settings, elsewhere=other_parameters(METHOD)
+            SoundConfig, given=given, bundle_settings=lambda _: bundle.settings, elsewhere=other_parameters(METHOD)
         ).config
         return audio_evaluation.hearing_figures(Models(bundle, device="cpu", keep=True), config)
 
