@@ -84,6 +84,8 @@ CONFIGURATIONS = {
     "noise of its own for each of five candidates": {**CLICKS, "generate.candidates": 5},
     "second candidate": {**CLICKS, "generate.pick": 2},
     "sound as it is": {**CLICKS, "finish.form": "none"},
+    "faded": {**CLICKS, "edit.form": "fade", "gains": {"added": 3, "rest": -6}, "margin": 0.02},
+    "blended": {**CLICKS, "edit.form": "clap", "rest": "detected"},
 }
 """Dotted name → value. "everything changed" has another value for each parameter, but those that choose nodes."""
 

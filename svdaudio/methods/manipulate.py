@@ -104,6 +104,7 @@ def _manipulated(given: Mapping[str, str], config: ManipulateConfig) -> Iterable
     if config.edit.form == "svd":
         yield from _mix_of_both() if len(given) == len(REGIONS) else _mix_of_one(*given)
         yield from synthesize("manipulated", config, embedding="mix.embedding", objects="edited.locals.embeddings")
+        yield from map(_reach, given)
         return
     masks: dict[str, str] = {}
     if "removed" in given:
@@ -118,7 +119,7 @@ def _manipulated(given: Mapping[str, str], config: ManipulateConfig) -> Iterable
 
 
 def _region(region: str, picture: str, config: ManipulateConfig) -> Iterable[Node]:
-    """A region of a picture and, for the published form, its factors and their reach."""
+    """A region of a picture and, for the published form, its factors."""
     name = PARAMETERS[region]
     yield from segment_region(region, picture=picture, region=getattr(config, name), name=name)
     if config.edit.form != "svd":
@@ -129,8 +130,12 @@ def _region(region: str, picture: str, config: ManipulateConfig) -> Iterable[Nod
         stage=FACTORS,
         inputs={"tokens": f"{picture}.tokens.tokens", "grid": f"{region}.align.grid"},
     )
+
+
+def _reach(region: str) -> Node:
+    """How far the factor of a region moves its embedding."""
     factors = {name: f"{region}.factors.{name}" for name in FACTORS.outputs}
-    yield Node(name=f"{region}.reach", stage=REACH, inputs=factors, parameters={"factor": f"svd.{SCALING[region]}"})
+    return Node(name=f"{region}.reach", stage=REACH, inputs=factors, parameters={"factor": f"svd.{SCALING[region]}"})
 
 
 def _mix_of_both() -> Iterable[Node]:
@@ -188,12 +193,12 @@ def scores(config: ManipulateConfig) -> Mapping[str, str]:
 
 def targets(config: ManipulateConfig) -> tuple[str, ...]:
     """All sounds, the edit first: a click that cannot be used is reported before anything costly is computed."""
-    return (*_reaches(config), *targets_of(config, ("manipulated", "original", "edited")))
+    return (*targets_of(config, ("manipulated", "original", "edited")), *_reaches(config))
 
 
 def targets_of_edit(config: ManipulateConfig) -> tuple[str, ...]:
     """The sound of the edit alone."""
-    return (*_reaches(config), *targets_of(config, ("manipulated",)))
+    return (*targets_of(config, ("manipulated",)), *_reaches(config))
 
 
 def _reaches(config: ManipulateConfig) -> tuple[str, ...]:

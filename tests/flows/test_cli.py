@@ -53,7 +53,7 @@ def done(world, finished_run):
 
 def test_run_gives_one_object_sounds_and_scores(done):
     result = done.result
-    assert list(result) == ["bundle", "run", "audio", "scores", "stages", "seconds"]
+    assert list(result) == ["bundle", "run", "audio", "scores", "verdict", "notes", "stages", "seconds"]
     assert result["bundle"] == "mini"
     assert list(result["audio"]) == list(result["scores"]) == ["original", "edited", "manipulated"]
     assert list(result["scores"]["manipulated"]) == list(CLASSES)
@@ -162,6 +162,7 @@ def test_what_the_demo_says_to_run_next_changes_alpha_alone(world, cli):
     ran = {stage["stage"] for stage in result.json()["stages"] if stage["status"] == "computed"}
     assert ran == {
         "mix",
+        "removed.reach",
         *(f"manipulated.{stage}" for stage in ("remix", "diffuse", "decode", "vocode", "choose", "finish", "scores")),
     }
 
@@ -228,7 +229,7 @@ def test_resume_writes_the_files_of_a_run_that_died_before_it_did(world, cli, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("svdaudio.session.write_report", dies)
+        patch.setattr("svdaudio.session.report_of", dies)
         died = cli("run", *world.pair, "--no-baselines")
     assert died.code == 130
     assert "completed work is kept, and `svdaudio resume" in died.err
@@ -273,10 +274,11 @@ def test_diff_names_the_first_stage_and_the_reason(done, cli):
     other = cli("run", *done.pair, "--set", "svd.alpha=0.2", "--json").json()["run"]
     found = cli("diff", done.result["run"], other, "--json").json()
     assert found["parameters"] == {"svd.alpha": {"a": 0.3, "b": 0.2}}
-    assert found["first"] == "mix"
-    assert found["stages"][0]["reason"] == "svd.alpha changed 0.3 → 0.2"
+    assert found["first"] == "removed.reach"
+    assert [stage["stage"] for stage in found["stages"][:2]] == ["removed.reach", "mix"]
+    assert {stage["reason"] for stage in found["stages"][:2]} == {"svd.alpha changed 0.3 → 0.2"}
     assert set(found["scores"]) == {"original", "edited", "manipulated"}
-    assert "The first stage that differs is mix" in cli("diff", done.result["run"], other).out
+    assert "The first stage that differs is removed.reach" in cli("diff", done.result["run"], other).out
     assert "Every parameter is the same" in cli("diff", other, other).out
 
 
@@ -438,7 +440,8 @@ def test_looking_imports_neither_torch_nor_prefect(done, command):
     code = (
         "from types import SimpleNamespace\nfrom svdaudio.cli import main, sessions\n"
         "sessions.open_bundle = lambda name: SimpleNamespace(\n"
-        "    name=name, settings={}, digests=lambda role: role, classes=lambda role: ())\n"
+        "    name=name, settings={}, digests=lambda role: role, classes=lambda role: (),\n"
+        "    check_domain=lambda: None)\n"
         f"assert main({arguments!r}) == 0"
     )
     found = imported(code)

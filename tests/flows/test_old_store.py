@@ -86,7 +86,7 @@ def test_plan_says_that_everything_is_cached(old, cli):
 def test_run_computes_nothing_and_changes_no_file(old, cli):
     objects, out = old.objects(), contents(old.folder / "out")
     result = cli("run", *OLD_PAIR, "--json")
-    assert (result.code, result.err) == (0, NOTE)
+    assert (result.code, result.err.splitlines()[0]) == (0, NOTE.strip())
     found, before = result.json(), old.records[LAST_RUN]
     assert {stage["stage"] for stage in found["stages"] if stage["status"] != "cached"} == REACH
     assert {s["stage"]: s["key"] for s in found["stages"] if s["stage"] not in REACH} == keys_of(before)
@@ -160,7 +160,7 @@ def test_a_batch_that_was_stopped_is_known_again_by_what_it_was_to_compute(old, 
     assert [row["run"] for row in found["pairs"]] == [
         member["run"] for member in old.records[STOPPED_BATCH]["results"]["members"]
     ]
-    assert old.objects() == objects
+    assert unchanged_but_for_the_reach(old, objects)
 
 
 def test_resume_goes_on_with_what_was_stopped(old, cli):

@@ -286,7 +286,9 @@ def test_the_workflow_and_the_differences_of_runs(session, toy):
 
 def test_an_old_baseline_is_read_although_its_record_names_the_parameters_of_an_edit(session, toy):
     baseline = find_method("baseline")
-    old = find_method("manipulate").config(seed=7).tables()
+    of_edits = find_method("manipulate").config().tables()
+    old = {name: of_edits[name] for name in ("remove", "add", "align", "svd", "mix")}
+    old |= baseline.config(seed=7).tables()
     run = replace(session.new_run(request(session, toy)), kind="baseline", config=old)
     assert session.method_of(run) is baseline
     assert session.workflow(run).nodes == baseline.nodes(baseline.config())

@@ -18,7 +18,9 @@ from svdaudio.studies import pairs
 from svdaudio.studies.pairs import Common, RowsError
 from svdaudio.svd.images import upright_size
 
-BUNDLE = SimpleNamespace(name="mini", settings={"generate.steps": 20}, digests=lambda role: role)
+BUNDLE = SimpleNamespace(
+    name="mini", settings={"generate.steps": 20}, digests=lambda role: role, check_domain=lambda: None
+)
 MANIPULATE, BASELINE = find_method("manipulate"), find_method("baseline")
 
 
@@ -117,7 +119,10 @@ def test_targets_and_variants_hold_for_all(folder):
     rows = read_rows(written(folder, 'original,edited,remove,add\none.png,two.png,"20,20","40,30"\n'))
     for common, targets in (
         (Common(), MANIPULATE.default_targets(MANIPULATE.config())),
-        (Common(variant="no_baselines"), ("manipulated.finish", "manipulated.scores")),
+        (
+            Common(variant="no_baselines"),
+            ("manipulated.finish", "manipulated.scores", "removed.reach", "added.reach"),
+        ),
         (Common(targets=("mix",)), ("mix",)),
     ):
         assert prepare(rows, common)[0].request.targets == targets
