@@ -19,6 +19,7 @@ from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.models.audioldm.autoencoder import decode
 from svdaudio.models.audioldm.diffuse import diffuse
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ
+from svdaudio.models.audioldm.noise import joint_noise
 from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
 from svdaudio.models.audioldm.vocoder import vocode
 
@@ -109,7 +110,7 @@ def sounds(models: Models, wanted: Tensor, sampler: Sampler, *, duration_s: floa
                     duration_s=duration_s,
                     precision=sampler.precision,
                 ),
-                generator=torch.Generator().manual_seed(seed),
+                noise=joint_noise(torch.Generator().manual_seed(seed)),
             )
             for seed, clap in enumerate(wanted)
         ]

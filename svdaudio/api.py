@@ -284,7 +284,7 @@ def generate_baseline_audio(
 
     Args:
         image_path: an image file, a Pillow image, or a uint8 array [height, width, 3].
-        output_path: where to write it as WAV (16-bit PCM), if anywhere.
+        output_path: where to write it, if anywhere: .wav (16-bit PCM), .flac, .ogg or .mp3.
         bundle: where the models come from.
         settings: parameters by their dotted names ({"seed": 7, "generate.steps": 50}); the rest are the bundle's
             and the method's own.
@@ -300,6 +300,7 @@ def generate_baseline_audio(
     """
     from svdaudio.methods.baseline import METHOD, SOUND
 
+    _check_output(output_path)
     pixels, models = as_pixels(image_path), open_models(bundle, device)
     given = {f"{SOUND}.image": {"pixels": pixels}}
     return _written(_sound(METHOD, models, settings, given), output_path)
@@ -319,7 +320,7 @@ def manipulated_image_to_audio(
     Args:
         image_path: the edited picture, of any of these kinds; its objects fill the other slots of SSV2A.
         embedding: E_final, [768], as `combine_manipulated_embeddings` gives it.
-        output_path: where to write it as WAV (16-bit PCM), if anywhere.
+        output_path: where to write it, if anywhere: .wav (16-bit PCM), .flac, .ogg or .mp3.
         bundle: where the models come from.
         settings: parameters by their dotted names.
         device: "auto", "cpu" or "cuda".
@@ -334,6 +335,7 @@ def manipulated_image_to_audio(
     """
     from svdaudio.methods.baseline import METHOD, SOUND
 
+    _check_output(output_path)
     pixels, models = as_pixels(image_path), open_models(bundle, device)
     own = _squeezed(embedding, 1).astype(np.float32)
     if own.shape != (N_CLIP_DIMS,):
@@ -464,12 +466,22 @@ def _plain(points: Any) -> Any:
     return [_plain(each) for each in points] if isinstance(points, list | tuple) else points
 
 
+def _check_output(path: str | Path | None) -> None:
+    """Refuse a path at which no sound can be written, before anything is computed."""
+    if path is not None:
+        from svdaudio.sounds.writing import check_sound_place
+
+        check_sound_place(Path(path))
+
+
 def _written(waveform: NDArray[np.float32], path: str | Path | None) -> NDArray[np.float32]:
     if path is not None:
         from svdaudio.files import write_bytes
+        from svdaudio.sounds.writing import encoded
         from svdaudio.views.report import wav_bytes
 
-        write_bytes(Path(path), wav_bytes(waveform))
+        suffix = Path(path).suffix.lower()
+        write_bytes(Path(path), wav_bytes(waveform) if suffix == ".wav" else encoded(wav_bytes(waveform), suffix))
     return waveform
 
 

@@ -33,12 +33,12 @@ def found_instead(path: Path) -> str | None:
     return "a folder" if path.is_dir() else "a device or a pipe"
 
 
-def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
+def check_place(path: Path, *, kind: str | tuple[str, ...] | None = None, inputs: Iterable[Path] = ()) -> None:
     """Reject a path to which a result cannot be written, before any work is done.
 
     Args:
         path: destination of the result.
-        kind: required suffix of its name.
+        kind: required suffix of its name, or several to choose from.
         inputs: files that it must not replace.
 
     Raises:
@@ -61,8 +61,9 @@ def check_place(path: Path, *, kind: str | None = None, inputs: Iterable[Path] =
         raise InputError(what, expected="a file", got=f"{parent} is not a folder")
     if not writable:
         raise InputError(what, got=f"no permission to write in {parent}")
-    if kind is not None and path.suffix.lower() != kind:
-        raise InputError(what, expected=f"a name that ends in {kind}", got=path.name)
+    kinds = (kind,) if isinstance(kind, str) else kind
+    if kinds is not None and path.suffix.lower() not in kinds:
+        raise InputError(what, expected=f"a name that ends in {' or '.join(kinds)}", got=path.name)
     if replaced is not None:
         raise InputError(what, got=f"{replaced}, which is an input", fix="choose another path")
 

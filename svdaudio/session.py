@@ -48,6 +48,7 @@ from svdaudio.engine.run import Stopping, execute_run, never
 from svdaudio.errors import ConfigError, RunError
 from svdaudio.methods import find_method, other_parameters
 from svdaudio.places import default_store, out_root
+from svdaudio.sounds.writing import check_sound_place
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result
@@ -232,6 +233,29 @@ class Session:
         """
         return resumed_request(run, self.method_of(run), self.bundle(run.bundle))
 
+    def request_like(self, run: RunRecord, settings: Mapping[str, Any], *, source: str = "settings") -> Request:
+        """The request of an earlier run with other values of some parameters, for the same sounds.
+
+        Args:
+            run: the earlier run.
+            settings: dotted parameter → value.
+            source: where `settings` come from.
+
+        Raises:
+            RunError: as `request_of`.
+            ConfigError: an unknown parameter or an invalid value.
+        """
+        before = self.request_of(run)
+        method = before.method
+        resolved = resolve(method.config, given={**before.config.flat(), **settings}, given_source=source)
+        sources = {**resolved.sources, **run.sources, **dict.fromkeys(settings, source)}
+        targets = run.targets
+        for variant in (None, *method.variants):
+            if run.targets == method.default_targets(before.config, variant):
+                targets = method.default_targets(resolved.config, variant)
+        request = replace(before, resolved=replace(resolved, sources=sources), targets=targets)
+        return check(request, self.store)
+
     def plan(self, request: Request) -> list[PlannedNode]:
         """What of a request is in the store, what would run, and why; in the order of work."""
         return plan_request(request, self.store)
@@ -252,6 +276,7 @@ class Session:
         record: bool = True,
         pictures: bool = True,
         out: Path | None = None,
+        rate_hz: int | None = None,
     ) -> Result:
         """Compute a request and write its sounds, scores and pictures.
 
@@ -263,14 +288,15 @@ class Session:
             record: keep the run in the store. Without it nothing but artifacts is written, no earlier run is read, and
                 the report is empty: for trial clicks and slider moves, whose arrays `arrays` returns.
             pictures: draw pictures, too.
-            out: where the main sound is copied to.
+            out: where the main sound is copied to: .wav, .flac, .ogg or .mp3.
+            rate_hz: sample rate of the copy: 22 050, 44 100 or 48 000; that of the run if None.
 
         Raises:
-            InputError: `out` is given, and the request makes no sound for it; nothing was computed.
+            InputError: `out` or `rate_hz` cannot be, or the request makes no sound for it; nothing was computed.
             SvdAudioError: an error of a stage; the record says so, and `resume` goes on.
         """
         run = run or self.new_run(request)
-        return self._run(request, run, progress, stopping, record=record, pictures=pictures, out=out)
+        return self._run(request, run, progress, stopping, record=record, pictures=pictures, out=out, rate_hz=rate_hz)
 
     def resume(
         self,
@@ -280,6 +306,7 @@ class Session:
         stopping: Stopping = never,
         pictures: bool = True,
         out: Path | None = None,
+        rate_hz: int | None = None,
     ) -> Result:
         """Continue a run that failed or was interrupted: what it had computed is found, the rest is computed.
 
@@ -288,7 +315,8 @@ class Session:
             progress: receives every event.
             stopping: asked between stages.
             pictures: draw pictures, too.
-            out: where the main sound is copied to.
+            out: where the main sound is copied to: .wav, .flac, .ogg or .mp3.
+            rate_hz: sample rate of the copy: 22 050, 44 100 or 48 000; that of the run if None.
 
         Raises:
             RunError: there is no such run, or its files have changed.
@@ -297,7 +325,7 @@ class Session:
             run = self.store.runs.load(run)
         request = check(self.request_of(run), self.store)
         run = replace(run, runner=self.runner.name)
-        return self._run(request, run, progress, stopping, record=True, pictures=pictures, out=out)
+        return self._run(request, run, progress, stopping, record=True, pictures=pictures, out=out, rate_hz=rate_hz)
 
     def _run(
         self,
@@ -309,8 +337,10 @@ class Session:
         record: bool,
         pictures: bool,
         out: Path | None,
+        rate_hz: int | None,
     ) -> Result:
         if out is not None:
+            check_sound_place(out, rate_hz)
             check_result(request)
         models = self.models(request)
         with self._quietly():
@@ -322,7 +352,7 @@ class Session:
             report = self._report(request, run, pictures=pictures)
         run = self.store.runs.write(replace(run, results=report.results()))
         if out is not None:
-            report = copy_result(report, run, request.method.result, out)
+            report = copy_result(report, run, request.method, out, rate_hz)
         return Result(run=run, report=report)
 
     # -- looking ---------------------------------------------------------------------------------------------------

@@ -79,7 +79,10 @@ CONFIGURATIONS = {
         "execution.compile": True,
         "finish.loudness_lufs": -30,
         "finish.true_peak_db": -3,
+        "generate.noise": "joint",
     },
+    "noise of its own for each of five candidates": {**CLICKS, "generate.candidates": 5},
+    "second candidate": {**CLICKS, "generate.pick": 2},
     "sound as it is": {**CLICKS, "finish.form": "none"},
 }
 """Dotted name → value. "everything changed" has another value for each parameter, but those that choose nodes."""
@@ -242,10 +245,11 @@ def _parameter(parameter):
 PICTURES = OLD_STORE / "pictures"
 FEW_STEPS = ["--config", str(PICTURES / "few_steps.toml")]
 CLICKED = ["--remove", "378,290.5", "--add", "378,285"]
-AS_IT_IS = ["--set", "finish.form=none"]
-"""What the sounds of old stores are: version 0.1.0 had no finish."""
-NEW_PAIR = [str(PICTURES / "dog_cat.jpg"), str(PICTURES / "dog_duck.jpg"), *CLICKED, *FEW_STEPS]
-OLD_PAIR = [*NEW_PAIR, *AS_IT_IS]
+JOINT_NOISE = ["--set", "generate.noise=joint"]
+AS_IT_IS = [*JOINT_NOISE, "--set", "finish.form=none"]
+"""How version 0.1.0 drew noise for a single candidate, and left its sound."""
+NEW_PAIR = [str(PICTURES / "dog_cat.jpg"), str(PICTURES / "dog_duck.jpg"), *CLICKED, *FEW_STEPS, *JOINT_NOISE]
+OLD_PAIR = [*NEW_PAIR, "--set", "finish.form=none"]
 OLD_BATCH = [str(PICTURES / "pairs.csv"), *FEW_STEPS, *AS_IT_IS]
 OLD_BASELINE = [str(PICTURES / "dog_cat.jpg"), *FEW_STEPS, *AS_IT_IS]
 
@@ -293,6 +297,8 @@ def json_fields(call, store):
         "show --prov": ["show", run, "--prov"],
         "diff": ["diff", run, run],
         "inspect": ["inspect", run, "mix"],
+        "candidates": ["candidates", run],
+        "pick": ["pick", run, "1"],
         "cache ls": ["cache", "ls"],
         "cache du": ["cache", "du"],
         "cache why": ["cache", "why", key],

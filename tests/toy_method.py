@@ -65,8 +65,8 @@ def remix(*, embedding, locals, cycle_its, cycle_samples, var_samples, seed, ssv
     return {"clap": unit(embedding[:512] + seed * 1e-3)}
 
 
-def diffuse(*, clap, diffuser, **settings):
-    return {"latents": np.tile(clap[:16], (2, 8, 1, 1)).astype(np.float32)}
+def diffuse(*, clap, diffuser, n_candidates, **settings):
+    return {"latents": np.tile(clap[:16], (n_candidates, 8, 1, 1)).astype(np.float32)}
 
 
 def decode(*, latents, backend, autoencoder):
@@ -74,13 +74,20 @@ def decode(*, latents, backend, autoencoder):
 
 
 def vocode(*, mel, backend, vocoder):
-    tone = np.sin(np.arange(160_000) * (0.05 + mel[0].mean()))
-    return {"waveforms": np.stack([tone, tone]).astype(np.float32)}
+    pitches = 0.05 + mel[0].mean() + 0.01 * np.arange(len(mel))
+    return {"waveforms": np.sin(np.arange(160_000) * pitches[:, None]).astype(np.float32)}
+
+
+def pick(*, waveforms, number, duration_s):
+    return {"waveform": (np.resize(waveforms[number - 1], N_SAMPLES) * 0.5).astype(np.float32)[None]}
 
 
 def choose(*, waveforms, clap, duration_s, audio_encoder):
-    wave_form = np.resize(waveforms[0], N_SAMPLES) * 0.5
-    return {"waveform": wave_form.astype(np.float32)[None], "similarity": np.ones(2, np.float32), "choice": np.int64(0)}
+    return {
+        **pick(waveforms=waveforms, number=1, duration_s=duration_s),
+        "similarity": np.linspace(1, 0, len(waveforms), dtype=np.float32),
+        "choice": np.int64(0),
+    }
 
 
 def scores(*, waveform, tagger):
@@ -89,8 +96,9 @@ def scores(*, waveform, tagger):
 
 
 BODIES = {
-    "mask": mask, "tokens": tokens, "locals": local_objects, "remix": remix, "diffuse": diffuse, "decode": decode,
-    "vocode": vocode, "choose": choose, "scores": scores,
+    "mask": mask, "tokens": tokens, "locals": local_objects, "remix": remix, "diffuse": diffuse,
+    "diffuse_each": diffuse, "decode": decode,
+    "vocode": vocode, "choose": choose, "pick": pick, "scores": scores,
 }  # fmt: skip
 
 

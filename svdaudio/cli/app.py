@@ -16,6 +16,7 @@ from svdaudio.cli import (
     INTERRUPTED,
     batch,
     cache,
+    candidates,
     checkpoints,
     doctor,
     evaluate,
@@ -57,7 +58,7 @@ app = Commands(
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
     "Many": (batch.batch, sweep.sweep),
-    "Runs": (history.runs, history.show, history.diff, history.inspect),
+    "Runs": (history.runs, history.show, history.diff, history.inspect, candidates.candidates, candidates.pick),
     "Store": (gc.gc,),
     "Tools": (mask.mask, parameters.parameters, doctor.doctor),
 }.items():

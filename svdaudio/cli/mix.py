@@ -52,7 +52,7 @@ def mix(
     gains: GainOption = None,
     stems: Stems = False,
     parameters: options.SoundParameters,
-    out: options.Out = None,
+    out: options.OutOptions,
     store: options.Store = None,
     runner: options.RunnerOptions,
     as_json: options.Json = False,
@@ -75,7 +75,7 @@ def mute(
     prompts: Prompts,
     *,
     parameters: options.SoundParameters,
-    out: options.Out = None,
+    out: options.OutOptions,
     store: options.Store = None,
     runner: options.RunnerOptions,
     as_json: options.Json = False,
@@ -95,7 +95,7 @@ def _mix(
     parameters: options.SoundParameters,
     *,
     all_objects: bool = False,
-    out: Path | None,
+    out: options.OutOptions,
     store: str | None,
     runner: options.RunnerOptions,
     as_json: bool,
@@ -104,7 +104,7 @@ def _mix(
     from svdaudio.errors import InputError
 
     begun = time.perf_counter()
-    sessions.check_out(out, kind=".wav", inputs=(image,))
+    sessions.check_sound_out(out, inputs=(image,))
     if "" in objects:
         raise InputError("an object has no name", expected="--object NAME=X,Y", got="--object X,Y")
     session = sessions.open_session(store, runner.open())
@@ -114,7 +114,7 @@ def _mix(
     request = sessions.request_of(session, "mixer", [image], parameters, settings)
     run = session.new_run(request)
     with sessions.show_progress() as progress, sessions.resumable(run.id):
-        result = session.run(request, run=run, progress=progress, out=out)
+        result = session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
     print_result(result, begun, as_json=as_json)
 
 

@@ -91,6 +91,13 @@ Backend = Annotated[
         help="Code that generates: diffusers (default), or audioldm, the authors' package, for comparison.",
     ),
 ]  # fmt: skip
+Pick = Annotated[
+    int | None,
+    typer.Option(
+        "--pick", metavar="N", min=1, rich_help_panel=_METHOD, show_default=False,
+        help="Keep candidate N, counted from 1, instead of the one most similar to what is wanted.",
+    ),
+]  # fmt: skip
 NoBaselines = Annotated[
     bool,
     typer.Option("--no-baselines", rich_help_panel=_METHOD, help="Omit plain SSV2A of the two pictures themselves."),
@@ -109,9 +116,23 @@ Out = Annotated[
         metavar="FILE",
         parser=user_path,
         rich_help_panel=_WHERE,
-        help="Also write the sound (WAV) or picture here.",
+        help="Also write the picture here.",
     ),
 ]
+SoundOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", parser=user_path, rich_help_panel=_WHERE,
+        help="Also write the sound here: .wav, .flac, .ogg or .mp3, with the run and its command in the tags.",
+    ),
+]  # fmt: skip
+Rate = Annotated[
+    int | None,
+    typer.Option(
+        "--rate", metavar="HZ", rich_help_panel=_WHERE, show_default=False,
+        help="Sample rate of --out: 22050 (default), 44100 or 48000.",
+    ),
+]  # fmt: skip
 Prefect = Annotated[
     bool,
     typer.Option("--prefect", rich_help_panel=_HOW, help="Run through Prefect, as with PREFECT_API_URL set."),
@@ -190,10 +211,11 @@ class SoundParameters(Parameters):
 
     seed: Seed = None
     backend: Backend = None
+    pick: Pick = None
 
     def given(self) -> dict[str, Any]:
         """Dotted name → value of the options that were given."""
-        more = {"seed": self.seed, "generate.backend": self.backend}
+        more = {"seed": self.seed, "generate.backend": self.backend, "generate.pick": self.pick}
         return {**super().given(), **{name: value for name, value in more.items() if value is not None}}
 
 
@@ -215,6 +237,14 @@ class EditParameters(SoundParameters):
     def variant(self) -> str | None:
         """The requested set of targets."""
         return "no_baselines" if self.no_baselines else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOptions:
+    """Where a copy of the main sound goes."""
+
+    path: SoundOut = None
+    rate_hz: Rate = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def resume(
         typer.Argument(metavar="[RUN]", help="A run (default the newest unfinished one).", show_default=False),
     ] = None,
     *,
-    out: options.Out = None,
+    out: options.OutOptions,
     store: options.Store = None,
     runner: options.RunnerOptions,
     as_json: options.Json = False,
@@ -34,18 +34,18 @@ def resume(
     from svdaudio.errors import InputError
 
     begun = time.perf_counter()
-    sessions.check_out(out, kind=".wav")
+    sessions.check_sound_out(out)
     session = sessions.open_session(store, runner.open())
     record = session.find_unfinished(name)
     if record.kind == KIND:
         if runner.runner in ("dask", "ray"):
             raise InputError(f"--runner {runner.runner} is not for a batch", fix="give --runner prefect, or none")
-        if out is not None:
+        if out.path is not None:
             raise InputError("--out does not apply to a batch", fix="omit it; each pair has its own 'out'")
         _resume_batch(session, record, as_json=as_json)
         return
     with sessions.show_progress() as progress, sessions.resumable(record.id):
-        result = session.resume(record, progress=progress, out=out)
+        result = session.resume(record, progress=progress, out=out.path, rate_hz=out.rate_hz)
     print_result(result, begun, as_json=as_json)
 
 

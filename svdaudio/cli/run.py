@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from svdaudio.session import Result
 
 
+NO_COPY = options.OutOptions()
+
+
 @grouped
 def demo(
     *,
@@ -72,7 +75,7 @@ def run(
     files: options.Files,
     *,
     parameters: options.EditParameters,
-    out: options.Out = None,
+    out: options.OutOptions,
     store: options.Store = None,
     runner: options.RunnerOptions,
     as_json: options.Json = False,
@@ -117,7 +120,7 @@ def baseline(
     image: options.Image,
     *,
     parameters: options.SoundParameters,
-    out: options.Out = None,
+    out: options.OutOptions,
     store: options.Store = None,
     runner: options.RunnerOptions,
     as_json: options.Json = False,
@@ -131,7 +134,7 @@ def _run(
     parameters: options.SoundParameters,
     *,
     method: str | None = None,
-    out: Path | None = None,
+    out: options.OutOptions = NO_COPY,
     store: str | None,
     runner: options.RunnerOptions,
     as_json: bool,
@@ -139,13 +142,13 @@ def _run(
     from svdaudio.cli import sessions
 
     begun = time.perf_counter()
-    sessions.check_out(out, kind=".wav", inputs=files)
+    sessions.check_sound_out(out, inputs=files)
     session = sessions.open_session(store, runner.open())
     name = method or getattr(parameters, "method", "manipulate")
     request = sessions.request_of(session, name, files, parameters)
     run = session.new_run(request)
     with sessions.show_progress() as progress, sessions.resumable(run.id):
-        result = session.run(request, run=run, progress=progress, out=out)
+        result = session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
     print_result(result, begun, as_json=as_json)
 
 

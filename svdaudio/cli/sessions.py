@@ -17,6 +17,7 @@ from svdaudio.text import printable
 
 if TYPE_CHECKING:
     from svdaudio.checkpoints.bundle import Bundle, Models
+    from svdaudio.cli import options
     from svdaudio.config import RunConfig
     from svdaudio.engine.journal import Event, Progress
     from svdaudio.engine.request import Request
@@ -97,6 +98,19 @@ def check_out(out: Path | None, *, kind: str | None = None, inputs: Iterable[Pat
         check_place(out, kind=kind, inputs=inputs)
         if not out.absolute().parent.exists():
             remark(f"the folder {out.parent} will be created")
+
+
+def check_sound_out(out: options.OutOptions, *, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a place, a format or a rate for a sound; see `svdaudio.sounds.writing.check_sound_place`."""
+    from svdaudio.errors import InputError
+    from svdaudio.sounds.writing import check_sound_place
+
+    if out.path is None:
+        if out.rate_hz is not None:
+            raise InputError("--rate would have no effect without --out", fix="add --out, or omit it")
+        return
+    check_sound_place(out.path, out.rate_hz, inputs=inputs)
+    check_out(out.path)
 
 
 def log_to_stderr() -> None:

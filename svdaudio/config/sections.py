@@ -175,6 +175,18 @@ class GenerateConfig(Section):
     steps: Whole = parameter(200, "diffusion steps", "a whole number from 1 to 999", ge=1, le=999)
     guidance_scale: Number = parameter(2.5, "classifier-free guidance", "a number of at least 0", ge=0)
     candidates: Whole = parameter(3, "waveforms to choose from", "a whole number from 1 to 100", ge=1, le=100)
+    pick: Literal["best"] | Annotated[Whole, Field(ge=1, le=100)] = parameter(
+        "best",
+        "the candidate to keep, counted from 1, or the one nearest to the wanted embedding",
+        '"best" or a number of a candidate, from 1',
+        former="best",
+    )
+    noise: Literal["own", "joint"] = parameter(
+        "own",
+        "whether a candidate's noise depends on its number alone, or also on how many there are, as before",
+        '"own" or "joint"',
+        former="joint",
+    )
     precision: Literal["float32", "bfloat16"] = parameter(
         "float32", "number format of the noise network", '"float32" or "bfloat16"'
     )
@@ -185,6 +197,17 @@ class GenerateConfig(Section):
     @model_validator(mode="after")
     def _steps_of_the_scheduler(self) -> GenerateConfig:
         check_steps(self.scheduler, self.steps)
+        return self
+
+    @model_validator(mode="after")
+    def _pick_is_a_candidate(self) -> GenerateConfig:
+        if self.pick != "best" and self.pick > self.candidates:
+            raise ConfigError(
+                f"there is no candidate {self.pick}",
+                expected=f"a number from 1 to {self.candidates}",
+                got=self.pick,
+                fix=f"pick another, or use --set generate.candidates={self.pick}",
+            )
         return self
 
 

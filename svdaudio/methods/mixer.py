@@ -23,6 +23,7 @@ from svdaudio.methods.parts import (
     SoundConfig,
     check_clicks,
     check_generator,
+    chosen,
     finish,
     generate,
     look_at,
@@ -173,8 +174,8 @@ def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterab
     """A sound of each object and of the rest, at its gain, and their sum: `mix.mixdown`. Arguments as above."""
     for name in config.gains:
         yield from _alone(name, picture, masks)
-        yield from generate(name, clap=f"{name}.remix.clap")
-        waveform = f"{name}.choose.waveform"
+        yield from generate(name, config, clap=f"{name}.remix.clap")
+        waveform = chosen(name, config)
         if name == REST and config.rest == "detected":
             inputs = {"waveform": waveform, "embeddings": f"{name}.keep.embeddings"}
             yield Node(name=f"{name}.hush", stage=HUSH, inputs=inputs)

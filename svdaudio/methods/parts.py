@@ -18,30 +18,34 @@ from svdaudio.config import (
 )
 from svdaudio.engine.method import ConfiguredFile, FileKind
 from svdaudio.engine.request import Request
-from svdaudio.engine.stage import Node
+from svdaudio.engine.stage import Node, Stage
 from svdaudio.errors import InputError
 from svdaudio.methods.stages import (
     BOX_MASK,
     CHOOSE,
     DECODE,
     DIFFUSE,
+    DIFFUSE_EACH,
     FINISH,
     IMAGE,
     LOCALS,
     MASK,
     MASK_FILE,
+    PICK,
     REMIX,
     SCORES,
     TOKENS,
     UNITE,
     VOCODE,
 )
+from svdaudio.models.audioldm.settings import N_TOGETHER
 
 if TYPE_CHECKING:
     from svdaudio.store.base import Store
 
 PICTURE = FileKind(name="picture", checker="svdaudio.svd.images:upright_size")
 MASK_OF_OBJECT = FileKind(name="mask", checker="svdaudio.svd.masks:check_mask_file")
+BEST = "best"
 SOUND = FileKind(name="sound", checker="svdaudio.sounds:sound_facts")
 
 
@@ -163,23 +167,31 @@ def render(sound: str, config: SoundConfig, *, clap: str) -> Iterable[Node]:
         config: which nodes there are.
         clap: `node.output` of the CLAP embedding.
     """
-    yield from generate(sound, clap=clap)
-    yield from finish(sound, config, waveform=f"{sound}.choose.waveform")
-    yield score(sound, waveform=f"{sound}.choose.waveform")
+    yield from generate(sound, config, clap=clap)
+    yield from finish(sound, config, waveform=chosen(sound, config))
+    yield score(sound, waveform=chosen(sound, config))
 
 
-def generate(sound: str, *, clap: str) -> Iterable[Node]:
-    """From a CLAP embedding to a sound: `<sound>.diffuse` to `<sound>.choose`.
+def generate(sound: str, config: SoundConfig, *, clap: str) -> Iterable[Node]:
+    """From a CLAP embedding to a sound: `<sound>.diffuse` to `<sound>.choose`, and `<sound>.pick` of a user's choice.
 
     Args:
         sound: group of the nodes.
+        config: which nodes there are.
         clap: `node.output` of the CLAP embedding.
     """
-    yield Node(name=f"{sound}.diffuse", stage=DIFFUSE, inputs={"clap": clap})
+    yield Node(name=f"{sound}.diffuse", stage=_diffuse(config), inputs={"clap": clap})
     yield Node(name=f"{sound}.decode", stage=DECODE, inputs={"latents": f"{sound}.diffuse.latents"})
     yield Node(name=f"{sound}.vocode", stage=VOCODE, inputs={"mel": f"{sound}.decode.mel"})
     choose = {"waveforms": f"{sound}.vocode.waveforms", "clap": clap}
     yield Node(name=f"{sound}.choose", stage=CHOOSE, inputs=choose)
+    if config.generate.pick != BEST:
+        yield Node(name=f"{sound}.pick", stage=PICK, inputs={"waveforms": f"{sound}.vocode.waveforms"})
+
+
+def chosen(sound: str, config: SoundConfig) -> str:
+    """The output of `generate` that holds the waveform that is kept."""
+    return f"{sound}.{'choose' if config.generate.pick == BEST else 'pick'}.waveform"
 
 
 def score(sound: str, *, waveform: str) -> Node:
@@ -206,8 +218,8 @@ def finish(sound: str, config: SoundConfig, *, waveform: str) -> Iterable[Node]:
 
 def sounds_of(config: SoundConfig, sounds: Iterable[str]) -> Mapping[str, str]:
     """Name of each sound → the output of `render` that holds its waveform."""
-    last = "finish" if config.finish.form == "clean" else "choose"
-    return {sound: f"{sound}.{last}.waveform" for sound in sounds}
+    clean = config.finish.form == "clean"
+    return {sound: f"{sound}.finish.waveform" if clean else chosen(sound, config) for sound in sounds}
 
 
 def scores_of(sounds: Iterable[str]) -> Mapping[str, str]:
@@ -221,6 +233,12 @@ def targets_of(config: SoundConfig, sounds: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{sound}.{end}" for sound in sounds for end in ends)
 
 
+def _diffuse(config: SoundConfig) -> Stage:
+    """The diffusion: three candidates have the same noise and the same bytes in both forms, and so the older one."""
+    three = config.generate.candidates == N_TOGETHER
+    return DIFFUSE if three or config.generate.noise == "joint" else DIFFUSE_EACH
+
+
 def check_generator(request: Request, store: Store | None) -> None:
     """Make sure that the backend is installed and has the scheduler.
 
@@ -230,7 +248,7 @@ def check_generator(request: Request, store: Store | None) -> None:
     del store
     from svdaudio.models.audioldm.settings import check_backend
 
-    if any(node.stage is DIFFUSE for node in request.nodes):
+    if any("backend" in node.stage.parameters for node in request.nodes):
         check_backend(request.config.generate.backend, request.config.generate.scheduler)
 
 

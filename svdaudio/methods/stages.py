@@ -5,6 +5,8 @@ A row's body is `run` in the file that it names. Raise `version` whenever the sa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from svdaudio.engine.stage import Stage
 
 # fmt: off
@@ -90,6 +92,9 @@ DIFFUSE = Stage(
                 "duration_s": "generate.duration_s", "seed": "seed", "backend": "generate.backend",
                 "precision": "generate.precision"},
     body="svdaudio.tasks.synthesis.diffuse:run", summary="latent diffusion conditioned on CLAP, every candidate")
+DIFFUSE_EACH = replace(
+    DIFFUSE, name="diffuse_each", body="svdaudio.tasks.synthesis.diffuse_each:run",
+    summary="latent diffusion conditioned on CLAP, each candidate with its own noise")
 DECODE = Stage(
     name="decode", inputs=("latents",), models=("autoencoder",), outputs=("mel",),
     parameters={"backend": "generate.backend"},
@@ -118,6 +123,10 @@ LEVEL = Stage(
 MIXDOWN = Stage(
     name="mixdown", inputs=("waveforms",), outputs=("waveform",), body="svdaudio.tasks.sound.mixdown:run",
     summary="the sum of the stems")
+PICK = Stage(
+    name="pick", inputs=("waveforms",), outputs=("waveform",),
+    parameters={"number": "generate.pick", "duration_s": "generate.duration_s"},
+    body="svdaudio.tasks.sound.pick:run", summary="the candidate that the user picked, at 22 050 Hz")
 FINISH = Stage(
     name="finish", inputs=("waveform",), outputs=("waveform", "loudness_lufs", "gain_db"),
     parameters={"loudness_lufs": "finish.loudness_lufs", "true_peak_db": "finish.true_peak_db"},
@@ -131,9 +140,8 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
-        REMAINDER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DECODE, VOCODE, CHOOSE, HUSH, FINISH, GAIN, MASTER, LEVEL,
-        MIXDOWN,
-        SCORES,
+        REMAINDER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DIFFUSE_EACH, DECODE, VOCODE, CHOOSE, PICK, HUSH,
+        FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

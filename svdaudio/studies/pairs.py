@@ -25,7 +25,7 @@ from svdaudio.engine.batches import Prepared
 from svdaudio.engine.method import Method
 from svdaudio.engine.request import FileCache
 from svdaudio.errors import InputError, SvdAudioError
-from svdaudio.files import check_place
+from svdaudio.sounds.writing import check_sound_place
 from svdaudio.studies.scenes import read_scene
 from svdaudio.views.outputs import check_result
 
@@ -136,7 +136,7 @@ def _prepare(session: Session, row: Row, method: Method, common: Common, cache: 
     sources = {name: "command line" for name in common.given if name not in row.parameters}
     resolved = replace(request.resolved, sources={**request.resolved.sources, **sources})
     if row.out is not None:
-        check_place(row.out, kind=".wav", inputs=tuple(row.files.values()))
+        check_sound_place(row.out, inputs=tuple(row.files.values()))
         check_result(request)
     points = {name for name, parameter in known.items() if isinstance(parameter.default, tuple)}
     settings = {name: value for name, value in row.parameters.items() if name not in points}

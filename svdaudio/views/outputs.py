@@ -9,10 +9,14 @@ from typing import Any
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.batches import Job
 from svdaudio.engine.body import BodyLoader, ModelSource, load_body
+from svdaudio.engine.command import command_of
+from svdaudio.engine.method import Method
 from svdaudio.engine.request import Request
 from svdaudio.engine.run import read_outputs
 from svdaudio.errors import InputError, StoreError
 from svdaudio.files import write_bytes
+from svdaudio.sounds.rates import OUTPUT_RATE_HZ
+from svdaudio.sounds.writing import Tags, encoded
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.report import Report, write_report
@@ -43,17 +47,37 @@ def check_result(request: Request) -> None:
         )
 
 
-def copy_result(report: Report, run: RunRecord, sound: str, out: Path) -> Report:
+def copy_result(report: Report, run: RunRecord, method: Method, out: Path, rate_hz: int | None = None) -> Report:
     """Copy the main sound of a run to the path that the user chose; the report then names the copy.
+
+    A WAV file at the rate of the run is a plain copy. Any other file has tags with the run and the command.
+
+    Args:
+        report: the files of the run.
+        run: the run.
+        method: its method.
+        out: the path; its suffix is the format.
+        rate_hz: of the copy, if another.
 
     Raises:
         InputError: the run makes no such sound.
         StoreError: the file cannot be written.
     """
+    sound = method.result
     if sound not in report.audio:
         made = ", ".join(report.audio) or "no sound"
         raise InputError(f"run {run.id} has no sound '{sound}' for --out", got=made, fix="omit --out")
-    write_bytes(out.absolute(), report.audio[sound].read_bytes())
+    source, suffix, rate_hz = report.audio[sound], out.suffix.lower(), rate_hz or OUTPUT_RATE_HZ
+    data = source.read_bytes()
+    if (suffix, rate_hz) != (".wav", OUTPUT_RATE_HZ):
+        pictures = ", ".join(dict.fromkeys(Path(use.path).name for use in run.files.values()))
+        tags = Tags(
+            title=f"{sound}: {pictures}",
+            comment=f"run {run.id}: {command_of(run, method)}",
+            software=f"svdaudio {run.code_version}",
+        )
+        data = encoded(data, suffix, rate_hz=rate_hz, tags=tags)
+    write_bytes(out.absolute(), data)
     return replace(report, audio={**report.audio, sound: out.absolute()})
 
 
@@ -76,10 +100,10 @@ class Outputs:
         arrays = arrays_of(job.request, store, models, run, body)
         report = write_report(arrays, root=self.root, pictures=self.pictures)
         run = replace(run, results={**report.results(), "pair": job.name})
-        result = job.request.method.result
-        if job.member.out is not None and result in report.audio:
+        method = job.request.method
+        if job.member.out is not None and method.result in report.audio:
             try:
-                copy_result(report, run, result, Path(job.member.out))
+                copy_result(report, run, method, Path(job.member.out))
             except StoreError as error:  # the place is this pair's own, and so is the fault
                 run = replace(run, state="failed", error=error.line())
         return store.runs.write(run)

@@ -107,7 +107,7 @@ def _vocode_views(arrays: RunArrays, node: str) -> Iterator[View]:
 
 def _n_candidates(arrays: RunArrays, node: str) -> int:
     """How many candidates a node has, from the parameters of the diffusion upstream; no array is read."""
-    while node and arrays.nodes[node].stage.name != "diffuse":
+    while node and "n_candidates" not in arrays.nodes[node].stage.parameters:
         node = next(iter(arrays.nodes[node].upstream), "")
     return int(arrays.parameters(node).get("n_candidates", 0)) if node else 0
 
@@ -135,6 +135,7 @@ _VIEWS_OF_STAGE: Mapping[str, Callable[[RunArrays, str], Iterator[View]]] = {
     "decode": _decode_views,
     "vocode": _vocode_views,
     "choose": _sound_views,
+    "pick": _sound_views,
     "finish": _sound_views,
     "gain": _sound_views,
     "level": _sound_views,

@@ -1,4 +1,4 @@
-"""Step 8, diffusion: a CLAP embedding to latents, every candidate."""
+"""Step 8, diffusion: a CLAP embedding to latents, all candidates in one batch, with noise that is drawn together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from svdaudio.memory_layout import to_tensor
 from svdaudio.models.audioldm.backends import open_backend
+from svdaudio.models.audioldm.noise import joint_noise
 from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
 from svdaudio.randomness import stage_generator
 
@@ -39,6 +40,6 @@ def run(
         duration_s=duration_s,
         precision=precision,
     )
-    generator = stage_generator(seed, "diffuse")
-    latents = open_backend(backend).diffuse(diffuser, to_tensor(clap), settings, generator=generator)
+    noise = joint_noise(stage_generator(seed, "diffuse"))
+    latents = open_backend(backend).diffuse(diffuser, to_tensor(clap), settings, noise=noise)
     return {"latents": latents.numpy()}

@@ -23,6 +23,7 @@ from svdaudio.models.audioldm.diffuse import diffuse
 from svdaudio.models.audioldm.diffuser import build_unet
 from svdaudio.models.audioldm.diffuser import load_diffuser as load_own_diffuser
 from svdaudio.models.audioldm.magnitude_vocoder import MagnitudeVocoder
+from svdaudio.models.audioldm.noise import joint_noise
 from svdaudio.models.audioldm.published import (
     UNET,
     load_audio_encoder,
@@ -172,7 +173,7 @@ def test_ten_steps_of_ddim_with_the_same_noise(package, checkpoint, monkeypatch)
         diffuser,
         clap,
         DiffusionSettings(scheduler="ddim", n_steps=10, guidance_scale=2.5, n_candidates=2, duration_s=1.2),
-        generator=torch.Generator().manual_seed(7),
+        noise=joint_noise(torch.Generator().manual_seed(7)),
     )
 
     def keep(self, name, value):  # the package's asks for a GPU by name, whatever the model is on
@@ -292,7 +293,10 @@ def generated(checkpoint, name, device="cpu"):
     backend, where = open_backend(name), {"device": device, "architecture": SMALL}
     generator = torch.Generator().manual_seed(3)
     latents = backend.diffuse(
-        load_diffuser(checkpoint, **where), unit(512, seed=8), DiffusionSettings(**GENERATION), generator=generator
+        load_diffuser(checkpoint, **where),
+        unit(512, seed=8),
+        DiffusionSettings(**GENERATION),
+        noise=joint_noise(generator),
     )
     mel = backend.decode(load_autoencoder(checkpoint, **where), latents)
     assert torch.equal(generator.get_state(), drawn(2, 6, latents[0].shape))  # start, and one for each step
@@ -319,7 +323,7 @@ def test_what_the_package_cannot_do_is_refused(checkpoint, changes, message):
     diffuser = load_diffuser(checkpoint, architecture=SMALL)
     with pytest.raises(ConfigError, match=message):
         open_backend("audioldm").diffuse(
-            diffuser, unit(512), DiffusionSettings(**{**GENERATION, **changes}), generator=torch.Generator()
+            diffuser, unit(512), DiffusionSettings(**{**GENERATION, **changes}), noise=joint_noise(torch.Generator())
         )
 
 
@@ -328,7 +332,7 @@ def test_networks_that_the_package_cannot_build_are_refused():
     diffuser = load_own_diffuser(bundle.entry("diffuser").path)
     with pytest.raises(ConfigError, match="cannot run the noise network of this bundle"):
         open_backend("audioldm").diffuse(
-            diffuser, unit(512), DiffusionSettings(**GENERATION), generator=torch.Generator()
+            diffuser, unit(512), DiffusionSettings(**GENERATION), noise=joint_noise(torch.Generator())
         )
     with pytest.raises(ConfigError, match="cannot run the vocoder of this bundle"):
         open_backend("audioldm").vocode(MagnitudeVocoder(width=8, n_blocks=1, n_rounds=1), numbers(1, 20, 64))

@@ -13,6 +13,7 @@ import torch
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.models.audioldm.backends import open_backend
 from svdaudio.models.audioldm.choose import choose
+from svdaudio.models.audioldm.noise import candidate_noise
 from svdaudio.models.audioldm.settings import DiffusionSettings
 from svdaudio.models.ssv2a.remix import RemixSettings, remix
 from svdaudio.models.taggers.scores import class_scores
@@ -64,8 +65,8 @@ def diffuse(models, scene):
     settings = DiffusionSettings(
         scheduler="ddim", n_steps=2, guidance_scale=3.0, n_candidates=1, duration_s=scene[2], precision="float32"
     )
-    generator = stage_generator(1, "diffuse")
-    return open_backend("diffusers").diffuse(models["diffuser"], clap, settings, generator=generator)
+    noise = candidate_noise(1, [0])
+    return open_backend("diffusers").diffuse(models["diffuser"], clap, settings, noise=noise)
 
 
 def sound(models, scene):

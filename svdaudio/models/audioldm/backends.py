@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from svdaudio.models.audioldm.settings import check_backend
 
 if TYPE_CHECKING:
-    import torch
     from jaxtyping import Float
     from torch import Tensor, nn
 
     from svdaudio.models.audioldm.autoencoder import AutoencoderKL
     from svdaudio.models.audioldm.diffuser import Diffuser
+    from svdaudio.models.audioldm.noise import Noise
     from svdaudio.models.audioldm.settings import DiffusionSettings
 
 
@@ -29,9 +29,9 @@ class Backend(Protocol):
         clap: Float[Tensor, "512"],
         settings: DiffusionSettings,
         *,
-        generator: torch.Generator,
+        noise: Noise,
     ) -> Float[Tensor, "candidate 8 time 16"]:
-        """Latents of every candidate."""
+        """Latents of a batch of candidates."""
         ...
 
     def decode(

@@ -46,16 +46,16 @@ def choose(
     *,
     duration_s: float,
 ) -> Choice:
-    """Rank candidates at 16 kHz, then resample the best to 22 050 Hz and cut it to length.
-
-    Peaks above 0.99 are scaled down, never clipped.
-    """
+    """Rank candidates at 16 kHz, then take the best as `at_output_rate` gives it."""
     similarity = (encoder.embed(waveforms, SAMPLE_RATE_HZ).cpu() @ clap.cpu()).float()
     best = similarity.argmax()
-    resampled = torch.from_numpy(
-        resample_poly(waveforms[best].double().numpy(), OUTPUT_RATE_HZ // 50, SAMPLE_RATE_HZ // 50)
-    )
+    waveform = at_output_rate(waveforms[best], duration_s=duration_s)
+    return Choice(waveform=waveform, similarity=similarity, choice=best)
+
+
+def at_output_rate(waveform: Float[Tensor, " sample"], *, duration_s: float) -> Float[Tensor, "1 longer"]:
+    """A candidate at 22 050 Hz, cut to length. Peaks above 0.99 are scaled down, never clipped."""
+    resampled = torch.from_numpy(resample_poly(waveform.double().numpy(), OUTPUT_RATE_HZ // 50, SAMPLE_RATE_HZ // 50))
     n_samples = round(duration_s * OUTPUT_RATE_HZ)
-    waveform = resampled[:n_samples].float()
-    waveform = waveform / max(1.0, float(waveform.abs().max()) / 0.99)
-    return Choice(waveform=waveform[None], similarity=similarity, choice=best)
+    cut = resampled[:n_samples].float()
+    return (cut / max(1.0, float(cut.abs().max()) / 0.99))[None]

@@ -1,8 +1,8 @@
-"""Step 8b: latent diffusion from a CLAP embedding, every candidate in one batch.
+"""Step 8b: latent diffusion from a CLAP embedding, one batch of candidates.
 
 As published: DDIM with eta 1, classifier-free guidance. Where 200 steps are too slow, DPM-Solver++ (arXiv 2211.01095)
 with 20 to 50 steps produces nearly the same sounds. Unlike upstream, whose noise always comes from
-seed 42, all noise is drawn from the given generator.
+seed 42, all noise comes from the given source.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm.diffuser import SCHEDULE, Diffuser
+from svdaudio.models.audioldm.noise import Noise
 from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
 from svdaudio.process_state import kept_process_state
 
@@ -43,7 +44,7 @@ def diffuse(
     clap: Float[Tensor, "512"],
     settings: DiffusionSettings,
     *,
-    generator: torch.Generator,
+    noise: Noise,
 ) -> Float[Tensor, "candidate 8 time 16"]:
     """Latents of unit variance, one row per candidate.
 
@@ -51,7 +52,7 @@ def diffuse(
         diffuser: noise network and the embedding of the empty text.
         clap: the target CLAP embedding, unit length.
         settings: how they are drawn.
-        generator: a CPU generator; every random number comes from it.
+        noise: every random number comes from it.
 
     Raises:
         ConfigError: an unknown scheduler.
@@ -59,7 +60,7 @@ def diffuse(
     device = diffuser.unconditional.device
     n_candidates, guidance_scale = settings.n_candidates, settings.guidance_scale
     shape = (n_candidates, N_CHANNELS, n_latent_frames(settings.duration_s), N_BANDS)
-    latents = torch.randn(shape, generator=generator).to(device)
+    latents = noise(shape).to(device)
     steps = _scheduler(settings.scheduler)
     with warnings.catch_warnings():
         # diffusers passes tensors to numpy 2 in a deprecated way; users cannot do anything about it.
@@ -75,15 +76,15 @@ def diffuse(
         with reduced_precision(device, settings.precision):
             predicted = diffuser.noise(latents if unguided else torch.cat([latents, latents]), time, conditions).float()
         if unguided:
-            noise = predicted
+            estimate = predicted
         else:
             plain, guided = predicted.chunk(2)
-            noise = plain + guidance_scale * (guided - plain)
+            estimate = plain + guidance_scale * (guided - plain)
         if isinstance(steps, DDIMScheduler):
-            fresh = torch.randn(shape, generator=generator).to(device)
-            latents = steps.step(noise, int(time), latents, eta=ETA, variance_noise=fresh, return_dict=False)[0]
+            fresh = noise(shape).to(device)
+            latents = steps.step(estimate, int(time), latents, eta=ETA, variance_noise=fresh, return_dict=False)[0]
         else:
-            latents = steps.step(noise, int(time), latents, return_dict=False)[0]
+            latents = steps.step(estimate, int(time), latents, return_dict=False)[0]
     return latents.cpu()
 
 

@@ -25,6 +25,7 @@ from svdaudio.models.audioldm import naming
 from svdaudio.models.audioldm.diffuse import ETA, N_BANDS, N_CHANNELS, n_latent_frames, reduced_precision
 from svdaudio.models.audioldm.diffuser import BETA_END, BETA_START, N_TRAIN_STEPS
 from svdaudio.models.audioldm.mel import HOP_LENGTH
+from svdaudio.models.audioldm.noise import Noise
 from svdaudio.models.audioldm.settings import DiffusionSettings, check_backend
 from svdaudio.process_state import import_quietly
 from svdaudio.weights.reading import WithoutInitialisation
@@ -47,7 +48,7 @@ class PackageBackend:
         clap: Float[Tensor, "512"],
         settings: DiffusionSettings,
         *,
-        generator: torch.Generator,
+        noise: Noise,
     ) -> Float[Tensor, "candidate 8 time 16"]:
         """As `svdaudio.models.audioldm.diffuse.diffuse`, by the package's `DDIMSampler`.
 
@@ -59,12 +60,12 @@ class PackageBackend:
         device = diffuser.unconditional.device
         shape = (N_CHANNELS, n_latent_frames(settings.duration_s), N_BANDS)
         with _quietly(), reduced_precision(device, settings.precision):
-            latents, _ = _sampler(noise_network(diffuser), device, generator).sample(
+            latents, _ = _sampler(noise_network(diffuser), device, noise).sample(
                 settings.n_steps,
                 n_candidates,
                 shape,
                 conditioning=clap.to(device).expand(n_candidates, 1, -1),
-                x_T=torch.randn((n_candidates, *shape), generator=generator).to(device),
+                x_T=noise((n_candidates, *shape)).to(device),
                 eta=ETA,
                 verbose=False,
                 unconditional_guidance_scale=settings.guidance_scale,
@@ -200,7 +201,7 @@ def hifi_gan(vocoder: nn.Module) -> nn.Module:
     return _filled(network, naming.to_published(state, naming.vocoder_places(state)), "the vocoder")
 
 
-def _sampler(network: nn.Module, device: torch.device, generator: torch.Generator) -> Any:
+def _sampler(network: nn.Module, device: torch.device, noise: Noise) -> Any:
     """The package's sampler over the package's diffusion, with our noise."""
     import_quietly("audioldm")
     from audioldm import LatentDiffusion
@@ -215,7 +216,7 @@ def _sampler(network: nn.Module, device: torch.device, generator: torch.Generato
         def p_sample_ddim(self, x: Tensor, c: Tensor, t: Tensor, index: int, **options: Any) -> tuple[Tensor, Tensor]:
             with torch.random.fork_rng():  # the package draws noise, and multiplies it by a temperature of 0
                 earlier, clean = super().p_sample_ddim(x, c, t, index, **{**options, "temperature": 0.0})
-            fresh = torch.randn(x.shape, generator=generator).to(x.device)
+            fresh = noise(x.shape).to(x.device)
             return earlier + float(self.ddim_sigmas[index]) * fresh, clean
 
     build: Any = LatentDiffusion

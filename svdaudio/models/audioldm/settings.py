@@ -12,6 +12,8 @@ from svdaudio.places import checkout, install_advice
 
 Precision = Literal["float32", "bfloat16"]
 BackendName = Literal["diffusers", "audioldm"]
+N_TOGETHER = 3
+"""The candidates that draw noise together, and that are computed together if all of them are asked for."""
 BACKENDS: tuple[BackendName, ...] = ("diffusers", "audioldm")
 
 

@@ -70,11 +70,11 @@ def test_a_copy_is_what_the_report_then_names(sounding, tmp_path):
     run = sounding.run()
     arrays = arrays_of(sounding.request(), sounding.store, sounding.models, run, sounding.body)
     report = write_report(arrays, root=tmp_path / "out")
-    copied = copy_result(report, run, "mixed", tmp_path / "copy.wav")
+    copied = copy_result(report, run, sounding.method, tmp_path / "copy.wav")
     assert copied.audio == {"mixed": tmp_path / "copy.wav"}
     assert (tmp_path / "copy.wav").read_bytes() == report.audio["mixed"].read_bytes()
     with pytest.raises(InputError, match=rf"run {run.id} has no sound 'other' for --out: got mixed"):
-        copy_result(report, run, "other", tmp_path / "other.wav")
+        copy_result(report, run, replace(sounding.method, result="other"), tmp_path / "other.wav")
 
 
 def test_what_is_lost_is_computed_again_when_it_is_written(sounding):

@@ -4,6 +4,7 @@ import torch
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm.diffuse import SCHEDULERS, diffuse, n_latent_frames
 from svdaudio.models.audioldm.diffuser import Diffuser
+from svdaudio.models.audioldm.noise import joint_noise
 from svdaudio.models.audioldm.settings import DiffusionSettings
 
 CONFIG = {
@@ -45,7 +46,7 @@ def run(diffuser, clap, *, seed=0, scheduler="ddim", guidance_scale=2.5, n_candi
             scheduler=scheduler, n_steps=4, guidance_scale=guidance_scale, n_candidates=n_candidates, duration_s=0.6,
             precision=precision,
         ),
-        generator=torch.Generator().manual_seed(seed),
+        noise=joint_noise(torch.Generator().manual_seed(seed)),
     )  # fmt: skip
 
 

@@ -1,0 +1,114 @@
+"""`svdaudio candidates` and `svdaudio pick`: the candidates of a run, and another choice among them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from svdaudio.cli import options, sessions
+from svdaudio.cli.grouped import grouped
+from svdaudio.cli.output import console, print_files, print_json, table
+from svdaudio.cli.run import print_result
+
+LEAST_SCORE_SHOWN = 0.05
+
+
+@grouped
+def candidates(
+    name: options.Run,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FOLDER", parser=options.user_path, show_default=False,
+            help="Also write every candidate into this folder, as SOUND.NUMBER.wav.",
+        ),
+    ] = None,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:  # fmt: skip
+    """Every candidate of a run, counted from 1: similarity to what was wanted, and class scores.
+
+    The similarity is the cosine of a candidate's CLAP embedding with the wanted one; the most similar candidate is
+    kept unless `pick` or --pick names another. Only scores are computed; drawn candidates are in the store.
+    """
+    from svdaudio.errors import InputError
+    from svdaudio.files import write_bytes
+    from svdaudio.studies import candidates as library
+    from svdaudio.views.report import wav_bytes
+
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"{out} cannot be written to", expected="a folder", got="a file")
+    session = sessions.open_session(store)
+    run = session.load(name)
+    files: dict[str, Path] = {}
+    with sessions.show_progress() as progress:
+        every = list(library.candidates(session, run, progress=progress))
+    sounds = list(dict.fromkeys(one.sound for one in every))
+    found = sorted(every, key=lambda one: sounds.index(one.sound))
+    for one in found if out is not None else ():
+        path = files[f"{one.sound}.{one.number}"] = Path(out or "") / f"{one.sound}.{one.number}.wav"
+        write_bytes(path, wav_bytes(one.waveform))
+    if as_json:
+        rows = [
+            {
+                "sound": one.sound,
+                "candidate": one.number,
+                "similarity": round(one.similarity, 6),
+                "kept": one.kept,
+                "scores": dict(one.scores),
+                "file": str(files[f"{one.sound}.{one.number}"]) if files else None,
+            }
+            for one in found
+        ]
+        print_json({"run": run.id, "candidates": rows})
+        return
+    classes = list(dict.fromkeys(name for one in found for name in one.scores))
+    classes = [name for name in classes if max(one.scores[name] for one in found) >= LEAST_SCORE_SHOWN]
+    rows = [
+        [
+            one.sound, one.number, f"{one.similarity:.3f}", "kept" if one.kept else "",
+            *(f"{one.scores[name]:.3f}" for name in classes),
+        ]
+        for one in found
+    ]  # fmt: skip
+    screen = console()
+    screen.print(
+        table(["sound", "candidate", "similarity", "", *classes], rows, right=[1, 2, *range(4, 4 + len(classes))])
+    )
+    screen.print(f"\nTo keep another: svdaudio pick {run.id} NUMBER", markup=False)
+    print_files(files)
+
+
+@grouped
+def pick(
+    name: options.Run,
+    number: Annotated[
+        int, typer.Argument(metavar="NUMBER", min=1, help="The candidate, counted from 1.", show_default=False)
+    ],
+    *,
+    out: options.OutOptions,
+    store: options.Store = None,
+    runner: options.RunnerOptions,
+    as_json: options.Json = False,
+) -> None:
+    """Keep another candidate: a new run like RUN whose sounds are those of candidate NUMBER.
+
+    Only the choice and what lies below it are computed. Candidates of one number share their noise, so the number
+    holds for every sound of the run.
+    """
+    from svdaudio.studies.candidates import PICK, check_has_candidates
+
+    begun = time.perf_counter()
+    sessions.check_sound_out(out)
+    session = sessions.open_session(store, runner.open())
+    before = session.load(name)
+    check_has_candidates(session, before)
+    request = session.request_like(before, {PICK: number}, source="command line")
+    run = session.new_run(request)
+    with sessions.show_progress() as progress, sessions.resumable(run.id):
+        result = session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
+    print_result(result, begun, as_json=as_json)

@@ -1,0 +1,30 @@
+"""The command that makes the sounds of a run again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from svdaudio.config import flatten
+from svdaudio.engine.method import Method
+from svdaudio.store.runs import RunRecord
+
+NOT_GIVEN = ("default", "bundle ")
+"""How the sources of values begin that nobody gave."""
+
+
+def command_of(run: RunRecord, method: Method) -> str:
+    """A command line: the files by their names alone, and every value that was given, as `--set`.
+
+    Args:
+        run: the run.
+        method: its method; files that parameters name are among the parameters.
+    """
+    files = [Path(run.files[name].path).name for name in method.files if name in run.files]
+    words = ["svdaudio", "run", *files, "--method", run.kind]
+    for name, value in flatten(run.config).items():
+        source = next((each for place, each in run.sources.items() if f"{name}.".startswith(f"{place}.")), "default")
+        if value is not None and not source.startswith(NOT_GIVEN):
+            words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    return shlex.join(words)
