@@ -72,6 +72,10 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_audio_encoder",
         "audioldm-ckpt": "svdaudio.models.audioldm.loaders:load_audio_encoder",
     },
+    "text_encoder": {
+        OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_text_encoder",
+        "audioldm-text": "svdaudio.models.audioldm.loaders:load_text_encoder",
+    },
     "tagger": {
         OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_tagger",
         "panns-cnn14": "svdaudio.models.taggers.cnn14:load_tagger",
@@ -81,6 +85,9 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
 """Role → format → the function that loads it: `load(path, device)` for this project's own format, and
 `load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
 
+
+OPTIONAL_ROLES = ("text_encoder",)
+"""Roles that only some runs need."""
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -203,7 +210,7 @@ class Entry:
     parts: tuple[Part, ...]
     """The files; usually one."""
     classes: tuple[str, ...]
-    """Class names by index, for a detector or tagger; else empty."""
+    """Class names by index, for a detector or tagger; the only texts of a text encoder that knows some; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,8 +283,8 @@ class Bundle:
 
     @property
     def missing_roles(self) -> tuple[str, ...]:
-        """Roles without a checkpoint: published weights are installed one by one."""
-        return tuple(role for role in LOADERS if role not in self.entries)
+        """Roles that every run needs and that have no checkpoint: published weights are installed one by one."""
+        return tuple(role for role in LOADERS if role not in (*self.entries, *OPTIONAL_ROLES))
 
     def entry(self, role: str) -> Entry:
         """The checkpoint of a role.
@@ -299,7 +306,7 @@ class Bundle:
         return self.entry(role).sha256
 
     def classes(self, role: str) -> tuple[str, ...]:
-        """Names of the classes of a detector or tagger, in the order of their indices."""
+        """Names of the classes of a detector or tagger by index; the texts of a text encoder that knows some only."""
         return self.entry(role).classes
 
     def check(self, role: str, *, rehash: bool = False) -> None:

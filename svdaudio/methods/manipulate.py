@@ -36,8 +36,10 @@ REGIONS = {"removed": "original", "added": "edited"}
 class ManipulateConfig(SoundConfig):
     """Parameters of the published method."""
 
-    remove: Region = parameter((), "what to remove, in the original image", REGION_EXPECTED, is_table=True)
-    add: Region = parameter((), "what was added, in the edited image", REGION_EXPECTED, is_table=True)
+    remove: Region = parameter(
+        (), "what to remove, in the original image", REGION_EXPECTED, is_table=True, paths="objects"
+    )
+    add: Region = parameter((), "what was added, in the edited image", REGION_EXPECTED, is_table=True, paths="objects")
     align: AlignConfig = AlignConfig()
     svd: SvdConfig = SvdConfig()
     mix: MixConfig = MixConfig()

@@ -1,28 +1,33 @@
-"""The mixer: one picture, any number of objects, and a gain for each of them and for the rest.
+"""The mixer: one picture, any number of objects, sounds and texts, and a gain for each of them and for the rest.
 
     svdaudio mix farm.jpg --object cat=756,581 --object dog=300,450 --gain cat=-inf --gain dog=+3
+    svdaudio mix farm.jpg --sound rain=rain.wav --text "distant thunder" --gain rain=-6 --without-text speech
 
 Three forms, which are other nodes: `fade` makes one sound from the picture with its objects faded; `clap` mixes the
 embeddings of the objects, each by itself; `stems` makes a sound of each object and of the rest, and adds them up.
+Sounds and texts join by their embeddings; as a stem a sound is itself, and a text has a sound made of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from svdaudio.config import OBJECT_EXPECTED, Number, Objects, Section, parameter
+from svdaudio.config import OBJECT_EXPECTED, SOUND_EXPECTED, TEXT_EXPECTED, Number, Objects, Section, Sources, parameter
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError
 from svdaudio.methods.parts import (
     PICTURE,
+    SOUND,
     SoundConfig,
     check_clicks,
     check_generator,
+    check_texts,
     chosen,
     finish,
     generate,
@@ -39,6 +44,7 @@ from svdaudio.methods.parts import (
 from svdaudio.methods.stages import (
     BLEND,
     CROP,
+    DESCRIBE,
     EMBED,
     ERASE,
     FADE,
@@ -46,21 +52,26 @@ from svdaudio.methods.stages import (
     HUSH,
     KEEP,
     LEVEL,
+    LISTEN,
     MASTER,
     MIXDOWN,
+    OVERLAY,
+    RECORDING,
     REMAINDER,
     REMIX,
     UNITE,
 )
 from svdaudio.mixing.levels import GAIN_EXPECTED, REST, SILENCE, Gain, levels, vertices
 from svdaudio.mixing.owners import owners
+from svdaudio.models.audioldm.settings import N_TOGETHER
 from svdaudio.verdicts import Finding, Wanted, class_of, heard, untold
 from svdaudio.views.stages import stage_views
 
 ORIGINAL = "original"
 MIX = "mix"
-RESERVED = (ORIGINAL, MIX, REST, "without", "all")
-"""Names that no object may have."""
+WITHOUT = "without"
+RESERVED = (ORIGINAL, MIX, REST, WITHOUT, "all")
+"""Names that no object, sound or text may have."""
 
 
 class MasterConfig(Section):
@@ -81,9 +92,22 @@ class MixerConfig(SoundConfig):
     form: Literal["fade", "clap", "stems"] = parameter(
         "fade", "fade objects in the picture, mix their embeddings, or add their sounds", '"fade", "clap" or "stems"'
     )
-    objects: Objects = parameter({}, "the objects, by name", f"NAME = {OBJECT_EXPECTED}", is_table=True)
+    objects: Objects = parameter(
+        {}, "the objects, by name", f"NAME = {OBJECT_EXPECTED}", is_table=True, paths="objects"
+    )
+    sounds: Sources = parameter(
+        {}, "sound files beside the picture, by name", SOUND_EXPECTED, is_table=True, paths="files"
+    )
+    texts: Sources = parameter({}, "texts whose sounds are beside the picture, by name", TEXT_EXPECTED, is_table=True)
     gains: dict[str, Gain] = parameter(
-        {}, "gain of each object and of the rest, in dB", GAIN_EXPECTED, is_table=True, validate_default=True
+        {},
+        "gain of each object, sound and text and of the rest, in dB",
+        GAIN_EXPECTED,
+        is_table=True,
+        validate_default=True,
+    )
+    without_text: Annotated[str, Field(min_length=1)] | None = parameter(
+        None, "text whose sound generated sounds are led away from, by guidance", "a text"
     )
     rest: Literal["detected", "always"] = parameter(
         "always",
@@ -100,23 +124,43 @@ class MixerConfig(SoundConfig):
         le=0.5,
     )
 
-    @field_validator("objects")
+    @field_validator("objects", "sounds", "texts")
     @classmethod
-    def _free_names(cls, objects: dict[str, Any]) -> dict[str, Any]:
-        for name in objects:
+    def _free_names(cls, table: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        for name in table:
             if name in RESERVED:
                 raise ConfigError(f"an object cannot be called '{name}'", fix="give it another name")
-        return objects
+            if any(name in other for key, other in info.data.items() if key in ("objects", "sounds")):
+                raise ConfigError(f"there are two sources '{name}'", fix="give each its own name")
+        return table
 
     @field_validator("gains")
     @classmethod
     def _complete_gains(cls, gains: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """The gain of every object and of the rest, 0 dB unless given."""
-        names = [*info.data.get("objects", {}), REST]
+        """The gain of every object, sound and text and of the rest, 0 dB unless given."""
+        names = [*(name for table in ("objects", "sounds", "texts") for name in info.data.get(table, {})), REST]
         for name in gains:
             if name not in names:
                 raise ConfigError(f"there is no object '{name}'", expected=" or ".join(names), got=f"a gain for {name}")
         return {name: gains.get(name, 0.0) for name in names}
+
+    @model_validator(mode="after")
+    def _guidance_leads_away(self) -> MixerConfig:
+        made = self.generate
+        if self.without_text is not None and made.guidance_scale <= 1:
+            raise ConfigError(
+                "without_text needs guidance", expected="generate.guidance_scale above 1", got=made.guidance_scale
+            )
+        if self.without_text is not None and made.noise == "joint" and made.candidates != N_TOGETHER:
+            raise ConfigError(
+                "without_text needs candidates with noise of their own", fix="use --set generate.noise=own"
+            )
+        return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sounds and texts."""
+        return (*self.sounds, *self.texts)
 
 
 def nodes(config: MixerConfig) -> Nodes:
@@ -131,12 +175,27 @@ def nodes(config: MixerConfig) -> Nodes:
     )
     forms = {"fade": faded, "clap": blended, "stems": stems}
     masks = {name: f"{name}.mask.mask" for name in config.objects}
-    mix = forms[config.form](ORIGINAL, masks, config) if config.objects else ()
-    return by_name((*look_at(ORIGINAL), *objects, *plain, *mix))
+    mix = forms[config.form](ORIGINAL, masks, config) if _is_mix(config) else ()
+    return by_name((*look_at(ORIGINAL), *objects, *plain, *_unwanted(config), *mix))
+
+
+def _is_mix(config: MixerConfig) -> bool:
+    return bool(config.objects or config.sources or config.without_text)
+
+
+def _unwanted(config: MixerConfig) -> Iterable[Node]:
+    if config.without_text is not None:
+        yield Node(name=f"{WITHOUT}.describe", stage=DESCRIBE, inputs={}, parameters={"text": "without_text"})
+
+
+def _away(config: MixerConfig) -> str | None:
+    return None if config.without_text is None else f"{WITHOUT}.describe.clap"
 
 
 def faded(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """One sound, from the embeddings of the picture without some of its objects: `mix.fade` to `mix.scores`.
+    """One sound, from the embeddings of the picture without some of its objects, and of sources beside it.
+
+    From `mix.fade`, or with sources `mix.overlay`, to `mix.scores`.
 
     Args:
         picture: group of the nodes that looked at it, of which `<picture>.remix` is the whole picture's embedding.
@@ -144,7 +203,9 @@ def faded(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterab
         config: gains, and which nodes there are.
     """
     claps: dict[str, str] = {}
-    nested = vertices(config.gains)
+    of_picture = {name: gain for name, gain in config.gains.items() if name not in config.sources}
+    is_silent = all(level == 0 or name in config.sources for name, level in levels(config.gains).items())
+    nested = [] if is_silent else vertices(of_picture)
     if any(REST in vertex.absent for vertex in nested):
         yield Node(name=f"{REST}.mask", stage=REMAINDER, inputs={f"masks.{name}": one for name, one in masks.items()})
     for vertex in nested:
@@ -152,42 +213,52 @@ def faded(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterab
         claps[f"claps.{vertex.label}"] = f"{group}.remix.clap"
         if vertex.absent:
             yield from _without(vertex.absent, picture, masks, group=group)
-    yield Node(name=f"{MIX}.fade", stage=FADE, inputs=claps)
-    yield from render(MIX, config, clap=f"{MIX}.fade.clap")
+    name, stage = ("overlay", OVERLAY) if config.sources else ("fade", FADE)
+    for source in config.sources:
+        yield from _source(source, config)
+        claps[f"sources.{source}"] = _clap_of(source, config)
+    yield Node(name=f"{MIX}.{name}", stage=stage, inputs=claps)
+    yield from render(MIX, config, clap=f"{MIX}.{name}.clap", away=_away(config))
 
 
 def blended(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """One sound, from the embeddings of the objects by themselves: `mix.blend` to `mix.scores`. Arguments as above.
+    """One sound, from the embeddings of objects and sources by themselves: `mix.blend` to `mix.scores`.
+
+    Arguments as above.
 
     The rest is one of them only if it always sounds.
     """
     heard = [
         name for name, level in levels(config.gains).items() if level and (name != REST or config.rest == "always")
     ]
+    if not heard:
+        raise ConfigError("everything but the rest is silenced", fix="use --set rest=always")
     for name in heard:
-        yield from _alone(name, picture, masks)
-    yield Node(name=f"{MIX}.blend", stage=BLEND, inputs={f"claps.{name}": f"{name}.remix.clap" for name in heard})
-    yield from render(MIX, config, clap=f"{MIX}.blend.clap")
+        yield from _source(name, config) if name in config.sources else _alone(name, picture, masks)
+    inputs = {f"claps.{name}": _clap_of(name, config) for name in heard}
+    yield Node(name=f"{MIX}.blend", stage=BLEND, inputs=inputs)
+    yield from render(MIX, config, clap=f"{MIX}.blend.clap", away=_away(config))
 
 
 def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """A sound of each object and of the rest, at its gain, and their sum: `mix.mixdown`. Arguments as above."""
+    """A sound of each object, source and the rest, at its gain, and their sum: `mix.mixdown`. Arguments as above."""
     for name in config.gains:
-        yield from _alone(name, picture, masks)
-        yield from generate(name, config, clap=f"{name}.remix.clap")
+        if name in config.sounds:
+            yield from _recorded(name, config)
+            yield score(name, waveform=_recording(name, config))
+            yield _at_gain(name, _recording(name, config))
+            continue
+        yield from _source(name, config) if name in config.sources else _alone(name, picture, masks)
+        yield from generate(name, config, clap=_clap_of(name, config), away=_away(config))
         waveform = chosen(name, config)
         if name == REST and config.rest == "detected":
-            inputs = {"waveform": waveform, "embeddings": f"{name}.keep.embeddings"}
+            kept = f"{name}.keep" if config.objects else f"{picture}.locals"
+            inputs = {"waveform": waveform, "embeddings": f"{kept}.embeddings"}
             yield Node(name=f"{name}.hush", stage=HUSH, inputs=inputs)
             waveform = f"{name}.hush.waveform"
         yield score(name, waveform=waveform)
         yield from (finished := [*finish(name, config, waveform=waveform)])
-        yield Node(
-            name=f"{name}.gain",
-            stage=GAIN,
-            inputs={"waveform": f"{name}.finish.waveform" if finished else waveform},
-            parameters={"gain_db": f"gains.{name}"},
-        )
+        yield _at_gain(name, f"{name}.finish.waveform" if finished else waveform)
     waveforms = {f"waveforms.{name}": f"{name}.gain.waveform" for name in config.gains}
     if config.master.loudness_lufs is not None:
         yield Node(name=f"{MIX}.master", stage=MASTER, inputs=waveforms)
@@ -199,6 +270,36 @@ def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterab
     yield score(MIX, waveform=f"{MIX}.mixdown.waveform")
 
 
+def _at_gain(name: str, waveform: str) -> Node:
+    gain = {"gain_db": f"gains.{name}"}
+    return Node(name=f"{name}.gain", stage=GAIN, inputs={"waveform": waveform}, parameters=gain)
+
+
+def _recorded(name: str, config: MixerConfig) -> Iterable[Node]:
+    """A sound file as it is mixed: `<name>.recording`, and `<name>.finish` unless that is switched off."""
+    yield Node(name=f"{name}.recording", stage=RECORDING, inputs={"file": f"file:sounds.{name}"})
+    yield from finish(name, config, waveform=f"{name}.recording.waveform")
+
+
+def _recording(name: str, config: MixerConfig) -> str:
+    return f"{name}.{'finish' if config.finish.form == 'clean' else 'recording'}.waveform"
+
+
+def _source(name: str, config: MixerConfig) -> Iterable[Node]:
+    """The CLAP embedding of a sound file, at the loudness of all sounds, or of a text."""
+    if name in config.texts:
+        yield Node(name=f"{name}.describe", stage=DESCRIBE, inputs={}, parameters={"text": f"texts.{name}"})
+    else:
+        yield from _recorded(name, config)
+        yield Node(name=f"{name}.listen", stage=LISTEN, inputs={"waveform": _recording(name, config)})
+
+
+def _clap_of(name: str, config: MixerConfig) -> str:
+    """The `node.output` of the CLAP embedding of an object, of a source, or of the rest."""
+    stage = "listen" if name in config.sounds else "describe" if name in config.texts else "remix"
+    return f"{ORIGINAL if name == REST and not config.objects else name}.{stage}.clap"
+
+
 def _stem_sources(config: MixerConfig) -> dict[str, str]:
     """Stem → `node.output` of what is added up."""
     last = "gain" if config.master.loudness_lufs is None else "level"
@@ -207,6 +308,8 @@ def _stem_sources(config: MixerConfig) -> dict[str, str]:
 
 def _alone(name: str, picture: str, masks: Mapping[str, str]) -> Iterable[Node]:
     """The CLAP embedding of one object, from its box; or of the rest, from the picture without all objects."""
+    if name == REST and not masks:
+        return  # it is the picture itself
     if name == REST:
         yield from _without(tuple(sorted(masks)), picture, masks, group=REST)
         return
@@ -236,10 +339,13 @@ def targets(config: MixerConfig) -> tuple[str, ...]:
     """The masks, the mix, then each stem, then the plain sound.
 
     Raises:
-        ConfigError: there is no object to mix.
+        ConfigError: there is nothing to mix.
     """
-    if not config.objects:
-        raise ConfigError("there is no object to mix", fix=f"give --object NAME=PROMPT, which is {OBJECT_EXPECTED}")
+    if not _is_mix(config):
+        raise ConfigError(
+            "there is no object to mix, nor a sound or a text",
+            fix=f"give --object NAME=PROMPT, which is {OBJECT_EXPECTED}; or --sound, --text or --without-text",
+        )
     masks = tuple(f"{name}.mask" for name in config.objects)
     if config.form != "stems":
         return (*masks, *targets_of(config, (MIX, ORIGINAL)))
@@ -248,8 +354,9 @@ def targets(config: MixerConfig) -> tuple[str, ...]:
 
 
 def configured_files(config: MixerConfig) -> Mapping[str, ConfiguredFile]:
-    """The mask files of the objects."""
-    return mask_files(config.objects, "objects")
+    """The mask files of the objects, and the sound files."""
+    files = {f"sounds.{name}": ConfiguredFile(kind=SOUND, path=Path(path)) for name, path in config.sounds.items()}
+    return {**mask_files(config.objects, "objects"), **files}
 
 
 def sounds(config: MixerConfig) -> Mapping[str, str]:
@@ -276,10 +383,11 @@ def verdict(arrays: RunArrays) -> list[Finding]:
         return []
     before, after, gains = found[ORIGINAL], found[MIX], arrays.config.gains
     detected = _detected(arrays)
-    classes = {name: class_of(name, before, detected) for name in arrays.config.objects}
+    names = [*arrays.config.objects, *(name for name in arrays.config.sources if gains[name] != SILENCE)]
+    classes = {name: class_of(name, before, {**detected, **arrays.config.texts}) for name in names}
     findings: list[Finding] = []
     for name, class_name in classes.items():
-        wanted = wanted_of(gains[name])
+        wanted = "added" if name in arrays.config.sources else wanted_of(gains[name])
         others = [one for one in classes if one != name and classes[one] == class_name and gains[one] != gains[name]]
         if class_name is None:
             findings.append(untold(name, wanted, "no class of the tagger tells about it"))
@@ -289,6 +397,12 @@ def verdict(arrays: RunArrays) -> list[Finding]:
             findings.append(
                 heard(name, before=before[class_name], after=after[class_name], wanted=wanted, class_name=class_name)
             )
+    if (unwanted := arrays.config.without_text) is not None:
+        findings.append(
+            heard(unwanted, before=before[unwanted], after=after[unwanted], wanted="silenced")
+            if unwanted in before
+            else untold(unwanted, "silenced", "no class of the tagger tells about it")
+        )
     return findings
 
 
@@ -321,7 +435,7 @@ METHOD = Method(
     scores=scores,
     result=MIX,
     stems=stem_names,
-    checks=(check_clicks, check_generator),
+    checks=(check_clicks, check_generator, check_texts),
     views=stage_views,
     verdict=verdict,
 )

@@ -27,6 +27,26 @@ CONFIGS = {
         form: ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, gains=GAINS, form=form, rest="detected"))
         for form in ("fade", "clap", "stems")
     },
+    **{
+        f"{form}, with sources": (
+            "mixer",
+            METHODS["mixer"].config(
+                objects=objects,
+                sounds={"rain": "rain.wav"},
+                texts={"thunder": "a storm"},
+                without_text="speech",
+                gains={"rain": -6, "rest": rest},
+                form=form,
+                rest="detected",
+            ),
+        )
+        for form, objects, rest in (
+            ("fade", EVERY_FORM, 0),
+            ("fade", {}, "-inf"),
+            ("clap", EVERY_FORM, 0),
+            ("stems", {}, 0),
+        )
+    },
     "mastered": ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, form="stems", master={"loudness_lufs": -20})),
 }
 """Method and configuration of each workflow."""
