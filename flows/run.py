@@ -29,8 +29,7 @@ from svdaudio.places import out_root
 from svdaudio.session import Session
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord, new_run_id
-from svdaudio.views.outputs import arrays_of
-from svdaudio.views.report import write_report
+from svdaudio.views.outputs import report_of
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[0-9a-f]{4}")
 
@@ -103,6 +102,8 @@ def _run(
         if not _asks_for(request, earlier):
             raise RunError(f"run {run_id} is of other files or settings", fix="omit `run` to start a new one")
         result = session.resume(earlier)
+    for text in result.report.notes:
+        get_run_logger().warning("%s", text)
     pages.show_run(result.run, result.report)
     return {"run": result.run.id, **result.report.results()}
 
@@ -150,7 +151,7 @@ class PrefectRunner:
 
         def show(run: RunRecord) -> None:
             if record and run.state == "finished":
-                report = write_report(arrays_of(request, store, models, run), root=out_root(store.location))
+                report = report_of(request, store, models, run, root=out_root(store.location))
                 pages.show_run(run, report)
 
         parameters = {

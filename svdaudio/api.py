@@ -8,20 +8,23 @@ repeated calls load nothing twice).
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from svdaudio.config import mask_text
 from svdaudio.errors import ConfigError, InputError
 from svdaudio.svd.align import check_mask, check_threshold, patch_coverage
 from svdaudio.svd.factors import svd_manipulate
 from svdaudio.svd.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry
-from svdaudio.svd.images import as_pixels, png_bytes
+from svdaudio.svd.images import Pixels, as_pixels, png_bytes
+from svdaudio.svd.masks import as_mask, check_mask_size
 from svdaudio.svd.mix import MixWeights, combine
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from svdaudio.engine.method import Method
 
 N_CLIP_DIMS = 768
+N_CLICK_COLUMNS = 3
 log = logging.getLogger(__name__)
 Array: TypeAlias = "NDArray[Any] | Tensor"
 OVERLAY_COLOUR = (255, 64, 32)
@@ -51,7 +55,7 @@ class EditResult:
     """Everything that the method makes of an edit."""
 
     masks: Mapping[str, NDArray[np.bool_]]
-    """[height, width]: "removed", in the original picture, and "added", in the edited one."""
+    """[height, width] of each region that was given: "removed", in the original picture, "added", in the edited one."""
     embedding: NDArray[np.float32]
     """E_final, [768]."""
     sounds: Mapping[str, Sound]
@@ -205,8 +209,8 @@ def svd_manipulate_embeddings(
 
 
 def combine_manipulated_embeddings(
-    emb_suppress: Array,
-    emb_boost: Array,
+    emb_suppress: Array | None,
+    emb_boost: Array | None,
     emb_bg: Array | None,
     alpha: float,
     beta: float,
@@ -214,12 +218,12 @@ def combine_manipulated_embeddings(
     emb_direct: Array | None = None,
     direct: float = 0.0,
 ) -> Array:
-    """Step 7: α E_suppress + β E_boost + γ E_bg + direct E_direct, L2-normalised.
+    """Step 7: α E_suppress + β E_boost + γ E_bg + direct E_direct, L2-normalised. The term of None drops out.
 
     Args:
-        emb_suppress: [768].
-        emb_boost: [768].
-        emb_bg: [768], or None where there is no background: its term drops out.
+        emb_suppress: [768], or None where nothing is removed.
+        emb_boost: [768], or None where nothing is added.
+        emb_bg: [768], or None where there is no background.
         alpha: weight of `emb_suppress`.
         beta: weight of `emb_boost`.
         gamma: weight of `emb_bg`.
@@ -233,8 +237,8 @@ def combine_manipulated_embeddings(
     """
     result = combine(
         MixWeights(suppress=alpha, boost=beta, background=gamma, direct=direct),
-        suppress=_squeezed(emb_suppress, 1),
-        boost=_squeezed(emb_boost, 1),
+        suppress=None if emb_suppress is None else _squeezed(emb_suppress, 1),
+        boost=None if emb_boost is None else _squeezed(emb_boost, 1),
         background=None if emb_bg is None else _squeezed(emb_bg, 1),
         direct=None if emb_direct is None else _squeezed(emb_direct, 1),
     )
@@ -347,21 +351,24 @@ def manipulated_image_to_audio(
 def main_pipeline(
     original_path: Any,
     edited_path: Any,
-    remove: Sequence[Any],
-    add: Sequence[Any],
+    remove: Any = (),
+    add: Any = (),
     output_dir: str | Path | None = None,
     *,
     bundle: str | Models = "mini",
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> EditResult:
-    """Steps 1 to 9: from two pictures and clicks to the sounds of the original, the edit, and the manipulation.
+    """Steps 1 to 9: from two pictures and regions to the sounds of the original, the edit, and the manipulation.
 
     Args:
         original_path: the picture before the edit: an image file, a Pillow image, or a uint8 array.
         edited_path: the picture after it.
-        remove: a click (x, y) on the object to remove, in the original; or several, (x, y, label) with label 1 or 0.
-        add: the same on the added object, in the edited picture.
+        remove: what to remove, in the original: a click (x, y), or several, (x, y, label) with label 1 or 0; a mask
+            [height, width] of truth values or shares; texts as the command line takes them ("10,20,300,400" is a box,
+            "cat.png" a mask file); or a mapping of names to objects, each any of these but a mask in memory. An edit
+            that only adds has none.
+        add: the same of what was added, in the edited picture. An edit that only removes has none.
         output_dir: where to write the sounds as WAV and the masks as PNG, if anywhere.
         bundle: where the models come from.
         settings: parameters by their dotted names ({"svd.k": 7}).
@@ -371,28 +378,41 @@ def main_pipeline(
         Masks, the mixed embedding, and sounds with their scores.
 
     Raises:
-        InputError: an image or a point cannot be used.
+        InputError: an image or a region cannot be used, or there is no region.
         EmptyRegionError: a region covers no patch.
         ConfigError: a parameter that does not exist, or a value without a meaning.
         CheckpointError: weights that are missing or damaged.
     """
     from svdaudio.engine.in_memory import compute
-    from svdaudio.methods.manipulate import METHOD, REGIONS, SOUNDS
+    from svdaudio.methods.manipulate import METHOD, PARAMETERS, REGIONS, SOUNDS, nothing_given
+    from svdaudio.views.domain import departure_note, departures_of
 
     paths = {"original": original_path, "edited": edited_path}
     pixels = {name: as_pixels(path, f"the {name} picture") for name, path in paths.items()}
-    given = {f"{name}.image": {"pixels": each} for name, each in pixels.items()}
+    given: dict[str, Mapping[str, NDArray[Any]]] = {f"{name}.image": {"pixels": each} for name, each in pixels.items()}
+    settings = dict(settings or {})
+    for region, prompt in (("removed", remove), ("added", add)):
+        if (mask := _mask_of(prompt, pixels[REGIONS[region]])) is not None:
+            given[f"{region}.mask"] = {"mask": mask}
+        plain = _plain(prompt) if mask is None else {"object": {"mask": "an array"}}  # a name that is not opened
+        if plain:
+            settings[PARAMETERS[region]] = plain
+    if not any(name.partition(".")[0] in PARAMETERS.values() for name in settings):
+        raise nothing_given("remove=(x, y) or add=(x, y)")
     models = open_models(bundle, device)
-    clicks = {"remove": _plain(remove), "add": _plain(add)}
     remarks: list[str] = []
-    config = _resolved(METHOD, models, {**(settings or {}), **clicks})
-    arrays = compute(
-        METHOD.default_targets(config), METHOD.nodes(config), config, models, given=given, note=remarks.append
-    )
+    config = _resolved(METHOD, models, settings)
+    nodes = METHOD.nodes(config)
+    files = {name: file.path for name, file in METHOD.configured_files(config).items()}
+    targets = METHOD.default_targets(config)
+    arrays = compute(targets, nodes, config, models, files=files, given=given, note=remarks.append)
+    if models.bundle.check_domain() is not None:
+        departures = departures_of(nodes, config, models.bundle.load_domain(), arrays.get)
+        remarks += [departure_note(f"{name} picture", models.bundle.name, found) for name, found in departures.items()]
     sources = METHOD.sounds(config)
     names = models.bundle.classes("tagger")
     edit = EditResult(
-        masks={region: arrays[f"{region}.mask"]["mask"] for region in REGIONS},
+        masks={region: arrays[f"{region}.mask"]["mask"] for region in REGIONS if f"{region}.mask" in arrays},
         embedding=arrays["mix"]["embedding"],
         sounds={
             name: Sound(
@@ -407,8 +427,8 @@ def main_pipeline(
         folder = Path(output_dir)
         for name, sound in edit.sounds.items():
             _written(sound.waveform, folder / f"{name}.wav")
-        for region, picture in REGIONS.items():
-            visualize_mask(pixels[picture], edit.masks[region], folder / f"{region}.mask.png")
+        for region, mask in edit.masks.items():
+            visualize_mask(pixels[REGIONS[region]], mask, folder / f"{region}.mask.png")
     return edit
 
 
@@ -459,11 +479,24 @@ def _resolved(method: Method, models: Models, settings: Mapping[str, Any] | None
     ).config
 
 
-def _plain(points: Any) -> Any:
-    """Clicks as plain numbers, wherever they came from."""
-    if hasattr(points, "tolist"):
-        return points.tolist()
-    return [_plain(each) for each in points] if isinstance(points, list | tuple) else points
+def _mask_of(prompt: Any, pixels: Pixels) -> NDArray[np.bool_] | None:
+    """The mask that a prompt is, or None if it is of another kind: a matrix of clicks has two or three columns."""
+    if not hasattr(prompt, "shape") or len(prompt.shape) != 2 or prompt.shape[1] <= N_CLICK_COLUMNS:
+        return None
+    mask = as_mask(_array(prompt), "of the region")
+    check_mask_size(mask.shape[::-1], pixels.shape[1::-1], mask="of the region", picture="its picture")
+    return mask
+
+
+def _plain(prompt: Any) -> Any:
+    """Clicks as plain numbers, wherever they came from; paths as texts."""
+    if hasattr(prompt, "tolist"):
+        return prompt.tolist()
+    if isinstance(prompt, Mapping):
+        return {name: _plain(each) for name, each in cast("Mapping[str, Any]", prompt).items()}
+    if isinstance(prompt, os.PathLike):
+        return mask_text(os.fspath(cast("os.PathLike[str]", prompt)))
+    return [_plain(each) for each in prompt] if isinstance(prompt, list | tuple) else prompt
 
 
 def _check_output(path: str | Path | None) -> None:

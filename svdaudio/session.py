@@ -51,8 +51,8 @@ from svdaudio.places import default_store, out_root
 from svdaudio.sounds.writing import check_sound_place
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
-from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result
-from svdaudio.views.report import Report, draw_nodes, write_report
+from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result, report_of
+from svdaudio.views.report import Report, draw_nodes
 
 ENVIRONMENT_STORE = "SVDAUDIO_STORE"
 
@@ -512,8 +512,7 @@ class Session:
         return out_root(self.store.location)
 
     def _report(self, request: Request, run: RunRecord, *, pictures: bool) -> Report:
-        arrays = arrays_of(request, self.store, self.models(request), run)
-        return write_report(arrays, root=self.out_root, pictures=pictures)
+        return report_of(request, self.store, self.models(request), run, root=self.out_root, pictures=pictures)
 
 
 def run_state(store: Store, run: RunRecord) -> str:

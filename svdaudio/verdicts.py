@@ -8,7 +8,7 @@ that was wanted. Imports nothing of the project.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,8 @@ CLEAR = 0.5
 STEADY = 0.2
 """Largest change that leaves a class as it was."""
 
-Wanted = Literal["silenced", "faded", "kept", "raised", "added"]
+Wanted = Literal["silenced", "faded", "level", "raised", "removed", "added", "kept"]
+"""Of a fader: silenced, faded, level (at 0 dB), raised. Of an edit: removed, added, kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ def heard(name: str, *, before: float, after: float, wanted: Wanted, class_name:
     """
     words, ok = _WORDS[wanted](before, after)
     shown = name if class_name in (None, name) else f"{name} ({class_name})"
+    colon = "" if wanted in ("removed", "added", "kept") else ":"
     return Finding(
         object=name,
         class_name=class_name or name,
@@ -69,7 +71,7 @@ def heard(name: str, *, before: float, after: float, wanted: Wanted, class_name:
         before=before,
         after=after,
         ok=ok,
-        text=f"{shown}: {words} ({before:.2f} → {after:.2f})",
+        text=f"{shown}{colon} {words} ({before:.2f} → {after:.2f})",
     )
 
 
@@ -101,13 +103,27 @@ def _raised(before: float, after: float) -> tuple[str, bool | None]:
     return ("raised", True) if before < HEARD else ("heard, as before", True)
 
 
+def _removed(before: float, after: float) -> tuple[str, bool | None]:
+    if before < HEARD:
+        return "was not in the original's sound either", None
+    return ("still heard", False) if after >= HEARD else ("gone", True)
+
+
 def _added(before: float, after: float) -> tuple[str, bool | None]:
     if after < HEARD:
         return "not heard", False
     return ("heard", True) if after - before >= CLEAR else ("heard, but also before", None)
 
 
-_WORDS = {"silenced": _silenced, "faded": _faded, "kept": _kept, "raised": _raised, "added": _added}
+_WORDS = {
+    "silenced": _silenced,
+    "faded": _faded,
+    "level": _kept,
+    "raised": _raised,
+    "removed": _removed,
+    "added": _added,
+    "kept": _kept,
+}
 
 
 def sentence(findings: Iterable[Finding]) -> str:
@@ -115,14 +131,14 @@ def sentence(findings: Iterable[Finding]) -> str:
     return "; ".join(one.text for one in findings)
 
 
-def class_of(name: str, classes: Iterable[str], detected: Mapping[str, str] | None = None) -> str | None:
+def class_of(name: str, classes: Iterable[str], detected: Iterable[str] = ()) -> str | None:
     """The class of the tagger that tells about an object: that of its name, else of what the detector sees there.
 
     Args:
         name: the object's name; a number after it is ignored ("sheep2").
         classes: of the tagger.
-        detected: object → class of the detector.
+        detected: classes of the detector for what is there, the likeliest first.
     """
     known = {one.lower(): one for one in classes}
-    candidates = (name, name.rstrip("0123456789").rstrip("-_"), (detected or {}).get(name, ""))
+    candidates = (name, name.rstrip("0123456789").rstrip("-_"), *detected)
     return next((known[one.lower()] for one in candidates if one.lower() in known), None)

@@ -152,6 +152,9 @@ class ToyBundle:
     def classes(self, role: str) -> tuple[str, ...]:
         return CLASSES
 
+    def check_domain(self) -> str | None:
+        return None
+
 
 def open_bundle(name: str) -> Any:
     """The bundle, whatever its name."""

@@ -150,6 +150,9 @@ class ToyBundle:
         del role
         return ("cat", "dog", "duck")
 
+    def check_domain(self) -> str | None:
+        return None
+
 
 class ToyWorld:
     """A store, two files and a workflow, with a count of what was computed.

@@ -30,6 +30,9 @@ class ToyBundle:
     def classes(self, role):
         return CLASSES
 
+    def check_domain(self):
+        return None
+
 
 def unit(vector):
     return (vector / np.linalg.norm(vector)).astype(np.float32)
@@ -41,6 +44,13 @@ def mask(*, pixels, points, segmenter):
     rows, columns = np.mgrid[:height, :width]
     inside = (abs(rows - y) < height / 4) & (abs(columns - x) < width / 4)
     return {"mask": inside, "score": np.float32(0.9), "logits": np.zeros((8, 8), np.float32)}
+
+
+def box_mask(*, pixels, box, points, segmenter):
+    left, top, right, bottom = box
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    inside = (columns >= left) & (columns < right) & (rows >= top) & (rows < bottom)
+    return {"mask": inside, "score": np.float32(0.8), "logits": np.zeros((8, 8), np.float32)}
 
 
 def tokens(*, pixels, geometry, image_encoder):
@@ -96,9 +106,9 @@ def scores(*, waveform, tagger):
 
 
 BODIES = {
-    "mask": mask, "tokens": tokens, "locals": local_objects, "remix": remix, "diffuse": diffuse,
-    "diffuse_each": diffuse, "decode": decode,
-    "vocode": vocode, "choose": choose, "pick": pick, "scores": scores,
+    "mask": mask, "box_mask": box_mask,
+    "tokens": tokens, "locals": local_objects, "remix": remix, "diffuse": diffuse, "diffuse_each": diffuse,
+    "decode": decode, "vocode": vocode, "choose": choose, "pick": pick, "scores": scores,
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from svdaudio.config import RunConfig
+    from svdaudio.models.domain import Domain
 
 MANIFEST = "bundle.json"
 
@@ -81,13 +82,16 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         "panns-cnn14": "svdaudio.models.taggers.cnn14:load_tagger",
         "transformers-ast": "svdaudio.models.taggers.spectrogram_transformer:load_tagger",
     },
+    "domain": {OWN_FORMAT: "svdaudio.models.domain:load_domain"},
 }
 """Role → format → the function that loads it: `load(path, device)` for this project's own format, and
 `load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
 
+DOMAIN = "domain"
+"""The role that describes the pictures that the others were trained on."""
+OPTIONAL_ROLES = (DOMAIN, "text_encoder")
+"""Roles that a bundle need not fill."""
 
-OPTIONAL_ROLES = ("text_encoder",)
-"""Roles that only some runs need."""
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -283,7 +287,7 @@ class Bundle:
 
     @property
     def missing_roles(self) -> tuple[str, ...]:
-        """Roles that every run needs and that have no checkpoint: published weights are installed one by one."""
+        """Roles without a checkpoint: published weights are installed one by one."""
         return tuple(role for role in LOADERS if role not in (*self.entries, *OPTIONAL_ROLES))
 
     def entry(self, role: str) -> Entry:
@@ -308,6 +312,28 @@ class Bundle:
     def classes(self, role: str) -> tuple[str, ...]:
         """Names of the classes of a detector or tagger by index; the texts of a text encoder that knows some only."""
         return self.entry(role).classes
+
+    def check_domain(self) -> str | None:
+        """sha256 of the description of the pictures that the models were trained on; None if the bundle has none.
+
+        Raises:
+            CheckpointError: the file is missing or differs.
+        """
+        if DOMAIN not in self.entries:
+            return None
+        self.check(DOMAIN)
+        return self.digests(DOMAIN)
+
+    def load_domain(self) -> Domain:
+        """The description of the pictures that the models were trained on.
+
+        Raises:
+            CheckpointError: the bundle has none, or the file is missing or damaged.
+        """
+        import torch
+
+        self.check(DOMAIN)
+        return load_entry(self.entry(DOMAIN), torch.device("cpu"))
 
     def check(self, role: str, *, rehash: bool = False) -> None:
         """Compare the files of a role with the description.

@@ -145,6 +145,12 @@ def _score(model: Any) -> Any:
     return scores
 
 
+def _compare(model: Any) -> Any:
+    import numpy as np
+
+    return [model.distance(np.zeros((257, model.mean.size), np.float32))]
+
+
 STEPS: Mapping[str, Callable[[Any], Any]] = {
     "segmenter": _segment,
     "image_encoder": _see,
@@ -156,5 +162,6 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "audio_encoder": _embed,
     "text_encoder": _describe,
     "tagger": _score,
+    "domain": _compare,
 }
 """Role → one small piece of work for its model."""

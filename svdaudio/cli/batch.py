@@ -181,6 +181,12 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: f
         for row in rows:
             if row.get("error"):
                 screen.print(f"{row['name']}: {row['error']}", markup=False)
+        n_unlike = sum(bool(row.get("notes")) for row in rows)
+        if n_unlike:
+            screen.print(
+                f"note: {n_unlike} of {len(rows)} pairs have pictures unlike those that the bundle was trained on; "
+                "see the table's column 'notes'"
+            )
         screen.print(f"\nTable with every score and file: {short_path(Path(record.results['table']))}", markup=False)
     if record.state != "finished":
         raise typer.Exit(1)

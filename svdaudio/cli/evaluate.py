@@ -1,4 +1,4 @@
-"""`svdaudio evaluate`: measure the method."""
+"""`svdaudio evaluate`: measure the method, and the check of its pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from svdaudio.studies.edit_study import Study
     from svdaudio.studies.edits import Outcome
 
-app = Commands(help="Measure the method on held-out edits.")
+app = Commands(help="Measure the method on held-out edits, and the check of pictures.")
 
 Seed = Annotated[
     int | None,
@@ -54,11 +54,6 @@ Forms = Annotated[
 ]
 Pairs = Annotated[int, typer.Option("--pairs", min=2, max=36, help="Number of scenes of two animals.")]
 Trios = Annotated[int, typer.Option("--trios", min=2, max=84, help="Number of scenes of three animals.")]
-
-
-@app.callback()
-def _group() -> None:  # pyright: ignore[reportUnusedFunction] - typer calls it, and keeps `edits` a command of its own
-    """Measure the method on held-out edits."""
 
 
 @app.command()
@@ -175,6 +170,54 @@ def faders(
     screen.print(table(["form", "figure", "value", "n", "goal"], body))
     screen.print()
     print_files({"page": folder / "faders.md"})
+
+
+@app.command()
+def domain(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FOLDER]...", parser=options.user_path, show_default=False,
+            help="Pictures unlike those that the bundle was trained on: photographs, say.",
+        ),
+    ] = None,
+    *,
+    bundle: options.Bundle = None,
+    as_json: options.Json = False,
+) -> None:  # fmt: skip
+    """How reliably a bundle flags pictures unlike those that it was trained on.
+
+    Reports the share of held-out scenes of the farm that are flagged by mistake, and for each folder the share of its
+    pictures that are flagged, as in the notes of `run`.
+    """
+    from dataclasses import asdict
+
+    from svdaudio.checkpoints.bundle import Models
+    from svdaudio.cli.output import error_console, quiet_stdout
+    from svdaudio.mini.domain_evaluation import domain_figures, flagged, pictures_in
+    from svdaudio.mini.figures import mean_figure
+
+    pictures = {folder: pictures_in(folder) for folder in folders or ()}
+    opened = sessions.open_bundle(bundle or "mini")
+    known = opened.load_domain()
+    with error_console().status("measuring"), quiet_stdout():
+        models = Models(opened, keep=True)
+        encoder, detector = models["image_encoder"], models["detector"]
+        figures = list(domain_figures(known, encoder, detector))
+        found: dict[Path, tuple[str, ...]] = {}
+        for folder, inside in pictures.items():
+            departures = flagged(known, encoder, detector, inside.values())
+            found.update(zip(inside, departures, strict=True))
+            figures.append(mean_figure(f"pictures in {folder} flagged", [float(bool(each)) for each in departures]))
+    if as_json:
+        flags = [{"picture": str(path), "departures": list(each)} for path, each in found.items()]
+        print_json({"bundle": opened.name, "figures": [asdict(figure) for figure in figures], "pictures": flags})
+        return
+    screen = console()
+    for path, each in found.items():
+        screen.print(f"{path.name}: {'; '.join(each) or 'like those known'}", markup=False)
+    rows = [[figure.name, str(figure), figure.n, figure.goal or ""] for figure in figures]
+    screen.print(table(["figure", "value [95 % interval]", "pictures", "goal"], rows, right=[2]))
 
 
 def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:

@@ -151,7 +151,7 @@ def _configuration_table(run: RunRecord, title: str) -> Any:
 
     meanings = _meanings(run)
     rows = [
-        [parameter, value, run.sources.get(parameter, "default"), meanings.get(parameter, "")]
+        [parameter, value, _source(run, parameter), meanings.get(parameter, "")]
         for parameter, value in flatten(run.config).items()
     ]
     return table(["parameter", "value", "from", "meaning"], rows, title=f"\n{title}")
@@ -304,11 +304,18 @@ def _run_summary(store: Store, run: RunRecord) -> dict[str, Any]:
     }
 
 
+def _source(run: RunRecord, name: str) -> str:
+    """Where a value came from: of an entry of a table, where the table did."""
+    while name not in run.sources and "." in name:
+        name = name.rpartition(".")[0]
+    return run.sources.get(name, "default")
+
+
 def _run_details(run: RunRecord) -> dict[str, Any]:
     from svdaudio.config import flatten
 
     return {
-        "config": {n: {"value": v, "from": run.sources.get(n, "default")} for n, v in flatten(run.config).items()},
+        "config": {n: {"value": v, "from": _source(run, n)} for n, v in flatten(run.config).items()},
         "remarks": list(run.remarks),
         "runner": run.runner,
         "attempts": run.attempts,
@@ -350,6 +357,8 @@ def _print_results(run: RunRecord) -> None:
         screen.print(score_table(run.results["scores"], run.results.get("result")))
     for line in verdict_lines(run.results.get("verdict", ())):
         screen.print(line, markup=False)
+    for text in run.results.get("notes", ()):
+        screen.print(f"note: {text}", markup=False)
     files = {**run.results.get("audio", {}), **run.results.get("pictures", {})}
     if files:
         screen.print()

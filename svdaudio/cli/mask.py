@@ -1,4 +1,4 @@
-"""`svdaudio mask`: try a click, look at the mask."""
+"""`svdaudio mask`: try a click, a box or a mask file, look at the mask, and keep it."""
 
 from __future__ import annotations
 
@@ -12,42 +12,53 @@ def mask(
     image: options.Image,
     *,
     points: options.PointOption = None,
+    box: options.BoxOption = None,
+    mask_file: options.MaskFileOption = None,
     parameters: options.Parameters,
-    out: options.Out = None,
+    out: options.MaskOut = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Try a click: draw its mask over the picture, and count the patches that it covers.
+    """Try a click or a box: draw its mask over the picture, and count the patches that it covers.
 
-    This makes no run record, but the mask is cached, and `run` with the same click reuses it.
+    This makes no run record, but the mask is cached, and `run` with the same click or box reuses it. With --out the
+    mask is written as a file that `run` takes instead, as it is or after changes in an image editor.
     """
     from svdaudio.cli import sessions
+    from svdaudio.config import mask_text, parse_object
     from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
     from svdaudio.svd.align import covered, patch_coverage
     from svdaudio.svd.geometry import Geometry
+    from svdaudio.svd.masks import MASK_SUFFIXES, mask_bytes
     from svdaudio.views import plots
     from svdaudio.views.report import draw_nodes
 
-    sessions.check_out(out, kind=".png", inputs=(image,))
-    if not points:
-        raise InputError("a click on the object is missing", fix="give --point X,Y, in pixels of the picture")
+    if box is not None and "box" not in parse_object(box)[1]:
+        raise InputError("--box is not a box", expected="LEFT,TOP,RIGHT,BOTTOM", got=box)
+    prompts = [*(points or ()), *([box] if box else ()), *([mask_text(mask_file)] if mask_file else ())]
+    if not prompts:
+        raise InputError(
+            "a click on the object is missing", fix="give --point X,Y or --box L,T,R,B, in pixels of the picture"
+        )
     session = sessions.open_session(store)
     request = session.request(
         "mask",
         [image],
-        {**parameters.given(), "point": points},
+        {**parameters.given(), "point": prompts},
         config_file=parameters.config,
         overrides=parameters.texts,
         source="command line",
     )
+    sessions.check_out(out, kind=MASK_SUFFIXES, inputs=request.files.values())
     run = session.new_run(request)
     with sessions.show_progress() as progress, sessions.resumable(run.id):
         run = session.run(request, run=run, progress=progress, record=False).run
     arrays = session.arrays(run)
     overlay = draw_nodes(arrays, ["object.mask"], root=session.out_root)["object.mask"]
     found = arrays["object.mask"]
-    score, share = float(found["score"]), float(found["mask"].mean())
+    score = round(float(found["score"]), 6) if "score" in found else None
+    share = float(found["mask"].mean())
     geometry, threshold = request.config.geometry, request.config.align.threshold
     # Without the stage `align`, which refuses a mask that covers no patch: here the user wants to see that mask.
     coverage = patch_coverage(found["mask"], Geometry(geometry))
@@ -61,16 +72,17 @@ def mask(
         overlay.with_name("object.grid.png"),
     )  # fmt: skip
     if out is not None:
-        write_bytes(out.absolute(), overlay.read_bytes())
-        overlay = out.absolute()
+        out = out.absolute()
+        write_bytes(out, mask_bytes(found["mask"], out.suffix.lower()))
     if as_json:
         print_json(
             {
                 "bundle": run.bundle,
                 "run": None,
+                "mask": None if out is None else str(out),
                 "picture": str(overlay),
                 "grid": str(patches),
-                "score": round(score, 6),
+                "score": score,
                 "coverage": round(share, 6),
                 "patches": n_patches,
             }
@@ -78,12 +90,12 @@ def mask(
         return
     screen = console()
     rows = [
-        ["score of the mask", f"{score:.3f}"],
+        *([] if score is None else [["score of the mask", f"{score:.3f}"]]),
         ["share of the picture", f"{share:.1%}"],
         ["patches", f"{n_patches} of 256 are covered to at least {threshold:g}"],
     ]
     screen.print(table(["what", "value"], rows))
     screen.print()
-    print_files({"mask": overlay, "patch grid": patches})
+    print_files({"mask": overlay, "patch grid": patches, **({} if out is None else {"mask file": out})})
     if n_patches == 0:
-        screen.print("[yellow]The mask covers no patch:[/yellow] `run` would refuse this click.")
+        screen.print("[yellow]The mask covers no patch:[/yellow] `run` would refuse it.")

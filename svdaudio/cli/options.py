@@ -47,21 +47,48 @@ MethodName = Annotated[
 Remove = Annotated[
     list[str] | None,
     typer.Option(
-        "--remove", metavar="X,Y[,0]", rich_help_panel=_METHOD,
-        help="A click on the object to remove, in pixels of ORIGINAL; ',0' excludes what it hits. Repeatable.",
+        "--remove", metavar="[NAME=]PROMPT", rich_help_panel=_METHOD,
+        help="What to remove: a click X,Y in pixels of ORIGINAL (X,Y,0 excludes what it hits), a box "
+        "LEFT,TOP,RIGHT,BOTTOM, or a mask file. Repeatable; NAME= tells several objects apart.",
     ),
 ]  # fmt: skip
 Add = Annotated[
     list[str] | None,
     typer.Option(
-        "--add", metavar="X,Y[,0]", rich_help_panel=_METHOD,
-        help="A click on the added object, in pixels of EDITED; ',0' excludes what it hits. Repeatable.",
+        "--add", metavar="[NAME=]PROMPT", rich_help_panel=_METHOD,
+        help="What was added, in pixels of EDITED; as --remove.",
     ),
 ]  # fmt: skip
+RemoveMask = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--remove-mask", metavar="[NAME=]FILE", rich_help_panel=_METHOD,
+        help="A mask of what to remove, whatever the file is called: white, opaque or 1 inside. Repeatable.",
+    ),
+]  # fmt: skip
+AddMask = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--add-mask", metavar="[NAME=]FILE", rich_help_panel=_METHOD, help="A mask of what was added. Repeatable."
+    ),
+]
 PointOption = Annotated[
     list[str] | None,
     typer.Option("--point", metavar="X,Y[,0]", help="A click in pixels; ',0' excludes what it hits. Repeatable."),
 ]
+BoxOption = Annotated[
+    str | None, typer.Option("--box", metavar="L,T,R,B", help="A box around the object, in pixels.", show_default=False)
+]
+MaskFileOption = Annotated[
+    str | None, typer.Option("--mask", metavar="FILE", help="A mask file, to check it.", show_default=False)
+]
+MaskOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", parser=user_path, rich_help_panel=_WHERE, show_default=False,
+        help="Also write the mask here, .png or .npy, as --remove and --add take it.",
+    ),
+]  # fmt: skip
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -96,6 +123,13 @@ Pick = Annotated[
     typer.Option(
         "--pick", metavar="N", min=1, rich_help_panel=_METHOD, show_default=False,
         help="Keep candidate N, counted from 1, instead of the one most similar to what is wanted.",
+    ),
+]  # fmt: skip
+Form = Annotated[
+    str | None,
+    typer.Option(
+        "--form", metavar="FORM", rich_help_panel=_METHOD, show_default=False,
+        help="svd, as published (default); fade, objects faded in the edited picture; clap, their embeddings mixed.",
     ),
 ]  # fmt: skip
 NoBaselines = Annotated[
@@ -221,17 +255,27 @@ class SoundParameters(Parameters):
 
 @dataclass(frozen=True, kw_only=True)
 class EditParameters(SoundParameters):
-    """Parameters of an edit: clicks, and whether the pictures' own sounds are made, too."""
+    """Parameters of an edit: its regions, and whether the pictures' own sounds are made, too."""
 
     method: MethodName = "manipulate"
     remove: Remove = None
     add: Add = None
+    remove_mask: RemoveMask = None
+    add_mask: AddMask = None
+    form: Form = None
     no_baselines: NoBaselines = False
 
     def given(self) -> dict[str, Any]:
         """Dotted name → value of the options that were given."""
-        more = {"remove": self.remove, "add": self.add}
-        return {**super().given(), **{name: value for name, value in more.items() if value}}
+        from svdaudio.config import mask_text
+
+        sides = {"remove": (self.remove, self.remove_mask), "add": (self.add, self.add_mask)}
+        more = {
+            name: [*(prompts or ()), *(mask_text(text) for text in files or ())]
+            for name, (prompts, files) in sides.items()
+        }
+        form = {} if self.form is None else {"edit.form": self.form}
+        return {**super().given(), **form, **{name: value for name, value in more.items() if value}}
 
     @property
     def variant(self) -> str | None:

@@ -169,6 +169,7 @@ def _as_json(result: Result, begun: float) -> dict[str, Any]:
         "audio": _stems_apart({name: str(path) for name, path in report.audio.items()}, report.stems),
         "scores": _stems_apart({name: dict(scores) for name, scores in report.scores.items()}, report.stems),
         "verdict": [dict(finding) for finding in report.verdict],
+        "notes": list(report.notes),
         "stages": [
             {
                 "stage": entry.node,
@@ -207,6 +208,8 @@ def _print_for_people(result: Result, begun: float) -> None:
         screen.print(score_table(report.scores, report.result))
     for line in verdict_lines(report.verdict):
         screen.print(line, markup=False)
+    for text in report.notes:
+        screen.print(f"note: {text}", markup=False)
     screen.print()
     edit = "manipulated"  # the published method's word for the sound of the edit
     named = {f"sound of {'the edit' if sound == edit else sound}": path for sound, path in report.audio.items()}

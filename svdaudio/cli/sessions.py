@@ -90,7 +90,7 @@ def request_of(
     return request
 
 
-def check_out(out: Path | None, *, kind: str | None = None, inputs: Iterable[Path] = ()) -> None:
+def check_out(out: Path | None, *, kind: str | tuple[str, ...] | None = None, inputs: Iterable[Path] = ()) -> None:
     """Refuse a place for a file that cannot take it, if one was given; see `svdaudio.files.check_place`."""
     from svdaudio.files import check_place
 

@@ -146,7 +146,7 @@ def _embeddings(
     from svdaudio.engine.batches import write_table
     from svdaudio.errors import InputError
     from svdaudio.methods.manipulate import METHOD
-    from svdaudio.methods.mixes import MIX_PARAMETERS, PARTS
+    from svdaudio.methods.mixes import MIX_PARAMETERS, part_nodes
     from svdaudio.studies.sweep import setting_name
 
     if method is not METHOD:
@@ -158,7 +158,8 @@ def _embeddings(
         groups.setdefault(setting_name(other), []).append(number)
         others[setting_name(other)] = other
     rows_of_others = [row(other) for other in others.values()]
-    prepared = batch.prepare(session, rows_of_others, method, replace(common, targets=PARTS))
+    found = batch.prepare(session, rows_of_others, method, replace(common, targets=("mix", "original.tokens")))
+    prepared = [replace(one, request=replace(one.request, targets=part_nodes(one.request.table))) for one in found]
     rows: list[dict[str, Any]] = [dict(setting) for setting in settings]
     mixing_s = 0.0
     for one, numbers in zip(prepared, groups.values(), strict=True):

@@ -16,6 +16,7 @@ from svdaudio.config.objects import (
     Region,
     anchored,
     collect_objects,
+    mask_text,
     parse_object,
 )
 from svdaudio.config.points import POINTS_EXPECTED, Point, Points, parse_point
@@ -23,6 +24,7 @@ from svdaudio.config.resolve import Resolved, parse_override, parse_value, remar
 from svdaudio.config.run import EXECUTION_PREFIX, Parameter, Parameters, RunConfig
 from svdaudio.config.sections import (
     AlignConfig,
+    EditConfig,
     ExecutionConfig,
     FinishConfig,
     GenerateConfig,
@@ -47,6 +49,7 @@ __all__ = [
     "AlignConfig",
     "AnObject",
     "Box",
+    "EditConfig",
     "ExecutionConfig",
     "FinishConfig",
     "GenerateConfig",
@@ -72,6 +75,7 @@ __all__ = [
     "collect_objects",
     "collect_sources",
     "flatten",
+    "mask_text",
     "nested",
     "parameter",
     "parse_object",

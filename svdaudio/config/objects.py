@@ -78,6 +78,12 @@ def parse_object(text: str) -> tuple[str, dict[str, Any]]:
     return (_checked_name(name.strip()), _prompt(prompt)) if equals else ("", _prompt(text))
 
 
+def mask_text(text: str) -> str:
+    """`FILE` or `NAME=FILE` as a text that `parse_object` takes for a mask file, whatever the file is called."""
+    name, equals, path = text.partition("=") if _NAME.match(text) and "=" in text else ("", "", text)
+    return f"{name}{equals}{path if path.startswith('/') else f'./{path}'}"
+
+
 def collect_objects(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Objects by name, from texts as `parse_object` takes them; several clicks of a name belong to one object.
 

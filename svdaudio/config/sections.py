@@ -104,6 +104,16 @@ class AlignConfig(Section):
     )
 
 
+class EditConfig(Section):
+    """Which edit is made of both pictures."""
+
+    form: Literal["svd", "fade", "clap"] = parameter(
+        "svd",
+        "as published; or objects faded in the edited picture; or the objects' own embeddings, mixed",
+        '"svd", "fade" or "clap"',
+    )
+
+
 class SvdConfig(Section):
     """What happens to the singular values (step 5)."""
 

@@ -347,8 +347,8 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
     """The results of a batch, one row per pair, every row with the same columns.
 
     Columns: name, the parameters in which pairs differ, state, run, seconds (of its own stages), error, a score for
-    each sound and class ("manipulated.dog"), the measures of the method ("cosine.edited"), and the file of each sound
-    ("manipulated.wav"). Missing values are None.
+    each sound and class ("manipulated.dog"), the measures of the method ("cosine.edited"), the file of each sound
+    ("manipulated.wav"), and notes on the pictures, if any pair has some. Missing values are None.
     """
     rows: list[dict[str, Any]] = []
     settings = list(dict.fromkeys(name for member in members for name in member.settings))
@@ -368,6 +368,8 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
                 row.update({f"{group.removesuffix('s')}.{name}": value for name, value in named.items()})
         audio = cast("Mapping[str, str]", run.results.get("audio", {}))
         row.update({f"{sound}.wav": path for sound, path in audio.items()})
+        if run.results.get("notes"):
+            row["notes"] = "; ".join(run.results["notes"])
         rows.append(row)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return [{name: row.get(name) for name in columns} for row in rows]

@@ -94,6 +94,12 @@ def no_verdict(arrays: Any) -> Sequence[Finding]:
     return ()
 
 
+def no_notes(arrays: Any) -> Sequence[str]:
+    """The notes of a method that has none."""
+    del arrays
+    return ()
+
+
 Check = Callable[[Any, Any], None]
 """Checks a `Request` before it runs; raises a `SvdAudioError` if it cannot work. The store may have read its files."""
 
@@ -136,6 +142,8 @@ class Method:
     """`RunArrays` of a finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
     verdict: Callable[[Any], Sequence[Finding]] = no_verdict
     """`RunArrays` of a finished run → what was to happen to each object, and whether it did."""
+    notes: Callable[[Any], Sequence[str]] = no_notes
+    """`RunArrays` of a finished run → remarks on it for users, a sentence each."""
     former_parameters: tuple[str, ...] = ()
     """Dotted names, or sections, in records of earlier versions that no longer exist."""
 

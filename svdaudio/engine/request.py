@@ -16,7 +16,7 @@ from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from socket import gethostname
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
@@ -27,6 +27,9 @@ from svdaudio.errors import ConfigError, InputError, RunError
 from svdaudio.store.base import Store
 from svdaudio.store.keys import Action, digest_file
 from svdaudio.store.runs import FileUse, RunRecord, StageEntry, new_run_id
+
+if TYPE_CHECKING:
+    from svdaudio.models.domain import Domain
 
 
 class BundleFacts(Protocol):
@@ -52,6 +55,18 @@ class BundleFacts(Protocol):
         Raises:
             CheckpointError: the bundle has none.
         """
+        ...
+
+    def check_domain(self) -> str | None:
+        """sha256 of the description of the pictures that the models were trained on; None if the bundle has none.
+
+        Raises:
+            CheckpointError: the file is missing or differs.
+        """
+        ...
+
+    def load_domain(self) -> Domain:
+        """That description."""
         ...
 
 
@@ -201,12 +216,13 @@ def check(request: Request, store: Store | None = None) -> Request:
         store: where artifacts are.
 
     Raises:
-        CheckpointError: the bundle lacks a model that it will need.
+        CheckpointError: the bundle lacks a model that it will need, or its description of known pictures is damaged.
         InputError: a file is not of its kind, or a check of the method fails.
         ConfigError: a target or a combination of parameters that does not exist.
     """
     for role in dict.fromkeys(role for node in request.nodes for role in node.stage.models):
         request.bundle.digests(role)
+    request.bundle.check_domain()
     for name in request.file_digests:
         known = request.known_shape(name, store) is not None
         request.cache.check(request.file_kind(name), request.files[name], known=known)

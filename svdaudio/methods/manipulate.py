@@ -1,20 +1,26 @@
 """The published method: the removed object is suppressed, the added one boosted, and the rest is kept.
 
 Two pictures, the original and its edit. Their regions' tokens are factorised and mixed into one global embedding,
-which takes the place of the edited picture's own; beside the sound of that, both pictures' plain sounds.
+which takes the place of the edited picture's own; beside the sound of that, both pictures' plain sounds. An edit that
+only removes or only adds has one region, and the other drops out of the mix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
-from svdaudio.config import REGION_EXPECTED, AlignConfig, MixConfig, Region, SvdConfig, parameter
+from pydantic import ValidationInfo, field_validator
+
+from svdaudio.config import REGION_EXPECTED, AlignConfig, EditConfig, MixConfig, Region, SvdConfig, parameter
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
+from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node, Nodes, by_name
+from svdaudio.errors import ConfigError, InputError
+from svdaudio.methods.fading import FadeConfig, blended, detected_classes, faded, gains_parameter
 from svdaudio.methods.parts import (
     PICTURE,
-    SoundConfig,
     check_clicks,
     check_generator,
     look_at,
@@ -25,74 +31,148 @@ from svdaudio.methods.parts import (
     synthesize,
     targets_of,
 )
-from svdaudio.methods.stages import ALIGN, BACKGROUND, FACTORS, MIX
+from svdaudio.methods.stages import ALIGN, BACKGROUND, BACKGROUND_OF_ONE, FACTORS, LEFTOVER, MIX, MIX_ONE, REACH
+from svdaudio.mixing.levels import REST, SILENCE, Gain
+from svdaudio.verdicts import HEARD, Finding, class_of, heard, untold
 from svdaudio.views.stages import stage_views
+
+if TYPE_CHECKING:
+    from svdaudio.store.base import Store
 
 SOUNDS = ("original", "edited", "manipulated")
 REGIONS = {"removed": "original", "added": "edited"}
 """Region → the picture that it lies in."""
+PARAMETERS = {"removed": "remove", "added": "add"}
+"""Region → the parameter that says where it is."""
+SCALING = {"removed": "alpha", "added": "beta"}
+"""Region → its factor in `svd`, and its weight in `mix`."""
+LEAST_REACH_DEGREES = 1.0
+"""Below it the factors do next to nothing."""
+_REST = {"background": "background.embedding", "direct": "edited.tokens.embedding"}
 
 
-class ManipulateConfig(SoundConfig):
-    """Parameters of the published method."""
+class ManipulateConfig(FadeConfig):
+    """Parameters of the edit; those of `align`, `svd` and `mix` belong to the published form alone."""
 
     remove: Region = parameter(
         (), "what to remove, in the original image", REGION_EXPECTED, is_table=True, paths="objects"
     )
     add: Region = parameter((), "what was added, in the edited image", REGION_EXPECTED, is_table=True, paths="objects")
+    edit: EditConfig = EditConfig()
+    gains: dict[str, Gain] = gains_parameter(
+        'gain in dB of "removed", "added" and "rest" in the edited picture, in forms fade and clap'
+    )
     align: AlignConfig = AlignConfig()
     svd: SvdConfig = SvdConfig()
     mix: MixConfig = MixConfig()
 
+    @field_validator("gains")
+    @classmethod
+    def _complete_gains(cls, gains: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """The gain of each region that is given and of the rest: by default what is removed is silent."""
+        given = [region for region, name in PARAMETERS.items() if info.data.get(name)] or list(PARAMETERS)
+        for name in gains:
+            if name not in (*PARAMETERS, REST):
+                raise ConfigError(f"there is no region '{name}'", expected="removed, added or rest", got=name)
+        return {name: gains.get(name, SILENCE if name == "removed" else 0.0) for name in (*given, REST)}
+
+
+def regions(config: ManipulateConfig) -> dict[str, str]:
+    """The regions that are given, and the picture that each lies in; both if none is, which no request may do."""
+    given = {region: picture for region, picture in REGIONS.items() if getattr(config, PARAMETERS[region])}
+    return given or dict(REGIONS)
+
 
 def nodes(config: ManipulateConfig) -> Nodes:
-    """Both pictures, both regions, the mix, and three sounds."""
+    """Both pictures, the regions, the mix, and three sounds."""
+    given = regions(config)
     return by_name(
         (
             *look_at("original"),
             *look_at("edited"),
-            *_region("removed", "original", config.remove, "remove"),
-            *_region("added", "edited", config.add, "add"),
-            Node(
-                name="background",
-                stage=BACKGROUND,
-                inputs={
-                    "tokens": "edited.tokens.tokens",
-                    "grid_removed": "removed.align.grid",
-                    "grid_added": "added.align.grid",
-                },
-            ),
-            Node(
-                name="mix",
-                stage=MIX,
-                inputs={
-                    **{f"{f}_{r}": f"{r}.factors.{f}" for r in REGIONS for f in ("u", "s", "vh", "weights")},
-                    "background": "background.embedding",
-                    "direct": "edited.tokens.embedding",
-                },
-            ),
+            *(node for region, picture in given.items() for node in _region(region, picture, config)),
             *synthesize(
                 "original", config, embedding="original.tokens.embedding", objects="original.locals.embeddings"
             ),
             *synthesize("edited", config, embedding="edited.tokens.embedding", objects="edited.locals.embeddings"),
-            *synthesize("manipulated", config, embedding="mix.embedding", objects="edited.locals.embeddings"),
+            *_manipulated(given, config),
         )
     )
 
 
-def _region(region: str, picture: str, given: Region, name: str) -> Iterable[Node]:
-    """A region of a picture, and its factors."""
-    yield from segment_region(region, picture=picture, region=given, name=name)
+def _manipulated(given: Mapping[str, str], config: ManipulateConfig) -> Iterable[Node]:
+    """The sound of the edit in the chosen form."""
+    if config.edit.form == "svd":
+        yield from _mix_of_both() if len(given) == len(REGIONS) else _mix_of_one(*given)
+        yield from synthesize("manipulated", config, embedding="mix.embedding", objects="edited.locals.embeddings")
+        return
+    masks: dict[str, str] = {}
+    if "removed" in given:
+        inputs = {"mask": "removed.mask.mask", "pixels": "edited.image.pixels"}
+        inputs |= {"added.region": "added.mask.mask"} if "added" in given else {}
+        yield Node(name="removed.leftover", stage=LEFTOVER, inputs=inputs)
+        masks["removed"] = "removed.leftover.mask"
+    if "added" in given:
+        masks["added"] = "added.mask.mask"
+    fading = {"fade": faded, "clap": blended}[config.edit.form]
+    yield from fading("manipulated", "edited", masks, config.gains, config)
+
+
+def _region(region: str, picture: str, config: ManipulateConfig) -> Iterable[Node]:
+    """A region of a picture and, for the published form, its factors and their reach."""
+    name = PARAMETERS[region]
+    yield from segment_region(region, picture=picture, region=getattr(config, name), name=name)
+    if config.edit.form != "svd":
+        return
     yield Node(name=f"{region}.align", stage=ALIGN, inputs={"mask": f"{region}.mask.mask"})
     yield Node(
         name=f"{region}.factors",
         stage=FACTORS,
         inputs={"tokens": f"{picture}.tokens.tokens", "grid": f"{region}.align.grid"},
     )
+    factors = {name: f"{region}.factors.{name}" for name in FACTORS.outputs}
+    yield Node(name=f"{region}.reach", stage=REACH, inputs=factors, parameters={"factor": f"svd.{SCALING[region]}"})
+
+
+def _mix_of_both() -> Iterable[Node]:
+    grids = {f"grid_{region}": f"{region}.align.grid" for region in REGIONS}
+    yield Node(name="background", stage=BACKGROUND, inputs={"tokens": "edited.tokens.tokens", **grids})
+    factors = {f"{f}_{r}": f"{r}.factors.{f}" for r in REGIONS for f in FACTORS.outputs}
+    yield Node(name="mix", stage=MIX, inputs={**factors, **_REST})
+
+
+def _mix_of_one(region: str) -> Iterable[Node]:
+    """The mix of an edit that only removes or only adds."""
+    inputs = {"tokens": "edited.tokens.tokens", "grid": f"{region}.align.grid"}
+    yield Node(name="background", stage=BACKGROUND_OF_ONE, inputs=inputs)
+    factors = {f: f"{region}.factors.{f}" for f in FACTORS.outputs}
+    parameters = {"factor": f"svd.{SCALING[region]}", "weight": f"mix.{SCALING[region]}"}
+    yield Node(name="mix", stage=MIX_ONE, inputs={**factors, **_REST}, parameters=parameters)
+
+
+def check_regions(request: Request, store: Store | None) -> None:
+    """Make sure that something is removed or added.
+
+    Raises:
+        InputError: neither is given.
+    """
+    del store
+    if not (request.config.remove or request.config.add):
+        raise nothing_given("--remove X,Y or --add X,Y")
+
+
+def nothing_given(what: str) -> InputError:
+    """The error of an edit without a region.
+
+    Args:
+        what: how one is given.
+    """
+    expected = "a region to remove in the original picture, one that was added in the edited picture, or both"
+    return InputError("nothing is removed or added", expected=expected, fix=f"give {what}")
 
 
 def configured_files(config: ManipulateConfig) -> Mapping[str, ConfiguredFile]:
-    """The mask files of both regions."""
+    """The mask files of the regions."""
     return {**mask_files(config.remove, "remove"), **mask_files(config.add, "add")}
 
 
@@ -109,19 +189,76 @@ def scores(config: ManipulateConfig) -> Mapping[str, str]:
 
 def targets(config: ManipulateConfig) -> tuple[str, ...]:
     """All sounds, the edit first: a click that cannot be used is reported before anything costly is computed."""
-    return targets_of(config, ("manipulated", "original", "edited"))
+    return (*_reaches(config), *targets_of(config, ("manipulated", "original", "edited")))
 
 
 def targets_of_edit(config: ManipulateConfig) -> tuple[str, ...]:
     """The sound of the edit alone."""
-    return targets_of(config, ("manipulated",))
+    return (*_reaches(config), *targets_of(config, ("manipulated",)))
+
+
+def _reaches(config: ManipulateConfig) -> tuple[str, ...]:
+    return tuple(f"{region}.reach" for region in regions(config)) if config.edit.form == "svd" else ()
 
 
 def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
-    """Cosine of the mixed embedding with both pictures, and with both regions before they are scaled."""
+    """Cosine of the mixed embedding with both pictures, and with the regions before they are scaled; the reach."""
     from svdaudio.methods.mixes import mix_cosines
 
-    return {"cosines": mix_cosines(arrays)} if arrays.has("mix") else {}
+    found: dict[str, Mapping[str, float]] = {"cosines": mix_cosines(arrays)} if arrays.has("mix") else {}
+    for figure in ("degrees", "share"):
+        values = {region: float(arrays[f"{region}.reach"][figure]) for region in _done_reaches(arrays)}
+        if values:
+            found[f"reach_{figure}"] = {region: round(value, 6) for region, value in values.items()}
+    return found
+
+
+def notes(arrays: RunArrays) -> list[str]:
+    """How far the factors moved both regions' embeddings and, if that is next to nothing, what would act."""
+    moved = {region: float(arrays[f"{region}.reach"]["degrees"]) for region in _done_reaches(arrays)}
+    if not moved:
+        return []
+    parts = [
+        f"svd.{SCALING[region]} = {arrays.config.value(f'svd.{SCALING[region]}'):g} moves the embedding of the "
+        f"{region} region by {degrees:.2f}° ({float(arrays[f'{region}.reach']['share']):.3%} of it lies in the first "
+        f"{arrays.config.svd.k} components)"
+        for region, degrees in moved.items()
+    ]
+    weak = max(moved.values()) < LEAST_REACH_DEGREES
+    advice = ": next to nothing; svd.k = 1 moves more, and --form fade acts on the objects themselves" if weak else ""
+    return [f"reach: {', '.join(parts)}{advice}"]
+
+
+def _done_reaches(arrays: RunArrays) -> list[str]:
+    return [region for region in REGIONS if arrays.has(f"{region}.reach")]
+
+
+def verdict(arrays: RunArrays) -> list[Finding]:
+    """Whether what was added is heard, what was removed is gone, and what was in the original's sound is kept."""
+    found = arrays.scores()
+    if "manipulated" not in found or "original" not in found:
+        return []
+    before, after = found["original"], found["manipulated"]
+    findings: list[Finding] = []
+    told: set[str] = set()
+    order: tuple[Literal["added", "removed"], ...] = ("added", "removed")
+    for region in order:
+        if not arrays.has(f"{region}.mask"):
+            continue
+        named = getattr(arrays.config, PARAMETERS[region])
+        seen = detected_classes(arrays, REGIONS[region], {region: f"{region}.mask"})[region]
+        names = [one for one in named if class_of(one, before)] if isinstance(named, Mapping) else []
+        classes = list(dict.fromkeys(class_of(one, before) for one in names or seen))
+        for name in [one for one in classes if one is not None and one not in told]:
+            told.add(name)
+            findings.append(heard(name, before=before[name], after=after[name], wanted=region))
+        if not any(classes):
+            findings.append(untold(f"the {region} region", region, "no class of the tagger tells about it"))
+    kept = [name for name, score in before.items() if score >= HEARD and name not in told]
+    findings += [heard(name, before=before[name], after=after[name], wanted="kept") for name in kept]
+    if len({use.digest for use in arrays.run.files.values()}) == 1 and arrays.has("added.mask"):
+        findings.append(untold("the edit", "added", "both pictures are identical: nothing was added"))
+    return findings
 
 
 METHOD = Method(
@@ -136,7 +273,9 @@ METHOD = Method(
     sounds=sounds,
     scores=scores,
     result="manipulated",
-    checks=(check_clicks, check_generator),
+    checks=(check_regions, check_clicks, check_generator),
     views=stage_views,
     measures=measures,
+    notes=notes,
+    verdict=verdict,
 )

@@ -5,7 +5,7 @@
 
 Three forms, which are other nodes: `fade` makes one sound from the picture with its objects faded; `clap` mixes the
 embeddings of the objects, each by itself; `stems` makes a sound of each object and of the rest, and adds them up.
-Sounds and texts join by their embeddings; as a stem a sound is itself, and a text has a sound made of it.
+Sounds and texts join by their embeddings; as a stem, a sound is itself, and a text has a sound made of it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError
+from svdaudio.methods.fading import FadeConfig, alone, blended, detected_classes, faded, gains_parameter
 from svdaudio.methods.parts import (
     PICTURE,
     SOUND,
-    SoundConfig,
     check_clicks,
     check_generator,
     check_texts,
@@ -33,7 +33,6 @@ from svdaudio.methods.parts import (
     generate,
     look_at,
     mask_files,
-    render,
     score,
     scores_of,
     segment_object,
@@ -41,28 +40,8 @@ from svdaudio.methods.parts import (
     synthesize,
     targets_of,
 )
-from svdaudio.methods.stages import (
-    BLEND,
-    CROP,
-    DESCRIBE,
-    EMBED,
-    ERASE,
-    FADE,
-    GAIN,
-    HUSH,
-    KEEP,
-    LEVEL,
-    LISTEN,
-    MASTER,
-    MIXDOWN,
-    OVERLAY,
-    RECORDING,
-    REMAINDER,
-    REMIX,
-    UNITE,
-)
-from svdaudio.mixing.levels import GAIN_EXPECTED, REST, SILENCE, Gain, levels, vertices
-from svdaudio.mixing.owners import owners
+from svdaudio.methods.stages import DESCRIBE, GAIN, HUSH, LEVEL, LISTEN, MASTER, MIXDOWN, RECORDING
+from svdaudio.mixing.levels import REST, SILENCE, Gain
 from svdaudio.models.audioldm.settings import N_TOGETHER
 from svdaudio.verdicts import Finding, Wanted, class_of, heard, untold
 from svdaudio.views.stages import stage_views
@@ -86,7 +65,7 @@ class MasterConfig(Section):
     )
 
 
-class MixerConfig(SoundConfig):
+class MixerConfig(FadeConfig):
     """Parameters of the mixer."""
 
     form: Literal["fade", "clap", "stems"] = parameter(
@@ -99,30 +78,11 @@ class MixerConfig(SoundConfig):
         {}, "sound files beside the picture, by name", SOUND_EXPECTED, is_table=True, paths="files"
     )
     texts: Sources = parameter({}, "texts whose sounds are beside the picture, by name", TEXT_EXPECTED, is_table=True)
-    gains: dict[str, Gain] = parameter(
-        {},
-        "gain of each object, sound and text and of the rest, in dB",
-        GAIN_EXPECTED,
-        is_table=True,
-        validate_default=True,
-    )
+    gains: dict[str, Gain] = gains_parameter("gain of each object, sound and text and of the rest, in dB")
     without_text: Annotated[str, Field(min_length=1)] | None = parameter(
         None, "text whose sound generated sounds are led away from, by guidance", "a text"
     )
-    rest: Literal["detected", "always"] = parameter(
-        "always",
-        "whether the rest of the picture sounds always, or only with a detected object in it",
-        '"detected" or "always"',
-    )
     master: MasterConfig = MasterConfig()
-    margin: Number = parameter(
-        0.01,
-        "how far around an object the picture is erased, too, as a share of its longer side",
-        "a number from 0 to 0.5",
-        (0.005, 0.05),
-        ge=0,
-        le=0.5,
-    )
 
     @field_validator("objects", "sounds", "texts")
     @classmethod
@@ -130,7 +90,7 @@ class MixerConfig(SoundConfig):
         for name in table:
             if name in RESERVED:
                 raise ConfigError(f"an object cannot be called '{name}'", fix="give it another name")
-            if any(name in other for key, other in info.data.items() if key in ("objects", "sounds")):
+            if any(name in info.data.get(other, ()) for other in ("objects", "sounds")):
                 raise ConfigError(f"there are two sources '{name}'", fix="give each its own name")
         return table
 
@@ -146,21 +106,34 @@ class MixerConfig(SoundConfig):
 
     @model_validator(mode="after")
     def _guidance_leads_away(self) -> MixerConfig:
+        if self.without_text is None:
+            return self
         made = self.generate
-        if self.without_text is not None and made.guidance_scale <= 1:
+        if made.guidance_scale <= 1:
             raise ConfigError(
                 "without_text needs guidance", expected="generate.guidance_scale above 1", got=made.guidance_scale
             )
-        if self.without_text is not None and made.noise == "joint" and made.candidates != N_TOGETHER:
+        if made.noise == "joint" and made.candidates != N_TOGETHER:
             raise ConfigError(
                 "without_text needs candidates with noise of their own", fix="use --set generate.noise=own"
             )
         return self
 
     @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the sounds and texts."""
-        return (*self.sounds, *self.texts)
+    def beside(self) -> dict[str, str]:
+        """Sounds and texts by name → `node.output` of the CLAP embedding of each."""
+        sounds = {name: f"{name}.listen.clap" for name in self.sounds}
+        return {**sounds, **{name: f"{name}.describe.clap" for name in self.texts}}
+
+    @property
+    def away(self) -> str | None:
+        """The `node.output` of the CLAP embedding that sounds are led away from."""
+        return None if self.without_text is None else f"{WITHOUT}.describe.clap"
+
+    @property
+    def is_mix(self) -> bool:
+        """Whether there is anything to mix."""
+        return bool(self.objects or self.beside or self.away)
 
 
 def nodes(config: MixerConfig) -> Nodes:
@@ -173,87 +146,42 @@ def nodes(config: MixerConfig) -> Nodes:
     plain = synthesize(
         ORIGINAL, config, embedding=f"{ORIGINAL}.tokens.embedding", objects=f"{ORIGINAL}.locals.embeddings"
     )
-    forms = {"fade": faded, "clap": blended, "stems": stems}
     masks = {name: f"{name}.mask.mask" for name in config.objects}
-    mix = forms[config.form](ORIGINAL, masks, config) if _is_mix(config) else ()
-    return by_name((*look_at(ORIGINAL), *objects, *plain, *_unwanted(config), *mix))
-
-
-def _is_mix(config: MixerConfig) -> bool:
-    return bool(config.objects or config.sources or config.without_text)
-
-
-def _unwanted(config: MixerConfig) -> Iterable[Node]:
-    if config.without_text is not None:
-        yield Node(name=f"{WITHOUT}.describe", stage=DESCRIBE, inputs={}, parameters={"text": "without_text"})
-
-
-def _away(config: MixerConfig) -> str | None:
-    return None if config.without_text is None else f"{WITHOUT}.describe.clap"
-
-
-def faded(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """One sound, from the embeddings of the picture without some of its objects, and of sources beside it.
-
-    From `mix.fade`, or with sources `mix.overlay`, to `mix.scores`.
-
-    Args:
-        picture: group of the nodes that looked at it, of which `<picture>.remix` is the whole picture's embedding.
-        masks: object → `node.output` of its mask.
-        config: gains, and which nodes there are.
-    """
-    claps: dict[str, str] = {}
-    of_picture = {name: gain for name, gain in config.gains.items() if name not in config.sources}
-    is_silent = all(level == 0 or name in config.sources for name, level in levels(config.gains).items())
-    nested = [] if is_silent else vertices(of_picture)
-    if any(REST in vertex.absent for vertex in nested):
-        yield Node(name=f"{REST}.mask", stage=REMAINDER, inputs={f"masks.{name}": one for name, one in masks.items()})
-    for vertex in nested:
-        group = f"without.{vertex.label}" if vertex.absent else picture
-        claps[f"claps.{vertex.label}"] = f"{group}.remix.clap"
-        if vertex.absent:
-            yield from _without(vertex.absent, picture, masks, group=group)
-    name, stage = ("overlay", OVERLAY) if config.sources else ("fade", FADE)
-    for source in config.sources:
-        yield from _source(source, config)
-        claps[f"sources.{source}"] = _clap_of(source, config)
-    yield Node(name=f"{MIX}.{name}", stage=stage, inputs=claps)
-    yield from render(MIX, config, clap=f"{MIX}.{name}.clap", away=_away(config))
-
-
-def blended(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """One sound, from the embeddings of objects and sources by themselves: `mix.blend` to `mix.scores`.
-
-    Arguments as above.
-
-    The rest is one of them only if it always sounds.
-    """
-    heard = [
-        name for name, level in levels(config.gains).items() if level and (name != REST or config.rest == "always")
-    ]
-    if not heard:
-        raise ConfigError("everything but the rest is silenced", fix="use --set rest=always")
-    for name in heard:
-        yield from _source(name, config) if name in config.sources else _alone(name, picture, masks)
-    inputs = {f"claps.{name}": _clap_of(name, config) for name in heard}
-    yield Node(name=f"{MIX}.blend", stage=BLEND, inputs=inputs)
-    yield from render(MIX, config, clap=f"{MIX}.blend.clap", away=_away(config))
+    mix: Iterable[Node] = ()
+    if config.is_mix:
+        forms = {"fade": faded, "clap": blended}
+        fading = forms.get(config.form)
+        mix = (
+            [
+                *(node for name in config.beside for node in _source(name, config)),
+                *fading(MIX, ORIGINAL, masks, config.gains, config, beside=config.beside, away=config.away),
+            ]
+            if fading
+            else stems(ORIGINAL, masks, config)
+        )
+    unwanted = [] if config.away is None else [_described(WITHOUT, "without_text")]
+    return by_name((*look_at(ORIGINAL), *objects, *plain, *unwanted, *mix))
 
 
 def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """A sound of each object, source and the rest, at its gain, and their sum: `mix.mixdown`. Arguments as above."""
+    """A sound of each object, of each source and of the rest, at its gain, and their sum: `mix.mixdown`.
+
+    Args:
+        picture: group of the nodes that looked at it.
+        masks: object → `node.output` of its mask.
+        config: gains, and which nodes there are.
+    """
     for name in config.gains:
         if name in config.sounds:
             yield from _recorded(name, config)
             yield score(name, waveform=_recording(name, config))
             yield _at_gain(name, _recording(name, config))
             continue
-        yield from _source(name, config) if name in config.sources else _alone(name, picture, masks)
-        yield from generate(name, config, clap=_clap_of(name, config), away=_away(config))
+        yield from _source(name, config) if name in config.texts else alone(name, picture, masks)
+        yield from generate(name, config, clap=config.beside.get(name, f"{name}.remix.clap"), away=config.away)
         waveform = chosen(name, config)
         if name == REST and config.rest == "detected":
-            kept = f"{name}.keep" if config.objects else f"{picture}.locals"
-            inputs = {"waveform": waveform, "embeddings": f"{kept}.embeddings"}
+            inputs = {"waveform": waveform, "embeddings": f"{name}.keep.embeddings"}
             yield Node(name=f"{name}.hush", stage=HUSH, inputs=inputs)
             waveform = f"{name}.hush.waveform"
         yield score(name, waveform=waveform)
@@ -275,6 +203,19 @@ def _at_gain(name: str, waveform: str) -> Node:
     return Node(name=f"{name}.gain", stage=GAIN, inputs={"waveform": waveform}, parameters=gain)
 
 
+def _source(name: str, config: MixerConfig) -> Iterable[Node]:
+    """The CLAP embedding of a text, or of a sound file at the loudness of all sounds."""
+    if name in config.texts:
+        yield _described(name, f"texts.{name}")
+        return
+    yield from _recorded(name, config)
+    yield Node(name=f"{name}.listen", stage=LISTEN, inputs={"waveform": _recording(name, config)})
+
+
+def _described(group: str, text: str) -> Node:
+    return Node(name=f"{group}.describe", stage=DESCRIBE, inputs={}, parameters={"text": text})
+
+
 def _recorded(name: str, config: MixerConfig) -> Iterable[Node]:
     """A sound file as it is mixed: `<name>.recording`, and `<name>.finish` unless that is switched off."""
     yield Node(name=f"{name}.recording", stage=RECORDING, inputs={"file": f"file:sounds.{name}"})
@@ -285,54 +226,10 @@ def _recording(name: str, config: MixerConfig) -> str:
     return f"{name}.{'finish' if config.finish.form == 'clean' else 'recording'}.waveform"
 
 
-def _source(name: str, config: MixerConfig) -> Iterable[Node]:
-    """The CLAP embedding of a sound file, at the loudness of all sounds, or of a text."""
-    if name in config.texts:
-        yield Node(name=f"{name}.describe", stage=DESCRIBE, inputs={}, parameters={"text": f"texts.{name}"})
-    else:
-        yield from _recorded(name, config)
-        yield Node(name=f"{name}.listen", stage=LISTEN, inputs={"waveform": _recording(name, config)})
-
-
-def _clap_of(name: str, config: MixerConfig) -> str:
-    """The `node.output` of the CLAP embedding of an object, of a source, or of the rest."""
-    stage = "listen" if name in config.sounds else "describe" if name in config.texts else "remix"
-    return f"{ORIGINAL if name == REST and not config.objects else name}.{stage}.clap"
-
-
 def _stem_sources(config: MixerConfig) -> dict[str, str]:
     """Stem → `node.output` of what is added up."""
     last = "gain" if config.master.loudness_lufs is None else "level"
     return {name: f"{name}.{last}.waveform" for name in config.gains}
-
-
-def _alone(name: str, picture: str, masks: Mapping[str, str]) -> Iterable[Node]:
-    """The CLAP embedding of one object, from its box; or of the rest, from the picture without all objects."""
-    if name == REST and not masks:
-        return  # it is the picture itself
-    if name == REST:
-        yield from _without(tuple(sorted(masks)), picture, masks, group=REST)
-        return
-    yield Node(name=f"{name}.crop", stage=CROP, inputs={"pixels": f"{picture}.image.pixels", "mask": masks[name]})
-    crop = {"embedding": f"{name}.crop.embedding", "locals": f"{name}.crop.embeddings"}
-    yield Node(name=f"{name}.remix", stage=REMIX, inputs=crop)
-
-
-def _without(absent: tuple[str, ...], picture: str, masks: Mapping[str, str], *, group: str) -> Iterable[Node]:
-    """The CLAP embedding of the picture without some objects: `<group>.erase` to `<group>.remix`."""
-    sources = {name: masks.get(name, f"{REST}.mask.mask") for name in absent}
-    mask = next(iter(sources.values()))
-    if len(sources) > 1:
-        yield Node(name=f"{group}.unite", stage=UNITE, inputs={f"masks.{name}": one for name, one in sources.items()})
-        mask = f"{group}.unite.mask"
-    yield Node(name=f"{group}.erase", stage=ERASE, inputs={"pixels": f"{picture}.image.pixels", "mask": mask})
-    yield Node(name=f"{group}.embed", stage=EMBED, inputs={"pixels": f"{group}.erase.pixels"})
-    keep = {"boxes": f"{picture}.locals.boxes", "embeddings": f"{picture}.locals.embeddings"}
-    keep |= {f"absent.{name}": one for name, one in sources.items()}
-    keep |= {f"present.{name}": one for name, one in masks.items() if name not in absent}
-    yield Node(name=f"{group}.keep", stage=KEEP, inputs=keep)
-    slots = {"embedding": f"{group}.embed.embedding", "locals": f"{group}.keep.embeddings"}
-    yield Node(name=f"{group}.remix", stage=REMIX, inputs=slots)
 
 
 def targets(config: MixerConfig) -> tuple[str, ...]:
@@ -341,7 +238,7 @@ def targets(config: MixerConfig) -> tuple[str, ...]:
     Raises:
         ConfigError: there is nothing to mix.
     """
-    if not _is_mix(config):
+    if not config.is_mix:
         raise ConfigError(
             "there is no object to mix, nor a sound or a text",
             fix=f"give --object NAME=PROMPT, which is {OBJECT_EXPECTED}; or --sound, --text or --without-text",
@@ -382,12 +279,13 @@ def verdict(arrays: RunArrays) -> list[Finding]:
     if MIX not in found or ORIGINAL not in found:
         return []
     before, after, gains = found[ORIGINAL], found[MIX], arrays.config.gains
-    detected = _detected(arrays)
-    names = [*arrays.config.objects, *(name for name in arrays.config.sources if gains[name] != SILENCE)]
-    classes = {name: class_of(name, before, {**detected, **arrays.config.texts}) for name in names}
+    detected = detected_classes(arrays, ORIGINAL, {name: f"{name}.mask" for name in arrays.config.objects})
+    texts = {name: [text] for name, text in arrays.config.texts.items()}
+    names = [*arrays.config.objects, *(name for name in arrays.config.beside if gains[name] != SILENCE)]
+    classes = {name: class_of(name, before, {**detected, **texts}.get(name, ())) for name in names}
     findings: list[Finding] = []
     for name, class_name in classes.items():
-        wanted = "added" if name in arrays.config.sources else wanted_of(gains[name])
+        wanted = "added" if name in arrays.config.beside else wanted_of(gains[name])
         others = [one for one in classes if one != name and classes[one] == class_name and gains[one] != gains[name]]
         if class_name is None:
             findings.append(untold(name, wanted, "no class of the tagger tells about it"))
@@ -410,17 +308,7 @@ def wanted_of(gain_db: float | str) -> Wanted:
     """What a gain is to do."""
     if gain_db == SILENCE:
         return "silenced"
-    return "kept" if not float(gain_db) else "raised" if float(gain_db) > 0 else "faded"
-
-
-def _detected(arrays: RunArrays) -> dict[str, str]:
-    """Object → the detector's class of the most confident box that belongs to it."""
-    masks = {name: arrays[f"{name}.mask"]["mask"] for name in arrays.config.objects if arrays.has(f"{name}.mask")}
-    seen = arrays[f"{ORIGINAL}.locals"]
-    names = arrays.classes("detector")
-    whose = owners(seen["boxes"], masks, arrays.config.margin)
-    pairs = [(name, names[int(index)]) for name, index in zip(whose, seen["classes"], strict=True) if name]
-    return dict(reversed(pairs))
+    return "level" if not float(gain_db) else "raised" if float(gain_db) > 0 else "faded"
 
 
 METHOD = Method(

@@ -11,30 +11,42 @@ from numpy.typing import NDArray
 
 from svdaudio.config import RunConfig
 from svdaudio.engine.arrays import RunArrays
+from svdaudio.engine.stage import Nodes
 from svdaudio.svd.factors import Factors
 from svdaudio.svd.many import EditParts, MixColumns, cosines, unscaled
 
 MIX_PARAMETERS = ("svd.k", "svd.alpha", "svd.beta", "mix.alpha", "mix.beta", "mix.gamma", "mix.direct")
 """What can change without a new factorisation, in the order of the fields of `MixColumns`."""
-PARTS = ("removed.factors", "added.factors", "background", "original.tokens")
-"""The nodes that a mix is made from; `edited.tokens` is above them."""
+
+
+def part_nodes(nodes: Nodes) -> tuple[str, ...]:
+    """The nodes that the mix is made from, and those that it is compared with."""
+    return (*nodes["mix"].upstream, "original.tokens")
 
 
 def edit_parts(arrays: RunArrays) -> EditParts:
     """What the edit of a run is mixed from."""
-    removed, added = (Factors(**arrays[f"{region}.factors"]) for region in ("removed", "added"))
     return EditParts(
-        removed=removed,
-        added=added,
+        **_factors(arrays),
         background=arrays["background"]["embedding"],
         direct=arrays["edited.tokens"]["embedding"],
     )
 
 
 def mix_anchors(arrays: RunArrays) -> dict[str, NDArray[Any]]:
-    """What the mix of a run is compared with: both pictures, and both regions before they are scaled."""
-    pictures = {name: arrays[f"{name}.tokens"]["embedding"] for name in ("original", "edited")}
-    return {**pictures, **{name: unscaled(Factors(**arrays[f"{name}.factors"])) for name in ("removed", "added")}}
+    """What the mix of a run is compared with: both pictures, and the regions before they are scaled.
+
+    The original is missing where nothing is removed and its own sound is not made.
+    """
+    nodes = {name: f"{name}.tokens" for name in ("original", "edited")}
+    pictures = {name: arrays[node]["embedding"] for name, node in nodes.items() if arrays.has(node)}
+    return {**pictures, **{name: unscaled(factors) for name, factors in _factors(arrays).items()}}
+
+
+def _factors(arrays: RunArrays) -> dict[str, Factors]:
+    """Factors of the regions that a run has, "removed" and "added"."""
+    nodes = {region: f"{region}.factors" for region in ("removed", "added")}
+    return {region: Factors(**arrays[node]) for region, node in nodes.items() if arrays.has(node)}
 
 
 def mix_cosines(arrays: RunArrays) -> dict[str, float]:

@@ -276,18 +276,19 @@ def check_clicks(request: Request, store: Store | None) -> None:
             continue
         picture = node.inputs["pixels"].partition(".")[0]
         size = _size(request, picture, store)
-        where = f"the image {request.files[picture].name}"
+        path = request.files[picture]
+        where = f"the image {path.name}"
         if node.stage is MASK_FILE:
             _check_mask_file(request, node, size, where)
             continue
-        name = node.bindings["points"].removesuffix(".points")
+        name = node.bindings["points"].removesuffix(".points").removesuffix(".object")  # what has no name is "object"
         points = cast("list[Point]", request.config.value(node.bindings["points"]))
         if node.stage is BOX_MASK:
             _check_box(request.config.value(node.bindings["box"]), name, size, where)
         elif not any(label == 1 for _, _, label in points):
             raise InputError(
                 f"there is no click for '{name}'",
-                fix=f"give {_option(name)}X,Y, in pixels of the {picture} picture",
+                fix=f"give {_prompt_text(name)}, in pixels of the {request.description(picture)} {path.name}",
             )
         width, height = size
         for x, y, _ in points:
@@ -299,9 +300,9 @@ def check_clicks(request: Request, store: Store | None) -> None:
                 )
 
 
-def _option(name: str) -> str:
+def _prompt_text(name: str) -> str:
     option, _, entry = name.partition(".")
-    return f"--{option} {entry}=" if entry else f"--{option} "
+    return f"{entry}=X,Y" if entry else f"--{option} X,Y"
 
 
 def _check_box(box: tuple[float, float, float, float], name: str, size: tuple[int, int], where: str) -> None:

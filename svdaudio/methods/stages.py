@@ -54,6 +54,15 @@ MIX = Stage(
     parameters={"k": "svd.k", "alpha": "svd.alpha", "beta": "svd.beta",
                 "alpha_mix": "mix.alpha", "beta_mix": "mix.beta", "gamma_mix": "mix.gamma", "direct_mix": "mix.direct"},
     body="svdaudio.tasks.edit.mix:run", summary="suppress, boost, and mix into the global embedding")
+BACKGROUND_OF_ONE = Stage(
+    name="background_of_one", inputs=("tokens", "grid"), outputs=("embedding",),
+    body="svdaudio.tasks.edit.background_of_one:run",
+    summary="mean of the patches outside the only region, [1 or 0, 768]")
+MIX_ONE = Stage(
+    name="mix_one", inputs=("u", "s", "vh", "weights", "background", "direct"), outputs=("region", "embedding"),
+    parameters={"k": "svd.k", "factor": "svd.alpha", "weight": "mix.alpha",
+                "gamma_mix": "mix.gamma", "direct_mix": "mix.direct"},
+    body="svdaudio.tasks.edit.mix_one:run", summary="suppress or boost the only region, and mix it in")
 REACH = Stage(
     name="reach", inputs=("u", "s", "vh", "weights"), outputs=("share", "degrees"),
     parameters={"k": "svd.k", "factor": "svd.alpha"}, body="svdaudio.tasks.edit.reach:run",
@@ -61,6 +70,9 @@ REACH = Stage(
 REMAINDER = Stage(
     name="remainder", inputs=("masks",), outputs=("mask",), parameters={"margin": "margin"},
     body="svdaudio.tasks.edit.remainder:run", summary="what is in no object")
+LEFTOVER = Stage(
+    name="leftover", inputs=("mask", "added", "pixels"), outputs=("mask",), parameters={"margin": "margin"},
+    body="svdaudio.tasks.edit.leftover:run", summary="what the edited picture still shows of the removed region")
 ERASE = Stage(
     name="erase", inputs=("pixels", "mask"), outputs=("pixels",), parameters={"margin": "margin"},
     body="svdaudio.tasks.edit.erase:run", summary="fill a region with the mean colour outside it")
@@ -78,7 +90,7 @@ FADE = Stage(
     name="fade", inputs=("claps",), outputs=("clap",), parameters={"gains": "gains"},
     body="svdaudio.tasks.edit.fade:run", summary="CLAP embedding between pictures with and without the objects")
 BLEND = Stage(
-    name="blend", inputs=("claps",), outputs=("clap",), parameters={"gains": "gains"},
+    name="blend", inputs=("claps", "present"), outputs=("clap",), parameters={"gains": "gains"},
     body="svdaudio.tasks.edit.blend:run", summary="CLAP embeddings of the objects at their levels")
 OVERLAY = Stage(
     name="overlay", inputs=("claps", "sources"), outputs=("clap",), parameters={"gains": "gains"},
@@ -155,8 +167,9 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
-        REMAINDER, ERASE, KEEP, FADE, BLEND, OVERLAY, RECORDING, LISTEN, DESCRIBE, REMIX, DIFFUSE, DIFFUSE_EACH,
-        DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES,
+        BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, FADE, BLEND, OVERLAY, RECORDING, LISTEN, DESCRIBE,
+        REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL,
+        MIXDOWN, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

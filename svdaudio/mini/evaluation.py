@@ -9,7 +9,7 @@ from pathlib import Path
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.methods.parts import SoundConfig
-from svdaudio.mini import audio_evaluation, vision_evaluation
+from svdaudio.mini import audio_evaluation, domain_evaluation, vision_evaluation
 from svdaudio.mini.figures import Figure
 
 HEARD_CANDIDATES = 1
@@ -42,12 +42,18 @@ def sections(folder: Path) -> Iterator[Section]:
         config = resolve(SoundConfig, given=given, bundle_settings=lambda _: bundle.settings).config
         return audio_evaluation.hearing_figures(Models(bundle, device="cpu", keep=True), config)
 
+    def known() -> tuple[Figure, ...]:
+        models = Models(bundle, device="cpu", keep=True)
+        domain, encoder, detector = (models[role] for role in ("domain", "image_encoder", "detector"))
+        return domain_evaluation.domain_figures(domain, encoder, detector)
+
     measures: dict[str, Callable[[], tuple[Figure, ...]]] = {
         "segmenter": lambda: vision_evaluation.segmenter_figures(weights["segmenter"]),
         "detector": lambda: vision_evaluation.detector_figures(weights["detector"]),
         "image_encoder": lambda: vision_evaluation.image_encoder_figures(weights["image_encoder"]),
         "tagger": lambda: audio_evaluation.tagger_figures(weights["tagger"]),
         "autoencoder": lambda: audio_evaluation.autoencoder_figures(weights["autoencoder"]),
+        "domain": known,
         "vocoder": lambda: audio_evaluation.vocoder_figures(weights["autoencoder"], weights["vocoder"]),
     }
     for role, measure in measures.items():

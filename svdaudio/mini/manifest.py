@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from svdaudio.checkpoints.bundle import LOADERS, MANIFEST
+from svdaudio.checkpoints.bundle import DOMAIN, LOADERS, MANIFEST
 from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
 from svdaudio.weights.own import HEADER_KEY
@@ -47,6 +47,11 @@ def describe(folder: Path) -> Path:
                 raise ValueError(f"its role is {header['role']}")
             if role in CLASS_KEYS:
                 models[role]["classes"] = [str(name) for name in header["extra"][CLASS_KEYS[role]]]
+            for read in (name for name in models if role == DOMAIN and name in header["extra"]):
+                if header["extra"][read] != models[read]["sha256"]:
+                    raise CheckpointError(
+                        f"the domain {path} was fitted with another {read}", fix="run `svdaudio train domain`"
+                    )
     manifest = {"title": TITLE, "settings": SETTINGS, "models": models}
     write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
     return folder / MANIFEST

@@ -55,6 +55,25 @@ def remainder(masks: Mapping[str, MaskArray], margin: float) -> MaskArray:
     return mask
 
 
+def leftover(
+    mask: Bool[NDArray[np.bool_], "original_height original_width"],
+    added: Mapping[str, MaskArray],
+    size: tuple[int, int],
+    margin: float,
+) -> MaskArray:
+    """A region of one picture in the pixels of another, less what is there instead; it may be empty.
+
+    Args:
+        mask: of the region, in the one picture.
+        added: masks of what the other picture shows instead.
+        size: height and width of the other picture; of another size, the mask is scaled.
+        margin: how far around the added masks nothing is left, as a share of the picture's longer side.
+    """
+    height, width = size
+    there = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    return there & ~grown(united(added), margin) if added else there
+
+
 def erase(pixels: PixelArray, mask: MaskArray, margin: float) -> PixelArray:
     """A picture with a region filled with the mean colour of what is outside it.
 

@@ -138,8 +138,7 @@ def _prepare(session: Session, row: Row, method: Method, common: Common, cache: 
     if row.out is not None:
         check_sound_place(row.out, inputs=tuple(row.files.values()))
         check_result(request)
-    points = {name for name, parameter in known.items() if isinstance(parameter.default, tuple)}
-    settings = {name: value for name, value in row.parameters.items() if name not in points}
+    settings = {name: value for name, value in row.parameters.items() if not isinstance(known[name].default, tuple)}
     return Prepared(name=row.name, request=replace(request, resolved=resolved), out=row.out, settings=settings)
 
 
@@ -199,7 +198,7 @@ def _check_columns(columns: Sequence[str], where: str, method: Method) -> None:
     if "" in columns:
         raise InputError(f"{where}: column {columns.index('') + 1} has no name", fix="name it, or delete it")
     for name in columns:
-        if name not in (*method.files, *TEXTS, *known):
+        if name not in (*method.files, *TEXTS) and name not in known:
             raise unknown_parameter(name, known, where)
     if len(set(columns)) < len(columns):
         raise InputError(f"{where}: a column occurs twice", got=", ".join(columns))

@@ -25,10 +25,10 @@ from svdaudio.svd.factors import Factors, aggregate, check_scaling
 class EditParts:
     """The parts that an edit is mixed from: outputs of the stages `factors`, `background` and `tokens`."""
 
-    removed: Factors
-    """Factors of the removed region, in the original picture."""
-    added: Factors
-    """Factors of the added region, in the edited picture."""
+    removed: Factors | None = None
+    """Factors of the removed region, in the original picture, if there is one."""
+    added: Factors | None = None
+    """Factors of the added region, in the edited picture, if there is one."""
     background: Float[NDArray[Any], "one_or_none dim"]
     """From `svdaudio.svd.mix.background_embedding`."""
     direct: Float[NDArray[Any], " dim"]
@@ -70,6 +70,8 @@ class MixColumns:
 def mix_many(parts: EditParts, settings: MixColumns) -> Float[NDArray[np.float32], "setting dim"]:
     """Steps 5 to 7 for many settings: equal to `svdaudio.svd.mix.manipulate` for each, up to rounding.
 
+    With one region it is `manipulate_one`.
+
     Args:
         parts: of one edit.
         settings: of the mix.
@@ -82,25 +84,27 @@ def mix_many(parts: EditParts, settings: MixColumns) -> Float[NDArray[np.float32
         InputError: parts of different dimensions.
     """
     rest = parts.background[0] if len(parts.background) else np.zeros_like(parts.direct)
-    if len({parts.removed.vh.shape[1], parts.added.vh.shape[1], len(parts.direct), len(rest)}) > 1:
+    sides = (
+        (parts.removed, settings.alpha, settings.suppress),
+        (parts.added, settings.beta, settings.boost),
+    )
+    given = [(factors, gains, weights) for factors, gains, weights in sides if factors is not None]
+    if len({*(factors.vh.shape[1] for factors, _, _ in given), len(parts.direct), len(rest)}) > 1:
         raise InputError("the embeddings to mix have different shapes")
-    removed, added = _Region.of(parts.removed), _Region.of(parts.added)
-    # [setting, 6]: the first K and the rest of either region, the background, the edited picture.
-    shares = np.empty((settings.n_settings, 6))
-    for place, region, gains, weights in (
-        (0, removed, settings.alpha, settings.suppress),
-        (2, added, settings.beta, settings.boost),
-    ):
-        shares[:, place + 1] = weights / region.lengths(settings.k, gains)
-        shares[:, place] = shares[:, place + 1] * gains
-    shares[:, 4], shares[:, 5] = settings.background, settings.direct
-    shares = shares.astype(np.float32)
+    regions = [_Region.of(factors) for factors, _, _ in given]
+    # [setting, 6]: the first K and the rest of either region, the background, the edited picture; 4 for one region.
+    columns: list[NDArray[Any]] = []
+    for region, (_, gains, weights) in zip(regions, given, strict=True):
+        rest_share = weights / region.lengths(settings.k, gains)
+        columns += [rest_share * gains, rest_share]
+    shares = np.stack([*columns, settings.background, settings.direct], axis=1).astype(np.float32)
     mixed = np.empty((settings.n_settings, len(parts.direct)), np.float32)
     order = np.argsort(settings.k, kind="stable")
     starts = np.flatnonzero(np.diff(settings.k[order], prepend=-1))
     for chosen in np.split(order, starts[1:]):
         k = int(settings.k[chosen[0]])
-        vectors = np.stack([*removed.parts(k), *added.parts(k), rest, parts.direct]).astype(np.float32)
+        vectors = np.stack([*(part for region in regions for part in region.parts(k)), rest, parts.direct])
+        vectors = vectors.astype(np.float32)
         mixed[chosen] = shares[chosen] @ vectors
     lengths = np.sqrt(np.einsum("ij,ij->i", mixed, mixed, dtype=np.float64))
     if not (lengths > 1e-6 * np.abs(shares).max(axis=1)).all():

@@ -44,13 +44,23 @@ def load_mask(path: Path) -> Bool[NDArray[np.bool_], "height width"]:
         rgba = decode_rgba(data, name)
         alpha = rgba[..., 3]
         values = rgba[..., :3].max(axis=2) if alpha.min() > _WHITE / 2 else alpha
-    mask = _inside(values, name)
+    return as_mask(values, name)
+
+
+def as_mask(values: Shaped[NDArray[Any], "height width"], name: str) -> Bool[NDArray[np.bool_], "height width"]:
+    """What is inside, from truth values, shares from 0 to 1, or grey values from 0 to 255.
+
+    Args:
+        values: of a mask.
+        name: its name in errors.
+
+    Raises:
+        InputError: the values are not those of a mask, or the mask is empty.
+    """
+    mask = values if values.dtype == np.bool_ else _inside(values, name)
     if not mask.any():
-        raise InputError(
-            f"the mask {name} is empty",
-            expected="the object in white, opaque or 1",
-            got=f"at most {float(values.max()):g}",
-        )
+        got = f"at most {float(values.max()):g}"
+        raise InputError(f"the mask {name} is empty", expected="the object in white, opaque or 1", got=got)
     return mask
 
 
@@ -114,8 +124,6 @@ def _array(data: bytes, name: str) -> NDArray[Any]:
 
 
 def _inside(values: Shaped[NDArray[Any], "height width"], name: str) -> Bool[NDArray[np.bool_], "height width"]:
-    if values.dtype == np.bool_:
-        return values
     is_grey = values.dtype.kind in "iu" or bool(np.isin(values, (0, _WHITE)).all())
     white = _WHITE if is_grey and values.max() > 1 else 1
     shares = values / white if values.dtype.kind in "iuf" else values
@@ -132,8 +140,9 @@ def _inside(values: Shaped[NDArray[Any], "height width"], name: str) -> Bool[NDA
     clear = float(((shares < 1 / 8) | (shares > 7 / 8)).mean())
     if clear < LEAST_CLEAR:
         raise InputError(
-            f"{name} is not a mask: most of its values are in between",
+            f"the mask {name} is mostly neither inside nor outside",
             expected="the object in white, opaque or 1, and the rest in black, transparent or 0",
-            got=f"{1 - clear:.0%} of them between 1/8 and 7/8",
+            got=f"{1 - clear:.0%} between 1/8 and 7/8 of white",
+            fix="give a mask, not a picture",
         )
     return shares >= 0.5

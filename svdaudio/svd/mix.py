@@ -1,7 +1,8 @@
 """Steps 6 and 7: the background's embedding, and the mix of all parts into one global embedding.
 
 E_final = α_mix E_suppress + β_mix E_boost + γ_mix E_bg + direct_mix E_direct, L2-normalised. With direct_mix = 0 and
-weights that sum to 1 it is the method's three-way form. Without a background patch E_bg drops out. Plain numpy.
+weights that sum to 1 it is the method's three-way form. What is missing drops out, and the rest keeps its weights: E_bg
+without a background patch, E_suppress or E_boost without a region to remove or to add. Plain numpy.
 """
 
 from __future__ import annotations
@@ -73,18 +74,18 @@ def background_embedding(
 def combine(
     weights: MixWeights,
     *,
-    suppress: Float[NDArray[Any], " dim"],
-    boost: Float[NDArray[Any], " dim"],
+    suppress: Float[NDArray[Any], " dim"] | None = None,
+    boost: Float[NDArray[Any], " dim"] | None = None,
     background: Float[NDArray[Any], " dim"] | None = None,
     direct: Float[NDArray[Any], " dim"] | None = None,
 ) -> Float[NDArray[np.float32], " dim"]:
     """Step 7: the weighted sum of the parts, L2-normalised.
 
-    A missing background (no patch is outside both regions) drops out of the mix.
+    A missing region, or a missing background (no patch is outside the regions), drops out of the mix.
 
     Raises:
-        InputError: parts of different shapes or with numbers that are not finite, or `weights.direct` without a
-            direct embedding.
+        InputError: no parts, parts of different shapes or with numbers that are not finite, or `weights.direct` without
+            a direct embedding.
         EmptyRegionError: nothing is left, as when only the background has a weight and there is none.
     """
     if direct is None and weights.direct:
@@ -98,6 +99,8 @@ def combine(
         (weights.direct, direct),
     )
     present = [(weight, part) for weight, part in parts if part is not None]
+    if not present:
+        raise InputError("there is no embedding to mix")
     if len(shapes := {part.shape for _, part in present}) > 1:
         raise InputError("the embeddings to mix have different shapes", got=sorted(map(list, shapes)))
     if not all(np.isfinite(part).all() for _, part in present):
@@ -105,7 +108,7 @@ def combine(
     weighing = [part for weight, part in present if weight]
     if len(weighing) == 1 and abs(float(np.linalg.norm(weighing[0].astype(np.float64))) - 1) < 1e-6:
         return weighing[0].astype(np.float32)  # unchanged to the last bit: the direct mix alone is plain SSV2A
-    return _normalised(sum((weight * part.astype(np.float64) for weight, part in present), np.zeros(suppress.shape)))
+    return _normalised(sum((weight * part.astype(np.float64) for weight, part in present), np.zeros(shapes.pop())))
 
 
 def manipulate(
@@ -139,6 +142,41 @@ def manipulate(
     rest = background[0] if len(background) else None
     embedding = combine(weights, suppress=suppress, boost=boost, background=rest, direct=direct)
     return Manipulated(suppress=suppress, boost=boost, embedding=embedding)
+
+
+def manipulate_one(
+    *,
+    region: Factors,
+    background: Float[NDArray[Any], "one_or_none dim"],
+    direct: Float[NDArray[Any], " dim"],
+    k: int,
+    factor: float,
+    weight: float,
+    background_weight: float,
+    direct_weight: float,
+) -> tuple[Float[NDArray[np.float32], " dim"], Float[NDArray[np.float32], " dim"]]:
+    """Steps 6 and 7 of an edit that only removes or only adds: `manipulate` without the other region.
+
+    Args:
+        region: factors of the removed region, in the original picture, or of the added one, in the edited picture.
+        background: from `background_embedding`.
+        direct: the edited picture's image embedding.
+        k: singular values to scale.
+        factor: α for a removed region, β for an added one.
+        weight: α_mix or β_mix.
+        background_weight: γ_mix.
+        direct_weight: direct_mix.
+
+    Returns:
+        The region's embedding, and the mix, both L2-normalised.
+
+    Raises:
+        ConfigError, EmptyRegionError, InputError: see `aggregate` and `combine`.
+    """
+    scaled = aggregate(region, k=k, factor=factor)
+    weights = MixWeights(suppress=weight, boost=0.0, background=background_weight, direct=direct_weight)
+    rest = background[0] if len(background) else None
+    return scaled, combine(weights, suppress=scaled, background=rest, direct=direct)
 
 
 def _normalised(vector: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -33,6 +33,26 @@ def arrays_of(
     return RunArrays(run, request.method, read, request.bundle.classes)
 
 
+def report_of(
+    request: Request,
+    store: Store,
+    models: ModelSource,
+    run: RunRecord,
+    *,
+    root: Path,
+    pictures: bool = True,
+    body: BodyLoader = load_body,
+) -> Report:
+    """Write the files of a finished run into a folder below `root`; what is there already is not written again.
+
+    Raises:
+        StoreError: an artifact cannot be recomputed, or the files cannot be written.
+        CheckpointError: the bundle's description of the pictures that it was trained on is damaged.
+    """
+    arrays = arrays_of(request, store, models, run, body)
+    return write_report(arrays, root=root, pictures=pictures, bundle=request.bundle)
+
+
 def check_result(request: Request) -> None:
     """Check, before anything is computed, that a request makes the sound that `--out` is to receive.
 
@@ -97,8 +117,7 @@ class Outputs:
         Raises:
             StoreError: the files in the store cannot be written.
         """
-        arrays = arrays_of(job.request, store, models, run, body)
-        report = write_report(arrays, root=self.root, pictures=self.pictures)
+        report = report_of(job.request, store, models, run, root=self.root, pictures=self.pictures, body=body)
         run = replace(run, results={**report.results(), "pair": job.name})
         method = job.request.method
         if job.member.out is not None and method.result in report.audio:

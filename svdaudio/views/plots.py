@@ -36,11 +36,12 @@ PATCH_GRID_SIZE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A region from clicks, as pictures show it.
+    """A region, and the clicks and boxes that it comes from, as pictures show them.
 
     Args:
         mask: [H, W] bool, in the pixels of the upright picture.
         points: [n, 3], x and y in pixels, and label 1 (inside) or 0 (outside).
+        boxes: [n, 4], left, top, right and bottom in pixels.
         colour: of the overlay.
         title: of the picture.
     """
@@ -49,6 +50,7 @@ class Region:
     points: Sequence[Sequence[float]]
     colour: str
     title: str
+    boxes: Sequence[Sequence[float]] = ()
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -345,6 +347,9 @@ def _draw_region(axes: Axes, pixels: NDArray[Any], region: Region) -> None:
     axes.imshow(_tint(mask.astype(np.float64), region.colour, opacity=0.45))
     if mask.any() and not mask.all() and min(mask.shape) > 1:
         axes.contour(mask.astype(np.float64), levels=[0.5], colors=[region.colour], linewidths=1.5)
+    for left, top, right, bottom in region.boxes:
+        sides = [left, right, right, left, left], [top, top, bottom, bottom, top]
+        axes.plot(*sides, color="white", linewidth=1.5, linestyle="--")
     for x, y, label in region.points:
         axes.plot(
             [x], [y],

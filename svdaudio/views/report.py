@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import View
+from svdaudio.engine.request import BundleFacts
 from svdaudio.errors import SvdAudioError
 from svdaudio.files import write_bytes
 from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 from svdaudio.store.keys import canonical
+from svdaudio.views.domain import domain_notes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +48,7 @@ class Report:
         verdict: what was to happen to each object and whether it did, as `svdaudio.verdicts.Finding` has it.
         stems: names of the sounds that add up to the result; None if the method makes no stems.
         result: the sound that the run is for.
+        notes: of the method, and on pictures unlike those that the bundle was trained on.
         on_page: pictures that the page of a flow run shows.
     """
 
@@ -57,6 +60,7 @@ class Report:
     verdict: Sequence[Mapping[str, Any]] = ()
     stems: tuple[str, ...] | None = None
     result: str = ""
+    notes: tuple[str, ...] = ()
     on_page: tuple[str, ...] = ()
 
     def results(self) -> dict[str, Any]:
@@ -66,6 +70,7 @@ class Report:
             "audio": {name: str(path) for name, path in self.audio.items()},
             "pictures": {name: str(path) for name, path in self.pictures.items()},
             "scores": {name: dict(scores) for name, scores in self.scores.items()},
+            "notes": list(self.notes),
             **{name: dict(figures) for name, figures in self.measures.items()},
             **({"result": self.result} if self.result else {}),
             **({"verdict": [dict(finding) for finding in self.verdict]} if self.verdict else {}),
@@ -107,8 +112,8 @@ def output_folder(root: Path, run: RunRecord) -> Path:
     return root / f"{'-'.join(dict.fromkeys(names))}.{digest[:10]}"
 
 
-def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Report:
-    """Write the sounds of a run as WAV files and its pictures as PNG, and read its scores and measures.
+def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle: BundleFacts | None = None) -> Report:
+    """Write the sounds of a run as WAV files and its pictures as PNG, and read its scores, measures and notes.
 
     An index in the folder says which files were written from which keys. If it matches and the files are intact,
     no array is read, so a fully cached run takes only a look-up.
@@ -117,13 +122,16 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
         arrays: of the run; nodes that it did not reach are omitted.
         root: the parent of the run's folder.
         pictures: also draw the views of the whole run.
+        bundle: of the run, for notes on pictures unlike those that it was trained on.
 
     Raises:
         StoreError: an artifact is missing or damaged, or the files cannot be written.
+        CheckpointError: the bundle's description of the pictures that it was trained on is damaged.
     """
     folder = output_folder(root, arrays.run)
     index: dict[str, Any] = _read_index(folder / REPORT_INDEX)
-    stamp = _report_stamp(arrays)
+    domain = None if bundle is None else bundle.check_domain()
+    stamp = _report_stamp(arrays, domain)
     sounds = index.get("sounds", {})
     stems = None if arrays.method.stems is None else arrays.method.stems(arrays.config)
     in_sum = (*stems, arrays.method.result) if stems else ()
@@ -139,6 +147,10 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
             "scores": arrays.scores(),
             "measures": {name: dict(figures) for name, figures in arrays.method.measures(arrays).items()},
             "verdict": [finding.results() for finding in arrays.method.verdict(arrays)],
+            "notes": [
+                *arrays.method.notes(arrays),
+                *(domain_notes(arrays, bundle.load_domain()) if bundle is not None and domain is not None else ()),
+            ],
         }
         if index["sounds"]:
             write_bytes(folder / REPORT_INDEX, (json.dumps(index, indent=1) + "\n").encode())
@@ -152,15 +164,16 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True) -> Rep
         verdict=index["verdict"],
         result=arrays.method.result,
         stems=stems,
+        notes=tuple(index["notes"]),
         on_page=tuple(view.name for view in views if view.on_page),
     )
 
 
-def _report_stamp(arrays: RunArrays) -> str:
-    """The sources of sounds, scores and measures: the keys of all stages, and the names of the classes."""
+def _report_stamp(arrays: RunArrays, domain: str | None) -> str:
+    """The sources of sounds, scores, measures and notes: the keys of all stages, names of classes, known pictures."""
     keys = {entry.node: arrays.key(entry.node) for entry in arrays.run.stages}
     classes = list(arrays.classes("tagger")) if arrays.scores_done() else []
-    return hashlib.sha256(canonical([REPORT_VERSION, arrays.method.name, keys, classes]).encode()).hexdigest()
+    return hashlib.sha256(canonical([REPORT_VERSION, arrays.method.name, keys, classes, domain]).encode()).hexdigest()
 
 
 def _write_sound(path: Path, waveform: NDArray[Any], *, as_float: bool) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MEL_HOP_S = 160 / VOCODER_RATE_HZ
 SHOWN_UP_TO_HZ = 8000.0
+MASK_STAGES = ("mask", "box_mask", "mask_file", "unite")
+"""Stages that make masks."""
 
 
 def stage_views(arrays: RunArrays) -> Iterator[View]:
@@ -34,7 +36,7 @@ def stage_views(arrays: RunArrays) -> Iterator[View]:
     if scored:
         nodes = tuple(scored.values())
         yield View(name="scores", nodes=nodes, draw=partial(_draw_scores, arrays), of_run=True, in_report=True)
-    masks = _done(arrays, "mask")
+    masks = _masks(arrays)
     sounds = arrays.sounds_done()
     if masks and sounds and scored:
         nodes = (*(n for mask in masks for n in (mask, picture_of(arrays, mask))), *sounds.values(), *scored.values())
@@ -47,6 +49,13 @@ def stage_views(arrays: RunArrays) -> Iterator[View]:
 def _done(arrays: RunArrays, stage: str) -> list[str]:
     """Names of the nodes of a stage that are done, in the order of the workflow."""
     return [name for name, node in arrays.nodes.items() if node.stage.name == stage and arrays.has(name)]
+
+
+def _masks(arrays: RunArrays) -> list[str]:
+    """Names of the masks that are done, without those of objects that are parts of a region."""
+    found = [name for name, node in arrays.nodes.items() if node.stage.name in MASK_STAGES and name.endswith(".mask")]
+    parts = {one for name in found for one in _prompted(arrays, name) if one != name}
+    return [name for name in found if name not in parts and arrays.has(name)]
 
 
 def picture_of(arrays: RunArrays, node: str) -> str:
@@ -62,7 +71,9 @@ def _pixels(arrays: RunArrays, node: str) -> NDArray[Any]:
 
 
 def _mask_views(arrays: RunArrays, node: str) -> Iterator[View]:
-    nodes = (node, picture_of(arrays, node))
+    if not node.endswith(".mask"):  # objects that are united for another purpose than a region
+        return
+    nodes = tuple(dict.fromkeys((node, *_prompted(arrays, node), picture_of(arrays, node))))
     yield View(name=node, nodes=nodes, draw=partial(_draw_mask, arrays, node), in_report=True, on_page=True)
 
 
@@ -125,11 +136,12 @@ def _score_views(arrays: RunArrays, node: str) -> Iterator[View]:
 
 
 _VIEWS_OF_STAGE: Mapping[str, Callable[[RunArrays, str], Iterator[View]]] = {
-    "mask": _mask_views,
+    **dict.fromkeys(MASK_STAGES, _mask_views),
     "tokens": _token_views,
     "align": _align_views,
     "factors": _factor_views,
     "mix": _mix_views,
+    "mix_one": _mix_views,
     "locals": _local_views,
     "remix": _remix_views,
     "decode": _decode_views,
@@ -148,16 +160,29 @@ def _region(arrays: RunArrays, node: str) -> Any:
     from svdaudio.views import plots
 
     found = arrays[node]
-    points = [(x, y, label) for x, y, label in arrays.parameters(node).get("points", ())]
-    share = float(found["mask"].mean())
-    title = f"{group_of(node)}: {share:.1%} of the picture, score {float(found['score']):.2f}"
-    return plots.Region(mask=found["mask"], points=points, colour=_colour(node), title=title)
+    prompts = [arrays.parameters(one) for one in _prompted(arrays, node)]
+    title = f"{group_of(node)}: {float(found['mask'].mean()):.1%} of the picture"
+    if "score" in found:
+        title += f", score {float(found['score']):.2f}"
+    return plots.Region(
+        mask=found["mask"],
+        points=[(x, y, label) for prompt in prompts for x, y, label in prompt.get("points", ())],
+        boxes=[prompt["box"] for prompt in prompts if "box" in prompt],
+        colour=_colour(node),
+        title=title,
+    )
+
+
+def _prompted(arrays: RunArrays, node: str) -> tuple[str, ...]:
+    """The node, or those of the objects that it unites."""
+    source = arrays.nodes[node]
+    return source.upstream if source.stage.name == "unite" else (node,)
 
 
 def _colour(node: str) -> str:
     from svdaudio.views import plots
 
-    return plots.ADDED_COLOUR if group_of(node) == "added" else plots.REMOVED_COLOUR
+    return plots.ADDED_COLOUR if node.startswith("added.") else plots.REMOVED_COLOUR
 
 
 def _draw_mask(arrays: RunArrays, node: str) -> Figure:
@@ -209,7 +234,8 @@ def _draw_mix(arrays: RunArrays, node: str) -> Figure:
     from svdaudio.views import plots
 
     found = arrays[node]
-    embeddings = {"mix": found["embedding"], **{name: found[name] for name in ("suppress", "boost")}}
+    parts = {name: found[name] for name in arrays.nodes[node].stage.outputs if name != "embedding"}
+    embeddings = {"mix": found["embedding"], **parts}
     for name in _done(arrays, "background"):
         if arrays[name]["embedding"].size:
             embeddings["background"] = arrays[name]["embedding"]

@@ -12,7 +12,14 @@ from svdaudio.mixing.embeddings import blend
 
 
 def run(
-    *, claps: Mapping[str, Float[NDArray[np.float32], "512"]], gains: Mapping[str, float | str]
+    *,
+    claps: Mapping[str, Float[NDArray[np.float32], "512"]],
+    present: Mapping[str, Float[NDArray[np.float32], "object dim"]],
+    gains: Mapping[str, float | str],
 ) -> dict[str, Float[NDArray[np.float32], "512"]]:
-    """The mean of the objects' own embeddings, weighted by their gains in dB."""
-    return {"clap": blend(claps, gains)}
+    """The mean of the objects' own embeddings, weighted by their gains in dB.
+
+    A part counts only if something is detected in it, where `present` has what is.
+    """
+    heard = {name: clap for name, clap in claps.items() if len(present.get(name, (0,)))}
+    return {"clap": blend(heard or claps, gains)}

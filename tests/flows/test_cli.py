@@ -298,7 +298,7 @@ BAD_INPUT = {
     "not an image": (["text.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "text.png"),
     "0 bytes": (["empty.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "empty.png"),
     "a folder": ([".", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "."),
-    "no point": (["one.png", "two.png", "--add", "1,1"], 2, "--remove X,Y"),
+    "no point": (["one.png", "two.png"], 2, "--remove X,Y"),
     "half a point": (["one.png", "two.png", "--remove", "1", "--add", "1,1"], 2, "X,Y"),
     "K = 0": (["PAIR", "--set", "svd.k=0"], 2, "svd.k"),
     "α = NaN": (["PAIR", "--set", "svd.alpha=nan"], 2, "svd.alpha"),

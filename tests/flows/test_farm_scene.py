@@ -55,6 +55,7 @@ def test_the_edit_is_heard(demo):
     assert before["cat"] - after["cat"] >= 0.3
     assert abs(after["dog"] - before["dog"]) <= 0.25
     assert demo["bundle"] == "mini"
+    assert demo["notes"] == []
 
 
 def test_the_scores_are_those_of_the_golden_file(demo):

@@ -25,6 +25,8 @@ IGNORE_SIGINT = (
 )
 NIGHTLY = ["schedule", "add", "nightly", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]
 
+MASK = PICTURES[0].with_name("dog_cat.cat.mask.png")
+
 pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
 
 
@@ -179,6 +181,11 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
             "settings": {"remove": [[756.0, 581.0, 1]], "add": [[9.0, 9.0, 1]], "seed": 7},
             "store": str(tmp_path / "store"),
         }),
+        ("masked", ["run", one, one, "--remove", f"cat={MASK}", "--remove", "dog=9,9"], {
+            "method": "manipulate", "files": {"original": str(one), "edited": str(one), "remove.cat": str(MASK)},
+            "targets": None, "settings": {"remove": {"cat": {"mask": str(MASK)}, "dog": {"points": [[9.0, 9.0, 1]]}}},
+            "store": str(tmp_path / "store"),
+        }),
         ("one", ["baseline", one, "--set", "generate.steps=8"], {
             "method": "baseline", "files": {"original": str(one)}, "targets": None,
             "settings": {"generate.steps": 8}, "store": str(tmp_path / "store"),
@@ -201,12 +208,12 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
         assert made.json()["cron"] == "15 4 1 * *"
     listed = {one["name"]: one["command"] for one in cli("schedule", "list", "--json").json()["schedules"]}
     assert listed == {
-        "edit": "run", "one": "baseline", "other": "baseline", "figures": "evaluate edits", "gc": "gc",
+        "edit": "run", "masked": "run", "one": "baseline", "other": "baseline", "figures": "evaluate edits", "gc": "gc",
     }  # fmt: skip
     started = cli("schedule", "run-now", "gc")
     assert started.code == 0
     assert "no worker runs" in started.err or "worker" not in started.err  # one may have stopped a moment ago
-    for name in ("edit", "one", "other", "figures", "gc"):
+    for name in ("edit", "masked", "one", "other", "figures", "gc"):
         assert cli("schedule", "remove", name).code == 0
 
 
@@ -359,4 +366,25 @@ def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, 
         assert cli("resume").code == 0
         assert store.runs.read(cancelled.id).state == "finished"
     monkeypatch.setenv("PREFECT_API_URL", server)
+    assert cli("schedule", "remove", "toy").code == 0
+
+
+def test_two_workers_share_what_is_due_and_compute_nothing_twice(cli, server, world, notes, monkeypatch, tmp_path):
+    from svdaudio.flows import schedules
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    files = [world.files["original"], world.files["edited"]]
+    add = ["schedule", "add", "toy", "--cron", "0 3 1 1 *", "run", "--method", "cluster-toy", *files]
+    assert cli(*add).code == 0
+    store = open_store(tmp_path / "store")
+    notes.delay("image", 5)  # so that both are at work at the same time
+    with started_worker(tmp_path, "one.log") as (one, _), started_worker(tmp_path, "two.log") as (two, _):
+        wait_until(lambda: cli("schedule", "list", "--json").json()["workers"] == 2)
+        ids = [schedules.run_now("toy")[0].id for _ in range(2)]
+        wait_until(lambda: children(one.pid) and children(two.pid))
+        wait_until(lambda: all(has_ended(each) for each in ids))
+    names = {flow_run(each)[0].name for each in ids}
+    assert [flow_run(each)[0].state_name for each in ids] == ["Completed", "Completed"]
+    assert (len(names), run_states(store)) == (2, dict.fromkeys(names, "finished"))
+    assert notes.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 1, "scores": 1}
     assert cli("schedule", "remove", "toy").code == 0

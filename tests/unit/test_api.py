@@ -28,6 +28,7 @@ from svdaudio.models.yolo.detector import Detector, build_detector
 from svdaudio.session import Session
 from svdaudio.svd.geometry import Geometry
 from svdaudio.svd.images import load_image
+from svdaudio.svd.masks import mask_bytes
 
 HEIGHT, WIDTH = 96, 128
 SILENT = "the sound is silent (below -70 LUFS): its loudness is left as it is"
@@ -55,6 +56,9 @@ class SquareSegmenter:
         mask[max(0, y - 20) : y + 20, max(0, x - 20) : x + 20] = True
         return Mask(mask=mask, score=0.9, logits=np.zeros((4, 4), np.float32))
 
+    def segment_box(self, pixels, box, points, labels):
+        return self.segment(pixels, np.array([box[:2]]), np.array([1]))
+
 
 class Ear:
     """Hears sound by fixed random projections of its beginning."""
@@ -76,7 +80,11 @@ class TinyModels:
     models: dict[str, Any]
     bundle: Any = field(
         default_factory=lambda: SimpleNamespace(
-            name="tiny", settings={"svd.k": 3}, classes=lambda _: ("cat", "dog", "duck"), digests=lambda role: role
+            name="tiny",
+            settings={"svd.k": 3},
+            classes=lambda _: ("cat", "dog", "duck"),
+            digests=lambda role: role,
+            check_domain=lambda: None,
         )
     )
 
@@ -299,6 +307,38 @@ def test_a_missing_background_drops_out_of_the_mix():
     suppress, boost = torch.eye(768)[:2]
     found = svdaudio.combine_manipulated_embeddings(suppress, boost, None, 0.6, 0.8, 0.5)
     torch.testing.assert_close(found, 0.6 * suppress + 0.8 * boost)
+
+
+def test_a_missing_region_drops_out_of_the_mix():
+    one, other = torch.eye(768)[:2]
+    found = svdaudio.combine_manipulated_embeddings(one, None, None, 0.6, 0.1, 0.5, other, 0.8)
+    torch.testing.assert_close(found, 0.6 * one + 0.8 * other)
+    with pytest.raises(InputError, match="there is no embedding to mix"):
+        svdaudio.combine_manipulated_embeddings(None, None, None, 0.6, 0.1, 0.5)
+
+
+def test_regions_of_every_form(models, pictures, tmp_path):
+    common = {"bundle": models, "settings": SETTINGS}
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[20:70, 20:90] = True
+    (tmp_path / "cat.png").write_bytes(mask_bytes(mask, ".png"))
+    by_array = svdaudio.main_pipeline(*pictures.values(), remove=mask, **common)
+    assert list(by_array.masks) == ["removed"]
+    for prompt in (torch.from_numpy(mask).float(), tmp_path / "cat.png", f"cat={tmp_path / 'cat.png'}"):
+        edit = svdaudio.main_pipeline(*pictures.values(), remove=prompt, **common)
+        assert np.array_equal(edit.masks["removed"], mask)
+        assert np.array_equal(edit.embedding, by_array.embedding)
+    several = svdaudio.main_pipeline(
+        *pictures.values(), add={"cat": tmp_path / "cat.png", "dog": (90, 80), "owl": "5,5,40,40"}, **common
+    )
+    assert list(several.masks) == ["added"]
+    assert several.masks["added"][mask].all()
+    with pytest.raises(InputError, match="nothing is removed or added"):
+        svdaudio.main_pipeline(*pictures.values(), **common)
+    with pytest.raises(InputError, match="the mask of the region has another size than its picture"):
+        svdaudio.main_pipeline(*pictures.values(), add=mask[:50], **common)
+    with pytest.raises(InputError, match="the mask of the region is empty"):
+        svdaudio.main_pipeline(*pictures.values(), add=mask & False, **common)
 
 
 def test_a_mask_is_made_visible(pictures, tmp_path):

@@ -16,13 +16,19 @@ from svdaudio.verdicts import class_of, heard, sentence, untold
         ("silenced", 0.04, 0.01, "cat: was not heard before (0.04 → 0.01)", None),
         ("faded", 0.99, 0.80, "cat: faded (0.99 → 0.80)", True),
         ("faded", 0.99, 0.10, "cat: faded until it is no longer heard (0.99 → 0.10)", None),
-        ("kept", 1.00, 0.98, "cat: kept (1.00 → 0.98)", True),
-        ("kept", 1.00, 0.20, "cat: lost (1.00 → 0.20)", False),
-        ("kept", 0.03, 0.99, "cat: now heard (0.03 → 0.99)", None),
+        ("level", 1.00, 0.98, "cat: kept (1.00 → 0.98)", True),
+        ("kept", 1.00, 0.98, "cat kept (1.00 → 0.98)", True),
+        ("kept", 1.00, 0.20, "cat lost (1.00 → 0.20)", False),
+        ("level", 0.03, 0.99, "cat: now heard (0.03 → 0.99)", None),
+        ("level", 0.03, 0.04, "cat: not heard, as before (0.03 → 0.04)", None),
         ("raised", 0.03, 0.99, "cat: raised (0.03 → 0.99)", True),
         ("raised", 0.03, 0.10, "cat: not heard (0.03 → 0.10)", False),
-        ("added", 0.00, 1.00, "cat: heard (0.00 → 1.00)", True),
-        ("added", 0.90, 1.00, "cat: heard, but also before (0.90 → 1.00)", None),
+        ("added", 0.00, 1.00, "cat heard (0.00 → 1.00)", True),
+        ("added", 0.00, 0.20, "cat not heard (0.00 → 0.20)", False),
+        ("added", 0.90, 1.00, "cat heard, but also before (0.90 → 1.00)", None),
+        ("removed", 0.99, 0.01, "cat gone (0.99 → 0.01)", True),
+        ("removed", 0.99, 0.90, "cat still heard (0.99 → 0.90)", False),
+        ("removed", 0.04, 0.01, "cat was not in the original's sound either (0.04 → 0.01)", None),
     ],
 )
 def test_what_was_wanted_decides(wanted, before, after, text, ok):
@@ -38,4 +44,4 @@ def test_an_object_names_its_class():
     assert [class_of(name, classes) for name in ("cat", "dog", "sheep2", "sheep-2", "rock")] == [
         "cat", "Dog", "sheep", "sheep", None,
     ]  # fmt: skip
-    assert class_of("thing", classes, {"thing": "Cat"}) == "cat"
+    assert class_of("thing", classes, ["Rock", "Cat"]) == "cat"

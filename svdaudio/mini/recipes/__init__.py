@@ -12,5 +12,6 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "ssv2a": ("image_encoder", "audio_encoder"),
     "detector": (),
     "tagger": (),
+    "domain": ("image_encoder", "detector"),
 }
 """Recipe → those whose weights it reads; long ones, and those that many others need, first."""

@@ -22,13 +22,19 @@ EVERY_FORM = {"cat": {"points": [[1, 2]]}, "dog": {"box": [1, 2, 3, 4]}, "owl": 
 GAINS = {"cat": "-inf", "dog": -6, "rest": -12}
 CONFIGS = {
     **{name: (name, method.config()) for name, method in METHODS.items()},
+    "remove only": ("manipulate", METHODS["manipulate"].config(remove=[[1, 2]])),
+    "add only": ("manipulate", METHODS["manipulate"].config(add=EVERY_FORM)),
     "several objects": ("manipulate", METHODS["manipulate"].config(remove=EVERY_FORM, add=EVERY_FORM)),
     **{
         form: ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, gains=GAINS, form=form, rest="detected"))
         for form in ("fade", "clap", "stems")
     },
     **{
-        f"{form}, with sources": (
+        f"edit by {form}": ("manipulate", METHODS["manipulate"].config(remove=EVERY_FORM, add=add, edit={"form": form}))
+        for form, add in (("fade", EVERY_FORM), ("clap", ()))
+    },
+    **{
+        f"{form} with sources, {rest}": (
             "mixer",
             METHODS["mixer"].config(
                 objects=objects,
@@ -40,12 +46,7 @@ CONFIGS = {
                 rest="detected",
             ),
         )
-        for form, objects, rest in (
-            ("fade", EVERY_FORM, 0),
-            ("fade", {}, "-inf"),
-            ("clap", EVERY_FORM, 0),
-            ("stems", {}, 0),
-        )
+        for form, objects, rest in (("fade", EVERY_FORM, 0), ("fade", {}, "-inf"), ("clap", {}, 0), ("stems", {}, 0))
     },
     "mastered": ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, form="stems", master={"loudness_lufs": -20})),
 }

@@ -17,7 +17,7 @@ MINI = project_root() / "checkpoints" / "mini"
 
 def test_every_figure_of_the_table_has_its_section():
     roles = [section.role for section in evaluation.sections(MINI)]
-    assert roles == ["segmenter", "detector", "image_encoder", "tagger", "autoencoder", "vocoder", None]
+    assert roles == ["segmenter", "detector", "image_encoder", "tagger", "autoencoder", "domain", "vocoder", None]
 
 
 def test_a_folder_without_a_bundle_is_told_so(tmp_path):

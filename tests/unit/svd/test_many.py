@@ -12,7 +12,7 @@ import pytest
 from svdaudio.errors import ConfigError, EmptyRegionError, InputError
 from svdaudio.svd.factors import factorize
 from svdaudio.svd.many import EditParts, MixColumns, cosines, mix_many, unscaled
-from svdaudio.svd.mix import MixWeights, background_embedding, manipulate
+from svdaudio.svd.mix import MixWeights, background_embedding, manipulate, manipulate_one
 
 USUAL = {
     "k": 5, "alpha": 0.3, "beta": 1.5, "suppress": 0.1, "boost": 0.4, "background": 0.1, "direct": 0.4
@@ -73,6 +73,22 @@ def test_all_at_once_gives_what_one_after_the_other_gives(parts):
     found = mix_many(parts, columns(*settings))
     np.testing.assert_allclose(found, one_by_one(parts, settings), atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("side", "missing", "factor", "weight"),
+    [("removed", "added", "alpha", "suppress"), ("added", "removed", "beta", "boost")],
+)
+def test_an_edit_with_one_region(parts, side, missing, factor, weight):
+    settings = drawn(20, seed=2)
+    found = mix_many(replace(parts, **{missing: None}), columns(*settings))
+    for row, setting in zip(found, settings, strict=True):
+        _, mixed = manipulate_one(
+            region=getattr(parts, side), background=parts.background, direct=parts.direct, k=setting["k"],
+            factor=setting[factor], weight=setting[weight],
+            background_weight=setting["background"], direct_weight=setting["direct"],
+        )  # fmt: skip
+        np.testing.assert_allclose(row, mixed, atol=2e-6)
 
 
 def test_the_order_of_settings_and_the_company_do_not_matter(parts):

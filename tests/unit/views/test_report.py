@@ -9,6 +9,7 @@ import soundfile
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.errors import SvdAudioError
 from svdaudio.methods.manipulate import METHOD, SOUNDS, ManipulateConfig
+from svdaudio.models.domain import Domain
 from svdaudio.store import Action, ArraySpec, ArtifactRecord, FileUse, LocalStore, RunRecord, StageEntry, digest_array
 from svdaudio.svd.factors import factorize
 from svdaudio.views import report
@@ -154,7 +155,7 @@ def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
     assert found.folder.name.startswith("dog_cat-dog_duck.")
     assert found.on_page == tuple(found.pictures)[:5]
     results = json.loads(json.dumps(found.results(), allow_nan=False))
-    assert list(results) == ["folder", "audio", "pictures", "scores", "cosines", "result"]
+    assert list(results) == ["folder", "audio", "pictures", "scores", "notes", "cosines", "result"]
     assert results["cosines"].keys() == {"original", "edited", "removed", "added"}
 
 
@@ -180,6 +181,55 @@ def test_what_is_written_already_is_told_without_reading_an_array(tmp_path, stor
     for index in first.folder.glob(".*.json"):
         index.write_text("[")
     assert write(store, run, root=tmp_path) == first
+
+
+class Known:
+    """A bundle that knows pictures of one mean token, and objects of at least some score."""
+
+    def __init__(self, mean, least_score):
+        self.domain = Domain(
+            mean=mean, components=np.zeros((0, mean.size), np.float32), deviations=np.zeros(0, np.float32), noise=0.5,
+            longest_distance=1.0, least_score=least_score,
+        )  # fmt: skip
+        self.loads = 0
+
+    def check_domain(self):
+        return f"{self.domain.mean.sum():.3f} {self.domain.least_score}"
+
+    def load_domain(self):
+        self.loads += 1
+        return self.domain
+
+
+def test_pictures_unlike_those_that_the_bundle_knows_are_noted_once_read(tmp_path, store, run):
+    tokens = arrays_of(store, run)["original.tokens"]["tokens"]
+    known = Known(tokens.mean(axis=0), least_score=0.9)
+    assert write(store, run, root=tmp_path, bundle=known).notes == ()
+    offset = np.eye(1, tokens.shape[1], dtype=np.float32)[0]
+    strict = Known(tokens.mean(axis=0) + offset, least_score=0.91)
+    found = write(store, run, root=tmp_path, bundle=strict)
+    assert [note.partition(" is unlike")[0] for note in found.notes] == [
+        "the original picture dog cat.jpg", "the edited picture dog_duck.jpg"
+    ]  # fmt: skip
+    assert (
+        "(its tokens are 2.0 standard deviations from theirs, limit 1.0; its surest object scores 0.90, limit 0.91)"
+        in (found.notes[0])
+    )
+    assert found.results()["notes"] == list(found.notes)
+
+    def refused(node):
+        raise AssertionError(f"{node} is read")
+
+    classes = {"tagger": CLASSES, "detector": ("cat", "dog")}
+    again = report.write_report(RunArrays(run, METHOD, refused, classes.__getitem__), root=tmp_path, bundle=strict)
+    assert (again, strict.loads) == (found, 1)
+    assert write(store, run, root=tmp_path).notes == ()
+
+
+def test_what_was_not_computed_is_not_judged(tmp_path, store, run):
+    cut = run.with_stage(replace(run.stage("original.locals"), status="failed", key=None))
+    (note,) = write(store, cut, root=tmp_path, bundle=Known(np.zeros(768, np.float32), least_score=0.91)).notes
+    assert note.startswith("the edited picture")
 
 
 def test_what_was_damaged_or_deleted_is_written_again(tmp_path, store, run):
@@ -250,6 +300,8 @@ def test_a_method_without_sounds_and_views_has_an_empty_report(toy, tmp_path):
     run = toy.run()
     arrays = RunArrays.in_store(run, toy.method, toy.store, toy.bundle.classes)
     found = report.write_report(arrays, root=tmp_path / "out")
-    assert found.results() == {"folder": str(found.folder), "audio": {}, "pictures": {}, "scores": {}}
+    assert found.results() == {
+        "folder": str(found.folder), "audio": {}, "pictures": {}, "scores": {}, "notes": []
+    }  # fmt: skip
     assert found.folder.name.startswith("original-edited.")
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,23 @@
+"""What an edited picture still shows of the removed region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from numpy.typing import NDArray
+
+from svdaudio.mixing.erase import leftover
+
+
+def run(
+    *,
+    mask: Bool[NDArray[np.bool_], "original_height original_width"],
+    added: Mapping[str, Bool[NDArray[np.bool_], "height width"]],
+    pixels: UInt8[NDArray[np.uint8], "height width 3"],
+    margin: float,
+) -> dict[str, Bool[NDArray[np.bool_], "height width"]]:
+    """The removed region in pixels of the edited picture, less what was added and its margin."""
+    height, width = pixels.shape[:2]
+    return {"mask": leftover(mask, added, (height, width), margin)}
