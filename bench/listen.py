@@ -65,9 +65,11 @@ def main(n_seeds: int = 2) -> None:
     """Print a table."""
     torch.set_num_threads(1)
     classes = MODELS["text_encoder"].embed(CLASSES)
-    print(
-        "| recording | cosine: plain | folded | nearest: plain | folded | score: plain | folded |\n|---|---|---|---|---|---|---|"
+    columns = (
+        "recording",
+        *(f"{what}: {how}" for what in ("cosine", "nearest", "score") for how in ("plain", "folded")),
     )
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for change, changed in CHANGES.items():
         rows: list[list[float]] = []
         for index, name in enumerate(CLASSES):
