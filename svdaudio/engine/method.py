@@ -127,6 +127,8 @@ class Method:
     """Configuration → name of a file in the workflow → the file, for files that parameters name."""
     variants: Mapping[str, Targets] = field(default_factory=dict[str, Targets])
     """Other sets of targets by name."""
+    figures: tuple[str, ...] = ()
+    """Targets that only measure what others make: they tell neither one piece of work from another nor its files."""
     sounds: Callable[[Any], Mapping[str, str]] = no_sounds
     """Configuration → name of each sound → `node.output` that holds its waveform."""
     scores: Callable[[Any], Mapping[str, str]] = no_sounds

@@ -22,20 +22,27 @@ class FadeConfig(SoundConfig):
         "always",
         "whether the rest of the picture sounds always, or only with a detected object in it",
         '"detected" or "always"',
+        former="detected",
     )
     margin: Number = parameter(
         0.01,
         "how far around an object the picture is erased, too, as a share of its longer side",
         "a number from 0 to 0.5",
         (0.005, 0.05),
+        former=0.01,
         ge=0,
         le=0.5,
     )
 
 
-def gains_parameter(meaning: str) -> Any:
-    """The gains of a method, a table whose default is completed by the method."""
-    return parameter({}, meaning, GAIN_EXPECTED, is_table=True, validate_default=True)
+def gains_parameter(meaning: str, former: Mapping[str, Any] | None = None) -> Any:
+    """The gains of a method, a table whose default is completed by the method.
+
+    Args:
+        meaning: as for `parameter`.
+        former: as for `parameter`.
+    """
+    return parameter({}, meaning, GAIN_EXPECTED, is_table=True, former=former, validate_default=True)
 
 
 def faded(
@@ -146,6 +153,8 @@ def detected_classes(arrays: RunArrays, picture: str, masks: Mapping[str, str]) 
         masks: object → node of its mask; those that are not done are omitted.
     """
     found = {name: arrays[node]["mask"] for name, node in masks.items() if arrays.has(node)}
+    if not arrays.has(f"{picture}.locals"):
+        return {name: [] for name in found}
     seen = arrays[f"{picture}.locals"]
     names = arrays.classes("detector")
     classes: dict[str, list[str]] = {name: [] for name in found}

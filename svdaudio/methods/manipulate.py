@@ -60,7 +60,8 @@ class ManipulateConfig(FadeConfig):
     add: Region = parameter((), "what was added, in the edited image", REGION_EXPECTED, is_table=True, paths="objects")
     edit: EditConfig = EditConfig()
     gains: dict[str, Gain] = gains_parameter(
-        'gain in dB of "removed", "added" and "rest" in the edited picture, in forms fade and clap'
+        'gain in dB of "removed", "added" and "rest" in the edited picture, in forms fade and clap',
+        former={"removed": SILENCE, "added": 0.0, "rest": 0.0},
     )
     align: AlignConfig = AlignConfig()
     svd: SvdConfig = SvdConfig()
@@ -270,6 +271,7 @@ METHOD = Method(
     configured_files=configured_files,
     targets=targets,
     variants={"no_baselines": targets_of_edit},
+    figures=("removed.reach", "added.reach"),
     sounds=sounds,
     scores=scores,
     result="manipulated",

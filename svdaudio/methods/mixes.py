@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from svdaudio.config import RunConfig
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.stage import Nodes
-from svdaudio.svd.factors import Factors
+from svdaudio.svd.factors import Factors, reach_many
 from svdaudio.svd.many import EditParts, MixColumns, cosines, unscaled
 
 MIX_PARAMETERS = ("svd.k", "svd.alpha", "svd.beta", "mix.alpha", "mix.beta", "mix.gamma", "mix.direct")
@@ -68,3 +68,13 @@ def columns(settings: Sequence[Mapping[str, Any]], config: RunConfig) -> MixColu
             [setting.get(name, base) for setting in settings], dtype=np.int64 if name == "svd.k" else np.float64
         )
     return MixColumns(**found)
+
+
+def reaches(parts: EditParts, settings: MixColumns) -> dict[str, NDArray[Any]]:
+    """The angle in degrees, for each setting, by which a factor moves its region's embedding."""
+    regions = {"removed": (parts.removed, settings.alpha), "added": (parts.added, settings.beta)}
+    return {
+        f"reach_degree.{region}": reach_many(factors, ks=settings.k, gains=gains)[1]
+        for region, (factors, gains) in regions.items()
+        if factors is not None
+    }

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
+from svdaudio.methods import other_parameters
+from svdaudio.methods.baseline import METHOD
 from svdaudio.methods.parts import SoundConfig
 from svdaudio.mini import audio_evaluation, domain_evaluation, vision_evaluation
 from svdaudio.mini.figures import Figure
@@ -39,7 +41,9 @@ def sections(folder: Path) -> Iterator[Section]:
 
     def heard() -> tuple[Figure, ...]:
         given = {"bundle": bundle.name, "generate.candidates": HEARD_CANDIDATES}
-        config = resolve(SoundConfig, given=given, bundle_settings=lambda _: bundle.settings).config
+        config = resolve(
+            SoundConfig, given=given, bundle_settings=lambda _: bundle.settings, elsewhere=other_parameters(METHOD)
+        ).config
         return audio_evaluation.hearing_figures(Models(bundle, device="cpu", keep=True), config)
 
     def known() -> tuple[Figure, ...]:

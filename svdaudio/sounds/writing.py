@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def check_sound_place(path: Path, rate_hz: int | None = None, *, inputs: Iterabl
 
 
 def encoded(wav: bytes, suffix: str, *, rate_hz: int = OUTPUT_RATE_HZ, tags: Tags | None = None) -> bytes:
-    """A WAV file in another format, at another rate, with tags.
+    """A WAV file, of any number of channels, in another format, at another rate, with tags.
 
     A file of float32 becomes float32 in WAV and 24 bits in FLAC; all else has 16 bits.
 
@@ -84,7 +84,7 @@ def encoded(wav: bytes, suffix: str, *, rate_hz: int = OUTPUT_RATE_HZ, tags: Tag
         from scipy.signal import resample_poly
 
         common = math.gcd(given_hz, rate_hz)
-        samples = resample_poly(samples, rate_hz // common, given_hz // common)
+        samples = resample_poly(samples, rate_hz // common, given_hz // common, axis=0)
     name, subtype = FORMATS[suffix]
     if is_float:
         subtype = {"WAV": "FLOAT", "FLAC": "PCM_24"}.get(name, subtype)
@@ -95,8 +95,25 @@ def encoded(wav: bytes, suffix: str, *, rate_hz: int = OUTPUT_RATE_HZ, tags: Tag
         _write(buffer, samples, rate_hz, name, subtype, tags)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise StoreError(
-            f"libsndfile cannot write {name} at {rate_hz} Hz", got=error, fix="use another --rate, or .wav"
+            f"libsndfile cannot write {name} at {rate_hz} Hz in {_n_channels(samples)} channels",
+            got=error,
+            fix="use another --rate, or .wav",
         ) from error
+    return buffer.getvalue()
+
+
+def joined(wavs: Sequence[bytes]) -> bytes:
+    """WAV files of one channel and one length as one WAV file of float32, a channel for each.
+
+    Args:
+        wavs: the contents of the files.
+    """
+    import numpy as np
+    import soundfile
+
+    read = [soundfile.read(io.BytesIO(wav), dtype="float32") for wav in wavs]
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.stack([samples for samples, _ in read], 1), read[0][1], format="WAV", subtype="FLOAT")
     return buffer.getvalue()
 
 
@@ -107,10 +124,15 @@ def _write(buffer: io.BytesIO, samples: Any, rate_hz: int, name: str, subtype: s
         import numpy as np
 
         samples = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-    with soundfile.SoundFile(buffer, "w", samplerate=rate_hz, channels=1, format=name, subtype=subtype) as file:
+    channels = _n_channels(samples)
+    with soundfile.SoundFile(buffer, "w", samplerate=rate_hz, channels=channels, format=name, subtype=subtype) as file:
         if tags is not None:  # before the samples, or libsndfile has no room for them
             texts = (tags.title, tags.comment, tags.software)
             if name == "MP3":  # libsndfile writes bytes, and readers take them for Latin-1
                 texts = tuple(text.encode("ascii", "replace").decode() for text in texts)
             file.title, file.comment, file.software = texts
         file.write(samples)
+
+
+def _n_channels(samples: Any) -> int:
+    return 1 if samples.ndim == 1 else int(samples.shape[1])

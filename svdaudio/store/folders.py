@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,19 @@ def what_went_wrong(error: OSError) -> str:
     """The message of a file system error, with the path it concerns."""
     text = error.strerror or str(error)
     return f"{text}: {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else text
+
+
+def remedy(error: OSError) -> str:
+    """What to do about an error of the file system that keeps a store from being read or written."""
+    if error.errno == errno.EXDEV:
+        return "put the whole store on one file system, because artifacts are renamed between its folders"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free some space, or choose another --store"
+    if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+        return "use a file system with locks: a --store on a local disk, or in a bucket"
+    if error.errno in (errno.ESTALE, errno.EIO):
+        return "check that its file system is mounted and intact, then repeat the command"
+    return "check its permissions, or choose another --store"
 
 
 def _file_size(entry: os.DirEntry[str]) -> int:

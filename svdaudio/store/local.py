@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from svdaudio.errors import StoreError
 from svdaudio.store.base import Footprint, Leftover, do_nothing
 from svdaudio.store.fields import is_key
-from svdaudio.store.folders import entries, is_there, size_of, what_went_wrong
+from svdaudio.store.folders import entries, is_there, remedy, size_of, what_went_wrong
 from svdaudio.store.leftovers import clear_leftover, find_leftovers
 from svdaudio.store.locks import HeldError, building_lock, file_lock, refuse_to_wait
 from svdaudio.store.marker import (
@@ -438,18 +438,10 @@ class LocalStore:
         return damaged_artifact(key, why, where)
 
     def _unreadable(self, error: OSError) -> StoreError:
-        return StoreError(
-            f"the store {self.folder} cannot be read", got=what_went_wrong(error), fix="check its permissions"
-        )
+        return StoreError(f"the store {self.folder} cannot be read", got=what_went_wrong(error), fix=remedy(error))
 
     def _unwritable(self, error: OSError) -> StoreError:
-        if error.errno == errno.EXDEV:
-            fix = "put the whole store on one file system, because artifacts are renamed between its folders"
-        elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            fix = "free some space, or choose another --store"
-        else:
-            fix = "check its permissions, or choose another --store"
-        return StoreError(f"the store {self.folder} cannot be written", got=what_went_wrong(error), fix=fix)
+        return StoreError(f"the store {self.folder} cannot be written", got=what_went_wrong(error), fix=remedy(error))
 
 
 def _strangers(folder: Path) -> list[str]:

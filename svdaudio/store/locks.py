@@ -58,10 +58,12 @@ def file_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
 def building_lock(path: Path) -> Generator[None]:
     """Hold an existing file or folder that is being written, so that it does not count as a dead writer's leftover.
 
+    A file is opened for writing, because NFS locks no other exclusively.
+
     Raises:
         FileNotFoundError: it was removed as a leftover just before.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, (os.O_RDONLY if path.is_dir() else os.O_RDWR) | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if not is_at(descriptor, path):

@@ -274,13 +274,14 @@ class Objects:
         listing = self._call(lambda: iter(obstore.list(self._store, folder, offset=last, chunk_size=LISTED_AT_ONCE)))
         while (batch := self._call(lambda: next(listing, None))) is not None:
             for meta in batch:
-                yield Listed(path=meta["path"], n_bytes=meta["size"], modified_at=meta["last_modified"])
+                modified_at = meta["last_modified"].replace(microsecond=0)  # as precise as HEAD and GET give it
+                yield Listed(path=meta["path"], n_bytes=meta["size"], modified_at=modified_at)
 
-    def ignored_conditions(self, path: str, content: bytes) -> list[str]:
-        """Which conditions on writes the server ignores. The object stays unchanged.
+    def unusable_conditions(self, path: str, content: bytes) -> list[str]:
+        """What the server does wrong with conditions on writes: "ignores If-Match". The content stays unchanged.
 
-        Without them two clients may hold the same lock. A server that supports them rejects both writes; one that
-        ignores them writes the same content again.
+        A server that ignores them writes the same content again; with it two clients may hold the same lock. One that
+        rejects even the ETag that it gave itself (Ceph's RGW 16) would never let a lock be taken a second time.
 
         Args:
             path: of an existing object.
@@ -296,6 +297,9 @@ class Objects:
                 return True
             return False
 
+        def meets_own_tag() -> bool:
+            return not refused({"e_tag": obstore.head(self._store, path)["e_tag"]})
+
         ignored: list[str] = []
         modes: tuple[tuple[str, Literal["create"] | UpdateVersion], ...] = (
             ("If-None-Match", "create"),
@@ -307,7 +311,9 @@ class Objects:
             except NotImplementedByServerError:
                 honored = False
             ignored += [] if honored else [name]
-        return ignored
+        if ignored:
+            return [f"ignores {' and '.join(ignored)}"]
+        return [] if self._repeat(meets_own_tag) else ["rejects If-Match with the ETag that it gave itself"]
 
     def now_s(self) -> float:
         """Unix time by the server's clock, which also sets the times of objects; accurate to about a second."""

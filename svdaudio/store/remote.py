@@ -123,7 +123,7 @@ class RemoteStore:
             self._objects.create(MARKER, MARKER_TEXT.encode())
             self._made = True
         if not self._conditions_checked:
-            self._refuse_ignored(self._objects.ignored_conditions(MARKER, MARKER_TEXT.encode()))
+            self._refuse_unusable(self._objects.unusable_conditions(MARKER, MARKER_TEXT.encode()))
             self._conditions_checked = True
 
     def examine(self) -> None:
@@ -131,15 +131,14 @@ class RemoteStore:
         path = f"{CLOCKS}/{secrets.token_hex(8)}"
         self._objects.put(path, b"")
         try:
-            self._refuse_ignored(self._objects.ignored_conditions(path, b""))
+            self._refuse_unusable(self._objects.unusable_conditions(path, b""))
         finally:
             self._objects.delete([path])
 
-    def _refuse_ignored(self, ignored: list[str]) -> None:
-        if ignored:
+    def _refuse_unusable(self, faults: list[str]) -> None:
+        for fault in faults:
             raise StoreError(
-                f"the server of {self.location} ignores {' and '.join(ignored)}, so two processes could hold the same"
-                " lock",
+                f"the server of {self.location} {fault}, so it cannot keep locks",
                 expected="a server with conditional writes",
                 fix="update the server, or use another",
             )

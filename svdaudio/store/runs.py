@@ -22,7 +22,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from svdaudio.errors import NewerRecordError, RunError, StoreError
 from svdaudio.store import fields as of
-from svdaudio.store.folders import entries, what_went_wrong
+from svdaudio.store.folders import entries, remedy, what_went_wrong
 from svdaudio.store.keys import Action
 from svdaudio.store.locks import HeldError, building_lock, file_lock, is_held, refuse_to_wait
 from svdaudio.store.records import CLOCK_TOLERANCE_S, read_action
@@ -261,7 +261,11 @@ class RunLog(ABC):
 
     @abstractmethod
     def is_active(self, run_id: str) -> bool:
-        """Whether a process is working on the run."""
+        """Whether a process is working on the run.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
 
     @abstractmethod
     def hold(self, run_id: str) -> AbstractContextManager[None]:
@@ -400,7 +404,7 @@ class FolderRunLog(RunLog):
             raise StoreError(
                 f"the record of run {run.id} cannot be written to {self.folder}",
                 got=error.strerror or str(error),
-                fix="free some space, check its permissions, or choose another --store",
+                fix=remedy(error),
             ) from error
         return run
 
@@ -436,8 +440,11 @@ class FolderRunLog(RunLog):
         return True
 
     def is_active(self, run_id: str) -> bool:
-        """Whether a process is working on the run."""
-        return of.is_run_id(run_id) and is_held(self._lock_path(run_id))
+        """Whether a process is working on the run. See `RunLog.is_active`."""
+        try:
+            return of.is_run_id(run_id) and is_held(self._lock_path(run_id))
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     @contextmanager
     def hold(self, run_id: str) -> Generator[None]:
@@ -461,14 +468,14 @@ class FolderRunLog(RunLog):
         return StoreError(
             f"the store {self.folder.parent} cannot be written",
             got=error.strerror or str(error),
-            fix="free some space, check its permissions, or choose another --store",
+            fix=remedy(error),
         )
 
     def _unreadable(self, error: OSError) -> StoreError:
         return StoreError(
             f"the store {self.folder.parent} cannot be read",
             got=what_went_wrong(error),
-            fix="check its permissions",
+            fix=remedy(error),
         )
 
     def _path(self, run_id: str) -> Path:

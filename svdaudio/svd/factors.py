@@ -10,7 +10,6 @@ A sign that LAPACK picks for uᵢ and vᵢ cancels in cᵢ vᵢ. Plain numpy: ch
 
 from __future__ import annotations
 
-import math
 import operator
 from dataclasses import dataclass
 from typing import Any
@@ -116,9 +115,6 @@ class Reach:
 def reach(factors: Factors, *, k: int, factor: float) -> Reach:
     """The reach of α or β on a region.
 
-    With h and t the lengths of the mean's first K components and of the others, which are orthogonal, the mean lies at
-    the angle atan(t / h) from the first, and at atan(t / (f h)) after scaling.
-
     Args:
         factors: of the region.
         k: singular values to scale, ≥ 1.
@@ -127,12 +123,25 @@ def reach(factors: Factors, *, k: int, factor: float) -> Reach:
     Raises:
         ConfigError: `k` or `factor` is invalid.
     """
-    check_scaling(np.array([_index(k)]), np.array([factor], dtype=np.float64))
+    share, degrees = reach_many(factors, ks=np.array([_index(k)]), gains=np.array([factor], dtype=np.float64))
+    return Reach(share=float(share[0]), degrees=float(degrees[0]))
+
+
+def reach_many(
+    factors: Factors, *, ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], " setting"]
+) -> tuple[Float[NDArray[np.float64], " setting"], Float[NDArray[np.float64], " setting"]]:
+    """Share and degrees of `reach` for many settings at once. Arguments and errors as there.
+
+    With h and t the lengths of the mean's first K components and of the others, which are orthogonal, the mean lies at
+    the angle atan(t / h) from the first, and at atan(t / (f h)) after scaling.
+    """
+    check_scaling(ks, gains)
     weights = factors.weights.astype(np.float64)
-    coefficients = (weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s
-    head, tail = (float(np.linalg.norm(part)) for part in (coefficients[:k], coefficients[k:]))
-    angle = math.atan2(tail, factor * head) - math.atan2(tail, head)
-    return Reach(share=head / math.hypot(head, tail), degrees=math.degrees(abs(angle)))
+    squares = ((weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s) ** 2
+    first = np.concatenate([[0.0], np.cumsum(squares)])[np.minimum(ks, len(squares))]
+    head, tail = np.sqrt(first), np.sqrt(np.maximum(squares.sum() - first, 0.0))
+    angles = np.arctan2(tail, gains * head) - np.arctan2(tail, head)
+    return head / np.hypot(head, tail), np.degrees(np.abs(angles))
 
 
 def check_scaling(ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], " setting"]) -> None:

@@ -16,7 +16,7 @@ from svdaudio.engine.run import read_outputs
 from svdaudio.errors import InputError, StoreError
 from svdaudio.files import write_bytes
 from svdaudio.sounds.rates import OUTPUT_RATE_HZ
-from svdaudio.sounds.writing import Tags, encoded
+from svdaudio.sounds.writing import Tags, encoded, joined
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.report import Report, write_report
@@ -90,15 +90,40 @@ def copy_result(report: Report, run: RunRecord, method: Method, out: Path, rate_
     source, suffix, rate_hz = report.audio[sound], out.suffix.lower(), rate_hz or OUTPUT_RATE_HZ
     data = source.read_bytes()
     if (suffix, rate_hz) != (".wav", OUTPUT_RATE_HZ):
-        pictures = ", ".join(dict.fromkeys(Path(use.path).name for use in run.files.values()))
-        tags = Tags(
-            title=f"{sound}: {pictures}",
-            comment=f"run {run.id}: {command_of(run, method)}",
-            software=f"svdaudio {run.code_version}",
-        )
-        data = encoded(data, suffix, rate_hz=rate_hz, tags=tags)
+        data = encoded(data, suffix, rate_hz=rate_hz, tags=_tags(sound, run, method))
     write_bytes(out.absolute(), data)
     return replace(report, audio={**report.audio, sound: out.absolute()})
+
+
+def write_stems(report: Report, run: RunRecord, method: Method, out: Path, rate_hz: int | None = None) -> Path:
+    """Write all stems of a run into one file, a channel for each in the order of the report, named in its title.
+
+    Args:
+        report: the files of the run.
+        run: the run.
+        method: its method.
+        out: the path; its suffix is the format. WAV keeps float32, FLAC has 24 bits and at most 8 channels.
+        rate_hz: of the file, if another than the run's.
+
+    Raises:
+        InputError: the run makes no stems.
+        StoreError: the format has no room for so many channels, or the file cannot be written.
+    """
+    if not report.stems:
+        raise InputError(f"run {run.id} has no stems", fix="add --stems")
+    data = joined([report.audio[name].read_bytes() for name in report.stems])
+    tags = _tags(", ".join(report.stems), run, method)
+    write_bytes(out.absolute(), encoded(data, out.suffix.lower(), rate_hz=rate_hz or OUTPUT_RATE_HZ, tags=tags))
+    return out.absolute()
+
+
+def _tags(sound: str, run: RunRecord, method: Method) -> Tags:
+    pictures = ", ".join(dict.fromkeys(Path(use.path).name for use in run.files.values()))
+    return Tags(
+        title=f"{sound}: {pictures}",
+        comment=f"run {run.id}: {command_of(run, method)}",
+        software=f"svdaudio {run.code_version}",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

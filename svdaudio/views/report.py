@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from svdaudio.engine.arrays import RunArrays
-from svdaudio.engine.method import View
+from svdaudio.engine.method import Method, View
 from svdaudio.engine.request import BundleFacts
 from svdaudio.errors import SvdAudioError
 from svdaudio.files import write_bytes
@@ -104,10 +104,10 @@ def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = OUTPUT_RATE_HZ, a
     return buffer.getvalue()
 
 
-def output_folder(root: Path, run: RunRecord) -> Path:
+def output_folder(root: Path, run: RunRecord, method: Method) -> Path:
     """The folder of a run's files: the names of the user's files, and a digest over the keys of its stages."""
     names = [re.sub(r"[^A-Za-z0-9_-]+", "_", Path(use.path).stem)[:40] or "picture" for use in run.files.values()]
-    keys = {entry.node: entry.key for entry in run.stages}
+    keys = {entry.node: entry.key for entry in run.stages if entry.node not in method.figures}
     digest = hashlib.sha256(canonical(keys).encode()).hexdigest()
     return root / f"{'-'.join(dict.fromkeys(names))}.{digest[:10]}"
 
@@ -128,7 +128,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle
         StoreError: an artifact is missing or damaged, or the files cannot be written.
         CheckpointError: the bundle's description of the pictures that it was trained on is damaged.
     """
-    folder = output_folder(root, arrays.run)
+    folder = output_folder(root, arrays.run, arrays.method)
     index: dict[str, Any] = _read_index(folder / REPORT_INDEX)
     domain = None if bundle is None else bundle.check_domain()
     stamp = _report_stamp(arrays, domain)
@@ -215,7 +215,7 @@ def draw_nodes(arrays: RunArrays, nodes: Collection[str], *, root: Path) -> dict
         Name of the picture → PNG file.
     """
     views = [view for view in arrays.method.views(arrays) if not view.of_run and view.nodes[0] in nodes]
-    return _draw(output_folder(root, arrays.run), arrays, views)
+    return _draw(output_folder(root, arrays.run, arrays.method), arrays, views)
 
 
 def _stamp(arrays: RunArrays, view: View) -> str:

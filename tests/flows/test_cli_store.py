@@ -140,7 +140,7 @@ def test_a_part_that_must_not_be_read_is_an_error_of_one_line(toy, cli, monkeypa
     ):  # fmt: skip
         said = cli(*command)
         assert (said.code, said.out) == (4, "")
-        assert f"got Permission denied: {part}. Check its permissions." in said.err
+        assert f"got Permission denied: {part}. Check its permissions, or choose another --store." in said.err
     assert "Permission denied" in cli("doctor").out
 
 

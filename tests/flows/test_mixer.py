@@ -62,11 +62,14 @@ def test_without_a_gain_the_mix_is_the_plain_sound(mix):
         assert {found[f"mix.{stage}"], found[f"original.{stage}"]} == {"computed", "cached"}, "it is one computation"
 
 
-def test_stems_add_up_and_gains_are_exact(mix):
-    first = mix("--stems", *FEW_STEPS_ARGUMENTS)
+def test_stems_add_up_and_gains_are_exact(mix, tmp_path):
+    first = mix("--stems", "--stems-out", tmp_path / "stems.wav", *FEW_STEPS_ARGUMENTS)
     assert first["audio"]["stems"].keys() == first["scores"]["stems"].keys() == {"cat", "dog", "rest"}
     stems = {name: samples(path) for name, path in first["audio"]["stems"].items()}
     assert np.array_equal(samples(first["audio"]["mix"]), stems["cat"] + stems["dog"] + stems["rest"])
+    with soundfile.SoundFile(tmp_path / "stems.wav") as file:
+        assert (file.channels, file.subtype, file.title) == (3, "FLOAT", "cat, dog, rest: dog_cat.jpg")
+        assert np.array_equal(file.read(dtype="float32"), np.stack(list(stems.values()), 1))
     assert not stems["rest"].any(), "nothing is detected outside of the objects"
 
     second = mix("--stems", "--gain", "cat=-6.5", "--gain", "dog=-inf", *FEW_STEPS_ARGUMENTS)
@@ -99,6 +102,8 @@ def test_the_embeddings_of_objects_can_be_mixed(mix):
     ("arguments", "message"),
     [
         ([], "there is no object to mix"),
+        ([*OBJECTS, "--stems-out", "s.wav"], "--stems-out would have no effect without --stems"),
+        ([*OBJECTS, "--stems", "--stems-out", "s.aiff"], "s.aiff"),
         (["--object", "756,581"], "an object has no name"),
         (["--object", "mix=756,581"], "an object cannot be called 'mix'"),
         (["--object", "cat=7560,581"], "outside the image dog_cat.jpg"),

@@ -7,6 +7,7 @@ import pytest
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.errors import CheckpointError
+from svdaudio.methods import other_parameters
 from svdaudio.methods.baseline import METHOD
 from svdaudio.mini import audio_evaluation, evaluation
 from svdaudio.mini.figures import at_least
@@ -54,6 +55,8 @@ def test_the_vae_keeps_most_of_a_sound():
 def test_a_picture_of_one_animal_sounds_like_it():
     bundle = Bundle.open("mini")
     given = {"generate.candidates": 1, "generate.steps": 8}
-    config = resolve(METHOD.config, given=given, bundle_settings=lambda _: bundle.settings).config
+    config = resolve(
+        METHOD.config, given=given, bundle_settings=lambda _: bundle.settings, elsewhere=other_parameters(METHOD)
+    ).config
     (heard,) = audio_evaluation.hearing_figures(Models(bundle, device="cpu", keep=True), config, n_pictures=2)
     assert (heard.n, heard.value, heard.goal) == (2, 1.0, at_least(0.95))

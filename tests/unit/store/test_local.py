@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -438,6 +440,81 @@ def test_a_store_on_two_file_systems_is_refused_before_anything_is_done(tmp_path
                 ask()
         assert store.runs.ids() == ["a"], "nothing was forgotten"
         assert is_whole(store, record.key)
+
+
+RUN = RunRecord(id="20250131-235959-999-0a1b", kind="run", created_at="2025-01-31", files={}, config={})
+
+
+def failing(code):
+    """A function of the system that fails with this error."""
+
+    def fail(*given):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_refused_in_one_line(tmp_path, monkeypatch, code):
+    store = LocalStore(tmp_path / "store")
+    record = store.save(make_record(), ARRAYS)
+    (tmp_path / "store" / "runs").mkdir()
+    (tmp_path / "store" / "runs" / f".{RUN.id}.lock").touch()
+    monkeypatch.setattr("fcntl.flock", failing(code))
+    for ask in (
+        lambda: store.save(make_record(k=1), ARRAYS),
+        lambda: store.lock(record.key).__enter__(),
+        lambda: store.pin(record.key),
+        lambda: store.runs.write(RUN),
+        lambda: store.runs.hold(RUN.id).__enter__(),
+        lambda: store.runs.is_active(RUN.id),
+        lambda: list(store.leftovers()),
+    ):
+        with pytest.raises(StoreError, match=r"(store|runs).*Use a file system with locks: a --store") as raised:
+            ask()
+        assert os.strerror(code) in raised.value.line()
+    assert (list(store.keys()), store.runs.ids(), store.pins()) == ([record.key], [], frozenset())
+    assert list((tmp_path / "store" / "tmp").iterdir()) == list((tmp_path / "store").glob("runs/*.partial")) == []
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO])
+@pytest.mark.parametrize("call", ["rename", "replace"])
+def test_a_rename_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch, call, code):
+    store = LocalStore(tmp_path / "store")
+    record = store.save(make_record(), ARRAYS)
+    monkeypatch.setattr(os, call, failing(code))
+    save = lambda: store.save(make_record(k=1), ARRAYS)  # noqa: E731
+    remove = lambda: store.remove(record.key, unless_used_after_s=math.inf)  # noqa: E731
+    asked = {"rename": [save, remove], "replace": [save, lambda: store.runs.write(RUN)]}
+    for ask in asked[call]:
+        with pytest.raises(StoreError, match=f"{os.strerror(code)}.*Check that its file system is mounted"):
+            ask()
+    monkeypatch.undo()
+    assert (list(store.keys()), store.runs.ids()) == ([record.key], [])
+    assert is_whole(store, record.key)
+    assert list((tmp_path / "store" / "tmp").iterdir()) == list((tmp_path / "store").glob("runs/.*")) == []
+
+
+def test_locks_of_nfs_are_enough(tmp_path, monkeypatch):
+    """NFS locks a file exclusively only if it is open for writing; folders it locks on the machine itself."""
+    flock = fcntl.flock
+
+    def flock_of_nfs(file, operation):
+        descriptor = file if isinstance(file, int) else file.fileno()
+        reading = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+        if operation & fcntl.LOCK_EX and reading and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(file, operation)
+
+    monkeypatch.setattr("fcntl.flock", flock_of_nfs)
+    store = LocalStore(tmp_path / "store")
+    record = store.save(make_record(), ARRAYS)
+    store.runs.write(RUN)
+    with store.lock(record.key), store.runs.hold(RUN.id):
+        assert store.runs.is_active(RUN.id)
+        assert list(store.leftovers()) == []
+    store.pin(record.key)
+    assert (store.runs.ids(), store.pins(), store.runs.is_active(RUN.id)) == ([RUN.id], {record.key}, False)
 
 
 @pytest.mark.parametrize("folder", ["tmp/backup", "objects/ab", "runs/x", "quarantine/a/b"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from svdaudio.errors import ConfigError, EmptyRegionError, InputError
-from svdaudio.svd.factors import Factors, aggregate, aggregate_many, factorize, svd_manipulate
+from svdaudio.svd.factors import Factors, aggregate, aggregate_many, factorize, reach, svd_manipulate
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,25 @@ def test_shapes_and_numbers_are_checked(tokens, grid):
         factorize(broken, grid)
     with pytest.raises(InputError, match="finite"):
         factorize(tokens, -grid.astype(np.float32))
+
+
+@pytest.mark.parametrize(("k", "factor"), [(1, 0.3), (3, 1.5), (5, 0.1), (500, 0.3), (2, 1.0)])
+def test_the_reach_is_the_angle_between_the_embeddings(k, factor):
+    rng = np.random.default_rng(4)
+    tokens = rng.normal(size=(257, 64)) + 0.3
+    tokens /= np.linalg.norm(tokens, axis=1, keepdims=True)
+    grid = np.zeros(256, bool)
+    grid[20:60] = True
+    factors = factorize(tokens.astype(np.float32), grid)
+    found = reach(factors, k=k, factor=factor)
+    before, after = (aggregate(factors, k=k, factor=f).astype(np.float64) for f in (1.0, factor))
+    assert found.degrees == pytest.approx(np.degrees(np.arccos(min(1.0, before @ after))), abs=0.05)
+    first = factors.vh[:k].astype(np.float64)
+    assert found.share == pytest.approx(np.linalg.norm(first @ before), abs=1e-5)
+
+
+def test_all_components_reach_nothing():
+    factors = factorize(np.eye(257, 8, dtype=np.float32) + 0.1, np.arange(256) < 3)
+    assert reach(factors, k=100, factor=0.3).degrees == 0
+    with pytest.raises(ConfigError):
+        reach(factors, k=0, factor=0.3)
