@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architecture, vocoder_config
 
 TINY = Architecture(
@@ -24,3 +26,13 @@ TINY = Architecture(
         "patch_embeds_hidden_size": 8, "hidden_size": 64, "depths": [1, 1, 2, 1], "num_attention_heads": [1, 1, 2, 2],
     },
 )  # fmt: skip
+
+
+def write_tokenizer(folder):
+    """RoBERTa's tokenizer with a word for each of a few letters, in a new folder."""
+    folder.mkdir()
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "\u0120", *"acdegost"]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "RobertaTokenizer"}))
+    (folder / "special_tokens_map.json").write_text("{}")

@@ -73,6 +73,10 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_audio_encoder",
         "audioldm-ckpt": "svdaudio.models.audioldm.loaders:load_audio_encoder",
     },
+    "text_encoder": {
+        OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_text_encoder",
+        "audioldm-text": "svdaudio.models.audioldm.loaders:load_text_encoder",
+    },
     "tagger": {
         OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_tagger",
         "panns-cnn14": "svdaudio.models.taggers.cnn14:load_tagger",
@@ -84,7 +88,9 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
 `load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
 
 DOMAIN = "domain"
-"""The role that a bundle need not fill: it describes the pictures that the others were trained on."""
+"""The role that describes the pictures that the others were trained on."""
+OPTIONAL_ROLES = (DOMAIN, "text_encoder")
+"""Roles that a bundle need not fill."""
 
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -208,7 +214,7 @@ class Entry:
     parts: tuple[Part, ...]
     """The files; usually one."""
     classes: tuple[str, ...]
-    """Class names by index, for a detector or tagger; else empty."""
+    """Class names by index, for a detector or tagger; the only texts of a text encoder that knows some; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +288,7 @@ class Bundle:
     @property
     def missing_roles(self) -> tuple[str, ...]:
         """Roles without a checkpoint: published weights are installed one by one."""
-        return tuple(role for role in LOADERS if role not in self.entries and role != DOMAIN)
+        return tuple(role for role in LOADERS if role not in (*self.entries, *OPTIONAL_ROLES))
 
     def entry(self, role: str) -> Entry:
         """The checkpoint of a role.
@@ -304,7 +310,7 @@ class Bundle:
         return self.entry(role).sha256
 
     def classes(self, role: str) -> tuple[str, ...]:
-        """Names of the classes of a detector or tagger, in the order of their indices."""
+        """Names of the classes of a detector or tagger by index; the texts of a text encoder that knows some only."""
         return self.entry(role).classes
 
     def check_domain(self) -> str | None:

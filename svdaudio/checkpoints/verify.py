@@ -132,6 +132,10 @@ def _embed(model: Any) -> Any:
     return model.embed(torch.randn(1, 32_000) / 10, 16_000).cpu()
 
 
+def _describe(model: Any) -> Any:
+    return model.embed(list(getattr(model, "classes", ("rain",)))[:1]).cpu()
+
+
 def _score(model: Any) -> Any:
     import torch
 
@@ -156,6 +160,7 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "autoencoder": _decode,
     "vocoder": _vocode,
     "audio_encoder": _embed,
+    "text_encoder": _describe,
     "tagger": _score,
     "domain": _compare,
 }

@@ -24,6 +24,21 @@ ObjectOption = Annotated[
         help="An object: a click X,Y, a box LEFT,TOP,RIGHT,BOTTOM, or a mask file. X,Y,0 excludes. Repeatable.",
     ),
 ]  # fmt: skip
+SoundOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sound", metavar="[NAME=]FILE",
+        help="A sound beside the picture: a sound file, whose name it has unless one is given. Repeatable.",
+    ),
+]  # fmt: skip
+TextOption = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="[NAME=]TEXT", help="A text whose sound is beside the picture. Repeatable."),
+]
+WithoutText = Annotated[
+    str | None,
+    typer.Option("--without-text", metavar="TEXT", help="A text whose sound guidance leads away from."),
+]
 AllObjects = Annotated[
     bool, typer.Option("--all-objects", help="Every object that the detector finds, named by its class.")
 ]
@@ -31,7 +46,7 @@ GainOption = Annotated[
     list[str] | None,
     typer.Option(
         "--gain", metavar="NAME=DB",
-        help="Gain of an object in dB, or of 'rest', all that is in no object: -6, +3, -inf. Repeatable.",
+        help="Gain in dB of an object, a sound, a text, or 'rest', all that is in no object: -6, +3, -inf. Repeatable.",
     ),
 ]  # fmt: skip
 Stems = Annotated[bool, typer.Option("--stems", help="A sound of each object and of the rest; the mix is their sum.")]
@@ -56,7 +71,10 @@ def mix(
     *,
     objects: ObjectOption = None,
     all_objects: AllObjects = False,
+    sounds: SoundOption = None,
+    texts: TextOption = None,
     gains: GainOption = None,
+    without_text: WithoutText = None,
     stems: Stems = False,
     stems_out: StemsOut = None,
     parameters: options.SoundParameters,
@@ -65,18 +83,24 @@ def mix(
     runner: options.RunnerOptions,
     as_json: options.Json = False,
 ) -> None:
-    """The mixer: one picture, any number of objects, a gain for each.
+    """The mixer: one picture, any number of objects, sounds and texts, a gain for each.
 
     Without --stems the objects are faded in the picture, before its sound is made: at 0 dB nothing changes, at -inf an
     object is gone. With --stems each object has a sound of its own, and a gain is its exact level in the sum.
     """
-    from svdaudio.config import collect_objects
+    from svdaudio.config import collect_objects, collect_sources
     from svdaudio.errors import InputError
 
     if stems_out is not None and not stems:
         raise InputError("--stems-out would have no effect without --stems", fix="add --stems, or omit it")
     found: dict[str, Any] = collect_objects(objects or ())
-    given = {"gains": _gains(gains or ()), "form": "stems" if stems else None}
+    given = {
+        "sounds": collect_sources(sounds or ()),
+        "texts": collect_sources(texts or ()),
+        "gains": _gains(gains or ()),
+        "without_text": without_text,
+        "form": "stems" if stems else None,
+    }
     _mix(
         image, found, given, parameters, all_objects=all_objects, out=out, stems_out=stems_out, store=store,
         runner=runner, as_json=as_json,

@@ -37,12 +37,15 @@ from svdaudio.config.sections import (
     check_steps,
     parameter,
 )
+from svdaudio.config.sources import SOUND_EXPECTED, TEXT_EXPECTED, Sources, check_text, collect_sources
 
 __all__ = [
     "EXECUTION_PREFIX",
     "OBJECT_EXPECTED",
     "POINTS_EXPECTED",
     "REGION_EXPECTED",
+    "SOUND_EXPECTED",
+    "TEXT_EXPECTED",
     "AlignConfig",
     "AnObject",
     "Box",
@@ -64,10 +67,13 @@ __all__ = [
     "Resolved",
     "RunConfig",
     "Section",
+    "Sources",
     "SvdConfig",
     "anchored",
     "check_steps",
+    "check_text",
     "collect_objects",
+    "collect_sources",
     "flatten",
     "mask_text",
     "nested",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, TypeVar, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -26,6 +26,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _NUMBERS = re.compile(r"[-+0-9.eE,\s]+")
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
 _N_BOX_NUMBERS = 4
+
+Table = TypeVar("Table")
 
 
 class Box(NamedTuple):
@@ -195,14 +197,19 @@ def _table(value: object) -> object:
     return value
 
 
-def _named(table: dict[str, Any] | tuple[Any, ...]) -> dict[str, Any] | tuple[Any, ...]:
-    for name in table if isinstance(table, dict) else ():
+def checked_names(table: Table) -> Table:
+    """A table itself, if its names are those of objects; anything else than a table as it is.
+
+    Raises:
+        ConfigError: a name is not valid.
+    """
+    for name in cast("dict[str, Any]", table) if isinstance(table, dict) else ():
         _checked_name(name)
     return table
 
 
 AnObject = Annotated[ObjectPrompt, BeforeValidator(_object)]
-Objects = Annotated[dict[str, AnObject], BeforeValidator(_table), AfterValidator(_named)]
+Objects = Annotated[dict[str, AnObject], BeforeValidator(_table), AfterValidator(checked_names)]
 """Objects by their names."""
-Region = Annotated[tuple[Point, ...] | dict[str, AnObject], BeforeValidator(_region), AfterValidator(_named)]
+Region = Annotated[tuple[Point, ...] | dict[str, AnObject], BeforeValidator(_region), AfterValidator(checked_names)]
 """One object given by clicks, or several objects by their names."""

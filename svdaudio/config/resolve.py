@@ -16,7 +16,6 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from svdaudio.config.names import flatten, nested, unknown_parameter
-from svdaudio.config.objects import anchored
 from svdaudio.config.run import RunConfig
 from svdaudio.errors import ConfigError
 
@@ -131,7 +130,7 @@ def resolve(
     if config_file is not None:
         values = read_config_file(config_file)
         values = {
-            name: anchored(value, config_file.parent) if name in known and known[name].is_table else value
+            name: known[name].anchored(value, config_file.parent) if name in known else value
             for name, value in values.items()
         }
         passed_over = [name for name in values if name not in known and name in elsewhere]

@@ -13,12 +13,15 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, cast
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field
 
 from svdaudio.config.names import nested, unknown_parameter
+from svdaudio.config.objects import anchored
 from svdaudio.config.sections import ExecutionConfig, Section, Whole, parameter
+from svdaudio.config.sources import anchored_files
 from svdaudio.errors import ConfigError
 
 EXECUTION_PREFIX = "execution."
@@ -37,6 +40,8 @@ class Parameter:
     recommended: tuple[float, float] | None
     is_table: bool = False
     """Whether it may hold values by name: `objects.cat.points` is then a value of `objects`."""
+    paths: Literal["objects", "files"] | None = None
+    """The paths in its values: mask files of objects, or each value of a table."""
     former: Any = None
     """The value that describes runs from before the parameter existed; None if it always has."""
 
@@ -44,6 +49,12 @@ class Parameter:
     def execution_only(self) -> bool:
         """Whether it changes only speed and rounding, and so enters no key."""
         return self.name.startswith(EXECUTION_PREFIX)
+
+    def anchored(self, value: Any, folder: Path) -> Any:
+        """A value with its paths relative to a folder, that of the file which names them."""
+        if self.paths is None:
+            return value
+        return anchored(value, folder) if self.paths == "objects" else anchored_files(value, folder)
 
 
 class Parameters(Mapping[str, Parameter]):
@@ -136,5 +147,6 @@ def _walk(model: type[BaseModel], prefix: str = "") -> Iterable[Parameter]:
                 expected=extra["expected"],
                 recommended=(recommended[0], recommended[1]) if recommended else None,
                 is_table=extra.get("is_table", False),
+                paths=extra.get("paths"),
                 former=extra.get("former"),
             )

@@ -62,6 +62,7 @@ def parameter(
     recommended: tuple[float, float] | None = None,
     *,
     is_table: bool = False,
+    paths: Literal["objects", "files"] | None = None,
     former: Any = None,
     **bounds: float,
 ) -> Any:
@@ -73,6 +74,7 @@ def parameter(
         expected: what a valid value is, for errors.
         recommended: lowest and highest value that runs without a remark.
         is_table: whether it may hold values by name.
+        paths: the paths in its values: mask files of objects, or each value; None if there are none.
         former: the value that describes runs from before the parameter existed; None if it always has.
         bounds: pydantic's: ge, gt, le, lt.
     """
@@ -81,6 +83,8 @@ def parameter(
         extra["recommended"] = list(recommended)
     if is_table:
         extra["is_table"] = True
+    if paths is not None:
+        extra["paths"] = paths
     if former is not None:
         extra["former"] = former
     return Field(default=default, description=meaning, json_schema_extra=extra, **cast("dict[str, Any]", bounds))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from svdaudio.config import Number, parameter
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.stage import Node
 from svdaudio.methods.parts import SoundConfig, render
-from svdaudio.methods.stages import BLEND, CROP, EMBED, ERASE, FADE, KEEP, REMAINDER, REMIX, UNITE
+from svdaudio.methods.stages import BLEND, CROP, EMBED, ERASE, FADE, KEEP, OVERLAY, REMAINDER, REMIX, UNITE
 from svdaudio.mixing.levels import GAIN_EXPECTED, REST, Gain, levels, vertices
 from svdaudio.mixing.owners import owners
 
@@ -45,19 +46,31 @@ def gains_parameter(meaning: str, former: Mapping[str, Any] | None = None) -> An
 
 
 def faded(
-    sound: str, picture: str, masks: Mapping[str, str], gains: Mapping[str, Gain], config: FadeConfig
+    sound: str,
+    picture: str,
+    masks: Mapping[str, str],
+    gains: Mapping[str, Gain],
+    config: FadeConfig,
+    *,
+    beside: Mapping[str, str] = MappingProxyType({}),
+    away: str | None = None,
 ) -> Iterable[Node]:
     """One sound, from the embeddings of the picture without some of its objects: `<sound>.fade` to `<sound>.scores`.
+
+    With sources beside the picture, `<sound>.overlay` is in the place of `<sound>.fade`.
 
     Args:
         sound: group of the sound's nodes.
         picture: group of the nodes that looked at it, of which `<picture>.remix` is the whole picture's embedding.
         masks: object → `node.output` of its mask.
-        gains: in dB, of every object and of the rest.
+        gains: in dB, of every object, of the rest, and of what is beside the picture.
         config: which nodes there are.
+        beside: name of a source beside the picture → `node.output` of its CLAP embedding.
+        away: `node.output` of the embedding that the sound is led away from.
     """
     claps: dict[str, str] = {}
-    nested = vertices(gains)
+    is_heard = any(level for name, level in levels(gains).items() if name not in beside)
+    nested = vertices({name: gain for name, gain in gains.items() if name not in beside}) if is_heard else []
     if any(REST in vertex.absent for vertex in nested):
         yield Node(name=f"{REST}.mask", stage=REMAINDER, inputs={f"masks.{name}": one for name, one in masks.items()})
     for vertex in nested:
@@ -65,12 +78,21 @@ def faded(
         claps[f"claps.{vertex.label}"] = f"{group}.remix.clap"
         if vertex.absent:
             yield from _without(vertex.absent, picture, masks, group=group)
-    yield Node(name=f"{sound}.fade", stage=FADE, inputs=claps)
-    yield from render(sound, config, clap=f"{sound}.fade.clap")
+    name, stage = ("overlay", OVERLAY) if beside else ("fade", FADE)
+    claps |= {f"sources.{source}": clap for source, clap in beside.items()}
+    yield Node(name=f"{sound}.{name}", stage=stage, inputs=claps)
+    yield from render(sound, config, clap=f"{sound}.{name}.clap", away=away)
 
 
 def blended(
-    sound: str, picture: str, masks: Mapping[str, str], gains: Mapping[str, Gain], config: FadeConfig
+    sound: str,
+    picture: str,
+    masks: Mapping[str, str],
+    gains: Mapping[str, Gain],
+    config: FadeConfig,
+    *,
+    beside: Mapping[str, str] = MappingProxyType({}),
+    away: str | None = None,
 ) -> Iterable[Node]:
     """One sound, from the embeddings of the objects by themselves: `<sound>.blend` to `<sound>.scores`.
 
@@ -78,12 +100,13 @@ def blended(
     """
     heard = [name for name, level in levels(gains).items() if level]
     for name in heard:
-        yield from alone(name, picture, masks)
-    inputs = {f"claps.{name}": f"{name}.remix.clap" for name in heard}
+        if name not in beside:
+            yield from alone(name, picture, masks)
+    inputs = {f"claps.{name}": beside.get(name, f"{name}.remix.clap") for name in heard}
     if REST in heard and config.rest == "detected":
         inputs[f"present.{REST}"] = f"{REST}.keep.embeddings"
     yield Node(name=f"{sound}.blend", stage=BLEND, inputs=inputs)
-    yield from render(sound, config, clap=f"{sound}.blend.clap")
+    yield from render(sound, config, clap=f"{sound}.blend.clap", away=away)
 
 
 def alone(name: str, picture: str, masks: Mapping[str, str]) -> Iterable[Node]:
@@ -105,17 +128,19 @@ def alone(name: str, picture: str, masks: Mapping[str, str]) -> Iterable[Node]:
 def _without(absent: tuple[str, ...], picture: str, masks: Mapping[str, str], *, group: str) -> Iterable[Node]:
     """The CLAP embedding of the picture without some objects: `<group>.erase` to `<group>.remix`."""
     sources = {name: masks.get(name, f"{REST}.mask.mask") for name in absent}
-    mask = next(iter(sources.values()))
+    embedding, mask = f"{picture}.tokens.embedding", next(iter(sources.values()), None)
     if len(sources) > 1:
         yield Node(name=f"{group}.unite", stage=UNITE, inputs={f"masks.{name}": one for name, one in sources.items()})
         mask = f"{group}.unite.mask"
-    yield Node(name=f"{group}.erase", stage=ERASE, inputs={"pixels": f"{picture}.image.pixels", "mask": mask})
-    yield Node(name=f"{group}.embed", stage=EMBED, inputs={"pixels": f"{group}.erase.pixels"})
+    if mask is not None:
+        yield Node(name=f"{group}.erase", stage=ERASE, inputs={"pixels": f"{picture}.image.pixels", "mask": mask})
+        yield Node(name=f"{group}.embed", stage=EMBED, inputs={"pixels": f"{group}.erase.pixels"})
+        embedding = f"{group}.embed.embedding"
     keep = {"boxes": f"{picture}.locals.boxes", "embeddings": f"{picture}.locals.embeddings"}
     keep |= {f"absent.{name}": one for name, one in sources.items()}
     keep |= {f"present.{name}": one for name, one in masks.items() if name not in absent}
     yield Node(name=f"{group}.keep", stage=KEEP, inputs=keep)
-    slots = {"embedding": f"{group}.embed.embedding", "locals": f"{group}.keep.embeddings"}
+    slots = {"embedding": embedding, "locals": f"{group}.keep.embeddings"}
     yield Node(name=f"{group}.remix", stage=REMIX, inputs=slots)
 
 

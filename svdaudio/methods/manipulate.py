@@ -54,8 +54,10 @@ _REST = {"background": "background.embedding", "direct": "edited.tokens.embeddin
 class ManipulateConfig(FadeConfig):
     """Parameters of the edit; those of `align`, `svd` and `mix` belong to the published form alone."""
 
-    remove: Region = parameter((), "what to remove, in the original image", REGION_EXPECTED, is_table=True)
-    add: Region = parameter((), "what was added, in the edited image", REGION_EXPECTED, is_table=True)
+    remove: Region = parameter(
+        (), "what to remove, in the original image", REGION_EXPECTED, is_table=True, paths="objects"
+    )
+    add: Region = parameter((), "what was added, in the edited image", REGION_EXPECTED, is_table=True, paths="objects")
     edit: EditConfig = EditConfig()
     gains: dict[str, Gain] = gains_parameter(
         'gain in dB of "removed", "added" and "rest" in the edited picture, in forms fade and clap',

@@ -15,7 +15,9 @@ from svdaudio.views.stages import stage_views
 class MaskConfig(RunConfig):
     """Parameters of a trial. Geometry and threshold say which patches the mask covers."""
 
-    point: Region = parameter((), "the object, in pixels of the picture", REGION_EXPECTED, is_table=True)
+    point: Region = parameter(
+        (), "the object, in pixels of the picture", REGION_EXPECTED, is_table=True, paths="objects"
+    )
     geometry: Literal["squash", "crop"] = parameter(
         "squash", "how image and mask become 224 x 224 px", '"squash" or "crop"'
     )

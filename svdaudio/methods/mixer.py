@@ -1,19 +1,22 @@
-"""The mixer: one picture, any number of objects, and a gain for each of them and for the rest.
+"""The mixer: one picture, any number of objects, sounds and texts, and a gain for each of them and for the rest.
 
     svdaudio mix farm.jpg --object cat=756,581 --object dog=300,450 --gain cat=-inf --gain dog=+3
+    svdaudio mix farm.jpg --sound rain=rain.wav --text "distant thunder" --gain rain=-6 --without-text speech
 
 Three forms, which are other nodes: `fade` makes one sound from the picture with its objects faded; `clap` mixes the
 embeddings of the objects, each by itself; `stems` makes a sound of each object and of the rest, and adds them up.
+Sounds and texts join by their embeddings; as a stem, a sound is itself, and a text has a sound made of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from svdaudio.config import OBJECT_EXPECTED, Number, Objects, Section, parameter
+from svdaudio.config import OBJECT_EXPECTED, SOUND_EXPECTED, TEXT_EXPECTED, Number, Objects, Section, Sources, parameter
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.stage import Node, Nodes, by_name
@@ -21,8 +24,10 @@ from svdaudio.errors import ConfigError
 from svdaudio.methods.fading import FadeConfig, alone, blended, detected_classes, faded, gains_parameter
 from svdaudio.methods.parts import (
     PICTURE,
+    SOUND,
     check_clicks,
     check_generator,
+    check_texts,
     chosen,
     finish,
     generate,
@@ -35,15 +40,17 @@ from svdaudio.methods.parts import (
     synthesize,
     targets_of,
 )
-from svdaudio.methods.stages import GAIN, HUSH, LEVEL, MASTER, MIXDOWN
+from svdaudio.methods.stages import DESCRIBE, GAIN, HUSH, LEVEL, LISTEN, MASTER, MIXDOWN, RECORDING
 from svdaudio.mixing.levels import REST, SILENCE, Gain
+from svdaudio.models.audioldm.settings import N_TOGETHER
 from svdaudio.verdicts import Finding, Wanted, class_of, heard, untold
 from svdaudio.views.stages import stage_views
 
 ORIGINAL = "original"
 MIX = "mix"
-RESERVED = (ORIGINAL, MIX, REST, "without", "all")
-"""Names that no object may have."""
+WITHOUT = "without"
+RESERVED = (ORIGINAL, MIX, REST, WITHOUT, "all")
+"""Names that no object, sound or text may have."""
 
 
 class MasterConfig(Section):
@@ -64,27 +71,69 @@ class MixerConfig(FadeConfig):
     form: Literal["fade", "clap", "stems"] = parameter(
         "fade", "fade objects in the picture, mix their embeddings, or add their sounds", '"fade", "clap" or "stems"'
     )
-    objects: Objects = parameter({}, "the objects, by name", f"NAME = {OBJECT_EXPECTED}", is_table=True)
-    gains: dict[str, Gain] = gains_parameter("gain of each object and of the rest, in dB")
+    objects: Objects = parameter(
+        {}, "the objects, by name", f"NAME = {OBJECT_EXPECTED}", is_table=True, paths="objects"
+    )
+    sounds: Sources = parameter(
+        {}, "sound files beside the picture, by name", SOUND_EXPECTED, is_table=True, paths="files"
+    )
+    texts: Sources = parameter({}, "texts whose sounds are beside the picture, by name", TEXT_EXPECTED, is_table=True)
+    gains: dict[str, Gain] = gains_parameter("gain of each object, sound and text and of the rest, in dB")
+    without_text: Annotated[str, Field(min_length=1)] | None = parameter(
+        None, "text whose sound generated sounds are led away from, by guidance", "a text"
+    )
     master: MasterConfig = MasterConfig()
 
-    @field_validator("objects")
+    @field_validator("objects", "sounds", "texts")
     @classmethod
-    def _free_names(cls, objects: dict[str, Any]) -> dict[str, Any]:
-        for name in objects:
+    def _free_names(cls, table: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        for name in table:
             if name in RESERVED:
                 raise ConfigError(f"an object cannot be called '{name}'", fix="give it another name")
-        return objects
+            if any(name in info.data.get(other, ()) for other in ("objects", "sounds")):
+                raise ConfigError(f"there are two sources '{name}'", fix="give each its own name")
+        return table
 
     @field_validator("gains")
     @classmethod
     def _complete_gains(cls, gains: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """The gain of every object and of the rest, 0 dB unless given."""
-        names = [*info.data.get("objects", {}), REST]
+        """The gain of every object, sound and text and of the rest, 0 dB unless given."""
+        names = [*(name for table in ("objects", "sounds", "texts") for name in info.data.get(table, {})), REST]
         for name in gains:
             if name not in names:
                 raise ConfigError(f"there is no object '{name}'", expected=" or ".join(names), got=f"a gain for {name}")
         return {name: gains.get(name, 0.0) for name in names}
+
+    @model_validator(mode="after")
+    def _guidance_leads_away(self) -> MixerConfig:
+        if self.without_text is None:
+            return self
+        made = self.generate
+        if made.guidance_scale <= 1:
+            raise ConfigError(
+                "without_text needs guidance", expected="generate.guidance_scale above 1", got=made.guidance_scale
+            )
+        if made.noise == "joint" and made.candidates != N_TOGETHER:
+            raise ConfigError(
+                "without_text needs candidates with noise of their own", fix="use --set generate.noise=own"
+            )
+        return self
+
+    @property
+    def beside(self) -> dict[str, str]:
+        """Sounds and texts by name → `node.output` of the CLAP embedding of each."""
+        sounds = {name: f"{name}.listen.clap" for name in self.sounds}
+        return {**sounds, **{name: f"{name}.describe.clap" for name in self.texts}}
+
+    @property
+    def away(self) -> str | None:
+        """The `node.output` of the CLAP embedding that sounds are led away from."""
+        return None if self.without_text is None else f"{WITHOUT}.describe.clap"
+
+    @property
+    def is_mix(self) -> bool:
+        """Whether there is anything to mix."""
+        return bool(self.objects or self.beside or self.away)
 
 
 def nodes(config: MixerConfig) -> Nodes:
@@ -99,15 +148,23 @@ def nodes(config: MixerConfig) -> Nodes:
     )
     masks = {name: f"{name}.mask.mask" for name in config.objects}
     mix: Iterable[Node] = ()
-    if config.objects:
+    if config.is_mix:
         forms = {"fade": faded, "clap": blended}
         fading = forms.get(config.form)
-        mix = fading(MIX, ORIGINAL, masks, config.gains, config) if fading else stems(ORIGINAL, masks, config)
-    return by_name((*look_at(ORIGINAL), *objects, *plain, *mix))
+        mix = (
+            [
+                *(node for name in config.beside for node in _source(name, config)),
+                *fading(MIX, ORIGINAL, masks, config.gains, config, beside=config.beside, away=config.away),
+            ]
+            if fading
+            else stems(ORIGINAL, masks, config)
+        )
+    unwanted = [] if config.away is None else [_described(WITHOUT, "without_text")]
+    return by_name((*look_at(ORIGINAL), *objects, *plain, *unwanted, *mix))
 
 
 def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """A sound of each object and of the rest, at its gain, and their sum: `mix.mixdown`.
+    """A sound of each object, of each source and of the rest, at its gain, and their sum: `mix.mixdown`.
 
     Args:
         picture: group of the nodes that looked at it.
@@ -115,8 +172,13 @@ def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterab
         config: gains, and which nodes there are.
     """
     for name in config.gains:
-        yield from alone(name, picture, masks)
-        yield from generate(name, config, clap=f"{name}.remix.clap")
+        if name in config.sounds:
+            yield from _recorded(name, config)
+            yield score(name, waveform=_recording(name, config))
+            yield _at_gain(name, _recording(name, config))
+            continue
+        yield from _source(name, config) if name in config.texts else alone(name, picture, masks)
+        yield from generate(name, config, clap=config.beside.get(name, f"{name}.remix.clap"), away=config.away)
         waveform = chosen(name, config)
         if name == REST and config.rest == "detected":
             inputs = {"waveform": waveform, "embeddings": f"{name}.keep.embeddings"}
@@ -124,12 +186,7 @@ def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterab
             waveform = f"{name}.hush.waveform"
         yield score(name, waveform=waveform)
         yield from (finished := [*finish(name, config, waveform=waveform)])
-        yield Node(
-            name=f"{name}.gain",
-            stage=GAIN,
-            inputs={"waveform": f"{name}.finish.waveform" if finished else waveform},
-            parameters={"gain_db": f"gains.{name}"},
-        )
+        yield _at_gain(name, f"{name}.finish.waveform" if finished else waveform)
     waveforms = {f"waveforms.{name}": f"{name}.gain.waveform" for name in config.gains}
     if config.master.loudness_lufs is not None:
         yield Node(name=f"{MIX}.master", stage=MASTER, inputs=waveforms)
@@ -139,6 +196,34 @@ def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterab
     waveforms = {f"waveforms.{name}": source for name, source in _stem_sources(config).items()}
     yield Node(name=f"{MIX}.mixdown", stage=MIXDOWN, inputs=waveforms)
     yield score(MIX, waveform=f"{MIX}.mixdown.waveform")
+
+
+def _at_gain(name: str, waveform: str) -> Node:
+    gain = {"gain_db": f"gains.{name}"}
+    return Node(name=f"{name}.gain", stage=GAIN, inputs={"waveform": waveform}, parameters=gain)
+
+
+def _source(name: str, config: MixerConfig) -> Iterable[Node]:
+    """The CLAP embedding of a text, or of a sound file at the loudness of all sounds."""
+    if name in config.texts:
+        yield _described(name, f"texts.{name}")
+        return
+    yield from _recorded(name, config)
+    yield Node(name=f"{name}.listen", stage=LISTEN, inputs={"waveform": _recording(name, config)})
+
+
+def _described(group: str, text: str) -> Node:
+    return Node(name=f"{group}.describe", stage=DESCRIBE, inputs={}, parameters={"text": text})
+
+
+def _recorded(name: str, config: MixerConfig) -> Iterable[Node]:
+    """A sound file as it is mixed: `<name>.recording`, and `<name>.finish` unless that is switched off."""
+    yield Node(name=f"{name}.recording", stage=RECORDING, inputs={"file": f"file:sounds.{name}"})
+    yield from finish(name, config, waveform=f"{name}.recording.waveform")
+
+
+def _recording(name: str, config: MixerConfig) -> str:
+    return f"{name}.{'finish' if config.finish.form == 'clean' else 'recording'}.waveform"
 
 
 def _stem_sources(config: MixerConfig) -> dict[str, str]:
@@ -151,10 +236,13 @@ def targets(config: MixerConfig) -> tuple[str, ...]:
     """The masks, the mix, then each stem, then the plain sound.
 
     Raises:
-        ConfigError: there is no object to mix.
+        ConfigError: there is nothing to mix.
     """
-    if not config.objects:
-        raise ConfigError("there is no object to mix", fix=f"give --object NAME=PROMPT, which is {OBJECT_EXPECTED}")
+    if not config.is_mix:
+        raise ConfigError(
+            "there is no object to mix, nor a sound or a text",
+            fix=f"give --object NAME=PROMPT, which is {OBJECT_EXPECTED}; or --sound, --text or --without-text",
+        )
     masks = tuple(f"{name}.mask" for name in config.objects)
     if config.form != "stems":
         return (*masks, *targets_of(config, (MIX, ORIGINAL)))
@@ -163,8 +251,9 @@ def targets(config: MixerConfig) -> tuple[str, ...]:
 
 
 def configured_files(config: MixerConfig) -> Mapping[str, ConfiguredFile]:
-    """The mask files of the objects."""
-    return mask_files(config.objects, "objects")
+    """The mask files of the objects, and the sound files."""
+    files = {f"sounds.{name}": ConfiguredFile(kind=SOUND, path=Path(path)) for name, path in config.sounds.items()}
+    return {**mask_files(config.objects, "objects"), **files}
 
 
 def sounds(config: MixerConfig) -> Mapping[str, str]:
@@ -191,10 +280,12 @@ def verdict(arrays: RunArrays) -> list[Finding]:
         return []
     before, after, gains = found[ORIGINAL], found[MIX], arrays.config.gains
     detected = detected_classes(arrays, ORIGINAL, {name: f"{name}.mask" for name in arrays.config.objects})
-    classes = {name: class_of(name, before, detected.get(name, ())) for name in arrays.config.objects}
+    texts = {name: [text] for name, text in arrays.config.texts.items()}
+    names = [*arrays.config.objects, *(name for name in arrays.config.beside if gains[name] != SILENCE)]
+    classes = {name: class_of(name, before, {**detected, **texts}.get(name, ())) for name in names}
     findings: list[Finding] = []
     for name, class_name in classes.items():
-        wanted = wanted_of(gains[name])
+        wanted = "added" if name in arrays.config.beside else wanted_of(gains[name])
         others = [one for one in classes if one != name and classes[one] == class_name and gains[one] != gains[name]]
         if class_name is None:
             findings.append(untold(name, wanted, "no class of the tagger tells about it"))
@@ -204,6 +295,12 @@ def verdict(arrays: RunArrays) -> list[Finding]:
             findings.append(
                 heard(name, before=before[class_name], after=after[class_name], wanted=wanted, class_name=class_name)
             )
+    if (unwanted := arrays.config.without_text) is not None:
+        findings.append(
+            heard(unwanted, before=before[unwanted], after=after[unwanted], wanted="silenced")
+            if unwanted in before
+            else untold(unwanted, "silenced", "no class of the tagger tells about it")
+        )
     return findings
 
 
@@ -226,7 +323,7 @@ METHOD = Method(
     scores=scores,
     result=MIX,
     stems=stem_names,
-    checks=(check_clicks, check_generator),
+    checks=(check_clicks, check_generator, check_texts),
     views=stage_views,
     verdict=verdict,
 )

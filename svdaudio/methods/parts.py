@@ -14,6 +14,7 @@ from svdaudio.config import (
     Point,
     RemixConfig,
     RunConfig,
+    check_text,
     parameter,
 )
 from svdaudio.engine.method import ConfiguredFile, FileKind
@@ -24,7 +25,9 @@ from svdaudio.methods.stages import (
     BOX_MASK,
     CHOOSE,
     DECODE,
+    DESCRIBE,
     DIFFUSE,
+    DIFFUSE_AWAY,
     DIFFUSE_EACH,
     FINISH,
     IMAGE,
@@ -159,28 +162,25 @@ def synthesize(sound: str, config: SoundConfig, *, embedding: str, objects: str)
     yield from render(sound, config, clap=f"{sound}.remix.clap")
 
 
-def render(sound: str, config: SoundConfig, *, clap: str) -> Iterable[Node]:
-    """From a CLAP embedding to a scored sound: `<sound>.diffuse` to `<sound>.scores`.
-
-    Args:
-        sound: group of the nodes.
-        config: which nodes there are.
-        clap: `node.output` of the CLAP embedding.
-    """
-    yield from generate(sound, config, clap=clap)
+def render(sound: str, config: SoundConfig, *, clap: str, away: str | None = None) -> Iterable[Node]:
+    """From a CLAP embedding to a scored sound: `<sound>.diffuse` to `<sound>.scores`. Arguments as of `generate`."""
+    yield from generate(sound, config, clap=clap, away=away)
     yield from finish(sound, config, waveform=chosen(sound, config))
     yield score(sound, waveform=chosen(sound, config))
 
 
-def generate(sound: str, config: SoundConfig, *, clap: str) -> Iterable[Node]:
+def generate(sound: str, config: SoundConfig, *, clap: str, away: str | None = None) -> Iterable[Node]:
     """From a CLAP embedding to a sound: `<sound>.diffuse` to `<sound>.choose`, and `<sound>.pick` of a user's choice.
 
     Args:
         sound: group of the nodes.
         config: which nodes there are.
         clap: `node.output` of the CLAP embedding.
+        away: `node.output` of the one that the sound is led away from, instead of that of the empty text.
     """
-    yield Node(name=f"{sound}.diffuse", stage=_diffuse(config), inputs={"clap": clap})
+    inputs = {"clap": clap} if away is None else {"clap": clap, "away": away}
+    stage = _diffuse(config) if away is None else DIFFUSE_AWAY
+    yield Node(name=f"{sound}.diffuse", stage=stage, inputs=inputs)
     yield Node(name=f"{sound}.decode", stage=DECODE, inputs={"latents": f"{sound}.diffuse.latents"})
     yield Node(name=f"{sound}.vocode", stage=VOCODE, inputs={"mel": f"{sound}.decode.mel"})
     choose = {"waveforms": f"{sound}.vocode.waveforms", "clap": clap}
@@ -250,6 +250,19 @@ def check_generator(request: Request, store: Store | None) -> None:
 
     if any("backend" in node.stage.parameters for node in request.nodes):
         check_backend(request.config.generate.backend, request.config.generate.scheduler)
+
+
+def check_texts(request: Request, store: Store | None) -> None:
+    """Make sure that the bundle can embed every text: a bundle may know some texts only.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    del store
+    for node in request.nodes:
+        known = request.bundle.classes("text_encoder") if node.stage is DESCRIBE else ()
+        if known:
+            check_text(request.config.value(node.bindings["text"]), known)
 
 
 def check_clicks(request: Request, store: Store | None) -> None:

@@ -92,6 +92,18 @@ FADE = Stage(
 BLEND = Stage(
     name="blend", inputs=("claps", "present"), outputs=("clap",), parameters={"gains": "gains"},
     body="svdaudio.tasks.edit.blend:run", summary="CLAP embeddings of the objects at their levels")
+OVERLAY = Stage(
+    name="overlay", inputs=("claps", "sources"), outputs=("clap",), parameters={"gains": "gains"},
+    body="svdaudio.tasks.edit.overlay:run", summary="CLAP embedding of a faded picture and of sources beside it")
+RECORDING = Stage(
+    name="recording", inputs=("file",), outputs=("waveform",), parameters={"duration_s": "generate.duration_s"},
+    body="svdaudio.tasks.sound.recording:run", summary="a sound file, repeated or cut, at 22 050 Hz")
+LISTEN = Stage(
+    name="listen", inputs=("waveform",), models=("audio_encoder",), outputs=("clap",),
+    body="svdaudio.tasks.sound.listen:run", summary="CLAP embedding of a sound")
+DESCRIBE = Stage(
+    name="describe", inputs=(), models=("text_encoder",), outputs=("clap",), parameters={"text": "without_text"},
+    body="svdaudio.tasks.sound.describe:run", summary="CLAP embedding of a text")
 REMIX = Stage(
     name="remix", inputs=("embedding", "locals"), models=("ssv2a",), outputs=("clap",),
     parameters={"cycle_its": "remix.cycle_its", "cycle_samples": "remix.cycle_samples",
@@ -107,6 +119,9 @@ DIFFUSE = Stage(
 DIFFUSE_EACH = replace(
     DIFFUSE, name="diffuse_each", body="svdaudio.tasks.synthesis.diffuse_each:run",
     summary="latent diffusion conditioned on CLAP, each candidate with its own noise")
+DIFFUSE_AWAY = replace(
+    DIFFUSE, name="diffuse_away", inputs=("clap", "away"), body="svdaudio.tasks.synthesis.diffuse_away:run",
+    summary="latent diffusion from one CLAP embedding to another, each candidate with its own noise")
 DECODE = Stage(
     name="decode", inputs=("latents",), models=("autoencoder",), outputs=("mel",),
     parameters={"backend": "generate.backend"},
@@ -152,8 +167,9 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
-        BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, FADE, BLEND, REMIX, DIFFUSE, DIFFUSE_EACH, DECODE,
-        VOCODE, CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES,
+        BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, FADE, BLEND, OVERLAY, RECORDING, LISTEN, DESCRIBE,
+        REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL,
+        MIXDOWN, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

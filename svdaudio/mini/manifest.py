@@ -17,7 +17,9 @@ from svdaudio.weights.reading import unreadable
 
 TITLE = "small models of nine farm animals, trained by this project; not the published ones"
 SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0, "rest": "detected"}
-CLASS_KEYS = {"detector": "names", "tagger": "classes"}
+CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes"}
+SHARED = {"text_encoder": "audio_encoder"}
+"""Role → the role whose weight file fills it, too."""
 
 
 def describe(folder: Path) -> Path:
@@ -28,19 +30,20 @@ def describe(folder: Path) -> Path:
     """
     models: dict[str, Any] = {}
     for role in LOADERS:
-        path = folder / f"{role}.safetensors"
+        source = SHARED.get(role, role)
+        path = folder / f"{source}.safetensors"
         if not path.is_file():
             raise CheckpointError(
                 f"the bundle in {folder} is not complete",
                 expected=path.name,
                 got="no such file",
-                fix=f"run `svdaudio train {role}`",
+                fix=f"run `svdaudio train {source}`",
             )
         data = path.read_bytes()
         models[role] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         with unreadable(path, "a weight file of this project"), safe_open(path, framework="numpy") as file:
             header = json.loads(file.metadata()[HEADER_KEY])
-            if header["role"] != role:
+            if header["role"] != source:
                 raise ValueError(f"its role is {header['role']}")
             if role in CLASS_KEYS:
                 models[role]["classes"] = [str(name) for name in header["extra"][CLASS_KEYS[role]]]

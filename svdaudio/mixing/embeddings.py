@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from svdaudio.errors import EmptyRegionError
-from svdaudio.mixing.levels import levels, vertices
+from svdaudio.mixing.levels import amplitude, levels, vertices
 
 Embedding = Float[NDArray[np.float32], " dim"]
 
@@ -38,6 +38,27 @@ def blend(embeddings: Mapping[str, Embedding], gains_db: Mapping[str, float | st
         gains_db: of every object, and of the rest.
     """
     return _weighted_mean(levels({name: gains_db[name] for name in embeddings}), embeddings)
+
+
+def overlay(
+    pictures: Mapping[str, Embedding], sources: Mapping[str, Embedding], gains_db: Mapping[str, float | str]
+) -> Embedding:
+    """The embedding of a picture whose objects are faded, with further sources beside it, L2-normalised.
+
+    The picture, faded as by `fade`, weighs as much as its loudest part; each source weighs its own amplitude.
+
+    Args:
+        pictures: as for `fade`; none if the whole picture is silenced.
+        sources: name → CLAP embedding of a sound or a text.
+        gains_db: of every object, of the rest, and of the sources.
+    """
+    parts = dict(sources)
+    weights = {name: amplitude(gains_db[name]) for name in sources}
+    if pictures:
+        of_picture = {name: gain for name, gain in gains_db.items() if name not in sources}
+        parts[""] = fade(pictures, of_picture)
+        weights[""] = max(amplitude(gain) for gain in of_picture.values())
+    return _weighted_mean(weights, parts)
 
 
 def _weighted_mean(weights: Mapping[str, float], embeddings: Mapping[str, Embedding]) -> Embedding:

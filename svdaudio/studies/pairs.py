@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from svdaudio.config import anchored, flatten, parse_override, parse_value, unknown_parameter
+from svdaudio.config import flatten, parse_override, parse_value, unknown_parameter
 from svdaudio.engine.batches import Prepared
 from svdaudio.engine.method import Method
 from svdaudio.engine.request import FileCache
@@ -224,8 +224,7 @@ def _row(cells: dict[str, Any] | str, where: str, folder: Path, method: Method) 
     for name, value in parameters.items():
         if name not in known:
             raise unknown_parameter(name, known)
-        if known[name].is_table:
-            parameters[name] = anchored(value, folder)
+        parameters[name] = known[name].anchored(value, folder)
     return Row(
         name=str(values.get("name") or ""),
         files={name: folder / values[name] for name in method.files},

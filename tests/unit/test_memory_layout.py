@@ -14,7 +14,7 @@ from made_up import save_audioldm
 from made_up_files import SMALL_SAM
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny_audioldm import TINY
+from tiny_audioldm import TINY, write_tokenizer
 from torch import nn
 from torch.nn import functional
 
@@ -208,6 +208,9 @@ def test_audioldm(tmp_path, form):
             assert_canonical(load_role(path, digest="d", architecture=TINY))
         assert cache_path(path, role).is_file()
     assert_canonical(published.load_text_encoder(path, architecture=TINY))
+    if form == "diffusers":
+        write_tokenizer(path / "tokenizer")
+        assert_canonical(audioldm.load_text_encoder(path))
 
 
 def test_every_format_is_tried_here():
@@ -215,7 +218,7 @@ def test_every_format_is_tried_here():
     tried = {
         "segmenter": {"sam2"}, "image_encoder": {"openai-clip"}, "detector": {"ultralytics"}, "ssv2a": {"ssv2a"},
         "diffuser": forms, "autoencoder": forms, "vocoder": forms, "audio_encoder": {"audioldm-ckpt"},
-        "tagger": {"panns-cnn14", "transformers-ast"}, "domain": set(),
+        "text_encoder": {"audioldm-text"}, "tagger": {"panns-cnn14", "transformers-ast"}, "domain": set(),
     }  # fmt: skip
     assert {role: set(formats) - {OWN_FORMAT} for role, formats in LOADERS.items()} == tried
 

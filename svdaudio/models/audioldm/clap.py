@@ -42,6 +42,14 @@ class Tokenizer(Protocol):
         ...
 
 
+class TextEncoder(Protocol):
+    """Embeds text in CLAP space."""
+
+    def embed(self, texts: Sequence[str]) -> Float[Tensor, "batch 512"]:
+        """Unit vectors."""
+        ...
+
+
 def build_audio_network(config: Mapping[str, Any]) -> ClapAudioModelWithProjection:
     """Build the audio branch from the values of transformers' configuration class."""
     return ClapAudioModelWithProjection(ClapAudioConfig.from_dict(dict(config)))

@@ -79,6 +79,22 @@ class Diffuser(nn.Module):
         return predicted.sample
 
 
+class GuidedAway(Diffuser):
+    """The same noise network with another embedding in the place of the empty text's: a negative prompt.
+
+    Classifier-free guidance then leads from that embedding to the wanted one.
+
+    Args:
+        diffuser: the noise network, which is shared.
+        clap: what the sound is not to be, a unit vector.
+    """
+
+    def __init__(self, diffuser: Diffuser, clap: Float[Tensor, "512"]) -> None:
+        nn.Module.__init__(self)
+        self.unet = diffuser.unet
+        self.register_buffer("unconditional", clap.to(diffuser.unconditional))
+
+
 def load_diffuser(path: Path, device: str | torch.device = "cpu") -> Diffuser:
     """Load a diffuser from a weight file of this project.
 

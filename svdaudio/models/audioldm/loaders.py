@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from svdaudio.errors import CheckpointError
 from svdaudio.models.audioldm import published
 from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architecture
 from svdaudio.models.audioldm.autoencoder import AutoencoderKL, build_autoencoder
-from svdaudio.models.audioldm.clap import ClapAudioEncoder, build_audio_network
+from svdaudio.models.audioldm.clap import ClapAudioEncoder, ClapTextEncoder, build_audio_network, build_text_network
 from svdaudio.models.audioldm.diffuser import Diffuser
 from svdaudio.models.audioldm.vocoder import SpeechT5HifiGan, build_vocoder
 from svdaudio.weights import quick_copy
@@ -93,6 +94,28 @@ def load_audio_encoder(
         return published.open_published(path, architecture=architecture).audio()
 
     return ClapAudioEncoder(_load("audio_encoder", build_audio_network, path, device, digest, read))
+
+
+def load_text_encoder(path: Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> ClapTextEncoder:
+    """CLAP's text branch with RoBERTa's tokenizer, from the folders of diffusers, `text_encoder` and `tokenizer`.
+
+    Args:
+        path: the folder of both.
+        device: target device.
+        digest: not needed: safetensors are mapped directly.
+
+    Raises:
+        CheckpointError: a tensor is missing, unknown, or of another shape; or there is no tokenizer.
+    """
+    del digest
+    source = published.DiffusersFolder(path)
+    tokenizer = source.tokenizer()
+    if tokenizer is None:
+        raise CheckpointError(
+            f"the folder {path} has no tokenizer", expected="tokenizer/", fix="fetch audioldm-s-full-v2-text again"
+        )
+    network: Any = published.fill(build_text_network, source.text(), path)
+    return ClapTextEncoder(network.to(torch.device(device)), tokenizer)
 
 
 def _load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torchaudio.functional import resample
 
+from svdaudio.config import check_text
 from svdaudio.errors import CheckpointError
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ, log_mel
 from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
-from svdaudio.weights.own import load_module
+from svdaudio.weights.own import Header, load_module
 
 
 class MiniAudioEncoder:
@@ -25,6 +27,29 @@ class MiniAudioEncoder:
     def embed(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch 512"]:
         """Unit vectors of sounds at any sample rate."""
         return self._network(_mel(waveforms, sample_rate_hz, self._network.text.device))
+
+
+class MiniTextEncoder:
+    """The texts of CLAP-mini: a table of the embeddings of class names.
+
+    Args:
+        network: holds the table.
+        classes: the texts that have an embedding.
+    """
+
+    def __init__(self, network: AudioEmbedder, classes: tuple[str, ...]) -> None:
+        self._table = network.text
+        self.classes = classes
+
+    def embed(self, texts: Sequence[str]) -> Float[Tensor, "batch 512"]:
+        """Unit vectors of texts.
+
+        Raises:
+            ConfigError: a text is not the name of a class.
+        """
+        for text in texts:
+            check_text(text, self.classes)
+        return self._table[[self.classes.index(text) for text in texts]]
 
 
 class MiniTagger:
@@ -57,6 +82,18 @@ def load_audio_encoder(path: Path, device: str | torch.device = "cpu") -> MiniAu
     return MiniAudioEncoder(network)
 
 
+def load_text_encoder(path: Path, device: str | torch.device = "cpu") -> MiniTextEncoder:
+    """Load the table of texts from the weight file of an audio encoder.
+
+    Raises:
+        CheckpointError: as `load_audio_encoder`, or it does not name its classes.
+    """
+    network, header = load_module(
+        path, role="audio_encoder", build=lambda config: AudioEmbedder(**config), device=device
+    )
+    return MiniTextEncoder(network, _classes(header, path))
+
+
 def load_tagger(path: Path, device: str | torch.device = "cpu") -> MiniTagger:
     """Load a tagger from a weight file of this project.
 
@@ -64,6 +101,10 @@ def load_tagger(path: Path, device: str | torch.device = "cpu") -> MiniTagger:
         CheckpointError: as `load_audio_encoder`, or it does not name its classes.
     """
     network, header = load_module(path, role="tagger", build=lambda config: TaggerNetwork(**config), device=device)
+    return MiniTagger(network, _classes(header, path))
+
+
+def _classes(header: Header, path: Path) -> tuple[str, ...]:
     if not header.extra.get("classes"):
         raise CheckpointError(f"the checkpoint {path} does not name its classes", expected="extra classes")
-    return MiniTagger(network, tuple(header.extra["classes"]))
+    return tuple(header.extra["classes"])

@@ -8,10 +8,12 @@ import shutil
 import pytest
 import torch
 from made_up import save_audioldm
-from tiny_audioldm import TINY
+from tiny_audioldm import TINY, write_tokenizer
 
 from svdaudio.checkpoints import install, recognise
 from svdaudio.checkpoints.bundle import LOADERS, Bundle
+from svdaudio.checkpoints.verify import verify
+from svdaudio.errors import CheckpointError
 from svdaudio.models.audioldm import loaders as audioldm
 from svdaudio.models.audioldm import published
 from svdaudio.models.audioldm.convert import to_folder
@@ -73,3 +75,21 @@ def test_the_folder_fills_three(checkpoint, tmp_path):
     given = state(audioldm.load_vocoder(entry.path, digest=entry.sha256))
     assert all(torch.equal(given[key], wanted[key]) for key in wanted)
     assert cache_path(entry.path, "vocoder").is_file()
+
+
+def test_the_text_encoder_of_the_folder_fills_a_role_of_its_own(checkpoint, tmp_path):
+    folder = tmp_path / "published"
+    to_folder(checkpoint, folder, architecture=TINY)
+    with pytest.raises(CheckpointError, match="no tokenizer"):
+        audioldm.load_text_encoder(folder)
+    write_tokenizer(folder / "tokenizer")
+    install.take(folder, tmp_path / "full", name="audioldm-s-full-v2-text", trust=True)
+    bundle = Bundle.open("full", tmp_path)
+    assert bundle.roles == ("text_encoder",)
+    assert bundle.classes("text_encoder") == ()
+    assert verify(bundle, "text_encoder", device=torch.device("cpu")) == "1 x 512"
+    encoder = audioldm.load_text_encoder(bundle.entry("text_encoder").path)
+    alone, padded = encoder.embed(["a cat"])[0], encoder.embed(["a cat", "a dog to see"])[0]
+    torch.testing.assert_close(alone, padded)
+    torch.testing.assert_close(encoder.embed([""])[0], encoder.embed_empty_text())
+    assert not torch.allclose(*encoder.embed(["a cat", "a dog"]))

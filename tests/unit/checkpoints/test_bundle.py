@@ -265,4 +265,4 @@ def test_the_shipped_bundle_is_whole_and_small():
     assert set(bundle.roles) == set(LOADERS)
     for role in bundle.roles:
         bundle.check(role)
-    assert sum(bundle.entry(role).n_bytes for role in bundle.roles) <= 50_000_000
+    assert sum({(entry := bundle.entry(role)).path: entry.n_bytes for role in bundle.roles}.values()) <= 50_000_000

@@ -9,8 +9,8 @@ from svdaudio.errors import ConfigError
 
 
 class Scene(RunConfig):
-    remove: Region = parameter((), "the object to remove", "a region", is_table=True)
-    objects: Objects = parameter({}, "objects", "objects", is_table=True)
+    remove: Region = parameter((), "the object to remove", "a region", is_table=True, paths="objects")
+    objects: Objects = parameter({}, "objects", "objects", is_table=True, paths="objects")
     gains: dict[str, float] = parameter({}, "gains", "numbers", is_table=True)
 
 

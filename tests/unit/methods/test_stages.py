@@ -33,6 +33,21 @@ CONFIGS = {
         f"edit by {form}": ("manipulate", METHODS["manipulate"].config(remove=EVERY_FORM, add=add, edit={"form": form}))
         for form, add in (("fade", EVERY_FORM), ("clap", ()))
     },
+    **{
+        f"{form} with sources, {rest}": (
+            "mixer",
+            METHODS["mixer"].config(
+                objects=objects,
+                sounds={"rain": "rain.wav"},
+                texts={"thunder": "a storm"},
+                without_text="speech",
+                gains={"rain": -6, "rest": rest},
+                form=form,
+                rest="detected",
+            ),
+        )
+        for form, objects, rest in (("fade", EVERY_FORM, 0), ("fade", {}, "-inf"), ("clap", {}, 0), ("stems", {}, 0))
+    },
     "mastered": ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, form="stems", master={"loudness_lufs": -20})),
 }
 """Method and configuration of each workflow."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from svdaudio.errors import EmptyRegionError
-from svdaudio.mixing.embeddings import blend, fade
+from svdaudio.mixing.embeddings import blend, fade, overlay
 
 
 def unit(seed):
@@ -48,3 +48,13 @@ def test_objects_are_blended_by_their_levels():
 def test_opposite_embeddings_leave_nothing():
     with pytest.raises(EmptyRegionError, match="cancel out"):
         blend({"cat": WHOLE, "dog": -WHOLE}, {"cat": 0.0, "dog": 0.0})
+
+
+def test_sources_are_beside_a_picture_that_weighs_as_much_as_its_loudest_part():
+    rain = unit(3)
+    half = -20 * np.log10(2)
+    gains = {"cat": "-inf", "dog": half, "rest": half, "rain": 0.0}
+    mixed = overlay(CLAPS, {"rain": rain}, gains)
+    np.testing.assert_allclose(mixed, (rain + NO_CAT / 2) / np.linalg.norm(rain + NO_CAT / 2), atol=1e-6)
+    assert np.array_equal(overlay(CLAPS, {"rain": rain}, {**gains, "rain": "-inf"}), NO_CAT)
+    assert np.array_equal(overlay({}, {"rain": rain}, {**gains, "dog": "-inf", "rest": "-inf"}), rain)

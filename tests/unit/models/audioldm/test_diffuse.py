@@ -3,7 +3,7 @@ import torch
 
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm.diffuse import SCHEDULERS, diffuse, n_latent_frames
-from svdaudio.models.audioldm.diffuser import Diffuser
+from svdaudio.models.audioldm.diffuser import Diffuser, GuidedAway
 from svdaudio.models.audioldm.noise import joint_noise
 from svdaudio.models.audioldm.settings import DiffusionSettings
 
@@ -48,6 +48,17 @@ def run(diffuser, clap, *, seed=0, scheduler="ddim", guidance_scale=2.5, n_candi
         ),
         noise=joint_noise(torch.Generator().manual_seed(seed)),
     )  # fmt: skip
+
+
+def test_guidance_leads_away_from_another_embedding(diffuser, clap):
+    before = diffuser.unconditional.clone()
+    away = torch.nn.functional.normalize(torch.randn(512, generator=torch.Generator().manual_seed(2)), dim=0)
+    led = GuidedAway(diffuser, away)
+    assert led.unet is diffuser.unet
+    assert not torch.equal(run(led, clap), run(diffuser, clap))
+    assert torch.equal(run(GuidedAway(diffuser, before), clap), run(diffuser, clap)), "the empty text is the default"
+    torch.testing.assert_close(run(GuidedAway(diffuser, clap), clap), run(diffuser, clap, guidance_scale=1.0))
+    assert torch.equal(diffuser.unconditional, before)
 
 
 def test_ten_seconds_are_256_frames():
