@@ -100,9 +100,13 @@ def main() -> None:
         rest = background_embedding(tokens[1], *grids)[0]
         return combine(weights_of(settings, n), suppress=suppress, boost=boost, background=rest, direct=parts.direct)
 
+    removed, added = parts.removed, parts.added
+    if removed is None or added is None:
+        raise SystemExit("the edit of this benchmark has both regions")
+
     def from_factors(n: int) -> NDArray[np.float32]:
         return manipulate(
-            removed=parts.removed, added=parts.added, background=parts.background, direct=parts.direct,
+            removed=removed, added=added, background=parts.background, direct=parts.direct,
             k=int(settings.k[n]), alpha=float(settings.alpha[n]), beta=float(settings.beta[n]),
             weights=weights_of(settings, n),
         ).embedding  # fmt: skip
