@@ -268,7 +268,7 @@ def overview(
 
     Args:
         pictures: each picture [H, W, 3] with its region.
-        sounds: name → (log-mel spectrogram [frame, band] in dB below its loudest, duration in seconds); one or more.
+        sounds: name → (log-mel spectrogram [frame, band] in dB below the loudest of all, duration in seconds).
         scores: name of the sound → class → score.
         highest_hz: upper end of the spectrograms.
         title: of the page.
@@ -297,28 +297,38 @@ def overview(
 def log_mel(
     waveform: NDArray[Any], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0
 ) -> NDArray[Any]:
-    """A log-mel spectrogram for display: [frame, band] in dB, 0 at the loudest, cut off at `LOWEST_DB`.
+    """The log-mel spectrogram of one sound; see `log_mels`."""
+    return log_mels({"": waveform}, sample_rate_hz=sample_rate_hz, n_bands=n_bands, highest_hz=highest_hz)[""]
+
+
+def log_mels(
+    waveforms: Mapping[str, NDArray[Any]], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0
+) -> dict[str, NDArray[Any]]:
+    """Log-mel spectrograms for display: [frame, band] in dB below the loudest of all, cut off at `LOWEST_DB`.
 
     Frames of 2048 samples, 512 apart, Hann window; triangular bands, evenly spaced in mel (O'Shaughnessy 1987).
 
     Args:
-        waveform: [n_samples], or [1, n_samples].
-        sample_rate_hz: of the waveform.
+        waveforms: name → [n_samples], or [1, n_samples].
+        sample_rate_hz: of the waveforms.
         n_bands: mel bands between 0 and `highest_hz`.
         highest_hz: upper end of the highest band.
     """
     frame, hop = 2048, 512
-    samples = np.asarray(waveform, dtype=np.float64).ravel()
-    samples = np.pad(samples, (frame // 2, frame // 2 + max(0, frame - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[::hop]
-    power = np.abs(np.fft.rfft(frames * np.hanning(frame), axis=1)) ** 2
     edges_mel = np.linspace(0.0, 2595 * np.log10(1 + highest_hz / 700), n_bands + 2)
     edges_hz = 700 * (10 ** (edges_mel / 2595) - 1)
     bins_hz = np.fft.rfftfreq(frame, 1 / sample_rate_hz)
     low, middle, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     bands = np.clip(np.minimum((bins_hz - low) / (middle - low), (high - bins_hz) / (high - middle)), 0, None)
-    levels = 10 * np.log10(np.maximum(power @ bands.T, 1e-10))
-    return np.maximum(levels - levels.max(), LOWEST_DB)
+    powers: dict[str, NDArray[Any]] = {}
+    for name, waveform in waveforms.items():
+        samples = np.asarray(waveform, dtype=np.float64).ravel()
+        samples = np.pad(samples, (frame // 2, frame // 2 + max(0, frame - len(samples))))
+        frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[::hop]
+        powers[name] = np.abs(np.fft.rfft(frames * np.hanning(frame), axis=1)) ** 2 @ bands.T
+    loudest = max((float(power.max()) for power in powers.values()), default=0.0) or 1.0  # silence is not loud
+    lowest = 10 ** (LOWEST_DB / 10)
+    return {name: 10 * np.log10(np.maximum(power / loudest, lowest)) for name, power in powers.items()}
 
 
 def _figure(width_in: float, height_in: float, *, dots_per_inch: float = DOTS_PER_INCH) -> Figure:

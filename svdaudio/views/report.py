@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from svdaudio.store import RunRecord
 
-PICTURES_VERSION = 1
+PICTURES_VERSION = 2
 INDEX = ".pictures.json"
 REPORT_VERSION = 2
 REPORT_INDEX = ".report.json"

@@ -298,13 +298,11 @@ def _draw_scores(arrays: RunArrays, *, only: str | None = None) -> Figure:
 def _draw_overview(arrays: RunArrays, masks: Sequence[str]) -> Figure:
     from svdaudio.views import plots
 
-    def levels(waveform: NDArray[Any]) -> tuple[NDArray[Any], float]:
-        mel = plots.log_mel(waveform.ravel(), sample_rate_hz=OUTPUT_RATE_HZ, highest_hz=SHOWN_UP_TO_HZ)
-        return mel, waveform.size / OUTPUT_RATE_HZ
-
+    sounds = arrays.sounds()
+    levels = plots.log_mels(sounds, sample_rate_hz=OUTPUT_RATE_HZ, highest_hz=SHOWN_UP_TO_HZ)
     return plots.overview(
         [(_pixels(arrays, mask), _region(arrays, mask)) for mask in masks],
-        {name: levels(waveform) for name, waveform in arrays.sounds().items()},
+        {name: (levels[name], waveform.size / OUTPUT_RATE_HZ) for name, waveform in sounds.items()},
         arrays.scores(),
         highest_hz=SHOWN_UP_TO_HZ,
         title=f"bundle {arrays.run.bundle}, seed {arrays.run.config.get('seed')}",

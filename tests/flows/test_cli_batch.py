@@ -53,7 +53,7 @@ def test_for_people_it_says_what_there_is(world, cli):
     result = cli("batch", "pairs.csv")
     for text in ("3 finished", "scores of the sound 'manipulated'", "svd.alpha", "Table with every score"):
         assert text in result.out
-    assert "[96/96]" in result.err
+    assert "[111/111]" in result.err
     runs = cli("runs", "--json").json()["runs"]
     assert [run["kind"] for run in runs] == ["batch", *["manipulate"] * 3]
 

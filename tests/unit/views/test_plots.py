@@ -97,6 +97,15 @@ def test_the_spectrogram_of_a_tone_peaks_at_its_frequency():
 
 def test_a_short_sound_has_a_spectrogram():
     assert plots.log_mel(np.zeros(10), sample_rate_hz=22050).shape[0] >= 1
+    assert (plots.log_mel(np.zeros(10), sample_rate_hz=22050) == plots.LOWEST_DB).all(), "silence is not loud"
+
+
+def test_sounds_are_drawn_on_one_scale():
+    loud = np.sin(np.arange(22050) / 5)
+    found = plots.log_mels({"loud": loud, "soft": 0.1 * loud, "silent": 0 * loud}, sample_rate_hz=22050)
+    assert found["loud"].max() == pytest.approx(0)
+    assert found["soft"].max() == pytest.approx(-20)
+    assert found["silent"].max() == plots.LOWEST_DB
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, pixels, region):
