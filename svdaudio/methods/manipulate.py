@@ -226,7 +226,7 @@ def notes(arrays: RunArrays) -> list[str]:
         return []
     parts = [
         f"svd.{SCALING[region]} = {arrays.config.value(f'svd.{SCALING[region]}'):g} moves the embedding of the "
-        f"{region} region by {degrees:.2f}° ({float(arrays[f'{region}.reach']['share']):.3%} of it lies in the first "
+        f"{region} region by {degrees:.2f}° ({float(arrays[f'{region}.reach']['share']):.6f} of it lies in the first "
         f"{arrays.config.svd.k} components)"
         for region, degrees in moved.items()
     ]

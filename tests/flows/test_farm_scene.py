@@ -55,7 +55,11 @@ def test_the_edit_is_heard(demo):
     assert before["cat"] - after["cat"] >= 0.3
     assert abs(after["dog"] - before["dog"]) <= 0.25
     assert demo["bundle"] == "mini"
-    assert demo["notes"] == []
+    [reach] = demo["notes"]
+    assert reach.startswith("reach: svd.alpha = 0.3 moves the embedding of the removed region by 0.1")
+    assert "--form fade acts" in reach
+    assert [finding["text"].partition(" (")[0] for finding in demo["verdict"]] == ["duck heard", "cat gone", "dog kept"]
+    assert all(finding["ok"] for finding in demo["verdict"])
 
 
 def test_the_scores_are_those_of_the_golden_file(demo):
@@ -100,6 +104,7 @@ def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store):
     assert "0.3" in planned["mix"]["reason"]
     below = {
         "mix",
+        "removed.reach",
         *(f"manipulated.{s}" for s in ("remix", "diffuse", "decode", "vocode", "choose", "finish", "scores")),
     }
     assert {name for name, stage in planned.items() if stage["status"] != "cached"} == below
