@@ -88,7 +88,9 @@ def _faded(before: float, after: float) -> tuple[str, bool | None]:
         return "was not heard before", None
     if after > before + STEADY:
         return "louder instead of softer", False
-    return ("faded", True) if after >= HEARD else ("faded until it is no longer heard", None)
+    return (
+        "faded, still heard" if after >= HEARD else "faded until it is no longer heard"
+    ), None  # scores are no levels
 
 
 def _kept(before: float, after: float) -> tuple[str, bool | None]:

@@ -14,7 +14,7 @@ from svdaudio.verdicts import class_of, heard, sentence, untold
         ("silenced", 0.60, 0.30, "cat: hardly heard any more (0.60 → 0.30)", True),
         ("silenced", 0.99, 0.98, "cat: still heard (0.99 → 0.98)", False),
         ("silenced", 0.04, 0.01, "cat: was not heard before (0.04 → 0.01)", None),
-        ("faded", 0.99, 0.80, "cat: faded (0.99 → 0.80)", True),
+        ("faded", 0.99, 0.80, "cat: faded, still heard (0.99 → 0.80)", None),
         ("faded", 0.99, 0.10, "cat: faded until it is no longer heard (0.99 → 0.10)", None),
         ("level", 1.00, 0.98, "cat: kept (1.00 → 0.98)", True),
         ("kept", 1.00, 0.98, "cat kept (1.00 → 0.98)", True),
