@@ -15,7 +15,7 @@ from svdaudio.engine.method import FileKind, Method, View
 from svdaudio.engine.stage import Node, Stage, by_name
 from svdaudio.errors import InputError
 from svdaudio.methods.parts import PICTURE, SOUND, read_picture
-from svdaudio.sounds import read_sound
+from svdaudio.sounds.reading import read_sound
 
 PLACE = "listening_method:METHOD"
 N_CLASSES = 9

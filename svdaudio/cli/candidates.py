@@ -108,7 +108,5 @@ def pick(
     before = session.load(name)
     check_has_candidates(session, before)
     request = session.request_like(before, {PICK: number}, source="command line")
-    run = session.new_run(request)
-    with sessions.show_progress() as progress, sessions.resumable(run.id):
-        result = session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
+    result = sessions.run_request(session, request, out)
     print_result(result, begun, as_json=as_json)

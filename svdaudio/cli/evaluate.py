@@ -122,12 +122,15 @@ def faders(
     Reports how often a muted animal falls silent and what that does to its neighbours, how well scores follow a fader,
     and whether each stem is of its object. Repeating the command continues an interrupted one.
     """
+    from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
     from svdaudio.methods import find_method
     from svdaudio.studies.faders import FADERS_SEED, FORMS, FaderStudy, markdown
     from svdaudio.studies.pairs import Common
 
     seed = FADERS_SEED if scenes is None else scenes
+    if unknown := [one for one in form or () if one not in FORMS]:
+        raise InputError("there is no such form", expected=" or ".join(FORMS), got=unknown[0])
     forms = tuple(one for one in FORMS if one in form) if form else FORMS
     session = sessions.open_session(store, options.open_runner(runner))
     folder = out if out is not None else session.out_root / f"faders.{seed}"
@@ -151,7 +154,12 @@ def faders(
             raise typer.Exit(1)
     found = study.figures(results)
     words = [] if forms == FORMS else [word for one in forms for word in ("--form", one)]
+    counts = (("--pairs", pairs, 36), ("--trios", trios, 24), ("--scenes", seed, FADERS_SEED))
+    words += [word for option, value, default in counts if value != default for word in (option, str(value))]
+    words += [] if parameters.config is None else ["--config", str(parameters.config)]
     words += [word for text in parameters.texts for word in ("--set", text)]
+    named = (("--seed", parameters.seed), ("--bundle", parameters.bundle))
+    words += [word for option, value in named if value is not None for word in (option, str(value))]
     page = markdown(found, command=shlex.join(["svdaudio", "evaluate", "faders", *words]), bundle=bundle)
     write_bytes(folder / "faders.md", page.encode())
     if as_json:

@@ -154,9 +154,7 @@ def _mix(
         objects = {**_detected(session, image, parameters), **objects}
     settings = {**given, "objects": objects}
     request = sessions.request_of(session, "mixer", [image], parameters, settings)
-    run = session.new_run(request)
-    with sessions.show_progress() as progress, sessions.resumable(run.id):
-        result = session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
+    result = sessions.run_request(session, request, out)
     if stems_out is not None:
         write_stems(result.report, result.run, request.method, stems_out, out.rate_hz)
     print_result(result, begun, as_json=as_json)

@@ -146,9 +146,7 @@ def _run(
     session = sessions.open_session(store, runner.open())
     name = method or getattr(parameters, "method", "manipulate")
     request = sessions.request_of(session, name, files, parameters)
-    run = session.new_run(request)
-    with sessions.show_progress() as progress, sessions.resumable(run.id):
-        result = session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
+    result = sessions.run_request(session, request, out)
     print_result(result, begun, as_json=as_json)
 
 

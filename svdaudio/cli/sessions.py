@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from svdaudio.config import RunConfig
     from svdaudio.engine.journal import Event, Progress
     from svdaudio.engine.request import Request
-    from svdaudio.session import Runner, Session
+    from svdaudio.session import Result, Runner, Session
     from svdaudio.store import Store
 
 
@@ -88,6 +88,13 @@ def request_of(
     for text in request.resolved.remarks:
         remark(text)
     return request
+
+
+def run_request(session: Session, request: Request, out: options.OutOptions) -> Result:
+    """Run a request with progress on standard error, and copy its sound to where the options say."""
+    run = session.new_run(request)
+    with show_progress() as progress, resumable(run.id):
+        return session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
 
 
 def check_out(out: Path | None, *, kind: str | tuple[str, ...] | None = None, inputs: Iterable[Path] = ()) -> None:

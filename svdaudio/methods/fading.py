@@ -12,7 +12,6 @@ from svdaudio.engine.stage import Node
 from svdaudio.methods.parts import SoundConfig, render
 from svdaudio.methods.stages import BLEND, CROP, EMBED, ERASE, FADE, KEEP, OVERLAY, REMAINDER, REMIX, UNITE
 from svdaudio.mixing.levels import GAIN_EXPECTED, REST, Gain, levels, vertices
-from svdaudio.mixing.owners import owners
 
 
 class FadeConfig(SoundConfig):
@@ -152,6 +151,8 @@ def detected_classes(arrays: RunArrays, picture: str, masks: Mapping[str, str]) 
         picture: group of the nodes that looked at the picture.
         masks: object → node of its mask; those that are not done are omitted.
     """
+    from svdaudio.mixing.owners import owners  # imports numpy and OpenCV, which plans do without
+
     found = {name: arrays[node]["mask"] for name, node in masks.items() if arrays.has(node)}
     if not arrays.has(f"{picture}.locals"):
         return {name: [] for name in found}

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 PICTURE = FileKind(name="picture", checker="svdaudio.svd.images:upright_size")
 MASK_OF_OBJECT = FileKind(name="mask", checker="svdaudio.svd.masks:check_mask_file")
 BEST = "best"
-SOUND = FileKind(name="sound", checker="svdaudio.sounds:sound_facts")
+SOUND = FileKind(name="sound", checker="svdaudio.sounds.reading:sound_facts")
 
 
 class SoundConfig(RunConfig):
