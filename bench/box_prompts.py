@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svdaudio.checkpoints.bundle import Bundle, Models
-from svdaudio.mini.figures import Figure, markdown_table, mean_figure
+from svdaudio.figures import Figure, markdown_table, mean_figure
 from svdaudio.mini.truth import click
 from svdaudio.mini.vision_evaluation import HELD_OUT_SEED, held_out, mask_iou
 from svdaudio.models.sam2.segmenter import Segmenter

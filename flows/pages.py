@@ -16,7 +16,7 @@ from typing import Any
 from prefect import get_run_logger
 from prefect.artifacts import Artifact, ImageArtifact, LinkArtifact, TableArtifact
 
-from svdaudio.mini.figures import Figure
+from svdaudio.figures import Figure
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.report import Report
 

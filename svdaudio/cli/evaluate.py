@@ -202,8 +202,8 @@ def domain(
 
     from svdaudio.checkpoints.bundle import Models
     from svdaudio.cli.output import error_console, quiet_stdout
+    from svdaudio.figures import mean_figure
     from svdaudio.mini.domain_evaluation import domain_figures, flagged, pictures_in
-    from svdaudio.mini.figures import mean_figure
 
     pictures = {folder: pictures_in(folder) for folder in folders or ()}
     opened = sessions.open_bundle(bundle or "mini")

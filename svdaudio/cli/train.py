@@ -21,7 +21,7 @@ from svdaudio.places import checkpoints_folder, project_root
 from svdaudio.processes import python_command
 
 if TYPE_CHECKING:
-    from svdaudio.mini.figures import Figure
+    from svdaudio.figures import Figure
 
 app = Commands(help="Train the models of the mini bundle. Interrupted trainings resume.")
 

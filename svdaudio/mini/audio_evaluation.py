@@ -16,9 +16,9 @@ from torch import Tensor
 from svdaudio.checkpoints.bundle import Models
 from svdaudio.engine.in_memory import compute
 from svdaudio.engine.stage import by_name
+from svdaudio.figures import Figure, at_least, mean_figure
 from svdaudio.methods.parts import SoundConfig, look_at, synthesize
 from svdaudio.mini import farm, soundscapes
-from svdaudio.mini.figures import Figure, at_least, mean_figure
 from svdaudio.mini.spectral import stft_distance
 from svdaudio.mini.vision_evaluation import held_out_classes
 from svdaudio.models.audioldm.autoencoder import load_autoencoder, reconstruct

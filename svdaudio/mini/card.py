@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from svdaudio.errors import CheckpointError
+from svdaudio.figures import TABLE_HEADING, Figure, markdown_table
 from svdaudio.files import write_bytes
-from svdaudio.mini.figures import TABLE_HEADING, Figure, markdown_table
 from svdaudio.mini.recipe import Recipe, Training
 from svdaudio.weights.own import Header, save_weights
 

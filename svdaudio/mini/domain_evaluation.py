@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from svdaudio.errors import InputError
-from svdaudio.mini.figures import Figure, at_most, mean_figure
+from svdaudio.figures import Figure, at_most, mean_figure
 from svdaudio.mini.vision_evaluation import held_out
 from svdaudio.models.clip.encoder import ImageEncoder
 from svdaudio.models.domain import Domain

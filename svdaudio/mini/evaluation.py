@@ -8,11 +8,11 @@ from pathlib import Path
 
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
+from svdaudio.figures import Figure
 from svdaudio.methods import other_parameters
 from svdaudio.methods.baseline import METHOD
 from svdaudio.methods.parts import SoundConfig
 from svdaudio.mini import audio_evaluation, domain_evaluation, vision_evaluation
-from svdaudio.mini.figures import Figure
 
 HEARD_CANDIDATES = 1
 """Sounds to choose from for a picture; not three as by default, so that the table takes a quarter of an hour."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from svdaudio.figures import Figure, at_least, bootstrap, mean_figure
 from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, closeup, compose
-from svdaudio.mini.figures import Figure, at_least, bootstrap, mean_figure
 from svdaudio.mini.truth import N_GRID, boxes_of, click, text_vectors
 from svdaudio.models.clip.encoder import ImageEncoder, load_image_encoder
 from svdaudio.models.sam2.segmenter import load_segmenter

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from svdaudio.figures import Figure, at_least, at_most, mean_figure
 from svdaudio.files import write_bytes
 from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, compose, depth_within
-from svdaudio.mini.figures import Figure, at_least, at_most, mean_figure
 from svdaudio.studies.pairs import Row
 from svdaudio.svd.images import png_bytes
 

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from svdaudio.figures import Figure, at_least, at_most, mean_figure
 from svdaudio.mini import farm
 from svdaudio.mini.composites import Composite, compose
-from svdaudio.mini.figures import Figure, at_least, at_most, mean_figure
 from svdaudio.studies.edits import SIZE_PX, deepest, write_picture
 from svdaudio.studies.pairs import Row
 

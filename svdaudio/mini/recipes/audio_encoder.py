@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from svdaudio.figures import Figure, mean_figure
 from svdaudio.mini import farm, soundscapes
 from svdaudio.mini.card import publish
-from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.models.audioldm.mel import log_mel

@@ -12,9 +12,9 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from rich.progress import track
 from torch import Tensor
 
+from svdaudio.figures import Figure, mean_figure
 from svdaudio.mini import soundscapes
 from svdaudio.mini.card import publish
-from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit, made_once
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.mini.recipes import audio_encoder

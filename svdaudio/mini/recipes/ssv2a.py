@@ -17,9 +17,9 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
+from svdaudio.figures import Figure, mean_figure
 from svdaudio.mini import composites, farm
 from svdaudio.mini.card import publish
-from svdaudio.mini.figures import Figure, mean_figure
 from svdaudio.mini.harness import Schedule, fit, made_once
 from svdaudio.mini.recipe import OF_BOTH, PICTURES, Recipe, Training
 from svdaudio.mini.recipes import image_encoder

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from svdaudio.errors import CheckpointError
+from svdaudio.figures import at_least, mean_figure
 from svdaudio.mini import card
-from svdaudio.mini.figures import at_least, mean_figure
 from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.weights.own import Header, load_weights
 

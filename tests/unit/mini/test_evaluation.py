@@ -7,10 +7,10 @@ import pytest
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.errors import CheckpointError
+from svdaudio.figures import at_least
 from svdaudio.methods import other_parameters
 from svdaudio.methods.baseline import METHOD
 from svdaudio.mini import audio_evaluation, evaluation
-from svdaudio.mini.figures import at_least
 from svdaudio.places import project_root
 
 MINI = project_root() / "checkpoints" / "mini"

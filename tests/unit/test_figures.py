@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from svdaudio.mini.figures import Figure, at_least, at_most, markdown_table, mean_figure
+from svdaudio.figures import Figure, at_least, at_most, markdown_table, mean_figure
 
 
 def test_an_interval_holds_its_mean():

@@ -1,0 +1,1 @@
+"""Pages to look at and send: reports of runs and of studies, each one self-contained HTML file."""
