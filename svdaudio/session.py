@@ -46,6 +46,7 @@ from svdaudio.engine.request import (
 )
 from svdaudio.engine.run import Stopping, execute_run, never
 from svdaudio.errors import ConfigError, RunError
+from svdaudio.files import write_bytes
 from svdaudio.methods import find_method, other_parameters
 from svdaudio.places import default_store, out_root
 from svdaudio.sounds.writing import check_sound_place
@@ -55,6 +56,8 @@ from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result
 from svdaudio.views.report import Report, draw_nodes
 
 ENVIRONMENT_STORE = "SVDAUDIO_STORE"
+PAGE = "report.html"
+"""Name of the report of a run, in the folder of its files."""
 
 
 class Runner(Protocol):
@@ -413,6 +416,32 @@ class Session:
     def report(self, run: RunRecord, *, pictures: bool = True) -> Report:
         """Write the files of a finished run; what is there already is not written again."""
         return self._report(self.request_of(run), run, pictures=pictures)
+
+    def write_page(self, runs: Sequence[RunRecord], path: Path | None = None) -> Path:
+        """Write a report of runs as one HTML file that holds everything it shows and opens offline.
+
+        Nothing is computed, except what is damaged or gone.
+
+        Args:
+            runs: one or several, the first of which the others are compared with.
+            path: of the file; unless given, `report.html` in the folder of the first run's files.
+
+        Raises:
+            RunError: a record of a batch or of an unknown method, a run without any results, or no run.
+            StoreError: an artifact cannot be recomputed, or the file cannot be written.
+        """
+        from svdaudio.pages.run_report import run_page
+
+        if not runs:
+            raise RunError("there is nothing to report", fix="name a run")
+        shown: list[tuple[RunArrays, Report, Any]] = []
+        for run in runs:
+            if not any(entry.outputs for entry in run.stages):
+                raise RunError(f"run {run.id} has no results yet", got=run_state(self.store, run), fix="resume it")
+            shown.append((self.arrays(run), self.report(run, pictures=False), self.bundle(run.bundle)))
+        where = path or shown[0][1].folder / PAGE
+        write_bytes(where.absolute(), run_page(shown, self.store).encode())
+        return where
 
     def draw(self, run: RunRecord, nodes: Collection[str]) -> dict[str, Path]:
         """Draw what there is to see of nodes of a run: name of the picture → PNG file."""

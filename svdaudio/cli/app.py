@@ -25,6 +25,7 @@ from svdaudio.cli import (
     mask,
     mix,
     parameters,
+    report,
     resume,
     run,
     schedule,
@@ -58,7 +59,15 @@ app = Commands(
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
     "Many": (batch.batch, sweep.sweep),
-    "Runs": (history.runs, history.show, history.diff, history.inspect, candidates.candidates, candidates.pick),
+    "Runs": (
+        history.runs,
+        history.show,
+        history.diff,
+        history.inspect,
+        candidates.candidates,
+        candidates.pick,
+        report.report,
+    ),
     "Store": (gc.gc,),
     "Tools": (mask.mask, parameters.parameters, doctor.doctor),
 }.items():

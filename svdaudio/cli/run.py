@@ -24,7 +24,7 @@ from svdaudio.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from svdaudio.session import Result
+    from svdaudio.session import Result, Session
 
 
 NO_COPY = options.OutOptions()
@@ -43,7 +43,7 @@ def demo(
     """The farm scene, from pictures to scored sound.
 
     A dog and a cat become a dog and a duck: a click removes the cat in the first picture, another adds the duck in
-    the second. Makes the sounds of both pictures and of the edit, with scores, masks and spectrograms.
+    the second. Makes the sounds of both pictures and of the edit, with scores and a report to open in a browser.
     """
     from svdaudio.studies.scenes import demo_scene
 
@@ -51,9 +51,12 @@ def demo(
     parameters = options.EditParameters(
         bundle=bundle, seed=seed, overrides=overrides, remove=scene.clicks["remove"], add=scene.clicks["add"]
     )
-    _run([scene.original, scene.edited], parameters, store=store, runner=runner, as_json=as_json)
+    session, result = _run([scene.original, scene.edited], parameters, store=store, runner=runner, as_json=as_json)
     if as_json:
         return
+    console().print(
+        f"\nReport, to look at, listen to and send:\n  {short_path(session.write_page([result.run]))}", markup=False
+    )
     given = [(name, text) for name, each in scene.clicks.items() for text in each]
     given += [(name, str(value)) for name, value in (("seed", seed), ("bundle", bundle)) if value is not None]
     given += [("set", text) for text in overrides or () if not text.strip().startswith("svd.alpha")]
@@ -138,7 +141,7 @@ def _run(
     store: str | None,
     runner: options.RunnerOptions,
     as_json: bool,
-) -> None:
+) -> tuple[Session, Result]:
     from svdaudio.cli import sessions
 
     begun = time.perf_counter()
@@ -148,6 +151,7 @@ def _run(
     request = sessions.request_of(session, name, files, parameters)
     result = sessions.run_request(session, request, out)
     print_result(result, begun, as_json=as_json)
+    return session, result
 
 
 def print_result(result: Result, begun: float, *, as_json: bool) -> None:

@@ -14,6 +14,11 @@ NOT_GIVEN = ("default", "bundle ")
 """How the sources of values begin that nobody gave."""
 
 
+def was_given(run: RunRecord, parameter: str) -> bool:
+    """Whether somebody chose the value of a parameter: it is neither the default nor the bundle's."""
+    return not run.source(parameter).startswith(NOT_GIVEN)
+
+
 def command_of(run: RunRecord, method: Method) -> str:
     """A command line: the files by their names alone, and every value that was given, as `--set`.
 
@@ -24,7 +29,6 @@ def command_of(run: RunRecord, method: Method) -> str:
     files = [Path(run.files[name].path).name for name in method.files if name in run.files]
     words = ["svdaudio", "run", *files, "--method", run.kind]
     for name, value in flatten(run.config).items():
-        source = next((each for place, each in run.sources.items() if f"{name}.".startswith(f"{place}.")), "default")
-        if value is not None and not source.startswith(NOT_GIVEN):
+        if value is not None and was_given(run, name):
             words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
     return shlex.join(words)

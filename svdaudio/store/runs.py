@@ -102,6 +102,12 @@ class RunRecord:
         """The entry of a node, or None if it is not part of the run."""
         return next((entry for entry in self.stages if entry.node == node), None)
 
+    def source(self, parameter: str) -> str:
+        """Where the value of a parameter came from, by its dotted name: of an entry of a table, where the table did."""
+        while parameter not in self.sources and "." in parameter:
+            parameter = parameter.rpartition(".")[0]
+        return self.sources.get(parameter, "default")
+
     def with_stage(self, entry: StageEntry) -> RunRecord:
         """A copy of the record with the entry of one node replaced or added."""
         if self.stage(entry.node) is None:

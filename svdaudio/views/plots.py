@@ -10,7 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ MAX_PICTURE_WIDTH_PX = 2048
 BELOW_LOUDEST = "dB re loudest"
 LOWEST_DB = -80.0
 PATCH_GRID_SIZE = 16
+
+Scale = Literal["mel", "linear"]
+"""Of the frequencies of a spectrogram."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ def patch_grid(
     from matplotlib.patches import Rectangle
 
     n = PATCH_GRID_SIZE
-    left, top, width, height = _patched_area(pixels, geometry)
+    left, top, width, height = patched_area(pixels, geometry)
     figure = _figure_for(pixels)
     axes = figure.subplots()
     axes.imshow(pixels)
@@ -125,7 +128,7 @@ def patch_map(pixels: NDArray[Any], values: NDArray[Any], *, geometry: str, titl
         title: of the picture.
         label: of the numbers.
     """
-    left, top, width, height = _patched_area(pixels, geometry)
+    left, top, width, height = patched_area(pixels, geometry)
     figure = _figure_for(pixels)
     axes = figure.subplots()
     axes.imshow(np.asarray(pixels).mean(axis=2), cmap="gray", vmin=0, vmax=255)
@@ -297,26 +300,36 @@ def overview(
 def log_mel(
     waveform: NDArray[Any], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0
 ) -> NDArray[Any]:
-    """The log-mel spectrogram of one sound; see `log_mels`."""
-    return log_mels({"": waveform}, sample_rate_hz=sample_rate_hz, n_bands=n_bands, highest_hz=highest_hz)[""]
+    """The log-mel spectrogram of one sound; see `band_levels`."""
+    return band_levels({"": waveform}, sample_rate_hz=sample_rate_hz, n_bands=n_bands, highest_hz=highest_hz)[""]
 
 
-def log_mels(
-    waveforms: Mapping[str, NDArray[Any]], *, sample_rate_hz: int, n_bands: int = 96, highest_hz: float = 8000.0
+def band_levels(
+    waveforms: Mapping[str, NDArray[Any]],
+    *,
+    sample_rate_hz: int,
+    n_bands: int = 96,
+    highest_hz: float = 8000.0,
+    scale: Scale = "mel",
 ) -> dict[str, NDArray[Any]]:
-    """Log-mel spectrograms for display: [frame, band] in dB below the loudest of all, cut off at `LOWEST_DB`.
+    """Spectrograms for display: [frame, band] in dB below the loudest of all, cut off at `LOWEST_DB`.
 
-    Frames of 2048 samples, 512 apart, Hann window; triangular bands, evenly spaced in mel (O'Shaughnessy 1987).
+    Frames of 2048 samples, 512 apart, Hann window; triangular bands, evenly spaced in mel (O'Shaughnessy 1987) or
+    in Hz.
 
     Args:
         waveforms: name → [n_samples], or [1, n_samples].
         sample_rate_hz: of the waveforms.
-        n_bands: mel bands between 0 and `highest_hz`.
+        n_bands: bands between 0 and `highest_hz`.
         highest_hz: upper end of the highest band.
+        scale: "mel" or "linear".
     """
     frame, hop = 2048, 512
-    edges_mel = np.linspace(0.0, 2595 * np.log10(1 + highest_hz / 700), n_bands + 2)
-    edges_hz = 700 * (10 ** (edges_mel / 2595) - 1)
+    if scale == "mel":
+        edges_mel = np.linspace(0.0, 2595 * np.log10(1 + highest_hz / 700), n_bands + 2)
+        edges_hz = 700 * (10 ** (edges_mel / 2595) - 1)
+    else:
+        edges_hz = np.linspace(0.0, highest_hz, n_bands + 2)
     bins_hz = np.fft.rfftfreq(frame, 1 / sample_rate_hz)
     low, middle, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     bands = np.clip(np.minimum((bins_hz - low) / (middle - low), (high - bins_hz) / (high - middle)), 0, None)
@@ -406,7 +419,7 @@ def _draw_scores(axes: Axes, scores: Mapping[str, Mapping[str, float]], title: s
     _plain(axes)
 
 
-def _patched_area(pixels: NDArray[Any], geometry: str) -> tuple[float, float, float, float]:
+def patched_area(pixels: NDArray[Any], geometry: str) -> tuple[float, float, float, float]:
     """Left, top, width and height of the area that the patches span: the whole picture, or its central square."""
     height, width = pixels.shape[:2]
     if geometry == "squash":

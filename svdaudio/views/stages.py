@@ -36,7 +36,7 @@ def stage_views(arrays: RunArrays) -> Iterator[View]:
     if scored:
         nodes = tuple(scored.values())
         yield View(name="scores", nodes=nodes, draw=partial(_draw_scores, arrays), of_run=True, in_report=True)
-    masks = _masks(arrays)
+    masks = masks_done(arrays)
     sounds = arrays.sounds_done()
     if masks and sounds and scored:
         nodes = (*(n for mask in masks for n in (mask, picture_of(arrays, mask))), *sounds.values(), *scored.values())
@@ -46,15 +46,15 @@ def stage_views(arrays: RunArrays) -> Iterator[View]:
         yield View(name="overview", nodes=nodes, draw=draw, of_run=True, in_report=True)
 
 
-def _done(arrays: RunArrays, stage: str) -> list[str]:
+def nodes_done(arrays: RunArrays, stage: str) -> list[str]:
     """Names of the nodes of a stage that are done, in the order of the workflow."""
     return [name for name, node in arrays.nodes.items() if node.stage.name == stage and arrays.has(name)]
 
 
-def _masks(arrays: RunArrays) -> list[str]:
+def masks_done(arrays: RunArrays) -> list[str]:
     """Names of the masks that are done, without those of objects that are parts of a region."""
     found = [name for name, node in arrays.nodes.items() if node.stage.name in MASK_STAGES and name.endswith(".mask")]
-    parts = {one for name in found for one in _prompted(arrays, name) if one != name}
+    parts = {one for name in found for one in prompted(arrays, name) if one != name}
     return [name for name in found if name not in parts and arrays.has(name)]
 
 
@@ -73,7 +73,7 @@ def _pixels(arrays: RunArrays, node: str) -> NDArray[Any]:
 def _mask_views(arrays: RunArrays, node: str) -> Iterator[View]:
     if not node.endswith(".mask"):  # objects that are united for another purpose than a region
         return
-    nodes = tuple(dict.fromkeys((node, *_prompted(arrays, node), picture_of(arrays, node))))
+    nodes = tuple(dict.fromkeys((node, *prompted(arrays, node), picture_of(arrays, node))))
     yield View(name=node, nodes=nodes, draw=partial(_draw_mask, arrays, node), in_report=True, on_page=True)
 
 
@@ -101,7 +101,7 @@ def _local_views(arrays: RunArrays, node: str) -> Iterator[View]:
 
 
 def _remix_views(arrays: RunArrays, node: str) -> Iterator[View]:
-    others = tuple(name for name in _done(arrays, "remix") if name != node)
+    others = tuple(name for name in nodes_done(arrays, "remix") if name != node)
     if others:
         yield View(name=f"{node}.similarities", nodes=(node, *others), draw=partial(_draw_claps, arrays, node, others))
 
@@ -160,7 +160,7 @@ def _region(arrays: RunArrays, node: str) -> Any:
     from svdaudio.views import plots
 
     found = arrays[node]
-    prompts = [arrays.parameters(one) for one in _prompted(arrays, node)]
+    prompts = [arrays.parameters(one) for one in prompted(arrays, node)]
     title = f"{group_of(node)}: {float(found['mask'].mean()):.1%} of the picture"
     if "score" in found:
         title += f", score {float(found['score']):.2f}"
@@ -173,7 +173,7 @@ def _region(arrays: RunArrays, node: str) -> Any:
     )
 
 
-def _prompted(arrays: RunArrays, node: str) -> tuple[str, ...]:
+def prompted(arrays: RunArrays, node: str) -> tuple[str, ...]:
     """The node, or those of the objects that it unites."""
     source = arrays.nodes[node]
     return source.upstream if source.stage.name == "unite" else (node,)
@@ -236,10 +236,10 @@ def _draw_mix(arrays: RunArrays, node: str) -> Figure:
     found = arrays[node]
     parts = {name: found[name] for name in arrays.nodes[node].stage.outputs if name != "embedding"}
     embeddings = {"mix": found["embedding"], **parts}
-    for name in _done(arrays, "background"):
+    for name in nodes_done(arrays, "background"):
         if arrays[name]["embedding"].size:
             embeddings["background"] = arrays[name]["embedding"]
-    embeddings.update({group_of(name): arrays[name]["embedding"] for name in _done(arrays, "tokens")})
+    embeddings.update({group_of(name): arrays[name]["embedding"] for name in nodes_done(arrays, "tokens")})
     return plots.similarities(embeddings, title="the mix and its parts")
 
 
@@ -299,7 +299,7 @@ def _draw_overview(arrays: RunArrays, masks: Sequence[str]) -> Figure:
     from svdaudio.views import plots
 
     sounds = arrays.sounds()
-    levels = plots.log_mels(sounds, sample_rate_hz=OUTPUT_RATE_HZ, highest_hz=SHOWN_UP_TO_HZ)
+    levels = plots.band_levels(sounds, sample_rate_hz=OUTPUT_RATE_HZ, highest_hz=SHOWN_UP_TO_HZ)
     return plots.overview(
         [(_pixels(arrays, mask), _region(arrays, mask)) for mask in masks],
         {name: (levels[name], waveform.size / OUTPUT_RATE_HZ) for name, waveform in sounds.items()},

@@ -102,7 +102,7 @@ def test_a_short_sound_has_a_spectrogram():
 
 def test_sounds_are_drawn_on_one_scale():
     loud = np.sin(np.arange(22050) / 5)
-    found = plots.log_mels({"loud": loud, "soft": 0.1 * loud, "silent": 0 * loud}, sample_rate_hz=22050)
+    found = plots.band_levels({"loud": loud, "soft": 0.1 * loud, "silent": 0 * loud}, sample_rate_hz=22050)
     assert found["loud"].max() == pytest.approx(0)
     assert found["soft"].max() == pytest.approx(-20)
     assert found["silent"].max() == plots.LOWEST_DB

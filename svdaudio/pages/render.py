@@ -1,0 +1,68 @@
+"""Templates to self-contained pages: style and scripts inside, and a policy that lets a page load nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+_HERE = Path(__file__).parent
+STATIC = _HERE / "static"
+
+
+def render(template: str, *, scripts: tuple[str, ...] = (), styles: tuple[str, ...] = (), **values: Any) -> str:
+    """A page as text.
+
+    Every value is escaped. The page's Content-Security-Policy names the digests of its scripts: even a text that was
+    not escaped could not run, and nothing is fetched from elsewhere.
+
+    Args:
+        template: name of a file in `templates/`.
+        scripts: names of files in `static/`, in order.
+        styles: names of files in `static/`, in order.
+        values: of the template.
+    """
+    texts = [_static(name) for name in scripts]
+    digests = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in texts)
+    policy = (
+        "default-src 'none'; img-src data:; media-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src 'unsafe-inline'; script-src {digests or chr(39) + 'none' + chr(39)}"
+    )
+    style = Markup("\n".join(_static(name) for name in styles))  # noqa: S704 - our own files
+    inline = [Markup(text) for text in texts]  # noqa: S704 - our own files
+    return _environment().get_template(template).render(policy=policy, style=style, scripts=inline, **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["as_data"] = _as_data
+    return environment
+
+
+def _as_data(value: object) -> Markup:
+    """A value as JSON inside a `<script type="application/json">`, which ends at the first `</script`."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - without the characters that HTML acts on
+
+
+@cache
+def _static(name: str) -> str:
+    text = (STATIC / name).read_text(encoding="utf-8")
+    if "</script" in text or "</style" in text:
+        raise AssertionError(f"{name} would end its element")
+    return text
