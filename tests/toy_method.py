@@ -23,6 +23,7 @@ class ToyBundle:
     name = "mini"
     title = "toy models"
     settings = {"generate.steps": 20}
+    roles = ()
 
     def digests(self, role):
         return f"{role} of the toy"

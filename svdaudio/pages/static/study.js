@@ -25,9 +25,9 @@
     });
   for (const input of all(".filter"))
     input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/);
+      const wanted = input.value.trim().toLowerCase();
       for (const row of all("tbody tr", input.closest("section")))
-        row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+        row.hidden = !row.textContent.toLowerCase().includes(wanted);
     });
 
   const charts = JSON.parse(document.getElementById("charts").textContent);

@@ -1,0 +1,62 @@
+"""A real browser: an installed Chromium, driven by Playwright. Without one, these tests are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+REQUIRED = "SVDAUDIO_BROWSER_TESTS"
+"""Set to "required" where a missing browser is a failure."""
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a network; each test opens pages in contexts of its own."""
+    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        advice = "no browser: install Debian's or Ubuntu's package `chromium`, or Google Chrome"
+        if os.environ.get(REQUIRED) == "required":
+            pytest.fail(advice)
+        pytest.skip(advice)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Opened:
+    """A page, and everything that went wrong on it."""
+
+    def __init__(self, page, faults, requests):
+        self.page, self.faults, self.requests = page, faults, requests
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Open a file offline: `open_page(path, width=390, scheme="dark")`."""
+    contexts = []
+
+    def open_file(path, *, width=1280, scheme="light"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        faults, requests = [], []
+        page.on(
+            "console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", lambda dialog: (faults.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.absolute().as_uri())
+        return Opened(page, faults, requests)
+
+    yield open_file
+    for context in contexts:
+        context.close()
