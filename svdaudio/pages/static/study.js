@@ -27,7 +27,7 @@
     input.addEventListener("input", () => {
       const wanted = input.value.trim().toLowerCase();
       for (const row of all("tbody tr", input.closest("section")))
-        row.hidden = !row.textContent.toLowerCase().includes(wanted);
+        row.hidden = ![...row.cells].some((cell) => cell.textContent.toLowerCase().includes(wanted));
     });
 
   const charts = JSON.parse(document.getElementById("charts").textContent);
