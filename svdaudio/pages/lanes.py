@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.stage import group_of
-from svdaudio.pages.media import flac_uri, opus_uri, spectrogram_uris, wave_path
+from svdaudio.pages.media import flac_uri, mp3_uri, spectrogram_uris, wave_path
 from svdaudio.sounds.finish import SILENCE_LUFS, finish, integrated_loudness
 from svdaudio.sounds.rates import OUTPUT_RATE_HZ, VOCODER_RATE_HZ
 from svdaudio.views.report import Report
@@ -123,8 +123,8 @@ def _candidates(number: int, arrays: RunArrays) -> Iterator[_Sound]:
                 name=f"{group_of(node)} {place + 1}",
                 kind="candidate",
                 style="candidate",
-                file=f"{group_of(node)}-candidate-{place + 1}.ogg",
-                uri=opus_uri(waveform, OUTPUT_RATE_HZ),
+                file=f"{group_of(node)}-candidate-{place + 1}.mp3",
+                uri=mp3_uri(waveform, OUTPUT_RATE_HZ),
                 scores={},
                 remark=_similarity(found, place),
             )

@@ -93,6 +93,9 @@ class RunContents:
     seconds: float
     counts: Mapping[str, int]
     code_version: str
+    state: str
+    error: str
+    """Why it failed; empty if it did not."""
     verdict: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     pictures: Sequence[Picture]
@@ -184,6 +187,8 @@ def _contents(
         seconds=run.seconds,
         counts=Counter(entry.status for entry in run.stages),
         code_version=run.code_version,
+        state=run.state,
+        error=run.error or "",
         verdict=report.verdict,
         notes=report.notes,
         pictures=pictures(arrays),
