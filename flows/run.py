@@ -26,7 +26,7 @@ from svdaudio.flows.clusters import Cluster
 from svdaudio.flows.handover import failed, handed_over, run_here
 from svdaudio.flows.stages import ThisFlow, one_at_a_time, walk
 from svdaudio.places import out_root
-from svdaudio.session import Session
+from svdaudio.session import InProcess, Session
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord, new_run_id
 from svdaudio.views.outputs import report_of
@@ -116,7 +116,7 @@ def _asks_for(request: Request, run: RunRecord) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrefectRunner:
+class PrefectRunner(InProcess):
     """Runs each request as a flow of this process, through a Prefect server."""
 
     name: Literal["prefect", "dask", "ray"] = "prefect"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -24,14 +23,13 @@ from pathlib import Path
 from svdaudio.errors import RunError, StoreError
 from svdaudio.files import write_bytes
 from svdaudio.flows import QUIET
-from svdaudio.processes import python_command
+from svdaudio.processes import began, end_group, python_command
 from svdaudio.store.locks import file_lock
 
 HOST = "127.0.0.1"
 DATA = "data"
 """Prefect's own folder in ours."""
 START_TIMEOUT_S = 240.0
-STOP_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 10.0
 N_LOG_LINES = 3
 
@@ -67,7 +65,7 @@ def status(home: Path | None = None) -> Server | None:
         server = Server(**json.loads(_state(home or server_home()).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return server if _began(server.pid) == server.began else None
+    return server if began(server.pid) == server.began else None
 
 
 def start(home: Path | None = None, *, port: int | None = None, timeout_s: float = START_TIMEOUT_S) -> Server:
@@ -96,7 +94,7 @@ def stop(home: Path | None = None) -> Server | None:
     home = home or server_home()
     server = status(home)
     if server is not None:
-        _end(server)
+        end_group(server.pid, server.began)
     _state(home).unlink(missing_ok=True)
     return server
 
@@ -169,7 +167,7 @@ def _start(home: Path, port: int, timeout_s: float) -> Server:
             cwd=home,
             start_new_session=True,  # its own process group, which `stop` ends as a whole
         )
-    server = Server(pid=process.pid, began=_began(process.pid) or "", url=f"http://{HOST}:{port}", log=str(log))
+    server = Server(pid=process.pid, began=began(process.pid) or "", url=f"http://{HOST}:{port}", log=str(log))
     deadline = time.monotonic() + timeout_s
     try:
         while not answers(server.api_url, timeout_s=2):
@@ -182,33 +180,11 @@ def _start(home: Path, port: int, timeout_s: float) -> Server:
             time.sleep(0.2)
         write_bytes(_state(home), json.dumps(asdict(server), indent=1).encode())
     except BaseException:
-        _end(server)
+        end_group(server.pid, server.began)
         process.wait()
         raise
     process.returncode = 0  # it outlives this object, which would warn of that
     return server
-
-
-def _end(server: Server) -> None:
-    """End a server's process group: asked to first, then killed."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(server.pid, number)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while _began(server.pid) == server.began and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-
-def _began(pid: int) -> str | None:
-    """When a process began; None if it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return None
-        shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return shown.stdout.strip() or None
-    return None if fields[0] == "Z" else fields[19]
 
 
 def _ask(api_url: str, timeout_s: float) -> None:

@@ -29,6 +29,7 @@ from svdaudio.engine.stage import Node
 from svdaudio.engine.workers import BatchExecutor
 from svdaudio.errors import SvdAudioError
 from svdaudio.flows.clusters import worker_death
+from svdaudio.session import InProcess
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 
@@ -202,14 +203,24 @@ def run_step(
     return run_task(context, node, f"{job.name}: {node.name}", references, notes_only)
 
 
-class ThisFlow:
+class ThisFlow(InProcess):
     """The runner of a `Session` inside a flow: every stage is a task of that flow."""
 
     name = "prefect"
 
-    def execute(self, request: Request, store: Store, models: ModelSource, **how: Any) -> RunRecord:
+    def execute(
+        self,
+        request: Request,
+        store: Store,
+        models: ModelSource,
+        *,
+        run: RunRecord,
+        progress: Progress,
+        stopping: Stopping,
+        record: bool,
+    ) -> RunRecord:
         """Execute every node of a request."""
-        return walk(request, store, models, **how)
+        return walk(request, store, models, run=run, progress=progress, stopping=stopping, record=record)
 
     def batch_executor(self, title: str) -> BatchExecutor:
         """What executes jobs of a batch."""

@@ -1,4 +1,4 @@
-"""Starting Python processes when the parent may ignore interrupts.
+"""Starting Python processes when the parent may ignore interrupts, and ending those in the background.
 
 A shell script starts background jobs with SIGINT ignored, and every child inherits that. A process that ignores it
 never sees the interrupt that stops a training, nor the one that a Prefect worker sends itself when it is terminated, so
@@ -7,8 +7,15 @@ that SIGTERM seems to have no effect.
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+STOP_TIMEOUT_S = 15.0
 
 _RESTORE = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, sys.argv[1:])"
@@ -24,3 +31,30 @@ def python_command(*arguments: str) -> list[str]:
     command = [sys.executable, *arguments]
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     return [sys.executable, "-c", _RESTORE, *command] if ignored else command
+
+
+def began(pid: int) -> str | None:
+    """When a process began, as the kernel counts, which tells it from a later one of that id; None if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+        shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return shown.stdout.strip() or None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def end_group(pid: int, since: str) -> None:
+    """End a process group: asked to first, then killed.
+
+    Args:
+        pid: of its leader.
+        since: when the leader began.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, number)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while began(pid) == since and time.monotonic() < deadline:
+            time.sleep(0.05)

@@ -82,6 +82,12 @@ class Runner(Protocol):
         """Execute every node of a request; see `svdaudio.engine.run.execute_run`."""
         ...
 
+    def report(
+        self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool
+    ) -> Report:
+        """Write the files of a finished run; see `svdaudio.views.outputs.report_of`."""
+        ...
+
     def batch_executor(self, title: str) -> BatchExecutor:
         """What executes jobs of a batch of that title."""
         ...
@@ -92,9 +98,25 @@ class InProcess:
 
     name = "in-process"
 
-    def execute(self, request: Request, store: Store, models: ModelSource, **how: Any) -> RunRecord:
+    def execute(
+        self,
+        request: Request,
+        store: Store,
+        models: ModelSource,
+        *,
+        run: RunRecord,
+        progress: Progress,
+        stopping: Stopping,
+        record: bool,
+    ) -> RunRecord:
         """Execute every node of a request; see `svdaudio.engine.run.execute_run`."""
-        return execute_run(request, store, models, **how)
+        return execute_run(request, store, models, run=run, progress=progress, stopping=stopping, record=record)
+
+    def report(
+        self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool
+    ) -> Report:
+        """Write the files of a finished run; see `svdaudio.views.outputs.report_of`."""
+        return report_of(request, store, models, run, root=root, pictures=pictures)
 
     def batch_executor(self, title: str) -> BatchExecutor:
         """What executes jobs of a batch of that title."""
@@ -541,7 +563,7 @@ class Session:
         return out_root(self.store.location)
 
     def _report(self, request: Request, run: RunRecord, *, pictures: bool) -> Report:
-        return report_of(request, self.store, self.models(request), run, root=self.out_root, pictures=pictures)
+        return self.runner.report(request, self.store, self.models(request), run, root=self.out_root, pictures=pictures)
 
 
 def run_state(store: Store, run: RunRecord) -> str:

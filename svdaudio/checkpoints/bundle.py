@@ -464,6 +464,10 @@ class Models:
             )
         return model
 
+    def keep_all(self) -> None:
+        """From now on keep every model once it is loaded."""
+        self._keep = True
+
     def keep_only(self, roles: Iterable[str]) -> None:
         """From now on keep these models together once they are loaded, and release all others.
 

@@ -26,6 +26,7 @@ from svdaudio.cli import (
     mix,
     parameters,
     report,
+    resident,
     resume,
     run,
     schedule,
@@ -77,6 +78,7 @@ app.add_typer(schedule.app, name="schedule", rich_help_panel="Many")
 app.add_typer(cache.app, name="cache", rich_help_panel="Store")
 app.add_typer(store.app, name="store", rich_help_panel="Store")
 app.add_typer(server.app, name="server", rich_help_panel="Tools")
+app.add_typer(resident.app, name="resident", rich_help_panel="Tools")
 app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel="Tools")
 app.add_typer(evaluate.app, name="evaluate", rich_help_panel="Many")
 app.add_typer(train.app, name="train", rich_help_panel="Tools")

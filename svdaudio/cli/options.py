@@ -323,11 +323,31 @@ class BatchOptions:
     as_json: Json = False
 
 
+def _resident_runner() -> SessionRunner | None:
+    """The runner that hands stages to the resident process, if one runs that would compute the same."""
+    from svdaudio.resident.place import ENVIRONMENT, OFF, find, identity
+
+    resident = None if os.environ.get(ENVIRONMENT) == OFF else find()
+    if resident is None:
+        return None
+    if resident.identity != identity():
+        from svdaudio.cli.output import remark
+
+        remark(
+            f"the resident process {resident.pid} is of another version or environment and is not used; "
+            "`svdaudio resident stop`, then `start`, renews it"
+        )
+        return None
+    from svdaudio.resident.runner import ResidentRunner
+
+    return ResidentRunner(resident)
+
+
 def open_runner(name: RunnerName | None, cluster: str | None = None) -> SessionRunner | None:
     """The runner of that name, else the one that the environment selects; None for this process."""
     asked = name or ("prefect" if os.environ.get("PREFECT_API_URL") else "in-process")
     if asked == "in-process":
-        return None
+        return None if name else _resident_runner()
     from svdaudio.flows.run import PrefectRunner
 
     return PrefectRunner(name=asked, address=cluster)

@@ -1,0 +1,79 @@
+"""Starting and stopping the resident process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from svdaudio.errors import RunError, StoreError
+from svdaudio.processes import began, end_group, python_command
+from svdaudio.resident.place import STATE, Resident, find, home
+from svdaudio.store.locks import file_lock
+
+IDLE_S = 3600.0
+START_TIMEOUT_S = 60.0
+N_LOG_LINES = 3
+
+
+def start(folder: Path | None = None, *, idle_s: float = IDLE_S, timeout_s: float = START_TIMEOUT_S) -> Resident:
+    """Start the resident process, or return the running one. It takes requests at once, and imports meanwhile.
+
+    Args:
+        folder: where it is described.
+        idle_s: how long it waits for a request before it ends.
+        timeout_s: how long it may take until it listens.
+
+    Raises:
+        RunError: it ended at once, or did not listen in time; with the last lines of its log.
+        StoreError: its folder cannot be written.
+    """
+    folder = folder or home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with file_lock(folder / "lock", lambda: None):
+            return find(folder) or _start(folder, idle_s, timeout_s)
+    except OSError as error:
+        raise StoreError(f"the folder {folder} cannot be written", got=error.strerror or str(error)) from error
+
+
+def stop(folder: Path | None = None) -> Resident | None:
+    """Stop the resident process; returns it, or None if none ran. A run that it computes goes on in its command."""
+    folder = folder or home()
+    resident = find(folder)
+    if resident is not None:
+        end_group(resident.pid, resident.began)
+    (folder / STATE).unlink(missing_ok=True)
+    return resident
+
+
+def _start(folder: Path, idle_s: float, timeout_s: float) -> Resident:
+    log = folder / "resident.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            python_command("-m", "svdaudio.resident.serve", str(folder), str(idle_s)),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(os.environ),
+            start_new_session=True,  # it outlives the terminal, and is ended with its children
+        )
+    since = began(process.pid) or ""
+    deadline = time.monotonic() + timeout_s
+    try:
+        while (resident := find(folder)) is None:
+            code = process.poll()
+            if code is not None or time.monotonic() > deadline:
+                how = f"did not listen within {timeout_s:g} s" if code is None else f"ended at once with code {code}"
+                lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+                raise RunError(
+                    f"the resident process {how}", got=" / ".join(lines[-N_LOG_LINES:]) or "nothing", fix=f"see {log}"
+                )
+            time.sleep(0.05)
+    except BaseException:
+        end_group(process.pid, since)
+        process.wait()
+        raise
+    process.returncode = 0  # it outlives this object, which would warn of that
+    return resident

@@ -1,0 +1,188 @@
+"""The resident process: `python -m svdaudio.resident.serve FOLDER IDLE_S`, started by `svdaudio resident start`.
+
+A thread for each command reads what it asks for; the main thread computes, one request after another in the order in
+which they came. It ends after a while without requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import queue
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import Any
+
+from svdaudio.checkpoints.bundle import Models
+from svdaudio.engine.run import execute_run
+from svdaudio.files import write_bytes
+from svdaudio.processes import began
+from svdaudio.resident.messages import STOP, Ask, AskReport, Done, Failed, Refused, Waiting
+from svdaudio.resident.place import STATE, Resident, identity
+from svdaudio.store import open_store
+from svdaudio.views.outputs import report_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """A request and the command that waits for it."""
+
+    asked: bytes
+    """A pickled `Ask` or `AskReport`."""
+    connection: Connection
+    stop: threading.Event = field(default_factory=threading.Event)
+    """The command was interrupted, or is gone."""
+
+    def send(self, message: object) -> None:
+        """Send a message; if the command is gone, its run ends between two stages."""
+        try:
+            self.connection.send(message)
+        except OSError:
+            self.stop.set()
+
+
+class Server:
+    """Serves commands until it has been idle for a while.
+
+    Args:
+        folder: where it is described.
+        idle_s: how long it waits for a request before it ends.
+    """
+
+    def __init__(self, folder: Path, idle_s: float) -> None:
+        self._folder = folder
+        self._idle_s = idle_s
+        self._queue: queue.Queue[_Work] = queue.Queue()
+        self._is_busy = False
+
+    def serve(self) -> None:
+        """Serve; returns when idle."""
+        private = Path(tempfile.mkdtemp(prefix="svdaudio-"))  # short, as the address of a socket must be
+        try:
+            with Listener(str(private / "socket"), "AF_UNIX") as listener:
+                threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+                here = Resident(
+                    pid=os.getpid(),
+                    began=began(os.getpid()) or "",
+                    address=str(private / "socket"),
+                    identity=identity(),
+                    log=str(self._folder / "resident.log"),
+                )
+                write_bytes(self._folder / STATE, json.dumps(asdict(here), indent=1).encode())
+                warm_up()
+                while True:
+                    try:
+                        work = self._queue.get(timeout=self._idle_s)
+                    except queue.Empty:
+                        return
+                    self._is_busy = True
+                    _compute(work)
+                    self._is_busy = False
+        finally:
+            with contextlib.suppress(OSError):
+                (self._folder / STATE).unlink()
+            shutil.rmtree(private, ignore_errors=True)
+
+    def _accept(self, listener: Listener) -> None:
+        while True:
+            try:
+                connection = listener.accept()
+            except OSError:  # closed
+                return
+            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+
+    def _attend(self, connection: Connection) -> None:
+        """Read the request of a command, then wait for its interrupt or its end."""
+        with contextlib.suppress(EOFError, OSError):
+            work = _Work(asked=connection.recv_bytes(), connection=connection)
+            if n_before := self._queue.qsize() + self._is_busy:
+                work.send(Waiting(n_before=n_before))
+            self._queue.put(work)
+            try:
+                while connection.recv() != STOP:
+                    pass
+            finally:
+                work.stop.set()
+
+
+def warm_up() -> None:
+    """Import the bodies of all stages, so that the first request need not."""
+    from svdaudio.methods.stages import STAGES
+
+    for stage in STAGES.values():
+        stage.load_body()
+    import_module("svdaudio.models.audioldm.diffuser")  # half of all imports, and loaders import it late
+
+
+def _compute(work: _Work) -> None:
+    try:
+        asked: Any = pickle.loads(work.asked)  # noqa: S301 - from a socket that only this user can reach
+    except Exception as error:  # noqa: BLE001 - a method or model that this process cannot import
+        work.send(Refused(why=f"{type(error).__name__}: {error}"))
+        work.connection.close()
+        return
+    if isinstance(asked.models, Models):
+        asked.models.keep_all()
+    try:
+        value = _execute(asked, work) if isinstance(asked, Ask) else _report(asked)
+        work.send(Done(value=value))
+    except Exception as error:  # noqa: BLE001 - the command raises it again
+        error.__cause__ = error.__context__ = error.__traceback__ = None
+        try:
+            pickle.dumps(error)
+        except Exception:  # noqa: BLE001
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        work.send(Failed(error=error))
+    finally:
+        work.connection.close()
+
+
+def _execute(asked: Ask, work: _Work) -> Any:
+    return execute_run(
+        asked.request,
+        open_store(asked.location),
+        asked.models,
+        run=asked.run,
+        progress=work.send,
+        stopping=work.stop.is_set,
+        record=asked.record,
+    )
+
+
+def _report(asked: AskReport) -> Any:
+    return report_of(
+        asked.request,
+        open_store(asked.location),
+        asked.models,
+        asked.run,
+        root=Path(asked.root),
+        pictures=asked.pictures,
+    )
+
+
+def _leave(number: int, frame: object) -> None:
+    del number, frame
+    raise SystemExit(0)
+
+
+def main() -> None:
+    """Serve until idle or terminated."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    signal.signal(signal.SIGTERM, _leave)
+    Server(Path(sys.argv[1]), float(sys.argv[2])).serve()
+
+
+if __name__ == "__main__":
+    main()
