@@ -4,7 +4,9 @@
 
 A run of the farm scene with the mini bundle is computed once. Then, in this process and without its imports, the same
 command again (every stage is cached), and `plan`, first with what that run left in the store, then with thousands of
-artifacts and the hundreds of runs that could have made them. Finally, arrays of the sizes that the method stores are
+artifacts and the hundreds of runs that could have made them. Then a change of alpha to its new sound, as a process of its
+own and with the resident process, beside the time that its stages compute for; and the processor time of a cached run
+and of each command's help. Finally, arrays of the sizes that the method stores are
 alternately written to and read from a store and a plain safetensors file: a store compresses, checks digests and waits
 for the disk, a plain file does none of that.
 """
@@ -14,9 +16,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +39,7 @@ from svdaudio.store.records import ArraySpec, ArtifactRecord
 from svdaudio.studies.scenes import demo_scene
 
 SCENE = demo_scene().arguments
+COMMANDS = ("run", "plan", "mix", "batch", "sweep", "evaluate", "schedule", "checkpoints", "report", "cache")
 SIZES = {
     "tokens of a picture": (257, 768),
     "latents of three candidates": (3, 8, 256, 16),
@@ -94,6 +100,31 @@ def made_up(action: Action, output: ArraySpec) -> ArtifactRecord:
     )
 
 
+def changes_of_alpha(where: list[str], n_repeats: int, *, resident: bool) -> dict[str, float]:
+    """Medians of seconds from a change of alpha to its sound, as a process, and of what its stages computed for."""
+    environment = {**os.environ, "SVDAUDIO_RESIDENT": "" if resident else "off"}
+    whole: list[float] = []
+    stages: list[float] = []
+    for number in range(n_repeats + 1):
+        alpha = f"svd.alpha={(0.5 if resident else 0.6) + 0.001 * number:.3f}"
+        program = [sys.executable, "-m", "svdaudio.cli", "run", *SCENE, *where, "--set", alpha, "--json"]
+        begun = time.perf_counter()
+        done = subprocess.run(program, check=True, capture_output=True, env=environment)
+        if number:  # the first one warms up
+            whole.append(time.perf_counter() - begun)
+            found = json.loads(done.stdout)["stages"]
+            stages.append(sum(one["seconds"] for one in found if one["status"] == "computed"))
+    return {"whole": median(whole), "stages": median(stages)}
+
+
+def processor_seconds(*arguments: str) -> float:
+    """Processor time of a command as a process."""
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "svdaudio.cli", *arguments], check=True, capture_output=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
 def store_against_files(folder: Path, shape: tuple[int, ...], n_repeats: int) -> dict[str, float]:
     """Medians of seconds: write and read, of a durable store, of one that is not, and of a plain file."""
     array: NDArray[np.float32] = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
@@ -134,6 +165,21 @@ def main() -> None:
         program = [sys.executable, "-m", "svdaudio.cli", "run", *SCENE, *where]
         process = typical(lambda: subprocess.run(program, check=True, capture_output=True), given.repeats)
         print(f"the same again, a process of its own: {process:.2f} s")
+        resident = [sys.executable, "-m", "svdaudio.cli", "resident"]
+        for kind, goal in (("a process of its own", 3.0), ("with the resident process", 1.2)):
+            by_resident = goal < 2
+            if by_resident:
+                subprocess.run([*resident, "start"], check=True, capture_output=True)
+            found = changes_of_alpha(where, min(given.repeats, 3), resident=by_resident)
+            ratio = found["whole"] / found["stages"]
+            print(f"alpha to new sound, {kind}: {ratio:.2f} times its stages' {found['stages']:.1f} s (goal {goal:g})")
+        subprocess.run([*resident, "stop"], check=True, capture_output=True)
+        cached = median(processor_seconds("run", *SCENE, *where) for _ in range(given.repeats))
+        print(f"the same again, a process of its own: {cached:.2f} s of processor time (goal 0.6)")
+        top = median(processor_seconds("--help") for _ in range(given.repeats))
+        helps = {name: median(processor_seconds(name, "--help") for _ in range(3)) for name in COMMANDS}
+        slowest = max(helps, key=lambda name: helps[name])
+        print(f"help of `{slowest}`, the slowest of all: {helps[slowest] / top:.2f} times the top level's (goal 1.5)")
         works = {"plan": plan, "plan of another alpha": command("plan", *SCENE, *where, "--set", "svd.alpha=0.2")}
         n_before = len(list(store.keys()))
         for name, work in works.items():

@@ -17,12 +17,15 @@ START_TIMEOUT_S = 60.0
 N_LOG_LINES = 3
 
 
-def start(folder: Path | None = None, *, idle_s: float = IDLE_S, timeout_s: float = START_TIMEOUT_S) -> Resident:
+def start(
+    folder: Path | None = None, *, idle_s: float = IDLE_S, warm: bool = True, timeout_s: float = START_TIMEOUT_S
+) -> Resident:
     """Start the resident process, or return the running one. It takes requests at once, and imports meanwhile.
 
     Args:
         folder: where it is described.
         idle_s: how long it waits for a request before it ends.
+        warm: import everything at once, before the first request.
         timeout_s: how long it may take until it listens.
 
     Raises:
@@ -33,7 +36,7 @@ def start(folder: Path | None = None, *, idle_s: float = IDLE_S, timeout_s: floa
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock(folder / "lock", lambda: None):
-            return find(folder) or _start(folder, idle_s, timeout_s)
+            return find(folder) or _start(folder, idle_s, timeout_s, warm=warm)
     except OSError as error:
         raise StoreError(f"the folder {folder} cannot be written", got=error.strerror or str(error)) from error
 
@@ -48,11 +51,11 @@ def stop(folder: Path | None = None) -> Resident | None:
     return resident
 
 
-def _start(folder: Path, idle_s: float, timeout_s: float) -> Resident:
+def _start(folder: Path, idle_s: float, timeout_s: float, *, warm: bool) -> Resident:
     log = folder / "resident.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            python_command("-m", "svdaudio.resident.serve", str(folder), str(idle_s)),
+            python_command("-m", "svdaudio.resident.serve", str(folder), str(idle_s), *(["warm"] if warm else [])),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

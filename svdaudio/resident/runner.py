@@ -62,9 +62,7 @@ class ResidentRunner(InProcess):
             return self._ask(asked, progress, stopping)
         except _GoneError as error:
             log.warning("the resident process %s: the run goes on without it", error)
-        return super().execute(
-            request, store, models, run=run, progress=progress, stopping=stopping, record=record
-        )
+        return super().execute(request, store, models, run=run, progress=progress, stopping=stopping, record=record)
 
     def report(
         self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool

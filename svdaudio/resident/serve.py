@@ -1,4 +1,4 @@
-"""The resident process: `python -m svdaudio.resident.serve FOLDER IDLE_S`, started by `svdaudio resident start`.
+"""The resident process: `python -m svdaudio.resident.serve FOLDER IDLE_S [warm]`, started by `svdaudio resident start`.
 
 A thread for each command reads what it asks for; the main thread computes, one request after another in the order in
 which they came. It ends after a while without requests.
@@ -59,10 +59,12 @@ class Server:
     Args:
         folder: where it is described.
         idle_s: how long it waits for a request before it ends.
+        warm: import everything before the first request.
     """
 
-    def __init__(self, folder: Path, idle_s: float) -> None:
+    def __init__(self, folder: Path, idle_s: float, *, warm: bool) -> None:
         self._folder = folder
+        self._warm = warm
         self._idle_s = idle_s
         self._queue: queue.Queue[_Work] = queue.Queue()
         self._is_busy = False
@@ -81,7 +83,8 @@ class Server:
                     log=str(self._folder / "resident.log"),
                 )
                 write_bytes(self._folder / STATE, json.dumps(asdict(here), indent=1).encode())
-                warm_up()
+                if self._warm:
+                    warm_up()
                 while True:
                     try:
                         work = self._queue.get(timeout=self._idle_s)
@@ -181,7 +184,8 @@ def main() -> None:
     """Serve until idle or terminated."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, _leave)
-    Server(Path(sys.argv[1]), float(sys.argv[2])).serve()
+    folder, idle_s, *how = sys.argv[1:]
+    Server(Path(folder), float(idle_s), warm="warm" in how).serve()
 
 
 if __name__ == "__main__":
