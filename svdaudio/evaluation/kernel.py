@@ -42,8 +42,10 @@ def kernel_audio_distance(
         KAD = 100 · [ Σ_{i≠j} k(xᵢ, xⱼ) / m(m−1) + Σ_{i≠j} k(yᵢ, yⱼ) / n(n−1) − 2 Σ_{ij} k(xᵢ, yⱼ) / mn ]
         k(a, b) = exp(−‖a − b‖² / 2σ²),  σ = median distance within the reference set
 
-    Chung et al. 2025 (arXiv 2502.15602), with factor, kernel and bandwidth of their kadtk as of its commit 7ec65d7;
-    earlier ones took the bandwidth from the evaluated set (kadtk issue 9), against its documentation.
+    Chung et al. 2025 (arXiv 2502.15602), with factor, kernel and bandwidth of their kadtk at its commit 7ec65d7.
+    Earlier versions of it take the bandwidth from the evaluated set, against their documentation.
+
+    Unbiased for independent clips. Sets with a fixed number of clips of each class are not: see docs/evaluation.md.
 
     The interval resamples the clips of both sets. A clip that is drawn twice is not compared with itself: such pairs
     have the kernel 1 and would move every resample upwards.

@@ -135,13 +135,15 @@ def warnings_of(facts: Sequence[Facts]) -> list[str]:
 
 def differences_of(facts: Sequence[Facts], reference: Sequence[Facts]) -> list[str]:
     """What, apart from content, tells a set from its reference, a line each."""
+    if not facts or not reference:
+        return []
     lines: list[str] = []
     rates = [sorted({one.sample_rate_hz for one in each}) for each in (facts, reference)]
     if rates[0] != rates[1]:
         ours, theirs = (" and ".join(map(str, each)) for each in rates)
         lines.append(f"the set is at {ours} Hz, the reference at {theirs} Hz: missing treble counts as a distance")
-    lengths = [float(np.median([one.duration_s for one in each])) for each in (facts, reference) if each]
-    if len(lengths) == 2 and abs(lengths[0] - lengths[1]) > 0.1 * lengths[1]:
+    lengths = [float(np.median([one.duration_s for one in each])) for each in (facts, reference)]
+    if abs(lengths[0] - lengths[1]) > 0.1 * lengths[1]:
         lines.append(
             f"sounds of the set last {lengths[0]:.1f} s, those of the reference {lengths[1]:.1f} s (medians): "
             "cut them to one length"
