@@ -58,6 +58,17 @@ def test_a_run_is_heard_by_the_judges(cli, monkeypatch, tmp_path):
     assert "in CLAP(mini): cosine " in shown.out
 
 
+def test_a_batch_is_its_runs(cli, monkeypatch, tmp_path):
+    install(monkeypatch, tmp_path)
+    lines = ['one.png,two.png,"20,20","40,30",a', 'two.png,one.png,"20,20","40,30",b']
+    (tmp_path / "pairs.csv").write_text("\n".join(["original,edited,remove,add,name", *lines]) + "\n")
+    assert main(["batch", "pairs.csv"]) == 0
+    monkeypatch.setattr(cli_sessions, "open_bundle", Bundle.open)
+    batch = cli("evaluate", "latest", "--json").json()
+    assert (len(batch["closer"]), len(batch["sounds"])) == (2, 6)
+    assert [one["n"] for one in batch["summary"] if one["name"].startswith("closer")] == [2, 2]
+
+
 def test_files_and_folders_are_the_default(cli, folder):
     noise(folder / "a.wav", 1, channels=2)
     noise(folder / "sounds" / "b.flac.wav", 2, level=0.0)
