@@ -76,6 +76,20 @@ def bootstrap(
     return float(low), float(high)
 
 
+def bootstrap_two(
+    statistic: Callable[[NDArray[np.intp], NDArray[np.intp]], float],
+    sizes: tuple[int, int],
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % percentile interval of `statistic`, which is given the indices of a resample of each of two sets."""
+    rng = np.random.default_rng(seed)
+    values = [statistic(*(rng.integers(n, size=n) for n in sizes)) for _ in range(n_resamples)]
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
 def mean_figure(name: str, values: Sequence[float], *, goal: Goal | None = None) -> Figure:
     """The mean of some values and its interval."""
     array = np.asarray(values, np.float64)

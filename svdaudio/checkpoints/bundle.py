@@ -82,6 +82,11 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         "panns-cnn14": "svdaudio.models.taggers.cnn14:load_tagger",
         "transformers-ast": "svdaudio.models.taggers.spectrogram_transformer:load_tagger",
     },
+    "judge": {
+        OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_tagger",
+        "panns-cnn14": "svdaudio.models.taggers.cnn14:load_tagger",
+        "transformers-ast": "svdaudio.models.taggers.spectrogram_transformer:load_tagger",
+    },
     "domain": {OWN_FORMAT: "svdaudio.models.domain:load_domain"},
 }
 """Role → format → the function that loads it: `load(path, device)` for this project's own format, and
@@ -89,7 +94,9 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
 
 DOMAIN = "domain"
 """The role that describes the pictures that the others were trained on."""
-OPTIONAL_ROLES = (DOMAIN, "text_encoder")
+JUDGE = "judge"
+"""The role of a second tagger, which scores no run but is asked, beside the first one, by `svdaudio evaluate`."""
+OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE)
 """Roles that a bundle need not fill."""
 
 
@@ -284,6 +291,11 @@ class Bundle:
     def roles(self) -> tuple[str, ...]:
         """Roles that the bundle fills."""
         return tuple(self.entries)
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Roles of the taggers that the bundle has, that of its runs first."""
+        return tuple(role for role in ("tagger", JUDGE) if role in self.entries)
 
     @property
     def missing_roles(self) -> tuple[str, ...]:

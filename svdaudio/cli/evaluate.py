@@ -1,4 +1,4 @@
-"""`svdaudio evaluate`: measure the method, and the check of its pictures."""
+"""`svdaudio evaluate`: measure sounds, the method, and the check of its pictures."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from svdaudio.cli import batch, options, sessions
+from svdaudio.cli import batch, options, sessions, sounds
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.help import Commands
+from svdaudio.cli.help import Commands, DefaultingCommands
 from svdaudio.cli.output import console, print_files, print_json, remark, table
 
 if TYPE_CHECKING:
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from svdaudio.studies.edit_study import Study
     from svdaudio.studies.edits import Outcome
 
-app = Commands(help="Measure the method on held-out edits, and the check of pictures.")
+app = Commands(
+    help="Measure sounds (`evaluate RUN|AUDIO...` is short for `evaluate sounds`), the method on held-out edits, and "
+    "the check of pictures.",
+    cls=DefaultingCommands,
+)
+app.command()(sounds.sounds)
 
 Seed = Annotated[
     int | None,

@@ -46,6 +46,17 @@ class GroupedCommands(TyperGroup):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
 
+class DefaultingCommands(GroupedCommands):
+    """A group whose first command is the one that is meant where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments that begin with no command and no option of the group as those of the default command."""
+        first = args[0] if args else None
+        if first is not None and first not in self.commands and first not in ctx.help_option_names:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
 class Commands(typer.Typer):
     """A group of commands with plain help. Docstrings are the help; their line breaks within paragraphs are not."""
 

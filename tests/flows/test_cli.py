@@ -53,7 +53,7 @@ def done(world, finished_run):
 
 def test_run_gives_one_object_sounds_and_scores(done):
     result = done.result
-    assert list(result) == ["bundle", "run", "audio", "scores", "verdict", "notes", "stages", "seconds"]
+    assert list(result) == ["bundle", "run", "audio", "scores", "verdict", "closer", "notes", "stages", "seconds"]
     assert result["bundle"] == "mini"
     assert list(result["audio"]) == list(result["scores"]) == ["original", "edited", "manipulated"]
     assert list(result["scores"]["manipulated"]) == list(CLASSES)
