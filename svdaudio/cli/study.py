@@ -186,7 +186,8 @@ def _search(
         tried.insert(0, first)
     settings = list({setting_name(one): one for one in tried}.values())
     results = plan.results(settings, runs, n_added=int(first is not None and not inside))
-    _report(replace(results, importance=book.importance()), command, batches=batches, as_json=as_json)
+    evaluator, importance = book.importance()
+    _report(replace(results, importance=importance, evaluator=evaluator), command, batches=batches, as_json=as_json)
 
 
 def _runs_of(session: Session, book: TrialBook) -> dict[str, RunRecord]:
@@ -243,7 +244,7 @@ def _print_json(report: Report, files: Mapping[str, Path], batches: Sequence[str
             "best": None if results.best is None else rows[results.best],
             "settings": rows,
             "importance": {name: round(one.value, 6) for name, one in report.importance.items()},
-            "files": {name: str(path) for name, path in files.items()},
+            "files": {name: str(path.absolute()) for name, path in files.items()},
         }
     )
 

@@ -112,7 +112,7 @@ def adjusted_p(values: Values, *, seed: int = 0) -> Float[NDArray[np.float64], "
         p-values, NaN for the first setting and for settings without a result; None if fewer than six units have a
         result in all other settings.
     """
-    there: NDArray[np.bool_] = ~np.isnan(values).all(axis=(1, 2))
+    there = np.asarray(~np.isnan(values).all(axis=(1, 2)))
     there[0] = False
     if not there.any():
         return None

@@ -268,6 +268,8 @@ class StudyResults:
     """For each setting its runs, scene by scene and seed by seed."""
     importance: Mapping[str, float] | None = None
     """Of each parameter, 0 to 1, if Optuna was asked for it."""
+    evaluator: str = ""
+    """The name of Optuna's evaluator of importance."""
 
     @property
     def n_missing(self) -> int:

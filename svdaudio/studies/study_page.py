@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from svdaudio.pages.study import Bars, Cell, Curve, Curves, HeatMap, Section, StudyPage, Table
 from svdaudio.studies.study_report import Line, Report, importance_label
+from svdaudio.studies.trials import FANOVA, PED_ANOVA
 
 INTERVALS = (
     "Intervals are 95 % percentile intervals of a bootstrap over scenes, and over seeds within each scene{}. "
@@ -19,10 +20,12 @@ DRAWN = (
     "chance. The settings were drawn, so shares need not sum to 1."
 )
 MISSING = "The main effect of each parameter, as a share of the variance of the settings' means. Some runs are missing."
-PED_ANOVA = (
-    "How far the best tenth of the trials is from all of them in the distribution of each parameter. Trials gather "
-    "where the objective was good, so a parameter that was hardly varied may look unimportant."
-)
+OPTUNA = {
+    FANOVA: "The share of variance of a random forest that was fitted to the trials (Optuna's fANOVA).",
+    PED_ANOVA: "How far the best tenth of the trials is from all of them in the distribution of each parameter "
+    "(Optuna's PED-ANOVA, as scikit-learn is not installed).",
+}
+GATHERED = " Trials gather where the objective was good, so a parameter that was hardly varied may look unimportant."
 
 
 def study_page(report: Report, *, command: str) -> StudyPage:
@@ -125,7 +128,7 @@ def _curve(line: Line) -> Curve:
 
 def _importance_note(report: Report) -> str:
     if report.results.importance is not None:
-        return PED_ANOVA
+        return OPTUNA[report.results.evaluator] + GATHERED
     if report.spec.search.kind != "grid":
         return DRAWN
     share = report.interaction_share

@@ -229,7 +229,7 @@ class Report:
 def importance_label(report: Report) -> str:
     """What the importance of a study is."""
     if report.results.importance is not None:
-        return "importance by PED-ANOVA, shares that sum to 1"
+        return f"importance by {report.results.evaluator}, shares that sum to 1"
     return "share of the variance between settings, 0 to 1"
 
 

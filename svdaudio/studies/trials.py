@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 JOURNAL = "trials.journal"
+FANOVA, PED_ANOVA = "fANOVA", "PED-ANOVA"
 RUNS = "runs"
 
 
@@ -124,21 +126,28 @@ class TrialBook:
         """Runs that `keep` was given; none if it was not."""
         return self._study.user_attrs.get(what, {})
 
-    def importance(self) -> dict[str, float]:
-        """The importance of each parameter by Optuna's PED-ANOVA, 0 to 1; empty if the trials cannot tell.
+    def importance(self) -> tuple[str, dict[str, float]]:
+        """Optuna's importance of each parameter, as shares that sum to 1, and the name of its evaluator.
 
-        See Watanabe, Bansal, Hutter, PED-ANOVA, 2023: how far the better trials (the best tenth) are from all in the
-        distribution of each parameter, as shares that sum to 1.
+        fANOVA (Hutter, Hoos, Leyton-Brown, 2014), the variance of a random forest fitted to the trials, where
+        scikit-learn is installed. Else PED-ANOVA (Watanabe, Bansal, Hutter, 2023), how far the best tenth of the
+        trials is from all of them. Nothing is important if the trials are too few or alike.
         """
         import optuna
 
+        forest = find_spec("sklearn") is not None
+        name = FANOVA if forest else PED_ANOVA
         with _quiet():
-            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+            evaluator = (
+                optuna.importance.FanovaImportanceEvaluator(seed=self._search.seed)
+                if forest
+                else optuna.importance.PedAnovaImportanceEvaluator()
+            )
             try:
                 found = optuna.importance.get_param_importances(self._study, evaluator=evaluator)
             except (ValueError, RuntimeError):  # too few trials, or all are alike
-                return {}
-        return {name: float(found[name]) for name in self._space if name in found and np.isfinite(found[name])}
+                return name, {}
+        return name, {name: float(found[name]) for name in self._space if name in found and np.isfinite(found[name])}
 
     def _setting(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters in the order of the study; steps as they were written, not 0.30000000000000004."""
@@ -179,10 +188,10 @@ def _open(path: Path, name: str, *, maximizes: bool) -> Study:
             direction="maximize" if maximizes else "minimize",
             load_if_exists=True,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:  # the last three: it is no journal
         raise StoreError(
             f"the trials in {path} cannot be read or written",
-            got=error,
+            got=repr(error),
             fix="move the file away, or give another --out",
         ) from error
 
