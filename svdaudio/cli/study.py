@@ -69,7 +69,7 @@ def study(
     )
     if not dry_run:
         sessions.check_out(asked.folder / "study.csv")
-    plan = asked.plan(session, batch.prepare)
+    plan = asked.plan(session)
     if dry_run:
         _forecast(session, plan, workers, as_json=as_json)
         return
@@ -92,7 +92,7 @@ def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[Ru
     from svdaudio.studies.parameter_study import ParameterStudy
 
     asked, command = ParameterStudy.of_record(opened.asked.study or {})
-    plan = asked.plan(session, batch.prepare)
+    plan = asked.plan(session)
     if asked.spec.search.kind == "optuna":
         done = {job.name: run for job, run in zip(opened.jobs, runs, strict=True)}
         _search(session, plan, command, opened.asked.n_workers, done, as_json=as_json)
@@ -139,7 +139,7 @@ def _search(
     """
     from dataclasses import replace
 
-    from svdaudio.errors import SvdAudioError
+    from svdaudio.errors import ConfigError, InputError
     from svdaudio.studies.sweep import setting_name
     from svdaudio.studies.trials import JOURNAL, TrialBook, covers
 
@@ -169,9 +169,7 @@ def _search(
         title = f"trial {trial.number + 1} of {search.n}"
         try:
             found = run(trial.setting, title)
-        except SvdAudioError as error:
-            if error.exit_code != 2:  # a store or a checkpoint: no other trial would do better
-                raise
+        except (ConfigError, InputError) as error:  # of this setting: the next one may do
             remark(f"{title}, {setting_name(trial.setting)}, cannot be run: {error.line()}")
             book.tell(trial, None, {})
             continue

@@ -78,12 +78,11 @@ class ParameterStudy:
                 )
         return Common(given=given, overrides=self.overrides, variant=spec.variant)
 
-    def plan(self, session: Session, prepare_rows: PrepareRows = prepare) -> StudyPlan:
+    def plan(self, session: Session) -> StudyPlan:
         """Check everything that can be checked before anything runs.
 
         Args:
             session: finds bundles, and looks up artifacts.
-            prepare_rows: checks rows and makes their requests.
 
         Raises:
             ConfigError: a parameter, value or name of the objective is invalid.
@@ -93,7 +92,7 @@ class ParameterStudy:
         method, search = spec.method, spec.search
         check_values(search.ranges, common.given, method.config, source=f"{spec.path.name} [search]")
         found = search.settings()
-        (first,) = prepare_rows(session, [replace(spec.cases[0], name="baseline")], method, common)
+        (first,) = prepare(session, [replace(spec.cases[0], name="baseline")], method, common)
         config = first.request.config
         start = int(config.seed)
         seeds = tuple(range(start, start + spec.seeds)) if isinstance(spec.seeds, int) else spec.seeds

@@ -88,6 +88,8 @@ def _settings(report: Report) -> Table:
         f"{INTERVALS.format(one)} Differences are paired: the same scenes and seeds. The best of many settings looks "
         "better than it is, as it is chosen by the same runs; p allows for that choice."
     )
+    if report.spec.search.kind == "optuna":
+        note += " Optuna's trials depend on each other's outcome, so p may be too small."
     return Table(title="Settings", columns=columns, rows=rows, note=note)
 
 

@@ -79,12 +79,12 @@ class Report:
     @property
     def lead(self) -> str:
         """Which setting is best, and whether it differs from the first beyond chance."""
-        best = self.results.best
-        if best is None:
+        best, n_settings = self.results.best, len(self.results.settings)
+        effect = None if best is None else self.effects[best]
+        if best is None or effect is None or effect.mean is None:
             return "No run has a result."
         word = "highest" if self.spec.maximizes else "lowest"
-        effect, n_settings = self.effects[best], len(self.results.settings)
-        mean = f"{effect.mean} over {effect.mean.n} runs ({self.plan.n_text})" if effect.mean is not None else ""
+        mean = f"{effect.mean} over {effect.mean.n} runs ({self.plan.n_text})"
         if n_settings == 1:
             return f"The only setting, {self.setting_text(0)}: {self.spec.objective.text} = {mean}."
         if best == 0:
@@ -92,8 +92,10 @@ class Report:
                 f"Of {n_settings} settings, none is better than the first, {self.setting_text(0)}: "
                 f"{self.spec.objective.text} = {mean}."
             )
+        equal = [one.mean.value for one in self.effects if one.mean is not None].count(effect.mean.value) - 1
+        others = f" (and {equal} more {'has' if equal == 1 else 'have'} the same)" if equal else ""
         return (
-            f"Of {n_settings} settings, setting {best + 1} has the {word} {self.spec.objective.text}: "
+            f"Of {n_settings} settings, setting {best + 1} has the {word} {self.spec.objective.text}{others}: "
             f"{self.setting_text(best)}, {mean}, {self._against_first(effect)}"
         )
 

@@ -85,7 +85,7 @@ def test_studies_of_other_specifications_are_apart(tmp_path):
 
 def test_importance_names_the_parameter_that_matters(tmp_path):
     pytest.importorskip("sklearn")
-    opened = book(tmp_path, n=25)
+    opened = book(tmp_path, n=15)
     run(opened)
     evaluator, found = opened.importance()
     assert evaluator == "fANOVA"
@@ -96,7 +96,7 @@ def test_importance_names_the_parameter_that_matters(tmp_path):
 
 def test_importance_without_a_forest_is_named_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "find_spec", lambda name: None)
-    opened = book(tmp_path, n=25)
+    opened = book(tmp_path, n=15)
     run(opened)
     evaluator, found = opened.importance()
     assert evaluator == "PED-ANOVA"
