@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from svdaudio.errors import ConfigError, StoreError
+from svdaudio.files import write_bytes
+from svdaudio.store.locks import file_lock
 from svdaudio.studies.study_spec import Search, is_number
 from svdaudio.studies.sweep import ParameterRange
 
@@ -175,15 +177,53 @@ def covers(one: ParameterRange, value: Any) -> bool:
     return value in one.values
 
 
+class _KernelLock:
+    """A lock on the journal that is free again when its holder dies; Optuna's own would stay.
+
+    Args:
+        path: the lock file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = ExitStack()
+
+    def acquire(self) -> bool:
+        """Take the lock, once it is free."""
+        self._held.enter_context(file_lock(self._path, lambda: None))
+        return True
+
+    def release(self) -> None:
+        """Free the lock."""
+        self._held.close()
+
+
+def _mend(path: Path) -> None:
+    """Cut off what a process that was killed had begun to write: a last line without an end."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        write_bytes(path, whole)
+
+
 def _open(path: Path, name: str, *, maximizes: bool) -> Study:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    lock = _KernelLock(path.with_name(f"{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        try:
+            _mend(path)
+        finally:
+            lock.release()
+        backend = JournalFileBackend(str(path), lock_obj=cast("Any", lock))
         return optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(path))),
+            storage=JournalStorage(backend),
             study_name=name,
             direction="maximize" if maximizes else "minimize",
             load_if_exists=True,

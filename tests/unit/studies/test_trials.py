@@ -71,6 +71,17 @@ def test_a_trial_that_died_while_it_was_asked_for_does_not_count(tmp_path):
     assert len(opened.told) == 3
 
 
+def test_what_a_killed_process_leaves_stops_nobody(tmp_path):
+    run(book(tmp_path, n=2))
+    journal = tmp_path / "trials.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code":4,"wor')  # killed while it wrote
+    (tmp_path / "trials.journal.lock").touch()  # and held the lock
+    assert len(run(book(tmp_path, n=3))) == 1
+    assert journal.read_bytes().startswith(whole + b'{"op_code":')
+    assert [path.name for path in tmp_path.iterdir()] == ["trials.journal"]
+
+
 def test_a_trial_without_a_value_counts_and_is_not_repeated(tmp_path):
     opened = book(tmp_path, n=2)
     opened.tell(opened.next(), None, {})
