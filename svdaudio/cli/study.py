@@ -105,7 +105,8 @@ def _open(
 ) -> Batch:
     """The batch of some settings: an unfinished one of the store, else a new one."""
     prepared = plan.prepare(session, settings, batch.prepare)
-    how = options.BatchOptions(workers=workers, table=plan.study.folder / "runs.csv")
+    several = plan.spec.search.kind == "optuna"  # batches, whose tables would replace each other
+    how = options.BatchOptions(workers=workers, table=None if several else plan.study.folder / "runs.csv")
     asked = batch.asked(how, study=plan.study.kept(command))
     return session.open_batch(prepared, files={"study": plan.spec.path}, title=title, asked=asked)
 
