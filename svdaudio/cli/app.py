@@ -32,6 +32,7 @@ from svdaudio.cli import (
     schedule,
     server,
     store,
+    study,
     sweep,
     train,
 )
@@ -59,7 +60,7 @@ app = Commands(
 
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
-    "Many": (batch.batch, sweep.sweep),
+    "Many": (batch.batch, sweep.sweep, study.study),
     "Runs": (
         history.runs,
         history.show,

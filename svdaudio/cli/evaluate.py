@@ -16,6 +16,7 @@ from svdaudio.cli.output import console, print_files, print_json, remark, table
 
 if TYPE_CHECKING:
     from svdaudio.engine.batches import Batch
+    from svdaudio.session import Session
     from svdaudio.store import RunRecord
     from svdaudio.studies.edit_study import Study
     from svdaudio.studies.edits import Outcome
@@ -233,7 +234,7 @@ def domain(
     screen.print(table(["figure", "value [95 % interval]", "pictures", "goal"], rows, right=[2]))
 
 
-def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
+def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
     """Write the files of the study that a batch belongs to, and print its figures.
 
     Raises:
@@ -241,6 +242,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_js
     """
     from svdaudio.studies.edit_study import Study
 
+    del session  # the runs are all that is needed
     study, command = Study.of_record(opened.asked.study or {})
     _finish(study, command, opened, record, runs, as_json=as_json)
 
