@@ -27,6 +27,7 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.batch import BatchExecutor, OutputWriter, execute_batch, run_batch
 from svdaudio.engine.batch import Progress as BatchProgress
 from svdaudio.engine.batch import no_progress as no_batch_progress
+from svdaudio.engine.batches import KIND as BATCH
 from svdaudio.engine.batches import Asked, Batch, Job, Prepared, open_batch, reopen_batch
 from svdaudio.engine.body import ModelSource
 from svdaudio.engine.journal import Progress, no_progress
@@ -51,6 +52,7 @@ from svdaudio.places import default_store, out_root
 from svdaudio.sounds.writing import check_sound_place
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
+from svdaudio.views.comparison import Comparison, compare_records
 from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result, report_of
 from svdaudio.views.report import Report, draw_nodes
 
@@ -431,6 +433,26 @@ class Session:
         """What differs between two runs, for each node that both got to."""
         method = self.method_of(after)
         return compare_runs(before, after, method.nodes(recorded_config(after, method)))
+
+    def comparison(self, *runs: RunRecord | str) -> Comparison:
+        """Everything in which two or more runs differ: parameters, files, stages, scores, verdicts.
+
+        Args:
+            runs: two or more runs, or their names. Stages are compared with those of the first.
+
+        Raises:
+            RunError: fewer than two runs, no such run, or one of them is a batch.
+        """
+        if len(runs) < 2:
+            raise RunError("there is nothing to compare with", expected="two runs or more", got=len(runs))
+        records = [self.load(run) if isinstance(run, str) else run for run in runs]
+        for record in records:
+            if record.kind == BATCH:
+                raise RunError(
+                    f"run {record.id} is a batch, which cannot be compared as a whole",
+                    fix=f"compare runs of its pairs: `svdaudio show {record.id}` lists them",
+                )
+        return compare_records(records, [self.workflow(record).nodes for record in records])
 
     # -- batches ---------------------------------------------------------------------------------------------------
 

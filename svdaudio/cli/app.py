@@ -18,6 +18,7 @@ from svdaudio.cli import (
     cache,
     candidates,
     checkpoints,
+    compare,
     doctor,
     evaluate,
     gc,
@@ -58,12 +59,13 @@ app = Commands(
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
     "Many": (batch.batch, sweep.sweep),
-    "Runs": (history.runs, history.show, history.diff, history.inspect, candidates.candidates, candidates.pick),
+    "Runs": (history.runs, history.show, compare.compare, history.inspect, candidates.candidates, candidates.pick),
     "Store": (gc.gc,),
     "Tools": (mask.mask, parameters.parameters, doctor.doctor),
 }.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.command("diff", hidden=True)(compare.compare)  # its former name, which scripts use
 app.add_typer(schedule.app, name="schedule", rich_help_panel="Many")
 app.add_typer(cache.app, name="cache", rich_help_panel="Store")
 app.add_typer(store.app, name="store", rich_help_panel="Store")
