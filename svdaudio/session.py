@@ -30,7 +30,7 @@ from svdaudio.engine.batch import no_progress as no_batch_progress
 from svdaudio.engine.batches import KIND as BATCH
 from svdaudio.engine.batches import Asked, Batch, Job, Prepared, open_batch, reopen_batch
 from svdaudio.engine.body import ModelSource
-from svdaudio.engine.journal import Progress, no_progress
+from svdaudio.engine.journal import Progress
 from svdaudio.engine.method import Method
 from svdaudio.engine.plan import NodeDifference, PlannedNode, compare_runs
 from svdaudio.engine.plan import plan as plan_request
@@ -48,6 +48,7 @@ from svdaudio.engine.request import (
 from svdaudio.engine.run import Stopping, execute_run, never
 from svdaudio.errors import ConfigError, RunError
 from svdaudio.methods import find_method, other_parameters
+from svdaudio.pages.kernel import quiet_tqdm
 from svdaudio.places import default_store, out_root
 from svdaudio.sounds.writing import check_sound_place
 from svdaudio.store.base import Store
@@ -117,6 +118,12 @@ class Result:
     def scores(self) -> Mapping[str, Mapping[str, float]]:
         """Name of the sound → class → score, 0 to 1."""
         return self.report.scores
+
+    def _repr_html_(self) -> str:
+        """Verdict, players, pictures and scores, for a notebook."""
+        from svdaudio.pages.notebook import result_html
+
+        return result_html(self.run, self.report)
 
 
 OpenBundle = Callable[[str], Any]
@@ -273,7 +280,7 @@ class Session:
         request: Request,
         *,
         run: RunRecord | None = None,
-        progress: Progress = no_progress,
+        progress: Progress | None = None,
         stopping: Stopping = never,
         record: bool = True,
         pictures: bool = True,
@@ -285,7 +292,7 @@ class Session:
         Args:
             request: from `request`.
             run: its record, from `new_run`, if its id was needed beforehand.
-            progress: receives every event.
+            progress: receives every event. Unless given, a notebook shows a line; `no_progress` shows nothing.
             stopping: asked between stages; if true, the run ends there, as "interrupted", without a report.
             record: keep the run in the store. Without it nothing but artifacts is written, no earlier run is read, and
                 the report is empty: for trial clicks and slider moves, whose arrays `arrays` returns.
@@ -304,7 +311,7 @@ class Session:
         self,
         run: RunRecord | str,
         *,
-        progress: Progress = no_progress,
+        progress: Progress | None = None,
         stopping: Stopping = never,
         pictures: bool = True,
         out: Path | None = None,
@@ -314,7 +321,7 @@ class Session:
 
         Args:
             run: the run or its name.
-            progress: receives every event.
+            progress: receives every event. Unless given, a notebook shows a line; `no_progress` shows nothing.
             stopping: asked between stages.
             pictures: draw pictures, too.
             out: where the main sound is copied to: .wav, .flac, .ogg or .mp3.
@@ -333,7 +340,7 @@ class Session:
         self,
         request: Request,
         run: RunRecord,
-        progress: Progress,
+        progress: Progress | None,
         stopping: Stopping,
         *,
         record: bool,
@@ -344,6 +351,10 @@ class Session:
         if out is not None:
             check_sound_place(out, rate_hz)
             check_result(request)
+        if progress is None:
+            from svdaudio.pages.progress import default_progress
+
+            progress = default_progress()
         models = self.models(request)
         with self._quietly():
             run = self.runner.execute(
@@ -411,6 +422,19 @@ class Session:
             return RunArrays.in_store(run, self.method_of(run), self.store, self.bundle(run.bundle).classes)
         request = self.request_of(run)
         return arrays_of(request, self.store, self.models(request), run)
+
+    def result(self, run: RunRecord | str, *, pictures: bool = True) -> Result:
+        """An earlier finished run with its files, as `run` returned it.
+
+        Args:
+            run: the run or its name.
+            pictures: draw pictures, too.
+
+        Raises:
+            RunError: there is no such run, or its files have changed.
+        """
+        record = self.load(run) if isinstance(run, str) else run
+        return Result(run=record, report=self.report(record, pictures=pictures))
 
     def report(self, run: RunRecord, *, pictures: bool = True) -> Report:
         """Write the files of a finished run; what is there already is not written again."""
@@ -525,6 +549,7 @@ class Session:
         execution = request.config.execution
         key = (request.bundle.name, execution)
         if key not in self._models:
+            quiet_tqdm()
             self._models[key] = self._open_models(request.bundle, request.config)
         return self._models[key]
 
