@@ -281,7 +281,12 @@ def test_compare_names_where_the_workflows_part_and_why(done, cli):
     assert set(found["scores"]) == {"original", "edited", "manipulated"}
     assert cli("diff", done.result["run"], other, "--json").json() == found, "scripts use the former name"
     printed = cli("compare", done.result["run"], other).out
-    for words in ("0.3 (default)", "0.2 (--set)", "of 37 stages are the same. The runs part in:", "below differ, too: manipulated.remix"):
+    for words in (
+        "0.3 (default)",
+        "0.2 (--set)",
+        "of 37 stages are the same. The runs part in:",
+        "below differ, too: manipulated.remix",
+    ):
         assert words in printed
     same = cli("compare", other, other).out
     assert "Every parameter is the same" in same
