@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+from contextlib import redirect_stdout
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +36,18 @@ def called(capture):
         return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
 
     return call
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """A folder in which the toy's pair was run once, and what that printed as JSON; not to be changed."""
+    from toy_method import PAIR, install
+
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        install(patch, folder)
+        assert main(["run", *PAIR, "--json"]) == 0
+    return folder, json.loads(printed.getvalue())
 
 
 @pytest.fixture(scope="session")
