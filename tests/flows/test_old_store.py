@@ -14,6 +14,7 @@ import pinned
 import pytest
 import toy_method
 from pinned import OLD_BASELINE, OLD_BATCH, OLD_PAIR
+from quick_pictures import skip_rendering
 
 NOTE = "note: generate.duration_s = 0.5 is outside the recommended 2.5 to 10\n"
 N_NODES = 32
@@ -39,6 +40,7 @@ def written(tmp_path_factory):
 @pytest.fixture
 def old(written, tmp_path, monkeypatch):
     """A copy of the store as it was written, which is the one that commands use; and what it knows of its runs."""
+    skip_rendering(monkeypatch)
     folder = shutil.copytree(written, tmp_path / "store")
     monkeypatch.setenv("SVDAUDIO_STORE", str(folder))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
