@@ -18,6 +18,7 @@ from svdaudio.cli import (
     cache,
     candidates,
     checkpoints,
+    compare,
     doctor,
     evaluate,
     gc,
@@ -64,7 +65,7 @@ for _panel, _commands in {
     "Runs": (
         history.runs,
         history.show,
-        history.diff,
+        compare.compare,
         history.inspect,
         candidates.candidates,
         candidates.pick,
@@ -75,6 +76,7 @@ for _panel, _commands in {
 }.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.command("diff", hidden=True)(compare.compare)  # its former name, which scripts use
 app.add_typer(schedule.app, name="schedule", rich_help_panel="Many")
 app.add_typer(cache.app, name="cache", rich_help_panel="Store")
 app.add_typer(store.app, name="store", rich_help_panel="Store")

@@ -35,7 +35,8 @@ class GroupedCommands(TyperGroup):
         """Write each command with the first line of its help."""
         del ctx
         panels: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
+        shown = {name: command for name, command in self.commands.items() if not command.hidden}
+        for name, command in shown.items():
             text = inspect.cleandoc(command.help or "").partition("\n\n")[0]
             panel = getattr(command, "rich_help_panel", None)
             heading = panel if isinstance(panel, str) else "Commands"

@@ -1,6 +1,8 @@
+import gc
 import hashlib
 import json
 import os
+import weakref
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,28 @@ def test_one_model_is_resident_unless_all_are_kept(root):
     tagger = kept["tagger"]
     _ = kept["audio_encoder"]
     assert kept["tagger"] is tagger
+
+
+@pytest.mark.parametrize("where", ["model", "network", "nothing"])
+def test_a_released_model_is_collected_only_if_it_refers_to_itself(root, monkeypatch, where):
+    collected = []
+    models = Models(Bundle.open("toy", root), device="cpu")
+    tagger = models["tagger"]
+    if where != "nothing":
+        part = tagger if where == "model" else next(one for one in vars(tagger).values() if isinstance(one, nn.Module))
+        object.__setattr__(part, "itself", part)
+        del part
+    gone = weakref.ref(tagger)
+    del tagger
+    collect = gc.collect
+    monkeypatch.setattr("gc.collect", lambda: collected.append(collect()))
+    gc.disable()
+    try:
+        _ = models["audio_encoder"]
+    finally:
+        gc.enable()
+    assert gone() is None
+    assert len(collected) == (where != "nothing")
 
 
 def test_a_bundle_that_is_not_there_names_those_that_are(root):
