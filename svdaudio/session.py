@@ -484,6 +484,9 @@ class Session:
             raise RunError("there is nothing to report", fix="name a run")
         shown: list[tuple[RunArrays, Report, Any]] = []
         for run in runs:
+            if run.kind == BATCH:
+                fix = f"name some of its runs; `svdaudio show {run.id}` lists them"
+                raise RunError(f"{run.id} is a batch, and a report shows single runs", fix=fix)
             if not any(entry.outputs for entry in run.stages):
                 raise RunError(f"run {run.id} has no results yet", got=run_state(self.store, run), fix="resume it")
             shown.append((self.arrays(run), self.report(run, pictures=False), self.bundle(run.bundle)))

@@ -49,6 +49,12 @@ def test_the_demo_gives_ten_seconds_that_are_heard_and_not_clipped(demo, sound):
     assert float(np.abs(samples).max()) < 0.999
 
 
+def test_the_report_of_the_demo_is_small_enough_to_send(demo, store):
+    page = Path(svdaudio("report", demo["run"], store=store)["report"])
+    assert 1_000_000 < page.stat().st_size < 3_000_000
+    assert "duck heard (0.00 → 1.00)" in page.read_text(encoding="utf-8")
+
+
 def test_the_edit_is_heard(demo):
     before, after = demo["scores"]["original"], demo["scores"]["manipulated"]
     assert after["duck"] - before["duck"] >= 0.3
