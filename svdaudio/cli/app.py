@@ -14,6 +14,7 @@ import typer
 
 from svdaudio.cli import (
     INTERRUPTED,
+    ablate,
     batch,
     cache,
     candidates,
@@ -57,7 +58,7 @@ app = Commands(
 
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
-    "Many": (batch.batch, sweep.sweep),
+    "Many": (batch.batch, sweep.sweep, ablate.ablate),
     "Runs": (history.runs, history.show, history.diff, history.inspect, candidates.candidates, candidates.pick),
     "Store": (gc.gc,),
     "Tools": (mask.mask, parameters.parameters, doctor.doctor),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from svdaudio.cli import batch, evaluate, options, sessions
+from svdaudio.cli import ablate, batch, evaluate, options, sessions
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.run import print_result
 
@@ -60,6 +60,9 @@ def _resume_batch(session: Session, record: RunRecord, *, as_json: bool) -> None
     if opened.asked.table is not None:
         batch.check_table(options.BatchOptions(table=Path(opened.asked.table)))
     record, runs = batch.execute(session, opened)
+    if opened.asked.study is not None and opened.asked.study.get("study") == "ablation":
+        ablate.finish(session, opened, record, runs, as_json=as_json)
+        return
     if opened.asked.study is not None:
         evaluate.finish(opened, record, runs, as_json=as_json)
         return
