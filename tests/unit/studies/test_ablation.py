@@ -266,7 +266,7 @@ def found():
     unit = np.eye(512, dtype=np.float32)[0]
     embeddings = {
         ("cat", "duck", kept): EditEmbeddings(
-            columns={name: {column: value * times for column, value in row.items()} for name in (ORIGINAL, PLAIN, *NAMES)},
+            columns=dict.fromkeys((ORIGINAL, PLAIN, *NAMES), {name: value * times for name, value in row.items()}),
             claps=dict.fromkeys((PLAIN, *NAMES), unit),
             suppress=np.ones((15, 11)), boost=np.ones((15, 10)), shares={"removed": 0.999999, "added": 0.9999999},
         )
