@@ -183,7 +183,7 @@ def _report(found: Ablation, files: dict[str, Path], bundle: str, *, as_json: bo
             )
         )
     screen.print()
-    for sentence in found.reading:
+    for sentence in found.reading.values():
         screen.print(sentence, markup=False)
     screen.print()
     print_files(files)

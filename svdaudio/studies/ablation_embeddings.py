@@ -35,13 +35,17 @@ SUPPRESS, BOOST, MOVED, APART, SIMILARITY = (
     "clap",
 )
 COLUMNS: Mapping[str, str] = {
-    SUPPRESS: "α turns E_suppress by, degrees",
-    BOOST: "β turns E_boost by, degrees",
-    MOVED: "mix from the edited picture's embedding, degrees",
-    APART: "mix from the four-way mix, degrees",
-    SIMILARITY: "CLAP cosine with plain SSV2A of the edited picture",
+    SUPPRESS: "E_suppress, °",
+    BOOST: "E_boost, °",
+    MOVED: "mix from the picture, °",
+    APART: "mix from four-way, °",
+    SIMILARITY: "CLAP cosine",
 }
-"""Column of the table → what it is."""
+"""Column of the table of all cases → its heading."""
+COLUMNS_NOTE = (
+    "Degrees by which α turns E_suppress and β turns E_boost, between the global embedding and the edited picture's, "
+    "and between it and the four-way mix; cosine of the CLAP embedding with that of plain SSV2A of the edited picture."
+)
 MIX_TARGETS = ("mix", "original.tokens")
 """Nodes that are computed for the embeddings of an edit, beside `edited.locals`."""
 CONDITIONS = {"fade": "manipulated.fade", "clap": "manipulated.blend"}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from svdaudio.engine.batches import write_table
 from svdaudio.figures import Figure, mean_figure
@@ -29,7 +29,16 @@ from svdaudio.studies.ablation import (
     Group,
     Part,
 )
-from svdaudio.studies.ablation_embeddings import APART, BOOST, COLUMNS, MOVED, SIMILARITY, SUPPRESS, EditEmbeddings
+from svdaudio.studies.ablation_embeddings import (
+    APART,
+    BOOST,
+    COLUMNS,
+    COLUMNS_NOTE,
+    MOVED,
+    SIMILARITY,
+    SUPPRESS,
+    EditEmbeddings,
+)
 from svdaudio.studies.ablation_study import MuteOutcome
 from svdaudio.studies.sweep import setting_name
 
@@ -40,6 +49,9 @@ ROLES: tuple[str, ...] = ("removed", "added", "kept")
 """Columns of the classes of a case; a mute removes one and keeps the other."""
 HEARD = tuple(dict.fromkeys((ORIGINAL, PLAIN, *(one.name for one in SOUNDED))))
 """Settings whose sounds there are."""
+
+Subject = Literal["factors", "sounds", "mutes", "range", "centring", "mix"]
+"""What sentences are about, the answer first."""
 
 EDIT_MARGINS = edits.MARGINS
 MUTE_MARGINS: Mapping[str, Callable[[MuteOutcome, str], float]] = {
@@ -131,6 +143,7 @@ class Ablation:
             title=f"Embeddings of {len(self.embeddings)} edits" if group == "parts" else f"{group}: embeddings",
             columns=["setting", *COLUMNS.values()],
             rows=[[name, *(self.moved(name, column) for column in COLUMNS)] for name in names],
+            note=COLUMNS_NOTE,
         )
 
     def _edit_table(self) -> Table:
@@ -161,14 +174,14 @@ class Ablation:
     # -- words -----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def reading(self) -> list[str]:
-        """What the tables say, a sentence or two each."""
-        found = [self._factors(), self._whole_range(), self._centred(), self._mix()]
+    def reading(self) -> dict[Subject, str]:
+        """What the tables say, a sentence or two on each subject."""
+        found: dict[Subject, str] = {"factors": self._factors()}
         if self.edits or self.mutes:
-            found.append(self._sounds())
+            found["sounds"] = self._sounds()
         if self.mutes:
-            found.append(self._silence())
-        return found
+            found["mutes"] = self._silence()
+        return {**found, "range": self._whole_range(), "centring": self._centred(), "mix": self._mix()}
 
     def _factors(self) -> str:
         suppress, boost = (self._degrees(FOUR_WAY, column) for column in (SUPPRESS, BOOST))
