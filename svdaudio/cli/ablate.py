@@ -75,8 +75,14 @@ def ablate(
     common = Common(config_file=parameters.config, overrides=texts, given=parameters.given())
     prepared = _prepared(session, study, METHOD, common)
     _check_defaults(prepared[0])
-    named = {name: value for name, value in (("seed", parameters.seed), ("bundle", parameters.bundle)) if value}
-    command = study.command(parameters.texts, named, config_file=parameters.config)
+    named = {
+        "seed": parameters.seed,
+        "bundle": parameters.bundle,
+        "backend": parameters.backend,
+        "pick": parameters.pick,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    command = study.command(parameters.texts, given, config_file=parameters.config)
     how = options.BatchOptions(workers=workers, table=folder / "runs.csv")
     opened = session.open_batch(
         prepared,

@@ -102,10 +102,11 @@ class Ablation:
             if self.mutes
         ]
 
-    def alike(self, part: Part) -> Figure:
-        """Cosine of the CLAP embeddings of a part's two settings."""
-        pairs = [(one.claps[part.with_it], one.claps[part.without]) for one in self.embeddings.values()]
-        return mean_figure("CLAP cosine of the two", [float(first @ second) for first, second in pairs])
+    def alike(self, part: Part) -> Figure | None:
+        """Cosine of the CLAP embeddings of a part's two settings, over the edits that have both."""
+        both = [one.claps for one in self.embeddings.values() if {part.with_it, part.without} <= one.claps.keys()]
+        cosines = [float(claps[part.with_it] @ claps[part.without]) for claps in both]
+        return mean_figure("CLAP cosine of the two", cosines) if cosines else None
 
     # -- tables ----------------------------------------------------------------------------------------------------
 

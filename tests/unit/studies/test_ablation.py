@@ -291,6 +291,7 @@ def test_means_are_those_by_hand(found):
 
 
 def test_parts_are_compared_case_by_case(found):
+    assert found.alike(PARTS[0]).value == pytest.approx(1)
     whole = found.compared(PARTS[0])
     assert [figure.value for figure in whole] == pytest.approx([(-0.1 - 0.85) / 2, 0, -0.05, 0, 0])
     assert (whole[0].low, whole[0].high) == pytest.approx((-0.85, -0.1))
