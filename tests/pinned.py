@@ -85,6 +85,7 @@ CONFIGURATIONS = {
     "second candidate": {**CLICKS, "generate.pick": 2},
     "sound as it is": {**CLICKS, "finish.form": "none"},
     "faded": {**CLICKS, "edit.form": "fade", "gains": {"added": 3, "rest": -6}, "margin": 0.02},
+    "objects dropped": {**CLICKS, "edit.locals": "dropped"},
     "blended": {**CLICKS, "edit.form": "clap", "rest": "detected"},
 }
 """Dotted name → value. "everything changed" has another value for each parameter, but those that choose nodes."""

@@ -14,6 +14,7 @@ import typer
 
 from svdaudio.cli import (
     INTERRUPTED,
+    ablate,
     batch,
     cache,
     candidates,
@@ -61,7 +62,7 @@ app = Commands(
 
 for _panel, _commands in {
     "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
-    "Many": (batch.batch, sweep.sweep, study.study),
+    "Many": (batch.batch, sweep.sweep, study.study, ablate.ablate),
     "Runs": (
         history.runs,
         history.show,

@@ -113,6 +113,23 @@ class EditConfig(Section):
         '"svd", "fade" or "clap"',
         former="svd",
     )
+    locals: Literal["kept", "dropped"] = parameter(
+        "kept",
+        "whether the edited picture's detected objects are in SSV2A's slots beside the mix, in form svd",
+        '"kept" or "dropped"',
+        former="kept",
+    )
+
+    @model_validator(mode="after")
+    def _locals_of_the_published_form(self) -> EditConfig:
+        if self.locals == "dropped" and self.form != "svd":
+            raise ConfigError(
+                f"edit.locals = dropped has no effect in form {self.form}, which picks its objects itself",
+                expected="edit.form = svd",
+                got=self.form,
+                fix="omit one of them",
+            )
+        return self
 
 
 class SvdConfig(Section):

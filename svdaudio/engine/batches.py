@@ -194,7 +194,7 @@ def open_batch(
             jobs.append(Job(member=member, request=one.request, run=run))
         record = replace(earlier, results={**earlier.results, "asked": asdict(asked)})
         return Batch(record=record, jobs=tuple(jobs))
-    runs = [new_run(one.request, runner=runner) for one in prepared]
+    runs = _new_runs(prepared, runner)
     shared = _shared([flatten(run.config) for run in runs])
     for one, run in zip(prepared, runs, strict=True):
         member = Member(
@@ -213,6 +213,17 @@ def open_batch(
         store.runs.write(replace(job.run, state="interrupted"), durable=False)
     store.runs.write(record)
     return Batch(record=record, jobs=tuple(jobs))
+
+
+def _new_runs(prepared: Sequence[Prepared], runner: str) -> list[RunRecord]:
+    """A run for each pair. Ids have four random digits, so that of hundreds in a few milliseconds two may be equal."""
+    runs: dict[str, RunRecord] = {}
+    for one in prepared:
+        run = new_run(one.request, runner=runner)
+        while run.id in runs:
+            run = replace(run, id=new_run_id())
+        runs[run.id] = run
+    return list(runs.values())
 
 
 def reopen_batch(record: RunRecord, store: Store, open_bundle: OpenBundle, find_method: FindMethod) -> Batch:

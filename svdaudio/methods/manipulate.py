@@ -32,7 +32,7 @@ from svdaudio.methods.parts import (
     synthesize,
     targets_of,
 )
-from svdaudio.methods.stages import ALIGN, BACKGROUND, BACKGROUND_OF_ONE, FACTORS, LEFTOVER, MIX, MIX_ONE, REACH
+from svdaudio.methods.stages import ALIGN, BACKGROUND, BACKGROUND_OF_ONE, DROP, FACTORS, LEFTOVER, MIX, MIX_ONE, REACH
 from svdaudio.mixing.levels import REST, SILENCE, Gain
 from svdaudio.verdicts import Finding, Wanted, class_of, edit_findings, untold
 from svdaudio.views.stages import stage_views
@@ -106,7 +106,11 @@ def _manipulated(given: Mapping[str, str], config: ManipulateConfig) -> Iterable
     """The sound of the edit in the chosen form."""
     if config.edit.form == "svd":
         yield from _mix_of_both() if len(given) == len(REGIONS) else _mix_of_one(*given)
-        yield from synthesize("manipulated", config, embedding="mix.embedding", objects="edited.locals.embeddings")
+        objects = "edited.locals.embeddings"
+        if config.edit.locals == "dropped":
+            yield Node(name="manipulated.drop", stage=DROP, inputs={"embeddings": objects})
+            objects = "manipulated.drop.embeddings"
+        yield from synthesize("manipulated", config, embedding="mix.embedding", objects=objects)
         yield from map(_reach, given)
         return
     masks: dict[str, str] = {}

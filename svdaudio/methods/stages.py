@@ -86,6 +86,9 @@ KEEP = Stage(
     name="keep", inputs=("boxes", "embeddings", "absent", "present"), outputs=("embeddings",),
     parameters={"margin": "margin"}, body="svdaudio.tasks.edit.keep:run",
     summary="the detected objects that are not absent")
+DROP = Stage(
+    name="drop", inputs=("embeddings",), outputs=("embeddings",), body="svdaudio.tasks.edit.drop:run",
+    summary="no detected object at all, [0, 768]")
 FADE = Stage(
     name="fade", inputs=("claps",), outputs=("clap",), parameters={"gains": "gains"},
     body="svdaudio.tasks.edit.fade:run", summary="CLAP embedding between pictures with and without the objects")
@@ -167,9 +170,9 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
-        BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, FADE, BLEND, OVERLAY, RECORDING, LISTEN, DESCRIBE,
-        REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL,
-        MIXDOWN, SCORES,
+        BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, DROP, FADE, BLEND, OVERLAY, RECORDING, LISTEN,
+        DESCRIBE, REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER,
+        LEVEL, MIXDOWN, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

@@ -32,3 +32,8 @@ def owners(boxes: Float[NDArray[np.float32], "n 4"], masks: Mapping[str, MaskArr
         name = max(shares, key=lambda each: shares[each], default=None)
         found.append(name if name is not None and shares[name] >= LEAST_SHARE else None)
     return found
+
+
+def dropped(embeddings: Float[NDArray[np.float32], "n dim"]) -> Float[NDArray[np.float32], "0 dim"]:
+    """None of the detected objects: [0, dim], in the type of `embeddings`."""
+    return embeddings[:0]

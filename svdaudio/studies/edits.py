@@ -204,16 +204,19 @@ def figures(outcomes: Sequence[Outcome], variant: str) -> tuple[Figure, ...]:
     )
 
 
-def differences(outcomes: Sequence[Outcome], control: str) -> tuple[Figure, ...]:
-    """Differences of the method from a control, edit by edit. An interval that contains 0 shows no difference."""
-    margins: Mapping[str, Callable[[Outcome, str], float]] = {
-        "rise of the added class": lambda o, variant: o.change(variant, o.added),
-        "fall of the removed class": lambda o, variant: -o.change(variant, o.removed),
-        "absolute change of the kept class": lambda o, variant: abs(o.change(variant, o.kept)),
-    }
+MARGINS: Mapping[str, Callable[[Outcome, str], float]] = {
+    "rise of the added class": lambda o, variant: o.change(variant, o.added),
+    "fall of the removed class": lambda o, variant: -o.change(variant, o.removed),
+    "absolute change of the kept class": lambda o, variant: abs(o.change(variant, o.kept)),
+}
+"""What is compared edit by edit: name → outcome and variant → number."""
+
+
+def differences(outcomes: Sequence[Outcome], control: str, variant: str = METHOD) -> tuple[Figure, ...]:
+    """Differences of a variant from a control, edit by edit. An interval that contains 0 shows no difference."""
     return tuple(
-        mean_figure(f"{name}, method less {control}", [of(o, METHOD) - of(o, control) for o in outcomes])
-        for name, of in margins.items()
+        mean_figure(f"{name}, {variant} less {control}", [of(o, variant) - of(o, control) for o in outcomes])
+        for name, of in MARGINS.items()
     )
 
 

@@ -127,6 +127,21 @@ def cosines(
     return {name: embeddings @ anchor.astype(np.float32) for name, anchor in anchors.items()}
 
 
+def degrees_between(
+    embeddings: Float[NDArray[Any], "setting dim"], anchor: Float[NDArray[Any], " dim"]
+) -> Float[NDArray[np.float64], " setting"]:
+    """Angle in degrees, 0 to 180, between each embedding and an anchor; lengths do not matter.
+
+    From the length of the chord, 2 sin(φ/2): the arc cosine of float32 cosines would lose angles below 0.02°.
+    """
+    first, second = (
+        each.astype(np.float64) / np.linalg.norm(each.astype(np.float64), axis=-1, keepdims=True)
+        for each in (embeddings, anchor)
+    )
+    chords = np.linalg.norm(first - second, axis=1)
+    return np.degrees(2 * np.arcsin(np.clip(chords / 2, 0, 1)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Region:
     """Sums over a region's singular vectors, for every K."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from svdaudio.figures import Figure, at_least, at_most, cluster_weights, markdown_table, mean_figure
+from svdaudio.figures import Figure, at_least, at_most, bootstrap, cluster_weights, markdown_table, mean_figure
 
 
 def test_an_interval_holds_its_mean():
@@ -13,6 +13,12 @@ def test_an_interval_holds_its_mean():
     assert figure.low is not None
     assert figure.high is not None
     assert 0.35 < figure.low < figure.value == 0.5 < figure.high < 0.65
+
+
+def test_the_interval_of_a_mean_is_that_of_its_bootstrap():
+    values = np.random.default_rng(2).normal(size=37)
+    figure = mean_figure("x", values.tolist())
+    assert (figure.low, figure.high) == bootstrap(lambda index: float(values[index].mean()), 37)
 
 
 def test_a_goal_is_a_floor_or_a_ceiling():

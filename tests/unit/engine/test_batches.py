@@ -44,6 +44,15 @@ def test_a_new_batch_names_its_runs_and_is_newer_than_they(toy):
     assert {toy.store.runs.load(job.run.id).state for job in batch.jobs} == {"interrupted"}
 
 
+def test_no_two_runs_of_a_batch_have_the_same_id(toy, monkeypatch):
+    ids = iter(["20260101-000000-000-aaaa"] * 3 + ["20260101-000000-000-bbbb", "20260101-000000-000-cccc"])
+    for module in ("svdaudio.engine.request", "svdaudio.engine.batches"):
+        monkeypatch.setattr(f"{module}.new_run_id", lambda *now: next(ids))
+    batch = opened(toy, 0.1, 0.2)
+    assert [job.run.id[-4:] for job in batch.jobs] == ["aaaa", "bbbb"]
+    assert batch.record.id.startswith("20260101-000000-000-cccc")
+
+
 def test_an_unfinished_batch_is_found_again_and_a_finished_one_is_not(toy):
     batch = opened(toy, 0.1, 0.2)
     again = opened(toy, 0.1, 0.2)

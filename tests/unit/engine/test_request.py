@@ -33,14 +33,14 @@ OTHER_VALUES = {
     "remove": "11,20", "add": "31,40", "geometry": "crop", "seed": 43, "bundle": "other",
     "generate.scheduler": "dpm-solver++", "generate.backend": "audioldm", "generate.precision": "bfloat16",
     "locals.augment": False, "finish.form": "none", "generate.pick": 2, "generate.noise": "joint",
-    "edit.form": "fade", "rest": "detected", "gains": {"added": -3}, "margin": 0.02,
+    "edit.form": "fade", "edit.locals": "dropped", "rest": "detected", "gains": {"added": -3}, "margin": 0.02,
     "finish.loudness_lufs": -30, "finish.true_peak_db": -3,
     "execution.device": "cuda", "execution.threads": 3, "execution.keep_models": True,
     "execution.compile": True,
 }  # fmt: skip
 
 
-CHOOSES_NODES = ("edit.form", "finish.form", "generate.pick", "generate.noise", "rest")
+CHOOSES_NODES = ("edit.form", "edit.locals", "finish.form", "generate.pick", "generate.noise", "rest")
 """Parameters that enter no key, but decide which nodes there are."""
 COUNTS_WITH = {
     "generate.noise": {"generate.candidates": 2},  # three have the same noise in both forms

@@ -24,6 +24,7 @@ CONFIGS = {
     **{name: (name, method.config()) for name, method in METHODS.items()},
     "remove only": ("manipulate", METHODS["manipulate"].config(remove=[[1, 2]])),
     "add only": ("manipulate", METHODS["manipulate"].config(add=EVERY_FORM)),
+    "objects dropped": ("manipulate", METHODS["manipulate"].config(edit={"locals": "dropped"})),
     "several objects": ("manipulate", METHODS["manipulate"].config(remove=EVERY_FORM, add=EVERY_FORM)),
     **{
         form: ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, gains=GAINS, form=form, rest="detected"))

@@ -7,7 +7,7 @@ import pytest
 
 from svdaudio.errors import EmptyRegionError, InputError
 from svdaudio.mixing.erase import bounding_box, erase, grown, remainder, united
-from svdaudio.mixing.owners import owners
+from svdaudio.mixing.owners import dropped, owners
 
 
 def mask(rows, columns, shape=(40, 100)):
@@ -55,3 +55,8 @@ def test_a_box_belongs_to_the_object_that_covers_most_of_it():
     assert owners(boxes, {"cat": CAT, "dog": DOG}, 0.0) == ["cat", "dog", None, None]
     assert owners(boxes[:1], {}, 0.0) == [None]
     assert owners(boxes[:0], {"cat": CAT}, 0.0) == []
+
+
+def test_dropped_objects_leave_an_empty_array_of_their_width_and_type():
+    none = dropped(np.ones((3, 768), np.float32))
+    assert (none.shape, none.dtype) == ((0, 768), np.float32)

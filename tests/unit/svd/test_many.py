@@ -11,7 +11,7 @@ import pytest
 
 from svdaudio.errors import ConfigError, EmptyRegionError, InputError
 from svdaudio.svd.factors import factorize
-from svdaudio.svd.many import EditParts, MixColumns, cosines, mix_many, unscaled
+from svdaudio.svd.many import EditParts, MixColumns, cosines, degrees_between, mix_many, unscaled
 from svdaudio.svd.mix import MixWeights, background_embedding, manipulate, manipulate_one
 
 USUAL = {
@@ -148,3 +148,10 @@ def test_cosines_with_what_it_is_mixed_from(parts):
 def test_many_mixes_need_no_torch():
     program = "import sys, svdaudio.svd.many\nsys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_small_angles_are_not_lost_in_rounding():
+    degrees = np.array([0.0, 0.004, 0.5, 90.0, 180.0])
+    turned = np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), 0 * degrees], axis=1)
+    found = degrees_between(3 * turned.astype(np.float32), np.array([1, 0, 0], np.float32))
+    np.testing.assert_allclose(found, degrees, atol=1e-5)

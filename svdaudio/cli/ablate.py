@@ -1,0 +1,195 @@
+"""`svdaudio ablate`: which parts of the published method act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from svdaudio.cli import batch, options, sessions
+from svdaudio.cli.evaluate import Only, Seed
+from svdaudio.cli.grouped import grouped
+from svdaudio.cli.output import console, error_console, print_files, print_json, quiet_stdout, remark, table
+
+if TYPE_CHECKING:
+    from svdaudio.engine.batches import Batch, Prepared
+    from svdaudio.engine.method import Method
+    from svdaudio.session import Session
+    from svdaudio.store import RunRecord
+    from svdaudio.studies.ablation_figures import Ablation
+    from svdaudio.studies.ablation_study import AblationStudy
+    from svdaudio.studies.pairs import Common
+
+CANDIDATES = "generate.candidates"
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", parser=options.user_path, show_default=False,
+        help="Folder for the tables and the page (default in the store's results folder).",
+    ),
+]  # fmt: skip
+Sounds = Annotated[
+    bool,
+    typer.Option(
+        "--sounds/--embeddings-only",
+        help="Also make and score the sounds of some settings, an hour of one core; or embeddings alone, some minutes.",
+    ),
+]
+
+
+@grouped
+def ablate(
+    *,
+    sounds: Sounds = True,
+    only: Only = None,
+    scenes: Seed = None,
+    out: Folder = None,
+    parameters: options.SoundParameters,
+    store: options.Store = None,
+    workers: options.Workers = 1,
+    runner: options.BatchRunner = None,
+    as_json: options.Json = False,
+) -> None:
+    """Which parts of the published method act: its parts switched off, swept and replaced, over 72 edits and 36 mutes.
+
+    Reports how far each setting moves the embeddings of held-out edits, and for some settings how the sounds of edits
+    and mutes score and how that differs from plain SSV2A of the edited picture. Sounds have one candidate, unless --set
+    generate.candidates says otherwise. Repeating the command continues an interrupted one.
+    """
+    from svdaudio.methods.manipulate import METHOD
+    from svdaudio.studies.ablation_study import AblationStudy
+    from svdaudio.studies.edit_study import chosen_edits
+    from svdaudio.studies.pairs import Common
+
+    session = sessions.open_session(store, options.open_runner(runner))
+    folder = out if out is not None else session.out_root / ("ablation" if scenes is None else f"ablation.{scenes}")
+    sessions.check_out(folder / "ablation.csv")
+    study = AblationStudy(folder=folder, kinds=chosen_edits(only), scene_seed=scenes, sounds=sounds)
+    texts = list(parameters.texts)
+    if not any(text.partition("=")[0].strip() == CANDIDATES for text in texts):
+        texts.insert(0, f"{CANDIDATES}=1")
+    common = Common(config_file=parameters.config, overrides=texts, given=parameters.given())
+    prepared = _prepared(session, study, METHOD, common)
+    _check_defaults(prepared[0])
+    named = {
+        "seed": parameters.seed,
+        "bundle": parameters.bundle,
+        "backend": parameters.backend,
+        "pick": parameters.pick,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    command = study.command(parameters.texts, given, config_file=parameters.config)
+    how = options.BatchOptions(workers=workers, table=folder / "runs.csv")
+    opened = session.open_batch(
+        prepared,
+        files={"scenes": study.scenes},
+        title=f"ablation over {len(study.kinds)} edits",
+        asked=batch.asked(how, study=study.kept(command)),
+    )
+    record, runs = batch.execute(session, opened)
+    _finish(session, study, command, opened, record, runs, as_json=as_json)
+
+
+def _prepared(session: Session, study: AblationStudy, method: Method, common: Common) -> list[Prepared]:
+    from svdaudio.studies.ablation_study import targets_of
+
+    found: list[Prepared] = []
+    for selection, rows in study.rows().items():
+        variant = "no_baselines" if selection == "the edit's sound" else None
+        found += batch.prepare(session, rows, method, replace(common, variant=variant, targets=targets_of(selection)))
+    return found
+
+
+def _check_defaults(first: Prepared) -> None:
+    """Refuse other values of what the ablation changes itself: its rows are named after the defaults.
+
+    Raises:
+        InputError: there is such a value.
+    """
+    from svdaudio.errors import InputError
+
+    for name, parameter in first.request.config.parameters().items():
+        value = first.request.config.value(name)
+        if name.partition(".")[0] in ("edit", "svd", "mix") and value != parameter.default:
+            raise InputError(
+                f"the ablation sets {name} itself", expected=f"its default {parameter.default}", got=value,
+                fix="omit it; `svdaudio sweep` takes any setting",
+            )  # fmt: skip
+
+
+def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
+    """Measure the embeddings, write the files of the ablation that a batch belongs to, and print its figures.
+
+    Raises:
+        typer.Exit: with 1 if an edit or a mute has no result.
+    """
+    from svdaudio.studies.ablation_study import AblationStudy
+
+    study, command = AblationStudy.of_record(opened.asked.study or {})
+    _finish(session, study, command, opened, record, runs, as_json=as_json)
+
+
+def _finish(
+    session: Session,
+    study: AblationStudy,
+    command: str,
+    opened: Batch,
+    record: RunRecord,
+    runs: Sequence[RunRecord],
+    *,
+    as_json: bool,
+) -> None:
+    from svdaudio.studies.ablation_figures import Ablation
+
+    finished = {job.name: run for job, run in zip(opened.jobs, runs, strict=True) if run.state == "finished"}
+    with sessions.resumable(record.id), error_console().status("measuring embeddings") as status, quiet_stdout():
+        embeddings = study.measure(session, finished, lambda name: status.update(f"measuring embeddings of {name}"))
+    scores = {name: run.results.get("scores", {}) for name, run in finished.items()}
+    found = Ablation(
+        embeddings=embeddings,
+        edits=study.edits_heard(scores) if study.sounds else [],
+        mutes=study.mutes_heard(scores) if study.sounds else [],
+    )
+    missing = [len(study.kinds) - len(embeddings)]
+    if study.sounds:
+        missing += [len(study.kinds) - len(found.edits), len(study.mutes) - len(found.mutes)]
+    if any(missing):
+        remark(f"some edits or mutes have no result and are omitted; `svdaudio show {record.id}` says why")
+    if embeddings:
+        files = found.write(study.folder, command=command, bundle=record.bundle)
+        _report(found, {**files, "every run": Path(record.results["table"])}, record.bundle, as_json=as_json)
+    if any(missing):
+        raise typer.Exit(1)
+
+
+def _report(found: Ablation, files: dict[str, Path], bundle: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "edits": len(found.embeddings),
+                "mutes": len(found.mutes),
+                "bundle": bundle,
+                "reading": found.reading,
+                "figures": found.values(),
+                "files": {name: str(path) for name, path in files.items()},
+            }
+        )
+        return
+    screen = console()
+    for one in found.tables():
+        screen.print(
+            table(
+                one.columns,
+                [["" if cell is None else cell for cell in row] for row in one.rows],
+                title=f"\n{one.title}",
+            )
+        )
+    screen.print()
+    for sentence in found.reading.values():
+        screen.print(sentence, markup=False)
+    screen.print()
+    print_files(files)

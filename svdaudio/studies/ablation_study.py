@@ -1,0 +1,248 @@
+"""An ablation as a batch: its edits and mutes, the runs of each setting, and what their results are.
+
+study = AblationStudy(folder=Path("ablation"), kinds=chosen_edits(["cat-duck"]))
+for selection, rows in study.rows().items(): …              # a batch like any other
+study.edits_heard(results), study.mutes_heard(results)
+
+An edit is one of the 72 of `svdaudio.studies.edits`. A mute takes one animal out of a picture of two, a scene of
+`svdaudio.studies.faders`: the picture is its own edit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from svdaudio.mini import farm
+from svdaudio.studies import edits, faders
+from svdaudio.studies.ablation import CLAP, FADE, FOUR_WAY, ORIGINAL, PLAIN, SETTINGS, SOUNDED, Setting
+from svdaudio.studies.ablation_embeddings import (
+    CONDITIONS,
+    MIX_TARGETS,
+    EditEmbeddings,
+    condition,
+    edit_embeddings,
+    with_conditions,
+)
+from svdaudio.studies.edit_study import chosen_edits
+from svdaudio.studies.pairs import Row
+
+if TYPE_CHECKING:
+    from svdaudio.session import Session
+    from svdaudio.store.runs import RunRecord
+
+NAME = "ablation"
+Selection = Literal["with the pictures' own sounds", "the edit's sound", "mix", "fade", "clap"]
+"""What is computed of a run: sounds, or embeddings alone."""
+
+
+def _ignore(name: str) -> None:
+    del name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mute:
+    """One animal taken out of a picture of two."""
+
+    muted: str
+    other: str
+    scene: faders.Scene
+
+    @property
+    def name(self) -> str:
+        """Its name in the table."""
+        return f"{self.muted}-muted-beside-{self.other}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MuteOutcome:
+    """The result of one mute: class scores of the sounds, each 0 to 1."""
+
+    muted: str
+    other: str
+    original: Mapping[str, float]
+    """Class → score in the sound of the picture as it is, by plain SSV2A."""
+    sounds: Mapping[str, Mapping[str, float]]
+    """Setting → class → score."""
+
+    def fall(self, setting: str) -> float:
+        """How much the score of the muted animal falls."""
+        return self.original[self.muted] - self.sounds[setting][self.muted]
+
+    def change(self, setting: str) -> float:
+        """How much the score of the other animal changes, without its sign."""
+        return abs(self.sounds[setting][self.other] - self.original[self.other])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationStudy:
+    """The cases to measure, and whether their sounds are made."""
+
+    folder: Path
+    """The folder of its scenes and results."""
+    kinds: Sequence[tuple[str, str]]
+    """The animal removed and the animal added, for each edit; one order of each pair is also a mute."""
+    scene_seed: int | None = None
+    """Of the scenes; None for the seeds of `evaluate edits` and `evaluate faders`."""
+    sounds: bool = True
+    """Whether sounds are made; else only embeddings, of the edits."""
+
+    @property
+    def scenes(self) -> Path:
+        """The folder of the pictures."""
+        return self.folder / "scenes"
+
+    @cached_property
+    def edits(self) -> list[edits.Edit]:
+        """The edits, drawn."""
+        seed = edits.EDITS_SEED if self.scene_seed is None else self.scene_seed
+        return [edits.draw_edit(removed, added, seed=seed) for removed, added in self.kinds]
+
+    @cached_property
+    def mutes(self) -> list[Mute]:
+        """The mutes, drawn: each pair of animals once, each animal in turn; none if there are no sounds."""
+        seed = faders.FADERS_SEED if self.scene_seed is None else self.scene_seed
+        found: list[Mute] = []
+        pairs: list[tuple[str, str]] = list(itertools.combinations(farm.CLASSES, 2))
+        for number, (first, second) in enumerate(pairs if self.sounds else ()):
+            orders = [(first, second), (second, first)]
+            if wanted := [order for order in orders[:: -1 if number % 2 else 1] if order in self.kinds]:
+                muted, other = wanted[0]
+                scene = faders.draw_scene((first, second), number, seed=seed)
+                found.append(Mute(muted=muted, other=other, scene=scene))
+        return found
+
+    def rows(self) -> dict[Selection, list[Row]]:
+        """Write the pictures, and return the rows of the batch by what is computed of each.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        pairs = edits.write_edits(self.scenes, self.edits, [edits.METHOD])
+        if not self.sounds:
+            first, forms = SOUNDED[0], {setting.form: setting for setting in SOUNDED}
+            return {
+                "mix": [_row(pair, first) for pair in pairs],
+                "fade": [_row(pair, forms["fade"]) for pair in pairs],
+                "clap": [_row(pair, forms["clap"]) for pair in pairs],
+            }
+        for mute in self.mutes:
+            path = edits.write_picture(self.scenes / f"{mute.scene.name}.png", mute.scene.picture)
+            [points] = mute.scene.objects[mute.muted].values()
+            files = {"original": path, "edited": path}
+            pairs.append(Row(name=mute.name, files=files, parameters={"remove": points}, where=f"mute {mute.name}"))
+        return {
+            "with the pictures' own sounds": [_row(pair, SOUNDED[0]) for pair in pairs],
+            "the edit's sound": [_row(pair, setting) for setting in SOUNDED[1:] for pair in pairs],
+        }
+
+    def measure(
+        self, session: Session, finished: Mapping[str, RunRecord], on_edit: Callable[[str], None] = _ignore
+    ) -> dict[tuple[str, str, str], EditEmbeddings]:
+        """Measure embeddings: classes removed, added and kept → numbers, of the edits whose runs are finished.
+
+        Args:
+            session: with the store of the runs.
+            finished: name → run.
+            on_edit: receives the name of each edit beforehand.
+        """
+        found: dict[tuple[str, str, str], EditEmbeddings] = {}
+        for edit in self.edits:
+            first, *others = (finished.get(run_name(edit.name, name)) for name in (FOUR_WAY, FADE, CLAP))
+            if first is None:
+                continue
+            on_edit(edit.name)
+            models = session.models(session.request_of(first))
+            measured = edit_embeddings(session.arrays(first), SETTINGS, models)
+            claps = {n: condition(session.arrays(run)) for n, run in zip((FADE, CLAP), others, strict=True) if run}
+            found[edit.removed, edit.added, edit.kept] = with_conditions(measured, claps)
+        return found
+
+    def edits_heard(self, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[edits.Outcome]:
+        """The outcome of every edit that was heard with every setting.
+
+        Args:
+            scores: name of the run → sound → class → score.
+        """
+        return [
+            edits.Outcome(
+                removed=one.removed, added=one.added, kept=one.kept, original=heard[ORIGINAL], sounds=heard
+            )
+            for one in self.edits
+            if (heard := _heard(one.name, scores))
+        ]  # fmt: skip
+
+    def mutes_heard(self, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[MuteOutcome]:
+        """The outcome of every mute that was heard with every setting. Arguments as of `edits_heard`."""
+        return [
+            MuteOutcome(muted=one.muted, other=one.other, original=heard[ORIGINAL], sounds=heard)
+            for one in self.mutes
+            if (heard := _heard(one.name, scores))
+        ]
+
+    def kept(self, command: str) -> dict[str, Any]:
+        """Itself and its command as JSON data, for the record of its batch."""
+        return {
+            "kind": NAME,
+            "folder": str(self.folder.absolute()),
+            "edits": [f"{removed}-{added}" for removed, added in self.kinds],
+            "scene_seed": self.scene_seed,
+            "sounds": self.sounds,
+            "command": command,
+        }
+
+    @classmethod
+    def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
+        """A study and its command, from what `kept` returned."""
+        study = cls(
+            folder=Path(kept["folder"]),
+            kinds=chosen_edits(kept["edits"]),
+            scene_seed=kept["scene_seed"],
+            sounds=kept["sounds"],
+        )
+        return study, kept["command"]
+
+    def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
+        """The command that produces its figures. Arguments as of `svdaudio.studies.edit_study.Study.command`."""
+        words = ["svdaudio", "ablate"]
+        if len(self.kinds) < len(edits.ordered_pairs()):
+            words += [word for removed, added in self.kinds for word in ("--only", f"{removed}-{added}")]
+        words += [] if self.sounds else ["--embeddings-only"]
+        words += [] if config_file is None else ["--config", str(config_file)]
+        words += [word for text in overrides for word in ("--set", text)]
+        words += [] if self.scene_seed is None else ["--scenes", str(self.scene_seed)]
+        words += [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        return shlex.join(words)
+
+
+def targets_of(selection: Selection) -> tuple[str, ...]:
+    """The nodes of a selection of embeddings; none of one of sounds, which a variant of the method names."""
+    if selection == "mix":
+        return (*MIX_TARGETS, "edited.locals")
+    return (CONDITIONS[selection],) if selection in CONDITIONS else ()
+
+
+def run_name(case: str, setting: str) -> str:
+    """The name in the batch of an edit's or a mute's run with a setting."""
+    return case if setting == FOUR_WAY else f"{case}, {setting}"
+
+
+def _row(pair: Row, setting: Setting) -> Row:
+    name = run_name(pair.name, setting.name)
+    return Row(name=name, files=pair.files, parameters={**pair.parameters, **setting.parameters}, where=name)
+
+
+def _heard(case: str, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Mapping[str, float]] | None:
+    """Setting → class → score of a case, the plain sounds of its pictures first; None if one is missing."""
+    found = {setting.name: scores.get(run_name(case, setting.name), {}) for setting in SOUNDED}
+    if not all("manipulated" in one for one in found.values()):
+        return None
+    first = found[FOUR_WAY]
+    return {
+        ORIGINAL: first["original"], PLAIN: first["edited"], **{name: one["manipulated"] for name, one in found.items()}
+    }  # fmt: skip
