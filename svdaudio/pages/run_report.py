@@ -148,7 +148,7 @@ def run_page(shown: Sequence[Shown], store: Store) -> str:
     records = [arrays.run for arrays, _, _ in shown]
     return render(
         "report.html.j2",
-        scripts=("report.js",),
+        scripts=("player.js", "report.js"),
         styles=("page.css", "report.css"),
         title=" · ".join(dict.fromkeys(run.title for run in runs)),
         runs=runs,
