@@ -4,9 +4,9 @@
 
 A run of the farm scene with the mini bundle is computed once. Then, in this process and without its imports, the same
 command again (every stage is cached), and `plan`, first with what that run left in the store, then with thousands of
-artifacts and the hundreds of runs that could have made them. Then a change of alpha to its new sound, as a process of its
-own and with the resident process, beside the time that its stages compute for; and the processor time of a cached run
-and of each command's help. Finally, arrays of the sizes that the method stores are
+artifacts and the hundreds of runs that could have made them. Then a change of alpha to its new sound, as a process of
+its own and with the resident process, beside the time that its stages compute for; and the processor time of a cached
+run and of each command's help. Finally, arrays of the sizes that the method stores are
 alternately written to and read from a store and a plain safetensors file: a store compresses, checks digests and waits
 for the disk, a plain file does none of that.
 """

@@ -32,6 +32,7 @@ from svdaudio.cli import (
     schedule,
     server,
     store,
+    studio,
     sweep,
     train,
 )
@@ -58,7 +59,7 @@ app = Commands(
 )
 
 for _panel, _commands in {
-    "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
+    "Sound": (studio.studio, run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
     "Many": (batch.batch, sweep.sweep),
     "Runs": (
         history.runs,

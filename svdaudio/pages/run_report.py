@@ -20,6 +20,7 @@ from svdaudio.config import flatten
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.command import command_of, was_given
 from svdaudio.engine.stage import group_of
+from svdaudio.methods.mixes import MIX_WEIGHTS
 from svdaudio.mixing.levels import SILENCE
 from svdaudio.pages.lanes import Lane, lanes
 from svdaudio.pages.media import N_WAVE_COLUMNS, WAVE_HEIGHT, frequency_marks
@@ -35,14 +36,6 @@ from svdaudio.views.stages import nodes_done
 LEAST_SCORE = 0.05
 """Classes that stay below it in every sound are left out, and counted."""
 N_DIGEST_DIGITS = 12
-MIX_WEIGHTS = {
-    "alpha_mix": "suppressed region",
-    "beta_mix": "boosted region",
-    "weight": "region",
-    "gamma_mix": "background",
-    "direct_mix": "edited picture",
-}
-"""Parameter of the mixing stages → what it weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

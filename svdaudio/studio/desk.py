@@ -1,0 +1,226 @@
+"""The jobs of the studio: one computes at a time, people take turns, and everybody can follow.
+
+A job that replaces another stops it between two stages; what it had computed is in the store, so that nothing runs
+twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from svdaudio.engine.journal import Event
+from svdaudio.engine.request import Request
+from svdaudio.errors import InputError, SvdAudioError
+from svdaudio.session import Session
+
+State = Literal["queued", "running", "finished", "failed", "stopped"]
+N_KEPT = 50
+"""Jobs of a person that are remembered."""
+
+
+@dataclass(kw_only=True)
+class Job:
+    """A request that somebody waits for."""
+
+    id: str
+    person: str
+    request: Request
+    ask: Mapping[str, Any]
+    """As the page sent it."""
+    created_at: str
+    state: State = "queued"
+    run: str | None = None
+    error: str | None = None
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
+    """Name and data of each; the last one is a "job" in its final state."""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ("finished", "failed", "stopped")
+
+
+class Desk:
+    """Takes jobs, and runs them in a thread of its own.
+
+    Args:
+        session: that runs them.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._jobs: dict[str, Job] = {}
+        self._turns: deque[str] = deque()
+        """People, the one whose turn it is first."""
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="studio jobs", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the stage that is computed now."""
+        with self._changed:
+            self._closing = True
+            for job in self._jobs.values():
+                job.stop.set()
+            self._changed.notify_all()
+        self._thread.join()
+
+    def submit(self, person: str, request: Request, ask: Mapping[str, Any], replaces: str | None = None) -> Job:
+        """Take a job.
+
+        Args:
+            person: who waits for it.
+            request: what to compute.
+            ask: as the page sent it.
+            replaces: a job of that person to stop.
+        """
+        job = Job(
+            id=secrets.token_urlsafe(12),
+            person=person,
+            request=request,
+            ask=ask,
+            created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+        with self._changed:
+            old = self._jobs.get(replaces or "")
+            if old is not None and old.person == person:
+                self._stop(old)
+            self._jobs[job.id] = job
+            if person not in self._turns:
+                self._turns.append(person)
+            self._tell(job)
+            mine = [one for one in self._jobs.values() if one.person == person and one.is_over]
+            for forgotten in mine[:-N_KEPT]:
+                del self._jobs[forgotten.id]
+            self._changed.notify_all()
+        return job
+
+    def find(self, person: str, job: str) -> Job:
+        """A job of a person.
+
+        Raises:
+            InputError: there is none of that id.
+        """
+        found = self._jobs.get(job)
+        if found is None or found.person != person:
+            raise InputError("there is no such job", fix="start it again")
+        return found
+
+    def of(self, person: str) -> list[Job]:
+        """The jobs of a person, newest first."""
+        return [one for one in reversed(self._jobs.values()) if one.person == person]
+
+    def stop(self, job: Job) -> None:
+        """Stop a job: at once if it has not begun, else between two stages."""
+        with self._changed:
+            self._stop(job)
+            self._changed.notify_all()
+
+    def facts(self, job: Job) -> dict[str, Any]:
+        """A job as JSON data."""
+        return {
+            "id": job.id,
+            "method": job.request.kind,
+            "state": job.state,
+            "position": self._position(job),
+            "run": job.run,
+            "error": None if job.error is None else {"error": job.error, "field": None},
+            "ask": dict(job.ask),
+            "created_at": job.created_at,
+        }
+
+    def n_waiting(self) -> int:
+        """How many jobs wait or run."""
+        return sum(not job.is_over for job in self._jobs.values())
+
+    # -- the thread ------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._next() is not None)
+                if self._closing:
+                    return
+                job = self._next()
+                if job is None:
+                    continue
+                self._turns.remove(job.person)
+                self._turns.append(job.person)
+                job.state = "running"
+                self._tell_all()
+            self._run(job)
+
+    def _run(self, job: Job) -> None:
+        run = self._session.new_run(job.request)
+        job.run = run.id
+        self._tell(job)
+        try:
+            result = self._session.run(
+                job.request,
+                run=run,
+                progress=lambda event: job.events.append(("stage", _stage(event))),
+                stopping=job.stop.is_set,
+                pictures=False,
+            )
+            state: State = "finished" if result.run.state == "finished" else "stopped"
+        except SvdAudioError as error:
+            job.error, state = (f"{error.node}: " if error.node else "") + error.line(), "failed"
+        except Exception as error:  # noqa: BLE001 - the page shows it, and the next job runs
+            job.error, state = f"{type(error).__name__}: {error}", "failed"
+        with self._changed:
+            job.state = state
+            self._tell_all(job)
+
+    def _next(self) -> Job | None:
+        """The oldest job of the first person in turn who has one."""
+        for person in self._turns:
+            for job in self._jobs.values():
+                if job.person == person and job.state == "queued":
+                    return job
+        return None
+
+    def _stop(self, job: Job) -> None:
+        job.stop.set()
+        if job.state == "queued":
+            job.state = "stopped"
+            self._tell(job)
+
+    def _position(self, job: Job) -> int:
+        """Jobs before it, as turns stand."""
+        if job.state != "queued":
+            return 0
+        running = sum(one.state == "running" for one in self._jobs.values())
+        queues = [[o for o in self._jobs.values() if o.person == p and o.state == "queued"] for p in self._turns]
+        rounds = itertools.chain.from_iterable(itertools.zip_longest(*queues))
+        return running + [one for one in rounds if one is not None].index(job)
+
+    def _tell(self, job: Job) -> None:
+        job.events.append(("job", self.facts(job)))
+
+    def _tell_all(self, ended: Job | None = None) -> None:
+        """Positions have changed."""
+        for job in self._jobs.values():
+            if not job.is_over or job is ended:
+                self._tell(job)
+
+
+def _stage(event: Event) -> dict[str, Any]:
+    entry = event.entry
+    return {
+        "node": event.node,
+        "kind": event.kind,
+        "status": None if entry is None else entry.status,
+        "seconds": None if entry is None else round(entry.seconds, 4),
+        "text": event.text or ("" if entry is None else entry.reason),
+        "n_done": event.n_done,
+        "n_total": event.n_total,
+    }
