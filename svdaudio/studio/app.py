@@ -320,10 +320,8 @@ def _work(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/pictures/{picture}")
     def picture(call: Call, picture: str) -> Response:
         data = people.picture(_person(call), picture).path.read_bytes()
-        start = data[:4].decode("latin-1")
-        kind = next(
-            (kind for magic, kind in PICTURE_TYPES.items() if start.startswith(magic)), "application/octet-stream"
-        )
+        kinds = (kind for magic, kind in PICTURE_TYPES.items() if data.startswith(magic))
+        kind = next(kinds, "application/octet-stream")
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
     @app.post("/api/mask")
