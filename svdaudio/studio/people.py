@@ -105,7 +105,7 @@ def add_picture(person: Person, name: str, data: bytes) -> Upload:
     if len(data) > MAX_UPLOAD_BYTES:
         raise InputError("the file is too large", expected=f"at most {MAX_UPLOAD_BYTES} bytes", got=f"{len(data)}")
     stem, _, suffix = re.sub(r"[^\w .-]", "_", name.replace("\\", "/").rpartition("/")[2]).rpartition(".")
-    safe = f"{(stem or suffix or 'picture').strip('. ')[:N_NAME] or 'picture'}.{(suffix if stem else 'png')[:5]}"
+    safe = f"{(stem or suffix or 'picture').strip('. ')[:N_NAME] or 'picture'}.{(suffix if stem else '')[:5] or 'png'}"
     identity = hashlib.sha256(data).hexdigest()[:24]
     folder = person.folder / identity
     folder.mkdir(exist_ok=True)
