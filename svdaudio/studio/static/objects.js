@@ -1,0 +1,92 @@
+/* The objects of a tab: names, masks, and in the mixer their faders. */
+import { $, button, el, show } from "./dom.js";
+import { maskText } from "./masks.js";
+import { addObject, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskOf, objectsParameter, on, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, state, styleOf, tab, toggle, work } from "./state.js";
+
+export const gainText = (gain) => (gain === "-inf" ? "silent" : `${gain > 0 ? "+" : gain < 0 ? "−" : ""}${Math.abs(gain)} dB`);
+/* What somebody typed as a gain: "-6", "−6 dB", "-inf", "silent"; null if it is none of it. */
+const readGain = (text) => {
+  const plain = text.trim().toLowerCase().replace("−", "-").replace(/\s*db$/, "");
+  if (["-inf", "-infinity", "-∞", "silent"].includes(plain)) return -Infinity;
+  return plain !== "" && Number.isFinite(Number(plain)) ? Number(plain) : null;
+};
+
+const maskLine = (one) => {
+  if (isEmpty(one)) return `click on it in the ${regionOf(one).picture} picture`;
+  const mask = maskOf(one);
+  return mask ? maskText(mask) : maskAsk(one) ? "looking…" : "";
+};
+
+const fader = (one, name, key) => {
+  const shown = () => (one.gain === "-inf" ? QUIETEST_DB : one.gain);
+  const typed = el("input", { type: "text", class: "typed", inputmode: "decimal", value: gainText(one.gain), "aria-label": `Gain of ${name} in dB`, "data-focus": `typed ${key}` });
+  const fault = el("p", { class: "field-error", hidden: true, role: "alert" });
+  const slide = el("input", { type: "range", min: QUIETEST_DB, max: LOUDEST_DB, step: 0.5, "aria-label": `Fader of ${name}`, "aria-valuetext": gainText(one.gain), "data-focus": `fader ${key}` });
+  slide.value = shown();
+  const mark = () => {
+    typed.value = gainText(one.gain);
+    slide.value = shown();
+    slide.setAttribute("aria-valuetext", gainText(one.gain));
+  };
+  slide.addEventListener("input", () => { setGain(one, Number(slide.value), false); mark(); });
+  slide.addEventListener("change", () => setGain(one, Number(slide.value)));
+  slide.addEventListener("dblclick", () => setGain(one, 0));
+  typed.addEventListener("change", () => {
+    const gain = readGain(typed.value);
+    const wrong = gain === null || (gain !== -Infinity && gain < QUIETEST_DB) || gain > LOUDEST_DB;
+    fault.hidden = !wrong;
+    fault.textContent = wrong ? `a gain from ${QUIETEST_DB} to ${LOUDEST_DB} dB, or -inf` : "";
+    if (!wrong) setGain(one, gain);
+  });
+  const pressed = (what, letter, word) =>
+    button(letter, () => toggle(one, what), { "aria-pressed": String(one[what]), "aria-label": `${word} ${name}`, title: `${word} ${name}`, class: "letter", "data-focus": `${what} ${key}` });
+  return [pressed("muted", "M", "Mute"), pressed("solo", "S", "Solo"), slide, typed, fault];
+};
+
+const row = (one) => {
+  const mixing = one.region === "";
+  const fault = el("p", { class: "field-error", hidden: true, role: "alert" });
+  const name = el("input", { type: "text", class: "object-name", value: one.name, "aria-label": `Name of ${one.name}`, maxlength: "40", spellcheck: "false", "data-focus": `name ${one.id}`,
+    onchange: () => {
+      const wrong = rename(one, name.value.trim());
+      fault.textContent = wrong;
+      fault.hidden = !wrong;
+    } });
+  const silent = mixing && heardGain(one) === "-inf";
+  const only = tab().regions?.some((region) => region.name === one.region) && work().objects.filter((each) => each.region === one.region).length === 1;
+  return el("li", { class: `object ${mixing ? "with-fader" : ""} style-${styleOf(one)}${one.id === work().active ? " active" : ""}${silent ? " silent" : ""}`, data: { object: one.id } },
+    button("", () => choose(one), { class: "chosen", "aria-pressed": String(one.id === work().active), "aria-label": `Point at ${one.name}`, title: "clicks go to this object", "data-focus": `choose ${one.id}` }),
+    name,
+    mixing ? fader(one, one.name, one.id) : null,
+    el("span", { class: "mask-line small muted", "data-mask": one.id }, maskLine(one)),
+    only ? button("Clear", () => clearObject(one), { class: "remove", disabled: isEmpty(one), "data-focus": `clear ${one.id}`, "aria-label": `Clear ${one.name}` })
+      : button("×", () => removeObject(one), { class: "remove", "aria-label": `Remove ${one.name}`, title: `Remove ${one.name}`, "data-focus": `remove ${one.id}` }),
+    fault);
+};
+
+const section = (region) => {
+  const found = work().objects.filter((one) => one.region === region.name);
+  const mixing = region.name === "";
+  const rest = work().rest;
+  return [
+    el("h3", {}, mixing ? "Objects" : region.label.charAt(0).toUpperCase() + region.label.slice(1)),
+    state.errors[mixing ? objectsParameter() : region.name] ? el("p", { class: "field-error", role: "alert" }, state.errors[mixing ? objectsParameter() : region.name]) : null,
+    el("ul", { class: "object-list" }, found.map(row),
+      mixing ? el("li", { class: `object with-fader rest${heardGain(rest) === "-inf" ? " silent" : ""}`, data: { object: "rest" } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, "the rest"), fader(rest, "the rest", "rest"), el("span", { class: "mask-line small muted" }, "what is in no object")) : null),
+    button(mixing ? "Add an object" : "Another object", () => addObject(region), { class: "small", "data-focus": `add ${region.name}`, "aria-label": `Add an object: ${region.label}` }),
+  ];
+};
+
+const draw = () => { if (work()) show($("objects"), regions().flatMap(section)); };
+on("tab objects errors", draw);
+on("masks", () => {
+  for (const line of document.querySelectorAll("#objects [data-mask]")) {
+    const one = work().objects.find((each) => each.id === line.dataset.mask);
+    if (one) line.textContent = maskLine(one);
+  }
+});
+/* M and S on the object that has the focus. */
+export const focusedObject = () => {
+  const id = document.activeElement?.closest("#objects [data-object]")?.dataset.object;
+  return id === "rest" ? work().rest : work()?.objects.find((one) => one.id === id && one.region === "") ?? null;
+};
