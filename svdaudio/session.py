@@ -519,6 +519,7 @@ class Session:
         batch: Batch,
         *,
         progress: BatchProgress = no_batch_progress,
+        stopping: Stopping = never,
         n_workers: int = 1,
         table_path: Path | None = None,
     ) -> tuple[RunRecord, list[RunRecord]]:
@@ -527,6 +528,7 @@ class Session:
         Args:
             batch: from `open_batch` or `reopen_batch`.
             progress: receives every event.
+            stopping: asked between stages, without other processes; if true, the batch ends there, "interrupted".
             n_workers: processes side by side, each with models of its own.
             table_path: where the table goes, unless the batch says; else into the store's folder of results.
 
@@ -548,7 +550,7 @@ class Session:
                 )  # fmt: skip
             models = self.models(jobs[0].request)
             return executor(
-                jobs, self.store, models, output=output, on_error=asked.on_error, progress=progress, stopping=never
+                jobs, self.store, models, output=output, on_error=asked.on_error, progress=progress, stopping=stopping
             )
 
         with self._quietly():

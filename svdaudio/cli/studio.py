@@ -40,6 +40,9 @@ def studio(
     access = access_for(host, os.environ.get(VARIABLE))
     opened = open_studio(sessions.open_session(store), access, bundle=bundle or "mini")
 
+    if opened.bundle == "mini":  # others may take minutes without a GPU
+        opened.warm_up()
+
     def ready(url: str) -> None:
         console().print(f"The studio is at {url} (Ctrl-C ends it)", markup=False)
         if not no_browser:

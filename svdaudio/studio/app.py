@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -19,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from svdaudio.checkpoints.bundle import Bundle
 from svdaudio.config.toml import toml_of
+from svdaudio.engine.batches import Batch
 from svdaudio.engine.request import Request
 from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError, SvdAudioError
 from svdaudio.methods import find_method
@@ -26,10 +29,11 @@ from svdaudio.pages import render
 from svdaudio.pages.media import outline_path
 from svdaudio.session import Session
 from svdaudio.sounds.writing import FORMATS
+from svdaudio.studies.pairs import Common, prepare, read_rows
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio import answers
 from svdaudio.studio.access import Access
-from svdaudio.studio.desk import Desk, Job
+from svdaudio.studio.desk import Desk, Job, one_run, whole_batch
 from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_picture
 from svdaudio.studio.stars import Stars
 from svdaudio.studio.tabs import describe, tabs
@@ -99,6 +103,17 @@ class JobAsk(Ask):
     replaces: str | None = None
 
 
+class BatchAsk(Strict):
+    """Rows to compute."""
+
+    name: str = Field(max_length=200)
+    csv: str
+    folder: str | None = None
+    """Of the pictures, on this machine."""
+    method: str
+    bundle: str = "mini"
+
+
 class StarAsk(Strict):
     """A star, or none."""
 
@@ -127,7 +142,7 @@ class Studio:
         self.access = access
         self.bundle = bundle
         self.people = People(scenes)
-        self.desk = Desk(session)
+        self.desk = Desk()
         self.stars = Stars(session.out_root / "stars.json")
         self.looking = threading.Lock()
         """Held by trial clicks and feedback, one at a time."""
@@ -136,6 +151,56 @@ class Studio:
         """Stop jobs between two stages, and remove what was uploaded."""
         self.desk.close()
         self.people.close()
+
+    def example_request(self) -> Request:
+        """The first example, by the published method with its defaults."""
+        scene = next(iter(self.scenes.values()))
+        settings = {**scene.clicks, "bundle": self.bundle}
+        return self.session.request("manipulate", [scene.original, scene.edited], settings, source="studio")
+
+    def warm_up(self) -> None:
+        """Compute the example, so that its sounds are there and models are loaded when somebody begins."""
+        request = self.example_request()
+        self.desk.submit("", request.kind, one_run(self.session, request, self.desk), {})
+
+    def start(self, person: Person) -> dict[str, Any]:
+        """What the page shows first: tabs, bundles, examples, and the jobs of a person, who may have reloaded it."""
+        first = self.session.bundle(self.bundle)
+        bundles = [self.session.bundle(name) for name in Bundle.names()] if isinstance(first, Bundle) else [first]
+        return {
+            "tabs": [describe(method) for method in tabs()],
+            "bundles": [
+                {
+                    "name": one.name,
+                    "title": one.title,
+                    "missing": list(getattr(one, "missing_roles", ())),
+                    "settings": dict(one.settings),
+                }
+                for one in bundles
+            ],
+            "bundle": self.bundle,
+            "examples": [
+                {
+                    "name": name,
+                    "files": {side: self.people.examples[f"{name}-{side}"].facts() for side in ("original", "edited")},
+                    "regions": {
+                        "remove": [[*point, 1] for point in scene.remove],
+                        "add": [[*point, 1] for point in scene.add],
+                    },
+                }
+                for name, scene in self.scenes.items()
+            ],
+            "example_run": answers.run_of_files(self.session, self.example_request()),
+            "device": self._device(),
+            "person": person.id[:6],
+            "jobs": [self.desk.facts(job) for job in self.desk.of(person.id)],
+            "n_waiting": self.desk.n_waiting(),
+        }
+
+    def _device(self) -> str | None:
+        """Where models run; None before torch is loaded, which takes seconds."""
+        models = self.session.models(self.example_request())
+        return str(getattr(models, "device", "cpu")) if "torch" in sys.modules else None
 
     def request(self, person: Person, ask: Ask) -> Request:
         """The request that a page asks for.
@@ -152,6 +217,39 @@ class Studio:
         check_no_paths(ask.settings)
         return self.session.request(method, files, {"bundle": ask.bundle, **ask.settings}, source="studio")
 
+    def batch(self, person: Person, ask: BatchAsk) -> Batch:
+        """The batch of a table; its pictures are in a folder of this machine, or were uploaded under their names.
+
+        Raises:
+            SvdAudioError: a row is invalid, or somebody elsewhere names a folder.
+        """
+        method = find_method(ask.method)
+        place = Path(tempfile.mkdtemp(dir=person.folder))
+        if ask.folder is not None:
+            if self.access.password is not None:
+                raise InputError("folder: a studio that others can reach opens no folders", fix="upload the pictures")
+            folder = Path(ask.folder)
+            if not folder.is_dir():
+                raise InputError("folder: there is no such folder on the studio's machine", got=ask.folder)
+        else:
+            for picture in (*self.people.examples.values(), *person.pictures.values()):
+                (place / picture.name).unlink(missing_ok=True)
+                (place / picture.name).symlink_to(picture.path.absolute())
+            folder = place
+        table = place / "rows.csv"
+        table.write_text(ask.csv, encoding="utf-8")
+        rows = read_rows(table, method, folder=folder)
+        for row in rows:
+            check_no_paths(row.parameters)
+            if row.out is not None:
+                raise InputError(f"{row.where}: the studio writes no files elsewhere", fix="omit the column 'out'")
+            if ask.folder is None and any(path.parent != place or not path.exists() for path in row.files.values()):
+                raise InputError(f"{row.where}: a picture was not uploaded", fix="drop the pictures, too")
+        common = Common(given={"bundle": ask.bundle})
+        return self.session.open_batch(
+            prepare(self.session, rows, method, common), files={"pairs": table}, title=f"{ask.name}, {len(rows)} rows"
+        )
+
 
 def check_no_paths(value: object) -> None:
     """Refuse mask files: a page names no file of this machine.
@@ -162,11 +260,13 @@ def check_no_paths(value: object) -> None:
     if isinstance(value, Mapping):
         for name, one in value.items():
             if name == "mask":
-                raise InputError("a mask file cannot be named here", fix="click, or drag a box")
+                raise InputError("a file cannot be named here", fix="click, or drag a box")
             check_no_paths(one)
     elif isinstance(value, list):
         for one in value:
             check_no_paths(one)
+    elif isinstance(value, str) and ("/" in value or "\\" in value):
+        raise InputError("a file cannot be named here", fix="click, or drag a box")
 
 
 def create_app(studio: Studio) -> FastAPI:
@@ -280,36 +380,7 @@ def _work(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/start")
     def start(call: Call) -> dict[str, Any]:
-        person = _person(call)
-        names = Bundle.names() if isinstance(session.bundle(studio.bundle), Bundle) else [studio.bundle]
-        bundles = [session.bundle(name) for name in names]
-        return {
-            "tabs": [describe(method) for method in tabs()],
-            "bundles": [
-                {
-                    "name": one.name,
-                    "title": one.title,
-                    "missing": list(getattr(one, "missing_roles", ())),
-                    "settings": dict(one.settings),
-                }
-                for one in bundles
-            ],
-            "bundle": studio.bundle,
-            "examples": [
-                {
-                    "name": name,
-                    "files": {side: people.examples[f"{name}-{side}"].facts() for side in ("original", "edited")},
-                    "regions": {
-                        "remove": [[*point, 1] for point in scene.remove],
-                        "add": [[*point, 1] for point in scene.add],
-                    },
-                }
-                for name, scene in studio.scenes.items()
-            ],
-            "person": person.id[:6],
-            "jobs": [desk.facts(job) for job in desk.of(person.id)],
-            "n_waiting": desk.n_waiting(),
-        }
+        return studio.start(_person(call))
 
     @app.post("/api/pictures")
     async def upload(call: Call) -> dict[str, object]:
@@ -357,7 +428,24 @@ def _work(app: FastAPI, studio: Studio) -> None:
         person = _person(call)
         request = studio.request(person, ask)
         kept = ask.model_dump(exclude={"replaces"})
-        return desk.facts(desk.submit(person.id, request, kept, ask.replaces))
+        work = one_run(session, request, desk)
+        return desk.facts(desk.submit(person.id, request.kind, work, kept, replaces=ask.replaces))
+
+    @app.post("/api/batch")
+    def batch(call: Call, ask: BatchAsk) -> dict[str, Any]:
+        opened = studio.batch(_person(call), ask)
+        kept = {"method": ask.method, "bundle": ask.bundle, "files": {}, "settings": {}, "batch": ask.name}
+        job = desk.submit(_person(call).id, ask.method, whole_batch(session, opened, desk), kept)
+        rows = [{"name": one.name, "state": "queued", "error": None} for one in opened.jobs]
+        return {**desk.facts(job), "rows": rows}
+
+    @app.get("/api/jobs/{job}/table.csv")
+    def table(call: Call, job: str) -> Response:
+        found = desk.find(_person(call).id, job)
+        if found.table is None:
+            raise InputError("there is no table yet", fix="wait until the batch is done")
+        headers = {"Content-Disposition": 'attachment; filename="table.csv"'}
+        return Response(found.table.read_bytes(), media_type="text/csv", headers=headers)
 
     @app.post("/api/jobs/{job}/stop")
     def stop(call: Call, job: str) -> dict[str, Any]:
@@ -416,7 +504,8 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         found = session.load(run)
         request = session.request_like(found, {"generate.pick": ask.candidate}, source="studio")
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        return studio.desk.facts(studio.desk.submit(_person(call).id, request, kept))
+        work = one_run(session, request, studio.desk)
+        return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.get("/api/runs/{run}/sounds/{name}")
     def sound(run: str, name: str) -> Response:

@@ -10,11 +10,14 @@ import itertools
 import secrets
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
+from svdaudio.engine.batch import BatchEvent
+from svdaudio.engine.batches import Batch
 from svdaudio.engine.journal import Event
 from svdaudio.engine.request import Request
 from svdaudio.errors import InputError, SvdAudioError
@@ -24,6 +27,9 @@ State = Literal["queued", "running", "finished", "failed", "stopped"]
 N_KEPT = 50
 """Jobs of a person that are remembered."""
 
+Work = Callable[["Job"], State]
+"""Computes a job, enters its run and events, and returns how it ended; raises what it fails with."""
+
 
 @dataclass(kw_only=True)
 class Job:
@@ -31,13 +37,16 @@ class Job:
 
     id: str
     person: str
-    request: Request
+    method: str
+    work: Work
     ask: Mapping[str, Any]
     """As the page sent it."""
     created_at: str
     state: State = "queued"
     run: str | None = None
     error: str | None = None
+    table: Path | None = None
+    """Of a batch, once it is written."""
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
     """Name and data of each; the last one is a "job" in its final state."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -49,14 +58,9 @@ class Job:
 
 
 class Desk:
-    """Takes jobs, and runs them in a thread of its own.
+    """Takes jobs, and runs them in a thread of its own."""
 
-    Args:
-        session: that runs them.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._turns: deque[str] = deque()
         """People, the one whose turn it is first."""
@@ -74,19 +78,23 @@ class Desk:
             self._changed.notify_all()
         self._thread.join()
 
-    def submit(self, person: str, request: Request, ask: Mapping[str, Any], replaces: str | None = None) -> Job:
+    def submit(
+        self, person: str, method: str, work: Work, ask: Mapping[str, Any], *, replaces: str | None = None
+    ) -> Job:
         """Take a job.
 
         Args:
             person: who waits for it.
-            request: what to compute.
+            method: name of the method.
+            work: computes it.
             ask: as the page sent it.
             replaces: a job of that person to stop.
         """
         job = Job(
             id=secrets.token_urlsafe(12),
             person=person,
-            request=request,
+            method=method,
+            work=work,
             ask=ask,
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
@@ -97,7 +105,7 @@ class Desk:
             self._jobs[job.id] = job
             if person not in self._turns:
                 self._turns.append(person)
-            self._tell(job)
+            self.tell(job)
             mine = [one for one in self._jobs.values() if one.person == person and one.is_over]
             for forgotten in mine[:-N_KEPT]:
                 del self._jobs[forgotten.id]
@@ -129,7 +137,7 @@ class Desk:
         """A job as JSON data."""
         return {
             "id": job.id,
-            "method": job.request.kind,
+            "method": job.method,
             "state": job.state,
             "position": self._position(job),
             "run": job.run,
@@ -156,29 +164,19 @@ class Desk:
                 self._turns.remove(job.person)
                 self._turns.append(job.person)
                 job.state = "running"
-                self._tell_all()
+                self.tell_all()
             self._run(job)
 
     def _run(self, job: Job) -> None:
-        run = self._session.new_run(job.request)
-        job.run = run.id
-        self._tell(job)
         try:
-            result = self._session.run(
-                job.request,
-                run=run,
-                progress=lambda event: job.events.append(("stage", _stage(event))),
-                stopping=job.stop.is_set,
-                pictures=False,
-            )
-            state: State = "finished" if result.run.state == "finished" else "stopped"
+            state = job.work(job)
         except SvdAudioError as error:
             job.error, state = (f"{error.node}: " if error.node else "") + error.line(), "failed"
         except Exception as error:  # noqa: BLE001 - the page shows it, and the next job runs
             job.error, state = f"{type(error).__name__}: {error}", "failed"
         with self._changed:
             job.state = state
-            self._tell_all(job)
+            self.tell_all(job)
 
     def _next(self) -> Job | None:
         """The oldest job of the first person in turn who has one."""
@@ -192,7 +190,7 @@ class Desk:
         job.stop.set()
         if job.state == "queued":
             job.state = "stopped"
-            self._tell(job)
+            self.tell(job)
 
     def _position(self, job: Job) -> int:
         """Jobs before it, as turns stand."""
@@ -203,14 +201,62 @@ class Desk:
         rounds = itertools.chain.from_iterable(itertools.zip_longest(*queues))
         return running + [one for one in rounds if one is not None].index(job)
 
-    def _tell(self, job: Job) -> None:
+    def tell(self, job: Job) -> None:
+        """Let everybody who follows a job know its state."""
         job.events.append(("job", self.facts(job)))
 
-    def _tell_all(self, ended: Job | None = None) -> None:
+    def tell_all(self, ended: Job | None = None) -> None:
         """Positions have changed."""
         for job in self._jobs.values():
             if not job.is_over or job is ended:
-                self._tell(job)
+                self.tell(job)
+
+
+def one_run(session: Session, request: Request, desk: Desk) -> Work:
+    """The work of one run."""
+
+    def work(job: Job) -> State:
+        run = session.new_run(request)
+        job.run = run.id
+        desk.tell(job)
+        result = session.run(
+            request,
+            run=run,
+            progress=lambda event: job.events.append(("stage", _stage(event))),
+            stopping=job.stop.is_set,
+            pictures=False,
+        )
+        return "finished" if result.run.state == "finished" else "stopped"
+
+    return work
+
+
+def whole_batch(session: Session, batch: Batch, desk: Desk) -> Work:
+    """The work of a batch: its rows are told as they end, and its table is written at the end."""
+
+    def work(job: Job) -> State:
+        job.run = batch.record.id
+        for one in batch.jobs:
+            job.events.append(("row", {"name": one.name, "state": "finished" if one.done else "queued", "error": None}))
+        desk.tell(job)
+        states: dict[str, str] = {}
+
+        def progress(told: BatchEvent) -> None:
+            failed = told.event.kind in ("failed", "skipped")
+            state = "failed" if failed else "running"
+            if states.get(told.pair) != state:
+                states[told.pair] = state
+                text = told.event.text or None
+                job.events.append(("row", {"name": told.pair, "state": state, "error": text if failed else None}))
+
+        record, runs = session.run_batch(batch, progress=progress, stopping=job.stop.is_set)
+        for one, run in zip(batch.jobs, runs, strict=True):
+            job.events.append(("row", {"name": one.name, "state": run.state, "error": run.error}))
+        table = record.results.get("table")
+        job.table = None if table is None else Path(table)
+        return "stopped" if record.state == "interrupted" else "failed" if record.state == "failed" else "finished"
+
+    return work
 
 
 def _stage(event: Event) -> dict[str, Any]:

@@ -17,14 +17,18 @@ from svdaudio.studio.app import Studio, create_app
 REGIONS = {"remove": [[20, 20, 1]], "add": [[40, 30, 1]]}
 
 
+def made(folder, access):
+    scene = Scene(
+        original=folder / "one.png", edited=folder / "two.png", remove=((20, 20),), add=((40, 30),),
+        removed=("cat",), added=("duck",),
+    )  # fmt: skip
+    return Studio(sessions.open_session(str(folder / "store")), {"toy": scene}, access)
+
+
 @pytest.fixture
 def studio(monkeypatch, tmp_path):
     toy_method.install(monkeypatch, tmp_path)
-    scene = Scene(
-        original=tmp_path / "one.png", edited=tmp_path / "two.png", remove=((20, 20),), add=((40, 30),),
-        removed=("cat",), added=("duck",),
-    )  # fmt: skip
-    return Studio(sessions.open_session(str(tmp_path / "store")), {"toy": scene}, access_for("127.0.0.1", None))
+    return made(tmp_path, access_for("127.0.0.1", None))
 
 
 @pytest.fixture
@@ -114,7 +118,7 @@ def test_results_are_served_by_name_in_every_format(page):
     [
         ({"svd.alpha": -1}, "svd.alpha", "expected a number"),
         ({"generate.steps": 0}, "generate.steps", "expected a whole number"),
-        ({"remove": {"cat": {"mask": "/etc/passwd"}}}, None, "a mask file cannot be named here"),
+        ({"remove": {"cat": {"mask": "/etc/passwd"}}}, None, "a file cannot be named here"),
     ],
 )
 def test_errors_are_the_engine_s_and_name_their_field(page, settings, field, words):
@@ -161,3 +165,42 @@ def test_a_password_is_asked_where_others_can_reach_it(monkeypatch, tmp_path):
         assert client.post("/login", data={"password": "wrong"}).status_code == 401
         assert client.post("/login", data={"password": "correct horse"}).headers["location"] == "/"
         assert client.get("/api/start").status_code == 200
+
+
+def test_a_batch_tells_its_rows_and_gives_its_table(page):
+    header = "name,original,edited,remove,add"
+    rows = ['first,one.png,two.png,"[[20,20,1]]","[[40,30,1]]"', 'second,two.png,one.png,"[[30,20,1]]","[[40,30,1]]"']
+    body = {"name": "rows.csv", "csv": "\n".join([header, *rows]), "method": "manipulate"}
+    job = page.post("/api/batch", json=body).json()
+    assert [row["name"] for row in job["rows"]] == ["first", "second"]
+    told = events(page, job["id"])
+    assert told[-1][1]["state"] == "finished", told[-1]
+    last = {data["name"]: data["state"] for name, data in told if name == "row"}
+    assert last == {"first": "finished", "second": "finished"}
+    table = page.get(f"/api/jobs/{job['id']}/table.csv").text
+    assert "first" in table
+    assert "second" in table
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("a,/etc/passwd,two.png,,", "not uploaded"),
+        ("a,../../one.png,two.png,,", "not uploaded"),
+        ("a,one.png,two.png,/tmp/x.wav,", "no files elsewhere"),
+        ('a,one.png,two.png,,"{""mask"": ""/etc/passwd""}"', "a file cannot be named here"),
+    ],
+)
+def test_a_batch_opens_and_writes_nothing_by_path(page, row, words):
+    body = {"name": "rows.csv", "csv": f"name,original,edited,out,remove\n{row}", "method": "manipulate"}
+    refused = page.post("/api/batch", json=body)
+    assert refused.status_code == 400
+    assert words in refused.json()["error"]
+
+
+def test_the_example_is_there_at_once(page, studio):
+    assert page.get("/api/start").json()["example_run"] is None
+    studio.warm_up()
+    while (found := page.get("/api/start").json()["example_run"]) is None:
+        pass
+    assert page.get(f"/api/runs/{found}").json()["title"] == "one → two"

@@ -9,7 +9,7 @@ import pytest
 
 from svdaudio.engine.journal import Event
 from svdaudio.errors import InputError
-from svdaudio.studio.desk import Desk
+from svdaudio.studio.desk import Desk, one_run
 
 
 class SlowSession:
@@ -41,7 +41,8 @@ def session():
 
 @pytest.fixture
 def desk(session):
-    made = Desk(session)
+    made = Desk()
+    made.session = session
     yield made
     for _ in range(100):
         session.go.release()
@@ -53,7 +54,8 @@ def request(name):
 
 
 def submit(desk, person, name, replaces=None):
-    return desk.submit(person, request(name), {"name": name}, replaces)
+    work = one_run(desk.session, request(name), desk)
+    return desk.submit(person, "toy", work, {"name": name}, replaces=replaces)
 
 
 def wait_for(condition):
@@ -65,7 +67,7 @@ def test_people_take_turns(desk, session):
     a1 = submit(desk, "a", "a1")
     wait_for(lambda: a1.state == "running")
     a2, a3, b1 = submit(desk, "a", "a2"), submit(desk, "a", "a3"), submit(desk, "b", "b1")
-    positions = {job.request.name: desk.facts(job)["position"] for job in (a1, a2, a3, b1)}
+    positions = {job.ask["name"]: desk.facts(job)["position"] for job in (a1, a2, a3, b1)}
     assert positions["a1"] == 0
     assert sorted(positions[name] for name in ("a2", "b1")) == [1, 2]
     assert positions["a3"] == 3
@@ -94,7 +96,7 @@ def test_nobody_stops_or_sees_the_job_of_another(desk, session):
     assert not mine.stop.is_set()
     with pytest.raises(InputError, match="no such job"):
         desk.find("b", mine.id)
-    assert [job.request.name for job in desk.of("b")] == ["theirs"]
+    assert [job.ask["name"] for job in desk.of("b")] == ["theirs"]
 
 
 def test_a_waiting_job_is_stopped_at_once(desk, session):
