@@ -281,7 +281,8 @@ def create_app(studio: Studio) -> FastAPI:
     app = FastAPI(title="svdaudio studio", lifespan=lifespan, docs_url=None, redoc_url=None)
     _guard(app, studio)
     _pages(app, studio)
-    _work(app, studio)
+    _looking(app, studio)
+    _jobs(app, studio)
     _runs(app, studio)
     return app
 
@@ -375,8 +376,9 @@ def _pages(app: FastAPI, studio: Studio) -> None:
         return response
 
 
-def _work(app: FastAPI, studio: Studio) -> None:
-    session, people, desk = studio.session, studio.people, studio.desk
+def _looking(app: FastAPI, studio: Studio) -> None:
+    """What is answered at once: pictures, trial clicks, plans, feedback."""
+    session, people = studio.session, studio.people
 
     @app.get("/api/start")
     def start(call: Call) -> dict[str, Any]:
@@ -422,6 +424,11 @@ def _work(app: FastAPI, studio: Studio) -> None:
         request = studio.request(_person(call), ask)
         with studio.looking:
             return answers.feedback(session, request)
+
+
+def _jobs(app: FastAPI, studio: Studio) -> None:
+    """What takes its turn."""
+    session, desk = studio.session, studio.desk
 
     @app.post("/api/jobs")
     def submit(call: Call, ask: JobAsk) -> dict[str, Any]:

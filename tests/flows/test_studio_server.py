@@ -157,8 +157,7 @@ def test_other_names_other_pages_and_large_bodies_are_refused(page):
 
 def test_a_password_is_asked_where_others_can_reach_it(monkeypatch, tmp_path):
     toy_method.install(monkeypatch, tmp_path)
-    session = sessions.open_session(str(tmp_path / "store"))
-    app = create_app(Studio(session, {}, access_for("0.0.0.0", "correct horse")))
+    app = create_app(made(tmp_path, access_for("0.0.0.0", "correct horse")))
     with TestClient(app, base_url="http://studio.example", follow_redirects=False) as client:
         assert client.get("/").headers["location"] == "/login"
         assert client.get("/api/start").status_code == 401
