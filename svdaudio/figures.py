@@ -76,6 +76,45 @@ def bootstrap(
     return float(low), float(high)
 
 
+def bootstrap_two(
+    statistic: Callable[[NDArray[np.intp], NDArray[np.intp]], float],
+    sizes: tuple[int, int],
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % percentile interval of `statistic`, which is given the indices of a resample of each of two sets."""
+    rng = np.random.default_rng(seed)
+    values = [statistic(*(rng.integers(n, size=n) for n in sizes)) for _ in range(n_resamples)]
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def cluster_weights(n_clusters: int, n_within: int, *, n_resamples: int = 1000, seed: int = 0) -> NDArray[np.float64]:
+    """How much each sample counts in each resample of a cluster bootstrap.
+
+    Whole clusters are drawn with replacement, and in each of them its samples, so that an interval covers both the
+    choice of clusters and that of samples; see Davison and Hinkley, Bootstrap Methods and their Application, section
+    3.8. The mean of a resample is the sum of the samples times these weights.
+
+    Args:
+        n_clusters: how many clusters, such as scenes.
+        n_within: samples of each, such as seeds.
+        n_resamples: how many resamples.
+        seed: of the draws.
+
+    Returns:
+        [n_resamples, n_clusters * n_within], cluster by cluster; each row sums to 1.
+    """
+    rng = np.random.default_rng(seed)
+    clusters = rng.integers(n_clusters, size=(n_resamples, n_clusters, 1))
+    samples = clusters * n_within + rng.integers(n_within, size=(n_resamples, n_clusters, n_within))
+    n_samples = n_clusters * n_within
+    places = samples.reshape(n_resamples, -1) + np.arange(n_resamples)[:, None] * n_samples
+    counts = np.bincount(places.ravel(), minlength=n_resamples * n_samples)
+    return counts.reshape(n_resamples, n_samples) / n_samples
+
+
 def mean_figure(name: str, values: Sequence[float], *, goal: Goal | None = None) -> Figure:
     """The mean of some values and its interval."""
     array = np.asarray(values, np.float64)

@@ -27,9 +27,10 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.batch import BatchExecutor, OutputWriter, execute_batch, run_batch
 from svdaudio.engine.batch import Progress as BatchProgress
 from svdaudio.engine.batch import no_progress as no_batch_progress
+from svdaudio.engine.batches import KIND as BATCH
 from svdaudio.engine.batches import Asked, Batch, Job, Prepared, open_batch, reopen_batch
 from svdaudio.engine.body import ModelSource
-from svdaudio.engine.journal import Progress, no_progress
+from svdaudio.engine.journal import Progress
 from svdaudio.engine.method import Method
 from svdaudio.engine.plan import NodeDifference, PlannedNode, compare_runs
 from svdaudio.engine.plan import plan as plan_request
@@ -48,10 +49,12 @@ from svdaudio.engine.run import Stopping, execute_run, never
 from svdaudio.errors import ConfigError, RunError
 from svdaudio.files import write_bytes
 from svdaudio.methods import find_method, other_parameters
+from svdaudio.pages.kernel import quiet_tqdm
 from svdaudio.places import default_store, out_root
 from svdaudio.sounds.writing import check_sound_place
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
+from svdaudio.views.comparison import Comparison, compare_records
 from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result, report_of, sound_bytes
 from svdaudio.views.report import Report, draw_nodes
 
@@ -140,6 +143,12 @@ class Result:
     def scores(self) -> Mapping[str, Mapping[str, float]]:
         """Name of the sound → class → score, 0 to 1."""
         return self.report.scores
+
+    def _repr_html_(self) -> str:
+        """Verdict, players, pictures and scores, for a notebook."""
+        from svdaudio.pages.notebook import result_html
+
+        return result_html(self.run, self.report)
 
 
 OpenBundle = Callable[[str], Any]
@@ -297,7 +306,7 @@ class Session:
         request: Request,
         *,
         run: RunRecord | None = None,
-        progress: Progress = no_progress,
+        progress: Progress | None = None,
         stopping: Stopping = never,
         record: bool = True,
         pictures: bool = True,
@@ -309,7 +318,7 @@ class Session:
         Args:
             request: from `request`.
             run: its record, from `new_run`, if its id was needed beforehand.
-            progress: receives every event.
+            progress: receives every event. Unless given, a notebook shows a line; `no_progress` shows nothing.
             stopping: asked between stages; if true, the run ends there, as "interrupted", without a report.
             record: keep the run in the store. Without it nothing but artifacts is written, no earlier run is read, and
                 the report is empty: for trial clicks and slider moves, whose arrays `arrays` returns.
@@ -328,7 +337,7 @@ class Session:
         self,
         run: RunRecord | str,
         *,
-        progress: Progress = no_progress,
+        progress: Progress | None = None,
         stopping: Stopping = never,
         pictures: bool = True,
         out: Path | None = None,
@@ -338,7 +347,7 @@ class Session:
 
         Args:
             run: the run or its name.
-            progress: receives every event.
+            progress: receives every event. Unless given, a notebook shows a line; `no_progress` shows nothing.
             stopping: asked between stages.
             pictures: draw pictures, too.
             out: where the main sound is copied to: .wav, .flac, .ogg or .mp3.
@@ -357,7 +366,7 @@ class Session:
         self,
         request: Request,
         run: RunRecord,
-        progress: Progress,
+        progress: Progress | None,
         stopping: Stopping,
         *,
         record: bool,
@@ -368,6 +377,10 @@ class Session:
         if out is not None:
             check_sound_place(out, rate_hz)
             check_result(request)
+        if progress is None:
+            from svdaudio.pages.progress import default_progress
+
+            progress = default_progress()
         models = self.models(request)
         with self._quietly():
             run = self.runner.execute(
@@ -436,6 +449,19 @@ class Session:
         request = self.request_of(run)
         return arrays_of(request, self.store, self.models(request), run)
 
+    def result(self, run: RunRecord | str, *, pictures: bool = True) -> Result:
+        """An earlier finished run with its files, as `run` returned it.
+
+        Args:
+            run: the run or its name.
+            pictures: draw pictures, too.
+
+        Raises:
+            RunError: there is no such run, or its files have changed.
+        """
+        record = self.load(run) if isinstance(run, str) else run
+        return Result(run=record, report=self.report(record, pictures=pictures))
+
     def report(self, run: RunRecord, *, pictures: bool = True) -> Report:
         """Write the files of a finished run; what is there already is not written again."""
         return self._report(self.request_of(run), run, pictures=pictures)
@@ -499,6 +525,26 @@ class Session:
         """What differs between two runs, for each node that both got to."""
         method = self.method_of(after)
         return compare_runs(before, after, method.nodes(recorded_config(after, method)))
+
+    def comparison(self, *runs: RunRecord | str) -> Comparison:
+        """Everything in which two or more runs differ: parameters, files, stages, scores, verdicts.
+
+        Args:
+            runs: two or more runs, or their names. Stages are compared with those of the first.
+
+        Raises:
+            RunError: fewer than two runs, no such run, or one of them is a batch.
+        """
+        if len(runs) < 2:
+            raise RunError("there is nothing to compare with", expected="two runs or more", got=len(runs))
+        records = [self.load(run) if isinstance(run, str) else run for run in runs]
+        for record in records:
+            if record.kind == BATCH:
+                raise RunError(
+                    f"run {record.id} is a batch, which cannot be compared as a whole",
+                    fix=f"compare runs of its pairs: `svdaudio show {record.id}` lists them",
+                )
+        return compare_records(records, [self.workflow(record).nodes for record in records])
 
     # -- batches ---------------------------------------------------------------------------------------------------
 
@@ -577,6 +623,7 @@ class Session:
         execution = request.config.execution
         key = (request.bundle.name, execution)
         if key not in self._models:
+            quiet_tqdm()
             self._models[key] = opened = self._open_models(request.bundle, request.config)
             if self._keeps_models and isinstance(opened, Models):
                 opened.keep_all()

@@ -8,7 +8,7 @@ that was wanted. Imports nothing of the project.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -40,6 +40,14 @@ class Finding:
     """Whether it is what was wanted; None if the scores cannot tell."""
     text: str
     """In words: "cat: silenced (0.99 → 0.02)"."""
+
+    @property
+    def margin(self) -> float | None:
+        """How far the score after lies on the wanted side of `HEARD`, -0.5 to 0.5; None if no side is wanted."""
+        if self.after is None or self.wanted == "faded":
+            return None
+        wanted_silent = self.wanted in ("silenced", "removed")
+        return HEARD - self.after if wanted_silent else self.after - HEARD
 
     def results(self) -> dict[str, Any]:
         """As plain data."""
@@ -73,6 +81,31 @@ def heard(name: str, *, before: float, after: float, wanted: Wanted, class_name:
         ok=ok,
         text=f"{shown}{colon} {words} ({before:.2f} → {after:.2f})",
     )
+
+
+def edit_findings(
+    before: Mapping[str, float], after: Mapping[str, float], asked: Mapping[Wanted, Iterable[str]]
+) -> list[Finding]:
+    """The findings for the classes of an edit, each once.
+
+    Args:
+        before: class → score in the original's sound, 0 to 1.
+        after: class → score in the sound of the edit.
+        asked: what was to happen → names of classes, with a number after them or in other case as `class_of` takes
+            them. Without "kept", what was heard and is not named was to be kept.
+    """
+    findings: list[Finding] = []
+    told: set[str] = set()
+    for wanted, names in asked.items():
+        for name in names:
+            known = class_of(name, before)
+            if known is None:
+                findings.append(untold(name, wanted, "no class of the tagger tells about it"))
+            elif known not in told:
+                told.add(known)
+                findings.append(heard(known, before=before[known], after=after[known], wanted=wanted))
+    rest = [name for name, score in before.items() if score >= HEARD and name not in told and "kept" not in asked]
+    return findings + [heard(name, before=before[name], after=after[name], wanted="kept") for name in rest]
 
 
 def _silenced(before: float, after: float) -> tuple[str, bool | None]:

@@ -15,3 +15,5 @@ FEW_STEPS = {
     "remix.var_samples": 2,
 }
 FEW_STEPS_ARGUMENTS = [word for name, value in FEW_STEPS.items() for word in ("--set", f"{name}={value}")]
+AUDIBLE_ARGUMENTS = ["--set", "generate.steps=8", "--set", "generate.candidates=1"]
+"""So few steps that the tagger still hears what it hears with the 20 that the bundle recommends."""

@@ -297,6 +297,7 @@ def json_fields(call, store):
         "show BATCH": ["show", batch],
         "show --graph": ["show", run, "--graph"],
         "show --prov": ["show", run, "--prov"],
+        "compare": ["compare", run, run],
         "diff": ["diff", run, run],
         "inspect": ["inspect", run, "mix"],
         "candidates": ["candidates", run],

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
+from quick_pictures import skip_rendering
 
 from svdaudio.checkpoints.bundle import LOADERS
 from svdaudio.cli import sessions as cli_sessions
@@ -114,9 +115,13 @@ BODIES = {
 
 
 def install(patch, folder):
-    """Toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current one."""
+    """Toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current one.
+
+    Pictures of runs are not rendered.
+    """
     for stage, body in BODIES.items():
         patch.setitem(sys.modules, STAGES[stage].body.partition(":")[0], SimpleNamespace(run=body))
+    skip_rendering(patch)
     patch.setattr(cli_sessions, "open_bundle", lambda name: ToyBundle())
     patch.setattr(cli_sessions, "open_models", lambda bundle, config: dict.fromkeys(LOADERS))
     patch.setenv("SVDAUDIO_STORE", str(folder / "store"))

@@ -11,7 +11,8 @@ import gc
 import json
 import pickle
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -82,6 +83,11 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         "panns-cnn14": "svdaudio.models.taggers.cnn14:load_tagger",
         "transformers-ast": "svdaudio.models.taggers.spectrogram_transformer:load_tagger",
     },
+    "judge": {
+        OWN_FORMAT: "svdaudio.models.mel_cnn.loaders:load_tagger",
+        "panns-cnn14": "svdaudio.models.taggers.cnn14:load_tagger",
+        "transformers-ast": "svdaudio.models.taggers.spectrogram_transformer:load_tagger",
+    },
     "domain": {OWN_FORMAT: "svdaudio.models.domain:load_domain"},
 }
 """Role → format → the function that loads it: `load(path, device)` for this project's own format, and
@@ -89,7 +95,9 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
 
 DOMAIN = "domain"
 """The role that describes the pictures that the others were trained on."""
-OPTIONAL_ROLES = (DOMAIN, "text_encoder")
+JUDGE = "judge"
+"""The role of a second tagger, which scores no run but is asked, beside the first one, by `svdaudio evaluate`."""
+OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE)
 """Roles that a bundle need not fill."""
 
 
@@ -291,6 +299,11 @@ class Bundle:
         return tuple(self.entries)
 
     @property
+    def judges(self) -> tuple[str, ...]:
+        """Roles of the taggers that the bundle has, that of its runs first."""
+        return tuple(role for role in ("tagger", JUDGE) if role in self.entries)
+
+    @property
     def missing_roles(self) -> tuple[str, ...]:
         """Roles without a checkpoint: published weights are installed one by one."""
         return tuple(role for role in LOADERS if role not in (*self.entries, *OPTIONAL_ROLES))
@@ -484,10 +497,28 @@ class Models:
 
     def _release(self, *, of_all_but: frozenset[str]) -> None:
         leaving = [] if self._keep else [role for role in self._resident if role not in of_all_but]
+        traces = [trace for role in leaving for trace in _traces(self._resident[role])]
         for role in leaving:
             del self._resident[role]
-        if leaving:
+        if any(trace() is not None for trace in traces):  # a collection visits all objects of all imported libraries
             gc.collect()
+
+
+def _traces(model: Any) -> list[weakref.ref[Any]]:
+    """References to a model and its weights that keep neither: they tell whether it is gone, or part of a cycle."""
+    return [weakref.ref(model), *(weakref.ref(weight) for weight in _weights(model, depth=2))]
+
+
+def _weights(part: Any, *, depth: int) -> Iterator[torch.Tensor]:
+    """The weights of all networks that an object holds, directly or through so many others."""
+    import torch
+
+    if isinstance(part, torch.nn.Module):
+        yield from part.parameters()
+        yield from part.buffers()
+    elif depth:
+        for value in list(getattr(part, "__dict__", {}).values()):
+            yield from _weights(value, depth=depth - 1)
 
 
 def _states(entry: Entry) -> dict[Path, FileState]:

@@ -115,7 +115,13 @@ def fetch(
 
 
 def take(
-    path: Path, folder: Path, *, name: str | None = None, trust: bool = False, on_progress: OnProgress | None = None
+    path: Path,
+    folder: Path,
+    *,
+    name: str | None = None,
+    role: str | None = None,
+    trust: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> Installed:
     """Import a published model from disk: a file with its companion files beside it, or a folder.
 
@@ -125,16 +131,18 @@ def take(
         path: the file or folder.
         folder: of the bundle.
         name: which published model it is; recognised by its content by default.
+        role: fill this one instead of its usual roles.
         trust: accept files whose digest is not published or differs from the published one, and pin them.
         on_progress: called with the progress of each file.
 
     Raises:
-        InputError: `path` does not exist, or no published model has that name.
+        InputError: `path` does not exist, no published model has that name, or it cannot fill the role.
         CheckpointError: it is not a published model, differs from the published one, or needs `trust`.
     """
     path = _given(path)
     own = None if path.is_dir() else hash_unchanged(path)
     published = registry.find(name) if name is not None else recognise(path, own.sha256 if own else None)
+    published = published.filling(role)
     found = _beside(published, path)
     _make_folder(folder)
     with _working_on(folder, published.name):

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from svdaudio.checkpoints.bundle import LOADERS
 from svdaudio.errors import InputError
 
 
@@ -70,6 +71,19 @@ class Published(_Model):
     def place(self, file: PublishedFile) -> str:
         """Path of a file relative to the bundle's folder."""
         return f"{self.folder}/{file.name}" if self.folder else file.name
+
+    def filling(self, role: str | None) -> Published:
+        """The same model for another role, such as a tagger as the second judge; itself if no role is named.
+
+        Raises:
+            InputError: no loader makes that of it.
+        """
+        if role is None:
+            return self
+        able = [one for one, formats in LOADERS.items() if self.format in formats]
+        if role not in able:
+            raise InputError(f"{self.name} cannot be the {role} of a bundle", expected=" or ".join(able), got=role)
+        return self.model_copy(update={"roles": (role,)})
 
     @property
     def loads_from(self) -> str:

@@ -162,6 +162,7 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "audio_encoder": _embed,
     "text_encoder": _describe,
     "tagger": _score,
+    "judge": _score,
     "domain": _compare,
 }
 """Role → one small piece of work for its model."""

@@ -18,6 +18,7 @@ from svdaudio.cli import (
     cache,
     candidates,
     checkpoints,
+    compare,
     doctor,
     evaluate,
     gc,
@@ -33,6 +34,7 @@ from svdaudio.cli import (
     server,
     store,
     studio,
+    study,
     sweep,
     train,
 )
@@ -60,11 +62,11 @@ app = Commands(
 
 for _panel, _commands in {
     "Sound": (studio.studio, run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
-    "Many": (batch.batch, sweep.sweep),
+    "Many": (batch.batch, sweep.sweep, study.study),
     "Runs": (
         history.runs,
         history.show,
-        history.diff,
+        compare.compare,
         history.inspect,
         candidates.candidates,
         candidates.pick,
@@ -75,6 +77,7 @@ for _panel, _commands in {
 }.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.command("diff", hidden=True)(compare.compare)  # its former name, which scripts use
 app.add_typer(schedule.app, name="schedule", rich_help_panel="Many")
 app.add_typer(cache.app, name="cache", rich_help_panel="Store")
 app.add_typer(store.app, name="store", rich_help_panel="Store")

@@ -32,6 +32,13 @@ Trust = Annotated[
         "--trust", help="Accept files whose digest is not published or differs from the published one, and pin them."
     ),
 ]
+Role = Annotated[
+    str | None,
+    typer.Option(
+        "--role", metavar="ROLE", show_default=False,
+        help="Fill this role instead of the usual ones: 'judge', a second tagger for `svdaudio evaluate`.",
+    ),
+]  # fmt: skip
 
 
 @app.command("list")
@@ -85,15 +92,20 @@ def fetch(
         ),
     ] = None,
     *,
+    role: Role = None,
     trust: Trust = False,
     as_json: options.Json = False,
 ) -> None:
     """Download published weights into the bundle 'full', resuming interrupted downloads. Exit code 3 if one fails."""
     from svdaudio.checkpoints import install, registry
-    from svdaudio.errors import CheckpointError
+    from svdaudio.errors import CheckpointError, InputError
 
+    if role is not None and not name:
+        raise InputError("--role needs the name of a model", fix="add it, such as ast-audioset")
     folder = install.full_folder()
-    wanted = [registry.find(one) for one in name or ()] or [p for p in registry.registry() if p.recommended]
+    wanted = [registry.find(one).filling(role) for one in name or ()] or [
+        p for p in registry.registry() if p.recommended
+    ]
     done: list[Installed] = []
     failed: dict[str, str] = {}
     for published in wanted:
@@ -133,6 +145,7 @@ def import_(
             "--as", metavar="NAME", help="Name of the published model, if it is not recognised.", show_default=False
         ),
     ] = None,
+    role: Role = None,
     trust: Trust = False,
     as_json: options.Json = False,
 ) -> None:
@@ -144,7 +157,8 @@ def import_(
         if any(path.resolve().name == file.name for one in done for file in one.files):
             continue  # already imported as a companion of the previous one
         with _progress() as on_progress:
-            done.append(install.take(path, install.full_folder(), name=name, trust=trust, on_progress=on_progress))
+            folder = install.full_folder()
+            done.append(install.take(path, folder, name=name, role=role, trust=trust, on_progress=on_progress))
         _print_installed(done[-1])
     if as_json:
         print_json({"imported": [_installed_json(one) for one in done]})
@@ -197,7 +211,7 @@ def _published() -> list[dict[str, Any]]:
     models = read_manifest(folder)["models"]
     rows: list[dict[str, Any]] = []
     for published in registry():
-        fills = [role for role in published.roles if models.get(role, {}).get("published") == published.name]
+        fills = [role for role, model in models.items() if model.get("published") == published.name]
         partial = [folder / published.place(file) for file in published.files]
         begun = sum(
             part.stat().st_size for path in partial if (part := path.with_name(f".{path.name}.partial")).is_file()
@@ -277,7 +291,7 @@ def _print_published(rows: list[dict[str, Any]]) -> None:
 
 def _state(row: dict[str, Any]) -> str:
     if row["fills"]:
-        return "in full" if len(row["fills"]) == len(row["roles"]) else f"in full as {', '.join(row['fills'])}"
+        return "in full" if set(row["fills"]) == set(row["roles"]) else f"in full as {', '.join(row['fills'])}"
     if row["bytes_begun"]:
         return f"partial, {row['bytes_begun'] / 1e6:.0f} MB here"
     return "recommended" if row["recommended"] else "an alternative"

@@ -1,4 +1,4 @@
-"""`svdaudio evaluate`: measure the method, and the check of its pictures."""
+"""`svdaudio evaluate`: measure sounds, the method, and the check of its pictures."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from svdaudio.cli import batch, options, sessions
+from svdaudio.cli import batch, options, sessions, sounds
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.help import Commands
+from svdaudio.cli.help import Commands, DefaultingCommands
 from svdaudio.cli.output import console, print_files, print_json, remark, table
 
 if TYPE_CHECKING:
     from svdaudio.engine.batches import Batch
+    from svdaudio.session import Session
     from svdaudio.store import RunRecord
     from svdaudio.studies.edit_study import Study
     from svdaudio.studies.edits import Outcome
 
-app = Commands(help="Measure the method on held-out edits, and the check of pictures.")
+app = Commands(
+    help="Measure sounds (`evaluate RUN|AUDIO...` is short for `evaluate sounds`), the method on held-out edits, and "
+    "the check of pictures.",
+    cls=DefaultingCommands,
+)
+app.command()(sounds.sounds)
 
 Seed = Annotated[
     int | None,
@@ -228,7 +234,7 @@ def domain(
     screen.print(table(["figure", "value [95 % interval]", "pictures", "goal"], rows, right=[2]))
 
 
-def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
+def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
     """Write the files of the study that a batch belongs to, and print its figures.
 
     Raises:
@@ -236,6 +242,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_js
     """
     from svdaudio.studies.edit_study import Study
 
+    del session  # the runs are all that is needed
     study, command = Study.of_record(opened.asked.study or {})
     _finish(study, command, opened, record, runs, as_json=as_json)
 

@@ -35,7 +35,8 @@ class GroupedCommands(TyperGroup):
         """Write each command with the first line of its help."""
         del ctx
         panels: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
+        shown = {name: command for name, command in self.commands.items() if not command.hidden}
+        for name, command in shown.items():
             text = inspect.cleandoc(command.help or "").partition("\n\n")[0]
             panel = getattr(command, "rich_help_panel", None)
             heading = panel if isinstance(panel, str) else "Commands"
@@ -44,6 +45,17 @@ class GroupedCommands(TyperGroup):
         for heading, rows in panels.items():
             with formatter.section(heading):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+
+class DefaultingCommands(GroupedCommands):
+    """A group whose first command is the one that is meant where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments that begin with no command and no option of the group as those of the default command."""
+        first = args[0] if args else None
+        if first is not None and first not in self.commands and first not in ctx.help_option_names:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
 
 
 class Commands(typer.Typer):

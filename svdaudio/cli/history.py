@@ -1,4 +1,4 @@
-"""The commands for past runs: runs, show, diff, inspect."""
+"""The commands for past runs: runs, show, inspect."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _configuration_table(run: RunRecord, title: str) -> Any:
 
     meanings = _meanings(run)
     rows = [
-        [parameter, value, _source(run, parameter), meanings.get(parameter, "")]
+        [parameter, value, run.source(parameter), meanings.get(parameter, "")]
         for parameter, value in flatten(run.config).items()
     ]
     return table(["parameter", "value", "from", "meaning"], rows, title=f"\n{title}")
@@ -182,56 +182,6 @@ def _show_provenance(session: Session, run: RunRecord, *, graph: bool, prov: boo
         print_json({"run": run.id, "mermaid": mermaid(run, workflow)})
     else:
         console().print(mermaid(run, workflow), markup=False)
-
-
-def diff(
-    before: Annotated[str, typer.Argument(metavar="A", help="A run.", show_default=False)],
-    after: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
-    *,
-    store: options.Store = None,
-    as_json: options.Json = False,
-) -> None:
-    """What differs between two runs: values, the first stage and why, the scores."""
-    from svdaudio.cli.sessions import open_session
-
-    session = open_session(store)
-    first, second = session.load(before), session.load(after)
-    values = _different_values(first, second)
-    nodes = [node for node in session.compare(first, second) if node.reasons]
-    scores = _score_changes(first, second)
-    if as_json:
-        print_json(
-            {
-                "a": first.id,
-                "b": second.id,
-                "parameters": {name: {"a": a, "b": b} for name, (a, b) in values.items()},
-                "first": nodes[0].node if nodes else None,
-                "stages": [{"stage": n.node, "reason": n.reason, "same_outputs": n.same_outputs} for n in nodes],
-                "scores": scores,
-            }
-        )
-        return
-    screen = console()
-    if values:
-        screen.print(table(["parameter", first.id, second.id], ([n, a, b] for n, (a, b) in values.items())))
-        screen.print()
-    else:
-        screen.print("Every parameter is the same.")
-    if nodes:
-        screen.print(f"The first stage that differs is [bold]{nodes[0].node}[/bold]: {nodes[0].reason}.\n")
-        rows = [[n.node, n.reason, "the same" if n.same_outputs else "different"] for n in nodes]
-        screen.print(table(["stage", "why", "outputs"], rows))
-    else:
-        screen.print("Every stage that both runs reached is the same.")
-    rows = [
-        [sound, name, f"{a:.3f}", f"{b:.3f}", f"{b - a:+.3f}"]
-        for sound, classes in scores.items()
-        for name, (a, b) in classes.items()
-        if abs(b - a) >= 0.0005
-    ]
-    if rows:
-        screen.print()
-        screen.print(table(["sound", "class", "score in A", "score in B", "change"], rows, right=[2, 3, 4]))
 
 
 def inspect(
@@ -304,18 +254,11 @@ def _run_summary(store: Store, run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _source(run: RunRecord, name: str) -> str:
-    """Where a value came from: of an entry of a table, where the table did."""
-    while name not in run.sources and "." in name:
-        name = name.rpartition(".")[0]
-    return run.sources.get(name, "default")
-
-
 def _run_details(run: RunRecord) -> dict[str, Any]:
     from svdaudio.config import flatten
 
     return {
-        "config": {n: {"value": v, "from": _source(run, n)} for n, v in flatten(run.config).items()},
+        "config": {n: {"value": v, "from": run.source(n)} for n, v in flatten(run.config).items()},
         "remarks": list(run.remarks),
         "runner": run.runner,
         "attempts": run.attempts,
@@ -363,29 +306,6 @@ def _print_results(run: RunRecord) -> None:
     if files:
         screen.print()
         print_files({what: Path(path) for what, path in files.items()})
-
-
-def _different_values(first: RunRecord, second: RunRecord) -> dict[str, tuple[Any, Any]]:
-    """Parameter → value in both, where they differ; and files whose content does."""
-    from svdaudio.config import flatten
-
-    a, b = flatten(first.config), flatten(second.config)
-    changed = {name: (a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)}
-    for name in dict.fromkeys([*first.files, *second.files]):
-        before, after = first.files.get(name), second.files.get(name)
-        if before is None or after is None or before.digest != after.digest:
-            changed[f"file {name}"] = (before and before.path, after and after.path)
-    return changed
-
-
-def _score_changes(first: RunRecord, second: RunRecord) -> dict[str, dict[str, tuple[float, float]]]:
-    """Sound → class → score in both, for what both have."""
-    a, b = first.results.get("scores", {}), second.results.get("scores", {})
-    return {
-        sound: {name: (a[sound][name], b[sound][name]) for name in a[sound] if name in b[sound]}
-        for sound in a
-        if sound in b
-    }
 
 
 def _chosen(run: RunRecord, stage: str | None) -> list[StageEntry]:

@@ -211,6 +211,13 @@ TableFile = Annotated[
         help="The table of results, .csv or .jsonl (default beside the sounds, in the store).",
     ),
 ]  # fmt: skip
+StudyFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", parser=user_path, rich_help_panel=_WHERE, show_default=False,
+        help="Folder for tables, pictures and the page (default in the store's results folder).",
+    ),
+]  # fmt: skip
 Pictures = Annotated[
     bool, typer.Option("--pictures", help="Also draw masks, spectrograms and scores of every pair: some seconds each.")
 ]

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from svdaudio.cli import batch, evaluate, options, sessions
+from svdaudio.cli import batch, evaluate, options, sessions, study
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.run import print_result
 
 if TYPE_CHECKING:
+    from svdaudio.engine.batches import Batch
     from svdaudio.session import Session
     from svdaudio.store import RunRecord
+
+
+class Finish(Protocol):
+    """Goes on with a study once its resumed batch is done: writes its files and prints its figures."""
+
+    def __call__(
+        self, session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool
+    ) -> None:
+        """Raise `typer.Exit` with 1 if something of the study has no result."""
+        ...
+
+
+FINISHES: Mapping[str, Finish] = {"edits": evaluate.finish, "parameters": study.finish}
+"""Kind of study, as the records of its batches keep it → what finishes it."""
+OLDEST_KIND = "edits"
+"""The kind of studies whose records do not name one."""
 
 
 @grouped
@@ -61,6 +79,25 @@ def _resume_batch(session: Session, record: RunRecord, *, as_json: bool) -> None
         batch.check_table(options.BatchOptions(table=Path(opened.asked.table)))
     record, runs = batch.execute(session, opened)
     if opened.asked.study is not None:
-        evaluate.finish(opened, record, runs, as_json=as_json)
+        _finish_of(opened.asked.study, record)(session, opened, record, runs, as_json=as_json)
         return
     batch.finish(opened, record, runs, begun, as_json=as_json)
+
+
+def _finish_of(kept: Mapping[str, object], record: RunRecord) -> Finish:
+    """What finishes the study of a batch.
+
+    Raises:
+        RunError: this version knows no such kind of study.
+    """
+    from svdaudio.errors import RunError
+
+    kind = str(kept.get("kind", OLDEST_KIND))
+    if kind not in FINISHES:
+        raise RunError(
+            f"batch {record.id} belongs to a study of another version of svdaudio",
+            expected=" or ".join(FINISHES),
+            got=kind,
+            fix="repeat the command of the study",
+        )
+    return FINISHES[kind]

@@ -22,6 +22,7 @@ from svdaudio.cli.output import (
     table,
     verdict_lines,
 )
+from svdaudio.evaluation.closer import closer_by_scores
 
 if TYPE_CHECKING:
     from svdaudio.session import Result, Session
@@ -171,6 +172,7 @@ def _as_json(result: Result, begun: float) -> dict[str, Any]:
         "audio": _stems_apart({name: str(path) for name, path in report.audio.items()}, report.stems),
         "scores": _stems_apart({name: dict(scores) for name, scores in report.scores.items()}, report.stems),
         "verdict": [dict(finding) for finding in report.verdict],
+        "closer": None if (near := closer_by_scores(report.scores)) is None else near.results(),
         "notes": list(report.notes),
         "stages": [
             {

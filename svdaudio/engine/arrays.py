@@ -30,18 +30,27 @@ class RunArrays:
         method: the method of the run.
         read: returns the arrays of a node that is done.
         classes: returns the class names of a tagger or detector of the run's bundle.
+        judged: sound → class → score, 0 to 1, if another tagger than the run's is to be believed.
 
     Raises:
         RunError: the record holds a configuration of another version.
     """
 
-    def __init__(self, run: RunRecord, method: Method, read: Read, classes: ClassNames) -> None:
+    def __init__(
+        self,
+        run: RunRecord,
+        method: Method,
+        read: Read,
+        classes: ClassNames,
+        judged: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         self.run = run
         self.method = method
         self.config: Any = recorded_config(run, method)
         self.classes = classes
         self._read = read
         self._loaded: dict[str, dict[str, NDArray[Any]]] = {}
+        self._judged = judged
 
     @classmethod
     def in_store(cls, run: RunRecord, method: Method, store: Store, classes: ClassNames) -> RunArrays:
@@ -54,6 +63,14 @@ class RunArrays:
             return store.load(entry.key)
 
         return cls(run, method, read, classes)
+
+    def judged(self, scores: Mapping[str, Mapping[str, float]]) -> RunArrays:
+        """The same run with the scores of another tagger.
+
+        Args:
+            scores: sound → class → score, 0 to 1.
+        """
+        return RunArrays(self.run, self.method, self.__getitem__, self.classes, judged=scores)
 
     @cached_property
     def nodes(self) -> Nodes:
@@ -94,6 +111,8 @@ class RunArrays:
 
     def scores(self) -> dict[str, dict[str, float]]:
         """Sound → class → score, 0 to 1, in the order of the tagger's classes."""
+        if self._judged is not None:
+            return {name: dict(row) for name, row in self._judged.items()}
         found: dict[str, dict[str, float]] = {}
         sources = self.method.scores(self.config)
         for name in self.scores_done():
@@ -104,6 +123,12 @@ class RunArrays:
     def sounds_done(self) -> dict[str, str]:
         """Sound → the node that made it, for those that are done."""
         return self._done(self.method.sounds)
+
+    def heard(self) -> dict[str, NDArray[Any]]:
+        """Waveform of each sound as it was scored, by its name: before the finish, and a stem at 0 dB."""
+        nodes = self.scores_done()
+        sources = {name: self.nodes[node].inputs.get("waveform") for name, node in nodes.items()}
+        return {name: self.output(source) for name, source in sources.items() if source is not None}
 
     def scores_done(self) -> dict[str, str]:
         """Sound → the node that scored it, for those that are done."""

@@ -68,7 +68,7 @@ class Asked:
     on_error: OnError = "continue"
     n_workers: int = 1
     study: Mapping[str, Any] | None = None
-    """The study that it belongs to, as `svdaudio.studies.edit_study.Study.kept` returns it."""
+    """The study that it belongs to, as its `kept` returns it: its "kind", and what it needs to go on."""
 
 
 NOTHING_ASKED = Asked()
@@ -181,7 +181,7 @@ def open_batch(
         StoreError: the store cannot be written.
     """
     # Files are hashed here, once; the requests keep the digests.
-    identity = _identity(prepared)
+    identity = digest_of_work(prepared)
     earlier = _unfinished(store, identity)
     jobs: list[Job] = []
     if earlier is not None:
@@ -455,7 +455,7 @@ def _sources(each: Sequence[Mapping[str, str]], names: Iterable[str]) -> dict[st
     return found
 
 
-def _identity(prepared: Sequence[Prepared]) -> str:
+def digest_of_work(prepared: Sequence[Prepared]) -> str:
     """A digest of everything that the batch computes and writes, without `execution` parameters.
 
     Parameters with their `former` values are left out, so that batches of earlier versions are found.

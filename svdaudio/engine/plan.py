@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from svdaudio.engine.provenance import sources_of
 from svdaudio.engine.reasons import (
     ArtifactGone,
     NeverComputed,
+    OtherStage,
     OtherThreads,
     Reason,
     Unchanged,
@@ -190,18 +192,25 @@ def compare_runs(before: RunRecord, after: RunRecord, nodes: Nodes) -> list[Node
     for entry in after.stages:
         earlier = before.stage(entry.node)
         if earlier is not None and earlier.action is not None and entry.action is not None:
-            node = nodes.get(entry.node) or _recorded_node(entry, entry.action)
             found.append(
                 NodeDifference(
                     node=entry.node,
-                    reasons=tuple(differences(node, earlier.action, entry.action)),
+                    reasons=tuple(_differences(earlier.action, after, entry, nodes)),
                     same_outputs=dict(earlier.outputs) == dict(entry.outputs),
                 )
             )
     return found
 
 
-def _recorded_node(entry: StageEntry, action: Action) -> Node:
+def _differences(before: Action, run: RunRecord, entry: StageEntry, nodes: Nodes) -> list[Reason]:
+    after = entry.action
+    assert after is not None
+    if before.stage != after.stage:
+        return [OtherStage(before.stage, after.stage)]
+    return differences(nodes.get(entry.node) or _recorded_node(run, entry, after), before, after)
+
+
+def _recorded_node(run: RunRecord, entry: StageEntry, action: Action) -> Node:
     """A node that the workflow no longer has, as far as the record describes it."""
     stage = Stage(name=entry.stage, inputs=tuple(action.inputs), outputs=tuple(entry.outputs), body="", summary="")
-    return Node(name=entry.node, stage=stage, inputs={})
+    return Node(name=entry.node, stage=stage, inputs=sources_of(run, entry, {}))

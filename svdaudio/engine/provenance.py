@@ -73,7 +73,7 @@ def mermaid(run: RunRecord, workflow: Workflow = UNKNOWN_WORKFLOW) -> str:
         label = _label(stage, (entry.key or "")[:N_SHORT], entry.status)
         groups.setdefault(group or "edit", []).append(f"    {_id(entry.node)}[{label}]:::{entry.status}")
         carried: dict[str, list[str]] = {}
-        for source in _sources(run, entry, workflow.nodes).values():
+        for source in sources_of(run, entry, workflow.nodes).values():
             origin, _, output = (source, "", "") if source.startswith(FILE_PREFIX) else source.rpartition(".")
             carried.setdefault(origin, []).append(output)
         for origin, outputs in carried.items():
@@ -162,7 +162,7 @@ def _add_stage(
     document.add("activity", stage_id, _stage_attributes(entry, record))
     if record is not None:
         document.relate("wasAssociatedWith", activity=stage_id, agent=document.software(record.code_version))
-    sources = _sources(run, entry, table)
+    sources = sources_of(run, entry, table)
     for name, digest in action.inputs.items():
         if name in sources:  # missing only if the workflow has changed and the run does not have the content
             document.relate("used", activity=stage_id, entity=_entity(run, sources[name], digest), role=name)
@@ -236,7 +236,7 @@ def _stage_attributes(entry: StageEntry, record: ArtifactRecord | None) -> dict[
     return attributes
 
 
-def _sources(run: RunRecord, entry: StageEntry, table: Nodes) -> dict[str, str]:
+def sources_of(run: RunRecord, entry: StageEntry, table: Nodes) -> dict[str, str]:
     """Input name → `node.output` or `file:<name>`, by the workflow, or by content if the workflow has changed."""
     node = table.get(entry.node)
     if node is not None and (entry.action is None or node.inputs.keys() == entry.action.inputs.keys()):

@@ -61,6 +61,17 @@ class VersionChanged:
 
 
 @dataclass(frozen=True)
+class OtherStage:
+    """The node of that name is a use of another stage."""
+
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"another stage: {self.before} → {self.after}"
+
+
+@dataclass(frozen=True)
 class ParameterChanged:
     """A parameter, by its dotted name."""
 
@@ -111,6 +122,7 @@ Reason = (
     | NeverComputed
     | ArtifactGone
     | VersionChanged
+    | OtherStage
     | ParameterChanged
     | InputChanged
     | ModelChanged

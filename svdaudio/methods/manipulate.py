@@ -18,6 +18,7 @@ from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError, InputError
+from svdaudio.evaluation.closer import closer_by_scores
 from svdaudio.methods.fading import FadeConfig, blended, detected_classes, faded, gains_parameter
 from svdaudio.methods.parts import (
     PICTURE,
@@ -33,7 +34,7 @@ from svdaudio.methods.parts import (
 )
 from svdaudio.methods.stages import ALIGN, BACKGROUND, BACKGROUND_OF_ONE, FACTORS, LEFTOVER, MIX, MIX_ONE, REACH
 from svdaudio.mixing.levels import REST, SILENCE, Gain
-from svdaudio.verdicts import HEARD, Finding, class_of, heard, untold
+from svdaudio.verdicts import Finding, Wanted, class_of, edit_findings, untold
 from svdaudio.views.stages import stage_views
 
 if TYPE_CHECKING:
@@ -208,10 +209,16 @@ def _reaches(config: ManipulateConfig) -> tuple[str, ...]:
 
 
 def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
-    """Cosine of the mixed embedding with both pictures, and with the regions before they are scaled; the reach."""
+    """Cosines of the mixed embedding, the reach, and cosines of the class scores.
+
+    The mixed embedding is compared with both pictures, and with the regions before they are scaled; the scores of the
+    edit's sound with those of both pictures' own sounds.
+    """
     from svdaudio.methods.mixes import mix_cosines
 
     found: dict[str, Mapping[str, float]] = {"cosines": mix_cosines(arrays)} if arrays.has("mix") else {}
+    if (near := closer_by_scores(arrays.scores())) is not None:
+        found["score_cosines"] = {"original": round(near.original, 6), "edited": round(near.edited, 6)}
     for figure in ("degrees", "share"):
         values = {region: float(arrays[f"{region}.reach"][figure]) for region in _done_reaches(arrays)}
         if values:
@@ -245,8 +252,7 @@ def verdict(arrays: RunArrays) -> list[Finding]:
     if "manipulated" not in found or "original" not in found:
         return []
     before, after = found["original"], found["manipulated"]
-    findings: list[Finding] = []
-    told: set[str] = set()
+    asked: dict[Wanted, list[str]] = {}
     order: tuple[Literal["added", "removed"], ...] = ("added", "removed")
     for region in order:
         if not arrays.has(f"{region}.mask"):
@@ -254,14 +260,9 @@ def verdict(arrays: RunArrays) -> list[Finding]:
         named = getattr(arrays.config, PARAMETERS[region])
         seen = detected_classes(arrays, REGIONS[region], {region: f"{region}.mask"})[region]
         names = [one for one in named if class_of(one, before)] if isinstance(named, Mapping) else []
-        classes = list(dict.fromkeys(class_of(one, before) for one in names or seen))
-        for name in [one for one in classes if one is not None and one not in told]:
-            told.add(name)
-            findings.append(heard(name, before=before[name], after=after[name], wanted=region))
-        if not any(classes):
-            findings.append(untold(f"the {region} region", region, "no class of the tagger tells about it"))
-    kept = [name for name, score in before.items() if score >= HEARD and name not in told]
-    findings += [heard(name, before=before[name], after=after[name], wanted="kept") for name in kept]
+        known = [one for one in names or seen if class_of(one, before)]
+        asked[region] = known or [f"the {region} region"]
+    findings = edit_findings(before, after, asked)
     if len({use.digest for use in arrays.run.files.values()}) == 1 and arrays.has("added.mask"):
         findings.append(untold("the edit", "added", "both pictures are identical: nothing was added"))
     return findings

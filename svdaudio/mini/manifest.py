@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from svdaudio.checkpoints.bundle import DOMAIN, LOADERS, MANIFEST
+from svdaudio.checkpoints.bundle import DOMAIN, JUDGE, LOADERS, MANIFEST
 from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
 from svdaudio.weights.own import HEADER_KEY
@@ -29,7 +29,7 @@ def describe(folder: Path) -> Path:
         CheckpointError: a role has no weight file, or the file's header is invalid.
     """
     models: dict[str, Any] = {}
-    for role in LOADERS:
+    for role in (one for one in LOADERS if one != JUDGE):
         source = SHARED.get(role, role)
         path = folder / f"{source}.safetensors"
         if not path.is_file():

@@ -51,11 +51,12 @@ def _webp(image: Image) -> str:
 
 
 def flac_uri(wav: bytes) -> str:
-    """A WAV file as FLAC of 16 bits, which has every sample of a PCM file."""
+    """A WAV file as FLAC of 16 bits, which has every sample of a PCM file; samples beyond ±1 are clipped."""
     import soundfile
 
-    samples, rate_hz = soundfile.read(io.BytesIO(wav), dtype="int16")
-    return data_uri(_encoded(samples, rate_hz, "FLAC", "PCM_16"), "audio/flac")
+    samples, rate_hz = soundfile.read(io.BytesIO(wav), dtype="float64")
+    pcm = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+    return data_uri(_encoded(pcm, rate_hz, "FLAC", "PCM_16"), "audio/flac")
 
 
 def mp3_uri(waveform: Float[NDArray[Any], " sample"], sample_rate_hz: int) -> str:

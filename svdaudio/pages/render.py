@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-_HERE = Path(__file__).parent
-STATIC = _HERE / "static"
+from svdaudio.pages.environment import environment
+
+STATIC = Path(__file__).parent / "static"
 _NOTHING = "'none'"
 
 
@@ -37,28 +36,7 @@ def render(template: str, *, scripts: tuple[str, ...] = (), styles: tuple[str, .
     )
     style = Markup("\n".join(_static(name) for name in styles))  # noqa: S704 - our own files
     inline = [Markup(text) for text in texts]  # noqa: S704 - our own files
-    return _environment().get_template(template).render(policy=policy, style=style, scripts=inline, **values)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["as_data"] = _as_data
-    return environment
-
-
-def _as_data(value: object) -> Markup:
-    """A value as JSON inside a `<script type="application/json">`, which ends at the first `</script`."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - without the characters that HTML acts on
+    return environment().get_template(template).render(policy=policy, style=style, scripts=inline, **values)
 
 
 @cache

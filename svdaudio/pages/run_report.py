@@ -20,6 +20,7 @@ from svdaudio.config import flatten
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.command import command_of, was_given
 from svdaudio.engine.stage import group_of
+from svdaudio.evaluation.closer import Closeness, closer_by_scores
 from svdaudio.methods.mixes import MIX_WEIGHTS
 from svdaudio.mixing.levels import SILENCE
 from svdaudio.pages.lanes import Lane, lanes
@@ -90,6 +91,8 @@ class RunContents:
     error: str
     """Why it failed; empty if it did not."""
     verdict: Sequence[Mapping[str, Any]]
+    closer: Closeness | None
+    """Whether the sound of an edit is closer to that of the edited picture."""
     notes: Sequence[str]
     pictures: Sequence[Picture]
     reaches: Sequence[Reach]
@@ -183,6 +186,7 @@ def _contents(
         state=run.state,
         error=run.error or "",
         verdict=report.verdict,
+        closer=closer_by_scores(report.scores),
         notes=report.notes,
         pictures=pictures(arrays),
         reaches=_reaches(arrays),

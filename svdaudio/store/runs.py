@@ -63,7 +63,7 @@ class StageEntry:
     outputs: Mapping[str, str] = field(default_factory=dict[str, str])
     """Output name → digest."""
     action: Action | None = None
-    """The inputs of the key: for `plan` and `diff`, even when the artifact is gone."""
+    """The inputs of the key: for `plan` and `compare`, even when the artifact is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)

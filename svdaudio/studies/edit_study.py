@@ -110,6 +110,7 @@ class Study:
     def kept(self, command: str) -> dict[str, Any]:
         """Itself and its command as JSON data, for the record of its batch."""
         return {
+            "kind": "edits",
             "folder": str(self.folder.absolute()),
             "edits": [f"{removed}-{added}" for removed, added in self.kinds],
             "scene_seed": self.scene_seed,

@@ -106,6 +106,22 @@ def read_rows(path: Path, method: Method, *, folder: Path | None = None) -> list
     return _named(_all(found, lambda cells, where: _row(cells, where, folder or path.parent, method)), path)
 
 
+def rows_of(tables: Sequence[Mapping[str, Any]], path: Path, method: Method) -> list[Row]:
+    """The requests that tables of another file describe, each with the keys of a JSONL line.
+
+    Args:
+        tables: one for each request, possibly nested.
+        path: the file, whose folder relative paths start from.
+        method: the method of the requests.
+
+    Raises:
+        InputError: there is none, or one is invalid.
+        ConfigError: a key that is not a parameter.
+    """
+    placed = ((f"{path.name}, case {number}", one) for number, one in enumerate(tables, start=1))
+    return _named(_all(placed, lambda one, where: _row_of(flatten(one), where, path.parent, method)), path)
+
+
 def prepare(session: Session, rows: Sequence[Row], method: Method, common: Common) -> list[Prepared]:
     """Check every row against its files and parameters, and make its request. Nothing is computed.
 
@@ -220,9 +236,14 @@ def _row(cells: dict[str, Any] | str, where: str, folder: Path, method: Method) 
     """One row of either form."""
     texts = (*method.files, *TEXTS)
     if isinstance(cells, str):
-        values = _parsed_json(cells)
-    else:
-        values = {name: text if name in texts else parse_value(text) for name, text in cells.items()}
+        return _row_of(_parsed_json(cells), where, folder, method)
+    values = {name: text if name in texts else parse_value(text) for name, text in cells.items()}
+    return _row_of(values, where, folder, method)
+
+
+def _row_of(values: Mapping[str, Any], where: str, folder: Path, method: Method) -> Row:
+    """One row of parsed values."""
+    texts = (*method.files, *TEXTS)
     _check_texts(values, method)
     known = method.config.parameters()
     parameters = {name: value for name, value in values.items() if name not in texts and value is not None}

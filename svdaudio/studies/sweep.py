@@ -56,12 +56,31 @@ def parse_range(text: str, known: Mapping[str, Parameter]) -> ParameterRange:
         raise ConfigError(
             "a range cannot be read", expected="name=values", got=repr(text), fix="write it like svd.k=1..8"
         )
+    return range_of(name, values, known)
+
+
+def range_of(
+    name: str, values: str | Sequence[Any], known: Mapping[str, Parameter], *, source: str = "--grid"
+) -> ParameterRange:
+    """The values of a parameter, as text in the notation of `parse_range` or one by one.
+
+    Args:
+        name: dotted.
+        values: the text after the `=`, or the values.
+        known: parameters of the method.
+        source: where they were written, for errors.
+
+    Raises:
+        ConfigError: there is no such parameter, it cannot be swept, or the values cannot be read.
+    """
     if name not in known:
-        raise unknown_parameter(name, known, "--grid")
+        raise unknown_parameter(name, known, source)
     is_points = isinstance(known[name].default, tuple)
     if is_points or known[name].execution_only:
         why = "clicks hold commas and belong to one picture" if is_points else "it changes no result"
         raise ConfigError(f"'{name}' cannot be swept", got=why, fix="use `svdaudio batch` for many pairs")
+    if not isinstance(values, str):
+        return ParameterRange(name=name, values=tuple(values))
     if ".." in values:
         return _interval(name, values)
     return ParameterRange(
@@ -167,13 +186,16 @@ def _names(ranges: Sequence[ParameterRange]) -> list[str]:
     return names
 
 
-def check_values(ranges: Sequence[ParameterRange], given: Mapping[str, Any], schema: type[RunConfig]) -> None:
+def check_values(
+    ranges: Sequence[ParameterRange], given: Mapping[str, Any], schema: type[RunConfig], *, source: str = "--grid"
+) -> None:
     """Refuse invalid values before settings are made: each value of a list, the ends of an interval.
 
     Args:
         ranges: from `parse_range`.
         given: dotted name → value of parameters that are not swept.
         schema: the method's configuration.
+        source: where the ranges were written, for errors.
 
     Raises:
         ConfigError: an invalid value.
@@ -181,7 +203,7 @@ def check_values(ranges: Sequence[ParameterRange], given: Mapping[str, Any], sch
     for one in ranges:
         values = one.values if one.interval is None else (*one.values[:2], *one.values[-1:], *one.interval)
         for value in values:
-            resolve(schema, given={**given, one.name: value}, given_source="--grid")
+            resolve(schema, given={**given, one.name: value}, given_source=source)
 
 
 def setting_name(setting: Mapping[str, Any]) -> str:

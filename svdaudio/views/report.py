@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PICTURES_VERSION = 2
 INDEX = ".pictures.json"
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 REPORT_INDEX = ".report.json"
 
 

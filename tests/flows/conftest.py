@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import sys
+from contextlib import redirect_stdout
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +35,49 @@ def called(capture):
         code = main([str(argument) for argument in arguments])
         out, err = capture.readouterr()
         return SimpleNamespace(code=code, out=out, err=err, json=lambda: json.loads(out))
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """A folder in which the toy's pair was run once, and what that printed as JSON; not to be changed."""
+    from toy_method import PAIR, install
+
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        install(patch, folder)
+        assert main(["run", *PAIR, "--json"]) == 0
+    return folder, json.loads(printed.getvalue())
+
+
+@pytest.fixture(scope="session")
+def picture_store(tmp_path_factory):
+    """A store with the plain sound of the example picture, with the fewest steps and audibly; not to be changed."""
+    from farm_scene import AUDIBLE_ARGUMENTS, FEW_STEPS_ARGUMENTS, PICTURES
+    from quick_pictures import skip_rendering
+
+    store = tmp_path_factory.mktemp("picture") / "store"
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()):
+        skip_rendering(patch)
+        for arguments in (FEW_STEPS_ARGUMENTS, AUDIBLE_ARGUMENTS):
+            assert main(["baseline", str(PICTURES[0]), *arguments, "--store", str(store)]) == 0
+    return store
+
+
+@pytest.fixture
+def mix(cli, tmp_path, monkeypatch, picture_store):
+    """`svdaudio mix` on the example picture, whose plain sound is in the store; as JSON."""
+    from farm_scene import PICTURES
+    from quick_pictures import skip_rendering
+
+    skip_rendering(monkeypatch)
+    monkeypatch.setenv("SVDAUDIO_STORE", str(shutil.copytree(picture_store, tmp_path / "store")))
+
+    def call(*arguments, command="mix"):
+        done = cli(command, PICTURES[0], *arguments, "--json")
+        assert done.code == 0, done.err
+        return done.json()
 
     return call
 

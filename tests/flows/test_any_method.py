@@ -68,7 +68,7 @@ def test_its_nodes_depend_on_its_configuration(folder, cli):
     assert Counter(statuses(plain).values()) == {"cached": 4, "computed": 1}
 
 
-def test_show_inspect_diff_and_provenance(folder, cli):
+def test_show_inspect_compare_and_provenance(folder, cli):
     cli("run", *LISTENING)
     cli("run", *LISTENING, "--set", "blend.weight=0.25")
     shown = cli("show", "latest", "--json").json()
@@ -79,7 +79,7 @@ def test_show_inspect_diff_and_provenance(folder, cli):
     looked = cli("inspect", "latest", "made.blend", "--plot", "--json").json()
     assert [stage["stage"] for stage in looked["stages"]] == ["made.blend"]
     runs = cli("runs", "--json").json()["runs"]
-    differs = cli("diff", runs[1]["run"], runs[0]["run"], "--json").json()
+    differs = cli("compare", runs[1]["run"], runs[0]["run"], "--json").json()
     assert differs["first"] == "made.blend"
     assert differs["stages"][0]["reason"] == "blend.weight changed 0.5 → 0.25"
     graph = cli("show", "latest", "--graph").out

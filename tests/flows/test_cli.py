@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import shlex
 import shutil
@@ -17,8 +15,6 @@ import numpy as np
 import pytest
 from toy_method import CLASSES, N_SAMPLES, PAIR, diffuse, install
 
-from svdaudio.cli import main
-
 ROOT = Path(__file__).parents[2]
 
 LIBRARIES = ("torch", "prefect", "zarr", "numpy", "matplotlib", "pydantic")
@@ -31,18 +27,6 @@ def world(monkeypatch, tmp_path):
     return SimpleNamespace(folder=tmp_path, store=tmp_path / "store", pair=PAIR)
 
 
-@pytest.fixture(scope="module")
-def finished_run(tmp_path_factory):
-    """A folder in which the pair was run once, and what that printed; not to be changed."""
-    folder = tmp_path_factory.mktemp("finished")
-    printed = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        install(patch, folder)
-        patch.setattr(sys, "stdout", printed)
-        assert main(["run", *PAIR, "--json"]) == 0
-    return folder, json.loads(printed.getvalue())
-
-
 @pytest.fixture
 def done(world, finished_run):
     """A world in which the pair was run once."""
@@ -53,7 +37,7 @@ def done(world, finished_run):
 
 def test_run_gives_one_object_sounds_and_scores(done):
     result = done.result
-    assert list(result) == ["bundle", "run", "audio", "scores", "verdict", "notes", "stages", "seconds"]
+    assert list(result) == ["bundle", "run", "audio", "scores", "verdict", "closer", "notes", "stages", "seconds"]
     assert result["bundle"] == "mini"
     assert list(result["audio"]) == list(result["scores"]) == ["original", "edited", "manipulated"]
     assert list(result["scores"]["manipulated"]) == list(CLASSES)
@@ -270,16 +254,46 @@ def test_show_draws_where_the_sounds_came_from(done, cli):
     assert (both.code, both.out) == (2, "")
 
 
-def test_diff_names_the_first_stage_and_the_reason(done, cli):
+def test_compare_names_where_the_workflows_part_and_why(done, cli):
     other = cli("run", *done.pair, "--set", "svd.alpha=0.2", "--json").json()["run"]
-    found = cli("diff", done.result["run"], other, "--json").json()
-    assert found["parameters"] == {"svd.alpha": {"a": 0.3, "b": 0.2}}
+    found = cli("compare", done.result["run"], other, "--json").json()
+    assert found["parameters"] == {"svd.alpha": {"a": 0.3, "b": 0.2, "a_from": "default", "b_from": "--set"}}
     assert found["first"] == "removed.reach"
-    assert [stage["stage"] for stage in found["stages"][:2]] == ["removed.reach", "mix"]
+    assert [stage["stage"] for stage in found["stages"] if stage["is_origin"]] == ["removed.reach", "mix"]
     assert {stage["reason"] for stage in found["stages"][:2]} == {"svd.alpha changed 0.3 → 0.2"}
+    assert "original.scores" in found["same_stages"]
     assert set(found["scores"]) == {"original", "edited", "manipulated"}
-    assert "The first stage that differs is removed.reach" in cli("diff", done.result["run"], other).out
-    assert "Every parameter is the same" in cli("diff", other, other).out
+    assert cli("diff", done.result["run"], other, "--json").json() == found, "scripts use the former name"
+    printed = cli("compare", done.result["run"], other).out
+    for words in (
+        "0.3 (default)",
+        "0.2 (--set)",
+        "of 37 stages are the same. The runs part in:",
+        "below differ, too: manipulated.remix",
+    ):
+        assert words in printed
+    same = cli("compare", other, other).out
+    assert "Every parameter is the same" in same
+    assert "Every stage that both runs reached is the same (37)." in same
+
+
+def test_compare_of_different_methods_says_what_they_share(done, cli):
+    plain = cli("baseline", "one.png", "--json").json()["run"]
+    found = cli("compare", done.result["run"], plain, "--json").json()
+    assert found["methods"] == {"a": "manipulate", "b": "baseline"}
+    assert found["results"] == {"a": "manipulated", "b": "original"}
+    assert set(found["scores"]) == {"result", "original"}
+    assert {stage.partition(".")[0] for stage in found["same_stages"]} == {"original"}
+    assert found["files"]["edited"]["b"] is None
+    printed = cli("compare", done.result["run"], plain)
+    assert "note: the runs are of different methods (manipulate, baseline)" in printed.out
+    assert "that only one of the methods has" in printed.out
+
+
+def test_compare_refuses_what_is_no_run(done, cli):
+    result = cli("compare", done.result["run"], "nothing")
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "  diff" not in cli("--help").out
 
 
 def test_inspect_describes_arrays_and_draws_them(done, cli):
@@ -429,24 +443,22 @@ def test_listing_checkpoints_imports_nothing_heavy():
     assert "torch" not in imported("from svdaudio.cli import main\nassert main(['checkpoints', 'list']) == 0")
 
 
-@pytest.mark.parametrize("command", ["plan", "runs", "show", "inspect"])
-def test_looking_imports_neither_torch_nor_prefect(done, command):
-    arguments = {
-        "plan": ["plan", *done.pair, "--json"],
-        "runs": ["runs"],
-        "show": ["show", "latest"],
-        "inspect": ["inspect", "latest"],
-    }[command]
+def test_looking_imports_neither_torch_nor_prefect(done):
+    """In one process: what one of the commands imports is there for those after it, too."""
+    commands = [
+        ["runs"], ["show", "latest"], ["compare", "latest", "latest"], ["inspect", "latest"],
+        ["plan", *done.pair, "--json"],
+    ]  # fmt: skip
     code = (
         "from types import SimpleNamespace\nfrom svdaudio.cli import main, sessions\n"
         "sessions.open_bundle = lambda name: SimpleNamespace(\n"
         "    name=name, settings={}, digests=lambda role: role, classes=lambda role: (),\n"
         "    check_domain=lambda: None)\n"
-        f"assert main({arguments!r}) == 0"
+        f"for command in {commands!r}:\n"
+        "    assert main(command) == 0\n"
+        "    assert not {'torch', 'prefect'} & sys.modules.keys(), command\n"
     )
-    found = imported(code)
-    assert "torch" not in found
-    assert "prefect" not in found
+    assert "torch" not in imported(code)
 
 
 def test_the_program_starts_as_a_module_and_tells_its_version():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ SOUNDS = ["original", "edited", "manipulated"]
 
 
 @pytest.fixture
-def done(monkeypatch, tmp_path, cli):
+def done(monkeypatch, tmp_path, finished_run):
+    """A world in which the pair was run once."""
+    folder, told = finished_run
     toy_method.install(monkeypatch, tmp_path)
-    return cli("run", *PAIR, "--json").json()
+    shutil.copytree(folder / "store", tmp_path / "store")
+    return told
 
 
 def statuses(told):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,6 +41,10 @@ def arrays_of(world, run):
 
 def keys(result):
     return {stage["stage"]: stage["key"] for stage in result["stages"]}
+
+
+def all_cached(result):
+    return {stage["status"] for stage in result["stages"]} == {"cached"}
 
 
 @pytest.mark.parametrize("side", ["remove", "add"])
@@ -82,12 +87,13 @@ def test_neither_is_one_line(world, cli):
 
 
 def test_the_same_picture_may_be_given_twice(world, cli):
-    result = cli("run", "one.png", "one.png", "--remove", "20,20", "--json").json()
+    result = cli("run", "one.png", "one.png", "--remove", "20,20", "--no-baselines", "--json").json()
     assert keys(result)["original.tokens"] == keys(result)["edited.tokens"]
 
 
-def test_a_mask_file_takes_the_place_of_a_click(world, cli):
-    clicked = cli("run", *PAIR, "--json").json()
+def test_a_mask_file_takes_the_place_of_a_click(world, cli, finished_run):
+    folder, clicked = finished_run
+    shutil.copytree(folder / "store", world.store)
     assert cli("mask", "one.png", "--point", "20,20", "--out", "kept.png").code == 0
     assert cli("mask", "two.png", "--point", "40,30", "--out", "kept.npy").code == 0
     result = cli("run", *FILES, "--remove", "kept.png", "--add", "kept.npy", "--json").json()
@@ -95,24 +101,29 @@ def test_a_mask_file_takes_the_place_of_a_click(world, cli):
     assert {name for name in by_click if by_click[name] != by_file[name]} == {"removed.mask", "added.mask"}
     shown = cli("show", result["run"], "--json").json()
     assert shown["config"]["remove.object.mask"] == {"value": "kept.png", "from": "command line"}
-    again = cli("run", *FILES, "--remove", world.folder / "kept.png", "--add", "kept.npy", "--json").json()
-    assert {stage["status"] for stage in again["stages"]} == {"cached"}
+    again = cli("plan", *FILES, "--remove", world.folder / "kept.png", "--add", "kept.npy", "--json").json()
+    assert all_cached(again)
 
 
 def test_a_changed_mask_file_is_another_region(world, cli):
-    before = cli("run", *FILES, "--remove", "cat.png", "--json").json()
+    before = cli("run", *FILES, "--remove", "cat.png", "--no-baselines", "--json").json()
     Image.fromarray(world.inside[::-1]).save("cat.png")
-    after = cli("run", *FILES, "--remove", "cat.png", "--json").json()
-    assert keys(before)["removed.mask"] != keys(after)["removed.mask"]
+    after = cli("plan", *FILES, "--remove", "cat.png", "--no-baselines", "--json").json()
+    reasons = {stage["stage"]: stage["reason"] for stage in after["stages"] if stage["status"] == "run"}
+    assert list(reasons) == ["removed.mask"]
+    assert "changed" in reasons["removed.mask"]
     assert "has changed since" in cli("resume", before["run"]).err
 
 
-@pytest.mark.parametrize("name", ["10,20.png", "10,20", "./10,20.png", "cat=10,20.png"])
-def test_a_mask_file_is_one_whatever_it_is_called(world, cli, name):
-    result = cli("run", *FILES, "--remove-mask", name, "--add-mask", "dog.npy", "--no-baselines", "--json").json()
-    arrays = arrays_of(world, result["run"])
+def test_a_mask_file_is_one_whatever_it_is_called(world, cli):
+    def words(command, name):
+        return (command, *FILES, "--remove-mask", name, "--add-mask", "dog.npy", "--no-baselines", "--json")
+
+    arrays = arrays_of(world, cli(*words("run", "10,20.png")).json()["run"])
     assert np.array_equal(arrays["removed.mask"]["mask"], world.inside)
     assert np.array_equal(arrays["added.mask"]["mask"], world.inside[::-1, ::-1])
+    for name in ("10,20", "./10,20.png", "cat=10,20.png"):
+        assert all_cached(cli(*words("plan", name)).json()), name
 
 
 def test_several_objects_are_one_region(world, cli):
@@ -125,10 +136,11 @@ def test_several_objects_are_one_region(world, cli):
     assert set(arrays["removed.mask"]) == {"mask"}
     pictures = cli("show", "latest", "--json").json()["results"]["pictures"]
     assert {"removed.mask", "removed.cat.mask", "removed.dog.mask", "removed.owl.mask", "overview"} <= set(pictures)
-    alone = cli("run", *FILES, "--remove", "dog=50,30", "--remove", "dog=3,3,0", "--json").json()
+    named = ["--remove", "dog=50,30", "--remove", "dog=3,3,0", "--no-baselines", "--json"]
+    alone = cli("run", *FILES, *named).json()
     assert keys(alone)["removed.mask"] == keys(result.json())["removed.dog.mask"]
-    clicks = cli("run", *FILES, "--remove", "50,30", "--remove", "3,3,0", "--json").json()
-    assert keys(alone) == keys(clicks)
+    clicks = cli("plan", *FILES, "--remove", "50,30", "--remove", "3,3,0", "--no-baselines", "--json").json()
+    assert all_cached(clicks), "a single object needs no name"
     assert cli("resume", result.json()["run"]).code == 0
 
 

@@ -5,23 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
-from farm_scene import FEW_STEPS_ARGUMENTS, PICTURES
+from farm_scene import AUDIBLE_ARGUMENTS, FEW_STEPS_ARGUMENTS, PICTURES
 
 OBJECTS = ["--object", "cat=756,581", "--object", "dog=300,450"]
-ONE_CANDIDATE = ["--set", "generate.candidates=1"]
-
-
-@pytest.fixture
-def mix(cli, tmp_path, monkeypatch):
-    """`svdaudio mix` on the picture of a dog and a cat, as JSON."""
-    monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
-
-    def call(*arguments, command="mix", objects=OBJECTS):
-        done = cli(command, PICTURES[0], *objects, *arguments, "--json")
-        assert done.code == 0, done.err
-        return done.json()
-
-    return call
 
 
 def samples(path):
@@ -33,17 +19,17 @@ def statuses(result):
 
 
 def test_a_muted_animal_is_gone_and_its_neighbour_stays(mix, cli):
-    muted = mix("756,581", *ONE_CANDIDATE, command="mute", objects=[])
+    muted = mix("756,581", *AUDIBLE_ARGUMENTS, command="mute")
     assert muted["audio"].keys() == {"original", "mix", "stems"}
     assert muted["scores"]["original"]["cat"] > 0.9
     assert muted["scores"]["mix"]["cat"] < 0.1
     assert muted["scores"]["mix"]["dog"] > 0.9
     [finding] = muted["verdict"]
     assert (finding["object"], finding["class_name"], finding["ok"]) == ("object", "cat", True)
-    assert finding["text"].startswith("object (cat): silenced (0.9")
+    assert finding["text"].startswith("object (cat): silenced (")
 
     # the same by names: another object is no other sound
-    again = mix("--gain", "cat=-inf", *ONE_CANDIDATE)
+    again = mix(*OBJECTS, "--gain", "cat=-inf", *AUDIBLE_ARGUMENTS)
     assert again["scores"] == muted["scores"]
     computed = {name for name, status in statuses(again).items() if status == "computed"}
     assert computed == {"dog.mask", "without.cat.keep", "mix.fade"}
@@ -54,16 +40,16 @@ def test_a_muted_animal_is_gone_and_its_neighbour_stays(mix, cli):
 
 
 def test_without_a_gain_the_mix_is_the_plain_sound(mix):
-    plain = mix(*FEW_STEPS_ARGUMENTS)
+    plain = mix(*OBJECTS, *FEW_STEPS_ARGUMENTS)
     assert samples(plain["audio"]["mix"]).tolist() == samples(plain["audio"]["original"]).tolist()
     assert plain["scores"]["mix"] == plain["scores"]["original"]
     found = statuses(plain)
     for stage in ("diffuse", "decode", "vocode", "choose", "finish", "scores"):
-        assert {found[f"mix.{stage}"], found[f"original.{stage}"]} == {"computed", "cached"}, "it is one computation"
+        assert {found[f"mix.{stage}"], found[f"original.{stage}"]} == {"cached"}, "it is one computation"
 
 
 def test_stems_add_up_and_gains_are_exact(mix, tmp_path):
-    first = mix("--stems", "--stems-out", tmp_path / "stems.wav", *FEW_STEPS_ARGUMENTS)
+    first = mix(*OBJECTS, "--stems", "--stems-out", tmp_path / "stems.wav", *FEW_STEPS_ARGUMENTS)
     assert first["audio"]["stems"].keys() == first["scores"]["stems"].keys() == {"cat", "dog", "rest"}
     stems = {name: samples(path) for name, path in first["audio"]["stems"].items()}
     assert np.array_equal(samples(first["audio"]["mix"]), stems["cat"] + stems["dog"] + stems["rest"])
@@ -72,7 +58,7 @@ def test_stems_add_up_and_gains_are_exact(mix, tmp_path):
         assert np.array_equal(file.read(dtype="float32"), np.stack(list(stems.values()), 1))
     assert not stems["rest"].any(), "nothing is detected outside of the objects"
 
-    second = mix("--stems", "--gain", "cat=-6.5", "--gain", "dog=-inf", *FEW_STEPS_ARGUMENTS)
+    second = mix(*OBJECTS, "--stems", "--gain", "cat=-6.5", "--gain", "dog=-inf", *FEW_STEPS_ARGUMENTS)
     softer = samples(second["audio"]["stems"]["cat"])
     heard = np.abs(stems["cat"]) > 1e-3
     np.testing.assert_allclose(20 * np.log10(softer[heard] / stems["cat"][heard]), -6.5, atol=1e-4)
@@ -80,7 +66,7 @@ def test_stems_add_up_and_gains_are_exact(mix, tmp_path):
     computed = {name for name, status in statuses(second).items() if status == "computed"}
     assert computed == {"cat.gain", "dog.gain", "mix.mixdown", "mix.scores"}
 
-    louder = mix("--stems", "--set", "master.loudness_lufs=-20", *FEW_STEPS_ARGUMENTS)
+    louder = mix(*OBJECTS, "--stems", "--set", "master.loudness_lufs=-20", *FEW_STEPS_ARGUMENTS)
     ratio = samples(louder["audio"]["stems"]["cat"])[heard] / stems["cat"][heard]
     assert np.ptp(ratio) < 1e-5
     assert ratio[0] != pytest.approx(1)
@@ -89,12 +75,12 @@ def test_stems_add_up_and_gains_are_exact(mix, tmp_path):
 
 
 def test_every_detected_object_can_be_a_stem(mix):
-    found = mix("--all-objects", "--stems", "--gain", "cat=-6", *FEW_STEPS_ARGUMENTS, objects=[])
+    found = mix("--all-objects", "--stems", "--gain", "cat=-6", *FEW_STEPS_ARGUMENTS)
     assert found["audio"]["stems"].keys() == {"cat", "dog", "rest"}
 
 
 def test_the_embeddings_of_objects_can_be_mixed(mix):
-    found = mix("--set", "form=clap", "--gain", "cat=-6", *FEW_STEPS_ARGUMENTS)
+    found = mix(*OBJECTS, "--set", "form=clap", "--gain", "cat=-6", *FEW_STEPS_ARGUMENTS)
     assert {"cat.crop", "dog.remix", "rest.keep", "mix.blend"} <= statuses(found).keys()
 
 

@@ -8,26 +8,12 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from farm_scene import FEW_STEPS_ARGUMENTS, PICTURES
+from farm_scene import AUDIBLE_ARGUMENTS, FEW_STEPS_ARGUMENTS, PICTURES
 
 from svdaudio.checkpoints.bundle import Bundle
 from svdaudio.mini.farm import FARM
 
 OWL = FARM / "sounds" / "owl.ogg"
-ONE_CANDIDATE = ["--set", "generate.candidates=1"]
-
-
-@pytest.fixture
-def mix(cli, tmp_path, monkeypatch):
-    """`svdaudio mix` on the picture of a dog and a cat, as JSON."""
-    monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
-
-    def call(*arguments):
-        done = cli("mix", PICTURES[0], *arguments, "--json")
-        assert done.code == 0, done.err
-        return done.json()
-
-    return call
 
 
 def samples(path):
@@ -39,13 +25,13 @@ def computed(result):
 
 
 def test_a_sound_and_a_text_are_heard_beside_the_picture_or_by_themselves(mix):
-    alone = mix("--sound", OWL, "--gain", "rest=-inf", *ONE_CANDIDATE)
+    alone = mix("--sound", OWL, "--gain", "rest=-inf", *AUDIBLE_ARGUMENTS)
     assert alone["scores"]["mix"]["owl"] > 0.9
     assert alone["scores"]["mix"]["cat"] < 0.5
     [finding] = alone["verdict"]
     assert (finding["object"], finding["wanted"], finding["ok"]) == ("owl", "added", True)
 
-    spoken = mix("--text", "bird=owl", "--gain", "bird=3", *ONE_CANDIDATE)
+    spoken = mix("--text", "bird=owl", "--gain", "bird=3", *AUDIBLE_ARGUMENTS)
     assert spoken["scores"]["mix"]["owl"] > 0.5 > spoken["scores"]["original"]["owl"]
     assert [one["text"].partition(" (")[0] for one in spoken["verdict"]] == ["bird"]
     assert computed(spoken) >= {"bird.describe", "mix.overlay", "mix.diffuse"}
@@ -53,7 +39,7 @@ def test_a_sound_and_a_text_are_heard_beside_the_picture_or_by_themselves(mix):
 
 
 def test_a_text_is_led_away_from(mix):
-    found = mix("--without-text", "dog", *ONE_CANDIDATE)
+    found = mix("--without-text", "dog", *AUDIBLE_ARGUMENTS)
     assert found["scores"]["original"]["dog"] > 0.9
     assert found["scores"]["mix"]["dog"] < 0.1
     assert found["scores"]["mix"]["cat"] > 0.9

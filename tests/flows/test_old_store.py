@@ -14,6 +14,7 @@ import pinned
 import pytest
 import toy_method
 from pinned import OLD_BASELINE, OLD_BATCH, OLD_PAIR
+from quick_pictures import skip_rendering
 
 NOTE = "note: generate.duration_s = 0.5 is outside the recommended 2.5 to 10\n"
 N_NODES = 32
@@ -39,6 +40,7 @@ def written(tmp_path_factory):
 @pytest.fixture
 def old(written, tmp_path, monkeypatch):
     """A copy of the store as it was written, which is the one that commands use; and what it knows of its runs."""
+    skip_rendering(monkeypatch)
     folder = shutil.copytree(written, tmp_path / "store")
     monkeypatch.setenv("SVDAUDIO_STORE", str(folder))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -112,7 +114,7 @@ def test_a_run_with_a_finish_finds_all_else_and_computes_the_finish_alone(old, c
         before
     )
     assert found["scores"] == before["results"]["scores"]
-    diff = cli("diff", old.ids[LAST_RUN], found["run"], "--json").json()
+    diff = cli("compare", old.ids[LAST_RUN], found["run"], "--json").json()
     assert "finish.form" in diff["parameters"]
     assert diff["stages"] == []
 
@@ -224,11 +226,11 @@ def test_show_and_inspect_read_every_run(old, cli, place):
     }
 
 
-def test_diff_compares_two_of_them(old, cli):
-    result = cli("diff", old.ids[RUN_WITH_TOP_K], old.ids[LAST_RUN], "--json")
+def test_compare_takes_two_of_them(old, cli):
+    result = cli("compare", old.ids[RUN_WITH_TOP_K], old.ids[LAST_RUN], "--json")
     assert (result.code, result.err) == (0, "")
     found = result.json()
-    assert found["parameters"] == {"locals.top_k": {"a": 8, "b": 16}}
+    assert {name: (row["a"], row["b"]) for name, row in found["parameters"].items()} == {"locals.top_k": (8, 16)}
     stages = {stage["stage"]: (stage["reason"], stage["same_outputs"]) for stage in found["stages"]}
     assert stages == dict.fromkeys(["original.locals", "edited.locals"], ("locals.top_k changed 8 → 16", True))
 

@@ -113,7 +113,9 @@ def test_it_has_one_package_with_weights_and_scenes(wheel):
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"svdaudio"}
     assert len(names) == len(set(names))
     expected = ["flows/run.py", "tasks/picture/mask.py", "checkpoints/registry.toml"]
-    expected += [f"data/examples/{name}" for name in ("scenes.json", "dog_cat.jpg", "dog_duck.jpg")]
+    expected += [
+        f"data/examples/{name}" for name in ("scenes.json", "dog_cat.jpg", "dog_duck.jpg", "first_steps.ipynb")
+    ]
     expected += [f"data/checkpoints/mini/{path.name}" for path in (ROOT / "checkpoints" / "mini").iterdir()]
     assert {f"svdaudio/{name}" for name in expected} <= set(names)
     assert wheel.stat().st_size < 60e6, "README.md says what it weighs"

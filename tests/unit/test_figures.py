@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from svdaudio.figures import Figure, at_least, at_most, markdown_table, mean_figure
+import numpy as np
+import pytest
+
+from svdaudio.figures import Figure, at_least, at_most, cluster_weights, markdown_table, mean_figure
 
 
 def test_an_interval_holds_its_mean():
@@ -30,3 +33,12 @@ def test_the_table_has_each_figure_with_its_goal():
         "| change of the kept class | 0.125 | 3 | ≤ 0.15 |",
         "| seen | 1.000 | 2 |  |",
     ]
+
+
+def test_weights_of_a_cluster_bootstrap_sum_to_one_and_draw_whole_scenes():
+    weights = cluster_weights(3, 2, n_resamples=500, seed=1)
+    assert weights.shape == (500, 6)
+    assert weights.sum(axis=1) == pytest.approx(np.ones(500))
+    by_scene = weights.reshape(500, 3, 2).sum(axis=2) * 3
+    assert by_scene == pytest.approx(np.round(by_scene))
+    assert weights.mean(axis=0) == pytest.approx(np.full(6, 1 / 6), abs=0.02)

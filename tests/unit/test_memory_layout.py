@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 import svdaudio
-from svdaudio.checkpoints.bundle import DOMAIN, LOADERS, OWN_FORMAT, Bundle, load_entry
+from svdaudio.checkpoints.bundle import DOMAIN, JUDGE, LOADERS, OWN_FORMAT, Bundle, load_entry
 from svdaudio.memory_layout import canonical, canonicalize_network, fill_network, is_canonical, to_tensor
 from svdaudio.mini.harness import made_once
 from svdaudio.models.audioldm import loaders as audioldm
@@ -126,7 +126,7 @@ def test_the_layout_of_a_file_does_not_change_a_result():
     assert len(results) == 1
 
 
-@pytest.mark.parametrize("role", LOADERS.keys() - {DOMAIN})  # which holds arrays that no network reads
+@pytest.mark.parametrize("role", LOADERS.keys() - {DOMAIN, JUDGE})  # no network reads the one, and it has not the other
 def test_the_mini_bundle(role):
     assert_canonical(load_entry(Bundle.open("mini").entry(role), CPU))
 
@@ -218,7 +218,8 @@ def test_every_format_is_tried_here():
     tried = {
         "segmenter": {"sam2"}, "image_encoder": {"openai-clip"}, "detector": {"ultralytics"}, "ssv2a": {"ssv2a"},
         "diffuser": forms, "autoencoder": forms, "vocoder": forms, "audio_encoder": {"audioldm-ckpt"},
-        "text_encoder": {"audioldm-text"}, "tagger": {"panns-cnn14", "transformers-ast"}, "domain": set(),
+        "text_encoder": {"audioldm-text"}, "tagger": {"panns-cnn14", "transformers-ast"},
+        "judge": {"panns-cnn14", "transformers-ast"}, "domain": set(),
     }  # fmt: skip
     assert {role: set(formats) - {OWN_FORMAT} for role, formats in LOADERS.items()} == tried
 

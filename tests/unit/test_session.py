@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from svdaudio.config import resolve
+from svdaudio.engine.journal import no_progress
 from svdaudio.engine.request import new_run
 from svdaudio.errors import CheckpointError, ConfigError, InputError, MissingArtifactError, RunError
 from svdaudio.methods import VARIABLE, find_method
@@ -273,6 +274,39 @@ def test_a_run_of_a_method_that_is_unknown_here_is_told(session, toy, monkeypatc
     with pytest.raises(RunError, match=rf"run {run.id} is of an unknown kind: expected .*baseline.*, got toy"):
         session.method_of(run)
     assert session.workflow(run).nodes == {}
+
+
+def test_an_earlier_run_is_looked_at_as_it_was_returned(session, toy):
+    result = session.run(request(session, toy))
+    assert session.result("latest") == result
+    assert session.result(result.run, pictures=False).run.id == result.run.id
+    assert result.run.id in result._repr_html_()
+
+
+def test_progress_is_that_of_a_notebook_unless_it_is_given(session, toy, monkeypatch):
+    told = []
+    monkeypatch.setattr("svdaudio.pages.progress.default_progress", lambda: told.append)
+    run = session.run(request(session, toy)).run
+    assert told[-1].n_done == told[-1].n_total == len(run.stages)
+    told.clear()
+    session.resume(run.id)
+    assert len(told) == len(run.stages)
+    told.clear()
+    session.run(request(session, toy), progress=no_progress)
+    assert told == []
+
+
+def test_runs_are_compared_by_their_names(session, toy):
+    one = session.run(request(session, toy)).run
+    session.run(request(session, toy, seed=7))
+    found = session.comparison(one, "latest")
+    assert [row.name for row in found.parameters] == ["seed"]
+    assert [row.node for row in found.origins] == ["manipulated.scores"]
+    with pytest.raises(RunError, match="nothing to compare with: expected two runs or more, got 1"):
+        session.comparison(one)
+    batch = toy.store.runs.write(replace(one, id=f"{one.id}-batch", kind="batch"))
+    with pytest.raises(RunError, match=rf"run {batch.id} is a batch, which cannot be compared as a whole"):
+        session.comparison(one, batch)
 
 
 def test_the_workflow_and_the_differences_of_runs(session, toy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from svdaudio.verdicts import class_of, heard, sentence, untold
+from svdaudio.verdicts import class_of, edit_findings, heard, sentence, untold
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,28 @@ def test_an_object_names_its_class():
         "cat", "Dog", "sheep", "sheep", None,
     ]  # fmt: skip
     assert class_of("thing", classes, ["Rock", "Cat"]) == "cat"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "after", "margin"),
+    [("removed", 0.02, 0.48), ("silenced", 0.9, -0.4), ("added", 0.9, 0.4), ("kept", 0.4, -0.1), ("faded", 0.4, None)],
+)
+def test_a_margin_is_positive_on_the_wanted_side(wanted, after, margin):
+    assert heard("cat", before=0.9, after=after, wanted=wanted).margin == (
+        None if margin is None else pytest.approx(margin)
+    )
+    assert untold("rock", wanted, "no class tells").margin is None
+
+
+def test_an_edit_is_told_class_by_class():
+    before, after = {"cat": 0.9, "Dog": 0.8, "duck": 0.1, "owl": 0.7}, {"cat": 0.1, "Dog": 0.9, "duck": 0.9, "owl": 0.2}
+    findings = edit_findings(before, after, {"added": ["duck"], "removed": ["cat", "cat2", "rock"]})
+    assert [one.text for one in findings] == [
+        "duck heard (0.10 → 0.90)",
+        "cat gone (0.90 → 0.10)",
+        "rock: no class of the tagger tells about it",
+        "Dog kept (0.80 → 0.90)",
+        "owl lost (0.70 → 0.20)",
+    ]
+    named = edit_findings(before, after, {"removed": ["cat"], "kept": ["dog"]})
+    assert [(one.object, one.wanted) for one in named] == [("cat", "removed"), ("Dog", "kept")]

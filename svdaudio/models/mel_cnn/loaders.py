@@ -14,6 +14,7 @@ from svdaudio.config import check_text
 from svdaudio.errors import CheckpointError
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ, log_mel
 from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
+from svdaudio.models.taggers.scores import Hearing
 from svdaudio.weights.own import Header, load_module
 
 
@@ -64,6 +65,13 @@ class MiniTagger:
         """Score of each class, independently 0..1."""
         device = next(self._network.parameters()).device
         return self._network(_mel(waveforms, sample_rate_hz, device)).sigmoid().cpu()
+
+    @torch.inference_mode()
+    def hear(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Hearing:
+        """Logits, and the mean over time of the 128 features that they are made of."""
+        device = next(self._network.parameters()).device
+        features = self._network.features(_mel(waveforms, sample_rate_hz, device))
+        return Hearing(logits=self._network.pool(features).cpu(), embedding=features.mean(dim=2).cpu())
 
 
 def _mel(waveforms: Tensor, sample_rate_hz: int, device: torch.device) -> Tensor:

@@ -62,8 +62,15 @@ class TaggerNetwork(nn.Module):
         self.evidence = nn.Conv1d(128, n_classes, 1)
         self.attention = nn.Conv1d(128, n_classes, 1)
 
+    def features(self, log_mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch 128 shorter"]:
+        """What evidence and attention are made of, over time."""
+        features = self.blocks(_standardised(log_mel))
+        return self.mix(torch.cat([features.mean(dim=3), features.amax(dim=3)], dim=1))
+
+    def pool(self, features: Float[Tensor, "batch 128 shorter"]) -> Float[Tensor, "batch class"]:
+        """Logits of features, before the sigmoid."""
+        return (self.evidence(features) * self.attention(features).softmax(dim=2)).sum(dim=2)
+
     def forward(self, log_mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch class"]:
         """Logits, before the sigmoid."""
-        features = self.blocks(_standardised(log_mel))
-        features = self.mix(torch.cat([features.mean(dim=3), features.amax(dim=3)], dim=1))
-        return (self.evidence(features) * self.attention(features).softmax(dim=2)).sum(dim=2)
+        return self.pool(self.features(log_mel))

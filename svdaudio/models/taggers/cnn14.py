@@ -19,6 +19,7 @@ from torchaudio.functional import resample
 
 from svdaudio.errors import CheckpointError
 from svdaudio.models.taggers.audioset import N_CLASSES, audioset_names, score_names
+from svdaudio.models.taggers.scores import Hearing
 from svdaudio.weights.quick_copy import Weights, cached
 from svdaudio.weights.reading import fill, names, read_plain
 from svdaudio.weights.torch_files import is_archive
@@ -87,8 +88,8 @@ class Cnn14(nn.Module):
         self.fc1 = nn.Linear(WIDTHS[-1], WIDTHS[-1])
         self.fc_audioset = nn.Linear(WIDTHS[-1], n_classes)
 
-    def forward(self, waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch class"]:
-        """Scores of sounds at 32 kHz, each class independently 0..1."""
+    def embed(self, waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch 2048"]:
+        """Embeddings of sounds at 32 kHz: the "2048" of audioldm_eval and av-benchmark."""
         mel = self.logmel_extractor(self.spectrogram_extractor(waveforms))
         features: Tensor = self.bn0(mel.transpose(1, 2).unsqueeze(3)).permute(0, 3, 2, 1)
         for index in range(1, len(WIDTHS)):
@@ -97,7 +98,11 @@ class Cnn14(nn.Module):
                 features = functional.avg_pool2d(features, 2)
         over_time = features.mean(dim=3)
         pooled = over_time.amax(dim=2) + over_time.mean(dim=2)
-        return self.fc_audioset(self.fc1(pooled).relu()).sigmoid()
+        return self.fc1(pooled).relu()
+
+    def forward(self, waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch class"]:
+        """Scores of sounds at 32 kHz, each class independently 0..1."""
+        return self.fc_audioset(self.embed(waveforms)).sigmoid()
 
 
 class Cnn14Tagger:
@@ -110,9 +115,18 @@ class Cnn14Tagger:
     @torch.inference_mode()
     def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
         """Score of each class, independently 0..1. Sounds shorter than a third of a second are padded."""
+        return self._network(self._prepared(waveforms, sample_rate_hz)).cpu()
+
+    @torch.inference_mode()
+    def hear(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Hearing:
+        """Logits, and the 2048 numbers that they are made of."""
+        embedding = self._network.embed(self._prepared(waveforms, sample_rate_hz))
+        return Hearing(logits=self._network.fc_audioset(embedding).cpu(), embedding=embedding.cpu())
+
+    def _prepared(self, waveforms: Tensor, sample_rate_hz: int) -> Tensor:
         sound = resample(waveforms.float(), sample_rate_hz, SAMPLE_RATE_HZ)
         sound = functional.pad(sound, (0, max(0, MIN_SAMPLES - sound.shape[1])))
-        return self._network(sound.to(self._network.fc1.weight.device)).cpu()
+        return sound.to(self._network.fc1.weight.device)
 
 
 def load_tagger(path: Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> Cnn14Tagger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,10 +10,23 @@ from torch import Tensor
 from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 
 
+class Hearing(NamedTuple):
+    """What a tagger makes of sounds, on the CPU."""
+
+    logits: Float[Tensor, "batch class"]
+    """Before the sigmoid that makes scores of them."""
+    embedding: Float[Tensor, "batch dim"]
+    """The features that the logits are made of."""
+
+
 class Tagger(Protocol):
     """Scores sounds by class."""
 
     classes: tuple[str, ...]
+
+    def hear(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Hearing:
+        """Logits and embedding of sounds."""
+        ...
 
     def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
         """Score of each class, independently 0..1."""

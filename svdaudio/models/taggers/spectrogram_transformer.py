@@ -16,6 +16,7 @@ from svdaudio.errors import CheckpointError
 from svdaudio.files import read_text
 from svdaudio.memory_layout import canonical, canonicalize_network
 from svdaudio.models.taggers.audioset import score_names
+from svdaudio.models.taggers.scores import Hearing
 from svdaudio.process_state import kept_process_state
 from svdaudio.weights.reading import unreadable
 
@@ -39,11 +40,22 @@ class SpectrogramTransformerTagger:
     @torch.inference_mode()
     def scores(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Float[Tensor, "batch class"]:
         """Score of each class in the first 10.24 s, independently 0..1; the network was trained on that length."""
+        logits: Tensor = self._network(self._prepared(waveforms, sample_rate_hz)).logits
+        return logits.float().sigmoid().cpu()
+
+    @torch.inference_mode()
+    def hear(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Hearing:
+        """Logits, and the 768 numbers that they are made of: the mean of the class and the distillation token."""
+        prepared = self._prepared(waveforms, sample_rate_hz)
+        embedding: Tensor = self._network.audio_spectrogram_transformer(prepared).pooler_output
+        logits: Tensor = self._network.classifier(embedding)
+        return Hearing(logits=logits.float().cpu(), embedding=embedding.float().cpu())
+
+    def _prepared(self, waveforms: Tensor, sample_rate_hz: int) -> Tensor:
         rate: int = self._extractor.sampling_rate
         sound = resample(waveforms.float(), sample_rate_hz, rate).cpu().numpy()
         features = self._extractor(list(sound), sampling_rate=rate, return_tensors="pt")["input_values"]
-        logits: Tensor = self._network(canonical(features).to(self._network.device)).logits
-        return logits.float().sigmoid().cpu()
+        return canonical(features).to(self._network.device)
 
 
 def read_classes(folder: Path) -> tuple[str, ...]:

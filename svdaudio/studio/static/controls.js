@@ -35,16 +35,20 @@ const read = (parameter, text) => {
   return /^-?\d+(\.\d+)?$/.test(trimmed) ? Number(trimmed) : text.trim();
 };
 
-/* The elements that set a parameter. */
-export const inputs = (parameter, label) => {
-  const { name, kind } = parameter, value = valueOf(parameter);
-  const common = { "data-focus": `set ${name}`, "data-parameter": name, "aria-label": label, "aria-describedby": `hint-${name}` };
-  const reset = () => setValue(parameter, null);
-  if (kind === "choice")
-    return [el("select", { ...common, onchange: (event) => setValue(parameter, parameter.choices[event.target.selectedIndex]), ondblclick: reset },
-      parameter.choices.map((one) => el("option", { selected: one === value }, plain(one))))];
-  if (kind === "boolean") return [el("input", { ...common, type: "checkbox", checked: value, onchange: (event) => setValue(parameter, event.target.checked), ondblclick: reset })];
-  const typed = el("input", { ...common, type: "text", class: "typed", inputmode: kind === "text" ? "text" : "decimal", value: value === null ? "" : plain(value), placeholder: value === null ? "none" : "" });
+/* The elements that set a parameter, and what shows its value in them. They stay the same while it changes: a slider
+   that is dragged, or clicked twice, is not replaced under the pointer. */
+const control = (parameter, label) => {
+  const { name, kind } = parameter;
+  const common = { "data-focus": `set ${name}`, "data-parameter": name, "aria-label": label, "aria-describedby": `hint-${name}`, ondblclick: () => setValue(parameter, null) };
+  if (kind === "choice") {
+    const select = el("select", { ...common, onchange: () => setValue(parameter, parameter.choices[select.selectedIndex]) }, parameter.choices.map((one) => el("option", {}, plain(one))));
+    return { elements: [select], update: () => { select.selectedIndex = parameter.choices.indexOf(valueOf(parameter)); } };
+  }
+  if (kind === "boolean") {
+    const box = el("input", { ...common, type: "checkbox", onchange: () => setValue(parameter, box.checked) });
+    return { elements: [box], update: () => { box.checked = valueOf(parameter); } };
+  }
+  const typed = el("input", { ...common, type: "text", class: "typed", inputmode: kind === "text" ? "text" : "decimal", placeholder: "none" });
   typed.addEventListener("change", () => {
     const found = read(parameter, typed.value);
     if (found === undefined) {
@@ -52,32 +56,40 @@ export const inputs = (parameter, label) => {
       emit("errors");
     } else setValue(parameter, found);
   });
-  typed.addEventListener("dblclick", reset);
-  if (parameter.low === null || parameter.high === null) return [typed];
+  const type = () => { typed.value = valueOf(parameter) === null ? "" : plain(valueOf(parameter)); };
+  if (parameter.low === null || parameter.high === null) return { elements: [typed], update: type };
   const step = kind === "integer" ? 1 : 10 ** Math.floor(Math.log10((parameter.high - parameter.low) / 20));
-  const slide = el("input", { type: "range", min: parameter.low, max: parameter.high, step, "aria-label": `${label}, slider`, "data-focus": `slide ${name}`, "data-slider": name });
-  slide.value = value;
-  const rounded = () => Number(Number(slide.value).toPrecision(6));
-  slide.addEventListener("input", () => { typed.value = plain(rounded()); setValue(parameter, rounded(), false); });
-  slide.addEventListener("change", () => setValue(parameter, rounded()));
-  slide.addEventListener("dblclick", reset);
-  return [slide, typed];
+  const slide = el("input", { type: "range", min: parameter.low, max: parameter.high, step, "aria-label": `${label}, slider`, "data-focus": `slide ${name}`, "data-slider": name, ondblclick: () => setValue(parameter, null) });
+  const value = () => Number(Number(slide.value).toPrecision(6));
+  slide.addEventListener("input", () => setValue(parameter, value(), false));
+  slide.addEventListener("change", () => setValue(parameter, value()));
+  return { elements: [slide, typed], update: () => { type(); slide.value = valueOf(parameter); } };
 };
 
 const error = (name) => el("p", { class: "field-error", role: "alert", "data-error": name, hidden: !state.errors[name] }, state.errors[name] ?? "");
 
+let updates = [];
 const row = (parameter) => {
   const label = LABELS[parameter.name] ?? capital(parameter.meaning);
-  const changed = isChanged(parameter);
-  return el("div", { class: `parameter${changed ? " changed" : ""}`, data: { row: parameter.name } },
+  const { elements, update } = control(parameter, label);
+  const dot = el("span", { class: "dot", "aria-hidden": "true" }, "● ");
+  const reset = button("↺", () => { setValue(parameter, null); elements.at(-1).focus(); }, { class: "letter", "aria-label": `Reset ${label}` });
+  const hint = el("span", { class: "hint small muted", id: `hint-${parameter.name}` });
+  const box = el("div", { class: "parameter", data: { row: parameter.name } },
     el("div", { class: "parameter-name" },
-      el("span", { title: `${parameter.meaning} (${parameter.name})` }, changed ? el("span", { class: "dot", "aria-hidden": "true" }, "● ") : null, label),
-      parameter.advanced ? el("code", { class: "muted" }, parameter.name) : null),
-    el("div", { class: "parameter-inputs" }, inputs(parameter, label),
-      el("span", { class: "unit small muted" }, unit(parameter.name)),
-      changed ? button("↺", () => setValue(parameter, null), { class: "letter", "aria-label": `Reset ${label}`, title: `Reset: ${rangeText(parameter)}`, "data-focus": `reset ${parameter.name}` }) : null),
-    el("p", { class: "hint small muted", id: `hint-${parameter.name}` }, LABELS[parameter.name] ? `${parameter.meaning}; ` : "", rangeText(parameter)),
+      el("span", { title: `${parameter.meaning} (${parameter.name})` }, dot, label),
+      parameter.advanced ? el("code", { class: "muted" }, parameter.name) : null, hint),
+    el("div", { class: "parameter-inputs" }, elements, el("span", { class: "unit small muted" }, unit(parameter.name)), reset),
     error(parameter.name));
+  updates.push(() => {
+    update();
+    const changed = isChanged(parameter);
+    box.classList.toggle("changed", changed);
+    reset.disabled = !changed;
+    reset.title = `Reset: ${rangeText(parameter)}`;
+    hint.textContent = rangeText(parameter);
+  });
+  return box;
 };
 
 /* The weights as shares of their sum: only their ratios count. */
@@ -95,6 +107,7 @@ const sum = (parameters) => {
 
 const draw = () => {
   if (!work()) return;
+  updates = [];
   const shown = tab().parameters.filter((one) => !COMMON.includes(one.name));
   const open = $("parameters").querySelector("details.advanced")?.open ?? false;
   const groups = GROUPS.map((group) => {
@@ -105,33 +118,52 @@ const draw = () => {
     const found = shown.filter((one) => one.advanced && groupOf(one) === group);
     return found.length ? [el("h4", { class: "muted" }, group.title), found.map(row)] : null;
   });
-  const n = shown.filter((one) => one.advanced && isChanged(one)).length;
-  show($("parameters"), groups, advanced.some(Boolean) ? el("details", { class: "advanced", open }, el("summary", {}, `Advanced${n ? `, ${n} changed` : ""}`), advanced.flat()) : null);
+  const summary = el("summary");
+  updates.push(() => {
+    const n = shown.filter((one) => one.advanced && isChanged(one)).length;
+    summary.textContent = `Advanced${n ? `, ${n} changed` : ""}`;
+  });
+  show($("parameters"), groups, advanced.some(Boolean) ? el("details", { class: "advanced", open }, summary, advanced) : null);
 };
 
 const lock = (closed) => svg("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true", fill: "none", stroke: "currentColor", "stroke-width": 1.5 },
   svg("rect", { x: 3, y: 7, width: 10, height: 7, rx: 1.5, fill: "currentColor" }), svg("path", { d: closed ? "M5 7V5a3 3 0 0 1 6 0v2" : "M5 7V4a3 3 0 0 1 5.8-1" }));
 
-/* The bundle, the seed and the duration, above everything. */
+/* One of the two parameters above everything. */
+const common = (name, label, after) => {
+  const parameter = tab().parameters.find((one) => one.name === name);
+  if (!parameter) return null;
+  const { elements, update } = control(parameter, label);
+  const hint = el("span", { id: `hint-${name}`, class: "visually-hidden" }, rangeText(parameter));
+  const box = el("span", { class: "group" }, el("span", { title: rangeText(parameter) }, label), elements, hint, after(parameter), error(name));
+  updates.push(() => { update(); box.classList.toggle("changed", isChanged(parameter)); });
+  return box;
+};
 const drawCommon = () => {
   if (!work()) { show($("common")); return; }
   const bundle = state.start.bundles.find((one) => one.name === state.bundle);
-  const seed = tab().parameters.find((one) => one.name === "seed"), duration = tab().parameters.find((one) => one.name === "generate.duration_s");
+  const keep = button("", () => { state.locked = !state.locked; save(); drawLock(); }, { class: "letter", "aria-label": "Keep the seed" });
+  const drawLock = () => {
+    keep.replaceChildren(lock(state.locked));
+    keep.setAttribute("aria-pressed", String(state.locked));
+    keep.title = state.locked ? "The seed stays" : "Each sound draws another seed";
+  };
+  drawLock();
   show($("common"),
     el("label", {}, "bundle ", el("select", { "data-focus": "bundle", onchange: (event) => setBundle(event.target.value) },
       state.start.bundles.map((one) => el("option", { value: one.name, selected: one.name === state.bundle }, one.missing.length ? `${one.name} (incomplete)` : one.name)))),
-    seed ? el("span", { class: `group${isChanged(seed) ? " changed" : ""}` }, el("span", {}, "seed "), inputs(seed, "seed"), el("span", { id: "hint-seed", class: "visually-hidden" }, rangeText(seed)),
-      button("⚄", () => setValue(seed, Math.floor(Math.random() * 2 ** 31)), { class: "letter", "aria-label": "Draw another seed", title: "Draw another seed", "data-focus": "dice" }),
-      button(lock(state.locked), () => { state.locked = !state.locked; save(); drawCommon(); }, { class: "letter", "aria-pressed": String(state.locked), "aria-label": "Keep the seed", title: state.locked ? "The seed stays" : "Each sound draws another seed", "data-focus": "lock" }), error("seed")) : null,
-    duration ? el("span", { class: `group${isChanged(duration) ? " changed" : ""}` }, el("span", {}, "duration "), inputs(duration, "duration in seconds"), el("span", { class: "small muted" }, "s"), el("span", { id: "hint-generate.duration_s", class: "visually-hidden" }, rangeText(duration)), error("generate.duration_s")) : null,
+    common("seed", "seed", (seed) => [button("⚄", () => setValue(seed, Math.floor(Math.random() * 2 ** 31)), { class: "letter", "aria-label": "Draw another seed", title: "Draw another seed" }), keep]),
+    common("generate.duration_s", "duration", () => el("span", { class: "small muted" }, "s")),
     bundle?.missing.length ? el("p", { class: "field-error" }, `The bundle ${bundle.name} lacks ${bundle.missing.join(", ")}. Fetch it: `, el("code", {}, "svdaudio checkpoints fetch")) : null);
 };
 
-on("tab settings", () => { draw(); drawCommon(); });
-on("sliding", () => {
+const update = () => {
+  for (const act of updates) act();
   const weights = $("parameters").querySelector("[data-sum]");
   weights?.replaceWith(sum(tab().parameters.filter((one) => !one.advanced && section(one) === "mix")));
-});
+};
+on("tab", () => { draw(); drawCommon(); update(); });
+on("settings sliding", update);
 on("errors", () => {
   for (const one of document.querySelectorAll("#parameters [data-error], #common [data-error]")) {
     one.textContent = state.errors[one.dataset.error] ?? "";

@@ -5,7 +5,7 @@ import { masksAreThere } from "./masks.js";
 import { ask, clearErrors, emit, missing, onChange, save, setError, setValue, state, tab, work } from "./state.js";
 
 let planned = 0;
-const plan = debounced(async () => {
+const plan = async () => {
   if (!work()) return;
   const number = ++planned;
   state.needs = missing();
@@ -21,7 +21,8 @@ const plan = debounced(async () => {
     if (error.status !== 0) setError(error);
   }
   emit("plan");
-}, 150);
+};
+const planSoon = debounced(plan, 150);
 
 /* One request at a time; the newest one follows the one that is under way. */
 let looking = false, lookAgain = false;
@@ -45,12 +46,17 @@ const look = async () => {
 export const isBusy = () => state.job !== null && ["queued", "running"].includes(state.job.state);
 
 const startSoon = debounced(() => { if (work() && !missing()) makeSound(); }, 350);
+/* The embeddings follow a slider at once. After a change that stays, the plan comes first: what is computed for the
+   feedback would be missing from it. */
 onChange((settled) => {
-  plan();
-  look();
+  if (settled) planAgain();
+  else { planSoon(); look(); }
   if (settled && state.asYouChange) startSoon();
 });
-export const planAgain = () => { plan(); look(); };
+export const planAgain = async () => {
+  await plan();
+  await look();
+};
 export const setAsYouChange = (on) => {
   state.asYouChange = on;
   save();
@@ -92,11 +98,16 @@ const finished = async (job) => {
 };
 
 /* Show the sounds of one run, or of two side by side. */
+let wanted = 0;
 export const showRuns = async (ids) => {
+  const mine = ++wanted;
   state.loading = "Loading the sounds…";
   emit("result");
-  try { state.shown = await Promise.all(ids.map(api.run)); }
-  catch (error) { setError(error); }
+  try {
+    const found = await Promise.all(ids.map(api.run));
+    if (mine === wanted) state.shown = found;
+  } catch (error) { setError(error); }
+  if (mine !== wanted) return;
   state.loading = "";
   emit("result");
 };

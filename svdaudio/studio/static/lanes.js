@@ -142,7 +142,7 @@ const actions = (run) => el("div", { class: "actions" },
   button("Command", () => openCommand(run.command), { "data-focus": `command ${run.id}` }),
   el("a", { class: "button", href: api.address.config(run.id), download: "config.toml", "data-focus": `config ${run.id}` }, "config.toml"));
 
-const heading = (run) => el("div", { class: "result-head" },
+const heading = (run) => el("div", { class: "result-head", data: { run: run.id } },
   el("div", {}, el("h2", {}, run.title), el("p", { class: "small muted" }, `${run.created_at.slice(0, 16).replace("T", " ")} UTC · bundle ${run.bundle ?? ""} · `, el("span", { class: "mono" }, run.id))), actions(run));
 
 let drawn = [];

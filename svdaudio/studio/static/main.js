@@ -1,6 +1,6 @@
 /* The studio's page: asks the server what there is, draws, and takes up what was running. */
 import * as api from "./api.js";
-import "./batch.js";
+import { isBatch } from "./batch.js";
 import "./canvas.js";
 import "./controls.js";
 import { setUpDialogs } from "./dialogs.js";
@@ -97,9 +97,9 @@ const open = async () => {
   begin(start);
   $("as-you-change").checked = state.asYouChange;
   openTab(state.tab);
-  const newest = start.jobs[0];
-  if (newest && ["queued", "running"].includes(newest.state)) follow(newest);
-  const heard = start.jobs.find((one) => one.state === "finished")?.run ?? start.example_run;
+  const jobs = start.jobs.filter((one) => !isBatch(one));
+  if (jobs.length && ["queued", "running"].includes(jobs[0].state)) follow(jobs[0]);
+  const heard = jobs.find((one) => one.state === "finished")?.run ?? start.example_run;
   if (heard) await showRuns([heard]);
   else emit("result");
 };

@@ -17,20 +17,21 @@ const maskLine = (one) => {
   return mask ? maskText(mask) : maskAsk(one) ? "looking…" : "";
 };
 
+/* Faders show their gain without being replaced: one that is dragged, or clicked twice, stays under the pointer. */
+let updates = [];
 const fader = (one, name, key) => {
-  const shown = () => (one.gain === "-inf" ? QUIETEST_DB : one.gain);
-  const typed = el("input", { type: "text", class: "typed", inputmode: "decimal", value: gainText(one.gain), "aria-label": `Gain of ${name} in dB`, "data-focus": `typed ${key}` });
+  const typed = el("input", { type: "text", class: "typed", inputmode: "decimal", "aria-label": `Gain of ${name} in dB`, "data-focus": `typed ${key}` });
   const fault = el("p", { class: "field-error", hidden: true, role: "alert" });
-  const slide = el("input", { type: "range", min: QUIETEST_DB, max: LOUDEST_DB, step: 0.5, "aria-label": `Fader of ${name}`, "aria-valuetext": gainText(one.gain), "data-focus": `fader ${key}` });
-  slide.value = shown();
-  const mark = () => {
+  const slide = el("input", { type: "range", min: QUIETEST_DB, max: LOUDEST_DB, step: 0.5, "aria-label": `Fader of ${name}`, "data-focus": `fader ${key}` });
+  updates.push(() => {
     typed.value = gainText(one.gain);
-    slide.value = shown();
+    slide.value = one.gain === "-inf" ? QUIETEST_DB : one.gain;
     slide.setAttribute("aria-valuetext", gainText(one.gain));
-  };
-  slide.addEventListener("input", () => { setGain(one, Number(slide.value), false); mark(); });
+  });
+  slide.addEventListener("input", () => setGain(one, Number(slide.value), false));
   slide.addEventListener("change", () => setGain(one, Number(slide.value)));
   slide.addEventListener("dblclick", () => setGain(one, 0));
+  typed.addEventListener("dblclick", () => setGain(one, 0));
   typed.addEventListener("change", () => {
     const gain = readGain(typed.value);
     const wrong = gain === null || (gain !== -Infinity && gain < QUIETEST_DB) || gain > LOUDEST_DB;
@@ -39,8 +40,13 @@ const fader = (one, name, key) => {
     if (!wrong) setGain(one, gain);
   });
   const pressed = (what, letter, word) =>
-    button(letter, () => toggle(one, what), { "aria-pressed": String(one[what]), "aria-label": `${word} ${name}`, title: `${word} ${name}`, class: "letter", "data-focus": `${what} ${key}` });
-  return [pressed("muted", "M", "Mute"), pressed("solo", "S", "Solo"), slide, typed, fault];
+    button(letter, () => toggle(one, what), { "aria-label": `${word} ${name}`, title: `${word} ${name}`, class: "letter", "data-focus": `${what} ${key}` });
+  const buttons = [pressed("muted", "M", "Mute"), pressed("solo", "S", "Solo")];
+  updates.push(() => {
+    for (const [place, what] of ["muted", "solo"].entries()) buttons[place].setAttribute("aria-pressed", String(one[what]));
+    slide.closest(".object").classList.toggle("silent", heardGain(one) === "-inf");
+  });
+  return [...buttons, slide, typed, fault];
 };
 
 const row = (one) => {
@@ -52,9 +58,8 @@ const row = (one) => {
       fault.textContent = wrong;
       fault.hidden = !wrong;
     } });
-  const silent = mixing && heardGain(one) === "-inf";
   const only = tab().regions?.some((region) => region.name === one.region) && work().objects.filter((each) => each.region === one.region).length === 1;
-  return el("li", { class: `object ${mixing ? "with-fader" : ""} style-${styleOf(one)}${one.id === work().active ? " active" : ""}${silent ? " silent" : ""}`, data: { object: one.id } },
+  return el("li", { class: `object ${mixing ? "with-fader" : ""} style-${styleOf(one)}${one.id === work().active ? " active" : ""}`, data: { object: one.id } },
     button("", () => choose(one), { class: "chosen", "aria-pressed": String(one.id === work().active), "aria-label": `Point at ${one.name}`, title: "clicks go to this object", "data-focus": `choose ${one.id}` }),
     name,
     mixing ? fader(one, one.name, one.id) : null,
@@ -72,13 +77,20 @@ const section = (region) => {
     el("h3", {}, mixing ? "Objects" : region.label.charAt(0).toUpperCase() + region.label.slice(1)),
     state.errors[mixing ? objectsParameter() : region.name] ? el("p", { class: "field-error", role: "alert" }, state.errors[mixing ? objectsParameter() : region.name]) : null,
     el("ul", { class: "object-list" }, found.map(row),
-      mixing ? el("li", { class: `object with-fader rest${heardGain(rest) === "-inf" ? " silent" : ""}`, data: { object: "rest" } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, "the rest"), fader(rest, "the rest", "rest"), el("span", { class: "mask-line small muted" }, "what is in no object")) : null),
+      mixing ? el("li", { class: "object with-fader rest", data: { object: "rest" } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, "the rest"), fader(rest, "the rest", "rest"), el("span", { class: "mask-line small muted" }, "what is in no object")) : null),
     button(mixing ? "Add an object" : "Another object", () => addObject(region), { class: "small", "data-focus": `add ${region.name}`, "aria-label": `Add an object: ${region.label}` }),
   ];
 };
 
-const draw = () => { if (work()) show($("objects"), regions().flatMap(section)); };
+const update = () => { for (const act of updates) act(); };
+const draw = () => {
+  if (!work()) return;
+  updates = [];
+  show($("objects"), regions().flatMap(section));
+  update();
+};
 on("tab objects errors", draw);
+on("levels", update);
 on("masks", () => {
   for (const line of document.querySelectorAll("#objects [data-mask]")) {
     const one = work().objects.find((each) => each.id === line.dataset.mask);

@@ -93,9 +93,9 @@ const exampleWork = (one, example) => {
 /* -- changes ------------------------------------------------------------------------------------------------------ */
 
 let lastTag = "", lastAt = 0;
-/* Keep the work as it is for undo. Changes of one tag that follow each other quickly, such as a slider's, are one. */
-const remember = (tag) => {
-  const quick = tag === lastTag && Date.now() - lastAt < 800;
+/* Keep the work as it is for undo. Changes of one tag that follow each other quickly, as a slider's do, are one. */
+const remember = (tag = "") => {
+  const quick = tag !== "" && tag === lastTag && Date.now() - lastAt < 800;
   [lastTag, lastAt] = [tag, Date.now()];
   if (quick) return;
   const past = (state.past[state.tab] ??= []);
@@ -124,26 +124,26 @@ export const openTab = (method) => {
   else { save(); emit("tab"); }
 };
 export const openExample = (name) => {
-  remember("example");
+  remember();
   state.works[state.tab] = { ...exampleWork(tab(), state.start.examples.find((one) => one.name === name)), settings: work().settings };
   after(true, "tab");
 };
 export const setPicture = (name, picture) => {
-  remember("picture");
+  remember();
   work().files[name] = picture;
   for (const one of work().objects) if (regionOf(one).picture === name) Object.assign(one, { points: [], box: null });
   after(true, "tab");
 };
 
 export const addPoint = (picture, x, y, label) => {
-  remember("point");
+  remember();
   const at = active(picture) ?? newObject(picture);
   at.points.push([x, y, label]);
   work().active = at.id;
   after(true, "objects");
 };
 export const setBox = (picture, box) => {
-  remember("box");
+  remember();
   const at = active(picture) ?? newObject(picture);
   at.box = box;
   work().active = at.id;
@@ -156,19 +156,19 @@ const newObject = (picture) => {
   return fresh;
 };
 export const addObject = (region) => {
-  remember("add");
+  remember();
   const fresh = object(region.name, freeName(region.name || "object", work().objects));
   work().objects.push(fresh);
   work().active = fresh.id;
   after(true, "objects");
 };
 export const clearObject = (one) => {
-  remember("clear");
+  remember();
   Object.assign(one, { points: [], box: null });
   after(true, "objects");
 };
 export const removeObject = (one) => {
-  remember("remove");
+  remember();
   work().objects = work().objects.filter((each) => each !== one);
   if (work().active === one.id) work().active = work().objects[0]?.id ?? null;
   after(true, "objects");
@@ -179,7 +179,7 @@ export const rename = (one, name) => {
   if (name === one.name) return "";
   if (!NAME.test(name)) return "a name is a letter, then letters, digits, - or _";
   if (name === "rest" || work().objects.some((each) => each !== one && each.name === name)) return `'${name}' is taken`;
-  remember("name");
+  remember();
   one.name = name;
   after(true, "objects");
   return "";
@@ -189,12 +189,12 @@ export const setGain = (one, gain, settled = true) => {
   remember(`gain ${one.id ?? "rest"}`);
   one.gain = gain <= QUIETEST_DB ? "-inf" : Math.min(LOUDEST_DB, gain);
   one.muted = false;
-  after(settled, settled ? "objects" : "levels");
+  after(settled, "levels");
 };
 export const toggle = (one, what) => {
-  remember(`${what} ${one.id ?? "rest"}`);
+  remember();
   one[what] = !one[what];
-  after(true, "objects");
+  after(true, "levels");
 };
 /* The gain that is heard: muted, or not solo while another one is, is silence. */
 export const heardGain = (one) => {

@@ -1,6 +1,8 @@
+import gc
 import hashlib
 import json
 import os
+import weakref
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from svdaudio.checkpoints.bundle import LOADERS, MANIFEST, Bundle, Models, find_device, load_entry
+from svdaudio.checkpoints.bundle import JUDGE, LOADERS, MANIFEST, Bundle, Models, find_device, load_entry
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
 from svdaudio.weights.own import Header, save_weights
@@ -67,6 +69,28 @@ def test_one_model_is_resident_unless_all_are_kept(root):
     tagger = kept["tagger"]
     _ = kept["audio_encoder"]
     assert kept["tagger"] is tagger
+
+
+@pytest.mark.parametrize("where", ["model", "network", "nothing"])
+def test_a_released_model_is_collected_only_if_it_refers_to_itself(root, monkeypatch, where):
+    collected = []
+    models = Models(Bundle.open("toy", root), device="cpu")
+    tagger = models["tagger"]
+    if where != "nothing":
+        part = tagger if where == "model" else next(one for one in vars(tagger).values() if isinstance(one, nn.Module))
+        object.__setattr__(part, "itself", part)
+        del part
+    gone = weakref.ref(tagger)
+    del tagger
+    collect = gc.collect
+    monkeypatch.setattr("gc.collect", lambda: collected.append(collect()))
+    gc.disable()
+    try:
+        _ = models["audio_encoder"]
+    finally:
+        gc.enable()
+    assert gone() is None
+    assert len(collected) == (where != "nothing")
 
 
 def test_a_bundle_that_is_not_there_names_those_that_are(root):
@@ -262,7 +286,7 @@ def test_every_role_has_a_loader():
 
 def test_the_shipped_bundle_is_whole_and_small():
     bundle = Bundle.open("mini")
-    assert set(bundle.roles) == set(LOADERS)
+    assert set(bundle.roles) == set(LOADERS) - {JUDGE}
     for role in bundle.roles:
         bundle.check(role)
     assert sum({(entry := bundle.entry(role)).path: entry.n_bytes for role in bundle.roles}.values()) <= 50_000_000

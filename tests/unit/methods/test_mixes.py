@@ -24,6 +24,10 @@ class Run(dict):
     def has(self, *names):
         return all(name in self for name in names)
 
+    def scores(self):
+        return {"original": {"cat": 1.0, "dog": 0.0}, "edited": {"cat": 0.0, "dog": 1.0},
+                "manipulated": {"cat": 0.6, "dog": 0.8}}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def run():
@@ -63,8 +67,8 @@ def test_the_mix_is_compared_with_pictures_and_regions(run):
     for name, anchor in anchors.items():
         assert np.linalg.norm(anchor) == pytest.approx(1, abs=1e-5)
         assert found[name] == pytest.approx(float(run["mix"]["embedding"] @ anchor), abs=1e-6)
-    assert METHOD.measures(run) == {"cosines": found}
-    assert METHOD.measures(SimpleNamespace(has=lambda *names: False)) == {}
+    assert METHOD.measures(run) == {"cosines": found, "score_cosines": {"original": 0.6, "edited": 0.8}}
+    assert METHOD.measures(SimpleNamespace(has=lambda *names: False, scores=dict)) == {}
 
 
 def test_settings_become_columns_and_the_rest_is_that_of_the_configuration():

@@ -35,6 +35,12 @@ def test_flac_holds_every_sample_of_the_file():
     assert np.array_equal(found, soundfile.read(io.BytesIO(wav), dtype="int16")[0])
 
 
+def test_flac_of_a_float_file_is_as_loud():
+    stem = 0.25 * np.sin(np.arange(4000) / 9)
+    found, _ = soundfile.read(io.BytesIO(decoded(media.flac_uri(wav_bytes(stem, as_float=True)))))
+    assert np.abs(found - stem).max() < 1 / 32768
+
+
 def test_mp3_keeps_the_duration_and_the_pitch_and_its_bytes():
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050)
     uri = media.mp3_uri(tone, 22_050)

@@ -155,8 +155,11 @@ def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
     assert found.folder.name.startswith("dog_cat-dog_duck.")
     assert found.on_page == tuple(found.pictures)[:5]
     results = json.loads(json.dumps(found.results(), allow_nan=False))
-    assert list(results) == ["folder", "audio", "pictures", "scores", "notes", "cosines", "result", "verdict"]
+    assert list(results) == [
+        "folder", "audio", "pictures", "scores", "notes", "cosines", "score_cosines", "result", "verdict",
+    ]  # fmt: skip
     assert results["cosines"].keys() == {"original", "edited", "removed", "added"}
+    assert results["score_cosines"].keys() == {"original", "edited"}
 
 
 def test_the_same_work_is_not_written_twice(tmp_path, store, run):

@@ -72,6 +72,16 @@ def test_cnn14_scores_sounds_at_any_rate(cnn14_file, sound):
     assert torch.allclose(both[:1], scores, atol=1e-5)
 
 
+def test_cnn14_hears_what_it_scores(cnn14_file, sound):
+    tagger = cnn14.load_tagger(cnn14_file)
+    heard = tagger.hear(sound, 32_000)
+    assert (heard.logits.shape, heard.embedding.shape) == ((1, 527), (1, 2048))
+    assert torch.allclose(heard.logits.sigmoid(), tagger.scores(sound, 32_000), atol=1e-6)
+    assert heard.embedding.min() == 0  # after a ReLU
+    slower = tagger.hear(sound[:, ::2], 16_000)
+    assert torch.nn.functional.cosine_similarity(slower.embedding, heard.embedding).item() > 0.9
+
+
 def test_an_old_cnn14_file_is_copied_once(tmp_path, cnn14_file, sound):
     path = tmp_path / "x.pth"
     made_up_files.write_cnn14(path, old_format=True)
@@ -99,6 +109,9 @@ def test_the_transformer_scores_as_transformers_does(ast_folder, sound):
         wanted = ASTForAudioClassification.from_pretrained(ast_folder).eval()(**given).logits.sigmoid()
     assert torch.allclose(tagger.scores(sound, 16_000), wanted, atol=1e-6)
     assert tagger.classes == score_names(audioset_names())
+    heard = tagger.hear(sound, 16_000)
+    assert torch.allclose(heard.logits.sigmoid(), wanted, atol=1e-6)
+    assert heard.embedding.shape == (1, SMALL_AST["hidden_size"])
 
 
 def test_the_transformer_is_loaded_strictly(ast_folder, tmp_path):
