@@ -21,7 +21,10 @@ const groupOf = (parameter) => GROUPS.find((one) => one.sections?.includes(secti
 const plain = (value) => (value === null ? "none" : typeof value === "boolean" ? (value ? "on" : "off") : String(value).replace(/^-/, "−"));
 const rangeText = (parameter) =>
   `default ${plain(defaultOf(parameter))}${parameter.low !== null && parameter.high !== null ? `, recommended ${plain(parameter.low)} to ${plain(parameter.high)}` : ""}`;
-const unit = (name) => Object.entries(UNITS).find(([end]) => name.endsWith(end))?.[1] ?? "";
+const unit = (name) => {
+  const found = Object.entries(UNITS).find(([end]) => name.endsWith(end));
+  return found ? ` ${found[1]}` : "";
+};
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /* What was typed, as a value of the parameter; undefined if it cannot be one. */
@@ -77,10 +80,10 @@ const row = (parameter) => {
   const hint = el("span", { class: "hint small muted", id: `hint-${parameter.name}` });
   const box = el("div", { class: "parameter", data: { row: parameter.name } },
     el("div", { class: "parameter-name" },
-      el("span", { title: `${parameter.meaning} (${parameter.name})` }, dot, label),
-      parameter.advanced ? el("code", { class: "muted" }, parameter.name) : null, hint),
-    el("div", { class: "parameter-inputs" }, elements, el("span", { class: "unit small muted" }, unit(parameter.name)), reset),
-    error(parameter.name));
+      el("span", { title: `${parameter.meaning} (${parameter.name})` }, dot, label, el("span", { class: "small muted" }, unit(parameter.name))),
+      parameter.advanced ? el("code", { class: "muted" }, parameter.name) : null),
+    el("div", { class: "parameter-inputs" }, elements, reset),
+    hint, error(parameter.name));
   updates.push(() => {
     update();
     const changed = isChanged(parameter);
@@ -158,6 +161,7 @@ const drawCommon = () => {
 };
 
 const update = () => {
+  if (!work()) return;
   for (const act of updates) act();
   const weights = $("parameters").querySelector("[data-sum]");
   weights?.replaceWith(sum(tab().parameters.filter((one) => !one.advanced && section(one) === "mix")));

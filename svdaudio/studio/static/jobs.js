@@ -83,7 +83,7 @@ export const follow = (job) => {
         state.counts = { n_done: data.n_done, n_total: data.n_total };
       } else if (name === "job") {
         const before = state.job;
-        state.job = data;
+        state.job = { ...data, stopping: before.stopping };
         if (before.state !== data.state && data.state === "finished") finished(data);
         if (data.state === "failed" && data.error) setError({ field: data.error.field, message: data.error.error });
       }
@@ -126,8 +126,12 @@ export const makeSound = async () => {
 };
 export const stopJob = async () => {
   if (!isBusy()) return;
-  try { state.job = await api.stop(state.job.id); emit("job"); }
-  catch (error) { setError(error); }
+  try {
+    const stopped = await api.stop(state.job.id);
+    if (stopped.id !== state.job.id) return;
+    state.job = { ...stopped, stopping: true };
+    emit("job");
+  } catch (error) { setError(error); }
 };
 export const pick = async (run, candidate) => {
   try { follow(await api.pick(run, candidate)); }

@@ -7,6 +7,9 @@ import { on, setError, state } from "./state.js";
 
 const FORMATS = ["wav", "flac", "ogg", "mp3"];
 const WAVE = { width: 480, height: 100 };
+/* The axes of the spectrograms, as svdaudio/pages/media.py draws them. */
+const MARKS_HZ = { mel: [0, 500, 1000, 2000, 4000, 8000], linear: [0, 2000, 4000, 6000, 8000] };
+const height = (hz, scale) => (scale === "mel" ? Math.log10(1 + hz / 700) : hz);
 const LEAST_SCORE = 0.05;
 let player = null;
 export const currentPlayer = () => player;
@@ -52,7 +55,7 @@ const row = (run, lane, several) => {
   name.append(several ? el("span", { class: "muted small" }, run.id.slice(-6)) : "", key);
   const view = el("div", { class: "view" }, wave(lane.wave),
     el("img", { class: "of-mel", src: lane.mel, alt: `Spectrogram of ${lane.name}` }), el("img", { class: "of-linear", src: lane.linear, alt: `Spectrogram of ${lane.name}, linear frequencies` }),
-    axes(run), head, ticks(lane.duration_s));
+    axes(), head, ticks(lane.duration_s));
   const candidate = lane.kind === "candidate" ? Number(lane.name.match(/(\d+)$/)?.[1]) : null;
   const box = el("div", { class: `lane ${lane.style}`, data: { lane: lane.name } },
     el("div", {}, name,
@@ -63,9 +66,9 @@ const row = (run, lane, several) => {
     view);
   return { box, facts: { row: box, button: name, key, head, view, uri: lane.uri, duration: lane.duration_s, lufs: lane.loudness_lufs, style: lane.style } };
 };
-const axes = (run) => Object.entries(run.marks ?? {}).map(([scale, marks]) => el("div", { class: `axis of-${scale}`, "aria-hidden": "true" }, marks.map(([text, share], place) => {
-  const mark = el("span", {}, place === marks.length - 1 ? `${text} kHz` : text);
-  mark.style.bottom = `${100 * share}%`;
+const axes = () => Object.entries(MARKS_HZ).map(([scale, marks]) => el("div", { class: `axis of-${scale}`, "aria-hidden": "true" }, marks.map((hz, place) => {
+  const mark = el("span", {}, place === marks.length - 1 ? `${hz / 1000} kHz` : `${hz / 1000}`);
+  mark.style.bottom = `${(100 * height(hz, scale)) / height(marks.at(-1), scale)}%`;
   return mark;
 })));
 

@@ -1,7 +1,7 @@
 /* The objects of a tab: names, masks, and in the mixer their faders. */
 import { $, button, el, show } from "./dom.js";
 import { maskText } from "./masks.js";
-import { addObject, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskOf, objectsParameter, on, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, state, styleOf, tab, toggle, work } from "./state.js";
+import { addObject, channels, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskOf, objectsParameter, on, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, state, styleOf, tab, toggle, work } from "./state.js";
 
 export const gainText = (gain) => (gain === "-inf" ? "silent" : `${gain > 0 ? "+" : gain < 0 ? "−" : ""}${Math.abs(gain)} dB`);
 /* What somebody typed as a gain: "-6", "−6 dB", "-inf", "silent"; null if it is none of it. */
@@ -30,8 +30,7 @@ const fader = (one, name, key) => {
   });
   slide.addEventListener("input", () => setGain(one, Number(slide.value), false));
   slide.addEventListener("change", () => setGain(one, Number(slide.value)));
-  slide.addEventListener("dblclick", () => setGain(one, 0));
-  typed.addEventListener("dblclick", () => setGain(one, 0));
+  for (const each of [slide, typed]) each.addEventListener("dblclick", () => setGain(one, one.usual));
   typed.addEventListener("change", () => {
     const gain = readGain(typed.value);
     const wrong = gain === null || (gain !== -Infinity && gain < QUIETEST_DB) || gain > LOUDEST_DB;
@@ -69,28 +68,36 @@ const row = (one) => {
     fault);
 };
 
+const CHANNELS = { removed: ["what is removed", "in the original picture"], added: ["what was added", "in the edited picture"], rest: ["the rest", "what is in no object"] };
+const channelRow = (one) => {
+  const [name, where] = CHANNELS[one.id];
+  return el("li", { class: "object with-fader", data: { object: one.id } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, name), fader(one, name, one.id), el("span", { class: "mask-line small muted" }, where));
+};
+
 const section = (region) => {
   const found = work().objects.filter((one) => one.region === region.name);
   const mixing = region.name === "";
-  const rest = work().rest;
   return [
     el("h3", {}, mixing ? "Objects" : region.label.charAt(0).toUpperCase() + region.label.slice(1)),
     state.errors[mixing ? objectsParameter() : region.name] ? el("p", { class: "field-error", role: "alert" }, state.errors[mixing ? objectsParameter() : region.name]) : null,
     el("ul", { class: "object-list" }, found.map(row),
-      mixing ? el("li", { class: "object with-fader rest", data: { object: "rest" } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, "the rest"), fader(rest, "the rest", "rest"), el("span", { class: "mask-line small muted" }, "what is in no object")) : null),
+      mixing ? channels().map(channelRow) : null),
     button(mixing ? "Add an object" : "Another object", () => addObject(region), { class: "small", "data-focus": `add ${region.name}`, "aria-label": `Add an object: ${region.label}` }),
   ];
 };
 
+let shown = 0; // how many channels
 const update = () => { for (const act of updates) act(); };
 const draw = () => {
   if (!work()) return;
   updates = [];
-  show($("objects"), regions().flatMap(section));
+  shown = channels().length;
+  show($("objects"), regions().flatMap(section), shown && !objectsParameter() ? [el("h3", {}, "Gains"), el("ul", { class: "object-list" }, channels().map(channelRow))] : null);
   update();
 };
 on("tab objects errors", draw);
 on("levels", update);
+on("settings", () => { if (work() && channels().length !== shown) draw(); });
 on("masks", () => {
   for (const line of document.querySelectorAll("#objects [data-mask]")) {
     const one = work().objects.find((each) => each.id === line.dataset.mask);
@@ -100,5 +107,5 @@ on("masks", () => {
 /* M and S on the object that has the focus. */
 export const focusedObject = () => {
   const id = document.activeElement?.closest("#objects [data-object]")?.dataset.object;
-  return id === "rest" ? work().rest : work()?.objects.find((one) => one.id === id && one.region === "") ?? null;
+  return work() ? [...channels(), ...work().objects.filter((one) => one.region === "")].find((one) => one.id === id) ?? null : null;
 };

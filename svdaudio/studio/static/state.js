@@ -21,7 +21,7 @@ export const state = {
   start: null,
   tab: "",
   bundle: "",
-  works: {},           // method → { files, objects, settings, active, rest }
+  works: {},           // method → { files, objects, settings, active, channels }
   past: {},            // method → earlier works, for undo
   masks: new Map(),    // key of a prompt → { path, score, share } or { error }
   plan: null,
@@ -63,15 +63,25 @@ export const active = (picture = null) => {
   return work().objects.find((one) => one.id === work().active && fits(one)) ?? work().objects.find(fits) ?? null;
 };
 
+/* What has a gain beside objects. */
+const CHANNELS = [{ id: "removed", gain: "-inf", usual: "-inf" }, { id: "added", gain: 0, usual: 0 }, { id: "rest", gain: 0, usual: 0 }];
+const FORM = "edit.form", FORM_WITHOUT_GAINS = "svd";
+/* Those that the tab uses: the rest beside objects; and in the forms of the edit that have gains, both regions, too. */
+export const channels = () => {
+  if (objectsParameter()) return work().channels.filter((one) => one.id === "rest");
+  const form = tab().parameters.find((one) => one.name === FORM);
+  return form && valueOf(form) !== FORM_WITHOUT_GAINS ? work().channels : [];
+};
+
 let made = 0;
-const object = (region, name, points = []) => ({ id: `o${Date.now().toString(36)}${++made}`, region, name, points, box: null, gain: 0, muted: false, solo: false });
+const object = (region, name, points = []) => ({ id: `o${Date.now().toString(36)}${++made}`, region, name, points, box: null, gain: 0, usual: 0, muted: false, solo: false });
 const freeName = (base, objects) => {
   const taken = new Set(objects.map((one) => one.name));
   for (let place = 1; ; place++) if (!taken.has(`${base}${place}`)) return `${base}${place}`;
 };
 
 const emptyWork = (one) => {
-  const fresh = { files: Object.fromEntries(one.files.map((name) => [name, null])), objects: [], settings: {}, active: null, rest: { gain: 0, muted: false, solo: false } };
+  const fresh = { files: Object.fromEntries(one.files.map((name) => [name, null])), objects: [], settings: {}, active: null, channels: CHANNELS.map((channel) => ({ ...channel, muted: false, solo: false })) };
   for (const region of one.regions ?? []) fresh.objects.push(object(region.name, region.name));
   return fresh;
 };
@@ -184,10 +194,10 @@ export const rename = (one, name) => {
   after(true, "objects");
   return "";
 };
-/* Of an object, or of work().rest. */
+/* Of an object, or of a channel. */
 export const setGain = (one, gain, settled = true) => {
-  remember(`gain ${one.id ?? "rest"}`);
-  one.gain = gain <= QUIETEST_DB ? "-inf" : Math.min(LOUDEST_DB, gain);
+  remember(`gain ${one.id}`);
+  one.gain = gain === "-inf" || gain <= QUIETEST_DB ? "-inf" : Math.min(LOUDEST_DB, gain);
   one.muted = false;
   after(settled, "levels");
 };
@@ -198,7 +208,7 @@ export const toggle = (one, what) => {
 };
 /* The gain that is heard: muted, or not solo while another one is, is silence. */
 export const heardGain = (one) => {
-  const all = [...work().objects, work().rest];
+  const all = [...work().objects, ...channels()];
   const silent = one.muted || (all.some((each) => each.solo) && !one.solo);
   return silent ? "-inf" : one.gain;
 };
@@ -255,8 +265,9 @@ export const ask = () => {
   if (parameter) {
     const found = pointed.filter((one) => one.region === "");
     settings[parameter] = Object.fromEntries(found.map((one) => [one.name, prompt(one)]));
-    settings.gains = Object.fromEntries([...found.map((one) => [one.name, heardGain(one)]), ["rest", heardGain(work().rest)]]);
+    settings.gains = Object.fromEntries(found.map((one) => [one.name, heardGain(one)]));
   }
+  for (const one of channels()) settings.gains = { ...settings.gains, [one.id]: heardGain(one) };
   const files = Object.fromEntries(Object.entries(work().files).map(([name, picture]) => [name, picture?.id]));
   return { method: state.tab, bundle: state.bundle, files, settings };
 };

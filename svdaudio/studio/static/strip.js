@@ -11,9 +11,11 @@ const planText = () => {
   if (state.needs) return state.needs;
   if (isBusy() && isAsked(state.job)) return "Making this sound.";
   if (!state.plan) return Object.keys(state.errors).length ? "Nothing can run until this is put right." : "Looking what is to be done…";
-  const { will_run: due, estimate_s: estimate } = state.plan;
+  const { will_run: due, stages, estimate_s: estimate } = state.plan;
   if (!due.length) return "Everything is in the store: the sound is there at once.";
-  return `will run: ${named(due)}${estimate === null ? "" : ` · about ${seconds(estimate)}`}`;
+  const known = stages.filter((one) => one.status !== "cached").reduce((sum, one) => sum + (one.estimate_s ?? 0), 0);
+  const time = estimate !== null ? ` · about ${seconds(estimate)}` : known ? ` · ${seconds(known)} or more` : "";
+  return `will run: ${named(due)}${time}`;
 };
 
 const cellState = (stage) => {
@@ -50,13 +52,14 @@ const progress = () => {
   const running = [...state.progress.values()].filter((one) => one.kind === "started" || one.kind === "note").map((one) => one.node);
   const left = (jobStages ?? []).filter((one) => one.status !== "cached" && state.progress.get(one.node)?.kind !== "finished");
   const known = left.length && left.every((one) => one.estimate_s !== null) ? left.reduce((sum, one) => sum + one.estimate_s, 0) : null;
-  const text = {
+  let text = {
     queued: job.position ? `Waiting: ${job.position} before you` : "Waiting",
     running: `${total ? `${done} of ${total}` : "Starting"}${running.length ? ` · ${running.at(-1)}` : ""}${known ? ` · about ${seconds(known)} left` : ""}`,
     stopped: "Stopped. What was computed is kept: Make sound goes on from there.",
-    failed: "Failed. What was computed is kept.",
+    failed: job.error?.error ?? "Failed. What was computed is kept.",
     finished: "Done",
   }[job.state];
+  if (isBusy() && job.stopping) text = "Stopping after this stage; what was computed is kept.";
   if ($("progress-text").textContent !== text) $("progress-text").textContent = text;
   $("progress-bar").hidden = !isBusy();
 };
