@@ -291,6 +291,18 @@ def test_earlier_sounds_are_found_starred_and_compared(open_studio):
     assert page.locator("#result .lane.result").count() == 2
 
 
+def test_a_table_is_computed_row_by_row(open_studio, tmp_path):
+    page = open_studio()
+    page.get_by_role("tab", name="Batch").click()
+    (tmp_path / "rows.csv").write_text('original,edited,remove,add\none.png,two.png,"20,20","40,30"\n')
+    page.get_by_label("CSV file and pictures").set_input_files(tmp_path / "rows.csv")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("finished: 1 of 1 rows").wait_for()
+    with page.expect_download() as table:
+        page.get_by_role("link", name="Download the table").click()
+    assert "one-two" in table.value.path().read_text()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1024, "light"), (1920, "dark")])
 def test_it_fits_and_is_accessible(open_studio, width, scheme):
     page = open_studio(width=width, scheme=scheme)

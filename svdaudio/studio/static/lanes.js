@@ -56,13 +56,14 @@ const row = (run, lane, several) => {
   const view = el("div", { class: "view" }, wave(lane.wave),
     el("img", { class: "of-mel", src: lane.mel, alt: `Spectrogram of ${lane.name}` }), el("img", { class: "of-linear", src: lane.linear, alt: `Spectrogram of ${lane.name}, linear frequencies` }),
     axes(), head, ticks(lane.duration_s));
-  const candidate = lane.kind === "candidate" ? Number(lane.name.match(/(\d+)$/)?.[1]) : null;
+  // A candidate of the result, "manipulated 2", can become the result.
+  const candidate = lane.kind === "candidate" && lane.name.startsWith(`${run.result} `) ? Number(lane.name.slice(run.result.length + 1)) : null;
   const box = el("div", { class: `lane ${lane.style}`, data: { lane: lane.name } },
     el("div", {}, name,
       Object.keys(lane.scores).length ? el("dl", {}, Object.entries(lane.scores).map(([one, score]) => [el("dt", {}, one), meter(score), el("dd", {}, number(score))])) : null,
       el("div", { class: "foot" }, lane.remark ? [lane.remark, el("br")] : null,
         `${lane.loudness_lufs === null ? "silent" : `${number(lane.loudness_lufs, 1)} LUFS`} · ${number(lane.duration_s, 1)} s · `, downloads(run, lane),
-        candidate ? [el("br"), button("Keep this one", () => pick(run.id, candidate), { class: "small-button", "aria-label": `Keep candidate ${candidate}` })] : null)),
+        candidate ? [el("br"), button("Keep this one", () => pick(run.id, candidate), { class: "small-button", "aria-label": `Keep candidate ${candidate}`, title: "the run again with this candidate of each sound" })] : null)),
     view);
   return { box, facts: { row: box, button: name, key, head, view, uri: lane.uri, duration: lane.duration_s, lufs: lane.loudness_lufs, style: lane.style } };
 };

@@ -32,12 +32,12 @@ const cells = () => {
   const stages = (isBusy() ? jobStages : null) ?? state.plan?.stages ?? jobStages ?? [];
   const groups = new Map();
   for (const stage of stages) groups.set(stage.group, [...(groups.get(stage.group) ?? []), stage]);
-  show($("strip"), el("ul", { class: "strip-groups" }, [...groups].map(([group, its]) => el("li", {},
+  show($("strip"), el("div", { class: "strip-groups-frame", tabindex: "0", role: "group", "aria-label": "Stages" }, el("ul", { class: "strip-groups" }, [...groups].map(([group, its]) => el("li", {},
     el("b", { class: "small muted" }, group || "all"),
     el("ul", { class: "cells" }, its.map((stage) => {
       const { name, text } = cellState(stage);
       return el("li", { class: `stage-cell ${name}`, "data-node": stage.node, "data-state": name, title: `${stage.node}: ${stage.summary}${stage.reason ? `. ${stage.reason}` : ""}` }, el("span", {}, stage.stage), el("span", { class: "when" }, text));
-    }))))));
+    })))))));
   $("strip-summary").textContent = stages.length ? `${stages.filter((one) => cellState(one).name === "cached").length} of ${stages.length} cached` : "";
 };
 
@@ -68,7 +68,7 @@ const drawPlan = () => {
   if (!work()) return;
   const text = planText();
   const remarks = state.plan?.remarks ?? [];
-  $("plan").textContent = [text, ...remarks].join(" ");
+  show($("plan"), text, remarks.map((remark) => el("span", { class: "remark small muted" }, remark)));
   $("make-sound").disabled = Boolean(state.needs);
 };
 
