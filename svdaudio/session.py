@@ -55,7 +55,7 @@ from svdaudio.sounds.writing import check_sound_place
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.comparison import Comparison, compare_records
-from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result, report_of
+from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result, report_of, sound_bytes
 from svdaudio.views.report import Report, draw_nodes
 
 ENVIRONMENT_STORE = "SVDAUDIO_STORE"
@@ -192,6 +192,7 @@ class Session:
         self._open_models = open_models
         self._quietly = quietly
         self._bundles: dict[str, BundleFacts] = {}
+        self._keeps_models = False
         self._models: dict[tuple[object, ...], ModelSource] = {}
 
     # -- requests --------------------------------------------------------------------------------------------------
@@ -465,6 +466,22 @@ class Session:
         """Write the files of a finished run; what is there already is not written again."""
         return self._report(self.request_of(run), run, pictures=pictures)
 
+    def sound(self, run: RunRecord, name: str, suffix: str = ".wav") -> bytes:
+        """A sound of a finished run as the content of a file.
+
+        Args:
+            run: which.
+            name: of the sound.
+            suffix: of the format, one of `svdaudio.sounds.writing.FORMATS`.
+
+        Raises:
+            RunError: the run has no such sound.
+        """
+        report = self.report(run, pictures=False)
+        if name not in report.audio:
+            raise RunError(f"run {run.id} has no sound '{name}'", expected=" or ".join(report.audio) or None)
+        return sound_bytes(report, run, self.method_of(run), name, suffix)
+
     def write_page(self, runs: Sequence[RunRecord], path: Path | None = None) -> Path:
         """Write a report of runs as one HTML file that holds everything it shows and opens offline.
 
@@ -551,6 +568,7 @@ class Session:
         batch: Batch,
         *,
         progress: BatchProgress = no_batch_progress,
+        stopping: Stopping = never,
         n_workers: int = 1,
         table_path: Path | None = None,
     ) -> tuple[RunRecord, list[RunRecord]]:
@@ -559,6 +577,7 @@ class Session:
         Args:
             batch: from `open_batch` or `reopen_batch`.
             progress: receives every event.
+            stopping: asked between stages, without other processes; if true, the batch ends there, "interrupted".
             n_workers: processes side by side, each with models of its own.
             table_path: where the table goes, unless the batch says; else into the store's folder of results.
 
@@ -580,7 +599,7 @@ class Session:
                 )  # fmt: skip
             models = self.models(jobs[0].request)
             return executor(
-                jobs, self.store, models, output=output, on_error=asked.on_error, progress=progress, stopping=never
+                jobs, self.store, models, output=output, on_error=asked.on_error, progress=progress, stopping=stopping
             )
 
         with self._quietly():
@@ -598,13 +617,19 @@ class Session:
             self._bundles[name] = self._open_bundle(name)
         return self._bundles[name]
 
+    def keep_models(self) -> None:
+        """From now on keep every model once it is loaded, as a session that answers many small requests should."""
+        self._keeps_models = True
+
     def models(self, request: Request) -> ModelSource:
         """The models of a request. Nothing is loaded before it is needed."""
         execution = request.config.execution
         key = (request.bundle.name, execution)
         if key not in self._models:
             quiet_tqdm()
-            self._models[key] = self._open_models(request.bundle, request.config)
+            self._models[key] = opened = self._open_models(request.bundle, request.config)
+            if self._keeps_models and isinstance(opened, Models):
+                opened.keep_all()
         return self._models[key]
 
     @property

@@ -270,6 +270,11 @@ class Bundle:
         entries = {role: _entry(role, model, path.parent) for role, model in described.models.items()}
         return Bundle(name=name, title=described.title, settings=described.settings, entries=entries)
 
+    @staticmethod
+    def names() -> list[str]:
+        """Names of all bundles that can be opened."""
+        return sorted({path.parent.name for root in checkpoints_roots() for path in root.glob(f"*/{MANIFEST}")})
+
     def here(self) -> Bundle:
         """The same bundle with the files of this machine, if it was opened on another.
 

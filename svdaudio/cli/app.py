@@ -34,6 +34,7 @@ from svdaudio.cli import (
     schedule,
     server,
     store,
+    studio,
     study,
     sweep,
     train,
@@ -61,7 +62,7 @@ app = Commands(
 )
 
 for _panel, _commands in {
-    "Sound": (run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
+    "Sound": (studio.studio, run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
     "Many": (batch.batch, sweep.sweep, study.study, ablate.ablate),
     "Runs": (
         history.runs,

@@ -146,6 +146,10 @@ class Method:
     """`RunArrays` of a finished run → what was to happen to each object, and whether it did."""
     notes: Callable[[Any], Sequence[str]] = no_notes
     """`RunArrays` of a finished run → remarks on it for users, a sentence each."""
+    regions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Parameter that says where something is in a picture → the file of that picture."""
+    label: str = ""
+    """Its name on buttons and tabs; the capitalised name if empty."""
     former_parameters: tuple[str, ...] = ()
     """Dotted names, or sections, in records of earlier versions that no longer exist."""
 

@@ -319,6 +319,7 @@ METHOD = Method(
     nodes=nodes,
     targets=targets,
     configured_files=configured_files,
+    regions={"objects": ORIGINAL},
     sounds=sounds,
     scores=scores,
     result=MIX,

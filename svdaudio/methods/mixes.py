@@ -18,6 +18,15 @@ from svdaudio.svd.many import EditParts, MixColumns, cosines, unscaled
 MIX_PARAMETERS = ("svd.k", "svd.alpha", "svd.beta", "mix.alpha", "mix.beta", "mix.gamma", "mix.direct")
 """What can change without a new factorisation, in the order of the fields of `MixColumns`."""
 
+MIX_WEIGHTS = {
+    "alpha_mix": "suppressed region",
+    "beta_mix": "boosted region",
+    "weight": "region",
+    "gamma_mix": "background",
+    "direct_mix": "edited picture",
+}
+"""Local parameter of the mixing stages → what it weights."""
+
 
 def part_nodes(nodes: Nodes) -> tuple[str, ...]:
     """The nodes that the mix is made from, and those that it is compared with."""

@@ -21,6 +21,7 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.command import command_of, was_given
 from svdaudio.engine.stage import group_of
 from svdaudio.evaluation.closer import Closeness, closer_by_scores
+from svdaudio.methods.mixes import MIX_WEIGHTS
 from svdaudio.mixing.levels import SILENCE
 from svdaudio.pages.lanes import Lane, lanes
 from svdaudio.pages.media import N_WAVE_COLUMNS, WAVE_HEIGHT, frequency_marks
@@ -36,14 +37,6 @@ from svdaudio.views.stages import nodes_done
 LEAST_SCORE = 0.05
 """Classes that stay below it in every sound are left out, and counted."""
 N_DIGEST_DIGITS = 12
-MIX_WEIGHTS = {
-    "alpha_mix": "suppressed region",
-    "beta_mix": "boosted region",
-    "weight": "region",
-    "gamma_mix": "background",
-    "direct_mix": "edited picture",
-}
-"""Parameter of the mixing stages → what it weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +144,7 @@ def run_page(shown: Sequence[Shown], store: Store) -> str:
     records = [arrays.run for arrays, _, _ in shown]
     return render(
         "report.html.j2",
-        scripts=("report.js",),
+        scripts=("player.js", "report.js"),
         styles=("page.css", "report.css"),
         title=" · ".join(dict.fromkeys(run.title for run in runs)),
         runs=runs,

@@ -81,8 +81,13 @@ class RowsError(InputError):
         self.reasons = [f"{place}: {error.line()}" for place, error in errors] if others else []
 
 
-def read_rows(path: Path, method: Method) -> list[Row]:
+def read_rows(path: Path, method: Method, *, folder: Path | None = None) -> list[Row]:
     """The requests in a CSV file, a JSONL file or a folder.
+
+    Args:
+        path: of the file or folder.
+        method: of the requests.
+        folder: that relative paths in a file are of, if not the file's own.
 
     Raises:
         InputError: the file cannot be read, holds no row, or a row of it is invalid.
@@ -98,7 +103,7 @@ def read_rows(path: Path, method: Method) -> list[Row]:
         reason = error.strerror if isinstance(error, OSError) else "text that is not UTF-8"
         raise InputError(f"the pairs {path} cannot be read", got=reason) from error
     found = _csv_cells(text, path, method) if path.suffix.lower() == ".csv" else _jsonl_objects(text, path)
-    return _named(_all(found, lambda cells, where: _row(cells, where, path.parent, method)), path)
+    return _named(_all(found, lambda cells, where: _row(cells, where, folder or path.parent, method)), path)
 
 
 def rows_of(tables: Sequence[Mapping[str, Any]], path: Path, method: Method) -> list[Row]:

@@ -87,12 +87,30 @@ def copy_result(report: Report, run: RunRecord, method: Method, out: Path, rate_
     if sound not in report.audio:
         made = ", ".join(report.audio) or "no sound"
         raise InputError(f"run {run.id} has no sound '{sound}' for --out", got=made, fix="omit --out")
-    source, suffix, rate_hz = report.audio[sound], out.suffix.lower(), rate_hz or OUTPUT_RATE_HZ
-    data = source.read_bytes()
-    if (suffix, rate_hz) != (".wav", OUTPUT_RATE_HZ):
-        data = encoded(data, suffix, rate_hz=rate_hz, tags=_tags(sound, run, method))
-    write_bytes(out.absolute(), data)
+    write_bytes(out.absolute(), sound_bytes(report, run, method, sound, out.suffix.lower(), rate_hz))
     return replace(report, audio={**report.audio, sound: out.absolute()})
+
+
+def sound_bytes(
+    report: Report, run: RunRecord, method: Method, sound: str, suffix: str, rate_hz: int | None = None
+) -> bytes:
+    """A sound of a run as a file of some format: its own WAV file, or one with tags of the run and the command.
+
+    Args:
+        report: the files of the run.
+        run: the run.
+        method: its method.
+        sound: its name.
+        suffix: of the format, one of `svdaudio.sounds.writing.FORMATS`.
+        rate_hz: of the file, if another than the run's.
+
+    Raises:
+        StoreError: libsndfile refuses the combination.
+    """
+    data, rate_hz = report.audio[sound].read_bytes(), rate_hz or OUTPUT_RATE_HZ
+    if (suffix, rate_hz) == (".wav", OUTPUT_RATE_HZ):
+        return data
+    return encoded(data, suffix, rate_hz=rate_hz, tags=_tags(sound, run, method))
 
 
 def write_stems(report: Report, run: RunRecord, method: Method, out: Path, rate_hz: int | None = None) -> Path:

@@ -8,7 +8,9 @@ instantiate, so that loading one cannot run anything.
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +38,9 @@ with kept_process_state():
     from sam2.modeling.sam.transformer import RoPEAttention
     from sam2.modeling.sam2_base import SAM2Base
     from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+N_PICTURES_KEPT = 4
+"""How many embedded pictures a segmenter keeps, some 16 MB each at full size: clicks on one picture come in a row."""
 
 # sam2 logs through the root logger, to which `logging.info` adds a handler if it has none.
 cast("Any", sam2_image_predictor).logging = logging.getLogger("sam2")
@@ -277,6 +282,9 @@ class Segmenter:
         # sam2 1.1.0 hard-codes the feature sizes of 1024 px, whatever the network's input size.
         sides = (model.image_size // stride for stride in (4, 8, 16))
         self._predictor._bb_feat_sizes = [(side, side) for side in sides]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self._pictures: dict[bytes, SAM2ImagePredictor] = {}
+        """Digest of a picture → predictor that has embedded it, the last used one at the end."""
+        self._lock = threading.Lock()
         self._second_looks = tuple(second_looks)
         self._takes_boxes = takes_boxes
 
@@ -390,6 +398,23 @@ class Segmenter:
             logits=cv2.resize(logits, found.logits.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32),
         )
 
+    def _embedded(self, pixels: Pixels) -> SAM2ImagePredictor:
+        """A predictor with the embedding of a picture, which takes far longer than a mask.
+
+        That of an earlier call, if it is one of the last few pictures.
+        """
+        digest = hashlib.sha256(pixels.tobytes()).digest() + str(pixels.shape).encode()
+        with self._lock:
+            known = self._pictures.pop(digest, None)
+        if known is None:
+            known = copy.copy(self._predictor)  # it keeps the picture in its attributes, so each needs its own
+            known.set_image(pixels)
+        with self._lock:
+            self._pictures[digest] = known
+            while len(self._pictures) > N_PICTURES_KEPT:
+                del self._pictures[next(iter(self._pictures))]
+        return known
+
     def _look(
         self,
         pixels: Pixels,
@@ -398,9 +423,8 @@ class Segmenter:
         box: Sequence[float] | None = None,
     ) -> Mask:
         """The network's prediction for one picture."""
-        predictor = copy.copy(self._predictor)  # it keeps the picture in its attributes, so each call needs its own
         with torch.inference_mode():
-            predictor.set_image(pixels)
+            predictor = self._embedded(pixels)
             if box is None:
                 masks, scores, logits = predictor.predict(where, kind, multimask_output=True)
             else:

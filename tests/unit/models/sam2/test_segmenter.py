@@ -10,11 +10,13 @@ import sam2
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.models.sam2.segmenter import (
     LEAST_WINDOW,
+    N_PICTURES_KEPT,
     Mask,
     Segmenter,
     SegmenterConfig,
@@ -113,7 +115,8 @@ def test_a_mask_has_the_size_of_the_picture(segmenter, pixels):
     assert found.logits.dtype == np.float32
 
 
-def test_the_best_of_three_proposals_is_kept(segmenter, pixels, monkeypatch):
+def test_the_best_of_three_proposals_is_kept(model, pixels, monkeypatch):
+    segmenter = Segmenter(model)
     masks = np.stack([np.full((90, 140), value) for value in (0.0, 1.0, 0.0)])
     logits = np.stack([np.full((32, 32), value) for value in (1.0, 2.0, 3.0)])
     monkeypatch.setattr(segmenter._predictor, "predict", lambda *_, **__: (masks, np.array([0.2, 0.9, 0.5]), logits))
@@ -128,6 +131,26 @@ def test_the_same_clicks_give_the_same_mask(segmenter, pixels):
     first, second = (segmenter.segment(pixels, points, labels) for _ in range(2))
     assert np.array_equal(first.logits, second.logits)
     assert first.score == second.score
+
+
+def test_a_picture_is_embedded_once_and_then_kept_for_a_while(model, pixels, monkeypatch):
+    embedded = []
+    real = SAM2ImagePredictor.set_image
+    monkeypatch.setattr(
+        SAM2ImagePredictor, "set_image", lambda self, image: (embedded.append(image), real(self, image))
+    )
+    alone = [Segmenter(model).segment(pixels, *split_points([place])) for place in ((20, 30, 1), (100, 60, 1))]
+    embedded.clear()
+    kept = Segmenter(model)
+    again = [kept.segment(pixels, *split_points([place])) for place in ((20, 30, 1), (100, 60, 1))]
+    assert len(embedded) == 1
+    for one, other in zip(alone, again, strict=True):
+        assert np.array_equal(one.logits, other.logits)
+    for shade in range(N_PICTURES_KEPT):
+        kept.segment(np.full_like(pixels, shade), *split_points([(20, 30, 1)]))
+    embedded.clear()
+    kept.segment(pixels, *split_points([(20, 30, 1)]))
+    assert len(embedded) == 1, "others have taken its place"
 
 
 def test_other_clicks_are_seen(segmenter, pixels):

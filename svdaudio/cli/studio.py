@@ -1,0 +1,51 @@
+"""`svdaudio studio`: the studio on a page of this machine."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from svdaudio.cli import options, sessions
+from svdaudio.cli.grouped import grouped
+from svdaudio.cli.output import console
+
+VARIABLE = "SVDAUDIO_STUDIO_PASSWORD"
+"""Holds the password."""
+
+
+@grouped
+def studio(
+    *,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The port (default a free one).", show_default=False)
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help=f"Another address; needs a password in {VARIABLE}.")
+    ] = "127.0.0.1",
+    bundle: options.Bundle = None,
+    store: options.Store = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+) -> None:
+    """A page to click on objects, move faders and listen; only what lies below a change runs.
+
+    Ctrl-C ends it. Runs that it makes are in the store, as those of `run` and `mix`.
+    """
+    import webbrowser
+
+    from svdaudio.studio.access import access_for
+    from svdaudio.studio.serve import open_studio, serve
+
+    access = access_for(host, os.environ.get(VARIABLE))
+    opened = open_studio(sessions.open_session(store), access, bundle=bundle or "mini")
+
+    if opened.bundle == "mini":  # others may take minutes without a GPU
+        opened.warm_up()
+
+    def ready(url: str) -> None:
+        console().print(f"The studio is at {url} (Ctrl-C ends it)", markup=False)
+        if not no_browser:
+            webbrowser.open(url)
+
+    serve(opened, host=host, port=port or 0, ready=ready)

@@ -1,0 +1,182 @@
+"""What the page is told: plans with estimates, feedback on embeddings, results of runs, history; as JSON data."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from svdaudio.engine.command import command_of
+from svdaudio.engine.request import Request
+from svdaudio.engine.stage import group_of
+from svdaudio.errors import RunError
+from svdaudio.methods.mixes import MIX_WEIGHTS
+from svdaudio.pages.lanes import lanes
+from svdaudio.session import Session, run_state
+from svdaudio.store.runs import RunRecord
+
+N_RUNS_TIMED = 40
+"""How many of the newest runs tell how long a stage takes here."""
+
+
+def plan(session: Session, request: Request) -> dict[str, Any]:
+    """What a request would run, and about how long it would take."""
+    usual = usual_seconds(session.runs)
+    stages: list[dict[str, Any]] = []
+    for node in session.plan(request):
+        name = node.node.stage.name
+        stages.append(
+            {
+                "node": node.name,
+                "group": group_of(node.name),
+                "stage": node.name.rpartition(".")[2],
+                "summary": node.node.stage.summary,
+                "status": node.status,
+                "reason": node.reason,
+                "estimate_s": usual.get(name),
+            }
+        )
+    due = [one for one in stages if one["status"] != "cached"]
+    known = [one["estimate_s"] for one in due if one["estimate_s"] is not None]
+    return {
+        "stages": stages,
+        "will_run": list(dict.fromkeys(one["stage"] for one in due)),
+        "estimate_s": round(sum(known), 1) if known and len(known) == len(due) else (0.0 if not due else None),
+        "remarks": list(request.resolved.remarks),
+    }
+
+
+def run_of_files(session: Session, request: Request) -> str | None:
+    """The newest finished run of a request, whatever its record; None if the store has none."""
+    if any(node.status != "cached" for node in session.plan(request)):
+        return None
+    config = request.config.tables()
+    for run in islice(session.runs, N_RUNS_TIMED):
+        same = run.kind == request.kind and run.state == "finished" and run.config == config
+        if same and {name: use.digest for name, use in run.files.items()} == dict(request.file_digests):
+            return run.id
+    return None
+
+
+def usual_seconds(runs: Iterable[RunRecord]) -> dict[str, float]:
+    """Stage → median of the seconds that it took in the newest runs of the store."""
+    times: dict[str, list[float]] = defaultdict(list)
+    for run in islice(runs, N_RUNS_TIMED):
+        for entry in run.stages:
+            if entry.status == "computed":
+                times[entry.stage].append(entry.seconds)
+    return {stage: round(median(found), 3) for stage, found in times.items()}
+
+
+def feedback(session: Session, request: Request) -> dict[str, Any]:
+    """What a setting does to the embeddings, before any sound is made: reach, weights, and likeness to each class.
+
+    Computes what leads to the wanted CLAP embedding of the result: nothing that takes long once the pictures have
+    been looked at.
+    """
+    config = request.config
+    wanted = _wanted(request)
+    targets = [name for name in request.table if request.table[name].stage.name == "reach"]
+    if wanted is not None:
+        targets.append(wanted.rpartition(".")[0])
+    asked = replace(request, targets=tuple(targets))
+    arrays = session.arrays(session.run(asked, record=False, pictures=False).run)
+    reach = {group_of(name): round(float(arrays[name]["degrees"]), 3) for name in targets if name.endswith(".reach")}
+    weights: list[tuple[str, float]] = []
+    for node in request.table.values():
+        if node.stage.name in ("mix", "mix_one"):
+            found = [(MIX_WEIGHTS[k], float(config.value(v))) for k, v in node.bindings.items() if k in MIX_WEIGHTS]
+            total = sum(weight for _, weight in found) or 1.0
+            weights = [(name, round(weight / total, 4)) for name, weight in found]
+    return {
+        "reach": reach or None,
+        "weights": weights,
+        "classes": None if wanted is None else _likeness(session, request, arrays.output(wanted)),
+    }
+
+
+def _wanted(request: Request) -> str | None:
+    """`node.output` of the CLAP embedding that the result is generated from; None for sums of several sounds."""
+    result = request.method.sounds(request.config).get(request.method.result, "")
+    node = request.table.get(result.rpartition(".")[0])
+    while node is not None and "clap" not in node.inputs:
+        if len(node.upstream) != 1:
+            return None
+        node = request.table.get(node.upstream[0])
+    return None if node is None else node.inputs["clap"]
+
+
+def _likeness(session: Session, request: Request, clap: Any) -> dict[str, float] | None:
+    """Cosine of an embedding with the name of each class that the bundle's text encoder knows."""
+    roles = getattr(request.bundle, "roles", ())
+    if "text_encoder" not in roles:
+        return None
+    names = request.bundle.classes("text_encoder") or request.bundle.classes("tagger")[:20]
+    texts = session.models(request)["text_encoder"].embed(list(names)).float().cpu().numpy()
+    cosines = texts @ np.asarray(clap).ravel() / np.linalg.norm(clap)
+    return {name: round(float(value), 4) for name, value in zip(names, cosines, strict=True)}
+
+
+def run_facts(session: Session, run: RunRecord, *, starred: bool) -> dict[str, Any]:
+    """A finished run, with its sounds as lanes."""
+    report = session.report(run, pictures=False)
+    arrays = session.arrays(run)
+    [its_lanes] = lanes([(arrays, report)])
+    return {
+        **summary(session, run, starred=starred),
+        "findings": [dict(finding) for finding in report.verdict],
+        "notes": list(report.notes),
+        "result": report.result,
+        "scores": {name: dict(scores) for name, scores in report.scores.items()},
+        "lanes": [asdict(lane) for lane in its_lanes],
+        "command": command_of(run, session.method_of(run)),
+    }
+
+
+def summary(session: Session, run: RunRecord, *, starred: bool) -> dict[str, Any]:
+    """A run in a line of the history."""
+    return {
+        "id": run.id,
+        "method": run.kind,
+        "title": " → ".join(dict.fromkeys(Path(use.path).stem for use in run.files.values())),
+        "created_at": run.created_at,
+        "state": run_state(session.store, run),
+        "bundle": run.bundle,
+        "verdict": "; ".join(finding["text"] for finding in run.results.get("verdict", ())),
+        "starred": starred,
+    }
+
+
+def history(
+    session: Session, kinds: Iterable[str], stars: Mapping[str, Any], *, search: str, limit: int
+) -> list[dict[str, Any]]:
+    """Runs of the store that have a tab, newest first, whose line holds a text."""
+    wanted = search.strip().lower()
+    known = set(kinds)
+    found: list[dict[str, Any]] = []
+    for run in session.runs:
+        if run.kind not in known:
+            continue
+        line = summary(session, run, starred=run.id in stars)
+        if wanted in " ".join(map(str, line.values())).lower():
+            found.append(line)
+        if len(found) >= limit:
+            break
+    return found
+
+
+def require_finished(run: RunRecord) -> RunRecord:
+    """The run, if it has results.
+
+    Raises:
+        RunError: it has none yet.
+    """
+    if run.state != "finished":
+        raise RunError(f"run {run.id} has no results yet", got=run.state, fix="wait, or resume it")
+    return run

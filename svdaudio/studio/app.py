@@ -1,0 +1,542 @@
+"""The studio's server: pages, pictures, masks, plans, jobs, runs, over HTTP. docs/studio.md describes the interface."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote
+
+from fastapi import FastAPI, Response
+from fastapi import Request as Call
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.config.toml import toml_of
+from svdaudio.engine.batches import Batch
+from svdaudio.engine.request import Request
+from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError, SvdAudioError
+from svdaudio.methods import find_method
+from svdaudio.pages import render
+from svdaudio.pages.media import outline_path
+from svdaudio.session import Session
+from svdaudio.sounds.writing import FORMATS
+from svdaudio.studies.pairs import Common, prepare, read_rows
+from svdaudio.studies.scenes import Scene
+from svdaudio.studio import answers
+from svdaudio.studio.access import Access
+from svdaudio.studio.desk import Desk, Job, one_run, whole_batch
+from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_picture
+from svdaudio.studio.stars import Stars
+from svdaudio.studio.tabs import describe, tabs
+
+HERE = Path(__file__).parent / "static"
+SHARED = ("page.css", "report.css", "player.js")
+"""Files of the report that the studio uses, too."""
+PERSON, TOKEN = "svdaudio-person", "svdaudio-token"
+MAX_BODY_BYTES = 2**20
+"""Of a request that is not a file."""
+POLL_S = 0.05
+KEEP_ALIVE_S = 10.0
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "media-src 'self' data: blob:; connect-src 'self' data:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+PICTURE_TYPES = {
+    b"RIFF": "image/webp",
+    b"\x89PNG": "image/png",
+    b"\xff\xd8": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+}
+
+"""How a file begins → its type."""
+SIGN_IN = ("/login", "/static/page.css")
+"""What can be seen without a token."""
+
+
+class Strict(BaseModel):
+    """A body; unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prompt(Strict):
+    """Clicks, a box, or both."""
+
+    points: list[tuple[float, float, Literal[0, 1]]] = Field(default=[], max_length=100)
+    box: tuple[float, float, float, float] | None = None
+
+
+class MaskAsk(Strict):
+    """A trial click."""
+
+    picture: str
+    bundle: str = "mini"
+    prompt: Prompt
+
+
+class Ask(Strict):
+    """What to compute."""
+
+    method: str
+    bundle: str = "mini"
+    files: dict[str, str]
+    """Name of the file → id of a picture."""
+    settings: dict[str, Any] = {}
+    """Dotted parameter → value."""
+
+
+class JobAsk(Ask):
+    """What to compute, instead of a job that waits or runs."""
+
+    replaces: str | None = None
+
+
+class BatchAsk(Strict):
+    """Rows to compute."""
+
+    name: str = Field(max_length=200)
+    csv: str
+    folder: str | None = None
+    """Of the pictures, on this machine."""
+    method: str
+    bundle: str = "mini"
+
+
+class StarAsk(Strict):
+    """A star, or none."""
+
+    starred: bool
+
+
+class PickAsk(Strict):
+    """A candidate, from 1."""
+
+    candidate: int = Field(ge=1)
+
+
+class Studio:
+    """Everything that requests need.
+
+    Args:
+        session: that computes.
+        scenes: the examples by name.
+        access: who may use it.
+        bundle: shown first.
+    """
+
+    def __init__(self, session: Session, scenes: Mapping[str, Scene], access: Access, *, bundle: str = "mini") -> None:
+        self.session = session
+        self.scenes = scenes
+        self.access = access
+        self.bundle = bundle
+        self.people = People(scenes)
+        self.desk = Desk()
+        self.stars = Stars(session.out_root / "stars.json")
+        self.looking = threading.Lock()
+        """Held by trial clicks and feedback, one at a time."""
+
+    def close(self) -> None:
+        """Stop jobs between two stages, and remove what was uploaded."""
+        self.desk.close()
+        self.people.close()
+
+    def example_request(self) -> Request:
+        """The first example, by the published method with its defaults."""
+        scene = next(iter(self.scenes.values()))
+        settings = {**scene.clicks, "bundle": self.bundle}
+        return self.session.request("manipulate", [scene.original, scene.edited], settings, source="studio")
+
+    def warm_up(self) -> None:
+        """Compute the example, so that its sounds are there and models are loaded when somebody begins."""
+        request = self.example_request()
+        self.desk.submit("", request.kind, one_run(self.session, request, self.desk), {})
+
+    def start(self, person: Person) -> dict[str, Any]:
+        """What the page shows first: tabs, bundles, examples, and the jobs of a person, who may have reloaded it."""
+        first = self.session.bundle(self.bundle)
+        bundles = [self.session.bundle(name) for name in Bundle.names()] if isinstance(first, Bundle) else [first]
+        return {
+            "tabs": [describe(method) for method in tabs()],
+            "bundles": [
+                {
+                    "name": one.name,
+                    "title": one.title,
+                    "missing": list(getattr(one, "missing_roles", ())),
+                    "settings": dict(one.settings),
+                }
+                for one in bundles
+            ],
+            "bundle": self.bundle,
+            "examples": [
+                {
+                    "name": name,
+                    "files": {side: self.people.examples[f"{name}-{side}"].facts() for side in ("original", "edited")},
+                    "regions": {
+                        "remove": [[*point, 1] for point in scene.remove],
+                        "add": [[*point, 1] for point in scene.add],
+                    },
+                }
+                for name, scene in self.scenes.items()
+            ],
+            "example_run": answers.run_of_files(self.session, self.example_request()),
+            "device": self._device(),
+            "person": person.id[:6],
+            "jobs": [self.desk.facts(job) for job in self.desk.of(person.id)],
+            "n_waiting": self.desk.n_waiting(),
+        }
+
+    def _device(self) -> str | None:
+        """Where models run; None before torch is loaded, which takes seconds."""
+        models = self.session.models(self.example_request())
+        return str(getattr(models, "device", "cpu")) if "torch" in sys.modules else None
+
+    def request(self, person: Person, ask: Ask) -> Request:
+        """The request that a page asks for.
+
+        Raises:
+            SvdAudioError: it is invalid.
+        """
+        method = find_method(ask.method)
+        if method not in tabs():
+            raise ConfigError("the studio has no such tab", got=ask.method)
+        files = {name: self.people.picture(person, picture).path for name, picture in ask.files.items()}
+        if missing := [name for name in method.files if name not in files]:
+            raise InputError(f"the picture '{missing[0]}' is missing", fix="drop one, or choose the example")
+        check_no_paths(ask.settings)
+        return self.session.request(method, files, {"bundle": ask.bundle, **ask.settings}, source="studio")
+
+    def batch(self, person: Person, ask: BatchAsk) -> Batch:
+        """The batch of a table; its pictures are in a folder of this machine, or were uploaded under their names.
+
+        Raises:
+            SvdAudioError: a row is invalid, or somebody elsewhere names a folder.
+        """
+        method = find_method(ask.method)
+        place = Path(tempfile.mkdtemp(dir=person.folder))
+        if ask.folder is not None:
+            if self.access.password is not None:
+                raise InputError("folder: a studio that others can reach opens no folders", fix="upload the pictures")
+            folder = Path(ask.folder)
+            if not folder.is_dir():
+                raise InputError("folder: there is no such folder on the studio's machine", got=ask.folder)
+        else:
+            for picture in (*self.people.examples.values(), *person.pictures.values()):
+                (place / picture.name).unlink(missing_ok=True)
+                (place / picture.name).symlink_to(picture.path.absolute())
+            folder = place
+        table = place / "rows.csv"
+        table.write_text(ask.csv, encoding="utf-8")
+        rows = read_rows(table, method, folder=folder)
+        for row in rows:
+            check_no_paths(row.parameters)
+            if row.out is not None:
+                raise InputError(f"{row.where}: the studio writes no files elsewhere", fix="omit the column 'out'")
+            if ask.folder is None and any(path.parent != place or not path.exists() for path in row.files.values()):
+                raise InputError(f"{row.where}: a picture was not uploaded", fix="drop the pictures, too")
+        common = Common(given={"bundle": ask.bundle})
+        return self.session.open_batch(
+            prepare(self.session, rows, method, common), files={"pairs": table}, title=f"{ask.name}, {len(rows)} rows"
+        )
+
+
+def check_no_paths(value: object) -> None:
+    """Refuse mask files: a page names no file of this machine.
+
+    Raises:
+        InputError: there is one.
+    """
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            if name == "mask":
+                raise InputError("a file cannot be named here", fix="click, or drag a box")
+            check_no_paths(one)
+    elif isinstance(value, list):
+        for one in value:
+            check_no_paths(one)
+    elif isinstance(value, str) and ("/" in value or "\\" in value):
+        raise InputError("a file cannot be named here", fix="click, or drag a box")
+
+
+def create_app(studio: Studio) -> FastAPI:
+    """The application of a studio."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        await asyncio.to_thread(studio.close)
+
+    # FastAPI's own pages of documentation would load scripts from elsewhere.
+    app = FastAPI(title="svdaudio studio", lifespan=lifespan, docs_url=None, redoc_url=None)
+    _guard(app, studio)
+    _pages(app, studio)
+    _looking(app, studio)
+    _jobs(app, studio)
+    _runs(app, studio)
+    return app
+
+
+def _person(call: Call) -> Person:
+    return call.state.person
+
+
+def _guard(app: FastAPI, studio: Studio) -> None:
+    """Access, sizes, cookies, headers and errors of every request."""
+
+    @app.middleware("http")
+    async def guard(call: Call, call_next: Any) -> Response:
+        host = call.headers.get("host", "")
+        path = call.url.path
+        if not studio.access.is_addressed(host):
+            return _error(400, f"the studio is not called {host[:80]}")
+        if call.method == "POST" and not studio.access.is_own(call.headers.get("origin"), host):
+            return _error(403, "this request does not come from the studio's page")
+        if not studio.access.may(call.cookies.get(TOKEN)) and path not in (
+            "/login",
+            "/static/studio.css",
+            "/static/page.css",
+        ):
+            return _error(401, "sign in") if path.startswith("/api/") else RedirectResponse("/login")
+        limit = MAX_UPLOAD_BYTES if path == "/api/pictures" else MAX_BODY_BYTES
+        length = call.headers.get("content-length", "0" if call.method == "GET" else "")
+        if not length.isdigit():
+            return _error(411, "the length of the body is missing")
+        if int(length) > limit:
+            return _error(413, f"the file is too large: expected at most {limit} bytes, got {length}.")
+        call.state.person = studio.people.person(call.cookies.get(PERSON))
+        response: Response = await call_next(call)
+        if call.cookies.get(PERSON) != call.state.person.id:
+            response.set_cookie(PERSON, call.state.person.id, httponly=True, samesite="strict")
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        if path.startswith(("/api/", "/login")) or path == "/":
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    @app.exception_handler(SvdAudioError)
+    async def refuse(call: Call, error: SvdAudioError) -> Response:
+        del call
+        status = 404 if isinstance(error, RunError) else 409 if isinstance(error, CheckpointError) else 400
+        return JSONResponse({"error": error.line(), "field": field_of(error)}, status)
+
+
+def _error(status: int, text: str) -> Response:
+    return JSONResponse({"error": text, "field": None}, status)
+
+
+def field_of(error: SvdAudioError) -> str | None:
+    """The parameter or file that an error is about, if its text names one."""
+    line = f" {error.line()} ".replace("'", " ").replace('"', " ").replace(":", " ").replace(",", " ")
+    names = {name for method in tabs() for name in (*method.config.parameters(), *method.files)}
+    found = [name for name in names if f" {name} " in line]
+    return max(found, key=len) if found else None
+
+
+def _pages(app: FastAPI, studio: Studio) -> None:
+    @app.get("/")
+    def index() -> Response:
+        return FileResponse(HERE / "index.html", media_type="text/html")
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        path = (render.STATIC if name in SHARED else HERE) / name
+        if Path(name).name != name or path.suffix not in TYPES or not path.is_file():
+            return _error(404, "there is no such file")
+        return FileResponse(path, media_type=TYPES[path.suffix])
+
+    @app.get("/login")
+    def login() -> Response:
+        return HTMLResponse(
+            render.render("login.html.j2", styles=("page.css",), title="svdaudio studio", failed=False),
+            headers={"Content-Security-Policy": POLICY},
+        )
+
+    @app.post("/login")
+    async def sign_in(call: Call) -> Response:
+        [given] = parse_qs((await call.body()).decode(errors="replace")).get("password", [""])[:1]
+        token = studio.access.sign_in(given)
+        if token is None:
+            await asyncio.sleep(1)  # guessing takes its time
+            page = render.render("login.html.j2", styles=("page.css",), title="svdaudio studio", failed=True)
+            return HTMLResponse(page, 401)
+        response = RedirectResponse("/", 303)
+        response.set_cookie(TOKEN, token, httponly=True, samesite="strict")
+        return response
+
+
+def _looking(app: FastAPI, studio: Studio) -> None:
+    """What is answered at once: pictures, trial clicks, plans, feedback."""
+    session, people = studio.session, studio.people
+
+    @app.get("/api/start")
+    def start(call: Call) -> dict[str, Any]:
+        return studio.start(_person(call))
+
+    @app.post("/api/pictures")
+    async def upload(call: Call) -> dict[str, object]:
+        name = unquote(call.headers.get("x-name", "picture.png"))
+        data = await call.body()
+        return (await asyncio.to_thread(add_picture, _person(call), name, data)).facts()
+
+    @app.get("/api/pictures/{picture}")
+    def picture(call: Call, picture: str) -> Response:
+        data = people.picture(_person(call), picture).path.read_bytes()
+        kinds = (kind for magic, kind in PICTURE_TYPES.items() if data.startswith(magic))
+        kind = next(kinds, "application/octet-stream")
+        return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+    @app.post("/api/mask")
+    def mask(call: Call, ask: MaskAsk) -> dict[str, Any]:
+        begun = time.perf_counter()
+        path = people.picture(_person(call), ask.picture).path
+        prompt = {
+            "points": [list(point) for point in ask.prompt.points],
+            **({"box": list(ask.prompt.box)} if ask.prompt.box else {}),
+        }
+        request = session.request("mask", [path], {"bundle": ask.bundle, "point": {"object": prompt}}, source="studio")
+        with studio.looking:
+            found = session.arrays(session.run(request, record=False).run)["object.mask"]
+        return {
+            "path": outline_path(found["mask"].astype(bool)),
+            "score": round(float(found["score"]), 4) if "score" in found else None,
+            "share": round(float(found["mask"].mean()), 6),
+            "seconds": round(time.perf_counter() - begun, 4),
+        }
+
+    @app.post("/api/plan")
+    def plan(call: Call, ask: Ask) -> dict[str, Any]:
+        return answers.plan(session, studio.request(_person(call), ask))
+
+    @app.post("/api/feedback")
+    def feedback(call: Call, ask: Ask) -> dict[str, Any]:
+        request = studio.request(_person(call), ask)
+        with studio.looking:
+            return answers.feedback(session, request)
+
+
+def _jobs(app: FastAPI, studio: Studio) -> None:
+    """What takes its turn."""
+    session, desk = studio.session, studio.desk
+
+    @app.post("/api/jobs")
+    def submit(call: Call, ask: JobAsk) -> dict[str, Any]:
+        person = _person(call)
+        request = studio.request(person, ask)
+        kept = ask.model_dump(exclude={"replaces"})
+        work = one_run(session, request, desk)
+        return desk.facts(desk.submit(person.id, request.kind, work, kept, replaces=ask.replaces))
+
+    @app.post("/api/batch")
+    def batch(call: Call, ask: BatchAsk) -> dict[str, Any]:
+        opened = studio.batch(_person(call), ask)
+        kept = {"method": ask.method, "bundle": ask.bundle, "files": {}, "settings": {}, "batch": ask.name}
+        job = desk.submit(_person(call).id, ask.method, whole_batch(session, opened, desk), kept)
+        rows = [{"name": one.name, "state": "queued", "error": None} for one in opened.jobs]
+        return {**desk.facts(job), "rows": rows}
+
+    @app.get("/api/jobs/{job}/table.csv")
+    def table(call: Call, job: str) -> Response:
+        found = desk.find(_person(call).id, job)
+        if found.table is None:
+            raise InputError("there is no table yet", fix="wait until the batch is done")
+        headers = {"Content-Disposition": 'attachment; filename="table.csv"'}
+        return Response(found.table.read_bytes(), media_type="text/csv", headers=headers)
+
+    @app.post("/api/jobs/{job}/stop")
+    def stop(call: Call, job: str) -> dict[str, Any]:
+        found = desk.find(_person(call).id, job)
+        desk.stop(found)
+        return desk.facts(found)
+
+    @app.get("/api/jobs/{job}/events")
+    def events(call: Call, job: str) -> Response:
+        found = desk.find(_person(call).id, job)
+        return StreamingResponse(_stream(call, found), media_type="text/event-stream")
+
+
+async def _stream(call: Call, job: Job) -> AsyncIterator[str]:
+    """The events of a job from its beginning, until it is over or the page is gone."""
+    n_sent, silent_s = 0, 0.0
+    while True:
+        over = job.is_over
+        for name, data in job.events[n_sent:]:
+            yield f"event: {name}\ndata: {json.dumps(data)}\n\n"
+            n_sent, silent_s = n_sent + 1, 0.0
+        if over and n_sent == len(job.events):
+            return
+        if await call.is_disconnected():
+            return
+        if silent_s > KEEP_ALIVE_S:
+            yield ": alive\n\n"
+            silent_s = 0.0
+        await asyncio.sleep(POLL_S)
+        silent_s += POLL_S
+
+
+def _runs(app: FastAPI, studio: Studio) -> None:
+    session = studio.session
+
+    @app.get("/api/history")
+    def history(search: str = "", starred: bool = False, limit: int = 50) -> dict[str, Any]:
+        kinds = [method.name for method in tabs()]
+        found = answers.history(session, kinds, studio.stars.all(), search=search, limit=min(max(limit, 1), 500))
+        return {"runs": [run for run in found if run["starred"] or not starred]}
+
+    @app.get("/api/runs/{run}")
+    def run(run: str) -> dict[str, Any]:
+        found = answers.require_finished(session.load(run))
+        with studio.looking:
+            return answers.run_facts(session, found, starred=found.id in studio.stars.all())
+
+    @app.post("/api/runs/{run}/star")
+    def star(run: str, ask: StarAsk) -> dict[str, Any]:
+        found = session.load(run)
+        studio.stars.set(found.id, starred=ask.starred)
+        return answers.summary(session, found, starred=ask.starred)
+
+    @app.post("/api/runs/{run}/pick")
+    def pick(call: Call, run: str, ask: PickAsk) -> dict[str, Any]:
+        found = session.load(run)
+        request = session.request_like(found, {"generate.pick": ask.candidate}, source="studio")
+        kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
+        work = one_run(session, request, studio.desk)
+        return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
+
+    @app.get("/api/runs/{run}/sounds/{name}")
+    def sound(run: str, name: str) -> Response:
+        found = session.load(run)
+        stem, _, suffix = name.rpartition(".")
+        if f".{suffix}" not in FORMATS:
+            raise InputError("there is no such format", expected=" or ".join(FORMATS), got=suffix[:10])
+        data = session.sound(found, stem, f".{suffix}")
+        headers = {"Content-Disposition": f'attachment; filename="{stem}.{suffix}"'}
+        return Response(data, media_type="application/octet-stream", headers=headers)
+
+    @app.get("/api/runs/{run}/report")
+    def report(run: str) -> Response:
+        with studio.looking:
+            page = session.write_page([session.load(run)])
+        text = page.read_text(encoding="utf-8")
+        policy = text.partition('Content-Security-Policy" content="')[2].partition('"')[0].replace("&#39;", "'")
+        return HTMLResponse(text, headers={"Content-Security-Policy": policy})
+
+    @app.get("/api/runs/{run}/config.toml")
+    def config(run: str) -> Response:
+        found = session.load(run)
+        return Response(
+            toml_of(found.config),
+            media_type="application/toml",
+            headers={"Content-Disposition": 'attachment; filename="config.toml"'},
+        )

@@ -1,0 +1,111 @@
+/* The objects of a tab: names, masks, and in the mixer their faders. */
+import { $, button, el, show } from "./dom.js";
+import { maskText } from "./masks.js";
+import { addObject, channels, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskOf, objectsParameter, on, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, state, styleOf, tab, toggle, work } from "./state.js";
+
+export const gainText = (gain) => (gain === "-inf" ? "silent" : `${gain > 0 ? "+" : gain < 0 ? "−" : ""}${Math.abs(gain)} dB`);
+/* What somebody typed as a gain: "-6", "−6 dB", "-inf", "silent"; null if it is none of it. */
+const readGain = (text) => {
+  const plain = text.trim().toLowerCase().replace("−", "-").replace(/\s*db$/, "");
+  if (["-inf", "-infinity", "-∞", "silent"].includes(plain)) return -Infinity;
+  return plain !== "" && Number.isFinite(Number(plain)) ? Number(plain) : null;
+};
+
+const maskLine = (one) => {
+  if (isEmpty(one)) return `click on it in the ${regionOf(one).picture} picture`;
+  const mask = maskOf(one);
+  return mask ? maskText(mask) : maskAsk(one) ? "looking…" : "";
+};
+
+/* Faders show their gain without being replaced: one that is dragged, or clicked twice, stays under the pointer. */
+let updates = [];
+const fader = (one, name, key) => {
+  const typed = el("input", { type: "text", class: "typed", inputmode: "decimal", "aria-label": `Gain of ${name} in dB`, "data-focus": `typed ${key}` });
+  const fault = el("p", { class: "field-error", hidden: true, role: "alert" });
+  const slide = el("input", { type: "range", min: QUIETEST_DB, max: LOUDEST_DB, step: 0.5, "aria-label": `Fader of ${name}`, "data-focus": `fader ${key}` });
+  updates.push(() => {
+    typed.value = gainText(one.gain);
+    slide.value = one.gain === "-inf" ? QUIETEST_DB : one.gain;
+    slide.setAttribute("aria-valuetext", gainText(one.gain));
+  });
+  slide.addEventListener("input", () => setGain(one, Number(slide.value), false));
+  slide.addEventListener("change", () => setGain(one, Number(slide.value)));
+  for (const each of [slide, typed]) each.addEventListener("dblclick", () => setGain(one, one.usual));
+  typed.addEventListener("change", () => {
+    const gain = readGain(typed.value);
+    const wrong = gain === null || (gain !== -Infinity && gain < QUIETEST_DB) || gain > LOUDEST_DB;
+    fault.hidden = !wrong;
+    fault.textContent = wrong ? `a gain from ${QUIETEST_DB} to ${LOUDEST_DB} dB, or -inf` : "";
+    if (!wrong) setGain(one, gain);
+  });
+  const pressed = (what, letter, word) =>
+    button(letter, () => toggle(one, what), { "aria-label": `${word} ${name}`, title: `${word} ${name}`, class: "letter", "data-focus": `${what} ${key}` });
+  const buttons = [pressed("muted", "M", "Mute"), pressed("solo", "S", "Solo")];
+  updates.push(() => {
+    for (const [place, what] of ["muted", "solo"].entries()) buttons[place].setAttribute("aria-pressed", String(one[what]));
+    slide.closest(".object").classList.toggle("silent", heardGain(one) === "-inf");
+  });
+  return [...buttons, slide, typed, fault];
+};
+
+const row = (one) => {
+  const mixing = one.region === "";
+  const fault = el("p", { class: "field-error", hidden: true, role: "alert" });
+  const name = el("input", { type: "text", class: "object-name", value: one.name, "aria-label": `Name of ${one.name}`, maxlength: "40", spellcheck: "false", "data-focus": `name ${one.id}`,
+    onchange: () => {
+      const wrong = rename(one, name.value.trim());
+      fault.textContent = wrong;
+      fault.hidden = !wrong;
+    } });
+  const only = tab().regions?.some((region) => region.name === one.region) && work().objects.filter((each) => each.region === one.region).length === 1;
+  return el("li", { class: `object ${mixing ? "with-fader" : ""} style-${styleOf(one)}${one.id === work().active ? " active" : ""}`, data: { object: one.id } },
+    button("", () => choose(one), { class: "chosen", "aria-pressed": String(one.id === work().active), "aria-label": `Point at ${one.name}`, title: "clicks go to this object", "data-focus": `choose ${one.id}` }),
+    name,
+    mixing ? fader(one, one.name, one.id) : null,
+    el("span", { class: "mask-line small muted", "data-mask": one.id }, maskLine(one)),
+    only ? button("Clear", () => clearObject(one), { class: "remove", disabled: isEmpty(one), "data-focus": `clear ${one.id}`, "aria-label": `Clear ${one.name}` })
+      : button("×", () => removeObject(one), { class: "remove", "aria-label": `Remove ${one.name}`, title: `Remove ${one.name}`, "data-focus": `remove ${one.id}` }),
+    fault);
+};
+
+const CHANNELS = { removed: ["what is removed", "in the original picture"], added: ["what was added", "in the edited picture"], rest: ["the rest", "what is in no object"] };
+const channelRow = (one) => {
+  const [name, where] = CHANNELS[one.id];
+  return el("li", { class: "object with-fader", data: { object: one.id } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, name), fader(one, name, one.id), el("span", { class: "mask-line small muted" }, where));
+};
+
+const section = (region) => {
+  const found = work().objects.filter((one) => one.region === region.name);
+  const mixing = region.name === "";
+  return [
+    el("h3", {}, mixing ? "Objects" : region.label.charAt(0).toUpperCase() + region.label.slice(1)),
+    state.errors[mixing ? objectsParameter() : region.name] ? el("p", { class: "field-error", role: "alert" }, state.errors[mixing ? objectsParameter() : region.name]) : null,
+    el("ul", { class: "object-list" }, found.map(row),
+      mixing ? channels().map(channelRow) : null),
+    button(mixing ? "Add an object" : "Another object", () => addObject(region), { class: "small", "data-focus": `add ${region.name}`, "aria-label": `Add an object: ${region.label}` }),
+  ];
+};
+
+let shown = 0; // how many channels
+const update = () => { for (const act of updates) act(); };
+const draw = () => {
+  if (!work()) return;
+  updates = [];
+  shown = channels().length;
+  show($("objects"), regions().flatMap(section), shown && !objectsParameter() ? [el("h3", {}, "Gains"), el("ul", { class: "object-list" }, channels().map(channelRow))] : null);
+  update();
+};
+on("tab objects errors", draw);
+on("levels", update);
+on("settings", () => { if (work() && channels().length !== shown) draw(); });
+on("masks", () => {
+  for (const line of document.querySelectorAll("#objects [data-mask]")) {
+    const one = work().objects.find((each) => each.id === line.dataset.mask);
+    if (one) line.textContent = maskLine(one);
+  }
+});
+/* M and S on the object that has the focus. */
+export const focusedObject = () => {
+  const id = document.activeElement?.closest("#objects [data-object]")?.dataset.object;
+  return work() ? [...channels(), ...work().objects.filter((one) => one.region === "")].find((one) => one.id === id) ?? null : null;
+};

@@ -1,0 +1,306 @@
+/* Everything that the page knows, and every way to change it. Modules that draw listen to topics:
+   "tab" (another tab, or everything in it), "objects" (points, boxes, names, gains), "settings", "masks", "plan",
+   "feedback", "job", "result", "errors", "connection". */
+
+const KEY = "svdaudio-studio";
+const topics = new Map();
+export const on = (names, act) => {
+  for (const name of names.split(" ")) topics.set(name, [...(topics.get(name) ?? []), act]);
+};
+export const emit = (...names) => {
+  for (const act of new Set(names.flatMap((name) => topics.get(name) ?? []))) act();
+};
+
+export const BATCH = "batch";
+export const QUIETEST_DB = -60;
+export const LOUDEST_DB = 24;
+const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,39}$/;
+const N_UNDO = 100;
+
+export const state = {
+  start: null,
+  tab: "",
+  bundle: "",
+  works: {},           // method → { files, objects, settings, active, channels }
+  past: {},            // method → earlier works, for undo
+  masks: new Map(),    // key of a prompt → { path, score, share } or { error }
+  plan: null,
+  needs: "",           // what is missing before anything can be planned
+  feedback: null,
+  job: null,
+  progress: new Map(), // node → { kind, status, seconds, text }
+  counts: { n_done: 0, n_total: 0 },
+  shown: [],           // facts of the runs on the page
+  loading: "",
+  errors: {},          // field → text; "" for what is about no field
+  connected: true,
+  locked: true,        // the seed
+  asYouChange: false,
+};
+
+export const tab = () => state.start.tabs.find((one) => one.method === state.tab);
+export const work = () => state.works[state.tab];
+export const objectsParameter = (one = tab()) => (one.objects === true ? "objects" : one.objects || null);
+
+/* -- regions and objects ------------------------------------------------------------------------------------------ */
+
+/* Where objects of the tab can be: [{ name, label, picture, style }] */
+export const regions = (one = tab()) => {
+  const styles = { remove: "removed", add: "added" };
+  const found = (one.regions ?? []).map((region, place) => ({ ...region, style: styles[region.name] ?? `object-${place + 1}` }));
+  return objectsParameter(one) ? [...found, { name: "", label: "objects", picture: one.files[0], style: "" }] : found;
+};
+export const regionOf = (object, one = tab()) => regions(one).find((region) => region.name === object.region);
+export const styleOf = (object) => {
+  const region = regionOf(object);
+  if (region.style) return region.style;
+  return `object-${(work().objects.filter((one) => one.region === "").indexOf(object) % 7) + 1}`;
+};
+export const isEmpty = (object) => !object.points.length && !object.box;
+export const pictureOf = (object) => work().files[regionOf(object).picture] ?? null;
+export const active = (picture = null) => {
+  const fits = (one) => picture === null || regionOf(one).picture === picture;
+  return work().objects.find((one) => one.id === work().active && fits(one)) ?? work().objects.find(fits) ?? null;
+};
+
+/* What has a gain beside objects. */
+const CHANNELS = [{ id: "removed", gain: "-inf", usual: "-inf" }, { id: "added", gain: 0, usual: 0 }, { id: "rest", gain: 0, usual: 0 }];
+const FORM = "edit.form", FORM_WITHOUT_GAINS = "svd";
+/* Those that the tab uses: the rest beside objects; and in the forms of the edit that have gains, both regions, too. */
+export const channels = () => {
+  if (objectsParameter()) return work().channels.filter((one) => one.id === "rest");
+  const form = tab().parameters.find((one) => one.name === FORM);
+  return form && valueOf(form) !== FORM_WITHOUT_GAINS ? work().channels : [];
+};
+
+let made = 0;
+const object = (region, name, points = []) => ({ id: `o${Date.now().toString(36)}${++made}`, region, name, points, box: null, gain: 0, usual: 0, muted: false, solo: false });
+const freeName = (base, objects) => {
+  const taken = new Set(objects.map((one) => one.name));
+  for (let place = 1; ; place++) if (!taken.has(`${base}${place}`)) return `${base}${place}`;
+};
+
+const emptyWork = (one) => {
+  const fresh = { files: Object.fromEntries(one.files.map((name) => [name, null])), objects: [], settings: {}, active: null, channels: CHANNELS.map((channel) => ({ ...channel, muted: false, solo: false })) };
+  for (const region of one.regions ?? []) fresh.objects.push(object(region.name, region.name));
+  return fresh;
+};
+
+/* The work of a tab with an example's pictures and clicks in it. */
+const exampleWork = (one, example) => {
+  const fresh = emptyWork(one);
+  for (const name of one.files) fresh.files[name] = example.files[name] ?? example.files.original;
+  for (const each of fresh.objects) each.points = (example.regions[each.region] ?? []).map((point) => [...point]);
+  if (objectsParameter(one)) {
+    const named = Object.entries(example.objects ?? {});
+    const given = named.length ? named : [["object1", example.regions.remove ?? []]];
+    for (const [name, points] of given) fresh.objects.push(object("", name, points.map((point) => [...point])));
+  }
+  fresh.active = fresh.objects[0]?.id ?? null;
+  return fresh;
+};
+
+/* -- changes ------------------------------------------------------------------------------------------------------ */
+
+let lastTag = "", lastAt = 0;
+/* Keep the work as it is for undo. Changes of one tag that follow each other quickly, as a slider's do, are one. */
+const remember = (tag = "") => {
+  const quick = tag !== "" && tag === lastTag && Date.now() - lastAt < 800;
+  [lastTag, lastAt] = [tag, Date.now()];
+  if (quick) return;
+  const past = (state.past[state.tab] ??= []);
+  past.push(structuredClone(work()));
+  if (past.length > N_UNDO) past.shift();
+};
+let changed = () => {};
+/* act(settled): after each change of what would be computed; settled is false while a slider still moves. */
+export const onChange = (act) => { changed = act; };
+const after = (settled, ...names) => { save(); emit(...names); changed(settled); };
+
+export const undo = () => {
+  const before = state.past[state.tab]?.pop();
+  lastTag = "";
+  if (!before) return false;
+  state.works[state.tab] = before;
+  after(true, "tab");
+  return true;
+};
+export const canUndo = () => Boolean(state.past[state.tab]?.length);
+
+export const openTab = (method) => {
+  state.tab = method;
+  state.errors = {};
+  if (method !== BATCH) after(true, "tab");
+  else { save(); emit("tab"); }
+};
+export const openExample = (name) => {
+  remember();
+  state.works[state.tab] = { ...exampleWork(tab(), state.start.examples.find((one) => one.name === name)), settings: work().settings };
+  after(true, "tab");
+};
+export const setPicture = (name, picture) => {
+  remember();
+  work().files[name] = picture;
+  for (const one of work().objects) if (regionOf(one).picture === name) Object.assign(one, { points: [], box: null });
+  after(true, "tab");
+};
+
+export const addPoint = (picture, x, y, label) => {
+  remember();
+  const at = active(picture) ?? newObject(picture);
+  at.points.push([x, y, label]);
+  work().active = at.id;
+  after(true, "objects");
+};
+export const setBox = (picture, box) => {
+  remember();
+  const at = active(picture) ?? newObject(picture);
+  at.box = box;
+  work().active = at.id;
+  after(true, "objects");
+};
+const newObject = (picture) => {
+  const region = regions().find((one) => one.picture === picture);
+  const fresh = object(region.name, freeName(region.name || "object", work().objects));
+  work().objects.push(fresh);
+  return fresh;
+};
+export const addObject = (region) => {
+  remember();
+  const fresh = object(region.name, freeName(region.name || "object", work().objects));
+  work().objects.push(fresh);
+  work().active = fresh.id;
+  after(true, "objects");
+};
+export const clearObject = (one) => {
+  remember();
+  Object.assign(one, { points: [], box: null });
+  after(true, "objects");
+};
+export const removeObject = (one) => {
+  remember();
+  work().objects = work().objects.filter((each) => each !== one);
+  if (work().active === one.id) work().active = work().objects[0]?.id ?? null;
+  after(true, "objects");
+};
+export const choose = (one) => { work().active = one.id; save(); emit("objects"); };
+/* The fault of a name, or "". */
+export const rename = (one, name) => {
+  if (name === one.name) return "";
+  if (!NAME.test(name)) return "a name is a letter, then letters, digits, - or _";
+  if (name === "rest" || work().objects.some((each) => each !== one && each.name === name)) return `'${name}' is taken`;
+  remember();
+  one.name = name;
+  after(true, "objects");
+  return "";
+};
+/* Of an object, or of a channel. */
+export const setGain = (one, gain, settled = true) => {
+  remember(`gain ${one.id}`);
+  one.gain = gain === "-inf" || gain <= QUIETEST_DB ? "-inf" : Math.min(LOUDEST_DB, gain);
+  one.muted = false;
+  after(settled, "levels");
+};
+export const toggle = (one, what) => {
+  remember();
+  one[what] = !one[what];
+  after(true, "levels");
+};
+/* The gain that is heard: muted, or not solo while another one is, is silence. */
+export const heardGain = (one) => {
+  const all = [...work().objects, ...channels()];
+  const silent = one.muted || (all.some((each) => each.solo) && !one.solo);
+  return silent ? "-inf" : one.gain;
+};
+
+export const defaultOf = (parameter) => {
+  const bundle = state.start.bundles.find((one) => one.name === state.bundle);
+  return bundle?.settings?.[parameter.name] ?? parameter.default;
+};
+export const valueOf = (parameter) => work().settings[parameter.name] ?? defaultOf(parameter);
+export const isChanged = (parameter) => parameter.name in work().settings;
+export const setValue = (parameter, value, settled = true) => {
+  remember(`set ${parameter.name}`);
+  if (value === null || value === defaultOf(parameter)) delete work().settings[parameter.name];
+  else work().settings[parameter.name] = value;
+  delete state.errors[parameter.name];
+  after(settled, settled ? "settings" : "sliding");
+};
+export const setBundle = (name) => { state.bundle = name; state.masks.clear(); after(true, "tab"); };
+
+export const setError = (error) => {
+  state.errors = { ...state.errors, [error.field ?? ""]: error.message };
+  emit("errors");
+};
+export const clearErrors = () => {
+  if (!Object.keys(state.errors).length) return;
+  state.errors = {};
+  emit("errors");
+};
+
+/* -- what is asked of the server ---------------------------------------------------------------------------------- */
+
+const prompt = (one) => ({ ...(one.points.length ? { points: one.points } : {}), ...(one.box ? { box: one.box } : {}) });
+/* The request for the mask of an object, or null if nothing points at it. */
+export const maskAsk = (one) => {
+  const picture = pictureOf(one);
+  return picture === null || isEmpty(one) ? null : { picture: picture.id, bundle: state.bundle, prompt: prompt(one) };
+};
+export const maskOf = (one) => {
+  const wanted = maskAsk(one);
+  return wanted && (state.masks.get(JSON.stringify(wanted)) ?? null);
+};
+
+/* One object without a name of its own is the region itself. */
+const regionSetting = (found, region) =>
+  found.length === 1 && !found[0].box && found[0].name === region ? found[0].points : Object.fromEntries(found.map((one) => [one.name, prompt(one)]));
+export const ask = () => {
+  const settings = { ...work().settings };
+  const pointed = work().objects.filter((one) => !isEmpty(one));
+  for (const region of tab().regions ?? []) {
+    const found = pointed.filter((one) => one.region === region.name);
+    if (found.length) settings[region.name] = regionSetting(found, region.name);
+  }
+  const parameter = objectsParameter();
+  if (parameter) {
+    const found = pointed.filter((one) => one.region === "");
+    settings[parameter] = Object.fromEntries(found.map((one) => [one.name, prompt(one)]));
+    settings.gains = Object.fromEntries(found.map((one) => [one.name, heardGain(one)]));
+  }
+  for (const one of channels()) settings.gains = { ...settings.gains, [one.id]: heardGain(one) };
+  const files = Object.fromEntries(Object.entries(work().files).map(([name, picture]) => [name, picture?.id]));
+  return { method: state.tab, bundle: state.bundle, files, settings };
+};
+/* Whether a job computes what the page shows. */
+export const isAsked = (job) => work() !== undefined && JSON.stringify(sorted(job.ask)) === JSON.stringify(sorted(ask()));
+const sorted = (value) =>
+  Array.isArray(value) ? value.map(sorted)
+    : value !== null && typeof value === "object" ? Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name])])) : value;
+/* What a person has to do before anything can be planned; "" if nothing. */
+export const missing = () => {
+  for (const [name, picture] of Object.entries(work().files))
+    if (!picture) return `Drop a picture, or choose the example: the ${name} one is missing.`;
+  if (work().objects.every(isEmpty)) return "Click on an object in the picture.";
+  return "";
+};
+
+/* -- across reloads ----------------------------------------------------------------------------------------------- */
+
+export const save = () => {
+  const { tab: open, bundle, works, locked, asYouChange } = state;
+  try { sessionStorage.setItem(KEY, JSON.stringify({ tab: open, bundle, works, locked, asYouChange })); }
+  catch { /* a browser that keeps nothing: a reload begins with the example */ }
+};
+/* Take the answer of /api/start, and what this browser tab was at. */
+export const begin = (start) => {
+  let kept = {};
+  try { kept = JSON.parse(sessionStorage.getItem(KEY)) ?? {}; } catch { /* begin with the example */ }
+  state.start = start;
+  state.bundle = start.bundles.some((one) => one.name === kept.bundle) ? kept.bundle : start.bundle;
+  state.locked = kept.locked ?? true;
+  state.asYouChange = kept.asYouChange ?? false;
+  for (const one of start.tabs)
+    state.works[one.method] = kept.works?.[one.method] ?? (start.examples.length ? exampleWork(one, start.examples[0]) : emptyWork(one));
+  const tabs = [...start.tabs.map((one) => one.method), BATCH];
+  state.tab = tabs.includes(kept.tab) ? kept.tab : tabs[0];
+};

@@ -1,0 +1,311 @@
+"""The studio in a real browser, with toy models: clicks, sliders, faders, keys, reloads; nothing is asked elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+import toy_method
+from browser_checks import serious_faults_of_access
+
+from svdaudio.cli import sessions
+from svdaudio.methods.stages import STAGES
+from svdaudio.studies.scenes import Scene
+from svdaudio.studio.access import access_for
+from svdaudio.studio.app import Studio, create_app
+
+
+class Gate:
+    """Holds the diffusion of the toy models back while it is closed."""
+
+    def __init__(self):
+        self._open = threading.Event()
+        self._open.set()
+        self.n_passed = 0
+
+    def close(self):
+        self._open.clear()
+
+    def open(self):
+        self._open.set()
+
+    def diffuse(self, **given):
+        assert self._open.wait(60), "the test has not opened the gate"
+        self.n_passed += 1
+        return toy_method.diffuse(**given)
+
+
+def embed(*, pixels, image_encoder):
+    return {"embedding": toy_method.tokens(pixels=pixels, geometry="squash", image_encoder=None)["embedding"]}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A studio that serves in a thread: its address, and the gate in front of its diffusion."""
+    import uvicorn
+
+    folder, gate = tmp_path_factory.mktemp("studio"), Gate()
+    with pytest.MonkeyPatch.context() as patch:
+        toy_method.install(patch, folder)
+        patch.setattr(toy_method.ToyBundle, "settings", {"generate.candidates": 1})
+        for stage, body in {"diffuse": gate.diffuse, "diffuse_each": gate.diffuse, "embed": embed}.items():
+            patch.setitem(sys.modules, STAGES[stage].body.partition(":")[0], SimpleNamespace(run=body))
+        scene = Scene(
+            original=folder / "one.png", edited=folder / "two.png", remove=((20, 20),), add=((40, 30),),
+            removed=("cat",), added=("duck",),
+        )  # fmt: skip
+        studio = Studio(sessions.open_session(str(folder / "store")), {"toy": scene}, access_for("127.0.0.1", None))
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(studio), port=0, log_level="warning", ws="none", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:  # the test's timeout bounds it
+            threading.Event().wait(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield SimpleNamespace(url=f"http://127.0.0.1:{port}/", gate=gate)
+        gate.open()
+        server.should_exit = True
+        thread.join()
+
+
+def is_fault(said):
+    """Whether a line of the console tells of a fault; the browser writes one for each request that is refused."""
+    return said.type in ("error", "warning") and "the server responded with a status of 400" not in said.text
+
+
+@pytest.fixture
+def open_studio(chromium, served):
+    """Open the studio as a person of its own. What goes wrong on the page, or leaves it, fails the test."""
+    contexts, faults, hosts = [], [], set()
+
+    def open_page(*, width=1280, scheme="light"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda said: faults.append(said.text) if is_fault(said) else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.goto(served.url)
+        page.locator("#plan", has_text="will run").or_(page.locator("#plan", has_text="in the store")).wait_for()
+        page.locator("#result:not([aria-busy]) .card").first.wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+    assert hosts <= {urlsplit(served.url).netloc, ""}, "data: and blob: have no host"
+
+
+def masks(page, picture="original"):
+    """The masks that are drawn over a picture."""
+    paths = page.locator(f"#shots [data-picture={picture}] .layer-mask:not(.stale) path")
+    return [paths.nth(place).get_attribute("d") for place in range(paths.count())]
+
+
+def click(page, x, y, *, picture="original", **options):
+    """Click at a share of the width and height of a picture."""
+    stage = page.locator(f"[data-picture={picture}]")
+    area = stage.bounding_box()
+    stage.click(position={"x": x * area["width"], "y": y * area["height"]}, **options)
+
+
+@contextmanager
+def sound(page):
+    """Waits for the sound that something leads to: until its lanes are there, and nothing is left to run."""
+    with page.expect_event("response", lambda answer: is_run(answer.url) and answer.ok) as told:
+        yield
+    run = told.value.url.rpartition("/")[2]
+    page.locator(f"#result:not([aria-busy]) [data-run='{run}']").wait_for()
+    page.locator("#plan", has_text="in the store").wait_for()
+
+
+def is_run(url):
+    return url.rpartition("/")[0].endswith("/api/runs")
+
+
+def make_sound(page):
+    with sound(page):
+        page.locator("#make-sound").click()
+
+
+def computed(page):
+    """The nodes that the last job computed."""
+    return set(
+        page.evaluate("[...document.querySelectorAll('#strip [data-state=computed]')].map((cell) => cell.dataset.node)")
+    )
+
+
+def test_the_example_is_there_and_a_click_makes_a_mask(open_studio):
+    page = open_studio()
+    page.locator("#shots .layer-mask:not(.stale) path").nth(1).wait_for()
+    before = masks(page)
+    page.get_by_role("button", name="Clear remove").click()
+    assert masks(page) == []
+    click(page, 0.75, 0.6)
+    page.locator("#objects .mask-line", has_text="score 0.90").first.wait_for()
+    assert masks(page) != before
+    click(page, 0.2, 0.2, modifiers=["Shift"])
+    click(page, 0.3, 0.2, button="right")
+    assert page.locator("[data-picture=original] circle.out").count() == 2
+    page.keyboard.press("z")
+    page.keyboard.press("z")
+    assert page.locator("[data-picture=original] .layer-mask circle").count() == 1
+    stage = page.locator("[data-picture=original]").bounding_box()
+    page.mouse.move(stage["x"] + 20, stage["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + 120, stage["y"] + 100, steps=3)
+    page.mouse.up()
+    page.locator("[data-picture=original] .layer-mask:not(.stale) rect").wait_for()
+
+
+def test_a_change_says_what_it_runs_and_only_that_runs(open_studio):
+    page = open_studio()
+    make_sound(page)
+    assert page.locator(".lane.original, .lane.edited, .lane.result").count() == 3
+    assert page.locator(".verdict li").count() > 0
+    alpha = page.locator("input.typed[data-parameter='svd.alpha']")
+    alpha.fill("0.2")
+    alpha.press("Tab")
+    page.locator("#plan", has_text="will run: reach → mix → remix → diffuse").wait_for()
+    hint = page.locator("[data-row='svd.alpha'].changed .hint")
+    assert "default 0.3, recommended 0.1 to 0.5" in hint.inner_text()
+    make_sound(page)
+    below = {f"manipulated.{stage}" for stage in ("diffuse", "decode", "vocode", "choose", "finish", "scores")}
+    assert below <= computed(page) <= below | {"removed.reach", "mix", "manipulated.remix"}
+    page.locator("input[data-slider='svd.alpha']").dblclick()
+    page.locator("#plan", has_text="in the store").wait_for()
+    assert page.locator("[data-row='svd.alpha'].changed").count() == 0
+    page.get_by_role("button", name="▶ Play").click()
+    page.locator("#play[aria-pressed=true]").wait_for()
+    page.keyboard.press("1")
+    assert page.locator(".lane .name[aria-pressed=true]").inner_text().startswith("original")
+
+
+def test_an_error_is_beside_its_field(open_studio, tmp_path):
+    page = open_studio()
+    alpha = page.locator("input.typed[data-parameter='svd.beta']")
+    alpha.fill("much")
+    alpha.press("Tab")
+    page.locator("[data-row='svd.beta'] .field-error", has_text="expected a number").wait_for()
+    (tmp_path / "no.png").write_bytes(b"not a picture")
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "no.png")
+    page.locator("#shots .field-error", has_text="no.png").wait_for()
+    assert page.locator("#shots .stage").count() == 2, "the picture that was there is still there"
+
+
+def test_an_object_is_muted_in_the_mixer(open_studio):
+    page = open_studio()
+    page.get_by_role("tab", name="Mixer").click()
+    page.locator("#objects .mask-line", has_text="score 0.90").wait_for()
+    page.get_by_label("Name of object1").fill("cat")
+    page.get_by_label("Name of object1").press("Tab")
+    page.get_by_label("Fader of cat").focus()
+    page.keyboard.press("m")
+    assert page.get_by_role("button", name="Mute cat").get_attribute("aria-pressed") == "true"
+    make_sound(page)
+    page.get_by_role("button", name="Command").click()
+    assert 'gains.cat="-inf"' in page.locator("#command-text").inner_text()
+
+
+def test_a_reload_during_a_run_finds_it_again(open_studio, served):
+    page = open_studio()
+    seed = page.locator("input.typed[data-parameter=seed]")
+    seed.fill("7")
+    seed.press("Tab")
+    served.gate.close()
+    page.locator("#plan", has_text="will run").wait_for()
+    page.locator("#make-sound").click()
+    page.locator("#strip [data-state=running]").first.wait_for(state="attached")
+    page.reload()
+    page.locator("#stop").wait_for()
+    assert seed.input_value() == "7", "what was set is still set"
+    with sound(page):
+        served.gate.open()
+
+
+def test_a_change_during_a_run_replaces_it(open_studio, served):
+    page = open_studio()
+    page.get_by_label("as you change").check()
+    served.gate.close()
+    seed = page.locator("input.typed[data-parameter=seed]")
+    seed.fill("8")
+    seed.press("Tab")
+    page.locator("#strip [data-state=running]").first.wait_for(state="attached")
+    passed = served.gate.n_passed
+    with page.expect_response(lambda answer: answer.url.endswith("/api/jobs")) as second:
+        seed.fill("9")
+        seed.press("Tab")
+    assert second.value.request.post_data_json["replaces"]
+    with sound(page):
+        served.gate.open()
+    n_sounds = 3
+    assert served.gate.n_passed <= passed + 1 + n_sounds, "of the first job only the stage that was under way ends"
+
+
+def test_from_start_to_sound_by_keyboard_alone(open_studio):
+    page = open_studio()
+
+    def tab_to(selector):
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"no Tab leads to {selector}")
+
+    tab_to("[data-picture=original]")
+    for key in ("ArrowRight", "Shift+ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert page.locator("[data-picture=original] .layer-mask circle").count() == 2
+    tab_to("#make-sound")
+    with sound(page):
+        page.keyboard.press("Enter")
+    tab_to("#play")
+    page.keyboard.press("Space")
+    page.locator("#play[aria-pressed=true]").wait_for()
+    page.keyboard.press("?")
+    page.get_by_role("heading", name="Keys").wait_for()
+
+
+def test_earlier_sounds_are_found_starred_and_compared(open_studio):
+    page = open_studio()
+    make_sound(page)
+    make_sound(page)
+    page.get_by_role("button", name="History").click()
+    page.locator("#history-list li").nth(1).wait_for()
+    page.locator("#history-list [aria-label^=Star]").first.click()
+    page.locator("#history-list [aria-label^=Star][aria-pressed=true]").first.wait_for()
+    boxes = page.locator("#history-list input[type=checkbox]:not(:disabled)")
+    boxes.nth(0).check()
+    boxes.nth(1).check()
+    page.get_by_role("button", name="Compare two").click()
+    page.locator("#result .result-head").nth(1).wait_for()
+    assert page.locator("#result .lane.result").count() == 2
+
+
+def test_a_table_is_computed_row_by_row(open_studio, tmp_path):
+    page = open_studio()
+    page.get_by_role("tab", name="Batch").click()
+    (tmp_path / "rows.csv").write_text('original,edited,remove,add\none.png,two.png,"20,20","40,30"\n')
+    page.get_by_label("CSV file and pictures").set_input_files(tmp_path / "rows.csv")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("finished: 1 of 1 rows").wait_for()
+    with page.expect_download() as table:
+        page.get_by_role("link", name="Download the table").click()
+    assert "one-two" in table.value.path().read_text()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1024, "light"), (1920, "dark")])
+def test_it_fits_and_is_accessible(open_studio, width, scheme):
+    page = open_studio(width=width, scheme=scheme)
+    make_sound(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing overflows sideways"
+    assert serious_faults_of_access(page) == {}

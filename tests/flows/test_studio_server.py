@@ -1,0 +1,205 @@
+"""The studio's HTTP interface, without a browser; with toy models."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import toy_method
+from starlette.testclient import TestClient
+
+from svdaudio.cli import sessions
+from svdaudio.studies.scenes import Scene
+from svdaudio.studio.access import access_for
+from svdaudio.studio.app import Studio, create_app
+
+REGIONS = {"remove": [[20, 20, 1]], "add": [[40, 30, 1]]}
+
+
+def made(folder, access):
+    scene = Scene(
+        original=folder / "one.png", edited=folder / "two.png", remove=((20, 20),), add=((40, 30),),
+        removed=("cat",), added=("duck",),
+    )  # fmt: skip
+    return Studio(sessions.open_session(str(folder / "store")), {"toy": scene}, access)
+
+
+@pytest.fixture
+def studio(monkeypatch, tmp_path):
+    toy_method.install(monkeypatch, tmp_path)
+    return made(tmp_path, access_for("127.0.0.1", None))
+
+
+@pytest.fixture
+def page(studio):
+    with TestClient(create_app(studio), base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+def ask(**settings):
+    files = {"original": "toy-original", "edited": "toy-edited"}
+    return {"method": "manipulate", "files": files, "settings": {**REGIONS, **settings}}
+
+
+def events(page, job):
+    found = []
+    with page.stream("GET", f"/api/jobs/{job}/events") as response:
+        name = ""
+        for line in response.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                found.append((name, json.loads(line.removeprefix("data: "))))
+    return found
+
+
+def run(page, **settings):
+    job = page.post("/api/jobs", json=ask(**settings)).json()
+    told = events(page, job["id"])
+    assert told[-1][1]["state"] == "finished", told[-1]
+    computed = {data["node"] for name, data in told if name == "stage" and data["status"] == "computed"}
+    return told[-1][1]["run"], computed
+
+
+def test_tabs_are_described_from_their_methods(page):
+    start = page.get("/api/start").json()
+    tabs = {tab["label"]: tab for tab in start["tabs"]}
+    assert list(tabs) == ["Edit", "Mixer"]
+    assert [region["name"] for region in tabs["Edit"]["regions"]] == ["remove", "add"]
+    assert tabs["Mixer"]["objects"] == "objects"
+    alpha = next(one for one in tabs["Edit"]["parameters"] if one["name"] == "svd.alpha")
+    assert (alpha["default"], alpha["low"], alpha["high"], alpha["kind"]) == (0.3, 0.1, 0.5, "number")
+    assert start["examples"][0]["files"]["original"]["width"] == 64
+
+
+def test_from_a_click_to_a_sound_and_what_a_change_runs(page):
+    mask = page.post("/api/mask", json={"picture": "toy-original", "prompt": {"points": [[20, 20, 1]]}}).json()
+    assert mask["path"].startswith("M")
+    assert 0 < mask["share"] < 1
+    assert "diffuse" in page.post("/api/plan", json=ask()).json()["will_run"]
+    first, computed = run(page)
+    assert "manipulated.diffuse" in computed
+    result = page.get(f"/api/runs/{first}").json()
+    assert {lane["name"] for lane in result["lanes"] if lane["kind"] == "sound"} == {
+        "original",
+        "edited",
+        "manipulated",
+    }
+    assert result["command"].startswith("svdaudio run one.png two.png")
+    plan = page.post("/api/plan", json=ask(**{"svd.alpha": 0.2})).json()
+    assert plan["will_run"][:2] == ["reach", "mix"]
+    assert "tokens" not in plan["will_run"]
+    assert plan["estimate_s"] is not None
+    told = page.post("/api/feedback", json=ask(**{"svd.alpha": 0.2})).json()
+    assert set(told["reach"]) == {"removed", "added"}
+    assert sum(weight for _, weight in told["weights"]) == pytest.approx(1)
+    _, again = run(page, **{"svd.alpha": 0.2})
+    assert again <= {"removed.reach", "mix", *(f"manipulated.{s}" for s in plan["will_run"])}
+
+
+def test_results_are_served_by_name_in_every_format(page):
+    made, _ = run(page)
+    wav = page.get(f"/api/runs/{made}/sounds/manipulated.wav").content
+    assert wav[:4] == b"RIFF"
+    assert page.get(f"/api/runs/{made}/sounds/manipulated.flac").content[:4] == b"fLaC"
+    assert page.get(f"/api/runs/{made}/sounds/nothing.wav").status_code == 404
+    assert page.get(f"/api/runs/{made}/sounds/manipulated.exe").status_code == 400
+    assert "<!doctype html>" in page.get(f"/api/runs/{made}/report").text
+    assert "svd.alpha = 0.3" in page.get(f"/api/runs/{made}/config.toml").text
+    page.post(f"/api/runs/{made}/star", json={"starred": True})
+    [starred] = page.get("/api/history", params={"starred": True}).json()["runs"]
+    assert starred["id"] == made
+    assert page.get("/api/history", params={"search": "no such words"}).json()["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "words"),
+    [
+        ({"svd.alpha": -1}, "svd.alpha", "expected a number"),
+        ({"generate.steps": 0}, "generate.steps", "expected a whole number"),
+        ({"remove": {"cat": {"mask": "/etc/passwd"}}}, None, "a file cannot be named here"),
+    ],
+)
+def test_errors_are_the_engine_s_and_name_their_field(page, settings, field, words):
+    answer = page.post("/api/plan", json=ask(**settings))
+    assert answer.status_code == 400
+    assert answer.json()["field"] == field
+    assert words in answer.json()["error"]
+    assert "Traceback" not in answer.text
+
+
+def test_pictures_are_limited_and_private(page, studio, monkeypatch):
+    data = (studio.scenes["toy"].original).read_bytes()
+    added = page.post("/api/pictures", content=data, headers={"X-Name": "..%2F..%2Fcat.png"}).json()
+    assert added["name"] == "cat.png"
+    assert page.get(added["url"]).content == data
+    refused = page.post("/api/pictures", content=b"no picture", headers={"X-Name": "cat.png"})
+    assert refused.status_code == 400
+    assert not re.search(r"/tmp|/var|svdaudio-studio", refused.text)
+    page.cookies.clear()
+    assert page.get(added["url"]).status_code == 400, "another person has no such picture"
+    too_large = page.post("/api/pictures", headers={"Content-Length": str(10**9)}, content=iter([b""]))
+    assert too_large.status_code in (411, 413)
+
+
+@pytest.mark.parametrize("path", ["..%2fapp.py", "app.py", "%2e%2e%2fpeople.py", "nothing.js"])
+def test_no_file_is_served_by_its_path(page, path):
+    assert page.get(f"/static/{path}").status_code == 404
+
+
+def test_other_names_other_pages_and_large_bodies_are_refused(page):
+    assert page.get("/", headers={"Host": "evil.example"}).status_code == 400
+    assert page.post("/api/plan", json=ask(), headers={"Origin": "http://evil.example"}).status_code == 403
+    assert page.post("/api/plan", content=b"{" + b" " * 2**21).status_code == 413
+    assert page.get("/docs").status_code == 404
+
+
+def test_a_password_is_asked_where_others_can_reach_it(monkeypatch, tmp_path):
+    toy_method.install(monkeypatch, tmp_path)
+    app = create_app(made(tmp_path, access_for("0.0.0.0", "correct horse")))
+    with TestClient(app, base_url="http://studio.example", follow_redirects=False) as client:
+        assert client.get("/").headers["location"] == "/login"
+        assert client.get("/api/start").status_code == 401
+        assert client.post("/login", data={"password": "wrong"}).status_code == 401
+        assert client.post("/login", data={"password": "correct horse"}).headers["location"] == "/"
+        assert client.get("/api/start").status_code == 200
+
+
+def test_a_batch_tells_its_rows_and_gives_its_table(page):
+    header = "name,original,edited,remove,add"
+    rows = ['first,one.png,two.png,"[[20,20,1]]","[[40,30,1]]"', 'second,two.png,one.png,"[[30,20,1]]","[[40,30,1]]"']
+    body = {"name": "rows.csv", "csv": "\n".join([header, *rows]), "method": "manipulate"}
+    job = page.post("/api/batch", json=body).json()
+    assert [row["name"] for row in job["rows"]] == ["first", "second"]
+    told = events(page, job["id"])
+    assert told[-1][1]["state"] == "finished", told[-1]
+    last = {data["name"]: data["state"] for name, data in told if name == "row"}
+    assert last == {"first": "finished", "second": "finished"}
+    table = page.get(f"/api/jobs/{job['id']}/table.csv").text
+    assert "first" in table
+    assert "second" in table
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("a,/etc/passwd,two.png,,", "not uploaded"),
+        ("a,../../one.png,two.png,,", "not uploaded"),
+        ("a,one.png,two.png,/tmp/x.wav,", "no files elsewhere"),
+        ('a,one.png,two.png,,"{""mask"": ""/etc/passwd""}"', "a file cannot be named here"),
+    ],
+)
+def test_a_batch_opens_and_writes_nothing_by_path(page, row, words):
+    body = {"name": "rows.csv", "csv": f"name,original,edited,out,remove\n{row}", "method": "manipulate"}
+    refused = page.post("/api/batch", json=body)
+    assert refused.status_code == 400
+    assert words in refused.json()["error"]
+
+
+def test_the_example_is_there_at_once(page, studio):
+    assert page.get("/api/start").json()["example_run"] is None
+    studio.warm_up()
+    while (found := page.get("/api/start").json()["example_run"]) is None:
+        pass
+    assert page.get(f"/api/runs/{found}").json()["title"] == "one → two"
