@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from svdaudio.engine.command import command_of
+from svdaudio.engine.journal import Progress
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import group_of
 from svdaudio.errors import RunError
+from svdaudio.evaluation.closer import closer_by_scores
 from svdaudio.methods.mixes import MIX_WEIGHTS
 from svdaudio.pages.lanes import lanes
+from svdaudio.pages.media import frequency_marks
 from svdaudio.session import Session, run_state
 from svdaudio.store.runs import RunRecord
 
@@ -25,9 +28,15 @@ N_RUNS_TIMED = 40
 """How many of the newest runs tell how long a stage takes here."""
 
 
-def plan(session: Session, request: Request) -> dict[str, Any]:
-    """What a request would run, and about how long it would take."""
-    usual = usual_seconds(session.runs)
+def plan(session: Session, request: Request, looked: Mapping[str, float]) -> dict[str, Any]:
+    """What a request would run, and about how long it would take.
+
+    Args:
+        session: that would run it.
+        request: what would be computed.
+        looked: stage → seconds that it took for a trial click or feedback, which leave no run behind.
+    """
+    usual = {**looked, **usual_seconds(session.runs)}
     stages: list[dict[str, Any]] = []
     for node in session.plan(request):
         name = node.node.stage.name
@@ -74,11 +83,16 @@ def usual_seconds(runs: Iterable[RunRecord]) -> dict[str, float]:
     return {stage: round(median(found), 3) for stage, found in times.items()}
 
 
-def feedback(session: Session, request: Request) -> dict[str, Any]:
+def feedback(session: Session, request: Request, progress: Progress) -> dict[str, Any]:
     """What a setting does to the embeddings, before any sound is made: reach, weights, and likeness to each class.
 
     Computes what leads to the wanted CLAP embedding of the result: nothing that takes long once the pictures have
     been looked at.
+
+    Args:
+        session: that computes it.
+        request: the setting.
+        progress: receives the events of what is computed.
     """
     config = request.config
     wanted = _wanted(request)
@@ -86,7 +100,7 @@ def feedback(session: Session, request: Request) -> dict[str, Any]:
     if wanted is not None:
         targets.append(wanted.rpartition(".")[0])
     asked = replace(request, targets=tuple(targets))
-    arrays = session.arrays(session.run(asked, record=False, pictures=False).run)
+    arrays = session.arrays(session.run(asked, record=False, pictures=False, progress=progress).run)
     reach = {group_of(name): round(float(arrays[name]["degrees"]), 3) for name in targets if name.endswith(".reach")}
     weights: list[tuple[str, float]] = []
     for node in request.table.values():
@@ -127,10 +141,13 @@ def run_facts(session: Session, run: RunRecord, *, starred: bool) -> dict[str, A
     """A finished run, with its sounds as lanes."""
     report = session.report(run, pictures=False)
     arrays = session.arrays(run)
+    closer = closer_by_scores(report.scores)
     [its_lanes] = lanes([(arrays, report)])
     return {
         **summary(session, run, starred=starred),
         "findings": [dict(finding) for finding in report.verdict],
+        "closer": None if closer is None else closer.results(),
+        "marks": {scale: frequency_marks(scale) for scale in ("mel", "linear")},
         "notes": list(report.notes),
         "result": report.result,
         "scores": {name: dict(scores) for name, scores in report.scores.items()},

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from svdaudio.checkpoints.bundle import Bundle
 from svdaudio.config.toml import toml_of
 from svdaudio.engine.batches import Batch
+from svdaudio.engine.journal import Event
 from svdaudio.engine.request import Request
 from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError, SvdAudioError
 from svdaudio.methods import find_method
@@ -33,7 +34,7 @@ from svdaudio.studies.pairs import Common, prepare, read_rows
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio import answers
 from svdaudio.studio.access import Access
-from svdaudio.studio.desk import Desk, Job, one_run, whole_batch
+from svdaudio.studio.desk import Desk, Job, one_run, resumed, whole_batch
 from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_picture
 from svdaudio.studio.stars import Stars
 from svdaudio.studio.tabs import describe, tabs
@@ -144,8 +145,15 @@ class Studio:
         self.people = People(scenes)
         self.desk = Desk()
         self.stars = Stars(session.out_root / "stars.json")
+        self.looked: dict[str, float] = {}
+        """Stage → the seconds that it took last for a trial click or feedback."""
         self.looking = threading.Lock()
         """Held by trial clicks and feedback, one at a time."""
+
+    def on_look(self, event: Event) -> None:
+        """Keep how long a stage took."""
+        if event.entry is not None and event.entry.status == "computed":
+            self.looked[event.stage] = event.entry.seconds
 
     def close(self) -> None:
         """Stop jobs between two stages, and remove what was uploaded."""
@@ -187,6 +195,7 @@ class Studio:
                         "remove": [[*point, 1] for point in scene.remove],
                         "add": [[*point, 1] for point in scene.add],
                     },
+                    "objects": {name: [[*point, 1]] for name, point in zip(scene.removed, scene.remove, strict=True)},
                 }
                 for name, scene in self.scenes.items()
             ],
@@ -407,7 +416,7 @@ def _looking(app: FastAPI, studio: Studio) -> None:
         }
         request = session.request("mask", [path], {"bundle": ask.bundle, "point": {"object": prompt}}, source="studio")
         with studio.looking:
-            found = session.arrays(session.run(request, record=False).run)["object.mask"]
+            found = session.arrays(session.run(request, record=False, progress=studio.on_look).run)["object.mask"]
         return {
             "path": outline_path(found["mask"].astype(bool)),
             "score": round(float(found["score"]), 4) if "score" in found else None,
@@ -417,13 +426,13 @@ def _looking(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/plan")
     def plan(call: Call, ask: Ask) -> dict[str, Any]:
-        return answers.plan(session, studio.request(_person(call), ask))
+        return answers.plan(session, studio.request(_person(call), ask), studio.looked)
 
     @app.post("/api/feedback")
     def feedback(call: Call, ask: Ask) -> dict[str, Any]:
         request = studio.request(_person(call), ask)
         with studio.looking:
-            return answers.feedback(session, request)
+            return answers.feedback(session, request, studio.on_look)
 
 
 def _jobs(app: FastAPI, studio: Studio) -> None:
@@ -512,6 +521,14 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         request = session.request_like(found, {"generate.pick": ask.candidate}, source="studio")
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
         work = one_run(session, request, studio.desk)
+        return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
+
+    @app.post("/api/runs/{run}/resume")
+    def resume(call: Call, run: str) -> dict[str, Any]:
+        found = session.load(run)
+        session.method_of(found)  # or it is a batch
+        kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
+        work = resumed(session, found, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.get("/api/runs/{run}/sounds/{name}")

@@ -21,7 +21,8 @@ from svdaudio.engine.batches import Batch
 from svdaudio.engine.journal import Event
 from svdaudio.engine.request import Request
 from svdaudio.errors import InputError, SvdAudioError
-from svdaudio.session import Session
+from svdaudio.session import Result, Session
+from svdaudio.store.runs import RunRecord
 
 State = Literal["queued", "running", "finished", "failed", "stopped"]
 N_KEPT = 50
@@ -213,22 +214,37 @@ class Desk:
 
 
 def one_run(session: Session, request: Request, desk: Desk) -> Work:
-    """The work of one run."""
+    """The work of a new run."""
 
     def work(job: Job) -> State:
         run = session.new_run(request)
         job.run = run.id
         desk.tell(job)
-        result = session.run(
-            request,
-            run=run,
-            progress=lambda event: job.events.append(("stage", _stage(event))),
-            stopping=job.stop.is_set,
-            pictures=False,
-        )
-        return "finished" if result.run.state == "finished" else "stopped"
+        return _ended(session.run(request, run=run, pictures=False, **_following(job)))
 
     return work
+
+
+def resumed(session: Session, run: RunRecord, desk: Desk) -> Work:
+    """The work that is left of an earlier run."""
+
+    def work(job: Job) -> State:
+        job.run = run.id
+        desk.tell(job)
+        return _ended(session.resume(run, pictures=False, **_following(job)))
+
+    return work
+
+
+def _following(job: Job) -> dict[str, Any]:
+    def progress(event: Event) -> None:
+        job.events.append(("stage", _stage(event)))
+
+    return {"progress": progress, "stopping": job.stop.is_set}
+
+
+def _ended(result: Result) -> State:
+    return "finished" if result.run.state == "finished" else "stopped"
 
 
 def whole_batch(session: Session, batch: Batch, desk: Desk) -> Work:

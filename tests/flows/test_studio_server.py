@@ -203,3 +203,28 @@ def test_the_example_is_there_at_once(page, studio):
     while (found := page.get("/api/start").json()["example_run"]) is None:
         pass
     assert page.get(f"/api/runs/{found}").json()["title"] == "one → two"
+
+
+def test_two_people_work_side_by_side(studio):
+    app = create_app(studio)
+    with TestClient(app, base_url="http://127.0.0.1:8000") as one:
+        two = TestClient(app, base_url="http://127.0.0.1:8000")
+        jobs = {
+            who: who.post("/api/jobs", json=ask(**{"svd.alpha": alpha})).json()
+            for who, alpha in ((one, 0.2), (two, 0.4))
+        }
+        for who, job in jobs.items():
+            assert events(who, job["id"])[-1][1]["state"] == "finished"
+            assert [mine["id"] for mine in who.get("/api/start").json()["jobs"]] == [job["id"]]
+        assert two.get(f"/api/jobs/{jobs[one]['id']}/events").status_code == 400
+
+
+def test_a_run_that_was_stopped_goes_on_from_the_history(page, studio):
+    request = studio.example_request()
+    run = studio.session.run(request, stopping=lambda: True).run
+    assert run.state == "interrupted"
+    job = page.post(f"/api/runs/{run.id}/resume", json={}).json()
+    assert events(page, job["id"])[-1][1]["state"] == "finished"
+    found = page.get(f"/api/runs/{run.id}").json()
+    assert found["closer"]["closer"] in (True, False, None)
+    assert found["marks"]["mel"][0] == ["0", 0.0]

@@ -36,6 +36,7 @@ export const submit = (body) => post("/api/jobs", body);
 export const stop = (job) => post(`/api/jobs/${encodeURIComponent(job)}/stop`, {});
 export const run = (id) => ask(`/api/runs/${encodeURIComponent(id)}`);
 export const star = (id, starred) => post(`/api/runs/${encodeURIComponent(id)}/star`, { starred });
+export const resume = (id) => post(`/api/runs/${encodeURIComponent(id)}/resume`, {});
 export const pick = (id, candidate) => post(`/api/runs/${encodeURIComponent(id)}/pick`, { candidate });
 export const history = (search, starred) =>
   ask(`/api/history?${new URLSearchParams({ search, ...(starred ? { starred: "1" } : {}), limit: "50" })}`);

@@ -1,7 +1,7 @@
 /* Earlier runs of the store: search, star, listen again, compare two. */
 import * as api from "./api.js";
 import { $, button, debounced, el, show } from "./dom.js";
-import { showRuns } from "./jobs.js";
+import { follow, showRuns } from "./jobs.js";
 import { setError } from "./state.js";
 
 const picked = new Set();
@@ -22,6 +22,9 @@ const line = (run) => {
         event.target.setAttribute("aria-pressed", String(run.starred));
       } catch (error) { setError(error); }
     }, { class: "letter", "aria-pressed": String(run.starred), "aria-label": `Star ${run.title}`, "data-focus": `star ${run.id}` }),
+    done || run.state === "running" ? null : button("Go on", async () => {
+      try { follow(await api.resume(run.id)); $("history").close(); } catch (error) { $("history").close(); setError(error); }
+    }, { "data-focus": `go on ${run.id}`, "aria-label": `Go on with ${run.title}` }),
     button("Listen", () => { $("history").close(); showRuns([run.id]); }, { disabled: !done, "data-focus": `listen ${run.id}`, "aria-label": `Listen to ${run.title}` }));
 };
 

@@ -8,8 +8,6 @@ import { on, setError, state } from "./state.js";
 const FORMATS = ["wav", "flac", "ogg", "mp3"];
 const WAVE = { width: 480, height: 100 };
 /* The axes of the spectrograms, as svdaudio/pages/media.py draws them. */
-const MARKS_HZ = { mel: [0, 500, 1000, 2000, 4000, 8000], linear: [0, 2000, 4000, 6000, 8000] };
-const height = (hz, scale) => (scale === "mel" ? Math.log10(1 + hz / 700) : hz);
 const LEAST_SCORE = 0.05;
 let player = null;
 export const currentPlayer = () => player;
@@ -17,10 +15,14 @@ export const currentPlayer = () => player;
 /* -- verdict ------------------------------------------------------------------------------------------------------- */
 
 const MARKS = { true: ["✓", "as wanted", "wanted"], false: ["!", "not as wanted", "unwanted"], null: ["·", "cannot be told", "untold"] };
-const verdict = (run) => el("ul", { class: "verdict", "aria-label": "Verdict" }, run.findings.map((finding) => {
-  const [mark, meaning, style] = MARKS[String(finding.ok ?? null)];
-  return el("li", { class: style }, el("span", { class: "mark", role: "img", "aria-label": meaning }, mark), ` ${finding.text}`);
-}));
+const chip = (ok, ...content) => {
+  const [mark, meaning, style] = MARKS[String(ok ?? null)];
+  return el("li", { class: style }, el("span", { class: "mark", role: "img", "aria-label": meaning }, mark), " ", ...content);
+};
+const closer = ({ closer, edited, original, space }) => chip(closer, closer ? "closer to the edited " : "no closer to the edited ",
+  el("span", { class: "small muted" }, `cosine ${edited.toFixed(2)}, with the original ${original.toFixed(2)}: ${space}`));
+const verdict = (run) => el("ul", { class: "verdict", "aria-label": "Verdict" },
+  run.findings.map((finding) => chip(finding.ok, finding.text)), run.closer ? closer(run.closer) : null);
 
 /* -- lanes --------------------------------------------------------------------------------------------------------- */
 
@@ -55,7 +57,7 @@ const row = (run, lane, several) => {
   name.append(several ? el("span", { class: "muted small" }, run.id.slice(-6)) : "", key);
   const view = el("div", { class: "view" }, wave(lane.wave),
     el("img", { class: "of-mel", src: lane.mel, alt: `Spectrogram of ${lane.name}` }), el("img", { class: "of-linear", src: lane.linear, alt: `Spectrogram of ${lane.name}, linear frequencies` }),
-    axes(), head, ticks(lane.duration_s));
+    axes(run), head, ticks(lane.duration_s));
   // A candidate of the result, "manipulated 2", can become the result.
   const candidate = lane.kind === "candidate" && lane.name.startsWith(`${run.result} `) ? Number(lane.name.slice(run.result.length + 1)) : null;
   const box = el("div", { class: `lane ${lane.style}`, data: { lane: lane.name } },
@@ -67,9 +69,9 @@ const row = (run, lane, several) => {
     view);
   return { box, facts: { row: box, button: name, key, head, view, uri: lane.uri, duration: lane.duration_s, lufs: lane.loudness_lufs, style: lane.style } };
 };
-const axes = () => Object.entries(MARKS_HZ).map(([scale, marks]) => el("div", { class: `axis of-${scale}`, "aria-hidden": "true" }, marks.map((hz, place) => {
-  const mark = el("span", {}, place === marks.length - 1 ? `${hz / 1000} kHz` : `${hz / 1000}`);
-  mark.style.bottom = `${(100 * height(hz, scale)) / height(marks.at(-1), scale)}%`;
+const axes = (run) => Object.entries(run.marks).map(([scale, marks]) => el("div", { class: `axis of-${scale}`, "aria-hidden": "true" }, marks.map(([khz, share], place) => {
+  const mark = el("span", {}, place === marks.length - 1 ? `${khz} kHz` : khz);
+  mark.style.bottom = `${100 * share}%`;
   return mark;
 })));
 
