@@ -213,6 +213,14 @@ class ToyWorld:
         return counted
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_flushing() -> Iterator[None]:
+    """Leave flushing to the system, in this process: no test is about a power failure, and it takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def toy(tmp_path: Path) -> ToyWorld:
     """A toy world in a temporary folder."""

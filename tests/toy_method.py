@@ -114,14 +114,15 @@ BODIES = {
 }  # fmt: skip
 
 
-def install(patch, folder):
+def install(patch, folder, *, render=False):
     """Toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current one.
 
-    Pictures of runs are not rendered.
+    Pictures of runs are rendered only if a test looks at them.
     """
     for stage, body in BODIES.items():
         patch.setitem(sys.modules, STAGES[stage].body.partition(":")[0], SimpleNamespace(run=body))
-    skip_rendering(patch)
+    if not render:
+        skip_rendering(patch)
     patch.setattr(cli_sessions, "open_bundle", lambda name: ToyBundle())
     patch.setattr(cli_sessions, "open_models", lambda bundle, config: dict.fromkeys(LOADERS))
     patch.setenv("SVDAUDIO_STORE", str(folder / "store"))

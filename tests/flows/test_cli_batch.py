@@ -23,6 +23,9 @@ one.png,two.png,"20,20","40,30",c,,0.4
 """
 
 
+BATCH = ["batch", "pairs.csv", "--no-baselines"]
+
+
 @pytest.fixture
 def world(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
@@ -58,10 +61,10 @@ def test_for_people_it_says_what_there_is(world, cli):
     assert [run["kind"] for run in runs] == ["batch", *["manipulate"] * 3]
 
 
-@pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
+@pytest.mark.parametrize("again", [BATCH, ["resume"]])
 def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
     monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
-    first = cli("batch", "pairs.csv")
+    first = cli(*BATCH)
     assert first.code == 130
     assert "goes on" in first.err
     monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
@@ -71,7 +74,7 @@ def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
     told = second.json()
     assert told["batch"] in first.err
     assert told["counts"] == {"finished": 3}
-    third = cli("batch", "pairs.csv", "--json").json()
+    third = cli(*BATCH, "--json").json()
     assert third["batch"] != told["batch"]
 
 
@@ -88,7 +91,7 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
     mix = MIX.load_body()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "svdaudio.tasks.edit.mix", SimpleNamespace(run=none_for_b))
-        assert cli("batch", "pairs.csv", "--table", "t.csv").code == 1
+        assert cli(*BATCH, "--table", "t.csv").code == 1
     batch, *runs = cli("runs", "--json").json()["runs"]
     told = cli("show", "latest", "--json").json()
     assert (told["title"], told["counts"]) == ("pairs.csv", {"finished": 2, "failed": 1})
@@ -117,11 +120,11 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
     assert "continues it" not in shown
 
 
-@pytest.mark.parametrize("again", [["batch", "pairs.csv"], ["resume"]])
+@pytest.mark.parametrize("again", [BATCH, ["resume"]])
 def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
-        assert cli("batch", "pairs.csv").code == 130
+        assert cli(*BATCH).code == 130
     batch, *runs = cli("runs", "--json").json()["runs"]
     (world / "store" / "runs" / f"{runs[1]['run']}.json").unlink()
     second = cli(*again, "--json")
@@ -136,7 +139,7 @@ def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
     asked = ["--table", "t.csv", "--pictures", "--on-error", "stop", "--workers", "2"]
     with monkeypatch.context() as patch:
         patch.setattr("svdaudio.engine.workers.execute_shares", interrupted)
-        assert cli("batch", "pairs.csv", *asked).code == 130
+        assert cli(*BATCH, *asked).code == 130
     used = {}
 
     def here(jobs, location, *, n_workers, open_models, execute, output, on_error, progress):
@@ -162,19 +165,19 @@ def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "svdaudio.tasks.picture.mask", SimpleNamespace(run=empty_in_the_corner))
     (world / "pairs.csv").write_text(PAIRS.replace('"20,20","40,30",b', '"20,20","0,0",b'))
-    result = cli("batch", "pairs.csv", "--json")
+    result = cli(*BATCH, "--json")
     assert result.code == 1
     told = result.json()
     assert told["counts"] == {"finished": 2, "failed": 1}
     assert "the mask covers no patch" in told["pairs"][1]["error"]
     assert "failed: b: added.align: the mask covers no patch" in result.err
-    stopped = cli("batch", "pairs.csv", "--json", "--set", "svd.beta=2", "--on-error", "stop")
+    stopped = cli(*BATCH, "--json", "--set", "svd.beta=2", "--on-error", "stop")
     assert (stopped.code, stopped.json()["counts"]) == (1, {"interrupted": 2, "failed": 1})
 
 
 def test_no_line_runs_when_one_is_wrong(world, cli):
     (world / "pairs.csv").write_text(PAIRS + 'one.png,none.png,"20,20","40,30",d,,\n')
-    result = cli("batch", "pairs.csv")
+    result = cli(*BATCH)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: pairs.csv, line 5: there is no file")
     assert not (world / "store").exists()
@@ -188,5 +191,5 @@ def test_what_cannot_be_carried_out_is_one_line(world, cli, arguments):
 
 
 def test_resume_of_a_batch_takes_no_out(world, cli):
-    cli("batch", "pairs.csv")
+    cli(*BATCH)
     assert "--out does not apply" in cli("resume", "latest", "--out", "x.wav").err

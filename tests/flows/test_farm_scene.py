@@ -13,6 +13,7 @@ import pytest
 from farm_scene import SCENE
 from PIL import Image
 from pinned import golden
+from quick_pictures import skip_rendering
 
 from svdaudio.store import open_store
 
@@ -102,9 +103,10 @@ def test_the_same_again_is_cached_and_gives_the_same_bytes(demo, store):
     assert again["scores"] == demo["scores"]
 
 
-def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store):
-    change = [*SCENE.arguments, "--set", "svd.alpha=0.2"]
-    planned = {stage["stage"]: stage for stage in svdaudio("plan", *change, store=store)["stages"]}
+def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store, cli, monkeypatch):
+    skip_rendering(monkeypatch)
+    change = [*SCENE.arguments, "--set", "svd.alpha=0.2", "--store", store, "--json"]
+    planned = {stage["stage"]: stage for stage in cli("plan", *change).json()["stages"]}
     assert planned["mix"]["status"] == "run"
     assert "svd.alpha" in planned["mix"]["reason"]
     assert "0.3" in planned["mix"]["reason"]
@@ -114,16 +116,18 @@ def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store):
         *(f"manipulated.{s}" for s in ("remix", "diffuse", "decode", "vocode", "choose", "finish", "scores")),
     }
     assert {name for name, stage in planned.items() if stage["status"] != "cached"} == below
-    ran = statuses(svdaudio("run", *change, store=store))
+    ran = statuses(cli("run", *change).json())
     assert {name for name, status in ran.items() if status == "computed"} == below
 
 
-def test_a_threshold_that_leaves_the_grid_as_it_was_runs_nothing_below_alignment(demo, store):
+def test_a_threshold_that_leaves_the_grid_as_it_was_runs_nothing_below_alignment(demo, store, cli, monkeypatch):
+    skip_rendering(monkeypatch)
     artifacts = open_store(store)
     run = artifacts.runs.load(demo["run"])
     coverage = np.concatenate([artifacts.load(run.stage(f"{r}.align").key)["coverage"] for r in ("removed", "added")])
     higher = float(coverage[coverage >= 0.5].min())  # every patch inside stays inside up to this
     threshold = (0.5 + higher) / 2
     assert threshold > 0.5
-    ran = statuses(svdaudio("run", *SCENE.arguments, "--set", f"align.threshold={threshold}", store=store))
+    change = [*SCENE.arguments, "--set", f"align.threshold={threshold}", "--store", store, "--json"]
+    ran = statuses(cli("run", *change).json())
     assert {name for name, status in ran.items() if status == "computed"} == {"removed.align", "added.align"}
