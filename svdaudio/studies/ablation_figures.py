@@ -130,10 +130,10 @@ class Ablation:
         names = [
             name for name, there in ((EDIT_MARGINS, self.edits), (MUTE_MARGINS, self.mutes)) if there for name in name
         ]
-        rows = [[part.name, self.alike(part), *self.compared(part), acts(self.compared(part))] for part in PARTS]
+        rows = [[part.name, acts(self.compared(part)), self.alike(part), *self.compared(part)] for part in PARTS]
         return Table(
             title="Part by part: the sound with it less the sound without it",
-            columns=["part", "CLAP cosine of the two", *names, "acts"],
+            columns=["part", "acts", "CLAP cosine of the two", *names],
             rows=rows,
             note="The first three columns of differences are of edits, the last two of mutes. A part acts if an "
             f"interval excludes 0 and the mean is at least {LEAST_CHANGE}; hardly, if it is at least {LEAST_SHOWN}.",

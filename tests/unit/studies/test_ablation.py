@@ -317,6 +317,7 @@ def test_a_small_difference_beyond_chance_is_hardly_an_effect_and_a_tiny_one_is_
 def test_the_tables_have_a_row_for_each_setting(found):
     parts, embeddings, heard, differences, mutes = found.tables()
     assert [row[0] for row in parts.rows] == [part.name for part in PARTS]
+    assert parts.rows[0][1] == "yes"
     assert [row[0] for row in heard.rows] == list(HEARD)
     assert [row[0] for row in differences.rows] == [row[0] for row in mutes.rows] == list(HEARD[2:])
     assert [row[0] for row in embeddings.rows][:3] == [ORIGINAL, PLAIN, FOUR_WAY]
