@@ -15,7 +15,9 @@ from svdaudio.methods.manipulate import LEAST_REACH_DEGREES
 from svdaudio.pages.study import Table
 from svdaudio.studies import edits, faders
 from svdaudio.studies.ablation import (
+    CLAP,
     CURVE_KS,
+    FADE,
     FOUR_DROPPED,
     FOUR_WAY,
     ORIGINAL,
@@ -44,6 +46,8 @@ from svdaudio.studies.sweep import setting_name
 
 LEAST_CHANGE = 0.05
 """Mean difference of a score that counts as an effect, if its interval excludes 0."""
+LEAST_SHOWN = 0.001
+"""Mean difference below which an interval that excludes 0 counts as none, too."""
 NONE = "–"
 ROLES: tuple[str, ...] = ("removed", "added", "kept")
 """Columns of the classes of a case; a mute removes one and keeps the other."""
@@ -126,13 +130,13 @@ class Ablation:
         names = [
             name for name, there in ((EDIT_MARGINS, self.edits), (MUTE_MARGINS, self.mutes)) if there for name in name
         ]
-        rows = [[part.name, self.alike(part), *self.compared(part), acts(self.compared(part))] for part in PARTS]
+        rows = [[part.name, acts(self.compared(part)), self.alike(part), *self.compared(part)] for part in PARTS]
         return Table(
             title="Part by part: the sound with it less the sound without it",
-            columns=["part", "CLAP cosine of the two", *names, "acts"],
+            columns=["part", "acts", "CLAP cosine of the two", *names],
             rows=rows,
             note="The first three columns of differences are of edits, the last two of mutes. A part acts if an "
-            f"interval excludes 0 and the mean is at least {LEAST_CHANGE}; hardly, if it is less.",
+            f"interval excludes 0 and the mean is at least {LEAST_CHANGE}; hardly, if it is at least {LEAST_SHOWN}.",
         )
 
     def embedding_table(self, group: Group) -> Table:
@@ -189,8 +193,8 @@ class Ablation:
         share = min(min(one.shares.values()) for one in self.embeddings.values())
         verb = "act" if max(suppress, boost) >= LEAST_REACH_DEGREES else "do not act"
         return (
-            f"The factors α and β {verb} at their defaults: on average they turn E_suppress by {suppress:.2f}° and "
-            f"E_boost by {boost:.2f}°, and the mix by {self._degrees(UNSCALED, APART):.3f}°. At least {share:.6f} of a "
+            f"The factors α and β {verb} at their defaults: on average they turn E_suppress by {suppress:.3f}° and "
+            f"E_boost by {boost:.3f}°, and the mix by {self._degrees(UNSCALED, APART):.3f}°. At least {share:.6f} of a "
             "region's mean lies in the five components that they scale, so that scaling and normalising cancel out."
         )
 
@@ -234,16 +238,19 @@ class Ablation:
 
     def _sounds(self) -> str:
         answers = {part.name: acts(self.compared(part)) for part in PARTS}
-        words = {"yes": "acts on the scores", "hardly": f"acts by less than {LEAST_CHANGE}", "no": "does not act"}
+        words = {"yes": "Parts that act on the scores", "hardly": f"by less than {LEAST_CHANGE}", "no": "not at all"}
         named = {word: [name for name, one in answers.items() if one == answer] for answer, word in words.items()}
-        return " ".join(f"In sound {word}: {'; '.join(names)}." for word, names in named.items() if names)
+        texts = [f"{word}: {'; '.join(names) or 'none'}" for word, names in named.items()]
+        return f"{'. '.join(text[0].upper() + text[1:] for text in texts)}."
 
     def _silence(self) -> str:
-        counts = {name: sum(one.fall(name) >= faders.FALL for one in self.mutes) for name in HEARD[2:]}
-        most = {form: max(counts[one.name] for one in SOUNDED if one.form == form) for form in ("svd", "fade", "clap")}
+        counts = {one.name: sum(each.fall(one.name) >= faders.FALL for each in self.mutes) for one in SOUNDED}
+        published = {one.name: counts[one.name] for one in SOUNDED if one.form == "svd"}
+        best = max(published, key=lambda name: published[name])
+        most = f"at most {published[best]} with another setting ({best})" if published[best] else "none with any other"
         return (
-            f"Of {len(self.mutes)} mutes the published form silences {counts[FOUR_WAY]} with its defaults, and at most "
-            f"{most['svd']} with any setting that was heard; form fade {most['fade']}, form clap {most['clap']}."
+            f"Of {len(self.mutes)} mutes the published form silences {counts[FOUR_WAY]} with its defaults and {most}, "
+            f"form fade {counts[FADE]}, form clap {counts[CLAP]}."
         )
 
     def _degrees(self, setting: str, column: str) -> float:
@@ -305,10 +312,9 @@ class Ablation:
 
 def acts(differences: Sequence[Figure]) -> str:
     """Whether some difference is beyond chance: "yes", "hardly" if all of those are small, or "no"."""
-    beyond = [
-        abs(one.value) for one in differences if one.low is not None and one.high is not None and one.low * one.high > 0
-    ]
-    return "no" if not beyond else "yes" if max(beyond) >= LEAST_CHANGE else "hardly"
+    clear = [one for one in differences if one.low is not None and one.high is not None and one.low * one.high > 0]
+    largest = max((abs(one.value) for one in clear), default=0.0)
+    return "yes" if largest >= LEAST_CHANGE else "hardly" if largest >= LEAST_SHOWN else "no"
 
 
 def _plain(figures: Sequence[Figure]) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from svdaudio.config import resolve
+from svdaudio.figures import Figure
 from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.mini import farm
 from svdaudio.pages.study import Bars, Curves, HeatMap, StudyPage, Table
@@ -303,15 +304,20 @@ def test_parts_are_compared_case_by_case(found):
     assert acts([]) == "no"
 
 
-def test_a_small_difference_beyond_chance_is_hardly_an_effect():
-    from svdaudio.figures import Figure
-
-    assert acts([Figure(name="", value=-0.01, low=-0.02, high=-0.001, n=9)]) == "hardly"
+@pytest.mark.parametrize(
+    ("value", "low", "high", "answer"),
+    [
+        (-0.06, -0.08, -0.01, "yes"), (-0.01, -0.02, -0.001, "hardly"), (2e-5, 1e-5, 3e-5, "no"), (0.5, -0.1, 0.9, "no")
+    ],
+)  # fmt: skip
+def test_a_small_difference_beyond_chance_is_hardly_an_effect_and_a_tiny_one_is_none(value, low, high, answer):
+    assert acts([Figure(name="", value=value, low=low, high=high, n=9)]) == answer
 
 
 def test_the_tables_have_a_row_for_each_setting(found):
     parts, embeddings, heard, differences, mutes = found.tables()
     assert [row[0] for row in parts.rows] == [part.name for part in PARTS]
+    assert parts.rows[0][1] == "yes"
     assert [row[0] for row in heard.rows] == list(HEARD)
     assert [row[0] for row in differences.rows] == [row[0] for row in mutes.rows] == list(HEARD[2:])
     assert [row[0] for row in embeddings.rows][:3] == [ORIGINAL, PLAIN, FOUR_WAY]
@@ -323,11 +329,11 @@ def test_the_tables_have_a_row_for_each_setting(found):
 
 def test_the_reading_says_what_acts(found):
     text = " ".join(found.reading.values())
-    assert "The factors α and β do not act at their defaults: on average they turn E_suppress by 0.20°" in text
+    assert "The factors α and β do not act at their defaults: on average they turn E_suppress by 0.200°" in text
     assert "At least 0.999999 of a region's mean" in text
-    assert "In sound acts on the scores: the whole mix" in text
-    assert "Of 2 mutes the published form silences 0 with its defaults, and at most 0" in text
-    assert "form fade 1, form clap 0" in text
+    assert "Parts that act on the scores: the whole mix" in text
+    assert "By less than 0.05: none. Not at all: the whole mix, objects dropped" in text
+    assert "Of 2 mutes the published form silences 0 with its defaults and none with any other, form fade 1" in text
 
 
 def test_the_document_the_page_and_the_table_of_all_cases(found, tmp_path):
