@@ -267,11 +267,11 @@ def found():
     unit = np.eye(512, dtype=np.float32)[0]
     embeddings = {
         ("cat", "duck", kept): EditEmbeddings(
-            columns=dict.fromkeys((ORIGINAL, PLAIN, *NAMES), {name: value * times for name, value in row.items()}),
+            columns=dict.fromkeys((ORIGINAL, PLAIN, *NAMES), numbers),
             claps=dict.fromkeys((PLAIN, *NAMES), unit),
             suppress=np.ones((15, 11)), boost=np.ones((15, 10)), shares={"removed": 0.999999, "added": 0.9999999},
         )
-        for kept, times in (("cow", 1), ("dog", 3))
+        for kept, numbers in (("cow", row), ("dog", {name: 3 * value for name, value in row.items()}))
     }  # fmt: skip
     return Ablation(
         embeddings=embeddings,
