@@ -42,3 +42,9 @@ def test_steps_that_ddim_cannot_spread_evenly_are_refused_with_the_nearest(steps
 def test_some_mixing_weight_is_needed():
     with pytest.raises(ConfigError, match="every mixing weight is 0"):
         resolve(ManipulateConfig, overrides=[f"mix.{n}=0" for n in ("alpha", "beta", "gamma", "direct")])
+
+
+def test_forms_that_pick_their_objects_themselves_take_no_dropped_ones():
+    assert resolve(ManipulateConfig, overrides=["edit.locals=dropped"]).config.edit.form == "svd"
+    with pytest.raises(ConfigError, match=r"edit\.locals = dropped has no effect in form fade"):
+        resolve(ManipulateConfig, overrides=["edit.locals=dropped", "edit.form=fade"])
