@@ -12,9 +12,13 @@ REQUIRED = "SVDAUDIO_BROWSER_TESTS"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser without a network; each test opens pages in contexts of its own."""
+    """A browser without a network; each test opens pages in contexts of its own.
+
+    It ends with its module: as long as Playwright is there, other libraries take this thread for one that runs an event
+    loop.
+    """
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         advice = "no browser: install Debian's or Ubuntu's package `chromium`, or Google Chrome"

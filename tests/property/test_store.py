@@ -113,7 +113,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(k=KEYS, used=st.booleans(), held=st.booleans())
     def remove(self, k, used, held):
         key = action(k).key
-        goes = k in self.model and not used and not held
+        goes = k in self.model and k not in self.pinned and not used and not held
         with self.store.lock(key) if held else nullcontext():
             assert self.store.remove(key, unless_used_after_s=0.0 if used else FOR_EVER) == goes
         if goes:
