@@ -15,7 +15,7 @@ NOT_GIVEN = ("default", "bundle ")
 
 
 def was_given(run: RunRecord, parameter: str) -> bool:
-    """Whether somebody chose the value of a parameter: it is neither the default nor the bundle's."""
+    """Whether the user chose the value of a parameter: it is neither the default nor the bundle's."""
     return not run.source(parameter).startswith(NOT_GIVEN)
 
 

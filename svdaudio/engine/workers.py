@@ -166,7 +166,7 @@ def _work(share: Share, writer: Connection, stop: Flag) -> None:
         with contextlib.suppress(KeyboardInterrupt):  # the parent receives the signal as well
             send(_Done(runs=_execute(share, send, stopping)))
     except Exception as error:  # noqa: BLE001 - the parent raises it again
-        send(_Failed(error=_portable(error)))
+        send(_Failed(error=portable(error)))
 
 
 def _execute(share: Share, progress: Progress, stopping: Stopping) -> list[RunRecord]:
@@ -183,7 +183,7 @@ def _execute(share: Share, progress: Progress, stopping: Stopping) -> list[RunRe
     )
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The error without its traceback and causes, which cannot be sent to another process."""
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return error

@@ -36,13 +36,13 @@ class Source:
     name: str
     path: Path | None = None
     samples: NDArray[np.float32] | None = None
-    """[1, n] at 22 050 Hz, if it is no file."""
+    """[1, n] at 22 050 Hz, if it does not come from a file."""
 
     def read(self) -> tuple[Float[NDArray[np.float32], " sample"], int]:
         """The samples of one channel, -1 to 1, and their rate in Hz.
 
         Raises:
-            InputError: the file is no sound, or holds numbers that are not finite.
+            InputError: the file is not a sound, or holds numbers that are not finite.
         """
         if self.path is None:
             waveform = np.zeros(0, np.float32) if self.samples is None else self.samples.ravel()

@@ -28,6 +28,17 @@ MIX_WEIGHTS = {
 """Local parameter of the mixing stages → what it weights."""
 
 
+def mix_shares(parameters: Mapping[str, float]) -> list[tuple[str, float]]:
+    """What a mixing stage weights, and the share of each in the sum.
+
+    Args:
+        parameters: of the stage, by their local names; others than weights are ignored.
+    """
+    found = [(MIX_WEIGHTS[name], float(value)) for name, value in parameters.items() if name in MIX_WEIGHTS]
+    total = sum(weight for _, weight in found) or 1.0
+    return [(name, weight / total) for name, weight in found]
+
+
 def part_nodes(nodes: Nodes) -> tuple[str, ...]:
     """The nodes that the mix is made from, and those that it is compared with."""
     return (*nodes["mix"].upstream, "original.tokens")

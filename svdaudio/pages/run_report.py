@@ -21,7 +21,7 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.command import command_of, was_given
 from svdaudio.engine.stage import group_of
 from svdaudio.evaluation.closer import Closeness, closer_by_scores
-from svdaudio.methods.mixes import MIX_WEIGHTS
+from svdaudio.methods.mixes import mix_shares
 from svdaudio.mixing.levels import SILENCE
 from svdaudio.pages.lanes import Lane, lanes
 from svdaudio.pages.media import N_WAVE_COLUMNS, WAVE_HEIGHT, frequency_marks
@@ -121,7 +121,7 @@ class ParameterRow:
     values: Sequence[tuple[str, str]]
     """Value and source in each run."""
     given: bool
-    """Whether somebody chose it, in any of the runs."""
+    """Whether the user chose it, in any of the runs."""
     differs: bool
 
 
@@ -250,9 +250,7 @@ def _reaches(arrays: RunArrays) -> list[Reach]:
 
 def _weights(arrays: RunArrays) -> list[tuple[str, float]]:
     for node in (*nodes_done(arrays, "mix"), *nodes_done(arrays, "mix_one")):
-        found = [(MIX_WEIGHTS[name], float(v)) for name, v in arrays.parameters(node).items() if name in MIX_WEIGHTS]
-        total = sum(weight for _, weight in found)
-        return [(name, weight / total) for name, weight in found]
+        return mix_shares(arrays.parameters(node))
     return []
 
 
@@ -279,7 +277,7 @@ def _models(run: RunRecord, bundle: Bundle) -> list[Model]:
 
 
 def _parameters(runs: Sequence[RunArrays]) -> list[ParameterRow]:
-    """Every parameter: those that differ first, then those that somebody chose."""
+    """Every parameter: those that differ first, then those that the user chose."""
     values = [flatten(arrays.run.config) for arrays in runs]
     meanings = {
         name: parameter.meaning for arrays in runs for name, parameter in arrays.method.config.parameters().items()

@@ -25,6 +25,7 @@ from typing import Any
 
 from svdaudio.checkpoints.bundle import Models
 from svdaudio.engine.run import execute_run
+from svdaudio.engine.workers import portable
 from svdaudio.files import write_bytes
 from svdaudio.processes import began
 from svdaudio.resident.messages import STOP, Ask, AskReport, Done, Failed, Refused, Waiting
@@ -142,7 +143,7 @@ def _compute(work: _Work) -> None:
         value = _execute(asked, work) if isinstance(asked, Ask) else _report(asked)
         work.send(Done(value=value))
     except Exception as error:  # noqa: BLE001 - the command raises it again
-        error.__cause__ = error.__context__ = error.__traceback__ = None
+        error = portable(error)
         try:
             pickle.dumps(error)
         except Exception:  # noqa: BLE001

@@ -5,7 +5,7 @@
         book.tell(trial, value_of(trial.setting), runs={})
 
 A trial that was asked for and not told, since its process died, is handed out again before any new one. The sampler
-(TPE) is seeded anew for each trial, by the study's seed and the number of trials told, so a study that was interrupted
+(TPE) is reseeded for each trial, by the study's seed and the number of trials told, so a study that was interrupted
 asks for the same trials as one that was not.
 """
 
@@ -228,7 +228,7 @@ def _open(path: Path, name: str, *, maximizes: bool) -> Study:
             direction="maximize" if maximizes else "minimize",
             load_if_exists=True,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:  # the last three: it is no journal
+    except (OSError, ValueError, KeyError, TypeError) as error:  # the last three: not a journal
         raise StoreError(
             f"the trials in {path} cannot be read or written",
             got=repr(error),

@@ -39,7 +39,7 @@ class Access:
         return origin is None or urlsplit(origin).netloc == host
 
     def may(self, token: str | None) -> bool:
-        """Whether a token was given to somebody who knew the password."""
+        """Whether a token is one that `sign_in` has issued; without a password, none is needed."""
         return self.password is None or (token is not None and token in self._tokens)
 
     def sign_in(self, password: str) -> str | None:

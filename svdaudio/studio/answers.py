@@ -18,7 +18,7 @@ from svdaudio.engine.request import Request
 from svdaudio.engine.stage import group_of
 from svdaudio.errors import RunError
 from svdaudio.evaluation.closer import closer_by_scores
-from svdaudio.methods.mixes import MIX_WEIGHTS
+from svdaudio.methods.mixes import mix_shares
 from svdaudio.pages.lanes import lanes
 from svdaudio.pages.media import frequency_marks
 from svdaudio.session import Session, run_state
@@ -105,9 +105,8 @@ def feedback(session: Session, request: Request, progress: Progress) -> dict[str
     weights: list[tuple[str, float]] = []
     for node in request.table.values():
         if node.stage.name in ("mix", "mix_one"):
-            found = [(MIX_WEIGHTS[k], float(config.value(v))) for k, v in node.bindings.items() if k in MIX_WEIGHTS]
-            total = sum(weight for _, weight in found) or 1.0
-            weights = [(name, round(weight / total, 4)) for name, weight in found]
+            shares = mix_shares({name: config.value(place) for name, place in node.bindings.items()})
+            weights = [(name, round(share, 4)) for name, share in shares]
     return {
         "reach": reach or None,
         "weights": weights,

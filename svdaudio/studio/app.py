@@ -173,7 +173,7 @@ class Studio:
 
     def start(self, person: Person) -> dict[str, Any]:
         """What the page shows first: tabs, bundles, examples, and the jobs of a person, who may have reloaded it."""
-        first = self.session.bundle(self.bundle)
+        first, example = self.session.bundle(self.bundle), self.example_request()
         bundles = [self.session.bundle(name) for name in Bundle.names()] if isinstance(first, Bundle) else [first]
         return {
             "tabs": [describe(method) for method in tabs()],
@@ -199,16 +199,16 @@ class Studio:
                 }
                 for name, scene in self.scenes.items()
             ],
-            "example_run": answers.run_of_files(self.session, self.example_request()),
-            "device": self._device(),
+            "example_run": answers.run_of_files(self.session, example),
+            "device": self._device(example),
             "person": person.id[:6],
             "jobs": [self.desk.facts(job) for job in self.desk.of(person.id)],
             "n_waiting": self.desk.n_waiting(),
         }
 
-    def _device(self) -> str | None:
-        """Where models run; None before torch is loaded, which takes seconds."""
-        models = self.session.models(self.example_request())
+    def _device(self, request: Request) -> str | None:
+        """Where models of a request run; None before torch is loaded, which takes seconds."""
+        models = self.session.models(request)
         return str(getattr(models, "device", "cpu")) if "torch" in sys.modules else None
 
     def request(self, person: Person, ask: Ask) -> Request:
