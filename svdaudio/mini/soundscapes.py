@@ -47,9 +47,19 @@ def compose(
     duration_s: float = 10.24,
     classes: Sequence[int] | None = None,
     n_animals: int | None = None,
+    given_shares: Sequence[float] | None = None,
     variation: Variation | None = None,
 ) -> Soundscape:
-    """Draw one soundscape of the given animals (indices), or of one to three at random."""
+    """Draw one soundscape of the given animals (indices), or of one to three at random.
+
+    Args:
+        rng: source of every random choice.
+        duration_s: its length.
+        classes: which animals.
+        n_animals: how many, if `classes` is not given.
+        given_shares: amplitude of each of `classes` against the loudest, 0..1; drawn if not given.
+        variation: strength of the augmentations.
+    """
     variation = variation or Variation()
     n_samples = round(duration_s * farm.SAMPLE_RATE_HZ)
     if classes is None:
@@ -59,7 +69,10 @@ def compose(
     mixture = np.zeros(n_samples, np.float32)
     loudest = int(rng.integers(len(classes))) if classes else 0
     for position, label in enumerate(classes):
-        share = 1.0 if position == loudest else float(10 ** (-rng.uniform(0, variation.gain_db) / 20))
+        if given_shares is not None:
+            share = given_shares[position]
+        else:
+            share = 1.0 if position == loudest else float(10 ** (-rng.uniform(0, variation.gain_db) / 20))
         mixture += share * _track(rng, farm.CLASSES[label], n_samples, variation)
         shares[label] = max(shares[label], share)
     peak = float(np.abs(mixture).max())

@@ -60,12 +60,17 @@ def crop_offset_px(fitted_px: int, size_px: int = INPUT_SIZE_PX) -> int:
     return round((fitted_px - size_px) / 2)
 
 
-def fit_image(pixels: Pixels, geometry: Geometry, size_px: int = INPUT_SIZE_PX) -> SquarePixels:
-    """A picture as the image encoder takes it, [size, size, 3] uint8, resized by Pillow's bicubic filter as in CLIP."""
+def fit_image(
+    pixels: Pixels,
+    geometry: Geometry,
+    size_px: int = INPUT_SIZE_PX,
+    resampling: Image.Resampling = Image.Resampling.BICUBIC,
+) -> SquarePixels:
+    """A picture as an image encoder takes it, [size, size, 3] uint8, resized by one of Pillow's filters: CLIP's."""
     height, width = fitted_size_px(pixels.shape[0], pixels.shape[1], geometry, size_px)
     image = Image.fromarray(pixels)
     if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
+        image = image.resize((width, height), resampling)
     top, left = crop_offset_px(height, size_px), crop_offset_px(width, size_px)
     return np.array(image.crop((left, top, left + size_px, top + size_px)), dtype=np.uint8)
 
