@@ -1,0 +1,36 @@
+"""What a data set consists of, whatever its layout on disk: sounds with pictures, labels, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One sound of a data set, and what belongs to it."""
+
+    name: str
+    """Unique within the data set: the stem of its files, or the layout's own identifier."""
+    sound: Path
+    picture: Path | None = None
+    labels: tuple[str, ...] = ()
+    group: str
+    """Items of one group (recording, video, fold) never lie on both sides of a split."""
+    start_s: float = 0.0
+    """Where it begins in its file."""
+    duration_s: float | None = None
+    """Its length; None for the rest of its file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A layout of files on disk that data sets of the field come in."""
+
+    name: str
+    """Name of the layout on the command line: "esc50"."""
+    recognises: Callable[[Path], bool]
+    """Whether a folder has this layout; looks at names only."""
+    read: Callable[[Path], tuple[Item, ...]]
+    """All items of a folder; raises `InputError` for a table that cannot be read."""
