@@ -16,6 +16,7 @@ _SIGNS: Mapping[str, tuple[str, str]] = {
     "audioldm-ckpt": ("state_dict", "model.diffusion_model."),
 }
 """Format → the entry with the state dict, and prefixes of some of its keys."""
+CIAP_ENTRIES = frozenset({"backbone.0.weight", "backbone.7.1.bn2.weight"})
 _FOLDERS: Mapping[tuple[str, str], str] = {
     ("model_index.json", "AudioLDMPipeline"): "audioldm-diffusers",
     ("config.json", "audio-spectrogram-transformer"): "transformers-ast",
@@ -100,8 +101,13 @@ def _state_format(contents: Mapping[str, Any]) -> str | None:
         state = contents.get(entry)
         if isinstance(state, Mapping) and any(str(key).startswith(start) for key in cast("Mapping[Any, Any]", state)):
             return format_
-    for entry in ("", "state_dict"):
+    for entry in ("", "state_dict", "model_state_dict"):
         state = contents.get(entry)
+        if (
+            isinstance(state, Mapping)
+            and {str(key).removeprefix("module.") for key in cast("Mapping[Any, Any]", state)} >= CIAP_ENTRIES
+        ):
+            return "ciap-resnet18"
         if isinstance(state, Mapping) and "visual.class_embedding" in {
             str(key).removeprefix("module.") for key in cast("Mapping[Any, Any]", state)
         }:

@@ -151,6 +151,12 @@ def _compare(model: Any) -> Any:
     return [model.distance(np.zeros((257, model.mean.size), np.float32))]
 
 
+def _place(model: Any) -> Any:
+    from svdaudio.svd.geometry import Geometry
+
+    return model.embed([_picture()], Geometry.SQUASH)
+
+
 STEPS: Mapping[str, Callable[[Any], Any]] = {
     "segmenter": _segment,
     "image_encoder": _see,
@@ -164,5 +170,6 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "tagger": _score,
     "judge": _score,
     "domain": _compare,
+    "ciap_image_encoder": _place,
 }
 """Role → one small piece of work for its model."""
