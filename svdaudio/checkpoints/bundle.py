@@ -94,6 +94,14 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         OWN_FORMAT: "svdaudio.models.ciap.encoder:load_image_encoder",
         "ciap-resnet18": "svdaudio.models.ciap.published:load_image_encoder",
     },
+    "sound_encoder": {
+        OWN_FORMAT: "svdaudio.models.sound_clip.encoder:load_sound_encoder",
+        "sgsim-resnet18": "svdaudio.models.sound_clip.published:load_sound_encoder",
+    },
+    "guide": {
+        OWN_FORMAT: "svdaudio.models.clip.guide:load_guide",
+        "openai-clip": "svdaudio.models.clip.published:load_guide",
+    },
 }
 """Role → format → the function that loads it: `load(path, device)` for this project's own format, and
 `load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
@@ -102,7 +110,7 @@ DOMAIN = "domain"
 """The role that describes the pictures that the others were trained on."""
 JUDGE = "judge"
 """The role of a second tagger, which scores no run but is asked, beside the first one, by `svdaudio evaluate`."""
-OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE, "ciap_image_encoder")
+OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE, "ciap_image_encoder", "sound_encoder", "guide")
 """Roles that a bundle need not fill."""
 
 
@@ -231,7 +239,8 @@ class Entry:
     parts: tuple[Part, ...]
     """The files; usually one."""
     classes: tuple[str, ...]
-    """Class names by index, for a detector or tagger; the only texts of a text encoder that knows some; else empty."""
+    """Class names by index, for a detector or tagger; the only texts of a text encoder or guide that knows some; else
+    empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,7 +334,7 @@ class Bundle:
         return self.entry(role).sha256
 
     def classes(self, role: str) -> tuple[str, ...]:
-        """Names of the classes of a detector or tagger by index; the texts of a text encoder that knows some only."""
+        """Classes of a detector or tagger by index; texts of a text encoder or guide that knows only some."""
         return self.entry(role).classes
 
     def check_domain(self) -> str | None:

@@ -20,7 +20,7 @@ from svdaudio.weights.reading import unreadable
 
 TITLE = "small models of nine farm animals, trained by this project; not the published ones"
 SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0, "rest": "detected"}
-CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes"}
+CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes", "guide": "classes"}
 PRETRAINED_TITLE = "mini, and encoders that bring pictures and sounds into one space, trained on the same farm"
 SHARED = {"text_encoder": "audio_encoder"}
 """Role → the role whose weight file fills it, too."""
