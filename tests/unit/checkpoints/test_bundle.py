@@ -12,7 +12,7 @@ from torch import nn
 
 from svdaudio.checkpoints.bundle import JUDGE, LOADERS, MANIFEST, Bundle, Models, find_device, load_entry
 from svdaudio.errors import CheckpointError, ConfigError
-from svdaudio.mini.recipes import PRETRAINED
+from svdaudio.mini.catalogue import PRETRAINED
 from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
 from svdaudio.weights.own import Header, save_weights
 
@@ -357,5 +357,5 @@ def test_a_circle_of_bases_is_refused(mine):
 
 def test_a_missing_role_names_a_bundle_that_has_it(mine, monkeypatch):
     monkeypatch.setenv("SVDAUDIO_CHECKPOINTS", str(mine))
-    with pytest.raises(CheckpointError, match="the bundle 'toy' has no segmenter.*use --bundle mini$"):
+    with pytest.raises(CheckpointError, match=r"the bundle 'toy' has no segmenter.*Use --bundle mini\.$"):
         Bundle.open("toy").entry("segmenter")

@@ -37,4 +37,4 @@ def test_convolutions_begin_as_he_et_al():
     network = ResNet18(widths=(16, 16, 32, 32))
     initialise(network)
     weight = network.layer4[1].conv2.weight
-    assert float(weight.std()) == pytest.approx((2 / (32 * 9)) ** 0.5, rel=0.05)
+    assert float(weight.detach().std()) == pytest.approx((2 / (32 * 9)) ** 0.5, rel=0.05)
