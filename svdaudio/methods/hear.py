@@ -136,6 +136,7 @@ METHOD = Method(
     targets=(SCORED,),
     scores=scores,
     score_names=labels_of,
+    result=HEARD,
     checks=(_check,),
     views=stage_views,
     measures=measures,

@@ -296,13 +296,20 @@ def _draw_sound(arrays: RunArrays, node: str) -> Figure:
 
 
 def _draw_mel_image(arrays: RunArrays, node: str) -> Figure:
-    """The picture that the sound encoder sees. Its rows hold the time axis four times over; one is shown."""
+    """The picture that the sound encoder sees."""
     from svdaudio.views import plots
 
-    bands = arrays[node]["mel_image"].reshape(128, 4, 128).mean(axis=1)
     preset, place = (arrays.parameters(node)[name] for name in ("preset", "place"))
     title = f"{group_of(node)} as the sound encoder sees it: preset {preset}, place {place}"
-    return plots.spectrogram(bands.T, duration_s=SEEN_S, title=title, unit="1 is 80 dB above 0")
+    return plots.spectrogram(heard_bands(arrays, node), duration_s=SEEN_S, title=title, unit="1 is 80 dB above 0")
+
+
+def heard_bands(arrays: RunArrays, node: str) -> NDArray[Any]:
+    """The picture that the sound encoder sees, [column, band], 0 to 1.
+
+    Its rows hold the time axis four times over, each from a slightly higher frequency: this is their mean.
+    """
+    return arrays[node]["mel_image"].reshape(128, 4, 128).mean(axis=1).T
 
 
 def _draw_scores(arrays: RunArrays, *, only: str | None = None) -> Figure:
