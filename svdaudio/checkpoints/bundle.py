@@ -89,6 +89,14 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         "transformers-ast": "svdaudio.models.taggers.spectrogram_transformer:load_tagger",
     },
     "domain": {OWN_FORMAT: "svdaudio.models.domain:load_domain"},
+    "sound_encoder": {
+        OWN_FORMAT: "svdaudio.models.sound_clip.encoder:load_sound_encoder",
+        "sgsim-resnet18": "svdaudio.models.sound_clip.published:load_sound_encoder",
+    },
+    "guide": {
+        OWN_FORMAT: "svdaudio.models.clip.guide:load_guide",
+        "openai-clip": "svdaudio.models.clip.published:load_guide",
+    },
 }
 """Role → format → the function that loads it: `load(path, device)` for this project's own format, and
 `load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
@@ -97,7 +105,7 @@ DOMAIN = "domain"
 """The role that describes the pictures that the others were trained on."""
 JUDGE = "judge"
 """The role of a second tagger, which scores no run but is asked, beside the first one, by `svdaudio evaluate`."""
-OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE)
+OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE, "sound_encoder", "guide")
 """Roles that a bundle need not fill."""
 
 
@@ -222,7 +230,8 @@ class Entry:
     parts: tuple[Part, ...]
     """The files; usually one."""
     classes: tuple[str, ...]
-    """Class names by index, for a detector or tagger; the only texts of a text encoder that knows some; else empty."""
+    """Class names by index, for a detector or tagger; the only texts of a text encoder or guide that knows some; else
+    empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,7 +337,7 @@ class Bundle:
         return self.entry(role).sha256
 
     def classes(self, role: str) -> tuple[str, ...]:
-        """Names of the classes of a detector or tagger by index; the texts of a text encoder that knows some only."""
+        """Classes of a detector or tagger by index; texts of a text encoder or guide that knows only some."""
         return self.entry(role).classes
 
     def check_domain(self) -> str | None:

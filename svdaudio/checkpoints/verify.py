@@ -136,6 +136,18 @@ def _describe(model: Any) -> Any:
     return model.embed(list(getattr(model, "classes", ("rain",)))[:1]).cpu()
 
 
+def _place_sound(model: Any) -> Any:
+    import numpy as np
+
+    return model.embed(np.random.default_rng(0).random((1, 1, 128, 512), np.float32))
+
+
+def _guide(model: Any) -> Any:
+    import numpy as np
+
+    return np.concatenate([model.embed_texts((model.texts or ("rain",))[:1]), model.embed_pictures([_picture()])])
+
+
 def _score(model: Any) -> Any:
     import torch
 
@@ -164,5 +176,7 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "tagger": _score,
     "judge": _score,
     "domain": _compare,
+    "sound_encoder": _place_sound,
+    "guide": _guide,
 }
 """Role → one small piece of work for its model."""

@@ -17,6 +17,8 @@ from svdaudio.weights.reading import unreadable
 
 TITLE = "small models of nine farm animals, trained by this project; not the published ones"
 SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0, "rest": "detected"}
+ELSEWHERE = frozenset({JUDGE, "sound_encoder", "guide"})
+"""Roles that the bundle does not fill."""
 CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes"}
 SHARED = {"text_encoder": "audio_encoder"}
 """Role → the role whose weight file fills it, too."""
@@ -29,7 +31,7 @@ def describe(folder: Path) -> Path:
         CheckpointError: a role has no weight file, or the file's header is invalid.
     """
     models: dict[str, Any] = {}
-    for role in (one for one in LOADERS if one != JUDGE):
+    for role in (one for one in LOADERS if one not in ELSEWHERE):
         source = SHARED.get(role, role)
         path = folder / f"{source}.safetensors"
         if not path.is_file():
