@@ -7,7 +7,7 @@ alike, so whole recordings are drawn, within each fold, and each counts with all
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -63,11 +63,15 @@ class Answers:
         return tuple(self.classes[index] for index in self.cosines.argmax(axis=1))
 
     @cached_property
-    def right(self) -> Bool[NDArray[np.bool_], " sound"]:
-        """Whether the labels of a sound, k of them, are its k nearest classes."""
+    def taken(self) -> Bool[NDArray[np.bool_], "sound class"]:
+        """The k nearest classes of a sound that has k labels."""
         counts = self.truth.sum(axis=1, keepdims=True)
-        ranks = (-self.cosines).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-        return ((ranks < counts) == self.truth).all(axis=1)
+        return (-self.cosines).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") < counts
+
+    @cached_property
+    def right(self) -> Bool[NDArray[np.bool_], " sound"]:
+        """Whether the labels of a sound are its nearest classes, all of them."""
+        return (self.taken == self.truth).all(axis=1)
 
     @cached_property
     def fold_names(self) -> tuple[str, ...]:
@@ -86,7 +90,7 @@ class Answers:
         return float(shares[shares > 0].mean())
 
 
-def accuracies(answers: Answers, *, goals: dict[str, Goal] | None = None) -> tuple[Figure, ...]:
+def accuracies(answers: Answers, *, goals: Mapping[str, Goal] | None = None) -> tuple[Figure, ...]:
     """Share of right sounds in each fold and, of several folds without goals, the mean of the folds.
 
     Args:
@@ -122,11 +126,10 @@ def mean_average_precision(answers: Answers) -> Figure:
 
 
 def recalls(answers: Answers) -> list[ClassFigure]:
-    """Of each class that some sound has, the share of its sounds that are nearest to it."""
-    nearest = answers.cosines.argmax(axis=1)
+    """Of each class that some sound has, the share of its sounds in which it is among the k nearest of k labels."""
     return [
-        ClassFigure(name=name, n=int(has.sum()), value=float((nearest[has] == index).mean()))
-        for index, (name, has) in enumerate(zip(answers.classes, answers.truth.T, strict=True))
+        ClassFigure(name=name, n=int(has.sum()), value=float(taken[has].mean()))
+        for name, has, taken in zip(answers.classes, answers.truth.T, answers.taken.T, strict=True)
         if has.any()
     ]
 
@@ -142,10 +145,12 @@ def average_precisions(answers: Answers) -> list[ClassFigure]:
 
 
 def confusions(answers: Answers) -> list[Confusion]:
-    """Pairs of a label and the class that is heard instead, the most frequent first. For one label a sound."""
-    labels = [answers.classes[index] for index in answers.truth.argmax(axis=1)]
+    """Pairs of a label and the class that is heard instead, the most frequent first, of sounds with one label."""
+    single = answers.truth.sum(axis=1) == 1
+    labels = [answers.classes[index] for index in answers.truth[single].argmax(axis=1)]
+    nearest = [name for name, counts in zip(answers.heard, single, strict=True) if counts]
     totals = Counter(labels)
-    pairs = Counter(pair for pair in zip(labels, answers.heard, strict=True) if pair[0] != pair[1])
+    pairs = Counter(pair for pair in zip(labels, nearest, strict=True) if pair[0] != pair[1])
     found = [Confusion(label=label, heard=heard, n=n, share=n / totals[label]) for (label, heard), n in pairs.items()]
     return sorted(found, key=lambda one: (-one.n, one.label, one.heard))
 

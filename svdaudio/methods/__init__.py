@@ -19,6 +19,7 @@ BUILT_IN: Mapping[str, str] = {
     "baseline": "svdaudio.methods.baseline:METHOD",
     "mixer": "svdaudio.methods.mixer:METHOD",
     "mask": "svdaudio.methods.mask:METHOD",
+    "embed-sound": "svdaudio.methods.embed_sound:METHOD",
 }
 """Name → where the method is."""
 VARIABLE = "SVDAUDIO_METHODS"

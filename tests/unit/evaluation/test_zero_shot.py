@@ -81,6 +81,8 @@ def test_of_two_labels_both_have_to_be_the_nearest():
     one, two = accuracies(answers(rows), goals={"one": at_least(0.97), "two": at_least(0.9)})
     assert (one.name, one.value, one.reached) == ("fold one", 1.0, True)
     assert (two.name, two.value, two.reached) == ("fold two", 0.5, False)
+    assert {one.name: one.value for one in recalls(answers(rows))} == {"cat": 1.0, "dog": 0.5, "duck": 1.0}
+    assert confusions(answers(rows)) == []
 
 
 def test_recalls_confusions_and_chance():
