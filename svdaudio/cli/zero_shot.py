@@ -11,7 +11,7 @@ import typer
 
 from svdaudio.cli import batch, options, sessions
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import console, print_files, print_json, quiet_stdout, remark, table
+from svdaudio.cli.output import console, print_files, print_json, remark, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ def zero_shot(
     if out is not None:
         sessions.check_out(folder / "zero-shot.md")
     study = ZeroShotStudy(dataset=dataset, root=root, folder=folder, folds=tuple(fold or ()), limit=limit)
-    session.bundle(bundle).entry("guide")
+    texts = _texts(session, study, bundle)
     common = Common(given={"bundle": bundle, "place": place})
     prepared = batch.prepare(session, study.rows(), METHOD, common)
     how = options.BatchOptions(workers=workers, table=folder / "runs.csv")
@@ -107,7 +107,6 @@ def zero_shot(
         title=f"{len(prepared)} sounds of {dataset}",
         asked=batch.asked(how, study=study.kept(command)),
     )
-    texts = _texts(session, opened, study)
     record, runs = batch.execute(session, opened)
     _finish(session, study, texts, command, record, dict(zip(_names(opened), runs, strict=True)), as_json=as_json)
 
@@ -117,7 +116,7 @@ def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[Ru
     from svdaudio.studies.zero_shot import ZeroShotStudy
 
     study, command = ZeroShotStudy.of_record(opened.asked.study or {})
-    texts = _texts(session, opened, study)
+    texts = _texts(session, study, record.bundle)
     _finish(session, study, texts, command, record, dict(zip(_names(opened), runs, strict=True)), as_json=as_json)
 
 
@@ -125,17 +124,18 @@ def _names(opened: Batch) -> list[str]:
     return [job.name for job in opened.jobs]
 
 
-def _texts(session: Session, opened: Batch, study: ZeroShotStudy) -> NDArray[np.float32]:
-    """Vectors of the labels [class, dim], before any sound is embedded, since a guide may not know them.
+def _texts(session: Session, study: ZeroShotStudy, bundle: str) -> NDArray[np.float32]:
+    """Vectors of the labels [class, dim]. They are kept as trials are: in the store, without a run.
 
     Raises:
-        InputError: the guide does not know one.
+        ConfigError: the guide does not know one.
     """
-    request = opened.jobs[0].request
-    with quiet_stdout():
-        guide = session.models(request)["guide"]
-        study.check_texts(guide.texts, f"the guide of the bundle '{request.bundle.name}'")
-        return guide.embed_texts(study.data.classes)
+    from svdaudio.engine.journal import no_progress
+    from svdaudio.studies.zero_shot import TEXT_NODE
+
+    request = study.text_request(session, bundle)
+    run = session.run(request, record=False, progress=no_progress).run
+    return session.arrays(run)[TEXT_NODE]["vectors"]
 
 
 def _finish(
@@ -152,7 +152,7 @@ def _finish(
 
     done = {name: run for name, run in runs.items() if run.state == "finished"}
     found = study.found(
-        {name: session.arrays(run, recompute=False)[NODE]["embedding"] for name, run in done.items()},
+        {name: session.arrays(run, recompute=False)[NODE]["embedding"][0] for name, run in done.items()},
         texts,
         {name: run.error or run.state for name, run in runs.items() if name not in done},
     )

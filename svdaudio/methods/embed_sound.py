@@ -14,7 +14,7 @@ from svdaudio.methods.parts import SOUND
 from svdaudio.methods.stages import EMBED_SOUND
 
 NODE = "sound.embedding"
-"""Its output `embedding` is the unit vector."""
+"""Its output `embedding` is the unit vector, [1, dim]."""
 
 
 class EmbedSoundConfig(RunConfig):

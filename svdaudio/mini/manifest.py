@@ -19,7 +19,7 @@ TITLE = "small models of nine farm animals, trained by this project; not the pub
 SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0, "rest": "detected"}
 ELSEWHERE = frozenset({JUDGE, "sound_encoder", "guide"})
 """Roles that the bundle does not fill."""
-CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes"}
+CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes", "guide": "classes"}
 SHARED = {"text_encoder": "audio_encoder"}
 """Role → the role whose weight file fills it, too."""
 

@@ -13,18 +13,18 @@ are five or ten test sets whose mean is reported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from svdaudio.engine.batches import write_table
-from svdaudio.errors import CheckpointError, InputError
+from svdaudio.errors import InputError
 from svdaudio.evaluation.zero_shot import (
     Answers,
     ClassFigure,
@@ -37,12 +37,19 @@ from svdaudio.evaluation.zero_shot import (
 )
 from svdaudio.figures import Figure, markdown_table
 from svdaudio.files import write_bytes
+from svdaudio.models.sound_clip.matching import cosines
 from svdaudio.pretraining.items import DataSet, Item
 from svdaudio.studies.pairs import Row
 from svdaudio.studies.zero_shot_data import FARM, PROTOCOLS, Protocol, choose, item_facts, read_data, readable
 
+if TYPE_CHECKING:
+    from svdaudio.engine.request import Request
+    from svdaudio.session import Session
+
 KIND = "zero-shot"
 """Of studies, in the records of their batches."""
+TEXT_NODE = "labels.say"
+"""Its output `vectors` is a unit vector for each label, [class, dim]."""
 N_LISTED = 20
 """Confusions, missing rows and bad sounds that are listed."""
 
@@ -88,27 +95,24 @@ class ZeroShotStudy:
         items, _ = self.readable
         return [Row(name=item.name, files={"sound": item.sound}, where=item.name) for item in items]
 
-    def check_texts(self, known: Sequence[str], guide: str) -> None:
-        """Refuse labels that a guide which knows some texts only does not know.
+    def text_request(self, session: Session, bundle: str) -> Request:
+        """The request of method `hear` for the vectors of the labels, its node `TEXT_NODE` alone.
 
         Args:
-            known: texts that the guide knows; empty if it knows any.
-            guide: what it is called in the error.
+            session: that runs it.
+            bundle: whose guide embeds the labels.
 
         Raises:
-            InputError: there is one.
+            CheckpointError: the bundle has no guide.
+            ConfigError: its guide knows some texts only, and not one of the labels.
         """
-        if known and (unknown := [name for name in self.data.classes if name not in known]):
-            raise InputError(
-                f"{guide} knows no text but {', '.join(known[:N_LISTED])}",
-                expected=f"the {len(self.data.classes)} labels of {self.dataset}",
-                got=f"no '{unknown[0]}'",
-                fix="use a bundle whose guide has a text encoder, such as CLIP's",
-            )
+        items, _ = self.readable
+        settings = {"bundle": bundle, "hear.labels": list(self.data.classes)}
+        return session.request("hear", [items[0].sound], settings, targets=(TEXT_NODE,), source=self.dataset)
 
     def found(
         self,
-        embeddings: Mapping[str, Float[NDArray[np.float32], " dim"]],
+        embeddings: Mapping[str, Float[NDArray[np.float32], " sound_dim"]],
         texts: Float[NDArray[np.float32], "class dim"],
         failed: Mapping[str, str],
     ) -> ZeroShot:
@@ -127,17 +131,9 @@ class ZeroShotStudy:
         items = [item for item in items if item.name in embeddings]
         if not items:
             raise InputError("no sound could be embedded", got=next(iter(failed.values()), "no sound"))
-        vectors = np.stack([embeddings[item.name] for item in items])
-        if vectors.shape[1] != texts.shape[1]:
-            raise CheckpointError(
-                "the sound encoder and the guide are of different spaces",
-                expected=f"{texts.shape[1]} dimensions, as the guide's texts",
-                got=vectors.shape[1],
-                fix="use a sound encoder that was trained with this guide",
-            )
         classes = self.data.classes
         answers = Answers(
-            cosines=(vectors @ texts.T).astype(np.float32),
+            cosines=np.stack([cosines(embeddings[item.name], texts) for item in items]),
             truth=np.array([[name in item.labels for name in classes] for item in items]),
             classes=classes,
             folds=tuple(item.fold or "" for item in items),
@@ -216,12 +212,12 @@ class ZeroShot:
             {
                 **item_facts(item),
                 "heard": self.answers.classes[index],
-                "cosine": round(float(cosines[index]), 6),
-                "cosine of the label": round(float(cosines[truth].max()), 6),
+                "cosine": round(float(near[index]), 6),
+                "cosine of the label": round(float(near[truth].max()), 6),
                 "right": int(self.answers.classes[index] in item.labels if self.ranks else right),
                 "error": None,
             }
-            for item, index, cosines, truth, right in zip(
+            for item, index, near, truth, right in zip(
                 self.items, nearest, self.answers.cosines, self.answers.truth, self.answers.right, strict=True
             )
         ]

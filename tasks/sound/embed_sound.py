@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from svdaudio.evaluation.sounds import Source
 from svdaudio.models.sound_clip.spectrogram import mel_image
+from svdaudio.sounds.reading import finite, read_sound
 
 if TYPE_CHECKING:
     from svdaudio.models.sound_clip.encoder import SoundEncoder
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def run(
     *, file: Path, place: Literal["start", "centre"], sound_encoder: SoundEncoder
-) -> dict[str, Float[NDArray[np.float32], " dim"]]:
-    """A unit vector; the picture of the sound that it comes from is not kept, for it is a thousand times as large."""
-    waveform, sample_rate_hz = Source(name=file.name, path=file).read()
-    picture = mel_image(waveform, sample_rate_hz, preset=sound_encoder.preset, place=place)
-    return {"embedding": sound_encoder.embed(picture[None])[0]}
+) -> dict[str, Float[NDArray[np.float32], "1 dim"]]:
+    """A unit vector [1, dim]. The sound and its picture are not kept: they are a hundred and more times as large."""
+    waveform, sample_rate_hz = read_sound(file)
+    picture = mel_image(finite(waveform, file), sample_rate_hz, preset=sound_encoder.preset, place=place)
+    return {"embedding": sound_encoder.embed(picture[None])}

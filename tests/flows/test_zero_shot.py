@@ -42,36 +42,40 @@ class Guide:
     def __init__(self, dim, texts=()):
         self.dim = dim
         self.texts = texts
+        self.n_embedded = 0
 
     def embed_texts(self, texts):
+        self.n_embedded += len(texts)
         return np.eye(max(self.dim, len(texts)), dtype=np.float32)[: len(texts), : self.dim]
 
 
 class Bundle:
+    """Named and described like a bundle; its digests go with the models."""
+
     name = "toy"
     title = "tones"
     settings = {}
-    roles = ("sound_encoder", "guide")
+
+    def __init__(self, models):
+        self._models = models
 
     def digests(self, role):
-        return f"{role} of the toy"
+        if role not in self._models:
+            raise CheckpointError(f"the bundle 'toy' has no {role}")
+        return f"{role} of {self._models[role].dim} dimensions"
 
     def classes(self, role):
-        return ()
+        return self._models[role].texts
 
     def check_domain(self):
         return None
-
-    def entry(self, role):
-        if role not in self.roles:
-            raise CheckpointError(f"the bundle 'toy' has no {role}")
 
 
 @pytest.fixture
 def models(monkeypatch, tmp_path):
     """The models of every bundle."""
     found = {"sound_encoder": Encoder(3), "guide": Guide(3)}
-    monkeypatch.setattr(cli_sessions, "open_bundle", lambda name: Bundle())
+    monkeypatch.setattr(cli_sessions, "open_bundle", lambda name: Bundle(found))
     monkeypatch.setattr(cli_sessions, "open_models", lambda bundle, config: found)
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -124,7 +128,7 @@ def test_a_second_call_embeds_nothing_and_prints_the_same(cli, models, esc50):
     first = cli(*words)
     assert models["sound_encoder"].n_heard == 6
     second = cli(*words)
-    assert models["sound_encoder"].n_heard == 6
+    assert (models["sound_encoder"].n_heard, models["guide"].n_embedded) == (6, 3)
     assert first.out == second.out
     assert "mean of the folds" in first.out
     assert "1-6 has no answer" in first.err
@@ -151,7 +155,7 @@ def test_a_sound_that_fails_on_the_way_is_listed(cli, models, esc50):
     assert call.code == 0, call.err
     reasons = {one["name"]: one["reason"] for one in call.json()["bad_sounds"]}
     assert set(reasons) == {"1-0", "1-6"}
-    assert "not finite" in reasons["1-0"]
+    assert "NaN or infinity" in reasons["1-0"]
 
 
 def test_limit_takes_sounds_at_even_distances(cli, models, esc50):
@@ -215,15 +219,16 @@ def test_what_cannot_be_evaluated_is_one_line(cli, models, esc50, tmp_path, monk
     assert len(call.err.strip().splitlines()) == 1
 
 
-def test_models_that_do_not_fit_are_refused(cli, models, esc50, monkeypatch):
+def test_models_that_do_not_fit_are_refused(cli, models, esc50):
     words = ["evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50]
     models["guide"] = Guide(3, texts=("cat", "dog"))
     call = cli(*words)
     assert (call.code, models["sound_encoder"].n_heard) == (2, 0)
-    assert "the guide of the bundle 'toy' knows no text but cat, dog" in call.err
+    assert "no embedding of that text: expected cat or dog, got 'low hum'" in call.err
     models["guide"] = Guide(4)
     call = cli(*words)
     assert call.code == 3
-    assert "different spaces: expected 4 dimensions, as the guide's texts, got 3" in call.err
-    monkeypatch.setattr(Bundle, "roles", ("sound_encoder",))
-    assert cli(*words).code == 3
+    assert "belong to different spaces: expected 4 dimensions, those of the guide, got 3" in call.err
+    del models["guide"]
+    call = cli(*words)
+    assert (call.code, "has no guide" in call.err) == (3, True)
