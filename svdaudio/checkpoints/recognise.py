@@ -17,6 +17,7 @@ _SIGNS: Mapping[str, tuple[str, str]] = {
     "sgsim-resnet18": ("", "feature_extractor.layer1."),
 }
 """Format → the entry with the state dict, and prefixes of some of its keys."""
+CIAP_ENTRIES = frozenset({"backbone.0.weight", "backbone.7.1.bn2.weight"})
 _FOLDERS: Mapping[tuple[str, str], str] = {
     ("model_index.json", "AudioLDMPipeline"): "audioldm-diffusers",
     ("config.json", "audio-spectrogram-transformer"): "transformers-ast",
@@ -111,8 +112,13 @@ def _state_format(contents: Mapping[str, Any]) -> str | None:
             str(key).removeprefix("module.").startswith(start) for key in cast("Mapping[Any, Any]", state)
         ):
             return format_
-    for entry in ("", "state_dict"):
+    for entry in ("", "state_dict", "model_state_dict"):
         state = contents.get(entry)
+        if (
+            isinstance(state, Mapping)
+            and {str(key).removeprefix("module.") for key in cast("Mapping[Any, Any]", state)} >= CIAP_ENTRIES
+        ):
+            return "ciap-resnet18"
         if isinstance(state, Mapping) and "visual.class_embedding" in {
             str(key).removeprefix("module.") for key in cast("Mapping[Any, Any]", state)
         }:

@@ -163,6 +163,12 @@ def _compare(model: Any) -> Any:
     return [model.distance(np.zeros((257, model.mean.size), np.float32))]
 
 
+def _place(model: Any) -> Any:
+    from svdaudio.svd.geometry import Geometry
+
+    return model.embed([_picture()], Geometry.SQUASH)
+
+
 STEPS: Mapping[str, Callable[[Any], Any]] = {
     "segmenter": _segment,
     "image_encoder": _see,
@@ -176,6 +182,7 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "tagger": _score,
     "judge": _score,
     "domain": _compare,
+    "ciap_image_encoder": _place,
     "sound_encoder": _place_sound,
     "guide": _guide,
 }

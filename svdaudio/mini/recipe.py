@@ -38,15 +38,21 @@ class Training:
 
     Args:
         folder: of its checkpoint, log and cached data.
-        out: folder for weights and card, which also has the models that it needs.
+        out: folder for weights and card.
         seed: of every random choice.
         n_steps: number of steps.
+        base: folder of the models that it needs; if None, `out`.
     """
 
     folder: Path
     out: Path
     seed: int
     n_steps: int
+    base: Path | None = None
+
+    def needed(self, role: str) -> Path:
+        """Weight file of a model that it needs."""
+        return (self.base or self.out) / f"{role}.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

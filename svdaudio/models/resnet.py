@@ -46,13 +46,11 @@ class ResNet18(nn.Module):
         return features if self.fc is None else self.fc(features)
 
 
-def random_resnet18(*, widths: Sequence[int] = WIDTHS, n_dims: int | None = None) -> ResNet18:
-    """A network to train from nothing, initialised as torchvision's is (He et al. 2015)."""
-    network = ResNet18(widths=widths, n_dims=n_dims)
+def initialise(network: nn.Module) -> None:
+    """Initialise a network to train from nothing, in place, as torchvision does (He et al. 2015)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return network
 
 
 def _layer(n_in: int, n_out: int, *, stride: int) -> nn.Sequential:
