@@ -23,6 +23,7 @@ BUILT_IN: Mapping[str, str] = {
     "hear": "svdaudio.methods.hear:METHOD",
     "see": "svdaudio.methods.see:METHOD",
     "mask": "svdaudio.methods.mask:METHOD",
+    "embed-sound": "svdaudio.methods.embed_sound:METHOD",
 }
 """Name → where the method is."""
 VARIABLE = "SVDAUDIO_METHODS"

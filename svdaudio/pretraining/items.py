@@ -18,10 +18,24 @@ class Item:
     labels: tuple[str, ...] = ()
     group: str
     """Items of one group (recording, video, fold) never lie on both sides of a split."""
+    fold: str | None = None
+    """The part of the data set's own division that it belongs to: "3" of five folds, "test", "eval"."""
     start_s: float = 0.0
     """Where it begins in its file."""
     duration_s: float | None = None
     """Its length; None for the rest of its file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """What a folder holds of a data set."""
+
+    items: tuple[Item, ...]
+    """In the order of its table."""
+    classes: tuple[str, ...] = ()
+    """Every label of its tables, whether or not a file of it is there, in the data set's own order."""
+    missing: tuple[str, ...] = ()
+    """Rows of its tables without a file: "esc50.csv, line 2: audio/1-100032-A-0.wav"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,5 +46,5 @@ class Layout:
     """Name of the layout on the command line: "esc50"."""
     recognises: Callable[[Path], bool]
     """Whether a folder has this layout; looks at names only."""
-    read: Callable[[Path], tuple[Item, ...]]
-    """All items of a folder; raises `InputError` for a table that cannot be read."""
+    read: Callable[[Path], DataSet]
+    """What a folder holds; raises `InputError` for a table that cannot be read and a folder without any sound of it."""
