@@ -25,6 +25,25 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something in a data set that cannot be used."""
+
+    where: str
+    """The file, item or row."""
+    what: str
+    """What is wrong with it."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+def no_faults(folder: Path) -> tuple[Fault, ...]:
+    """Of a layout whose `read` finds everything that can be wrong."""
+    del folder
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """A layout of files on disk that data sets of the field come in."""
 
@@ -34,3 +53,5 @@ class Layout:
     """Whether a folder has this layout; looks at names only."""
     read: Callable[[Path], tuple[Item, ...]]
     """All items of a folder; raises `InputError` for a table that cannot be read."""
+    faults: Callable[[Path], tuple[Fault, ...]] = no_faults
+    """Files and rows that belong to no item, such as a picture without a sound; found from names alone."""

@@ -1,7 +1,7 @@
 """The one training loop of this project: seeded, resumable after a kill, logged, with an averaged copy of the weights.
 
-Every step draws from generators seeded by (seed, step), so that on a CPU a resumed training computes the same numbers as
-an undisturbed one, bit for bit. What is trained, by which optimizers and on what, is a `Task`.
+Every step draws from generators seeded by (seed, step), so that on a CPU a resumed training computes the same numbers
+as an undisturbed one, bit for bit. What is trained, by which optimizers and on what, is a `Task`.
 """
 
 from __future__ import annotations
