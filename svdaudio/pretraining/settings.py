@@ -20,8 +20,8 @@ class ScheduleSettings(Section):
 
     form: Literal["cosine", "step", "cyclic", "constant"] = parameter(
         "cosine",
-        "cosine: linear warm-up, then decay; step: times `factor` every `step_epochs`; cyclic: up and down between `low` "
-        "and learning_rate, changed once an epoch, as SGSIM was trained",
+        "cosine: linear warm-up, then decay; step: times `factor` every `step_epochs`; cyclic: up and down between "
+        "`low` and learning_rate, changed once an epoch, as SGSIM was trained",
         '"cosine", "step", "cyclic" or "constant"',
     )
     warm_up: Number = parameter(0.05, "share of all steps for the warm-up of the cosine", _SHARE, ge=0, le=1)
@@ -136,7 +136,7 @@ class CiapLossSettings(Section):
 
     contrastive: Number = parameter(1.0, "weight of the contrastive loss", "a number from 0", ge=0)
     cosine: Number = parameter(
-        10.0, "weight of 1 - cosine between a picture and its own sound, which holds it where AudioLDM's conditions lie",
+        10.0, "weight of 1 - cosine of a picture and its own sound, which holds it where AudioLDM's conditions lie",
         "a number from 0", ge=0,
     )  # fmt: skip
 
@@ -264,8 +264,8 @@ PRESETS: Mapping[type[TrainSettings], Mapping[str, Preset]] = {
         ),
     },
 }  # fmt: skip
-"""Schema → name → settings. The published ones are those of the authors' code: CIAP's notebook (luffy-taro-106/IE-643 at
-b6ffb64), SGSIM's train.py (kuai-lab/sound-guided-semantic-image-manipulation at dfba091)."""
+"""Schema → name → settings. The published ones are those of the authors' code: CIAP's notebook (luffy-taro-106/IE-643
+at b6ffb64), SGSIM's train.py (kuai-lab/sound-guided-semantic-image-manipulation at dfba091)."""
 
 NOT_OF_THE_RESULT = ("workers",)
 """Settings that do not change what is computed."""

@@ -34,7 +34,7 @@ def resolve_settings(
     Args:
         schema: of the training.
         preset: name of a preset.
-        file: TOML or YAML with the names of the schema, nested or dotted; `preset` may be among them.
+        file: TOML or YAML with the names of the schema, nested or dotted.
         overrides: texts such as `batch=32`.
 
     Raises:
@@ -42,7 +42,6 @@ def resolve_settings(
     """
     known, presets = parameters_of(schema), PRESETS[schema]
     given = {} if file is None else read_table(file)
-    preset = str(given.pop("preset", preset))
     if preset not in presets:
         raise ConfigError("unknown preset", expected=" or ".join(presets), got=preset)
     chosen = dict(presets[preset].settings)
