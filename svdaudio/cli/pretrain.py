@@ -20,7 +20,7 @@ from svdaudio.processes import python_command
 from svdaudio.text import printable
 
 if TYPE_CHECKING:
-    from svdaudio.studies.pretraining import Kind, Trained
+    from svdaudio.studies.pretraining import Trained
 
 _DATA = "The data"
 _RESULT = "The result"
@@ -143,19 +143,13 @@ def sound_encoder(*, options: Options) -> None:
     _train("sound-encoder", options)
 
 
-def _kind(command: str) -> Kind:
-    from svdaudio.studies import pretraining
-
-    return {kind.command: kind for kind in (pretraining.CIAP, pretraining.SOUND_ENCODER)}[command]
-
-
 def _train(command: str, given: Options) -> None:
-    from svdaudio.pretraining import launch
+    from svdaudio.pretraining.kinds import KINDS
+    from svdaudio.pretraining.launch import is_launched, launch
     from svdaudio.pretraining.settings import PRESETS
     from svdaudio.pretraining.settings_files import example_file, resolve_settings
-    from svdaudio.studies.pretraining import FaultyDataError, Listener, Request, pretrain
 
-    kind = _kind(command)
+    kind = KINDS[command]
     if given.example_config:
         sys.stdout.write(example_file(kind.schema, preset=given.preset))
         return
@@ -168,16 +162,18 @@ def _train(command: str, given: Options) -> None:
     work = given.work or project_root() / "training" / name
     words = given.command(command)
     resume = f"interrupted; go on with: {shlex.join(words)}"
-    if given.devices > 1 and not launch.is_launched():
+    if given.devices > 1 and not is_launched():
         program = python_command("-m", "svdaudio.cli", *words[1:], *(["--json"] if given.as_json else []))
         try:
-            launch.launch(program, given.devices)
+            launch(program, given.devices)
         except KeyboardInterrupt:
             _say(resume)
             raise
         return
     if (remark := PRESETS[kind.schema][given.preset].remark) and settings.init == "random":
         _say(f"note: {remark}")
+    from svdaudio.studies.pretraining import FaultyDataError, Listener, Request, pretrain
+
     request = Request(
         kind=kind,
         data=given.data,

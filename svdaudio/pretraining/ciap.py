@@ -50,7 +50,7 @@ class CiapSubject:
         heard: embeddings of the sounds, as `embed_sounds` makes them.
     """
 
-    terms = ("contrastive", "cosine")
+    terms: tuple[str, ...] = ("contrastive", "cosine")
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class Stateful(Protocol):
         """What it holds."""
         ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> Any:
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
         """Go on from what it held."""
         ...
 

@@ -156,23 +156,25 @@ class TrainSettings(Section):
     accumulate: Whole = parameter(1, "batches for one step of the optimiser", "a whole number from 1", ge=1)
     epochs: Whole = parameter(30, "times that every pair is used", "a whole number from 1", ge=1)
     steps: Whole = parameter(0, "steps of the optimiser, instead of epochs; 0 for epochs", "a whole number", ge=0)
-    seed: Whole = parameter(0, "of every random choice", "a whole number from 0", ge=0, lt=2**31)
+    seed: Whole = parameter(0, "seed of every random choice", "a whole number from 0", ge=0, lt=2**31)
     learning_rate: Number = parameter(0.001, "highest learning rate", "a number above 0", gt=0)
-    optimiser: Literal["adamw", "adam", "sgd"] = parameter("adamw", "which", '"adamw", "adam" or "sgd"')
+    optimiser: Literal["adamw", "adam", "sgd"] = parameter("adamw", "the optimiser", '"adamw", "adam" or "sgd"')
     momentum: Number = parameter(
-        0.9, "of SGD; a cyclic schedule moves it between 0.8 and this", "0 up to 1", ge=0, lt=1
+        0.9, "momentum of SGD; a cyclic schedule moves it between 0.8 and this", "0 up to 1", ge=0, lt=1
     )
-    weight_decay: Number = parameter(0.01, "of the optimiser", "a number from 0", ge=0)
+    weight_decay: Number = parameter(
+        0.01, "decay of the weights; in AdamW not of biases and norms", "a number from 0", ge=0
+    )
     clip_norm: Number = parameter(1.0, "largest norm of a gradient; 0 for any", "a number from 0", ge=0)
     ema_decay: Number = parameter(
         0.99, "decay of the averaged weights, which are kept; 0 for the last", "0 up to 1", ge=0, lt=1
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = parameter(
-        "auto", "of the network's sums; auto: bfloat16 on a GPU that has it, else float32; float16 scales its loss",
+        "auto", "precision of the network; auto: bfloat16 on a GPU that has it, else float32; float16 scales the loss",
         '"auto", "float32", "bfloat16" or "float16"',
     )  # fmt: skip
     temperature: Number = parameter(
-        0.07, "by which cosines are divided in the contrastive losses", "a number above 0", gt=0
+        0.07, "temperature of the contrastive losses, by which cosines are divided", "a number above 0", gt=0
     )
     targets: Literal["identity", "soft"] = parameter(
         "soft", "which of a batch answer an item: its own partner, or all that are like it", '"identity" or "soft"'
@@ -181,7 +183,7 @@ class TrainSettings(Section):
         "likeness", "what soft answers go by: common labels, or the frozen encoder's cosines", '"labels" or "likeness"'
     )
     soft_temperature: Number = parameter(
-        0.07, "by which likeness is divided; small: the most alike only", "above 0", gt=0
+        0.07, "by which likeness is divided for soft answers; if small, only the most alike answer", "above 0", gt=0
     )
     init: str = parameter(
         "random",

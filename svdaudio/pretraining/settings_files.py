@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from svdaudio.config.names import flatten, nested, unknown_parameter
-from svdaudio.config.resolve import parse_override
+from svdaudio.config.resolve import parse_value
 from svdaudio.config.run import Parameters, described_parameters
 from svdaudio.errors import ConfigError
 from svdaudio.files import read_text
@@ -51,8 +51,12 @@ def resolve_settings(
         chosen[name] = str(file.parent / value) if beside and file is not None else value
         sources[name] = str(file)
     for text in overrides:
-        name, value = parse_override(text, known)
-        chosen[name], sources[name] = value, "--set"
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise ConfigError("a setting cannot be read", expected="name=value, such as batch=32", got=repr(text))
+        if name not in tuple(known):
+            raise unknown_setting(name, known, "--set")
+        chosen[name], sources[name] = parse_value(value), "--set"
     try:
         settings = schema.model_validate(nested(chosen))
     except ValidationError as error:

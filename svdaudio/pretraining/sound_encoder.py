@@ -80,7 +80,7 @@ class SoundSubject:
         guided: their embeddings.
     """
 
-    terms = ("text", "picture", "view")
+    terms: tuple[str, ...] = ("text", "picture", "view")
 
     def __init__(self, settings: SoundEncoderSettings, data: Checked, split: Split, guided: Guided) -> None:
         self._settings, self._items, self._split, self._guided = settings, data.items, split, guided

@@ -26,8 +26,11 @@ class Subject(Examples, Protocol):
     network: nn.Module
     config: dict[str, Any]
     """Builds the network again."""
-    terms: tuple[str, ...]
-    """Names of the losses."""
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the losses."""
+        ...
 
     def losses(
         self, forward: Forward, batch: Mapping[str, Tensor], places: Sequence[Place], ranks: Ranks

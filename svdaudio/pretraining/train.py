@@ -27,6 +27,8 @@ from svdaudio.pretraining.subject import Subject
 
 CHECKPOINT = "training"
 """Name of the files of a training's state."""
+_BETWEEN_LINES_S = 5.0
+"""Seconds between two lines for people: epochs of little data take less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,8 @@ def train(
             is_best = history.add(epoch, step, figures, average)
             line += "".join(f", {one.name} {one.value:.3f}" for one in figures if "@1" in one.name)
             line += " (best so far)" if is_best else ""
-        say(f"{line}; {meter.left(step)}")
+        if meter.is_due(step):
+            say(f"{line}; {meter.left(step)}")
 
     optimiser = build_optimiser(model, settings)
     columns = ("step", "seconds", "learning_rate", *subject.terms)
@@ -140,11 +143,19 @@ class _Meter:
     def __init__(self, n_steps: int) -> None:
         self._n_steps = n_steps
         self._first: tuple[int, float] | None = None
+        self._said = -_BETWEEN_LINES_S
 
     def begin(self, step: int) -> None:
         """Note when the first step began."""
         if self._first is None:
             self._first = step, time.monotonic()
+
+    def is_due(self, step: int) -> bool:
+        """Whether a line is to be printed after `step` steps."""
+        now = time.monotonic()
+        due = now - self._said >= _BETWEEN_LINES_S or step == self._n_steps
+        self._said = now if due else self._said
+        return due
 
     def left(self, step: int) -> str:
         """In words, after `step` steps."""

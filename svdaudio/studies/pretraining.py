@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from svdaudio.pretraining.data_sets import Split, find_layout, split_by_group
 from svdaudio.pretraining.feed import Order
 from svdaudio.pretraining.initial import RANDOM
 from svdaudio.pretraining.items import Fault, Item
+from svdaudio.pretraining.kinds import CIAP, Kind
 from svdaudio.pretraining.ranks import Ranks, joined_ranks
 from svdaudio.pretraining.retrieval import Recall
 from svdaudio.pretraining.settings import NOT_OF_THE_RESULT, CiapSettings, SoundEncoderSettings, TrainSettings
@@ -40,42 +41,6 @@ STATE = "training.json"
 TRAINING = "training"
 """Entry of a weight file's `extra`: digest of what its training depended on."""
 CARD = "card.md"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """One of the networks that can be trained."""
-
-    command: str
-    role: str
-    """That it fills."""
-    frozen: str
-    """Role of the network that it is trained towards."""
-    schema: type[TrainSettings]
-    base: str
-    """The bundle that has it, unless another is given."""
-    title: str
-    architecture: str
-
-
-CIAP = Kind(
-    command="ciap",
-    role="ciap_image_encoder",
-    frozen="audio_encoder",
-    schema=CiapSettings,
-    base="mini",
-    title="CIAP image encoder",
-    architecture="svdaudio.models.ciap.CiapNetwork",
-)
-SOUND_ENCODER = Kind(
-    command="sound-encoder",
-    role="sound_encoder",
-    frozen="guide",
-    schema=SoundEncoderSettings,
-    base="mini-pretrained",
-    title="Sound encoder",
-    architecture="svdaudio.models.sound_clip.SoundEncoderNetwork",
-)
 
 
 class FaultyDataError(InputError):
@@ -155,7 +120,7 @@ def pretrain(request: Request, listener: Listener) -> Trained:
     device = _device(request.device)
     with joined_ranks(device) as ranks:
         if not ranks.is_first:
-            listener = Listener(say=lambda _: None, progress=lambda *_: None)
+            listener = Listener(say=_silent, progress=_silent)
         folder = request.work
         folder.mkdir(parents=True, exist_ok=True)
         data, faults, layout = _read(request, folder, ranks, listener)
@@ -196,7 +161,12 @@ def pretrain(request: Request, listener: Listener) -> Trained:
         ranks.wait()
         done = _existing(request, out, name_digest)
     assert done is not None, "it has just been written"
-    return Trained(**{**vars(done), "was_there": False})
+    return replace(done, was_there=False)
+
+
+def _silent(*report: object) -> None:
+    """Of a process that does not speak for the others."""
+    del report
 
 
 def _device(name: str) -> torch.device:
