@@ -15,6 +15,7 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
 
 from svdaudio.models.sam2.segmenter import build_segmenter
+from svdaudio.models.sound_clip.encoder import SoundEncoderNetwork
 from svdaudio.models.ssv2a import SSV2A, Config
 from svdaudio.models.taggers.audioset import audioset_names
 from svdaudio.models.taggers.cnn14 import Cnn14
@@ -41,15 +42,23 @@ def made_up_state(module: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def clip(*, width: int = 1024, layers: int = 24, text_width: int = 768, text_layers: int = 12) -> CLIP:
-    """An open_clip CLIP of 257 tokens; by default ViT-L/14. Heads are 64 wide, as in all of OpenAI's."""
-    vision = CLIPVisionCfg(layers=layers, width=width, patch_size=14, image_size=224)
+def clip(
+    *,
+    width: int = 1024,
+    layers: int = 24,
+    text_width: int = 768,
+    text_layers: int = 12,
+    patch_size: int = 14,
+    dim: int = 768,
+) -> CLIP:
+    """An open_clip CLIP for pictures of 224 px; by default ViT-L/14. Heads are 64 wide, as in all of OpenAI's."""
+    vision = CLIPVisionCfg(layers=layers, width=width, patch_size=patch_size, image_size=224)
     text = CLIPTextCfg(
         context_length=77, vocab_size=49408, width=text_width, heads=max(text_width // 64, 1), layers=text_layers
     )
     with torch.device("meta"):
-        shapes = CLIP(768, vision, text, quick_gelu=True)
-    return fill(lambda: CLIP(768, vision, text, quick_gelu=True), made_up_state(shapes), Path())
+        shapes = CLIP(dim, vision, text, quick_gelu=True)
+    return fill(lambda: CLIP(dim, vision, text, quick_gelu=True), made_up_state(shapes), Path())
 
 
 class _Tree(nn.Module):
@@ -158,6 +167,20 @@ def cnn14_state() -> dict[str, Tensor]:
 def write_cnn14(path: Path, *, old_format: bool = False) -> None:
     """As PANNs' Cnn14 is published."""
     torch.save({"model": cnn14_state()}, path, _use_new_zipfile_serialization=not old_format)
+
+
+def write_sgsim(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
+    """As the sound encoder of Sound-Guided Semantic Image Manipulation is published; returns its entries.
+
+    Args:
+        path: of the file.
+        prefix: before every name, "module." if it was trained on several GPUs.
+    """
+    with torch.device("meta"):
+        shapes = SoundEncoderNetwork()
+    state = made_up_state(shapes)
+    torch.save({f"{prefix}{key}": value for key, value in state.items()}, path)
+    return state
 
 
 def write_ast(folder: Path, **shape: Any) -> None:

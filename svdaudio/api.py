@@ -451,7 +451,7 @@ def _sound(
     from svdaudio.engine.in_memory import compute
 
     config = _resolved(method, models, settings)
-    node, _, output = method.sounds(config)[method.result].rpartition(".")
+    node, _, output = method.sounds(config)[method.result_of(config)].rpartition(".")
     return compute([node], method.nodes(config), config, models, given=given)[node][output]
 
 

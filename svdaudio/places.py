@@ -49,6 +49,11 @@ def checkpoints_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "svdaudio" / CHECKPOINTS_FOLDER
 
 
+def pretrained_folder(mini: Path) -> Path:
+    """The folder of the bundle for image-audio pretraining, beside that of the mini bundle, which is its base."""
+    return mini.with_name(f"{mini.name}-pretrained")
+
+
 def checkpoints_roots() -> tuple[Path, ...]:
     """Folders of bundles, first match first: `checkpoints_folder()`, then the one that comes with svdaudio."""
     return tuple(dict.fromkeys((checkpoints_folder(), (checkout() or _PACKAGE_DATA) / CHECKPOINTS_FOLDER)))

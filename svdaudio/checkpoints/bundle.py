@@ -2,7 +2,8 @@
 
 `checkpoints/<name>/bundle.json` describes it; opening it imports no torch and reads no weights. Nothing but
 the loaders named here may depend on which bundle is used. `mini` comes with svdaudio and holds weights of this
-project's own format; `full` is filled with published files by `svdaudio checkpoints fetch` and `import`.
+project's own format; `full` is filled with published files by `svdaudio checkpoints fetch` and `import`. A bundle with
+a base holds some models only, such as one that its user has trained, and has all others from its base.
 """
 
 from __future__ import annotations
@@ -89,6 +90,18 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         "transformers-ast": "svdaudio.models.taggers.spectrogram_transformer:load_tagger",
     },
     "domain": {OWN_FORMAT: "svdaudio.models.domain:load_domain"},
+    "ciap_image_encoder": {
+        OWN_FORMAT: "svdaudio.models.ciap.encoder:load_image_encoder",
+        "ciap-resnet18": "svdaudio.models.ciap.published:load_image_encoder",
+    },
+    "sound_encoder": {
+        OWN_FORMAT: "svdaudio.models.sound_clip.encoder:load_sound_encoder",
+        "sgsim-resnet18": "svdaudio.models.sound_clip.published:load_sound_encoder",
+    },
+    "guide": {
+        OWN_FORMAT: "svdaudio.models.clip.guide:load_guide",
+        "openai-clip": "svdaudio.models.clip.published:load_guide",
+    },
 }
 """Role → format → the function that loads it: `load(path, device)` for this project's own format, and
 `load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
@@ -97,7 +110,7 @@ DOMAIN = "domain"
 """The role that describes the pictures that the others were trained on."""
 JUDGE = "judge"
 """The role of a second tagger, which scores no run but is asked, beside the first one, by `svdaudio evaluate`."""
-OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE)
+OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE, "ciap_image_encoder", "sound_encoder", "guide")
 """Roles that a bundle need not fill."""
 
 
@@ -144,6 +157,8 @@ class BundleDescription(_Description):
     """Content of `bundle.json`."""
 
     title: str
+    base: str | None = None
+    """Name of the bundle that has all other roles."""
     settings: dict[str, Any]
     models: dict[str, ModelDescription]
     """By role."""
@@ -209,6 +224,8 @@ class Entry:
     """One checkpoint of a bundle."""
 
     role: str
+    bundle: str
+    """Name of the bundle whose folder has it: that of which it is an entry, or one of its bases."""
     format: str
     """Selects the loader."""
     path: Path
@@ -222,7 +239,8 @@ class Entry:
     parts: tuple[Part, ...]
     """The files; usually one."""
     classes: tuple[str, ...]
-    """Class names by index, for a detector or tagger; the only texts of a text encoder that knows some; else empty."""
+    """Class names by index, for a detector or tagger; the only texts of a text encoder or guide that knows some; else
+    empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,40 +253,17 @@ class Bundle:
     settings: Mapping[str, Any]
     """Dotted configuration name → value recommended with these models; anything the user sets takes precedence."""
     entries: Mapping[str, Entry]
+    bases: tuple[str, ...] = ()
+    """Names of the bundles that have the roles that it lacks, its own base first."""
 
     @staticmethod
     def open(name: str, root: Path | None = None) -> Bundle:
         """Read the description of the bundle `name`, below `root` or the first of `places.checkpoints_roots()` with it.
 
         Raises:
-            CheckpointError: the bundle does not exist, or its description is damaged.
+            CheckpointError: the bundle or its base does not exist, its description is damaged, or it is its own base.
         """
-        roots = checkpoints_roots() if root is None else (root,)
-        path = roots[0] / name / MANIFEST
-        fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore_advice()
-        if name in {"", ".."} or Path(name).name != name:
-            raise CheckpointError("a bundle must be named like a folder in checkpoints/", got=f"'{name}'")
-        try:
-            path = _folder(name, roots) / MANIFEST
-            described = read_description(path, fix=fix)
-        except PermissionError as error:
-            raise CheckpointError(
-                f"the description {path} cannot be read", got=error.strerror, fix="check its permissions"
-            ) from None
-        except OSError:
-            there = sorted({p.parent.name for root in roots for p in root.glob(f"*/{MANIFEST}")})
-            raise CheckpointError(
-                f"there is no bundle '{name}'",
-                expected=f"one of {there}" if there else None,
-                got=f"no {path}",
-                fix="run `svdaudio checkpoints fetch`, which fills it"
-                if name == FULL
-                else "put its files there"
-                if there
-                else restore_advice(),
-            ) from None
-        entries = {role: _entry(role, model, path.parent) for role, model in described.models.items()}
-        return Bundle(name=name, title=described.title, settings=described.settings, entries=entries)
+        return _open(name, checkpoints_roots() if root is None else (root,), above=())
 
     @staticmethod
     def names() -> list[str]:
@@ -280,23 +275,27 @@ class Bundle:
 
         The digests are kept: different weights are rejected when they are loaded.
         """
-        folder = _folder(self.name, checkpoints_roots())
 
-        def mine(path: Path) -> Path:
-            _, below, name = path.as_posix().rpartition(f"/{self.name}/")
-            here = folder / (name if below else path.name)
+        def mine(path: Path, bundle: str) -> Path:
+            _, below, name = path.as_posix().rpartition(f"/{bundle}/")
+            here = _folder(bundle, checkpoints_roots()) / (name if below else path.name)
             return path if path.exists() or not here.exists() else here
 
         def entry(there: Entry) -> Entry:
-            parts = tuple(replace(part, path=mine(part.path)) for part in there.parts)
-            return replace(there, path=mine(there.path), parts=parts)
+            parts = tuple(replace(part, path=mine(part.path, there.bundle)) for part in there.parts)
+            return replace(there, path=mine(there.path, there.bundle), parts=parts)
 
         return replace(self, entries={role: entry(there) for role, there in self.entries.items()})
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Roles that the bundle fills."""
+        """Roles that the bundle or its base fills."""
         return tuple(self.entries)
+
+    @property
+    def own_roles(self) -> tuple[str, ...]:
+        """Roles whose weights are in the bundle's own folder."""
+        return tuple(role for role, entry in self.entries.items() if entry.bundle == self.name)
 
     @property
     def judges(self) -> tuple[str, ...]:
@@ -320,15 +319,22 @@ class Bundle:
             raise CheckpointError(
                 f"the bundle '{self.name}' has no {role}",
                 expected=f"one of {', '.join(self.roles)}" if self.roles else None,
-                fix=f"run `{_fetch_command(role)}`" if self.name == FULL and role in LOADERS else None,
+                fix=self._fix(role),
             ) from None
+
+    def _fix(self, role: str) -> str | None:
+        """How to get a role that the bundle lacks."""
+        if FULL in (self.name, *self.bases) and role in LOADERS:
+            return f"run `{_fetch_command(role)}`"
+        able = [name for name in Bundle.names() if role in _described_roles(name)]
+        return f"use --bundle {able[0]}" if able else None
 
     def digests(self, role: str) -> str:
         """sha256 of the weights of a role, from the description; `check` compares it with the file."""
         return self.entry(role).sha256
 
     def classes(self, role: str) -> tuple[str, ...]:
-        """Names of the classes of a detector or tagger by index; the texts of a text encoder that knows some only."""
+        """Classes of a detector or tagger by index; texts of a text encoder or guide that knows only some."""
         return self.entry(role).classes
 
     def check_domain(self) -> str | None:
@@ -382,15 +388,64 @@ class Bundle:
                 )
 
 
+def _open(name: str, roots: Sequence[Path], *, above: tuple[str, ...]) -> Bundle:
+    """Read the description of a bundle and those of its bases; `above` are the bundles that it is a base of."""
+    path = roots[0] / name / MANIFEST
+    fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore_advice()
+    if name in {"", ".."} or Path(name).name != name:
+        raise CheckpointError("a bundle must be named like a folder in checkpoints/", got=f"'{name}'")
+    try:
+        path = _folder(name, roots) / MANIFEST
+        described = read_description(path, fix=fix)
+    except PermissionError as error:
+        raise CheckpointError(
+            f"the description {path} cannot be read", got=error.strerror, fix="check its permissions"
+        ) from None
+    except OSError:
+        there = sorted({p.parent.name for root in roots for p in root.glob(f"*/{MANIFEST}")})
+        raise CheckpointError(
+            f"there is no bundle '{name}'",
+            expected=f"one of {there}" if there else None,
+            got=f"no {path}",
+            fix="run `svdaudio checkpoints fetch`, which fills it"
+            if name == FULL
+            else "put its files there"
+            if there
+            else restore_advice(),
+        ) from None
+    own = {role: _entry(role, model, path.parent) for role, model in described.models.items()}
+    if described.base is None:
+        return Bundle(name=name, title=described.title, settings=described.settings, entries=own)
+    if described.base in (*above, name):
+        raise CheckpointError(f"the bundle '{name}' is its own base", got=path, fix="name another base there")
+    base = _open(described.base, roots, above=(*above, name))
+    return Bundle(
+        name=name,
+        title=described.title,
+        settings={**base.settings, **described.settings},
+        entries={**base.entries, **own},
+        bases=(base.name, *base.bases),
+    )
+
+
 def _folder(name: str, roots: Sequence[Path]) -> Path:
     """The folder of a bundle: in the first of `roots` that has its description, else in the first."""
     return next((root / name for root in roots if (root / name / MANIFEST).exists()), roots[0] / name)
+
+
+def _described_roles(name: str) -> Iterable[str]:
+    """Roles of another bundle, for advice: none if it cannot be opened."""
+    try:
+        return Bundle.open(name).roles
+    except CheckpointError:
+        return ()
 
 
 def _entry(role: str, model: ModelDescription, folder: Path) -> Entry:
     """Build an entry from its description."""
     return Entry(
         role=role,
+        bundle=folder.name,
         format=model.format,
         published=model.published,
         path=folder / model.file,

@@ -351,6 +351,7 @@ def _fill(
             models[role]["classes"] = list(classes)
     manifest = read_manifest(folder)
     manifest["models"] = {**manifest["models"], **models}
+    manifest["settings"] = _settings(manifest)
     write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), through_link=False)
     unknown = {place: file for file in published.files if digests[place := published.place(file)] != file.sha256}
     new = {place: file for place, file in unknown.items() if pinned.get(place) != digests[place]}
@@ -361,6 +362,17 @@ def _fill(
         newly_pinned=tuple(new),
         differing=tuple(place for place, file in new.items() if file.sha256 is not None),
     )
+
+
+def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The bundle's settings, with those of the published models that fill its roles now."""
+    of_models = {name for published in registry.registry() for name in published.settings}
+    kept = {name: value for name, value in manifest["settings"].items() if name not in of_models}
+    filling = {model.get("published") for model in manifest["models"].values()}
+    for published in registry.registry():
+        if published.name in filling:
+            kept |= published.settings
+    return kept
 
 
 def _classes(published: Published, role: str, path: Path) -> Sequence[str]:

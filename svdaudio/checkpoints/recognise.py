@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from svdaudio.checkpoints.registry import Published, of_format, registry, with_digest
+from svdaudio.checkpoints.registry import Published, find, of_format, registry, with_digest
 from svdaudio.errors import CheckpointError
 
 _SIGNS: Mapping[str, tuple[str, str]] = {
     "sam2": ("model", "image_encoder.trunk."),
     "panns-cnn14": ("model", "conv_block1."),
     "audioldm-ckpt": ("state_dict", "model.diffusion_model."),
+    "sgsim-resnet18": ("", "feature_extractor.layer1."),
 }
 """Format → the entry with the state dict, and prefixes of some of its keys."""
+CIAP_ENTRIES = frozenset({"backbone.0.weight", "backbone.7.1.bn2.weight"})
 _FOLDERS: Mapping[tuple[str, str], str] = {
     ("model_index.json", "AudioLDMPipeline"): "audioldm-diffusers",
     ("config.json", "audio-spectrogram-transformer"): "transformers-ast",
@@ -36,7 +38,8 @@ def recognise(path: Path, sha256: str | None) -> Published:
     known = with_digest(sha256) if sha256 is not None else None
     if known is not None:
         return known[0]
-    found = of_format(recognise_format(path) or "")
+    format_ = recognise_format(path) or ""
+    found = _clip(path) if format_ == "openai-clip" else of_format(format_)
     if found is None:
         raise CheckpointError(
             f"{path} is not a published checkpoint",
@@ -45,6 +48,13 @@ def recognise(path: Path, sha256: str | None) -> Published:
             fix="run `svdaudio checkpoints list` to see all of them",
         )
     return found
+
+
+def _clip(path: Path) -> Published:
+    """Which of OpenAI's CLIPs a file is, by the size of its patches."""
+    from svdaudio.models.clip.published import read_patch_size
+
+    return find("clip-vit-b-32" if read_patch_size(path) == 32 else "clip-vit-l-14")
 
 
 def recognise_format(path: Path) -> str | None:
@@ -98,10 +108,17 @@ def _pickled(path: Path) -> str | None:
 def _state_format(contents: Mapping[str, Any]) -> str | None:
     for format_, (entry, start) in _SIGNS.items():
         state = contents.get(entry)
-        if isinstance(state, Mapping) and any(str(key).startswith(start) for key in cast("Mapping[Any, Any]", state)):
+        if isinstance(state, Mapping) and any(
+            str(key).removeprefix("module.").startswith(start) for key in cast("Mapping[Any, Any]", state)
+        ):
             return format_
-    for entry in ("", "state_dict"):
+    for entry in ("", "state_dict", "model_state_dict"):
         state = contents.get(entry)
+        if (
+            isinstance(state, Mapping)
+            and {str(key).removeprefix("module.") for key in cast("Mapping[Any, Any]", state)} >= CIAP_ENTRIES
+        ):
+            return "ciap-resnet18"
         if isinstance(state, Mapping) and "visual.class_embedding" in {
             str(key).removeprefix("module.") for key in cast("Mapping[Any, Any]", state)
         }:

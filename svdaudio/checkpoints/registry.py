@@ -6,6 +6,7 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -53,6 +54,8 @@ class Published(_Model):
     """Public source of the digests."""
     recommended: bool = False
     """Whether `fetch` downloads it when no name is given."""
+    settings: dict[str, Any] = {}
+    """Dotted configuration name → value, for the settings of a bundle that has it."""
     folder: str | None = None
     """Subfolder of the bundle that holds the files; loaders then get that folder instead of a file."""
     files: tuple[PublishedFile, ...] = Field(min_length=1)
@@ -124,7 +127,7 @@ def for_role(role: str) -> tuple[Published, ...]:
 
 
 def of_format(name: str) -> Published | None:
-    """The published model of a format; each format has one."""
+    """The published model of a format; the first one, if several have it."""
     return next((published for published in registry() if published.format == name), None)
 
 

@@ -136,6 +136,18 @@ def _describe(model: Any) -> Any:
     return model.embed(list(getattr(model, "classes", ("rain",)))[:1]).cpu()
 
 
+def _place_sound(model: Any) -> Any:
+    import numpy as np
+
+    return model.embed(np.random.default_rng(0).random((1, 1, 128, 512), np.float32))
+
+
+def _guide(model: Any) -> Any:
+    import numpy as np
+
+    return np.concatenate([model.embed_texts((model.texts or ("rain",))[:1]), model.embed_pictures([_picture()])])
+
+
 def _score(model: Any) -> Any:
     import torch
 
@@ -151,6 +163,12 @@ def _compare(model: Any) -> Any:
     return [model.distance(np.zeros((257, model.mean.size), np.float32))]
 
 
+def _place(model: Any) -> Any:
+    from svdaudio.svd.geometry import Geometry
+
+    return model.embed([_picture()], Geometry.SQUASH)
+
+
 STEPS: Mapping[str, Callable[[Any], Any]] = {
     "segmenter": _segment,
     "image_encoder": _see,
@@ -164,5 +182,8 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "tagger": _score,
     "judge": _score,
     "domain": _compare,
+    "ciap_image_encoder": _place,
+    "sound_encoder": _place_sound,
+    "guide": _guide,
 }
 """Role → one small piece of work for its model."""

@@ -19,6 +19,7 @@ from svdaudio.cli import (
     cache,
     candidates,
     checkpoints,
+    ciap,
     compare,
     doctor,
     evaluate,
@@ -62,7 +63,7 @@ app = Commands(
 )
 
 for _panel, _commands in {
-    "Sound": (studio.studio, run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, resume.resume),
+    "Sound": (studio.studio, run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, ciap.ciap, resume.resume),
     "Many": (batch.batch, sweep.sweep, study.study, ablate.ablate),
     "Runs": (
         history.runs,

@@ -176,7 +176,11 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: f
             f"\n[bold]Batch {record.id}[/bold], bundle [bold]{record.bundle}[/bold]: {counts}, {seconds_text(seconds)}"
         )
         screen.print(
-            _shown(rows, [set(job.member.settings) for job in opened.jobs], opened.jobs[0].request.method.result)
+            _shown(
+                rows,
+                [set(job.member.settings) for job in opened.jobs],
+                opened.jobs[0].request.method.result_of(opened.jobs[0].request.config),
+            )
         )
         for row in rows:
             if row.get("error"):

@@ -97,7 +97,7 @@ def mix(
     given = {
         "sounds": collect_sources(sounds or ()),
         "texts": collect_sources(texts or ()),
-        "gains": _gains(gains or ()),
+        "gains": collect_gains(gains or ()),
         "without_text": without_text,
         "form": "stems" if stems else None,
     }
@@ -140,15 +140,13 @@ def _mix(
     as_json: bool,
 ) -> None:
     from svdaudio.cli import sessions
-    from svdaudio.errors import InputError
     from svdaudio.views.outputs import write_stems
 
     begun = time.perf_counter()
     sessions.check_sound_out(out, inputs=(image,))
     if stems_out is not None:
         sessions.check_sound_out(options.OutOptions(path=stems_out), inputs=(image,))
-    if "" in objects:
-        raise InputError("an object has no name", expected="--object NAME=X,Y", got="--object X,Y")
+    check_names(objects)
     session = sessions.open_session(store, runner.open())
     if all_objects:
         objects = {**_detected(session, image, parameters), **objects}
@@ -160,7 +158,24 @@ def _mix(
     print_result(result, begun, as_json=as_json)
 
 
-def _gains(texts: Sequence[str]) -> dict[str, str]:
+def check_names(objects: Mapping[str, Any]) -> None:
+    """Make sure that every object of `--object` has a name.
+
+    Raises:
+        InputError: one has none.
+    """
+    from svdaudio.errors import InputError
+
+    if "" in objects:
+        raise InputError("an object has no name", expected="--object NAME=X,Y", got="--object X,Y")
+
+
+def collect_gains(texts: Sequence[str]) -> dict[str, str]:
+    """The gains of `--gain` by name, as they were typed.
+
+    Raises:
+        InputError: one cannot be read, or a name has two.
+    """
     from svdaudio.errors import InputError
 
     found: dict[str, str] = {}

@@ -16,8 +16,8 @@ from svdaudio.cli import options, pretrain
 from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, seconds_text, table
 from svdaudio.errors import RunError
-from svdaudio.mini.recipes import NEEDS
-from svdaudio.places import checkpoints_folder, project_root
+from svdaudio.mini.recipes import COMMANDS, NEEDS, PRETRAINED
+from svdaudio.places import checkpoints_folder, pretrained_folder, project_root
 from svdaudio.processes import python_command
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ app.command(rich_help_panel="On your own folder")(pretrain.ciap)
 app.command("sound-encoder", rich_help_panel="On your own folder")(pretrain.sound_encoder)
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the weights (default checkpoints/mini).", show_default=False)
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Folder of the mini bundle's weights (default checkpoints/mini); mini-pretrained is beside it.",
+        show_default=False,
+    ),
 ]
 Work = Annotated[
     Path | None, typer.Option("--work", help="Folder of checkpoints and logs (default training/).", show_default=False)
@@ -59,7 +64,7 @@ def train_all(
 
     def start(name: str) -> subprocess.Popen[bytes]:
         options = ["--seed", str(seed), "--out", str(_out(out)), "--work", str(folder)]
-        program = python_command("-m", "svdaudio.cli", "train", name, *options)
+        program = python_command("-m", "svdaudio.cli", "train", COMMANDS.get(name, name), *options)
         with (folder / f"{name}.out").open("wb") as output:
             return subprocess.Popen(program, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment)
 
@@ -86,7 +91,8 @@ def manifest(*, out: Out = None) -> None:
     """Write the description of the weights in a folder as a bundle: digests, sizes, class names, settings."""
     from svdaudio.mini.manifest import describe
 
-    console().print(f"wrote {describe(_out(out))}", markup=False, soft_wrap=True)
+    for path in describe(_out(out)):
+        console().print(f"wrote {path}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -140,8 +146,11 @@ def _train(name: str, *, seed: int, out: Path | None, work: Path | None, n_steps
     from svdaudio.mini.recipe import Training
 
     module: Any = import_module(f"svdaudio.mini.recipes.{name}")
-    module.train(Training(folder=_work(work), out=_out(out), seed=seed, n_steps=n_steps or module.RECIPE.n_steps))
-    console().print(f"trained {name}: {_out(out) / f'{name}.md'}", markup=False, soft_wrap=True)
+    base = _out(out)
+    folder = pretrained_folder(base) if name in PRETRAINED else base
+    n_steps = n_steps or module.RECIPE.n_steps
+    module.train(Training(folder=_work(work), out=folder, base=base, seed=seed, n_steps=n_steps))
+    console().print(f"trained {name}: {folder / f'{name}.md'}", markup=False, soft_wrap=True)
 
 
 def _add(name: str) -> None:
@@ -157,7 +166,7 @@ def _add(name: str) -> None:
     ) -> None:
         _train(name, seed=seed, out=out, work=work, n_steps=steps)
 
-    app.command(name, help=f"Train the {name.replace('_', ' ')}.")(command)
+    app.command(COMMANDS.get(name, name), help=f"Train the {name.replace('_', ' ')}.")(command)
 
 
 for _name in NEEDS:

@@ -203,8 +203,10 @@ class GenerateConfig(Section):
     backend: Literal["diffusers", "audioldm"] = parameter(
         "diffusers", "code that generates: ours, or the authors' package", '"diffusers" or "audioldm"'
     )
-    scheduler: Literal["ddim", "dpm-solver++"] = parameter("ddim", "diffusion scheduler", '"ddim" or "dpm-solver++"')
-    steps: Whole = parameter(200, "diffusion steps", "a whole number from 1 to 999", ge=1, le=999)
+    scheduler: Literal["ddim", "dpm-solver++", "ddpm"] = parameter(
+        "ddim", "diffusion scheduler", '"ddim", "dpm-solver++" or "ddpm"'
+    )
+    steps: Whole = parameter(200, "diffusion steps", "a whole number from 1 to 1000", ge=1, le=1000)
     guidance_scale: Number = parameter(2.5, "classifier-free guidance", "a number of at least 0", ge=0)
     candidates: Whole = parameter(3, "waveforms to choose from", "a whole number from 1 to 100", ge=1, le=100)
     pick: Literal["best"] | Annotated[Whole, Field(ge=1, le=100)] = parameter(

@@ -133,8 +133,8 @@ class Method:
     """Configuration → name of each sound → `node.output` that holds its waveform."""
     scores: Callable[[Any], Mapping[str, str]] = no_sounds
     """Configuration → name of each sound → `node.output` that holds its class scores."""
-    result: str = ""
-    """The sound that `--out` receives."""
+    result: str | Callable[[Any], str] = ""
+    """The main sound, which `--out` receives; or configuration → the main sound."""
     stems: Callable[[Any], tuple[str, ...]] | None = None
     """Configuration → names of the sounds that add up to the result; None for a method that never makes stems."""
     checks: tuple[Check, ...] = ()
@@ -152,6 +152,10 @@ class Method:
     """Its name on buttons and tabs; the capitalised name if empty."""
     former_parameters: tuple[str, ...] = ()
     """Dotted names, or sections, in records of earlier versions that no longer exist."""
+
+    def result_of(self, config: Any) -> str:
+        """The main sound of a run of this configuration."""
+        return self.result(config) if callable(self.result) else self.result
 
     def default_targets(self, config: Any, variant: str | None = None) -> tuple[str, ...]:
         """The nodes that a run of this configuration computes by default, or those of a variant."""

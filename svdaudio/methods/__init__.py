@@ -18,6 +18,7 @@ BUILT_IN: Mapping[str, str] = {
     "manipulate": "svdaudio.methods.manipulate:METHOD",
     "baseline": "svdaudio.methods.baseline:METHOD",
     "mixer": "svdaudio.methods.mixer:METHOD",
+    "ciap": "svdaudio.methods.ciap:METHOD",
     "mask": "svdaudio.methods.mask:METHOD",
 }
 """Name → where the method is."""

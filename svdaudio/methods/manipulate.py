@@ -19,7 +19,7 @@ from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError, InputError
 from svdaudio.evaluation.closer import closer_by_scores
-from svdaudio.methods.fading import FadeConfig, blended, detected_classes, faded, gains_parameter
+from svdaudio.methods.fading import SSV2A, FadeConfig, blended, detected_classes, faded, gains_parameter
 from svdaudio.methods.parts import (
     PICTURE,
     check_clicks,
@@ -121,8 +121,10 @@ def _manipulated(given: Mapping[str, str], config: ManipulateConfig) -> Iterable
         masks["removed"] = "removed.leftover.mask"
     if "added" in given:
         masks["added"] = "added.mask.mask"
-    fading = {"fade": faded, "clap": blended}[config.edit.form]
-    yield from fading("manipulated", "edited", masks, config.gains, config)
+    if config.edit.form == "fade":
+        yield from faded("manipulated", "edited", masks, config.gains, config, conditioner=SSV2A)
+    else:
+        yield from blended("manipulated", "edited", masks, config.gains, config)
 
 
 def _region(region: str, picture: str, config: ManipulateConfig) -> Iterable[Node]:

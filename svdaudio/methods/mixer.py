@@ -11,6 +11,7 @@ Sounds and texts join by their embeddings; as a stem, a sound is itself, and a t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,16 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError
-from svdaudio.methods.fading import FadeConfig, alone, blended, detected_classes, faded, gains_parameter
+from svdaudio.methods.fading import (
+    SSV2A,
+    FadeConfig,
+    alone,
+    blended,
+    detected_classes,
+    fade_findings,
+    faded,
+    gains_parameter,
+)
 from svdaudio.methods.parts import (
     PICTURE,
     SOUND,
@@ -43,7 +53,7 @@ from svdaudio.methods.parts import (
 from svdaudio.methods.stages import DESCRIBE, GAIN, HUSH, LEVEL, LISTEN, MASTER, MIXDOWN, RECORDING
 from svdaudio.mixing.levels import REST, SILENCE, Gain
 from svdaudio.models.audioldm.settings import N_TOGETHER
-from svdaudio.verdicts import Finding, Wanted, class_of, heard, untold
+from svdaudio.verdicts import Finding, heard, untold
 from svdaudio.views.stages import stage_views
 
 ORIGINAL = "original"
@@ -149,7 +159,7 @@ def nodes(config: MixerConfig) -> Nodes:
     masks = {name: f"{name}.mask.mask" for name in config.objects}
     mix: Iterable[Node] = ()
     if config.is_mix:
-        forms = {"fade": faded, "clap": blended}
+        forms = {"fade": partial(faded, conditioner=SSV2A), "clap": blended}
         fading = forms.get(config.form)
         mix = (
             [
@@ -278,37 +288,19 @@ def verdict(arrays: RunArrays) -> list[Finding]:
     found = arrays.scores()
     if MIX not in found or ORIGINAL not in found:
         return []
-    before, after, gains = found[ORIGINAL], found[MIX], arrays.config.gains
-    detected = detected_classes(arrays, ORIGINAL, {name: f"{name}.mask" for name in arrays.config.objects})
-    texts = {name: [text] for name, text in arrays.config.texts.items()}
-    names = [*arrays.config.objects, *(name for name in arrays.config.beside if gains[name] != SILENCE)]
-    classes = {name: class_of(name, before, {**detected, **texts}.get(name, ())) for name in names}
-    findings: list[Finding] = []
-    for name, class_name in classes.items():
-        wanted = "added" if name in arrays.config.beside else wanted_of(gains[name])
-        others = [one for one in classes if one != name and classes[one] == class_name and gains[one] != gains[name]]
-        if class_name is None:
-            findings.append(untold(name, wanted, "no class of the tagger tells about it"))
-        elif others:
-            findings.append(untold(name, wanted, f"the scores cannot tell it from {others[0]}, also a {class_name}"))
-        else:
-            findings.append(
-                heard(name, before=before[class_name], after=after[class_name], wanted=wanted, class_name=class_name)
-            )
-    if (unwanted := arrays.config.without_text) is not None:
+    before, after, config = found[ORIGINAL], found[MIX], arrays.config
+    detected = detected_classes(arrays, ORIGINAL, {name: f"{name}.mask" for name in config.objects})
+    beside = [name for name in config.beside if config.gains[name] != SILENCE]
+    named = {name: detected.get(name, ()) for name in config.objects}
+    named |= {name: [config.texts[name]] if name in config.texts else () for name in beside}
+    findings = fade_findings(before, after, named, config.gains, added=beside)
+    if (unwanted := config.without_text) is not None:
         findings.append(
             heard(unwanted, before=before[unwanted], after=after[unwanted], wanted="silenced")
             if unwanted in before
             else untold(unwanted, "silenced", "no class of the tagger tells about it")
         )
     return findings
-
-
-def wanted_of(gain_db: float | str) -> Wanted:
-    """What a gain is to do."""
-    if gain_db == SILENCE:
-        return "silenced"
-    return "level" if not float(gain_db) else "raised" if float(gain_db) > 0 else "faded"
 
 
 METHOD = Method(

@@ -52,16 +52,25 @@ BEST = "best"
 SOUND = FileKind(name="sound", checker="svdaudio.sounds.reading:sound_facts")
 
 
-class SoundConfig(RunConfig):
-    """Parameters of every method that looks at a picture and makes sound by SSV2A and AudioLDM."""
+class RenderConfig(RunConfig):
+    """Parameters of every method that makes sound by AudioLDM."""
+
+    generate: GenerateConfig = GenerateConfig()
+    finish: FinishConfig = FinishConfig()
+
+
+class LookConfig(RunConfig):
+    """Parameters of what CLIP, the detector and SSV2A see in a picture."""
 
     geometry: Literal["squash", "crop"] = parameter(
         "squash", "how image and mask become 224 x 224 px", '"squash" or "crop"'
     )
     locals: LocalsConfig = LocalsConfig()
     remix: RemixConfig = RemixConfig()
-    generate: GenerateConfig = GenerateConfig()
-    finish: FinishConfig = FinishConfig()
+
+
+class SoundConfig(RenderConfig, LookConfig):
+    """Parameters of every method that looks at a picture and makes sound by SSV2A and AudioLDM."""
 
 
 def look_at(picture: str) -> Iterable[Node]:
@@ -162,14 +171,14 @@ def synthesize(sound: str, config: SoundConfig, *, embedding: str, objects: str)
     yield from render(sound, config, clap=f"{sound}.remix.clap")
 
 
-def render(sound: str, config: SoundConfig, *, clap: str, away: str | None = None) -> Iterable[Node]:
+def render(sound: str, config: RenderConfig, *, clap: str, away: str | None = None) -> Iterable[Node]:
     """From a CLAP embedding to a scored sound: `<sound>.diffuse` to `<sound>.scores`. Arguments as of `generate`."""
     yield from generate(sound, config, clap=clap, away=away)
     yield from finish(sound, config, waveform=chosen(sound, config))
     yield score(sound, waveform=chosen(sound, config))
 
 
-def generate(sound: str, config: SoundConfig, *, clap: str, away: str | None = None) -> Iterable[Node]:
+def generate(sound: str, config: RenderConfig, *, clap: str, away: str | None = None) -> Iterable[Node]:
     """From a CLAP embedding to a sound: `<sound>.diffuse` to `<sound>.choose`, and `<sound>.pick` of a user's choice.
 
     Args:
@@ -189,7 +198,7 @@ def generate(sound: str, config: SoundConfig, *, clap: str, away: str | None = N
         yield Node(name=f"{sound}.pick", stage=PICK, inputs={"waveforms": f"{sound}.vocode.waveforms"})
 
 
-def chosen(sound: str, config: SoundConfig) -> str:
+def chosen(sound: str, config: RenderConfig) -> str:
     """The output of `generate` that holds the waveform that is kept."""
     return f"{sound}.{'choose' if config.generate.pick == BEST else 'pick'}.waveform"
 
@@ -204,7 +213,7 @@ def score(sound: str, *, waveform: str) -> Node:
     return Node(name=f"{sound}.scores", stage=SCORES, inputs={"waveform": waveform})
 
 
-def finish(sound: str, config: SoundConfig, *, waveform: str) -> Iterable[Node]:
+def finish(sound: str, config: RenderConfig, *, waveform: str) -> Iterable[Node]:
     """A sound without offset and clicks, at the loudness of all sounds: `<sound>.finish`, unless that is switched off.
 
     Args:
@@ -216,7 +225,7 @@ def finish(sound: str, config: SoundConfig, *, waveform: str) -> Iterable[Node]:
         yield Node(name=f"{sound}.finish", stage=FINISH, inputs={"waveform": waveform})
 
 
-def sounds_of(config: SoundConfig, sounds: Iterable[str]) -> Mapping[str, str]:
+def sounds_of(config: RenderConfig, sounds: Iterable[str]) -> Mapping[str, str]:
     """Name of each sound → the output of `render` that holds its waveform."""
     clean = config.finish.form == "clean"
     return {sound: f"{sound}.finish.waveform" if clean else chosen(sound, config) for sound in sounds}
@@ -227,13 +236,13 @@ def scores_of(sounds: Iterable[str]) -> Mapping[str, str]:
     return {sound: f"{sound}.scores.scores" for sound in sounds}
 
 
-def targets_of(config: SoundConfig, sounds: Iterable[str]) -> tuple[str, ...]:
+def targets_of(config: RenderConfig, sounds: Iterable[str]) -> tuple[str, ...]:
     """The nodes of `render` that no other node reads, one sound after the other."""
     ends = ("finish", "scores") if config.finish.form == "clean" else ("scores",)
     return tuple(f"{sound}.{end}" for sound in sounds for end in ends)
 
 
-def _diffuse(config: SoundConfig) -> Stage:
+def _diffuse(config: RenderConfig) -> Stage:
     """The diffusion: three candidates have the same noise and the same bytes in both forms, and so the older one."""
     three = config.generate.candidates == N_TOGETHER
     return DIFFUSE if three or config.generate.noise == "joint" else DIFFUSE_EACH

@@ -30,6 +30,10 @@ TOKENS = Stage(
     name="tokens", version=2, inputs=("pixels",), models=("image_encoder",), outputs=("tokens", "embedding"),
     parameters={"geometry": "geometry"}, body="svdaudio.tasks.picture.tokens:run",
     summary="all 257 CLIP tokens, and the image embedding")
+EMBED_IMAGE = Stage(
+    name="embed_image", inputs=("pixels",), models=("ciap_image_encoder",), outputs=("clap",),
+    parameters={"geometry": "geometry"}, body="svdaudio.tasks.picture.embed_image:run",
+    summary="CIAP: a picture as a point of CLAP space")
 LOCALS = Stage(
     name="locals", inputs=("pixels",), models=("detector", "image_encoder"),
     outputs=("boxes", "scores", "classes", "embeddings"),
@@ -169,10 +173,10 @@ SCORES = Stage(
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND, MIX, REACH,
-        BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, DROP, FADE, BLEND, OVERLAY, RECORDING, LISTEN,
-        DESCRIBE, REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER,
-        LEVEL, MIXDOWN, SCORES,
+        IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, EMBED_IMAGE, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND,
+        MIX, REACH, BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, DROP, FADE, BLEND, OVERLAY,
+        RECORDING, LISTEN, DESCRIBE, REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH,
+        FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES,
     )
 }  # fmt: skip
 """Every stage by its name."""

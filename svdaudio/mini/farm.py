@@ -50,11 +50,11 @@ def background(name: str) -> NDArray[np.uint8]:
 
 
 @functools.cache
-def recording(name: str) -> NDArray[np.float32]:
-    """An animal's recording, mono at 16 kHz, silence trimmed at both ends, peak 0.7."""
+def recording(name: str, sample_rate_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.float32]:
+    """An animal's recording, mono, silence trimmed at both ends, peak 0.7."""
     samples, rate_hz = soundfile.read(FARM / "sounds" / f"{name}.ogg", dtype="float32", always_2d=True)
     mono = samples.mean(axis=1)
-    mono = resample_poly(mono, SAMPLE_RATE_HZ, rate_hz).astype(np.float32)
+    mono = resample_poly(mono, sample_rate_hz, rate_hz).astype(np.float32)
     loud = np.nonzero(np.abs(mono) > 0.02 * np.abs(mono).max())[0]
     mono = mono[loud[0] : loud[-1] + 1]
     return np.asarray(0.7 * mono / np.abs(mono).max(), np.float32)

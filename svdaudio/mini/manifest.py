@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,41 @@ from safetensors import safe_open
 from svdaudio.checkpoints.bundle import DOMAIN, JUDGE, LOADERS, MANIFEST
 from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
+from svdaudio.mini.recipes import COMMANDS, PRETRAINED
+from svdaudio.places import pretrained_folder
 from svdaudio.weights.own import HEADER_KEY
 from svdaudio.weights.reading import unreadable
 
 TITLE = "small models of nine farm animals, trained by this project; not the published ones"
 SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0, "rest": "detected"}
-CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes"}
+CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes", "guide": "classes"}
+PRETRAINED_TITLE = "mini, and encoders that bring pictures and sounds into one space, trained on the same farm"
 SHARED = {"text_encoder": "audio_encoder"}
 """Role → the role whose weight file fills it, too."""
 
 
-def describe(folder: Path) -> Path:
-    """Write `bundle.json` from the weight files in `folder`, and return its path.
+def describe(folder: Path) -> list[Path]:
+    """Describe the mini bundle in `folder` and, if it is there, the bundle for pretraining beside it.
+
+    Returns:
+        The paths of the descriptions.
 
     Raises:
         CheckpointError: a role has no weight file, or the file's header is invalid.
     """
+    roles = [role for role in LOADERS if role not in (JUDGE, *PRETRAINED)]
+    written = [_describe(folder, roles, {"title": TITLE, "settings": SETTINGS})]
+    pretrained = pretrained_folder(folder)
+    if pretrained.is_dir():
+        about = {"title": PRETRAINED_TITLE, "base": folder.name, "settings": {}}
+        written.append(_describe(pretrained, PRETRAINED, about))
+    return written
+
+
+def _describe(folder: Path, roles: Iterable[str], about: Mapping[str, Any]) -> Path:
+    """Write `bundle.json` from the weight files in `folder`, and return its path."""
     models: dict[str, Any] = {}
-    for role in (one for one in LOADERS if one != JUDGE):
+    for role in roles:
         source = SHARED.get(role, role)
         path = folder / f"{source}.safetensors"
         if not path.is_file():
@@ -37,7 +55,7 @@ def describe(folder: Path) -> Path:
                 f"the bundle in {folder} is not complete",
                 expected=path.name,
                 got="no such file",
-                fix=f"run `svdaudio train {source}`",
+                fix=f"run `svdaudio train {COMMANDS.get(source, source)}`",
             )
         data = path.read_bytes()
         models[role] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
@@ -52,6 +70,6 @@ def describe(folder: Path) -> Path:
                     raise CheckpointError(
                         f"the domain {path} was fitted with another {read}", fix="run `svdaudio train domain`"
                     )
-    manifest = {"title": TITLE, "settings": SETTINGS, "models": models}
+    manifest = {**about, "models": models}
     write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
     return folder / MANIFEST

@@ -33,7 +33,7 @@ class Soundscape:
     """A mixture and the share of each animal in it.
 
     Attributes:
-        waveform: [n] float32 at 16 kHz, peak at most 0.95.
+        waveform: [n] float32, at 16 kHz unless another rate was asked for, peak at most 0.95.
         shares: [9] float32, amplitude of each animal against the loudest, 0 where it is not heard.
     """
 
@@ -49,6 +49,7 @@ def compose(
     n_animals: int | None = None,
     given_shares: Sequence[float] | None = None,
     variation: Variation | None = None,
+    sample_rate_hz: int = farm.SAMPLE_RATE_HZ,
 ) -> Soundscape:
     """Draw one soundscape of the given animals (indices), or of one to three at random.
 
@@ -59,9 +60,10 @@ def compose(
         n_animals: how many, if `classes` is not given.
         given_shares: amplitude of each of `classes` against the loudest, 0..1; drawn if not given.
         variation: strength of the augmentations.
+        sample_rate_hz: of the waveform.
     """
     variation = variation or Variation()
-    n_samples = round(duration_s * farm.SAMPLE_RATE_HZ)
+    n_samples = round(duration_s * sample_rate_hz)
     if classes is None:
         count = n_animals if n_animals is not None else int(rng.choice(3, p=(0.4, 0.45, 0.15))) + 1
         classes = [int(c) for c in rng.choice(len(farm.CLASSES), size=count, replace=False)]
@@ -73,7 +75,7 @@ def compose(
             share = given_shares[position]
         else:
             share = 1.0 if position == loudest else float(10 ** (-rng.uniform(0, variation.gain_db) / 20))
-        mixture += share * _track(rng, farm.CLASSES[label], n_samples, variation)
+        mixture += share * _track(rng, farm.CLASSES[label], n_samples, variation, sample_rate_hz)
         shares[label] = max(shares[label], share)
     peak = float(np.abs(mixture).max())
     if peak > 0:
@@ -82,26 +84,26 @@ def compose(
     return Soundscape(waveform=np.clip(mixture, -0.95, 0.95).astype(np.float32), shares=shares)
 
 
-def _track(rng: Rng, name: str, n_samples: int, variation: Variation) -> Waveform:
+def _track(rng: Rng, name: str, n_samples: int, variation: Variation, sample_rate_hz: int) -> Waveform:
     """One animal, repeated from a random start; every call differs a little."""
     track = np.zeros(n_samples, np.float32)
     rate = float(np.exp(rng.normal(0, variation.log_rate)))
     tilt_db = rng.normal(0, variation.tilt_db)
-    position = -int(rng.uniform(0, 1.5) * farm.SAMPLE_RATE_HZ)
+    position = -int(rng.uniform(0, 1.5) * sample_rate_hz)
     while position < n_samples:
-        call = _call(rng, name, rate * float(np.exp(rng.normal(0, 0.02))), tilt_db)
+        call = _call(rng, name, rate * float(np.exp(rng.normal(0, 0.02))), tilt_db, sample_rate_hz)
         call *= 10 ** (rng.uniform(-3, 0) / 20)
         start, stop = max(0, position), min(n_samples, position + len(call))
         if stop > start:
             track[start:stop] += call[start - position : stop - position]
-        position += len(call) + int(rng.uniform(0.1, 0.9) * farm.SAMPLE_RATE_HZ)
+        position += len(call) + int(rng.uniform(0.1, 0.9) * sample_rate_hz)
     return track
 
 
-def _call(rng: Rng, name: str, rate: float, tilt_db: float) -> Waveform:
+def _call(rng: Rng, name: str, rate: float, tilt_db: float, sample_rate_hz: int) -> Waveform:
     """One call: the recording or, of a long one, three to five seconds of it; resampled, tilted, faded."""
-    samples = farm.recording(name)
-    longest = int(rng.uniform(3.0, 5.0) * farm.SAMPLE_RATE_HZ)
+    samples = farm.recording(name, sample_rate_hz)
+    longest = int(rng.uniform(3.0, 5.0) * sample_rate_hz)
     if len(samples) > longest:
         start = int(rng.integers(len(samples) - longest))
         samples = samples[start : start + longest]

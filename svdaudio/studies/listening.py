@@ -108,7 +108,7 @@ def run_items(session: Session, run: RunRecord) -> list[Item]:
         return method.verdict(arrays.judged(scores))
 
     sounds = {name: Source(name=f"{run.id}/{name}", samples=samples) for name, samples in waveforms.items()}
-    return [Item(name=run.id, sounds=sounds, result=method.result, verdict=verdict)]
+    return [Item(name=run.id, sounds=sounds, result=method.result_of(arrays.config), verdict=verdict)]
 
 
 @dataclass(frozen=True, kw_only=True)

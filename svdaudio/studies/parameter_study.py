@@ -100,7 +100,7 @@ class ParameterStudy:
         nodes = {node.name for node in first.request.nodes}
         sounds = [name for name, source in scored.items() if source.rpartition(".")[0] in nodes]
         classes = first.request.bundle.classes("tagger") if sounds else ()
-        spec.objective.check(known_names(classes, sounds, result=method.result), sounds)
+        spec.objective.check(known_names(classes, sounds, result=method.result_of(config)), sounds)
         settings, n_added = found, 0
         if spec.baseline == "defaults":
             baseline = _values(config, search.names)
@@ -247,7 +247,7 @@ class StudyPlan:
         if run.state != "finished" or not run.results:
             return float("nan")
         try:
-            return self.spec.objective.value(values_of(run.results, result=self.spec.method.result))
+            return self.spec.objective.value(values_of(run.results, result=run.results.get("result", "")))
         except SvdAudioError as error:
             raise ConfigError(f"{error.what} ({name})", expected=error.expected, got=error.got, fix=error.fix) from None
 

@@ -116,7 +116,7 @@ def feedback(session: Session, request: Request, progress: Progress) -> dict[str
 
 def _wanted(request: Request) -> str | None:
     """`node.output` of the CLAP embedding that the result is generated from; None for sums of several sounds."""
-    result = request.method.sounds(request.config).get(request.method.result, "")
+    result = request.method.sounds(request.config).get(request.method.result_of(request.config), "")
     node = request.table.get(result.rpartition(".")[0])
     while node is not None and "clap" not in node.inputs:
         if len(node.upstream) != 1:

@@ -60,7 +60,7 @@ def check_result(request: Request) -> None:
         InputError: its method makes no such sound, or not with these targets.
     """
     method = request.method
-    source = method.sounds(request.config).get(method.result, "")
+    source = method.sounds(request.config).get(method.result_of(request.config), "")
     if source.rpartition(".")[0] not in {node.name for node in request.nodes}:
         raise InputError(
             f"{method.name} makes no sound that could be copied", got=", ".join(request.targets), fix="omit --out"
@@ -83,7 +83,7 @@ def copy_result(report: Report, run: RunRecord, method: Method, out: Path, rate_
         InputError: the run makes no such sound.
         StoreError: the file cannot be written.
     """
-    sound = method.result
+    sound = report.result
     if sound not in report.audio:
         made = ", ".join(report.audio) or "no sound"
         raise InputError(f"run {run.id} has no sound '{sound}' for --out", got=made, fix="omit --out")
@@ -163,7 +163,7 @@ class Outputs:
         report = report_of(job.request, store, models, run, root=self.root, pictures=self.pictures, body=body)
         run = replace(run, results={**report.results(), "pair": job.name})
         method = job.request.method
-        if job.member.out is not None and method.result in report.audio:
+        if job.member.out is not None and report.result in report.audio:
             try:
                 copy_result(report, run, method, Path(job.member.out))
             except StoreError as error:  # the place is this pair's own, and so is the fault

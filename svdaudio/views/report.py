@@ -134,7 +134,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle
     stamp = _report_stamp(arrays, domain)
     sounds = index.get("sounds", {})
     stems = None if arrays.method.stems is None else arrays.method.stems(arrays.config)
-    in_sum = (*stems, arrays.method.result) if stems else ()
+    in_sum = (*stems, arrays.method.result_of(arrays.config)) if stems else ()
     if index.get("stamp") != stamp or not all(
         _holds(folder / f"{name}.wav", digest) for name, digest in sounds.items()
     ):
@@ -162,7 +162,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle
         scores=index["scores"],
         measures=index["measures"],
         verdict=index["verdict"],
-        result=arrays.method.result,
+        result=arrays.method.result_of(arrays.config),
         stems=stems,
         notes=tuple(index["notes"]),
         on_page=tuple(view.name for view in views if view.on_page),

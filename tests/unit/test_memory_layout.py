@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 import svdaudio
-from svdaudio.checkpoints.bundle import DOMAIN, JUDGE, LOADERS, OWN_FORMAT, Bundle, load_entry
+from svdaudio.checkpoints.bundle import DOMAIN, LOADERS, OWN_FORMAT, Bundle, load_entry
 from svdaudio.memory_layout import canonical, canonicalize_network, fill_network, is_canonical, to_tensor
 from svdaudio.mini.harness import made_once
 from svdaudio.models.audioldm import loaders as audioldm
@@ -27,6 +27,7 @@ from svdaudio.models.audioldm import published
 from svdaudio.models.audioldm.convert import to_folder
 from svdaudio.models.clip import published as openai_clip
 from svdaudio.models.sam2 import published as sam2_hiera
+from svdaudio.models.sound_clip import published as sound_clip
 from svdaudio.models.ssv2a import Config, load
 from svdaudio.models.ssv2a.load import load_pair
 from svdaudio.models.taggers import cnn14, spectrogram_transformer
@@ -126,7 +127,7 @@ def test_the_layout_of_a_file_does_not_change_a_result():
     assert len(results) == 1
 
 
-@pytest.mark.parametrize("role", LOADERS.keys() - {DOMAIN, JUDGE})  # no network reads the one, and it has not the other
+@pytest.mark.parametrize("role", set(Bundle.open("mini").roles) - {DOMAIN})  # no network reads that one
 def test_the_mini_bundle(role):
     assert_canonical(load_entry(Bundle.open("mini").entry(role), CPU))
 
@@ -153,9 +154,9 @@ def test_clip(clip_archive, odd, tmp_path):
     with safe_open(odd[0], framework="pt") as file:
         assert not all(is_canonical(file.get_tensor(key)) for key in file.keys())  # noqa: SIM118 - no Mapping
     for path in (archive, *odd):
-        assert_canonical(openai_clip.load_image_encoder(path))
-        for _ in range(2):
-            assert_canonical(openai_clip.load_image_encoder(path, digest="d"))
+        for digest in (None, "d", "d"):
+            assert_canonical(openai_clip.load_image_encoder(path, digest=digest))
+            assert_canonical(openai_clip.load_guide(path, digest=digest))
 
 
 def test_sam(sam_file, tmp_path):
@@ -180,6 +181,13 @@ def test_ssv2a(tmp_path, old_format):
     torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=not old_format)
     assert_canonical(load_pair(path))
     assert_canonical(load(path, path.with_suffix(".json")))
+
+
+def test_the_sound_encoder(tmp_path):
+    path = tmp_path / "x.pth"
+    made_up_files.write_sgsim(path)
+    for digest in (None, "d", "d"):
+        assert_canonical(sound_clip.load_sound_encoder(path, digest=digest))
 
 
 @pytest.mark.parametrize("old_format", [True, False])
@@ -220,6 +228,7 @@ def test_every_format_is_tried_here():
         "diffuser": forms, "autoencoder": forms, "vocoder": forms, "audio_encoder": {"audioldm-ckpt"},
         "text_encoder": {"audioldm-text"}, "tagger": {"panns-cnn14", "transformers-ast"},
         "judge": {"panns-cnn14", "transformers-ast"}, "domain": set(),
+        "sound_encoder": {"sgsim-resnet18"}, "guide": {"openai-clip"},
     }  # fmt: skip
     assert {role: set(formats) - {OWN_FORMAT} for role, formats in LOADERS.items()} == tried
 

@@ -13,5 +13,16 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "detector": (),
     "tagger": (),
     "domain": ("image_encoder", "detector"),
+    "ciap_image_encoder": ("audio_encoder",),
+    "sound_encoder": ("image_encoder",),
+    "guide": ("image_encoder",),
 }
 """Recipe → those whose weights it reads; long ones, and those that many others need, first."""
+
+PRETRAINED = ("ciap_image_encoder", "sound_encoder", "guide")
+"""Recipes of the bundle for image-audio pretraining, whose base is the mini bundle."""
+
+COMMANDS: Mapping[str, str] = {
+    "ciap_image_encoder": "mini-ciap", "sound_encoder": "mini-sound-encoder", "guide": "mini-guide",
+}  # fmt: skip
+"""Recipe → the name of its command, if that is another: `train ciap` takes the user's own pairs."""

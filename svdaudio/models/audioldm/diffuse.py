@@ -26,7 +26,7 @@ with kept_process_state():
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
-SCHEDULERS = ("ddim", "dpm-solver++")
+SCHEDULERS = ("ddim", "dpm-solver++", "ddpm")
 N_CHANNELS, N_BANDS = 8, 16
 LATENTS_PER_SECOND = 25.0  # 100 mel frames per second, a quarter of that after the VAE
 _TIME_MULTIPLE = 8  # the UNet halves time three times
@@ -61,7 +61,7 @@ def diffuse(
     n_candidates, guidance_scale = settings.n_candidates, settings.guidance_scale
     shape = (n_candidates, N_CHANNELS, n_latent_frames(settings.duration_s), N_BANDS)
     latents = noise(shape).to(device)
-    steps = _scheduler(settings.scheduler)
+    steps = scheduler_of(settings.scheduler)
     with warnings.catch_warnings():
         # diffusers passes tensors to numpy 2 in a deprecated way; users cannot do anything about it.
         warnings.filterwarnings("ignore", category=DeprecationWarning, message="__array__ implementation")
@@ -95,10 +95,13 @@ def reduced_precision(device: torch.device, precision: Precision) -> contextlib.
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def _scheduler(name: str) -> DDIMScheduler | DPMSolverMultistepScheduler:
+def scheduler_of(name: str) -> DDIMScheduler | DPMSolverMultistepScheduler:
     """The sampler of that name with AudioLDM's noise schedule."""
     if name == "ddim":
         return DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     if name == "dpm-solver++":
         return DPMSolverMultistepScheduler(**SCHEDULE, algorithm_type="dpmsolver++", use_karras_sigmas=True)
+    if name == "ddpm":
+        # Ho et al. 2020: DDIM with eta 1 draws from DDPM's posterior; every level is used, down to a clean sound.
+        return DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=True, steps_offset=0)
     raise ConfigError("there is no such scheduler", expected=" or ".join(SCHEDULERS), got=name)

@@ -26,7 +26,8 @@ class DiffusionSettings:
     """
 
     scheduler: str = "ddim"
-    """"ddim" (eta 1) or "dpm-solver++" (second order, Karras spacing of the noise levels)."""
+    """"ddim" (eta 1), "dpm-solver++" (second order, Karras spacing of the noise levels), or "ddpm" (in 1000 steps every
+    noise level, as CIAP is published)."""
     n_steps: int = 200
     """Denoising steps."""
     guidance_scale: float = 2.5

@@ -1,14 +1,16 @@
-"""CLIP as OpenAI published it: the TorchScript archive ViT-L-14.pt, or the same entries as a plain state dict.
+"""CLIP as OpenAI published it: a TorchScript archive such as ViT-L-14.pt, or the same entries as a plain state dict.
 
-The image tower is kept. The text tower is not needed, but its entries are checked too: a file that lacks some is not
-the published one. OpenAI's weights need QuickGELU, which no entry records; weights trained with another activation
-(LAION's) have other digests, and are rejected unless the user passes `--trust`.
+The image encoder is the image tower of ViT-L/14; a guide has both towers, of any vision transformer of OpenAI's. All
+entries of a file are checked in either case: one that lacks some is not the published one. OpenAI's weights need
+QuickGELU, which no entry records; weights trained with another activation (LAION's) have other digests, and are
+rejected unless the user passes `--trust`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from svdaudio.errors import CheckpointError
+from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.models.clip.encoder import (
     EMBEDDING_DIM,
     N_TOKENS,
@@ -25,6 +27,8 @@ from svdaudio.models.clip.encoder import (
     ImageEncoderConfig,
     build_image_encoder,
 )
+from svdaudio.models.clip.guide import ROLE as GUIDE
+from svdaudio.models.clip.guide import Guide
 from svdaudio.process_state import kept_process_state
 from svdaudio.weights.quick_copy import Weights, cached
 from svdaudio.weights.reading import fill, names, read_plain, read_torchscript, require_file, unreadable
@@ -32,6 +36,7 @@ from svdaudio.weights.torch_files import is_torchscript
 
 with kept_process_state():
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+    from open_clip.tokenizer import SimpleTokenizer
 
 HEAD_WIDTH = 64
 VISUAL = "visual."
@@ -55,18 +60,68 @@ def load_image_encoder(path: Path, device: str | torch.device = "cpu", *, digest
     return ImageEncoder(visual.requires_grad_(False).to(device))
 
 
+def load_guide(path: Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> Guide:
+    """Load a published CLIP with both towers.
+
+    Args:
+        path: as of `load_image_encoder`.
+        device: target device.
+        digest: as of `load_image_encoder`.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one.
+    """
+    weights = cached(path, name=GUIDE, digest=digest, read=lambda: read_both(path))
+    vision, text = ImageEncoderConfig(**weights.facts["vision"]), CLIPTextCfg(**weights.facts["text"])
+    model = fill(lambda: _clip(vision, text), weights.tensors, path).requires_grad_(False).to(device)
+
+    def embed_texts(texts: Sequence[str]) -> Tensor:
+        return model.encode_text(_tokens(texts, text.context_length).to(device))
+
+    return Guide(model, embed_texts)
+
+
 def read_visual(path: Path) -> Weights:
-    """The image tower in float32, with its shape, after checking all entries of the file."""
-    state = dict(_read(path))
-    for name in CONSTANTS:
-        state.pop(name, None)
+    """The image tower of ViT-L/14 in float32, with its shape, after checking all entries of the file."""
+    state = _entries(path)
     with unreadable(path, "the entries of CLIP"):
-        shape = _shape(path, state)
-        _check_entries(path, state, shape)
+        shape = _vision_shape(path, state)
+        if (shape.n_tokens, shape.output_dim) != (N_TOKENS, EMBEDDING_DIM):
+            raise CheckpointError(
+                f"the checkpoint {path} is another CLIP",
+                expected=f"ViT-L/14: {N_TOKENS} tokens of {EMBEDDING_DIM}",
+                got=f"{shape.n_tokens} tokens of {shape.output_dim}",
+                fix="run `svdaudio checkpoints fetch clip-vit-l-14`",
+            )
+        _check_entries(path, state, shape, _text_shape(path, state))
     tensors = {
         key.removeprefix(VISUAL): value.detach().float() for key, value in state.items() if key.startswith(VISUAL)
     }
     return Weights(tensors=tensors, facts=asdict(shape))
+
+
+def read_both(path: Path) -> Weights:
+    """Both towers in float32, with their shapes, after checking all entries of the file."""
+    state = _entries(path)
+    with unreadable(path, "the entries of CLIP"):
+        shape, text = _vision_shape(path, state), _text_shape(path, state)
+        wanted = _check_entries(path, state, shape, text)
+    tensors = {key: _like(value.detach().float(), wanted[key]) for key, value in state.items()}
+    of_text = {name: getattr(text, name) for name in ("context_length", "vocab_size", "width", "heads", "layers")}
+    return Weights(tensors=tensors, facts={"vision": asdict(shape), "text": of_text})
+
+
+def read_patch_size(path: Path) -> int:
+    """Side of the picture tower's patches in pixels: 14 in ViT-L/14, 32 in ViT-B/32.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or has no such tower.
+    """
+    return _vision_shape(path, _read(path)).patch_size
+
+
+def _entries(path: Path) -> dict[str, Tensor]:
+    return {key: value for key, value in _read(path).items() if key not in CONSTANTS}
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
@@ -83,7 +138,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in contents.items() if isinstance(value, Tensor)}
 
 
-def _shape(path: Path, state: Mapping[str, Tensor]) -> ImageEncoderConfig:
+def _vision_shape(path: Path, state: Mapping[str, Tensor]) -> ImageEncoderConfig:
     """The vision transformer's shape, from its entries."""
     try:
         patches, positions = state["visual.conv1.weight"], state["visual.positional_embedding"]
@@ -93,44 +148,71 @@ def _shape(path: Path, state: Mapping[str, Tensor]) -> ImageEncoderConfig:
             f"the checkpoint {path} is not CLIP's vision transformer", expected=f"an entry {error}", got=names(state)
         ) from error
     width, patch_size = int(patches.shape[0]), int(patches.shape[-1])
-    if positions.shape[0] != N_TOKENS or projection.shape[1] != EMBEDDING_DIM:
-        raise CheckpointError(
-            f"the checkpoint {path} is another CLIP",
-            expected=f"ViT-L/14: {N_TOKENS} tokens of {EMBEDDING_DIM}",
-            got=f"{positions.shape[0]} tokens of {projection.shape[1]}",
-            fix="run `svdaudio checkpoints fetch clip-vit-l-14`",
-        )
     return ImageEncoderConfig(
-        image_size=patch_size * round((N_TOKENS - 1) ** 0.5),
+        image_size=patch_size * round((positions.shape[0] - 1) ** 0.5),
         patch_size=patch_size,
         width=width,
         layers=sum(key.startswith(VISUAL) and key.endswith(".attn.in_proj_weight") for key in state),
         heads=max(width // HEAD_WIDTH, 1),
-        output_dim=EMBEDDING_DIM,
+        output_dim=int(projection.shape[1]),
         quick_gelu=True,
     )
 
 
-def _check_entries(path: Path, state: Mapping[str, Tensor], shape: ImageEncoderConfig) -> None:
-    """Check names and shapes of both towers against open_clip's own class on the meta device."""
+def _text_shape(path: Path, state: Mapping[str, Tensor]) -> CLIPTextCfg:
+    """The text transformer's shape, from its entries."""
     try:
-        text = CLIPTextCfg(
+        width = int(state["ln_final.weight"].shape[0])
+        return CLIPTextCfg(
             context_length=int(state["positional_embedding"].shape[0]),
             vocab_size=int(state["token_embedding.weight"].shape[0]),
-            width=int(state["ln_final.weight"].shape[0]),
-            heads=max(int(state["ln_final.weight"].shape[0]) // HEAD_WIDTH, 1),
+            width=width,
+            heads=max(width // HEAD_WIDTH, 1),
             layers=sum(key.startswith("transformer.") and key.endswith(".attn.in_proj_weight") for key in state),
         )
     except KeyError as error:
         raise CheckpointError(f"the checkpoint {path} lacks entry {error.args[0]}") from error
+
+
+def _check_entries(
+    path: Path, state: Mapping[str, Tensor], shape: ImageEncoderConfig, text: CLIPTextCfg
+) -> Mapping[str, Tensor]:
+    """Check names and shapes of both towers against open_clip's own class on the meta device; returns its entries."""
+    with torch.device("meta"):
+        model = _clip(shape, text)
+    wanted = model.state_dict()
+    fill(lambda: model, {key: _like(value.to("meta"), wanted.get(key)) for key, value in state.items()}, path)
+    return wanted
+
+
+def _clip(shape: ImageEncoderConfig, text: CLIPTextCfg) -> CLIP:
+    """open_clip's own class for both towers."""
     vision = CLIPVisionCfg(
         layers=shape.layers, width=shape.width, patch_size=shape.patch_size, image_size=shape.image_size
     )
-    with torch.device("meta"):
-        model = CLIP(shape.output_dim, vision, text, quick_gelu=True)
-    meta = {key: value.to("meta") for key, value in state.items()}
-    wanted = model.state_dict()
-    fill(lambda: model, {key: _like(meta[key], wanted.get(key)) for key in meta}, path)
+    return CLIP(shape.output_dim, vision, text, quick_gelu=True)
+
+
+@cache
+def _tokenizer() -> SimpleTokenizer:
+    """OpenAI's tokenizer; open_clip ships its vocabulary."""
+    return SimpleTokenizer()
+
+
+def _tokens(texts: Sequence[str], n_context: int) -> Tensor:
+    """Tokens of texts, [n, n_context].
+
+    Raises:
+        ConfigError: a text has too many; open_clip would cut it.
+    """
+    tokenizer = _tokenizer()
+    for text in texts:
+        n_tokens = len(tokenizer.encode(text)) + 2
+        if n_tokens > n_context:
+            raise ConfigError(
+                f"the text {text[:60]!r} is too long", expected=f"at most {n_context} tokens", got=n_tokens
+            )
+    return tokenizer(list(texts), n_context)
 
 
 def _like(value: Tensor, wanted: Tensor | None) -> Tensor:

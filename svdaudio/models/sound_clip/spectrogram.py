@@ -114,7 +114,7 @@ def level_db(waveform: Float[NDArray[np.float32], " sample"], sample_rate_hz: in
     return np.array([highest, 10 * math.log10(2 * mean_square)], np.float32)
 
 
-def at_rate(waveform: Float[NDArray[np.float32], " sample"], sample_rate_hz: int) -> Float[Tensor, " sample"]:
+def at_rate(waveform: Float[NDArray[np.float32], " sample"], sample_rate_hz: int) -> Float[Tensor, " resampled"]:
     """A waveform at 44.1 kHz."""
     sound = torch.from_numpy(np.ascontiguousarray(waveform))
     if sample_rate_hz == SAMPLE_RATE_HZ:

@@ -99,9 +99,9 @@ def test_the_whole_of_vit_l_14_fits():
     assert config is not None
     with torch.device("meta"):
         state = CLIP(**{key: value for key, value in config.items() if key != "custom_text"}).state_dict()
-    shape = openai_clip._shape(None, state)
+    shape = openai_clip._vision_shape(None, state)
     assert (shape.width, shape.layers, shape.heads, shape.patch_size, shape.image_size) == (1024, 24, 16, 14, 224)
-    openai_clip._check_entries(None, state, shape)
+    openai_clip._check_entries(None, state, shape, openai_clip._text_shape(None, state))
 
 
 def test_sam(sam_file):

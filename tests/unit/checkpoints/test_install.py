@@ -316,6 +316,26 @@ def test_every_format_is_recognised(clip_archive, clip_model, sam_file, yolo_fil
     assert format_of(tmp_path) == "transformers-ast"
 
 
+def test_sounds_in_clips_space_are_recognised(folder, tmp_path):
+    """Of the two CLIPs, the one with patches of 32 px; the sound encoder brings the preset of its pictures."""
+    sound, clip = tmp_path / "found.pth", tmp_path / "found.pt"
+    made_up_files.write_sgsim(sound, prefix="module.")
+    model = made_up_files.clip(width=64, layers=1, text_width=64, text_layers=1, patch_size=32, dim=512)
+    made_up_files.write_clip_archive(clip, model)
+    with pytest.raises(CheckpointError, match=r"the sha256 of resnet18_57.pth is not published"):
+        install.take(sound, folder)
+    with pytest.raises(CheckpointError, match=r"is not the published ViT-B-32\.pt: expected sha256 40d365715913"):
+        install.take(clip, folder)
+    assert install.take(sound, folder, trust=True).published.roles == ("sound_encoder",)
+    assert install.take(clip, folder, trust=True).published.roles == ("guide",)
+    bundle = opened(folder)
+    assert bundle.settings == {"hear.preset": "published"}
+    models = Models(bundle, device="cpu")
+    assert models["sound_encoder"].dim == models["guide"].dim == 512
+    with pytest.raises(CheckpointError, match=r"github\.com/kuai-lab.*import resnet18_57\.pth"):
+        install.fetch(find("sgsim-resnet18"), tmp_path / "other")
+
+
 def test_a_folder_is_imported_whole(folder, tmp_path):
     source = tmp_path / "downloads"
     made_up_files.write_ast(source, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)

@@ -36,8 +36,9 @@ def test_a_digest_says_where_it_is_known_from():
         assert (published.known_from is not None) == bool(known)
 
 
-def test_openais_address_holds_the_digest():
-    (file,) = find("clip-vit-l-14").files
+@pytest.mark.parametrize("name", ["clip-vit-l-14", "clip-vit-b-32"])
+def test_openais_address_holds_the_digest(name):
+    (file,) = find(name).files
     assert file.sha256 is not None
     assert file.sha256 in file.urls[0]
 

@@ -48,7 +48,7 @@ def test_sources_by_rank(tmp_path):
         *(f"svd.alpha={value}" for value in ("nan", "inf", "-0.1")),
         *("align.threshold=0", "align.threshold=1.5", "seed=-1", "locals.augment=1", "geometry=round", "bundle="),
         *("execution.device=mps", "execution.threads=0", "generate.duration_s=0.4"),
-        *("generate.steps=0", "generate.steps=1000", "generate.duration_s=1e6"),
+        *("generate.steps=0", "generate.steps=1001", "generate.duration_s=1e6"),
         *("remove=[[1,2,3]]", "remove=[[1]]", "remove=7"),
     ],
 )

@@ -28,7 +28,7 @@ def test_a_built_in_method_is_called_as_its_table_says(name):
             node, _, output = source.rpartition(".")
             assert output in table[node].stage.outputs
     assert method.sounds(config).keys() == method.scores(config).keys()
-    assert method.result in (*method.sounds(config), "")
+    assert method.result_of(config) in (*method.sounds(config), "")
     assert {name for node in table.values() for name in node.files} == method.files.keys()
 
 

@@ -66,7 +66,7 @@ def test_the_recipe_is_repeatable_and_names_the_weights_that_it_read(tmp_path, m
 
 def test_a_domain_of_other_weights_is_not_described(tmp_path):
     shutil.copytree(MINI, tmp_path / "mine")
-    described = json.loads(describe(tmp_path / "mine").read_text())
+    described = json.loads(describe(tmp_path / "mine")[0].read_text())
     assert described == json.loads((MINI / "bundle.json").read_text())
     state, header = load_weights(MINI / "detector.safetensors", role="detector")
     save_weights(tmp_path / "mine" / "detector.safetensors", {name: 2 * one for name, one in state.items()}, header)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from svdaudio.errors import ConfigError
-from svdaudio.models.audioldm.diffuse import SCHEDULERS, diffuse, n_latent_frames
-from svdaudio.models.audioldm.diffuser import Diffuser, GuidedAway
+from svdaudio.models.audioldm.diffuse import SCHEDULERS, diffuse, n_latent_frames, scheduler_of
+from svdaudio.models.audioldm.diffuser import SCHEDULE, Diffuser, GuidedAway
 from svdaudio.models.audioldm.noise import joint_noise
 from svdaudio.models.audioldm.settings import DiffusionSettings
 
@@ -108,3 +108,21 @@ def test_compiling_needs_a_compiler(diffuser, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match=r"cannot be compiled.*C\+\+"):
         diffuser.compile_noise()
+
+
+@pytest.mark.parametrize("n_steps", [1000, 250])
+def test_ddpm_is_the_published_ancestral_sampling(n_steps):
+    """One step of ours against diffusers' own DDPM, from the same noise, at several levels and at the last one."""
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    ours = scheduler_of("ddpm")
+    theirs = DDPMScheduler(**SCHEDULE, clip_sample=False, variance_type="fixed_small")
+    for one in (ours, theirs):
+        one.set_timesteps(n_steps)
+    assert ours.timesteps.tolist() == theirs.timesteps.tolist()
+    latents, estimate = torch.randn(2, 1, 8, 8, 16, generator=torch.Generator().manual_seed(0))
+    for time in [*ours.timesteps[:: n_steps // 5].tolist(), 0]:
+        fresh = torch.randn(latents.shape, generator=torch.Generator().manual_seed(time))
+        given = ours.step(estimate, time, latents, eta=1.0, variance_noise=fresh).prev_sample
+        wanted = theirs.step(estimate, time, latents, generator=torch.Generator().manual_seed(time)).prev_sample
+        torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4)
