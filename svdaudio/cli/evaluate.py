@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from svdaudio.cli import batch, options, sessions, sounds
+from svdaudio.cli import batch, options, sessions, sounds, zero_shot
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.help import Commands, DefaultingCommands
 from svdaudio.cli.output import console, print_files, print_json, remark, table
@@ -27,6 +27,7 @@ app = Commands(
     cls=DefaultingCommands,
 )
 app.command()(sounds.sounds)
+app.command("zero-shot")(zero_shot.zero_shot)
 
 Seed = Annotated[
     int | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from svdaudio.cli import ablate, batch, evaluate, options, sessions, study
+from svdaudio.cli import ablate, batch, evaluate, options, sessions, study, zero_shot
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.run import print_result
 
@@ -29,7 +29,12 @@ class Finish(Protocol):
         ...
 
 
-FINISHES: Mapping[str, Finish] = {"edits": evaluate.finish, "parameters": study.finish, "ablation": ablate.finish}
+FINISHES: Mapping[str, Finish] = {
+    "edits": evaluate.finish,
+    "parameters": study.finish,
+    "ablation": ablate.finish,
+    "zero-shot": zero_shot.finish,
+}
 """Kind of study, as the records of its batches keep it → what finishes it."""
 OLDEST_KIND = "edits"
 """The kind of studies whose records do not name one."""

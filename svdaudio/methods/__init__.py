@@ -20,6 +20,7 @@ BUILT_IN: Mapping[str, str] = {
     "mixer": "svdaudio.methods.mixer:METHOD",
     "ciap": "svdaudio.methods.ciap:METHOD",
     "mask": "svdaudio.methods.mask:METHOD",
+    "embed-sound": "svdaudio.methods.embed_sound:METHOD",
 }
 """Name → where the method is."""
 VARIABLE = "SVDAUDIO_METHODS"

@@ -165,6 +165,10 @@ FINISH = Stage(
     name="finish", inputs=("waveform",), outputs=("waveform", "loudness_lufs", "gain_db"),
     parameters={"loudness_lufs": "finish.loudness_lufs", "true_peak_db": "finish.true_peak_db"},
     body="svdaudio.tasks.sound.finish:run", summary="no offset, 5 ms fades, one loudness, peaks below a limit")
+EMBED_SOUND = Stage(
+    name="embed_sound", inputs=("file",), models=("sound_encoder",), outputs=("embedding",),
+    parameters={"place": "place"}, body="svdaudio.tasks.sound.embed_sound:run",
+    summary="embedding of a sound file in the space of a CLIP")
 SCORES = Stage(
     name="scores", inputs=("waveform",), models=("tagger",), outputs=("scores",),
     body="svdaudio.tasks.sound.scores:run", summary="class scores by the audio tagger")
@@ -176,7 +180,7 @@ STAGES: dict[str, Stage] = {
         IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, EMBED_IMAGE, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND,
         MIX, REACH, BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, DROP, FADE, BLEND, OVERLAY,
         RECORDING, LISTEN, DESCRIBE, REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH,
-        FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES,
+        FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES, EMBED_SOUND,
     )
 }  # fmt: skip
 """Every stage by its name."""

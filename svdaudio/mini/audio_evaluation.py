@@ -32,17 +32,31 @@ N_CLASSES = len(farm.CLASSES)
 N_SOUNDS = 24
 
 
-def _sounds(
+def held_out_soundscapes(
     seed: int, n: int, *, n_animals: int | None = None, duration_s: float = 10.24
-) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Soundscapes [n, samples], and which animals are in each, [n, 9]. One animal each: the classes take turns."""
+) -> list[soundscapes.Soundscape]:
+    """Soundscapes that no model was trained on. One animal each: the classes take turns.
+
+    Args:
+        seed: tells sets apart.
+        n: how many.
+        n_animals: in each; one to three at random if None.
+        duration_s: of each.
+    """
     rng = np.random.default_rng((HELD_OUT_SEED, seed))
-    scenes = [
+    return [
         soundscapes.compose(rng, classes=[index % N_CLASSES], duration_s=duration_s)
         if n_animals == 1
         else soundscapes.compose(rng, n_animals=n_animals, duration_s=duration_s)
         for index in range(n)
     ]
+
+
+def _sounds(
+    seed: int, n: int, *, n_animals: int | None = None, duration_s: float = 10.24
+) -> tuple[Tensor, NDArray[np.bool_]]:
+    """Held-out soundscapes [n, samples], and which animals are in each, [n, 9]."""
+    scenes = held_out_soundscapes(seed, n, n_animals=n_animals, duration_s=duration_s)
     return torch.from_numpy(np.stack([s.waveform for s in scenes])), np.stack([s.shares for s in scenes]) > 0
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from svdaudio.errors import InputError
+from svdaudio.pretraining import layouts
 from svdaudio.pretraining.items import Item, Layout
 from svdaudio.pretraining.pairs import PAIRS
 
-LAYOUTS: tuple[Layout, ...] = (PAIRS,)
-"""The first that recognises a folder reads it, so the one that takes any folder of sounds comes last."""
+LAYOUTS: Mapping[str, Layout] = {**layouts.LAYOUTS, PAIRS.name: PAIRS}
+"""By name."""
 
 
 def find_layout(folder: Path, name: str | None = None) -> Layout:
@@ -22,20 +23,19 @@ def find_layout(folder: Path, name: str | None = None) -> Layout:
     Raises:
         InputError: there is no such layout or folder, or the folder has none of them.
     """
-    names = " or ".join(layout.name for layout in LAYOUTS)
+    names = " or ".join(LAYOUTS)
     if name is not None:
-        found = next((layout for layout in LAYOUTS if layout.name == name), None)
-        if found is None:
+        if name not in LAYOUTS:
             raise InputError("unknown layout", expected=names, got=name)
-        return found
+        return LAYOUTS[name]
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", fix="check the path")
-    found = next((layout for layout in LAYOUTS if layout.recognises(folder)), None)
-    if found is None:
+    found = layouts.recognise(folder)  # first, because any folder of sounds has the layout of pairs
+    if found is None and not PAIRS.recognises(folder):
         raise InputError(
             f"{folder} is not a data set", expected=f"one of the layouts {names}", got="no sounds", fix="check the path"
         )
-    return found
+    return found or PAIRS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,24 @@ class Split:
 
     training: tuple[int, ...]
     held_out: tuple[int, ...]
+
+
+def split_by_fold(items: Sequence[Item], fold: str) -> Split:
+    """Hold out a part of the data set's own division.
+
+    Raises:
+        InputError: no item is in that part, or all are.
+    """
+    held_out = tuple(index for index, item in enumerate(items) if item.fold == fold)
+    if not 0 < len(held_out) < len(items):
+        folds = sorted({item.fold for item in items if item.fold is not None})
+        raise InputError(
+            f"the part {fold!r} cannot be held out",
+            expected=f"one of {', '.join(folds)}" if folds else "a data set that is divided into parts",
+            got=f"{len(held_out)} of {len(items)} items in it",
+        )
+    chosen = set(held_out)
+    return Split(training=tuple(index for index in range(len(items)) if index not in chosen), held_out=held_out)
 
 
 def split_by_group(items: Sequence[Item], *, share: float, seed: int) -> Split:

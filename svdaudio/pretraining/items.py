@@ -18,6 +18,8 @@ class Item:
     labels: tuple[str, ...] = ()
     group: str
     """Items of one group (recording, video, fold) never lie on both sides of a split."""
+    fold: str | None = None
+    """The part of the data set's own division that it belongs to: "3" of five folds, "test", "eval"."""
     start_s: float = 0.0
     """Where it begins in its file."""
     duration_s: float | None = None
@@ -37,10 +39,18 @@ class Fault:
         return f"{self.where}: {self.what}"
 
 
-def no_faults(folder: Path) -> tuple[Fault, ...]:
-    """Of a layout whose `read` finds everything that can be wrong."""
-    del folder
-    return ()
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """What a folder holds of a data set."""
+
+    items: tuple[Item, ...]
+    """In the order of its table."""
+    classes: tuple[str, ...] = ()
+    """Every label of its tables, whether or not a file of it is there, in the data set's own order."""
+    missing: tuple[str, ...] = ()
+    """Rows of its tables without a file: "esc50.csv, line 2: audio/1-100032-A-0.wav"."""
+    faults: tuple[Fault, ...] = ()
+    """Files and rows that belong to no item, such as a picture without a sound; found from names alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +61,5 @@ class Layout:
     """Name of the layout on the command line: "esc50"."""
     recognises: Callable[[Path], bool]
     """Whether a folder has this layout; looks at names only."""
-    read: Callable[[Path], tuple[Item, ...]]
-    """All items of a folder; raises `InputError` for a table that cannot be read."""
-    faults: Callable[[Path], tuple[Fault, ...]] = no_faults
-    """Files and rows that belong to no item, such as a picture without a sound; found from names alone."""
+    read: Callable[[Path], DataSet]
+    """What a folder holds; raises `InputError` for a table that cannot be read and a folder without any sound of it."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from svdaudio.errors import InputError
 from svdaudio.files import read_text
-from svdaudio.pretraining.items import Fault, Item, Layout
+from svdaudio.pretraining.items import DataSet, Fault, Item, Layout
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -27,14 +27,6 @@ LABELS = "labels.csv"
 HEADER = ("stem", "label")
 HEADER_WITH_GROUP = (*HEADER, "group")
 BETWEEN_LABELS = ";"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What a folder holds, from names and the table of labels alone."""
-
-    items: tuple[Item, ...]
-    faults: tuple[Fault, ...]
 
 
 @dataclass(kw_only=True)
@@ -45,8 +37,8 @@ class _Labels:
     groups: list[str] = field(default_factory=list[str])
 
 
-def find_pairs(folder: Path) -> Found:
-    """Items of a folder, and the files and rows that belong to none.
+def find_pairs(folder: Path) -> DataSet:
+    """Items of a folder, and the files and rows that belong to none, from names and the table of labels alone.
 
     Raises:
         InputError: the folder does not exist or cannot be listed, or labels.csv cannot be read.
@@ -75,7 +67,9 @@ def find_pairs(folder: Path) -> Found:
                 group=given.groups[0] if given.groups else name,
             )
         )
-    return Found(items=tuple(items), faults=(*twice, *also, *lonely, *unknown, *torn))
+    classes = dict.fromkeys(label for item in items for label in item.labels)
+    faults = (*twice, *also, *lonely, *unknown, *torn)
+    return DataSet(items=tuple(items), classes=tuple(classes), faults=faults)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -172,9 +166,4 @@ def _recognises(folder: Path) -> bool:
     return any(path.suffix.lower() in SOUND_SUFFIXES for path in folder.rglob("*"))
 
 
-PAIRS = Layout(
-    name="pairs",
-    recognises=_recognises,
-    read=lambda folder: find_pairs(folder).items,
-    faults=lambda folder: find_pairs(folder).faults,
-)
+PAIRS = Layout(name="pairs", recognises=_recognises, read=find_pairs)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from svdaudio.config.sections import Number, Section, Switch, Whole, parameter
 from svdaudio.errors import ConfigError
+
+
+def _text(value: object) -> object:
+    """The name of a part that looks like a number, such as 5."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
 
 Widths = tuple[Whole, Whole, Whole, Whole]
 _WIDTHS = "four whole numbers of channels, each a multiple of 8"
@@ -37,6 +43,9 @@ class SplitSettings(Section):
     """What is held out from training and measured."""
 
     held_out: Number = parameter(0.1, "share of the items that is held out, whole groups", "0 up to 1", ge=0, lt=1)
+    fold: Annotated[str, BeforeValidator(_text)] = parameter(
+        "", "hold out this part of the data set's own division instead, such as 5 or test", "the name of a part"
+    )
 
 
 class NetworkSettings(Section):

@@ -21,7 +21,7 @@ from svdaudio.places import checkpoints_folder
 from svdaudio.pretraining.card import card
 from svdaudio.pretraining.checks import Checked, Facts, check_items
 from svdaudio.pretraining.ciap import CiapSubject, embed_sounds
-from svdaudio.pretraining.data_sets import Split, find_layout, split_by_group
+from svdaudio.pretraining.data_sets import Split, find_layout, split_by_fold, split_by_group
 from svdaudio.pretraining.feed import Order
 from svdaudio.pretraining.initial import RANDOM
 from svdaudio.pretraining.items import Fault, Item
@@ -135,7 +135,11 @@ def pretrain(request: Request, listener: Listener) -> Trained:
         if (done := _existing(request, out, name_digest)) is not None:
             return done
         _claim(folder / STATE, state, request, ranks)
-        split = split_by_group(data.items, share=settings.split.held_out, seed=settings.seed)
+        split = (
+            split_by_fold(data.items, settings.split.fold)
+            if settings.split.fold
+            else split_by_group(data.items, share=settings.split.held_out, seed=settings.seed)
+        )
         order = Order(
             indices=split.training,
             batch=settings.batch,
@@ -179,19 +183,20 @@ def _device(name: str) -> torch.device:
 def _read(request: Request, folder: Path, ranks: Ranks, listener: Listener) -> tuple[Checked, tuple[Fault, ...], str]:
     """The items that can be used, what is wrong with others, and the layout's name."""
     layout = find_layout(request.data, request.layout)
-    items = layout.read(request.data)
-    structure = layout.faults(request.data)
+    found = layout.read(request.data)
+    if found.missing:
+        listener.say(f"note: {len(found.missing)} rows have no file, such as {found.missing[0]}")
 
     def check() -> Checked:
         return check_items(
-            items,
+            found.items,
             folder / "checked.json",
             needs_picture=request.kind is CIAP,
             progress=lambda n, total: listener.progress("checking files", n, total),
         )
 
     data = _first_then_all(check, ranks)
-    faults = (*structure, *data.faults)
+    faults = (*found.faults, *data.faults)
     if faults and not request.skip_bad:
         raise FaultyDataError(faults)
     return data, faults, layout.name

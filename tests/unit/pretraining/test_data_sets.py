@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from svdaudio.errors import InputError
 from svdaudio.pretraining.clips import fitted, read_clip
-from svdaudio.pretraining.data_sets import find_layout, split_by_group
+from svdaudio.pretraining.data_sets import find_layout, split_by_fold, split_by_group
 from svdaudio.pretraining.items import Item
 
 
@@ -42,6 +43,16 @@ def test_something_is_always_kept_and_held_out():
     assert split_by_group(items("a", "a"), share=0, seed=0).training == (0, 1)
     with pytest.raises(InputError, match="nothing can be held out: expected items of two or more groups"):
         split_by_group(items("a", "a"), share=0.1, seed=0)
+
+
+def test_a_data_sets_own_part_is_held_out():
+    made = [replace(item, fold=fold) for item, fold in zip(items(*"abcd"), ("1", "2", "2", None), strict=True)]
+    split = split_by_fold(made, "2")
+    assert (split.training, split.held_out) == ((0, 3), (1, 2))
+    with pytest.raises(InputError, match=r"the part '3' cannot be held out: expected one of 1, 2, got 0 of 4 items"):
+        split_by_fold(made, "3")
+    with pytest.raises(InputError, match="expected a data set that is divided into parts"):
+        split_by_fold(items("a", "b"), "1")
 
 
 def test_parts_of_sounds():

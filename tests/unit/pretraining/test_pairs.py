@@ -76,5 +76,5 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 def test_the_folder_of_the_other_tests_is_in_order(tmp_path):
     found = PAIRS.read(write_pairs(tmp_path, 4))
-    assert [item.labels for item in found] == [("cat",), ("cat",), ("dog",), ("duck",)]
-    assert PAIRS.faults(tmp_path) == ()
+    assert [item.labels for item in found.items] == [("cat",), ("cat",), ("dog",), ("duck",)]
+    assert (found.classes, found.faults, found.missing) == (("cat", "dog", "duck"), (), ())

@@ -27,10 +27,14 @@ def test_later_sources_win(tmp_path):
     path = tmp_path / "mine.yml"
     path.write_text("batch: 16\nlearning_rate: 1e-4\nschedule:\n  form: step\nschedule.factor: 0.1\n")
     settings = resolve_settings(
-        CiapSettings, preset="published", file=path, overrides=["batch=8", "network.widths=[8, 8, 8, 8]"]
+        CiapSettings,
+        preset="published",
+        file=path,
+        overrides=["batch=8", "network.widths=[8, 8, 8, 8]", "split.fold=5"],
     )
     assert (settings.batch, settings.learning_rate, settings.schedule.form) == (8, 1e-4, "step")
     assert (settings.schedule.factor, settings.epochs, settings.network.widths) == (0.1, 110, (8, 8, 8, 8))
+    assert settings.split.fold == "5"
     assert flat(settings)["network.widths"] == [8, 8, 8, 8]
 
 

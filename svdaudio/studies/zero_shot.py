@@ -1,0 +1,317 @@
+"""Zero-shot evaluation of a sound encoder: each sound gets the label whose text is nearest to it.
+
+    study = ZeroShotStudy(dataset="esc50", root=Path("ESC-50-master"), folder=Path("out"))
+    prepare(session, study.rows(), method, common) …          # a batch like any other
+    found = study.found(embeddings, texts, failed)
+    found.write(command="…", bundle="mini")
+
+The protocol is that of Sound-Guided Semantic Image Manipulation (Lee et al. 2022) and its authors' snippet (issue 11 of
+kuai-lab/sound-guided-semantic-image-manipulation): sounds longer or shorter than 10 s are centred, a label is its bare
+name without a template, and the nearest one by cosine is the answer. Nothing is trained on the data set, so its folds
+are five or ten test sets whose mean is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from svdaudio.engine.batches import write_table
+from svdaudio.errors import CheckpointError, InputError
+from svdaudio.evaluation.zero_shot import (
+    Answers,
+    ClassFigure,
+    Confusion,
+    accuracies,
+    average_precisions,
+    confusions,
+    mean_average_precision,
+    recalls,
+)
+from svdaudio.figures import Figure, markdown_table
+from svdaudio.files import write_bytes
+from svdaudio.pretraining.items import DataSet, Item
+from svdaudio.studies.pairs import Row
+from svdaudio.studies.zero_shot_data import FARM, PROTOCOLS, Protocol, choose, item_facts, read_data, readable
+
+KIND = "zero-shot"
+"""Of studies, in the records of their batches."""
+N_LISTED = 20
+"""Confusions, missing rows and bad sounds that are listed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotStudy:
+    """Which sounds are evaluated."""
+
+    dataset: str
+    root: Path | None
+    folder: Path
+    """Of the results."""
+    folds: tuple[str, ...] = ()
+    """Those asked for; those of the protocol if empty."""
+    limit: int | None = None
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the data set is evaluated."""
+        return PROTOCOLS[self.dataset]
+
+    @cached_property
+    def data(self) -> DataSet:
+        """Everything that the folder holds.
+
+        Raises:
+            InputError: it does not hold the data set, or a table cannot be read.
+        """
+        return read_data(self.dataset, self.root, folder=self.folder / "sounds", limit=self.limit)
+
+    @cached_property
+    def readable(self) -> tuple[list[Item], dict[str, str]]:
+        """The chosen items whose sounds can be opened, and name → reason of the others.
+
+        Raises:
+            InputError: there is no such fold, or no sound can be opened.
+        """
+        limit = None if self.dataset == FARM else self.limit  # as many were made
+        return readable(choose(self.data, self.folds or self.protocol.folds, limit))
+
+    def rows(self) -> list[Row]:
+        """The sounds as rows of a batch."""
+        items, _ = self.readable
+        return [Row(name=item.name, files={"sound": item.sound}, where=item.name) for item in items]
+
+    def check_texts(self, known: Sequence[str], guide: str) -> None:
+        """Refuse labels that a guide which knows some texts only does not know.
+
+        Args:
+            known: texts that the guide knows; empty if it knows any.
+            guide: what it is called in the error.
+
+        Raises:
+            InputError: there is one.
+        """
+        if known and (unknown := [name for name in self.data.classes if name not in known]):
+            raise InputError(
+                f"{guide} knows no text but {', '.join(known[:N_LISTED])}",
+                expected=f"the {len(self.data.classes)} labels of {self.dataset}",
+                got=f"no '{unknown[0]}'",
+                fix="use a bundle whose guide has a text encoder, such as CLIP's",
+            )
+
+    def found(
+        self,
+        embeddings: Mapping[str, Float[NDArray[np.float32], " dim"]],
+        texts: Float[NDArray[np.float32], "class dim"],
+        failed: Mapping[str, str],
+    ) -> ZeroShot:
+        """What the embeddings say.
+
+        Args:
+            embeddings: name of the item → unit vector of its sound.
+            texts: unit vectors of the labels, in the order of the data set's classes.
+            failed: name → reason for items that have none.
+
+        Raises:
+            CheckpointError: sounds and texts are of different spaces.
+            InputError: there is no embedding at all.
+        """
+        items, bad = self.readable
+        items = [item for item in items if item.name in embeddings]
+        if not items:
+            raise InputError("no sound could be embedded", got=next(iter(failed.values()), "no sound"))
+        vectors = np.stack([embeddings[item.name] for item in items])
+        if vectors.shape[1] != texts.shape[1]:
+            raise CheckpointError(
+                "the sound encoder and the guide are of different spaces",
+                expected=f"{texts.shape[1]} dimensions, as the guide's texts",
+                got=vectors.shape[1],
+                fix="use a sound encoder that was trained with this guide",
+            )
+        classes = self.data.classes
+        answers = Answers(
+            cosines=(vectors @ texts.T).astype(np.float32),
+            truth=np.array([[name in item.labels for name in classes] for item in items]),
+            classes=classes,
+            folds=tuple(item.fold or "" for item in items),
+            groups=tuple(item.group for item in items),
+        )
+        return ZeroShot(study=self, items=tuple(items), answers=answers, bad={**bad, **failed})
+
+    def kept(self, command: str) -> dict[str, Any]:
+        """Itself and its command as JSON data, for the record of its batch."""
+        return {
+            "kind": KIND,
+            "dataset": self.dataset,
+            "root": None if self.root is None else str(self.root.absolute()),
+            "folder": str(self.folder.absolute()),
+            "folds": list(self.folds),
+            "limit": self.limit,
+            "command": command,
+        }
+
+    @classmethod
+    def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
+        """The study and the command that `kept` wrote."""
+        study = cls(
+            dataset=kept["dataset"],
+            root=None if kept["root"] is None else Path(kept["root"]),
+            folder=Path(kept["folder"]),
+            folds=tuple(kept["folds"]),
+            limit=kept["limit"],
+        )
+        return study, str(kept["command"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShot:
+    """What a sound encoder and a guide say about the sounds of a data set."""
+
+    study: ZeroShotStudy
+    items: tuple[Item, ...]
+    answers: Answers
+    """Of the items."""
+    bad: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Name → reason of sounds without an answer."""
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it is measured by mean average precision."""
+        return self.study.protocol.measure == "ranks"
+
+    @cached_property
+    def figures(self) -> tuple[Figure, ...]:
+        """What the protocol asks for, with intervals over recordings."""
+        if self.ranks:
+            return (mean_average_precision(self.answers),)
+        return accuracies(self.answers, goals=self.study.protocol.goals)
+
+    @cached_property
+    def per_class(self) -> list[ClassFigure]:
+        """Recall of each class, or its average precision, the worst first."""
+        found = average_precisions(self.answers) if self.ranks else recalls(self.answers)
+        return sorted(found, key=lambda one: (one.value, one.name))
+
+    @cached_property
+    def confusions(self) -> list[Confusion]:
+        """Labels that are taken for others, the most frequent first; none where sounds are ranked."""
+        return [] if self.ranks else confusions(self.answers)
+
+    @property
+    def chance(self) -> float:
+        """What guessing reaches."""
+        return self.answers.chance_of_ranks if self.ranks else self.answers.chance
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each sound, those without an answer last."""
+        nearest = self.answers.cosines.argmax(axis=1)
+        rows = [
+            {
+                **item_facts(item),
+                "heard": self.answers.classes[index],
+                "cosine": round(float(cosines[index]), 6),
+                "cosine of the label": round(float(cosines[truth].max()), 6),
+                "right": int(self.answers.classes[index] in item.labels if self.ranks else right),
+                "error": None,
+            }
+            for item, index, cosines, truth, right in zip(
+                self.items, nearest, self.answers.cosines, self.answers.truth, self.answers.right, strict=True
+            )
+        ]
+        empty = dict.fromkeys(("heard", "cosine", "cosine of the label", "right"))
+        known = {item.name: item for item in self.study.data.items}
+        return rows + [{**item_facts(known[name]), **empty, "error": reason} for name, reason in self.bad.items()]
+
+    def results(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "dataset": self.study.dataset,
+            "measure": "mean average precision" if self.ranks else "accuracy",
+            "sounds": len(self.items),
+            "groups": len(set(self.answers.groups)),
+            "classes": len(self.answers.classes),
+            "chance": self.chance,
+            "figures": [
+                {
+                    "name": one.name,
+                    "value": one.value,
+                    "low": one.low,
+                    "high": one.high,
+                    "n": one.n,
+                    "goal": None if one.goal is None else str(one.goal),
+                    "reached": one.reached,
+                }
+                for one in self.figures
+            ],
+            "per_class": [asdict(one) for one in self.per_class],
+            "confusions": [asdict(one) for one in self.confusions[:N_LISTED]],
+            "bad_sounds": [{"name": name, "reason": reason} for name, reason in self.bad.items()],
+            "rows_without_file": len(self.study.data.missing),
+            "first_rows_without_file": list(self.study.data.missing[:N_LISTED]),
+        }
+
+    def write(self, *, command: str, bundle: str) -> dict[str, Path]:
+        """Write the tables and the page; return name → path.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        folder = self.study.folder
+        files = {
+            "every sound": write_table(folder / "sounds.csv", self.rows()),
+            "every class": write_table(folder / "classes.csv", [asdict(one) for one in self.per_class]),
+        }
+        if self.confusions:
+            rows = [asdict(one) for one in self.confusions]
+            files["confusions"] = write_table(folder / "confusions.csv", rows)
+        files["page"] = folder / "zero-shot.md"
+        write_bytes(files["page"], self.markdown(command=command, bundle=bundle).encode())
+        return files
+
+    def markdown(self, *, command: str, bundle: str) -> str:
+        """The figures as a page of markdown."""
+        measure = "average precision" if self.ranks else "recall"
+        lines = [
+            f"`{command}`: bundle {bundle}, {self.summary}",
+            "",
+            markdown_table(self.figures),
+            "",
+            f"| class | {measure} | sounds |",
+            "|---|---|---|",
+            *(f"| {one.name} | {one.value:.3f} | {one.n} |" for one in self.per_class),
+        ]
+        if self.confusions:
+            lines += ["", "| label | heard instead | sounds | share |", "|---|---|---|---|"]
+            lines += [
+                f"| {one.label} | {one.heard} | {one.n} | {one.share:.2f} |" for one in self.confusions[:N_LISTED]
+            ]
+        if self.bad:
+            lines += ["", "| sound without an answer | reason |", "|---|---|"]
+            lines += [f"| {name} | {reason} |" for name, reason in self.bad.items()]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def missing_text(self) -> str:
+        """How many rows of the tables have no file."""
+        n_missing, n_found = len(self.study.data.missing), len(self.study.data.items)
+        return f"{n_missing} of {n_missing + n_found} rows have no file"
+
+    @property
+    def summary(self) -> str:
+        """What was evaluated, a sentence."""
+        n_missing, n_bad = len(self.study.data.missing), len(self.bad)
+        parts = [
+            f"{len(self.items)} sounds of {len(set(self.answers.groups))} recordings",
+            f"{len(self.answers.classes)} classes",
+            f"chance level {self.chance:.3f}",
+            *([f"{n_bad} of {len(self.items) + n_bad} sounds could not be read"] if n_bad else []),
+            *([self.missing_text] if n_missing else []),
+        ]
+        return f"{', '.join(parts)}; intervals are 95 % bootstrap intervals over recordings."
