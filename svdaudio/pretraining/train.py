@@ -98,7 +98,7 @@ def train(
         figures = subject.measure(average, with_intervals=False)
         if figures:
             is_best = history.add(epoch, step, figures, average)
-            line += "".join(f", {one.name} {one.value:.3f}" for one in figures if "@1" in one.name)
+            line += "".join(f", {one.name} {one.value:.3f}" for one in figures if one.name.endswith("@1"))
             line += " (best so far)" if is_best else ""
         if meter.is_due(step):
             say(f"{line}; {meter.left(step)}")
