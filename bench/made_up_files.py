@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torchvision
 from made_up import made_up_tensor
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
@@ -180,6 +181,22 @@ def write_sgsim(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
         shapes = SoundEncoderNetwork()
     state = made_up_state(shapes)
     torch.save({f"{prefix}{key}": value for key, value in state.items()}, path)
+    return state
+
+
+def write_ciap(path: Path, *, older: bool = False) -> dict[str, Tensor]:
+    """As CIAP's programs save its image encoder; returns its entries.
+
+    Args:
+        path: of the file.
+        older: in the form whose projection is `fc`, without a layer norm.
+    """
+    with torch.device("meta"):
+        backbone = nn.Sequential(*list(torchvision.models.resnet18().children())[:-1])
+        head = {"fc": nn.Linear(512, 512)} if older else {"proj": nn.Linear(512, 512), "ln": nn.LayerNorm(512)}
+        network = nn.ModuleDict({"backbone": backbone, **head})
+    state = made_up_state(network)
+    torch.save(state, path)
     return state
 
 

@@ -94,6 +94,7 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
         OWN_FORMAT: "svdaudio.models.ciap.encoder:load_image_encoder",
         "ciap-resnet18": "svdaudio.models.ciap.published:load_image_encoder",
     },
+    "mapper": {OWN_FORMAT: "svdaudio.models.mapper:load_mapper"},
     "sound_encoder": {
         OWN_FORMAT: "svdaudio.models.sound_clip.encoder:load_sound_encoder",
         "sgsim-resnet18": "svdaudio.models.sound_clip.published:load_sound_encoder",
@@ -110,7 +111,7 @@ DOMAIN = "domain"
 """The role that describes the pictures that the others were trained on."""
 JUDGE = "judge"
 """The role of a second tagger, which scores no run but is asked, beside the first one, by `svdaudio evaluate`."""
-OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE, "ciap_image_encoder", "sound_encoder", "guide")
+OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE, "ciap_image_encoder", "mapper", "sound_encoder", "guide")
 """Roles that a bundle need not fill."""
 
 

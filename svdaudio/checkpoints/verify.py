@@ -169,6 +169,13 @@ def _place(model: Any) -> Any:
     return model.embed([_picture()], Geometry.SQUASH)
 
 
+def _map(model: Any) -> Any:
+    import numpy as np
+
+    n_in = model.network.layers[0].in_features
+    return model.map(np.full(n_in, n_in**-0.5, np.float32))
+
+
 STEPS: Mapping[str, Callable[[Any], Any]] = {
     "segmenter": _segment,
     "image_encoder": _see,
@@ -183,6 +190,7 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "judge": _score,
     "domain": _compare,
     "ciap_image_encoder": _place,
+    "mapper": _map,
     "sound_encoder": _place_sound,
     "guide": _guide,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from svdaudio.cli.output import console, print_files, print_json, remark, table
 
 if TYPE_CHECKING:
     from svdaudio.engine.batches import Batch
+    from svdaudio.figures import Figure
     from svdaudio.session import Session
     from svdaudio.store import RunRecord
     from svdaudio.studies.edit_study import Study
@@ -60,6 +61,14 @@ Forms = Annotated[
     ),
 ]
 Pairs = Annotated[int, typer.Option("--pairs", min=2, max=36, help="Number of scenes of two animals.")]
+OnlyConditioners = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only", metavar="CONDITIONER", help="ssv2a, ciap or mapper. Repeatable (default all).", show_default=False
+    ),
+]
+Ones = Annotated[int, typer.Option("--ones", min=2, max=900, help="Number of pictures of one animal.")]
+Twos = Annotated[int, typer.Option("--twos", min=2, max=36, help="Number of pictures of two animals.")]
 Trios = Annotated[int, typer.Option("--trios", min=2, max=84, help="Number of scenes of three animals.")]
 
 
@@ -162,29 +171,67 @@ def faders(
     found = study.figures(results)
     words = [] if forms == FORMS else [word for one in forms for word in ("--form", one)]
     counts = (("--pairs", pairs, 36), ("--trios", trios, 24), ("--scenes", seed, FADERS_SEED))
-    words += [word for option, value, default in counts if value != default for word in (option, str(value))]
-    words += [] if parameters.config is None else ["--config", str(parameters.config)]
-    words += [word for text in parameters.texts for word in ("--set", text)]
-    named = (("--seed", parameters.seed), ("--bundle", parameters.bundle))
-    words += [word for option, value in named if value is not None for word in (option, str(value))]
-    page = markdown(found, command=shlex.join(["svdaudio", "evaluate", "faders", *words]), bundle=bundle)
-    write_bytes(folder / "faders.md", page.encode())
-    if as_json:
-        figures = {
-            one: {f.name: {"value": f.value, "low": f.low, "high": f.high, "n": f.n} for f in row}
-            for one, row in found.items()
+    command = _command("faders", words, counts, parameters)
+    write_bytes(folder / "faders.md", markdown(found, command=command, bundle=bundle).encode())
+    _print_figures("form", found, bundle, folder / "faders.md", as_json=as_json)
+
+
+@app.command()
+@grouped
+def conditioners(
+    *,
+    only: OnlyConditioners = None,
+    scenes: Seed = None,
+    ones: Ones = 45,
+    twos: Twos = 36,
+    out: Folder = None,
+    parameters: options.SoundParameters,
+    store: options.Store = None,
+    workers: options.Workers = 1,
+    runner: options.BatchRunner = None,
+    as_json: options.Json = False,
+) -> None:
+    """Plain SSV2A, CIAP and a mapper from CLIP to CLAP on the same held-out pictures of one and of two animals.
+
+    Reports how often the animals of a picture have the highest scores in its sound. The bundle, by default
+    mini-pretrained, needs a model for each conditioner. Repeating the command continues an interrupted one.
+    """
+    from svdaudio.errors import InputError
+    from svdaudio.files import write_bytes
+    from svdaudio.methods import find_method
+    from svdaudio.studies.conditioners import CONDITIONERS, SCENES_SEED, SOUND, ConditionerStudy, markdown
+    from svdaudio.studies.pairs import Common
+
+    seed = SCENES_SEED if scenes is None else scenes
+    if unknown := [one for one in only or () if one not in CONDITIONERS]:
+        raise InputError("there is no such conditioner", expected=" or ".join(CONDITIONERS), got=unknown[0])
+    chosen = tuple(one for one in CONDITIONERS if not only or one in only)
+    session = sessions.open_session(store, options.open_runner(runner))
+    folder = out if out is not None else session.out_root / f"conditioners.{seed}"
+    sessions.check_out(folder / "conditioners.md")
+    study = ConditionerStudy(folder=folder, conditioners=chosen, scene_seed=seed, n_ones=ones, n_twos=twos)
+    given = {"bundle": "mini-pretrained", **parameters.given()}
+    common = Common(config_file=parameters.config, overrides=parameters.texts, given=given)
+    rows, scores, bundle = study.rows(), dict[str, Any](), ""
+    for conditioner in chosen:
+        prepared = batch.prepare(session, rows, find_method(CONDITIONERS[conditioner]), common)
+        how = options.BatchOptions(workers=workers, table=folder / f"{conditioner}.csv")
+        title = f"{len(rows)} pictures by {conditioner}"
+        opened = session.open_batch(prepared, files={"scenes": folder / "scenes"}, title=title, asked=batch.asked(how))
+        record, runs = batch.execute(session, opened)
+        if record.state != "finished":
+            remark(f"some pictures have no result; `svdaudio show {record.id}` says why")
+            raise typer.Exit(1)
+        bundle = record.bundle
+        scores[conditioner] = {
+            job.name: run.results["scores"][SOUND] for job, run in zip(opened.jobs, runs, strict=True)
         }
-        print_json({"bundle": bundle, "figures": figures, "files": {"page": str(folder / "faders.md")}})
-        return
-    body = [
-        [one, figure.name, str(figure), figure.n, str(figure.goal or "")]
-        for one, row in found.items()
-        for figure in row
-    ]
-    screen = console()
-    screen.print(table(["form", "figure", "value", "n", "goal"], body))
-    screen.print()
-    print_files({"page": folder / "faders.md"})
+    found = study.figures(scores)
+    words = [] if not only else [word for one in chosen for word in ("--only", one)]
+    counts = (("--ones", ones, 45), ("--twos", twos, 36), ("--scenes", seed, SCENES_SEED))
+    command = _command("conditioners", words, counts, parameters)
+    write_bytes(folder / "conditioners.md", markdown(found, command=command, bundle=bundle).encode())
+    _print_figures("conditioner", found, bundle, folder / "conditioners.md", as_json=as_json)
 
 
 @app.command()
@@ -233,6 +280,47 @@ def domain(
         screen.print(f"{path.name}: {'; '.join(each) or 'like those known'}", markup=False)
     rows = [[figure.name, str(figure), figure.n, figure.goal or ""] for figure in figures]
     screen.print(table(["figure", "value [95 % interval]", "pictures", "goal"], rows, right=[2]))
+
+
+def _command(
+    name: str, words: Sequence[str], counts: Sequence[tuple[str, int, int]], parameters: options.SoundParameters
+) -> str:
+    """The command that repeats an evaluation.
+
+    Args:
+        name: of the evaluation.
+        words: options of its own.
+        counts: option, value and default of its numbers.
+        parameters: that were given.
+    """
+    words = [*words, *(word for option, value, default in counts if value != default for word in (option, str(value)))]
+    words += [] if parameters.config is None else ["--config", str(parameters.config)]
+    words += [word for text in parameters.texts for word in ("--set", text)]
+    named = (("--seed", parameters.seed), ("--bundle", parameters.bundle))
+    words += [word for option, value in named if value is not None for word in (option, str(value))]
+    return shlex.join(["svdaudio", "evaluate", name, *words])
+
+
+def _print_figures(
+    heading: str, found: Mapping[str, Sequence[Figure]], bundle: str, page: Path, *, as_json: bool
+) -> None:
+    """Print figures by form or conditioner, and the page that has them."""
+    if as_json:
+        figures = {
+            one: {f.name: {"value": f.value, "low": f.low, "high": f.high, "n": f.n} for f in row}
+            for one, row in found.items()
+        }
+        print_json({"bundle": bundle, "figures": figures, "files": {"page": str(page)}})
+        return
+    body = [
+        [one, figure.name, str(figure), figure.n, str(figure.goal or "")]
+        for one, row in found.items()
+        for figure in row
+    ]
+    screen = console()
+    screen.print(table([heading, "figure", "value", "n", "goal"], body))
+    screen.print()
+    print_files({"page": page})
 
 
 def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:

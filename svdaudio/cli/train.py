@@ -16,7 +16,7 @@ from svdaudio.cli import options, pretrain
 from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, seconds_text, table
 from svdaudio.errors import RunError
-from svdaudio.mini.recipes import COMMANDS, NEEDS, PRETRAINED
+from svdaudio.mini.catalogue import COMMANDS, NEEDS, PRETRAINED
 from svdaudio.places import checkpoints_folder, pretrained_folder, project_root
 from svdaudio.processes import python_command
 
@@ -148,8 +148,8 @@ def _train(name: str, *, seed: int, out: Path | None, work: Path | None, n_steps
     module: Any = import_module(f"svdaudio.mini.recipes.{name}")
     base = _out(out)
     folder = pretrained_folder(base) if name in PRETRAINED else base
-    n_steps = n_steps or module.RECIPE.n_steps
-    module.train(Training(folder=_work(work), out=folder, base=base, seed=seed, n_steps=n_steps))
+    length: int = n_steps or module.RECIPE.n_steps
+    module.train(Training(folder=_work(work), out=folder, base=base, seed=seed, n_steps=length))
     console().print(f"trained {name}: {folder / f'{name}.md'}", markup=False, soft_wrap=True)
 
 

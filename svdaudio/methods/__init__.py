@@ -19,6 +19,7 @@ BUILT_IN: Mapping[str, str] = {
     "baseline": "svdaudio.methods.baseline:METHOD",
     "mixer": "svdaudio.methods.mixer:METHOD",
     "ciap": "svdaudio.methods.ciap:METHOD",
+    "mapper": "svdaudio.methods.mapper:METHOD",
     "mask": "svdaudio.methods.mask:METHOD",
     "embed-sound": "svdaudio.methods.embed_sound:METHOD",
 }

@@ -23,7 +23,7 @@ from svdaudio.errors import ConfigError
 from svdaudio.methods.fading import Conditioner, fade_findings, faded, gains_parameter, margin_parameter
 from svdaudio.methods.parts import (
     PICTURE,
-    RenderConfig,
+    PretrainedConfig,
     check_clicks,
     check_generator,
     mask_files,
@@ -45,7 +45,7 @@ RESERVED = (ORIGINAL, MIX, REST, "all")
 """Names that no object may have."""
 
 
-class CiapConfig(RenderConfig):
+class CiapConfig(PretrainedConfig):
     """Parameters of CIAP."""
 
     geometry: Literal["squash", "crop"] = parameter("squash", "how a picture becomes a square", '"squash" or "crop"')
@@ -54,7 +54,6 @@ class CiapConfig(RenderConfig):
     )
     gains: dict[str, Gain] = gains_parameter("gain of each object and of the rest, in dB")
     margin: Number = margin_parameter()
-    bundle: str = parameter("mini-pretrained", "checkpoint bundle", "the name of a bundle")
 
     @field_validator("objects")
     @classmethod

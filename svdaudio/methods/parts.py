@@ -59,6 +59,12 @@ class RenderConfig(RunConfig):
     finish: FinishConfig = FinishConfig()
 
 
+class PretrainedConfig(RenderConfig):
+    """Parameters of methods whose conditioner comes from image-audio pretraining."""
+
+    bundle: str = parameter("mini-pretrained", "checkpoint bundle", "the name of a bundle")
+
+
 class LookConfig(RunConfig):
     """Parameters of what CLIP, the detector and SSV2A see in a picture."""
 

@@ -34,6 +34,9 @@ EMBED_IMAGE = Stage(
     name="embed_image", inputs=("pixels",), models=("ciap_image_encoder",), outputs=("clap",),
     parameters={"geometry": "geometry"}, body="svdaudio.tasks.picture.embed_image:run",
     summary="CIAP: a picture as a point of CLAP space")
+MAP_EMBEDDING = Stage(
+    name="map_embedding", inputs=("embedding",), models=("mapper",), outputs=("clap",),
+    body="svdaudio.tasks.picture.map_embedding:run", summary="an MLP from CLIP's space to CLAP's")
 LOCALS = Stage(
     name="locals", inputs=("pixels",), models=("detector", "image_encoder"),
     outputs=("boxes", "scores", "classes", "embeddings"),
@@ -177,10 +180,10 @@ SCORES = Stage(
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, EMBED_IMAGE, CROP, LOCALS, ALIGN, FACTORS, BACKGROUND,
-        MIX, REACH, BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, DROP, FADE, BLEND, OVERLAY,
-        RECORDING, LISTEN, DESCRIBE, REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE, CHOOSE, PICK, HUSH,
-        FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES, EMBED_SOUND,
+        IMAGE, MASK, BOX_MASK, MASK_FILE, UNITE, TOKENS, EMBED, EMBED_IMAGE, MAP_EMBEDDING, CROP, LOCALS, ALIGN,
+        FACTORS, BACKGROUND, MIX, REACH, BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, DROP, FADE,
+        BLEND, OVERLAY, RECORDING, LISTEN, DESCRIBE, REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE,
+        CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES, EMBED_SOUND,
     )
 }  # fmt: skip
 """Every stage by its name."""

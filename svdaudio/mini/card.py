@@ -14,6 +14,7 @@ from torch import Tensor
 from svdaudio.errors import CheckpointError
 from svdaudio.figures import TABLE_HEADING, Figure, markdown_table
 from svdaudio.files import write_bytes
+from svdaudio.mini.catalogue import COMMANDS
 from svdaudio.mini.recipe import Recipe, Training
 from svdaudio.weights.own import Header, save_weights
 
@@ -54,12 +55,13 @@ def card(recipe: Recipe, training: Training, header: Header, figures: Sequence[F
         header: of the weights.
         figures: on held-out data.
     """
+    command = COMMANDS.get(recipe.role, recipe.role)
     minutes = minutes_spent(training.folder / f"{recipe.role}.log")
     machine = f"{platform.machine()}, torch {torch.__version__.partition('+')[0]}"
     return (
         f"# {recipe.title}\n\n"
         f"**Data.** {recipe.data}\n\n"
-        f"**Training.** `svdaudio train {recipe.role}`, recipe version {recipe.version}, seed {training.seed}: "
+        f"**Training.** `svdaudio train {command}`, recipe version {recipe.version}, seed {training.seed}: "
         f"{training.n_steps} steps of {recipe.steps_of}. {minutes:.0f} minutes on one core ({machine}).\n\n"
         f"**Architecture.** `{header.architecture}`, `{json.dumps(header.config)}`\n\n"
         f"{markdown_table(figures)}\n\n"

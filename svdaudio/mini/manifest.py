@@ -13,7 +13,7 @@ from safetensors import safe_open
 from svdaudio.checkpoints.bundle import DOMAIN, JUDGE, LOADERS, MANIFEST
 from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
-from svdaudio.mini.recipes import COMMANDS, PRETRAINED
+from svdaudio.mini.catalogue import COMMANDS, PRETRAINED
 from svdaudio.places import pretrained_folder
 from svdaudio.weights.own import HEADER_KEY
 from svdaudio.weights.reading import unreadable

@@ -31,7 +31,7 @@ from svdaudio.studies.pairs import Row
 
 FADERS_SEED = 90_036
 N_TRIOS = 24
-LEAST_SHARES = {2: 0.03, 3: 0.025}
+LEAST_SHARES = {1: 0.03, 2: 0.03, 3: 0.025}
 """Number of animals → least share of the picture that each of them covers."""
 N_TRIES = 400
 AMPLITUDES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -42,7 +42,7 @@ FORMS = ("svd", "fade", "clap", "stems")
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A picture of two or three animals."""
+    """A picture of one to three animals."""
 
     animals: tuple[str, ...]
     picture: Composite

@@ -12,7 +12,7 @@ from torch import nn
 
 from svdaudio.checkpoints.bundle import JUDGE, LOADERS, MANIFEST, Bundle, Models, find_device, load_entry
 from svdaudio.errors import CheckpointError, ConfigError
-from svdaudio.mini.recipes import PRETRAINED
+from svdaudio.mini.catalogue import PRETRAINED
 from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
 from svdaudio.weights.own import Header, save_weights
 
@@ -291,3 +291,71 @@ def test_the_shipped_bundle_is_whole_and_small():
     for role in bundle.roles:
         bundle.check(role)
     assert sum({(entry := bundle.entry(role)).path: entry.n_bytes for role in bundle.roles}.values()) <= 50_000_000
+
+
+@pytest.fixture
+def mine(root):
+    """A bundle `mine` with a tagger of its own, whose base is `toy`."""
+    folder = root / "mine"
+    shape = {"widths": [2, 2], "n_classes": 2}
+    torch.manual_seed(7)
+    save_weights(
+        folder / "tagger.safetensors",
+        TaggerNetwork(**shape).state_dict(),
+        header("tagger", shape, classes=["owl", "pig"]),
+    )
+    data = (folder / "tagger.safetensors").read_bytes()
+    tagger = {"file": "tagger.safetensors", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    described = {"title": "mine", "base": "toy", "settings": {"seed": 7}, "models": {"tagger": tagger}}
+    (folder / MANIFEST).write_text(json.dumps(described))
+    return root
+
+
+def test_a_bundle_has_from_its_base_what_it_lacks(mine):
+    base, bundle = Bundle.open("toy", mine), Bundle.open("mine", mine)
+    assert bundle.bases == ("toy",)
+    assert set(bundle.roles) == set(base.roles)
+    assert bundle.own_roles == ("tagger",)
+    assert bundle.digests("audio_encoder") == base.digests("audio_encoder")
+    assert bundle.digests("tagger") != base.digests("tagger")
+    assert bundle.settings == {**base.settings, "seed": 7}
+    models = Models(bundle, device="cpu")
+    assert models["tagger"].classes == ("owl", "pig")
+    assert models["audio_encoder"] is not None
+    for role in bundle.roles:
+        bundle.check(role)
+
+
+def test_a_moved_bundle_finds_the_files_of_its_base(mine, monkeypatch, tmp_path):
+    opened = Bundle.open("mine", mine)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("mine", "toy"):
+        (mine / name).rename(elsewhere / name)
+    monkeypatch.setenv("SVDAUDIO_CHECKPOINTS", str(elsewhere))
+    here = opened.here()
+    assert here.entry("tagger").path == elsewhere / "mine" / "tagger.safetensors"
+    assert here.entry("audio_encoder").path == elsewhere / "toy" / opened.entry("audio_encoder").path.name
+    for role in here.roles:
+        here.check(role)
+
+
+@pytest.mark.parametrize(("base", "message"), [("mine", "its own base"), ("gone", "no bundle 'gone'"), (5, "damaged")])
+def test_a_base_that_cannot_be_is_refused(mine, base, message):
+    path = mine / "mine" / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), "base": base}))
+    with pytest.raises(CheckpointError, match=message):
+        Bundle.open("mine", mine)
+
+
+def test_a_circle_of_bases_is_refused(mine):
+    path = mine / "toy" / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), "base": "mine"}))
+    with pytest.raises(CheckpointError, match="'toy' is its own base"):
+        Bundle.open("mine", mine)
+
+
+def test_a_missing_role_names_a_bundle_that_has_it(mine, monkeypatch):
+    monkeypatch.setenv("SVDAUDIO_CHECKPOINTS", str(mine))
+    with pytest.raises(CheckpointError, match=r"the bundle 'toy' has no segmenter.*Use --bundle mini\.$"):
+        Bundle.open("toy").entry("segmenter")

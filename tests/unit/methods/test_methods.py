@@ -41,8 +41,7 @@ def test_a_method_can_be_sent_to_other_processes(name):
 
 def test_an_unknown_method_is_refused_with_those_that_there_are():
     with pytest.raises(
-        ConfigError,
-        match="there is no such method: expected manipulate or baseline or mixer or mask or embed-sound, got edit",
+        ConfigError, match="there is no such method: expected manipulate or baseline or mixer or ciap or mapper or mask or embed-sound, got edit"
     ):
         find_method("edit")
 
@@ -52,9 +51,7 @@ def test_methods_of_elsewhere_are_found_by_the_environment(monkeypatch):
     assert method_names() == [*BUILT_IN, "toy"]
     assert find_method("toy").summary == "sums of numbers"
     assert find_method("baseline") is BASELINE
-    with pytest.raises(
-        ConfigError, match="expected manipulate or baseline or mixer or mask or embed-sound or toy, got edit"
-    ):
+    with pytest.raises(ConfigError, match="expected manipulate or baseline or mixer or ciap or mapper or mask or embed-sound or toy, got edit"):
         find_method("edit")
 
 

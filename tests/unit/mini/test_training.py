@@ -8,7 +8,7 @@ import pytest
 
 from svdaudio.errors import RunError
 from svdaudio.mini import training
-from svdaudio.mini.recipes import NEEDS
+from svdaudio.mini.catalogue import NEEDS
 from svdaudio.mini.training import Told, train_together
 from svdaudio.processes import python_command
 

@@ -1,0 +1,68 @@
+"""The sound of a picture by a mapper from CLIP's embedding to CLAP's, in the manner of V2A-Mapper.
+
+It is there for comparison (`svdaudio evaluate conditioners`): `svdaudio run --method mapper PICTURE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from svdaudio.engine.method import Method
+from svdaudio.engine.stage import Node, Nodes, by_name
+from svdaudio.methods.parts import (
+    PICTURE,
+    PretrainedConfig,
+    check_generator,
+    read_picture,
+    render,
+    scores_of,
+    sounds_of,
+    targets_of,
+)
+from svdaudio.methods.stages import EMBED, MAP_EMBEDDING
+from svdaudio.views.stages import stage_views
+
+SOUND = "original"
+
+
+def nodes(config: PretrainedConfig) -> Nodes:
+    """Picture, embedding, mapped embedding, sound."""
+    return by_name(
+        (
+            read_picture(SOUND),
+            Node(name=f"{SOUND}.embed", stage=EMBED, inputs={"pixels": f"{SOUND}.image.pixels"}),
+            Node(name=f"{SOUND}.map", stage=MAP_EMBEDDING, inputs={"embedding": f"{SOUND}.embed.embedding"}),
+            *render(SOUND, config, clap=f"{SOUND}.map.clap"),
+        )
+    )
+
+
+def sounds(config: PretrainedConfig) -> Mapping[str, str]:
+    """The one sound."""
+    return sounds_of(config, [SOUND])
+
+
+def scores(config: PretrainedConfig) -> Mapping[str, str]:
+    """Its scores."""
+    del config
+    return scores_of([SOUND])
+
+
+def targets(config: PretrainedConfig) -> tuple[str, ...]:
+    """The sound, and its scores."""
+    return targets_of(config, [SOUND])
+
+
+METHOD = Method(
+    name="mapper",
+    summary="the sound of a picture by an MLP from CLIP to CLAP, in the manner of V2A-Mapper",
+    files={SOUND: PICTURE},
+    config=PretrainedConfig,
+    nodes=nodes,
+    targets=targets,
+    sounds=sounds,
+    scores=scores,
+    result=SOUND,
+    checks=(check_generator,),
+    views=stage_views,
+)
