@@ -64,6 +64,20 @@ class EditResult:
     """What was unusual."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What a sound is, in CLIP's space."""
+
+    embedding: NDArray[np.float32]
+    """[n_dims], of unit length."""
+    probabilities: Mapping[str, float]
+    """Label → softmax of the scaled cosines."""
+    cosines: Mapping[str, float]
+    """Label → cosine of its text with the sound."""
+    remarks: tuple[str, ...] = ()
+    """What was unusual."""
+
+
 def get_mask(
     image_path: Any,
     point_x: float | Sequence[float],
@@ -430,6 +444,51 @@ def main_pipeline(
         for region, mask in edit.masks.items():
             visualize_mask(pixels[REGIONS[region]], mask, folder / f"{region}.mask.png")
     return edit
+
+
+def hear(
+    sound_path: str | Path,
+    labels: Sequence[str] = (),
+    *,
+    bundle: str | Models = "mini",
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> Heard:
+    """Which labels a sound is nearest to in CLIP's space.
+
+    Args:
+        sound_path: a sound file.
+        labels: what it may be; all texts that the bundle's guide knows, if it knows only some.
+        bundle: where the models come from: a bundle with a sound encoder and a guide.
+        settings: parameters by their dotted names ({"hear.template": "a photo of a {}"}).
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        The sound's embedding, and probability and cosine of each label, in the order of the labels.
+
+    Raises:
+        InputError: the file is not a sound.
+        ConfigError: there are no labels, the guide does not know one, or a parameter does not exist or is invalid.
+        CheckpointError: weights that are missing or damaged, or the bundle has none.
+    """
+    from svdaudio.engine.in_memory import compute
+    from svdaudio.methods.hear import HEARD, METHOD, SCORED, check_labels, labels_of
+    from svdaudio.sounds.reading import sound_facts
+
+    path = Path(sound_path)
+    sound_facts(path)
+    models = open_models(bundle, device)
+    config = _resolved(METHOD, models, {**(settings or {}), **({"hear.labels": list(labels)} if labels else {})})
+    check_labels(config, models.bundle.classes("guide"))
+    remarks: list[str] = []
+    arrays = compute([SCORED], METHOD.nodes(config), config, models, files={HEARD: path}, note=remarks.append)
+    found, names = arrays[SCORED], labels_of(config, models.bundle.classes)
+    return Heard(
+        embedding=arrays[f"{HEARD}.hear"]["embedding"][0],
+        probabilities=dict(zip(names, found["scores"].tolist(), strict=True)),
+        cosines=dict(zip(names, found["cosines"].tolist(), strict=True)),
+        remarks=tuple(dict.fromkeys(remarks)),
+    )
 
 
 def open_models(bundle: str | Models, device: str = "auto") -> Models:

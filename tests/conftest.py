@@ -251,3 +251,34 @@ def unchecked_shapes() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def _hearing_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from made_up_files import write_hearing_bundle
+
+    root = tmp_path_factory.mktemp("checkpoints")
+    for name, n_dims in (("hearing", 24), ("misfit", 16)):
+        (root / name).mkdir()
+        write_hearing_bundle(root / name, ("cat", "dog", "owl"), n_dims=n_dims)
+    return root
+
+
+@pytest.fixture
+def hearing(_hearing_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a sound `a.wav` and pictures in `pictures/`; bundles of made-up weights: `hearing`, and `misfit`.
+
+    The sound encoder of the second one belongs to another space than its guide.
+    """
+    import soundfile
+    from PIL import Image
+
+    monkeypatch.setenv("SVDAUDIO_CHECKPOINTS", str(_hearing_checkpoints))
+    rng = np.random.default_rng(0)
+    tone = 0.3 * np.sin(np.arange(24_000) / 7) + 0.01 * rng.standard_normal(24_000)
+    soundfile.write(tmp_path / "a.wav", tone, 16_000)
+    (tmp_path / "pictures" / "below").mkdir(parents=True)
+    for name in ("one", "two", "below/three"):
+        pixels = rng.integers(0, 256, (40, 50, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{name}.png")
+    return tmp_path

@@ -24,6 +24,7 @@ from svdaudio.cli import (
     doctor,
     evaluate,
     gc,
+    hear,
     history,
     mask,
     mix,
@@ -63,7 +64,18 @@ app = Commands(
 )
 
 for _panel, _commands in {
-    "Sound": (studio.studio, run.demo, run.run, run.plan, run.baseline, mix.mix, mix.mute, ciap.ciap, resume.resume),
+    "Sound": (
+        studio.studio,
+        run.demo,
+        run.run,
+        run.plan,
+        run.baseline,
+        mix.mix,
+        mix.mute,
+        ciap.ciap,
+        hear.hear,
+        resume.resume,
+    ),
     "Many": (batch.batch, sweep.sweep, study.study, ablate.ablate),
     "Runs": (
         history.runs,

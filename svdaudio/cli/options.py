@@ -261,6 +261,17 @@ class SoundParameters(Parameters):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HearingParameters(Parameters):
+    """Parameters of methods that listen and make no sound."""
+
+    seed: Seed = None
+
+    def given(self) -> dict[str, Any]:
+        """Dotted name → value of the options that were given."""
+        return {**super().given(), **({} if self.seed is None else {"seed": self.seed})}
+
+
+@dataclass(frozen=True, kw_only=True)
 class EditParameters(SoundParameters):
     """Parameters of an edit: its regions, and whether the pictures' own sounds are made, too."""
 

@@ -5,6 +5,7 @@ Imports pydantic and the errors, nothing else of the project.
 
 from __future__ import annotations
 
+from svdaudio.config.labels import LABELS_EXPECTED, Labels, Template, prompts
 from svdaudio.config.names import flatten, nested, unknown_parameter
 from svdaudio.config.objects import (
     OBJECT_EXPECTED,
@@ -41,6 +42,7 @@ from svdaudio.config.sources import SOUND_EXPECTED, TEXT_EXPECTED, Sources, chec
 
 __all__ = [
     "EXECUTION_PREFIX",
+    "LABELS_EXPECTED",
     "OBJECT_EXPECTED",
     "POINTS_EXPECTED",
     "REGION_EXPECTED",
@@ -53,6 +55,7 @@ __all__ = [
     "ExecutionConfig",
     "FinishConfig",
     "GenerateConfig",
+    "Labels",
     "LocalsConfig",
     "MixConfig",
     "Number",
@@ -69,6 +72,7 @@ __all__ = [
     "Section",
     "Sources",
     "SvdConfig",
+    "Template",
     "anchored",
     "check_steps",
     "check_text",
@@ -82,6 +86,7 @@ __all__ = [
     "parse_override",
     "parse_point",
     "parse_value",
+    "prompts",
     "remarks",
     "resolve",
     "unknown_parameter",

@@ -110,15 +110,19 @@ class RunArrays:
         return {name: self.output(sources[name]) for name in done}
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """Sound → class → score, 0 to 1, in the order of the tagger's classes."""
+        """Sound → class → score, 0 to 1, in the order of the method's names of scores."""
         if self._judged is not None:
             return {name: dict(row) for name, row in self._judged.items()}
         found: dict[str, dict[str, float]] = {}
         sources = self.method.scores(self.config)
         for name in self.scores_done():
-            pairs = zip(self.classes("tagger"), self.output(sources[name]).ravel(), strict=True)
+            pairs = zip(self.score_names(), self.output(sources[name]).ravel(), strict=True)
             found[name] = {one: round(float(value), 6) for one, value in pairs}
         return found
+
+    def score_names(self) -> tuple[str, ...]:
+        """Names of the class scores, in order."""
+        return self.method.score_names(self.config, self.classes)
 
     def sounds_done(self) -> dict[str, str]:
         """Sound → the node that made it, for those that are done."""

@@ -70,6 +70,12 @@ def no_sounds(config: Any) -> Mapping[str, str]:
     return {}
 
 
+def tagger_classes(config: Any, classes: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
+    """The names of class scores by the bundle's tagger."""
+    del config
+    return classes("tagger")
+
+
 def no_configured_files(config: Any) -> Mapping[str, ConfiguredFile]:
     """The files that parameters of a method name, if it has no such parameters."""
     del config
@@ -133,6 +139,8 @@ class Method:
     """Configuration → name of each sound → `node.output` that holds its waveform."""
     scores: Callable[[Any], Mapping[str, str]] = no_sounds
     """Configuration → name of each sound → `node.output` that holds its class scores."""
+    score_names: Callable[[Any, Callable[[str], tuple[str, ...]]], tuple[str, ...]] = tagger_classes
+    """Configuration, and role of the bundle → its classes → names of the class scores, in order."""
     result: str | Callable[[Any], str] = ""
     """The main sound, which `--out` receives; or configuration → the main sound."""
     stems: Callable[[Any], tuple[str, ...]] | None = None

@@ -20,6 +20,8 @@ BUILT_IN: Mapping[str, str] = {
     "mixer": "svdaudio.methods.mixer:METHOD",
     "ciap": "svdaudio.methods.ciap:METHOD",
     "mapper": "svdaudio.methods.mapper:METHOD",
+    "hear": "svdaudio.methods.hear:METHOD",
+    "see": "svdaudio.methods.see:METHOD",
     "mask": "svdaudio.methods.mask:METHOD",
     "embed-sound": "svdaudio.methods.embed_sound:METHOD",
 }

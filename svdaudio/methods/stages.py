@@ -175,6 +175,26 @@ EMBED_SOUND = Stage(
 SCORES = Stage(
     name="scores", inputs=("waveform",), models=("tagger",), outputs=("scores",),
     body="svdaudio.tasks.sound.scores:run", summary="class scores by the audio tagger")
+SOUND_FILE = Stage(
+    name="sound", inputs=("file",), outputs=("waveform", "rate_hz"), body="svdaudio.tasks.sound.sound:run",
+    summary="a sound file, [sample] at its own rate")
+SPECTROGRAM = Stage(
+    name="spectrogram", inputs=("waveform", "rate_hz"), outputs=("mel_image", "level_db"),
+    parameters={"preset": "hear.preset", "place": "hear.place", "seed": "seed"},
+    body="svdaudio.tasks.sound.spectrogram:run", summary="a sound as the sound encoder sees it, [1, 128, 512]")
+HEAR = Stage(
+    name="hear", inputs=("mel_image",), models=("sound_encoder",), outputs=("embedding",),
+    parameters={"preset": "hear.preset"}, body="svdaudio.tasks.sound.hear:run", summary="a sound in CLIP's space")
+SAY = Stage(
+    name="say", inputs=(), models=("guide",), outputs=("vectors",),
+    parameters={"labels": "hear.labels", "template": "hear.template"},
+    body="svdaudio.tasks.sound.say:run", summary="labels in CLIP's space")
+MATCH = Stage(
+    name="match", inputs=("embedding", "vectors"), outputs=("scores", "cosines"), parameters={"scale": "hear.scale"},
+    body="svdaudio.tasks.sound.match:run", summary="how near each label is to a sound")
+SEE = Stage(
+    name="see", inputs=("pixels",), models=("guide",), outputs=("embedding",), body="svdaudio.tasks.picture.see:run",
+    summary="a picture in CLIP's space")
 # fmt: on
 
 STAGES: dict[str, Stage] = {
@@ -184,6 +204,7 @@ STAGES: dict[str, Stage] = {
         FACTORS, BACKGROUND, MIX, REACH, BACKGROUND_OF_ONE, MIX_ONE, REMAINDER, LEFTOVER, ERASE, KEEP, DROP, FADE,
         BLEND, OVERLAY, RECORDING, LISTEN, DESCRIBE, REMIX, DIFFUSE, DIFFUSE_EACH, DIFFUSE_AWAY, DECODE, VOCODE,
         CHOOSE, PICK, HUSH, FINISH, GAIN, MASTER, LEVEL, MIXDOWN, SCORES, EMBED_SOUND,
+        SOUND_FILE, SPECTROGRAM, HEAR, SAY, MATCH, SEE,
     )
 }  # fmt: skip
 """Every stage by its name."""

@@ -97,16 +97,17 @@ def spectrogram_uris(
     Returns:
         Name → WebP, a pixel for each frame and band, low frequencies at the bottom.
     """
+    levels = band_levels(waveforms, sample_rate_hz=sample_rate_hz, highest_hz=HIGHEST_HZ, scale=scale)
+    return {name: shaded_uri(1 - found / LOWEST_DB) for name, found in levels.items()}
+
+
+def shaded_uri(levels: Float[NDArray[Any], "frame band"]) -> str:
+    """Levels from 0 to 1 in the colours of magma, as WebP: a pixel for each frame and band, low bands at the bottom."""
     from matplotlib import colormaps
     from PIL import Image as Images
 
     colours = (np.asarray(colormaps["magma"](np.arange(256)))[:, :3] * 255).round().astype(np.uint8)
-    levels = band_levels(waveforms, sample_rate_hz=sample_rate_hz, highest_hz=HIGHEST_HZ, scale=scale)
-    uris: dict[str, str] = {}
-    for name, found in levels.items():
-        shades = np.rint((1 - found / LOWEST_DB) * 255).astype(np.uint8).T[::-1]
-        uris[name] = _webp(Images.fromarray(colours[shades]))
-    return uris
+    return _webp(Images.fromarray(colours[np.rint(levels * 255).astype(np.uint8).T[::-1]]))
 
 
 def frequency_marks(scale: Scale) -> list[tuple[str, float]]:

@@ -23,6 +23,7 @@ from svdaudio.engine.stage import group_of
 from svdaudio.evaluation.closer import Closeness, closer_by_scores
 from svdaudio.methods.mixes import mix_shares
 from svdaudio.mixing.levels import SILENCE
+from svdaudio.pages.hearing import Hearing, hearings
 from svdaudio.pages.lanes import Lane, lanes
 from svdaudio.pages.media import N_WAVE_COLUMNS, WAVE_HEIGHT, frequency_marks
 from svdaudio.pages.pictures import Picture, pictures
@@ -99,6 +100,10 @@ class RunContents:
     weights: Sequence[tuple[str, float]]
     """Shares of the mix, which add up to 1."""
     gains: Sequence[tuple[str, str]]
+    hearings: Sequence[Hearing]
+    """Sounds that were compared with labels."""
+    files: Sequence[tuple[str, str]]
+    """Name and sha256 of each file of the user."""
     lanes: Sequence[Lane]
     repeated: Sequence[str]
     """Sounds that are, bit for bit, those of an earlier run on the page, and have no lane of their own."""
@@ -172,7 +177,8 @@ def _contents(
     arrays: RunArrays, report: Report, bundle: Bundle, its_lanes: Sequence[Lane], store: Store
 ) -> RunContents:
     run = arrays.run
-    scores, n_quiet = _scores(report)
+    heard = hearings(arrays)
+    scores, n_quiet = ([], 0) if heard else _scores(report)
     return RunContents(
         id=run.id,
         kind=run.kind,
@@ -192,6 +198,8 @@ def _contents(
         reaches=_reaches(arrays),
         weights=_weights(arrays),
         gains=_gains(arrays),
+        hearings=heard,
+        files=[(Path(use.path).name, use.digest) for use in run.files.values()],
         lanes=its_lanes,
         repeated=[name for name in report.audio if name not in {lane.name for lane in its_lanes}],
         first=next(iter(report.scores), ""),

@@ -62,5 +62,16 @@ def read_sound(path: Path) -> tuple[Float[NDArray[np.float32], " sample"], int]:
     return samples.mean(axis=1), int(sample_rate_hz)
 
 
+def finite(samples: Float[NDArray[np.float32], " sample"], path: Path) -> Float[NDArray[np.float32], " sample"]:
+    """The samples of a file, if all are numbers: a file of floats may hold others.
+
+    Raises:
+        InputError: some are NaN or infinite.
+    """
+    if not np.isfinite(samples).all():
+        raise InputError(f"the sound {path} has invalid samples", expected="finite numbers", got="NaN or infinity")
+    return samples
+
+
 def _not_a_sound(path: Path, error: Exception) -> InputError:
     return InputError(f"{path} is not a readable sound", got=error, fix="convert it to WAV or FLAC")

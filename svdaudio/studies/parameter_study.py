@@ -99,7 +99,7 @@ class ParameterStudy:
         scored = method.scores(config)
         nodes = {node.name for node in first.request.nodes}
         sounds = [name for name, source in scored.items() if source.rpartition(".")[0] in nodes]
-        classes = first.request.bundle.classes("tagger") if sounds else ()
+        classes = method.score_names(config, first.request.bundle.classes) if sounds else ()
         spec.objective.check(known_names(classes, sounds, result=method.result_of(config)), sounds)
         settings, n_added = found, 0
         if spec.baseline == "defaults":

@@ -403,7 +403,7 @@ def _write_bundle(
     description = {
         "title": f"{kind.title} trained on {request.data.resolve().name}, with the bundle {request.base}",
         "base": request.base,
-        "settings": {},
+        "settings": {f"hear.{name}": value for name, value in preset.items()},
         "models": {kind.role: {"file": weights.name, "sha256": hash_file(weights), "bytes": weights.stat().st_size}},
     }
     write_bytes(out / MANIFEST, (json.dumps(description, indent=2) + "\n").encode())

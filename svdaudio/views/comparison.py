@@ -87,7 +87,10 @@ class StageRow:
         """Why it differs; for an origin, without what stages above it change."""
         reasons = [reason for one in self.differences if one is not None for reason in one.reasons]
         own = [reason for reason in reasons if _is_own(reason)]
-        return reason_text(dict.fromkeys(own or reasons)) or (OTHER_BYTES if self.differs else "")
+        told = own or reasons  # compared, not hashed: a parameter may be a list
+        return reason_text(one for place, one in enumerate(told) if one not in told[:place]) or (
+            OTHER_BYTES if self.differs else ""
+        )
 
     @property
     def same_outputs(self) -> bool:

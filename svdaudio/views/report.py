@@ -172,7 +172,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle
 def _report_stamp(arrays: RunArrays, domain: str | None) -> str:
     """The sources of sounds, scores, measures and notes: the keys of all stages, names of classes, known pictures."""
     keys = {entry.node: arrays.key(entry.node) for entry in arrays.run.stages}
-    classes = list(arrays.classes("tagger")) if arrays.scores_done() else []
+    classes = list(arrays.score_names()) if arrays.scores_done() else []
     return hashlib.sha256(canonical([REPORT_VERSION, arrays.method.name, keys, classes, domain]).encode()).hexdigest()
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEL_HOP_S = 160 / VOCODER_RATE_HZ
+SEEN_S = 864 * 512 / 44_100
+"""Length of what the sound encoder sees."""
 SHOWN_UP_TO_HZ = 8000.0
 MASK_STAGES = ("mask", "box_mask", "mask_file", "unite")
 """Stages that make masks."""
@@ -131,6 +133,10 @@ def _sound_views(arrays: RunArrays, node: str) -> Iterator[View]:
     yield View(name=name, nodes=(node,), draw=draw, in_report=is_result, on_page=is_result)
 
 
+def _mel_image_views(arrays: RunArrays, node: str) -> Iterator[View]:
+    yield View(name=node, nodes=(node,), draw=partial(_draw_mel_image, arrays, node), in_report=True, on_page=True)
+
+
 def _score_views(arrays: RunArrays, node: str) -> Iterator[View]:
     yield View(name=f"{node}.bars", nodes=(node,), draw=partial(_draw_scores, arrays, only=node))
 
@@ -153,6 +159,8 @@ _VIEWS_OF_STAGE: Mapping[str, Callable[[RunArrays, str], Iterator[View]]] = {
     "level": _sound_views,
     "mixdown": _sound_views,
     "scores": _score_views,
+    "spectrogram": _mel_image_views,
+    "match": _score_views,
 }
 
 
@@ -287,12 +295,30 @@ def _draw_sound(arrays: RunArrays, node: str) -> Figure:
     return draw_waveform(arrays[node]["waveform"].ravel(), OUTPUT_RATE_HZ, group_of(node))
 
 
+def _draw_mel_image(arrays: RunArrays, node: str) -> Figure:
+    """The picture that the sound encoder sees."""
+    from svdaudio.views import plots
+
+    preset, place = (arrays.parameters(node)[name] for name in ("preset", "place"))
+    title = f"{group_of(node)} as the sound encoder sees it: preset {preset}, place {place}"
+    return plots.spectrogram(heard_bands(arrays, node), duration_s=SEEN_S, title=title, unit="1 is 80 dB above 0")
+
+
+def heard_bands(arrays: RunArrays, node: str) -> NDArray[Any]:
+    """The picture that the sound encoder sees, [column, band], 0 to 1.
+
+    Its rows hold the time axis four times over, each from a slightly higher frequency: this is their mean.
+    """
+    return arrays[node]["mel_image"].reshape(128, 4, 128).mean(axis=1).T
+
+
 def _draw_scores(arrays: RunArrays, *, only: str | None = None) -> Figure:
     from svdaudio.views import plots
 
     done = arrays.scores_done()
     scores = {name: row for name, row in arrays.scores().items() if only is None or done[name] == only}
-    return plots.score_bars(scores, title="scores of the tagger")
+    of_labels = all(arrays.nodes[node].stage.name == "match" for node in done.values())
+    return plots.score_bars(scores, title="labels of the sound" if of_labels else "scores of the tagger")
 
 
 def _draw_overview(arrays: RunArrays, masks: Sequence[str]) -> Figure:

@@ -46,11 +46,6 @@ class ImageEncoderConfig:
     output_dim: int = EMBEDDING_DIM
     quick_gelu: bool = True
 
-    @property
-    def n_tokens(self) -> int:
-        """CLS and the patches."""
-        return (self.image_size // self.patch_size) ** 2 + 1
-
 
 class ImageTokens(NamedTuple):
     """The image encoder's output for one picture."""

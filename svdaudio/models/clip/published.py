@@ -86,11 +86,12 @@ def read_visual(path: Path) -> Weights:
     state = _entries(path)
     with unreadable(path, "the entries of CLIP"):
         shape = _vision_shape(path, state)
-        if (shape.n_tokens, shape.output_dim) != (N_TOKENS, EMBEDDING_DIM):
+        n_tokens = (shape.image_size // shape.patch_size) ** 2 + 1
+        if (n_tokens, shape.output_dim) != (N_TOKENS, EMBEDDING_DIM):
             raise CheckpointError(
                 f"the checkpoint {path} is another CLIP",
                 expected=f"ViT-L/14: {N_TOKENS} tokens of {EMBEDDING_DIM}",
-                got=f"{shape.n_tokens} tokens of {shape.output_dim}",
+                got=f"{n_tokens} tokens of {shape.output_dim}",
                 fix="run `svdaudio checkpoints fetch clip-vit-l-14`",
             )
         _check_entries(path, state, shape, _text_shape(path, state))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from svdaudio.errors import CheckpointError
+from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.models.resnet import WIDTHS, ResNet18
 from svdaudio.models.sound_clip.spectrogram import PRESETS, Preset
 from svdaudio.weights.own import load_module
@@ -57,6 +57,20 @@ class SoundEncoder:
         self.network = network
         self.dim = dim
         self.preset: Preset = preset
+
+    def check_preset(self, preset: Preset) -> None:
+        """Refuse pictures of another preset, which would look unlike everything that the network has seen.
+
+        Raises:
+            ConfigError: the encoder was trained with the other one.
+        """
+        if preset != self.preset:
+            raise ConfigError(
+                "the sound encoder was trained on pictures of another preset",
+                expected=f"hear.preset = {self.preset}",
+                got=preset,
+                fix=f"use --set hear.preset={self.preset}",
+            )
 
     @torch.inference_mode()
     def embed(

@@ -114,6 +114,15 @@ def level_db(waveform: Float[NDArray[np.float32], " sample"], sample_rate_hz: in
     return np.array([highest, 10 * math.log10(2 * mean_square)], np.float32)
 
 
+def length_remarks(n_samples: int, sample_rate_hz: int, *, place: Place) -> list[str]:
+    """What a user should know about the length of a sound, a sentence each."""
+    duration_s, seen_s = n_samples / sample_rate_hz, N_FRAMES * HOP_LENGTH / SAMPLE_RATE_HZ
+    if duration_s <= seen_s:
+        return []
+    part = {"start": "the first {} s", "centre": "the {} s in the middle", "random": "{} s at a random place"}[place]
+    return [f"the sound has {duration_s:.1f} s, of which {part.format(round(seen_s))} are heard"]
+
+
 def at_rate(waveform: Float[NDArray[np.float32], " sample"], sample_rate_hz: int) -> Float[Tensor, " resampled"]:
     """A waveform at 44.1 kHz."""
     sound = torch.from_numpy(np.ascontiguousarray(waveform))

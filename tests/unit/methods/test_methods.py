@@ -27,8 +27,9 @@ def test_a_built_in_method_is_called_as_its_table_says(name):
         for source in outputs.values():
             node, _, output = source.rpartition(".")
             assert output in table[node].stage.outputs
-    assert method.sounds(config).keys() == method.scores(config).keys()
-    assert method.result_of(config) in (*method.sounds(config), "")
+    if name != "hear":  # which scores the sound that it is given, and makes none
+        assert method.sounds(config).keys() == method.scores(config).keys()
+    assert method.result_of(config) in (*method.scores(config), "")
     assert {name for node in table.values() for name in node.files} == method.files.keys()
 
 
@@ -40,9 +41,7 @@ def test_a_method_can_be_sent_to_other_processes(name):
 
 
 def test_an_unknown_method_is_refused_with_those_that_there_are():
-    with pytest.raises(
-        ConfigError, match="there is no such method: expected manipulate or baseline or mixer or ciap or mapper or mask or embed-sound, got edit"
-    ):
+    with pytest.raises(ConfigError, match=f"there is no such method: expected {' or '.join(BUILT_IN)}, got edit"):
         find_method("edit")
 
 
@@ -51,7 +50,7 @@ def test_methods_of_elsewhere_are_found_by_the_environment(monkeypatch):
     assert method_names() == [*BUILT_IN, "toy"]
     assert find_method("toy").summary == "sums of numbers"
     assert find_method("baseline") is BASELINE
-    with pytest.raises(ConfigError, match="expected manipulate or baseline or mixer or ciap or mapper or mask or embed-sound or toy, got edit"):
+    with pytest.raises(ConfigError, match=f"expected {' or '.join(BUILT_IN)} or toy, got edit"):
         find_method("edit")
 
 

@@ -1,0 +1,28 @@
+"""Where a picture is in CLIP's space, for pictures that are compared with a sound."""
+
+from __future__ import annotations
+
+from svdaudio.config import RunConfig
+from svdaudio.engine.method import Method
+from svdaudio.engine.stage import Node, Nodes, by_name
+from svdaudio.methods.parts import PICTURE, read_picture
+from svdaudio.methods.stages import SEE
+
+SEEN = "picture"
+
+
+def nodes(config: RunConfig) -> Nodes:
+    """The picture and its embedding."""
+    del config
+    see = Node(name=f"{SEEN}.see", stage=SEE, inputs={"pixels": f"{SEEN}.image.pixels"})
+    return by_name((read_picture(SEEN), see))
+
+
+METHOD = Method(
+    name="see",
+    summary="where a picture is in CLIP's space",
+    files={SEEN: PICTURE},
+    config=RunConfig,
+    nodes=nodes,
+    targets=(f"{SEEN}.see",),
+)
