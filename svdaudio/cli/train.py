@@ -1,4 +1,4 @@
-"""`svdaudio train`: retrain the mini bundle, one model per command or all at once."""
+"""`svdaudio train`: on a user's own folder, or the mini bundle, one model per command or all at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from svdaudio.cli import options
+from svdaudio.cli import options, pretrain
 from svdaudio.cli.help import Commands
 from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, seconds_text, table
 from svdaudio.errors import RunError
@@ -23,7 +23,9 @@ from svdaudio.processes import python_command
 if TYPE_CHECKING:
     from svdaudio.figures import Figure
 
-app = Commands(help="Train the models of the mini bundle. Interrupted trainings resume.")
+app = Commands(help="Train on your own folder, or the models of the mini bundle. Interrupted trainings resume.")
+app.command(rich_help_panel="On your own folder")(pretrain.ciap)
+app.command("sound-encoder", rich_help_panel="On your own folder")(pretrain.sound_encoder)
 
 Out = Annotated[
     Path | None,

@@ -127,16 +127,17 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _parameters_of(schema: type[RunConfig]) -> Parameters:
-    found = list(_walk(schema))
+    found = list(described_parameters(schema))
     common = tuple(RunConfig.model_fields)
     own = [one for one in found if one.name.partition(".")[0] not in common]
     return Parameters([*own, *(one for one in found if one not in own)])
 
 
-def _walk(model: type[BaseModel], prefix: str = "") -> Iterable[Parameter]:
+def described_parameters(model: type[BaseModel], prefix: str = "") -> Iterable[Parameter]:
+    """The parameters of a schema whose fields are made by `parameter`, or are such schemas themselves."""
     for name, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _walk(info.annotation, f"{prefix}{name}.")
+            yield from described_parameters(info.annotation, f"{prefix}{name}.")
         else:
             extra = cast("dict[str, Any]", info.json_schema_extra)
             recommended = extra.get("recommended")

@@ -27,6 +27,19 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something in a data set that cannot be used."""
+
+    where: str
+    """The file, item or row."""
+    what: str
+    """What is wrong with it."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSet:
     """What a folder holds of a data set."""
 
@@ -36,6 +49,8 @@ class DataSet:
     """Every label of its tables, whether or not a file of it is there, in the data set's own order."""
     missing: tuple[str, ...] = ()
     """Rows of its tables without a file: "esc50.csv, line 2: audio/1-100032-A-0.wav"."""
+    faults: tuple[Fault, ...] = ()
+    """Files and rows that belong to no item, such as a picture without a sound; found from names alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

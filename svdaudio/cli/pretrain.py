@@ -1,0 +1,260 @@
+"""`svdaudio train ciap` and `svdaudio train sound-encoder`: networks trained on a user's own folder."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from svdaudio.cli import options
+from svdaudio.cli.grouped import grouped
+from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, short_path, table
+from svdaudio.errors import InputError
+from svdaudio.places import project_root
+from svdaudio.processes import python_command
+from svdaudio.text import printable
+
+if TYPE_CHECKING:
+    from svdaudio.studies.pretraining import Trained
+
+_DATA = "The data"
+_RESULT = "The result"
+_HOW = "How it trains"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of both commands."""
+
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="FOLDER", parser=options.user_path, rich_help_panel=_DATA, show_default=False,
+            help="Pictures and sounds with common names, and labels.csv (stem,label[,group]) if there are labels.",
+        ),
+    ] = None  # fmt: skip
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout", metavar="NAME", rich_help_panel=_DATA, show_default=False,
+            help="How the folder is laid out (default: as it is recognised).",
+        ),
+    ] = None  # fmt: skip
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", rich_help_panel=_DATA, help="Leave out what cannot be used.")
+    ] = False
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset", metavar="NAME", rich_help_panel=_HOW, help="Settings to begin with: default, or published."
+        ),
+    ] = "default"
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", parser=options.user_path, rich_help_panel=_HOW, show_default=False,
+            help="Settings in a TOML or YAML file.",
+        ),
+    ] = None  # fmt: skip
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", rich_help_panel=_HOW, help="One setting: batch=32. Repeatable."),
+    ] = None
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", rich_help_panel=_HOW, help="auto, cpu, cuda or cuda:N.")
+    ] = "auto"
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices",
+            min=1,
+            metavar="N",
+            rich_help_panel=_HOW,
+            help="GPUs, or processes without one, that share each batch.",
+        ),
+    ] = 1
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base", metavar="BUNDLE", rich_help_panel=_RESULT, show_default=False,
+            help="The bundle that has the frozen network, and all other roles of the new one.",
+        ),
+    ] = None  # fmt: skip
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", rich_help_panel=_RESULT, show_default=False,
+            help="Of the new bundle (default: command and folder, such as ciap-birds).",
+        ),
+    ] = None  # fmt: skip
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            "--work", metavar="FOLDER", parser=options.user_path, rich_help_panel=_RESULT, show_default=False,
+            help="Folder for state, logs and cached embeddings (default training/NAME).",
+        ),
+    ] = None  # fmt: skip
+    example_config: Annotated[
+        bool,
+        typer.Option(
+            "--example-config", rich_help_panel=_HOW, help="Print a commented settings file with the preset's values."
+        ),
+    ] = False
+    as_json: options.Json = False
+
+    def command(self, kind: str) -> list[str]:
+        """The command that was given, for a card and for going on."""
+        words = ["svdaudio", "train", kind, "--data", str(self.data)]
+        given = {
+            "--layout": self.layout,
+            "--config": self.config,
+            "--base": self.base,
+            "--name": self.name,
+            "--work": self.work,
+        }
+        words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        words += [] if self.preset == "default" else ["--preset", self.preset]
+        words += [word for text in self.overrides or () for word in ("--set", text)]
+        words += [] if self.device == "auto" else ["--device", self.device]
+        words += [] if self.devices == 1 else ["--devices", str(self.devices)]
+        return [*words, *(["--skip-bad"] if self.skip_bad else [])]
+
+
+@grouped
+def ciap(*, options: Options) -> None:
+    """Train CIAP's image encoder on your pairs of pictures and sounds. Interrupted trainings resume.
+
+    The result is a bundle, checkpoints/NAME, for --bundle NAME.
+    """
+    _train("ciap", options)
+
+
+@grouped
+def sound_encoder(*, options: Options) -> None:
+    """Train the sound encoder on your sounds with labels, pictures or both. Interrupted trainings resume.
+
+    The result is a bundle, checkpoints/NAME, for --bundle NAME.
+    """
+    _train("sound-encoder", options)
+
+
+def _train(command: str, given: Options) -> None:
+    from svdaudio.pretraining.kinds import KINDS
+    from svdaudio.pretraining.launch import is_launched, launch
+    from svdaudio.pretraining.settings import PRESETS
+    from svdaudio.pretraining.settings_files import example_file, resolve_settings
+
+    kind = KINDS[command]
+    if given.example_config:
+        sys.stdout.write(example_file(kind.schema, preset=given.preset))
+        return
+    if given.data is None:
+        raise InputError("there is no data", expected="--data FOLDER", fix="name the folder of pictures and sounds")
+    settings = resolve_settings(kind.schema, preset=given.preset, file=given.config, overrides=given.overrides or ())
+    name = given.name or f"{command}-{given.data.resolve().name}"
+    if Path(name).name != name or name.startswith("."):
+        raise InputError("that is not a valid name of a bundle", expected="the name of a folder", got=repr(name))
+    work = given.work or project_root() / "training" / name
+    words = given.command(command)
+    resume = f"interrupted; go on with: {shlex.join(words)}"
+    if given.devices > 1 and not is_launched():
+        program = python_command("-m", "svdaudio.cli", *words[1:], *(["--json"] if given.as_json else []))
+        try:
+            launch(program, given.devices)
+        except KeyboardInterrupt:
+            _say(resume)
+            raise
+        return
+    if (remark := PRESETS[kind.schema][given.preset].remark) and settings.init == "random":
+        _say(f"note: {remark}")
+    from svdaudio.studies.pretraining import FaultyDataError, Listener, Request, pretrain
+
+    request = Request(
+        kind=kind,
+        data=given.data,
+        layout=given.layout,
+        settings=settings,
+        base=given.base or kind.base,
+        name=name,
+        work=work,
+        device=given.device,
+        skip_bad=given.skip_bad,
+        command=shlex.join(words),
+    )
+    try:
+        with _Status() as status, quiet_stdout():
+            done = pretrain(request, Listener(say=status.say, progress=status.progress))
+    except FaultyDataError as error:
+        for fault in error.faults:
+            sys.stderr.write(f"  {printable(str(fault))}\n")
+        raise
+    except KeyboardInterrupt:
+        if _is_first():
+            _say(resume)
+        raise
+    if _is_first():
+        _report(done, as_json=given.as_json)
+
+
+def _is_first() -> bool:
+    """Whether this process speaks for all that train together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _say(text: str) -> None:
+    error_console().print(text, markup=False, soft_wrap=True)
+
+
+class _Status:
+    """One line of standard error that says what is being done, and lines that stay."""
+
+    def __init__(self) -> None:
+        self._shown: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._stop()
+        _say(text)
+
+    def progress(self, what: str, n_done: int, n_all: int) -> None:
+        """Show how much of something is done."""
+        if self._shown is None:
+            self._shown = error_console().status(what)
+            self._shown.start()
+        self._shown.update(f"{what}: {n_done} of {n_all}")
+        if n_done == n_all:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._shown is not None:
+            self._shown.stop()
+            self._shown = None
+
+
+def _report(done: Trained, *, as_json: bool) -> None:
+    if as_json:
+        facts = {name: value for name, value in vars(done).items() if name != "figures"}
+        paths = {name: str(value) for name, value in facts.items() if isinstance(value, Path)}
+        print_json({**facts, **paths, "figures": [asdict(one) for one in done.figures]})
+        return
+    screen = console()
+    if done.figures:
+        rows = [
+            (one.name, f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}", f"{one.chance:.3f}", str(one.n))
+            for one in done.figures
+        ]
+        headings = ("figure, on held-out items", "value", "95 % interval", "chance", "items")
+        screen.print(table(headings, rows, right=(1, 3, 4)))
+    was = "was trained before" if done.was_there else "is trained"
+    screen.print(f"the bundle {done.bundle} {was}: {short_path(done.card)}", markup=False, soft_wrap=True)

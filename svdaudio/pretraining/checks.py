@@ -1,0 +1,165 @@
+"""Every file of a data set looked at before a training starts, so that all that is wrong is known at once.
+
+What was found is remembered with the state of each file, so that a resumed training does not read everything again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from svdaudio.errors import SvdAudioError
+from svdaudio.files import write_bytes
+from svdaudio.pretraining.clips import read_clip
+from svdaudio.pretraining.items import Fault, Item
+from svdaudio.svd.images import decode_image, read_image_bytes
+from svdaudio.weights.digests import file_state, hash_file
+
+LEAST_DURATION_S = 0.1
+LEAST_PEAK = 1e-4
+"""Of full scale; a sound that stays below is taken for silence (-80 dB)."""
+N_THREADS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was found out about an item's files."""
+
+    sound_sha256: str = ""
+    picture_sha256: str = ""
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """Items whose files can be used, what is known of them, and all that is wrong with the others."""
+
+    items: tuple[Item, ...]
+    facts: tuple[Facts, ...]
+    """Of each item."""
+    faults: tuple[Fault, ...]
+
+
+def check_items(
+    items: Sequence[Item], memory: Path, *, needs_picture: bool, progress: Callable[[int, int], None]
+) -> Checked:
+    """Look at the files of all items.
+
+    Items that share a sound file or picture, byte for byte, are put into one group.
+
+    Args:
+        items: of a data set.
+        memory: a file that remembers what was found; it need not exist.
+        needs_picture: whether an item without a picture cannot be used; else one without picture and labels.
+        progress: receives how many items were looked at, and how many there are.
+    """
+    known = _remembered(memory)
+
+    def look(item: Item) -> tuple[str, dict[str, Any]]:
+        key, state = _key(item), _states(item)
+        entry = known.get(key)
+        if entry is None or entry.get("state") != state:
+            entry = {"state": state, **asdict(_look(item))}
+        return key, entry
+
+    entries: dict[str, dict[str, Any]] = {}
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        for n_done, (key, entry) in enumerate(pool.map(look, items), start=1):
+            entries[key] = entry
+            progress(n_done, len(items))
+    write_bytes(memory, json.dumps(entries).encode())
+
+    faults: list[Fault] = []
+    good: list[tuple[Item, Facts]] = []
+    for item in items:
+        entry = entries[_key(item)]
+        found = [*entry["faults"], *_lacks(item, needs_picture=needs_picture)]
+        faults += [Fault(where=item.name, what=what) for what in found]
+        if not found:
+            facts = Facts(sound_sha256=entry["sound_sha256"], picture_sha256=entry["picture_sha256"])
+            good.append((item, facts))
+    grouped = _joined_groups(good)
+    return Checked(items=grouped, facts=tuple(facts for _, facts in good), faults=tuple(faults))
+
+
+def _lacks(item: Item, *, needs_picture: bool) -> tuple[str, ...]:
+    if item.picture is None and needs_picture:
+        return ("a sound without a picture of that name",)
+    return () if item.picture is not None or item.labels else ("a sound without a picture and without labels",)
+
+
+def _look(item: Item) -> Facts:
+    """Read an item's files."""
+    faults: list[str] = []
+    sound_sha256 = picture_sha256 = ""
+    try:
+        sound_sha256 = hash_file(item.sound)
+        waveform, rate_hz = read_clip(item)
+        if not np.isfinite(waveform).all():
+            faults.append(f"{item.sound.name} has samples that are not finite")
+        elif len(waveform) < LEAST_DURATION_S * rate_hz:
+            faults.append(
+                f"{item.sound.name} is too short: {len(waveform) / rate_hz:.3f} s, {LEAST_DURATION_S} s needed"
+            )
+        elif np.abs(waveform).max() < LEAST_PEAK:
+            faults.append(f"{item.sound.name} is silent")
+    except (SvdAudioError, OSError) as error:
+        faults.append(_line(error))
+    if item.picture is not None:
+        try:
+            picture_sha256 = hash_file(item.picture)
+            decode_image(read_image_bytes(item.picture), str(item.picture))
+        except (SvdAudioError, OSError) as error:
+            faults.append(_line(error))
+    return Facts(sound_sha256=sound_sha256, picture_sha256=picture_sha256, faults=tuple(faults))
+
+
+def _line(error: Exception) -> str:
+    return error.line() if isinstance(error, SvdAudioError) else f"{error}."
+
+
+def _key(item: Item) -> str:
+    return f"{item.sound}|{item.start_s:g}|{item.duration_s}|{item.picture}"
+
+
+def _states(item: Item) -> list[Any]:
+    """Sizes, inodes and times of an item's files; None for one that is missing."""
+    states: list[Any] = []
+    for path in (item.sound, item.picture):
+        try:
+            states.append(None if path is None else [file_state(path).bytes, file_state(path).modified_ns])
+        except OSError:
+            states.append(None)
+    return states
+
+
+def _remembered(memory: Path) -> Mapping[str, dict[str, Any]]:
+    """What was found before; nothing if that cannot be read."""
+    try:
+        return json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _joined_groups(items: Sequence[tuple[Item, Facts]]) -> tuple[Item, ...]:
+    """The items with one group for all that share a file."""
+    parents: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while (parent := parents.setdefault(group, group)) != group:
+            group = parent
+        return group
+
+    owners: dict[str, str] = {}
+    for item, facts in items:
+        for digest in filter(None, (facts.sound_sha256, facts.picture_sha256)):
+            first = root(owners.setdefault(digest, item.group))
+            other = root(item.group)
+            parents[max(first, other)] = min(first, other)
+    return tuple(replace(item, group=root(item.group)) for item, _ in items)

@@ -1,0 +1,79 @@
+"""Held-out figures of every epoch, and the weights of the best one."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from svdaudio.errors import RunError
+from svdaudio.files import write_bytes
+from svdaudio.pretraining.retrieval import Recall
+
+
+class History:
+    """Figures by epoch, as a table on disk and in a training's checkpoint.
+
+    The best epoch has the highest mean of all recalls; of equal ones the latest.
+
+    Args:
+        folder: of the table and the best weights.
+        name: of both files.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._table, self._weights = folder / f"{name}.epochs.csv", folder / f"{name}.best.safetensors"
+        self._rows: list[dict[str, float]] = []
+        self.best_epoch: int | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows."""
+        return {"rows": [dict(row) for row in self._rows], "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from these rows."""
+        self._rows, self.best_epoch = [dict(row) for row in state["rows"]], state["best_epoch"]
+
+    def add(self, epoch: int, step: int, figures: Sequence[Recall], model: nn.Module) -> bool:
+        """Enter an epoch's figures, and keep the model's weights if they are the best so far; whether they are."""
+        row: dict[str, float] = {"epoch": epoch, "step": step, **{one.name: one.value for one in figures}}
+        earlier = max((_score(one) for one in self._rows), default=-1.0)
+        self._rows.append(row)
+        self._write()
+        is_best = _score(row) >= earlier
+        if is_best:
+            self.best_epoch = epoch
+            partial = self._weights.with_suffix(".partial")
+            save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, partial)
+            partial.replace(self._weights)
+        return is_best
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """The weights of the best epoch.
+
+        Raises:
+            RunError: their file is gone.
+        """
+        if not self._weights.is_file():
+            raise RunError(
+                f"the weights of the best epoch are gone: {self._weights}", fix="train again, in another --work"
+            )
+        return load_file(self._weights)
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self._rows)
+        write_bytes(self._table, text.getvalue().encode())
+
+
+def _score(row: dict[str, float]) -> float:
+    values = [value for name, value in row.items() if name not in ("epoch", "step")]
+    return sum(values) / len(values)

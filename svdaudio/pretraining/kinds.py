@@ -1,0 +1,45 @@
+"""The networks that can be trained on a user's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from svdaudio.pretraining.settings import CiapSettings, SoundEncoderSettings, TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One of the networks that can be trained."""
+
+    command: str
+    role: str
+    """That it fills."""
+    frozen: str
+    """Role of the network that it is trained towards."""
+    schema: type[TrainSettings]
+    base: str
+    """The bundle that has it, unless another is given."""
+    title: str
+    architecture: str
+
+
+CIAP = Kind(
+    command="ciap",
+    role="ciap_image_encoder",
+    frozen="audio_encoder",
+    schema=CiapSettings,
+    base="mini",
+    title="CIAP image encoder",
+    architecture="svdaudio.models.ciap.CiapNetwork",
+)
+SOUND_ENCODER = Kind(
+    command="sound-encoder",
+    role="sound_encoder",
+    frozen="guide",
+    schema=SoundEncoderSettings,
+    base="mini-pretrained",
+    title="Sound encoder",
+    architecture="svdaudio.models.sound_clip.SoundEncoderNetwork",
+)
+KINDS = {kind.command: kind for kind in (CIAP, SOUND_ENCODER)}
+"""By their commands."""

@@ -1,0 +1,57 @@
+"""Several processes of one command that train together, described to each as `torchrun` does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+
+from svdaudio.errors import RunError
+
+LOOK_AGAIN_S = 0.2
+PATIENCE_S = 60.0
+"""How long processes may take to save their state when they are asked to stop."""
+
+
+def is_launched() -> bool:
+    """Whether this process is one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def launch(command: Sequence[str], n: int) -> None:
+    """Run a command in `n` processes on this machine, until all have ended.
+
+    Raises:
+        RunError: one failed; the others are stopped.
+        KeyboardInterrupt: this process was interrupted; they have ended.
+    """
+    running = [subprocess.Popen(command, env={**os.environ, **one}) for one in _environments(n)]
+    try:
+        while any(process.poll() is None for process in running):
+            failed = [process.returncode for process in running if process.poll()]
+            if failed:
+                raise RunError("a process of the training failed", got=f"exit status {failed[0]}", fix="see its error")
+            time.sleep(LOOK_AGAIN_S)
+        if failed := [process.returncode for process in running if process.returncode]:
+            raise RunError("a process of the training failed", got=f"exit status {failed[0]}", fix="see its error")
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in running:
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _environments(n: int) -> list[Mapping[str, str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(n)]

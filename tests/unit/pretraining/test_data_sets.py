@@ -1,0 +1,76 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svdaudio.errors import InputError
+from svdaudio.pretraining.clips import fitted, read_clip
+from svdaudio.pretraining.data_sets import find_layout, split_by_fold, split_by_group
+from svdaudio.pretraining.items import Item
+
+
+def items(*groups):
+    return [Item(name=str(n), sound=Path(f"{n}.wav"), group=group) for n, group in enumerate(groups)]
+
+
+def test_a_folder_is_recognised_or_a_layout_named(tmp_path):
+    (tmp_path / "a.wav").touch()
+    assert find_layout(tmp_path).name == "pairs"
+    assert find_layout(tmp_path, "pairs").name == "pairs"
+    with pytest.raises(InputError, match=r"unknown layout: expected .*pairs, got nothing"):
+        find_layout(tmp_path, "nothing")
+    with pytest.raises(InputError, match="there is no folder"):
+        find_layout(tmp_path / "b")
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(InputError, match=r"is not a data set: expected one of the layouts .*, got no sounds"):
+        find_layout(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_stay_together(seed):
+    made = items(*"aaabbcddddefg")
+    split = split_by_group(made, share=0.3, seed=seed)
+    assert sorted((*split.training, *split.held_out)) == list(range(len(made)))
+    assert not {made[i].group for i in split.training} & {made[i].group for i in split.held_out}
+    assert len(split.held_out) >= 0.3 * len(made)
+    assert split == split_by_group(made, share=0.3, seed=seed)
+
+
+def test_something_is_always_kept_and_held_out():
+    assert split_by_group(items("a", "b"), share=0.99, seed=0).training != ()
+    assert split_by_group(items("a", "b"), share=0.01, seed=0).held_out != ()
+    assert split_by_group(items("a", "a"), share=0, seed=0).training == (0, 1)
+    with pytest.raises(InputError, match="nothing can be held out: expected items of two or more groups"):
+        split_by_group(items("a", "a"), share=0.1, seed=0)
+
+
+def test_a_data_sets_own_part_is_held_out():
+    made = [replace(item, fold=fold) for item, fold in zip(items(*"abcd"), ("1", "2", "2", None), strict=True)]
+    split = split_by_fold(made, "2")
+    assert (split.training, split.held_out) == ((0, 3), (1, 2))
+    with pytest.raises(InputError, match=r"the part '3' cannot be held out: expected one of 1, 2, got 0 of 4 items"):
+        split_by_fold(made, "3")
+    with pytest.raises(InputError, match="expected a data set that is divided into parts"):
+        split_by_fold(items("a", "b"), "1")
+
+
+def test_parts_of_sounds():
+    sound = np.arange(10, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    assert fitted(sound, 4, place="start", rng=rng).tolist() == [0, 1, 2, 3]
+    assert fitted(sound, 4, place="centre", rng=rng).tolist() == [3, 4, 5, 6]
+    assert {int(fitted(sound, 4, place="random", rng=rng)[0]) for _ in range(200)} == set(range(7))
+    assert fitted(sound, 12, place="random", rng=rng).tolist() == [*range(10), 0, 1]
+
+
+def test_an_item_may_be_a_part_of_its_file(tmp_path):
+    import soundfile
+
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([np.arange(100) / 200, np.arange(100) / 200], axis=1), 10, subtype="FLOAT")
+    samples, rate_hz = read_clip(Item(name="a", sound=path, group="a", start_s=2.0, duration_s=1.0))
+    assert rate_hz == 10
+    assert samples == pytest.approx(np.arange(20, 30) / 200)
+    with pytest.raises(InputError, match=r"is too short: expected more than 11 s, where the item begins, got 10\.00 s"):
+        read_clip(Item(name="a", sound=path, group="a", start_s=11.0))
