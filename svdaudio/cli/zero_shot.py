@@ -12,6 +12,7 @@ import typer
 from svdaudio.cli import batch, options, sessions
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.output import console, print_files, print_json, remark, table
+from svdaudio.methods.parts import PRETRAINED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from svdaudio.store import RunRecord
     from svdaudio.studies.zero_shot import ZeroShot, ZeroShotStudy
 
-DEFAULT_BUNDLE = "mini-pretrained"
 N_WORST = 10
 """Classes and confusions that are printed."""
 
@@ -73,7 +73,7 @@ def zero_shot(
     fold: Folds = None,
     limit: Limit = None,
     place: Place = "centre",
-    bundle: Bundle = DEFAULT_BUNDLE,
+    bundle: Bundle = PRETRAINED,
     out: Folder = None,
     store: options.Store = None,
     workers: options.Workers = 1,

@@ -24,6 +24,7 @@ from svdaudio.methods.fading import Conditioner, fade_findings, faded, gains_par
 from svdaudio.methods.parts import (
     PICTURE,
     PretrainedConfig,
+    RenderConfig,
     check_clicks,
     check_generator,
     mask_files,
@@ -45,7 +46,7 @@ RESERVED = (ORIGINAL, MIX, REST, "all")
 """Names that no object may have."""
 
 
-class CiapConfig(PretrainedConfig):
+class CiapConfig(PretrainedConfig, RenderConfig):
     """Parameters of CIAP."""
 
     geometry: Literal["squash", "crop"] = parameter("squash", "how a picture becomes a square", '"squash" or "crop"')

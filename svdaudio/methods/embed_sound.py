@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from svdaudio.config import RunConfig, parameter
+from svdaudio.config import parameter
 from svdaudio.engine.method import Method
 from svdaudio.engine.stage import Node, Nodes, by_name
-from svdaudio.methods.parts import SOUND
+from svdaudio.methods.parts import SOUND, PretrainedConfig
 from svdaudio.methods.stages import EMBED_SOUND
 
 NODE = "sound.embedding"
 """Its output `embedding` is the unit vector, [1, dim]."""
 
 
-class EmbedSoundConfig(RunConfig):
+class EmbedSoundConfig(PretrainedConfig):
     """Parameters of the embedding."""
 
     place: Literal["start", "centre"] = parameter(

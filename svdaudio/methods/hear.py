@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from svdaudio.config import LABELS_EXPECTED, Labels, RunConfig, Section, Template, check_text, parameter, prompts
+from svdaudio.config import LABELS_EXPECTED, Labels, Section, Template, check_text, parameter, prompts
 from svdaudio.config.sections import Number
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import Method
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError
-from svdaudio.methods.parts import SOUND
+from svdaudio.methods.parts import SOUND, PretrainedConfig
 from svdaudio.methods.stages import HEAR, MATCH, SAY, SOUND_FILE, SPECTROGRAM
 from svdaudio.store.base import Store
 from svdaudio.views.stages import stage_views
@@ -44,7 +44,7 @@ class HearConfig(Section):
     )
 
 
-class HearingConfig(RunConfig):
+class HearingConfig(PretrainedConfig):
     """Parameters of the method."""
 
     hear: HearConfig = HearConfig()

@@ -12,6 +12,7 @@ from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.methods.parts import (
     PICTURE,
     PretrainedConfig,
+    RenderConfig,
     check_generator,
     read_picture,
     render,
@@ -25,7 +26,11 @@ from svdaudio.views.stages import stage_views
 SOUND = "original"
 
 
-def nodes(config: PretrainedConfig) -> Nodes:
+class MapperConfig(PretrainedConfig, RenderConfig):
+    """Parameters of the mapper: those of making sound."""
+
+
+def nodes(config: MapperConfig) -> Nodes:
     """Picture, embedding, mapped embedding, sound."""
     return by_name(
         (
@@ -37,18 +42,18 @@ def nodes(config: PretrainedConfig) -> Nodes:
     )
 
 
-def sounds(config: PretrainedConfig) -> Mapping[str, str]:
+def sounds(config: MapperConfig) -> Mapping[str, str]:
     """The one sound."""
     return sounds_of(config, [SOUND])
 
 
-def scores(config: PretrainedConfig) -> Mapping[str, str]:
+def scores(config: MapperConfig) -> Mapping[str, str]:
     """Its scores."""
     del config
     return scores_of([SOUND])
 
 
-def targets(config: PretrainedConfig) -> tuple[str, ...]:
+def targets(config: MapperConfig) -> tuple[str, ...]:
     """The sound, and its scores."""
     return targets_of(config, [SOUND])
 
@@ -57,7 +62,7 @@ METHOD = Method(
     name="mapper",
     summary="the sound of a picture by an MLP from CLIP to CLAP, in the manner of V2A-Mapper",
     files={SOUND: PICTURE},
-    config=PretrainedConfig,
+    config=MapperConfig,
     nodes=nodes,
     targets=targets,
     sounds=sounds,

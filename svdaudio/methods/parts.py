@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+from pydantic import Field
 
 from svdaudio.config import (
     FinishConfig,
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 PICTURE = FileKind(name="picture", checker="svdaudio.svd.images:upright_size")
 MASK_OF_OBJECT = FileKind(name="mask", checker="svdaudio.svd.masks:check_mask_file")
 BEST = "best"
+PRETRAINED = "mini-pretrained"
+"""The bundle with models of image-audio pretraining that comes with svdaudio."""
 SOUND = FileKind(name="sound", checker="svdaudio.sounds.reading:sound_facts")
 
 
@@ -59,10 +63,10 @@ class RenderConfig(RunConfig):
     finish: FinishConfig = FinishConfig()
 
 
-class PretrainedConfig(RenderConfig):
-    """Parameters of methods whose conditioner comes from image-audio pretraining."""
+class PretrainedConfig(RunConfig):
+    """Parameters of methods that need a model from pretraining on pictures, sounds and words."""
 
-    bundle: str = parameter("mini-pretrained", "checkpoint bundle", "the name of a bundle")
+    bundle: Annotated[str, Field(min_length=1)] = parameter(PRETRAINED, "checkpoint bundle", "the name of a bundle")
 
 
 class LookConfig(RunConfig):

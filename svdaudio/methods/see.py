@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from svdaudio.config import RunConfig
 from svdaudio.engine.method import Method
 from svdaudio.engine.stage import Node, Nodes, by_name
-from svdaudio.methods.parts import PICTURE, read_picture
+from svdaudio.methods.parts import PICTURE, PretrainedConfig, read_picture
 from svdaudio.methods.stages import SEE
 
 SEEN = "picture"
 
 
-def nodes(config: RunConfig) -> Nodes:
+def nodes(config: PretrainedConfig) -> Nodes:
     """The picture and its embedding."""
     del config
     see = Node(name=f"{SEEN}.see", stage=SEE, inputs={"pixels": f"{SEEN}.image.pixels"})
@@ -22,7 +21,7 @@ METHOD = Method(
     name="see",
     summary="where a picture is in CLIP's space",
     files={SEEN: PICTURE},
-    config=RunConfig,
+    config=PretrainedConfig,
     nodes=nodes,
     targets=(f"{SEEN}.see",),
 )
