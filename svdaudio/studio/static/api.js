@@ -29,6 +29,9 @@ const post = (path, body, options = {}) =>
 export const start = () => ask("/api/start");
 export const upload = (file) =>
   ask("/api/pictures", { method: "POST", headers: { "X-Name": encodeURIComponent(file.name) }, body: file });
+/* A mask for an object of a picture. */
+export const uploadMask = (file, picture) =>
+  ask(`/api/masks?${new URLSearchParams({ picture })}`, { method: "POST", headers: { "X-Name": encodeURIComponent(file.name) }, body: file });
 export const mask = (body) => post("/api/mask", body);
 export const plan = (body) => post("/api/plan", body);
 export const feedback = (body) => post("/api/feedback", body);

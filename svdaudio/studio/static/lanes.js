@@ -32,8 +32,10 @@ const wave = (path) => {
   drawing.append(svg("path", { d: path }));
   return drawing;
 };
+const N_TICKS = 7;
+const STEPS_S = [0.5, 1, 2, 5, 10, 20, 30, 60, 120];
 const ticks = (duration) => {
-  const step = duration <= 12 ? 2 : duration <= 40 ? 5 : 20;
+  const step = STEPS_S.find((one) => duration / one <= N_TICKS) ?? STEPS_S.at(-1);
   const marks = [];
   for (let at = 0; at <= duration + 0.05; at += step) {
     const mark = el("span", {}, at + step > duration + 0.05 ? `${at} s` : `${at}`);
