@@ -211,6 +211,7 @@ class Studio:
             "person": person.id[:6],
             "jobs": [self.desk.facts(job) for job in self.desk.of(person.id)],
             "n_waiting": self.desk.n_waiting(),
+            "max_upload_bytes": MAX_UPLOAD_BYTES,
         }
 
     def _device(self, request: Request) -> str | None:

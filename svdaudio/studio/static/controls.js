@@ -10,7 +10,7 @@ const GROUPS = [
 ];
 /* Short labels of what is shown at once; the meaning is beside them. */
 const LABELS = {
-  "svd.alpha": "Suppress, α", "svd.beta": "Boost, β", "svd.k": "Singular values, K", "edit.form": "Form of the edit", form: "Form of the mix", rest: "The rest sounds",
+  "svd.alpha": "Suppress, α", "svd.beta": "Boost, β", "svd.k": "Singular values, K", "edit.form": "Form of the edit", "edit.locals": "Detected objects", form: "Form of the mix", rest: "The rest sounds",
   "mix.alpha": "Suppressed region", "mix.beta": "Boosted region", "mix.gamma": "Background", "mix.direct": "Edited picture",
   "generate.candidates": "Candidates", "finish.loudness_lufs": "Loudness",
 };
