@@ -23,11 +23,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 REPORT = {"light": (1280, 1240, "light"), "dark": (1280, 1240, "dark"), "phone": (390, 844, "dark")}
 """Name → width, height in px, and colour scheme."""
-STUDIO_SIZE = (1280, 1440)
+STUDIO_SIZE = (1280, 1520)
 STUDIO = ("edit", "mixer")
 DOG = (0.41, 0.61)
 """Where the second object of the mixer is, in shares of the width and height."""
-PATIENCE_MS = 300_000
+PATIENCE_MS = 900_000
 
 
 def take_report(browser: Browser, page_file: Path, stem: Path) -> None:

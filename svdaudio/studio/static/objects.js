@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { $, button, el, show } from "./dom.js";
 import { maskText } from "./masks.js";
-import { addObject, channels, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskField, maskOf, objectsParameter, on, pictureOf, QUIETEST_DB, regionOf, regions, removeObject, rename, setError, setGain, setMask, state, styleOf, tab, toggle, work } from "./state.js";
+import { addObject, channels, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskField, maskOf, objectsParameter, on, pictureOf, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, setMask, setUploadError, state, styleOf, tab, toggle, work } from "./state.js";
 
 export const gainText = (gain) => (gain === "-inf" ? "silent" : `${gain > 0 ? "+" : gain < 0 ? "−" : ""}${Math.abs(gain)} dB`);
 /* What somebody typed as a gain: "-6", "−6 dB", "-inf", "silent"; null if it is none of it. */
@@ -22,13 +22,13 @@ const maskLine = (one) => {
 
 const takeMask = async (one, file) => {
   const picture = pictureOf(one), field = maskField(one);
-  if (!picture) { setError({ field, message: `Choose the ${regionOf(one).picture} picture first.` }); return; }
+  if (!picture) { setUploadError(field, `Choose the ${regionOf(one).picture} picture first.`); return; }
   const opened = state.tab;
   try {
     const mask = await api.uploadMask(file, picture.id);
     const now = state.tab === opened && work().objects.find((each) => each.id === one.id); // an undo may have replaced it
     if (now && pictureOf(now)?.id === picture.id) setMask(now, mask);
-  } catch (error) { setError({ field, message: error.message }); }
+  } catch (error) { setUploadError(field, error.message); }
 };
 const maskButton = (one) => {
   const input = el("input", { type: "file", accept: "image/*", class: "visually-hidden", tabindex: "-1", "aria-label": `Mask file of ${one.name}`, onchange: () => { if (input.files.length) takeMask(one, input.files[0]); } });

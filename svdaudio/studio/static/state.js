@@ -107,6 +107,7 @@ const exampleWork = (one, example) => {
 let lastTag = "", lastAt = 0;
 /* Keep the work as it is for undo. Changes of one tag that follow each other quickly, as a slider's do, are one. */
 const remember = (tag = "") => {
+  forgetUploadErrors();
   const quick = tag !== "" && tag === lastTag && Date.now() - lastAt < 800;
   [lastTag, lastAt] = [tag, Date.now()];
   if (quick) return;
@@ -123,6 +124,7 @@ export const undo = () => {
   const before = state.past[state.tab]?.pop();
   lastTag = "";
   if (!before) return false;
+  forgetUploadErrors();
   state.works[state.tab] = before;
   after(true, "tab");
   return true;
@@ -132,6 +134,7 @@ export const canUndo = () => Boolean(state.past[state.tab]?.length);
 export const openTab = (method) => {
   state.tab = method;
   state.errors = {};
+  uploadErrors.clear();
   if (method !== BATCH) after(true, "tab");
   else { save(); emit("tab"); }
 };
@@ -168,7 +171,6 @@ export const setMask = (one, { id, name }) => {
   remember();
   Object.assign(one, structuredClone(EMPTY), { mask: { id, name } });
   work().active = one.id;
-  delete state.errors[maskField(one)];
   after(true, "objects");
 };
 /* The field of errors about the file of an object's mask. */
@@ -246,10 +248,23 @@ export const setError = (error) => {
   state.errors = { ...state.errors, [error.field ?? ""]: error.message };
   emit("errors");
 };
-export const clearErrors = () => {
-  if (!Object.keys(state.errors).length) return;
-  state.errors = {};
+/* Of a file that was refused: nothing has changed, so that a plan that succeeds says nothing about it. It stays until
+   the next change. */
+const uploadErrors = new Set(); // fields
+export const setUploadError = (field, message) => {
+  uploadErrors.add(field);
+  setError({ field, message });
+};
+const keepErrors = (kept) => {
+  const found = Object.entries(state.errors).filter(([field]) => kept(field));
+  if (found.length === Object.keys(state.errors).length) return;
+  state.errors = Object.fromEntries(found);
   emit("errors");
+};
+export const clearErrors = () => keepErrors((field) => uploadErrors.has(field));
+const forgetUploadErrors = () => {
+  keepErrors((field) => !uploadErrors.has(field));
+  uploadErrors.clear();
 };
 
 /* -- what is asked of the server ---------------------------------------------------------------------------------- */
