@@ -224,7 +224,7 @@ def test_a_change_says_what_it_runs_and_only_that_runs(open_studio):
     assert page.locator(".lane .name[aria-pressed=true]").inner_text().startswith("original")
 
 
-def test_an_error_is_beside_its_field(open_studio, tmp_path):
+def test_an_error_is_beside_its_field(open_studio, tmp_path, mask_file):
     page = open_studio()
     alpha = page.locator("input.typed[data-parameter='svd.beta']")
     alpha.fill("much")
@@ -234,6 +234,11 @@ def test_an_error_is_beside_its_field(open_studio, tmp_path):
     page.locator("input[type=file]").first.set_input_files(tmp_path / "no.png")
     page.locator("#shots .field-error", has_text="no.png").wait_for()
     assert page.locator("#shots .stage").count() == 2, "the picture that was there is still there"
+    with page.expect_response(lambda answer: answer.url.endswith("/api/plan") and answer.ok):
+        page.locator("input[type=file]").first.set_input_files([mask_file("good.png"), tmp_path / "no.png"])
+    page.locator("#plan", has_text="will run").wait_for()
+    page.locator("#shots [data-error=edited]", has_text="no.png").wait_for()
+    page.locator("#shots", has_text="good.png").wait_for()
 
 
 def test_a_mask_file_takes_the_place_of_clicks(open_studio, mask_file):

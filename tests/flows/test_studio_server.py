@@ -173,6 +173,7 @@ def test_a_mask_file_instead_of_clicks(page):
     assert "manipulated.diffuse" in computed
     told = [page.get(f"/api/runs/{made}{rest}").text for rest in ("", "/config.toml", "/report")]
     assert "cat.png" in told[1]
+    assert json.loads(told[0])["title"] == "one → two", "a run is called after its pictures"
     assert not any("svdaudio-studio-" in text for text in told), "no path of this machine is told"
     files = {"original": "toy-original"}
     settings = {"objects": {"cat": {"mask": added["id"]}}, "gains": {"cat": -6}}
