@@ -35,7 +35,8 @@ from svdaudio.studies.scenes import Scene
 from svdaudio.studio import answers
 from svdaudio.studio.access import Access
 from svdaudio.studio.desk import Desk, Job, one_run, resumed, whole_batch
-from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_picture
+from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_mask, add_picture, without_folders
+from svdaudio.studio.settings import check_no_files, with_masks
 from svdaudio.studio.stars import Stars
 from svdaudio.studio.tabs import describe, tabs
 
@@ -62,6 +63,8 @@ PICTURE_TYPES = {
 }
 
 """How a file begins → its type."""
+UPLOADS = ("/api/pictures", "/api/masks")
+"""What takes files."""
 SIGN_IN = ("/login", "/static/page.css")
 """What can be seen without a token."""
 
@@ -73,10 +76,12 @@ class Strict(BaseModel):
 
 
 class Prompt(Strict):
-    """Clicks, a box, or both."""
+    """Clicks, a box, or both; or a mask."""
 
     points: list[tuple[float, float, Literal[0, 1]]] = Field(default=[], max_length=100)
     box: tuple[float, float, float, float] | None = None
+    mask: str | None = None
+    """Id of an uploaded one."""
 
 
 class MaskAsk(Strict):
@@ -190,7 +195,9 @@ class Studio:
             "examples": [
                 {
                     "name": name,
-                    "files": {side: self.people.examples[f"{name}-{side}"].facts() for side in ("original", "edited")},
+                    "files": {
+                        side: self.people.examples[f"{name}-{side}"].picture_facts() for side in ("original", "edited")
+                    },
                     "regions": {
                         "remove": [[*point, 1] for point in scene.remove],
                         "add": [[*point, 1] for point in scene.add],
@@ -204,6 +211,7 @@ class Studio:
             "person": person.id[:6],
             "jobs": [self.desk.facts(job) for job in self.desk.of(person.id)],
             "n_waiting": self.desk.n_waiting(),
+            "max_upload_bytes": MAX_UPLOAD_BYTES,
         }
 
     def _device(self, request: Request) -> str | None:
@@ -223,8 +231,8 @@ class Studio:
         files = {name: self.people.picture(person, picture).path for name, picture in ask.files.items()}
         if missing := [name for name in method.files if name not in files]:
             raise InputError(f"the picture '{missing[0]}' is missing", fix="drop one, or choose the example")
-        check_no_paths(ask.settings)
-        return self.session.request(method, files, {"bundle": ask.bundle, **ask.settings}, source="studio")
+        settings = with_masks(ask.settings, method.config.parameters(), person)
+        return self.session.request(method, files, {"bundle": ask.bundle, **settings}, source="studio")
 
     def batch(self, person: Person, ask: BatchAsk) -> Batch:
         """The batch of a table; its pictures are in a folder of this machine, or were uploaded under their names.
@@ -249,7 +257,7 @@ class Studio:
         table.write_text(ask.csv, encoding="utf-8")
         rows = read_rows(table, method, folder=folder)
         for row in rows:
-            check_no_paths(row.parameters)
+            check_no_files(row.parameters, method.config.parameters())
             if row.out is not None:
                 raise InputError(f"{row.where}: the studio writes no files elsewhere", fix="omit the column 'out'")
             if ask.folder is None and any(path.parent != place or not path.exists() for path in row.files.values()):
@@ -258,24 +266,6 @@ class Studio:
         return self.session.open_batch(
             prepare(self.session, rows, method, common), files={"pairs": table}, title=f"{ask.name}, {len(rows)} rows"
         )
-
-
-def check_no_paths(value: object) -> None:
-    """Refuse mask files: a page names no file of this machine.
-
-    Raises:
-        InputError: there is one.
-    """
-    if isinstance(value, Mapping):
-        for name, one in value.items():
-            if name == "mask":
-                raise InputError("a file cannot be named here", fix="click, or drag a box")
-            check_no_paths(one)
-    elif isinstance(value, list):
-        for one in value:
-            check_no_paths(one)
-    elif isinstance(value, str) and ("/" in value or "\\" in value):
-        raise InputError("a file cannot be named here", fix="click, or drag a box")
 
 
 def create_app(studio: Studio) -> FastAPI:
@@ -317,7 +307,7 @@ def _guard(app: FastAPI, studio: Studio) -> None:
             "/static/page.css",
         ):
             return _error(401, "sign in") if path.startswith("/api/") else RedirectResponse("/login")
-        limit = MAX_UPLOAD_BYTES if path == "/api/pictures" else MAX_BODY_BYTES
+        limit = MAX_UPLOAD_BYTES if path in UPLOADS else MAX_BODY_BYTES
         length = call.headers.get("content-length", "0" if call.method == "GET" else "")
         if not length.isdigit():
             return _error(411, "the length of the body is missing")
@@ -338,7 +328,7 @@ def _guard(app: FastAPI, studio: Studio) -> None:
     async def refuse(call: Call, error: SvdAudioError) -> Response:
         del call
         status = 404 if isinstance(error, RunError) else 409 if isinstance(error, CheckpointError) else 400
-        return JSONResponse({"error": error.line(), "field": field_of(error)}, status)
+        return JSONResponse({"error": without_folders(error.line()), "field": field_of(error)}, status)
 
 
 def _error(status: int, text: str) -> Response:
@@ -397,7 +387,7 @@ def _looking(app: FastAPI, studio: Studio) -> None:
     async def upload(call: Call) -> dict[str, object]:
         name = unquote(call.headers.get("x-name", "picture.png"))
         data = await call.body()
-        return (await asyncio.to_thread(add_picture, _person(call), name, data)).facts()
+        return (await asyncio.to_thread(add_picture, _person(call), name, data)).picture_facts()
 
     @app.get("/api/pictures/{picture}")
     def picture(call: Call, picture: str) -> Response:
@@ -406,14 +396,20 @@ def _looking(app: FastAPI, studio: Studio) -> None:
         kind = next(kinds, "application/octet-stream")
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
+    @app.post("/api/masks")
+    async def upload_mask(call: Call, picture: str) -> dict[str, object]:
+        person, name = _person(call), unquote(call.headers.get("x-name", "mask.png"))
+        whole = people.picture(person, picture)
+        return (await asyncio.to_thread(add_mask, person, name, await call.body(), whole)).facts()
+
     @app.post("/api/mask")
     def mask(call: Call, ask: MaskAsk) -> dict[str, Any]:
         begun = time.perf_counter()
-        path = people.picture(_person(call), ask.picture).path
-        prompt = {
-            "points": [list(point) for point in ask.prompt.points],
-            **({"box": list(ask.prompt.box)} if ask.prompt.box else {}),
-        }
+        person = _person(call)
+        path = people.picture(person, ask.picture).path
+        prompt = ask.prompt.model_dump(exclude_defaults=True)
+        if ask.prompt.mask is not None:
+            prompt["mask"] = str(person.mask(ask.prompt.mask).path)
         request = session.request("mask", [path], {"bundle": ask.bundle, "point": {"object": prompt}}, source="studio")
         with studio.looking:
             found = session.arrays(session.run(request, record=False, progress=studio.on_look).run)["object.mask"]
@@ -507,7 +503,8 @@ def _runs(app: FastAPI, studio: Studio) -> None:
     def run(run: str) -> dict[str, Any]:
         found = answers.require_finished(session.load(run))
         with studio.looking:
-            return answers.run_facts(session, found, starred=found.id in studio.stars.all())
+            facts = answers.run_facts(session, found, starred=found.id in studio.stars.all())
+        return {**facts, "command": without_folders(facts["command"])}
 
     @app.post("/api/runs/{run}/star")
     def star(run: str, ask: StarAsk) -> dict[str, Any]:
@@ -545,7 +542,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
     def report(run: str) -> Response:
         with studio.looking:
             page = session.write_page([session.load(run)])
-        text = page.read_text(encoding="utf-8")
+        text = without_folders(page.read_text(encoding="utf-8"))
         policy = text.partition('Content-Security-Policy" content="')[2].partition('"')[0].replace("&#39;", "'")
         return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
@@ -553,7 +550,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
     def config(run: str) -> Response:
         found = session.load(run)
         return Response(
-            toml_of(found.config),
+            without_folders(toml_of(found.config)),
             media_type="application/toml",
             headers={"Content-Disposition": 'attachment; filename="config.toml"'},
         )

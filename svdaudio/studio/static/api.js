@@ -26,9 +26,20 @@ const ask = async (path, options = {}) => {
 const post = (path, body, options = {}) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...options });
 
-export const start = () => ask("/api/start");
-export const upload = (file) =>
-  ask("/api/pictures", { method: "POST", headers: { "X-Name": encodeURIComponent(file.name) }, body: file });
+let maxBytes = Infinity;
+export const start = async () => {
+  const found = await ask("/api/start");
+  maxBytes = found.max_upload_bytes;
+  return found;
+};
+/* A file that is too large is refused here: a server that answers before it has read all of it would cut the line. */
+const send = (path, file) => {
+  if (file.size > maxBytes) throw new ApiError(`${file.name} is too large: expected at most ${Math.floor(maxBytes / 2 ** 20)} MB, got ${Math.ceil(file.size / 2 ** 20)} MB.`, null, 413);
+  return ask(path, { method: "POST", headers: { "X-Name": encodeURIComponent(file.name) }, body: file });
+};
+export const upload = async (file) => send("/api/pictures", file);
+/* A mask for an object of a picture. */
+export const uploadMask = async (file, picture) => send(`/api/masks?${new URLSearchParams({ picture })}`, file);
 export const mask = (body) => post("/api/mask", body);
 export const plan = (body) => post("/api/plan", body);
 export const feedback = (body) => post("/api/feedback", body);
