@@ -8,8 +8,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
@@ -28,6 +28,7 @@ from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError, 
 from svdaudio.methods import find_method
 from svdaudio.pages import render
 from svdaudio.pages.media import outline_path
+from svdaudio.resident.workers import Worker, WorkerRunner
 from svdaudio.session import Session
 from svdaudio.sounds.writing import FORMATS
 from svdaudio.studies.pairs import Common, prepare, read_rows
@@ -135,15 +136,25 @@ class Studio:
         scenes: the examples by name.
         access: who may use it.
         bundle: shown first.
+        workers: processes that compute jobs, one each; without them this process computes one at a time.
     """
 
-    def __init__(self, session: Session, scenes: Mapping[str, Scene], access: Access, *, bundle: str = "mini") -> None:
+    def __init__(
+        self,
+        session: Session,
+        scenes: Mapping[str, Scene],
+        access: Access,
+        *,
+        bundle: str = "mini",
+        workers: Sequence[Worker] = (),
+    ) -> None:
         self.session = session
         self.scenes = scenes
         self.access = access
         self.bundle = bundle
         self.people = People(scenes)
-        self.desk = Desk()
+        self.workers = workers
+        self.desk = Desk([session.with_runner(WorkerRunner(one)) for one in workers] or [session])
         self.stars = Stars(session.out_root / "stars.json")
         self.looked: dict[str, float] = {}
         """Stage → the seconds that it took last for a trial click or feedback."""
@@ -158,6 +169,8 @@ class Studio:
     def close(self) -> None:
         """Stop jobs between two stages, and remove what was uploaded."""
         self.desk.close()
+        for worker in self.workers:
+            worker.close()
         self.people.close()
 
     def example_request(self) -> Request:
@@ -166,10 +179,23 @@ class Studio:
         settings = {**scene.clicks, "bundle": self.bundle}
         return self.session.request("manipulate", [scene.original, scene.edited], settings, source="studio")
 
+    def start_workers(self) -> None:
+        """Start the workers beside everything else, and import meanwhile what answers clicks, so that nobody waits."""
+
+        def start() -> None:
+            for worker in self.workers:
+                with suppress(SvdAudioError):  # the first job of that worker tries again, and tells
+                    worker.start()
+            with suppress(SvdAudioError):
+                _ = getattr(self.session.models(self.example_request()), "device", None)
+
+        if self.workers:
+            threading.Thread(target=start, name="studio workers", daemon=True).start()
+
     def warm_up(self) -> None:
         """Compute the example, so that its sounds are there and models are loaded when somebody begins."""
         request = self.example_request()
-        self.desk.submit("", request.kind, one_run(self.session, request, self.desk), {})
+        self.desk.submit("", request.kind, one_run(request, self.desk), {})
 
     def start(self, person: Person) -> dict[str, Any]:
         """What the page shows first: tabs, bundles, examples, and the jobs of a person, who may have reloaded it."""
@@ -200,13 +226,13 @@ class Studio:
                 for name, scene in self.scenes.items()
             ],
             "example_run": answers.run_of_files(self.session, example),
-            "device": self._device(example),
+            "device": self.device(example),
             "person": person.id[:6],
             "jobs": [self.desk.facts(job) for job in self.desk.of(person.id)],
             "n_waiting": self.desk.n_waiting(),
         }
 
-    def _device(self, request: Request) -> str | None:
+    def device(self, request: Request) -> str | None:
         """Where models of a request run; None before torch is loaded, which takes seconds."""
         models = self.session.models(request)
         return str(getattr(models, "device", "cpu")) if "torch" in sys.modules else None
@@ -426,7 +452,8 @@ def _looking(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/plan")
     def plan(call: Call, ask: Ask) -> dict[str, Any]:
-        return answers.plan(session, studio.request(_person(call), ask), studio.looked)
+        request = studio.request(_person(call), ask)
+        return {**answers.plan(session, request, studio.looked), "device": studio.device(request)}
 
     @app.post("/api/feedback")
     def feedback(call: Call, ask: Ask) -> dict[str, Any]:
@@ -444,14 +471,14 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
         person = _person(call)
         request = studio.request(person, ask)
         kept = ask.model_dump(exclude={"replaces"})
-        work = one_run(session, request, desk)
+        work = one_run(request, desk)
         return desk.facts(desk.submit(person.id, request.kind, work, kept, replaces=ask.replaces))
 
     @app.post("/api/batch")
     def batch(call: Call, ask: BatchAsk) -> dict[str, Any]:
         opened = studio.batch(_person(call), ask)
         kept = {"method": ask.method, "bundle": ask.bundle, "files": {}, "settings": {}, "batch": ask.name}
-        job = desk.submit(_person(call).id, ask.method, whole_batch(session, opened, desk), kept)
+        job = desk.submit(_person(call).id, ask.method, whole_batch(opened, desk), kept)
         rows = [{"name": one.name, "state": "queued", "error": None} for one in opened.jobs]
         return {**desk.facts(job), "rows": rows}
 
@@ -520,7 +547,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         found = session.load(run)
         request = session.request_like(found, {"generate.pick": ask.candidate}, source="studio")
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        work = one_run(session, request, studio.desk)
+        work = one_run(request, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.post("/api/runs/{run}/resume")
@@ -528,7 +555,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         found = session.load(run)
         session.method_of(found)  # or it is a batch
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        work = resumed(session, found, studio.desk)
+        work = resumed(found, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.get("/api/runs/{run}/sounds/{name}")

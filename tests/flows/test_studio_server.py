@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
 import toy_method
 from starlette.testclient import TestClient
+from studio_events import events
 
 from svdaudio.cli import sessions
 from svdaudio.studies.scenes import Scene
@@ -40,18 +40,6 @@ def page(studio):
 def ask(**settings):
     files = {"original": "toy-original", "edited": "toy-edited"}
     return {"method": "manipulate", "files": files, "settings": {**REGIONS, **settings}}
-
-
-def events(page, job):
-    found = []
-    with page.stream("GET", f"/api/jobs/{job}/events") as response:
-        name = ""
-        for line in response.iter_lines():
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                found.append((name, json.loads(line.removeprefix("data: "))))
-    return found
 
 
 def run(page, **settings):
