@@ -635,8 +635,9 @@ class Session:
         found = self._open_bundle(name)
         if name not in self._bundles or self._bundles[name] != found:
             self._bundles[name] = found
-            for key in [key for key in self._models if key[0] == name]:
-                self._models.pop(key, None)
+            for key in list(self._models):
+                if key[0] == name:
+                    self._models.pop(key, None)
         return self._bundles[name]
 
     def keep_models(self) -> None:

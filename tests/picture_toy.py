@@ -1,4 +1,4 @@
-"""A method of pictures whose bodies any process can import, and which is a tab of the studio; notes as `cluster_toy`."""
+"""A method of pictures that is a tab of the studio; any process can import its bodies, which note as `cluster_toy`."""
 
 from __future__ import annotations
 

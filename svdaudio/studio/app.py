@@ -19,7 +19,7 @@ from fastapi import Request as Call
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.bundle import FULL
 from svdaudio.config.toml import toml_of
 from svdaudio.engine.batches import Batch
 from svdaudio.engine.journal import Event
@@ -35,6 +35,7 @@ from svdaudio.studies.pairs import Common, prepare, read_rows
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio import answers
 from svdaudio.studio.access import Access
+from svdaudio.studio.bundles import EVERYBODY, all_bundles, fetched, wanted_models
 from svdaudio.studio.desk import Desk, Job, one_run, resumed, whole_batch
 from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_picture
 from svdaudio.studio.stars import Stars
@@ -47,6 +48,8 @@ PERSON, TOKEN = "svdaudio-person", "svdaudio-token"
 MAX_BODY_BYTES = 2**20
 """Of a request that is not a file."""
 POLL_S = 0.05
+CLOSE_DOWNLOADS_S = 2.0
+"""How long a server that sends nothing may delay the end of the studio; what came is kept."""
 KEEP_ALIVE_S = 10.0
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -128,6 +131,13 @@ class PickAsk(Strict):
     candidate: int = Field(ge=1)
 
 
+class FetchAsk(Strict):
+    """What of a bundle to download."""
+
+    trust: bool = False
+    """Also files without a published digest, which are then pinned."""
+
+
 class Studio:
     """Everything that requests need.
 
@@ -155,6 +165,7 @@ class Studio:
         self.people = People(scenes)
         self.workers = workers
         self.desk = Desk([session.with_runner(WorkerRunner(one)) for one in workers] or [session])
+        self.downloads = Desk([session])
         self.stars = Stars(session.out_root / "stars.json")
         self.looked: dict[str, float] = {}
         """Stage → the seconds that it took last for a trial click or feedback."""
@@ -169,6 +180,7 @@ class Studio:
     def close(self) -> None:
         """Stop jobs between two stages, and remove what was uploaded."""
         self.desk.close()
+        self.downloads.close(timeout_s=CLOSE_DOWNLOADS_S)
         for worker in self.workers:
             worker.close()
         self.people.close()
@@ -199,19 +211,10 @@ class Studio:
 
     def start(self, person: Person) -> dict[str, Any]:
         """What the page shows first: tabs, bundles, examples, and the jobs of a person, who may have reloaded it."""
-        first, example = self.session.bundle(self.bundle), self.example_request()
-        bundles = [self.session.bundle(name) for name in Bundle.names()] if isinstance(first, Bundle) else [first]
+        example = self.example_request()
         return {
             "tabs": [describe(method) for method in tabs()],
-            "bundles": [
-                {
-                    "name": one.name,
-                    "title": one.title,
-                    "missing": list(getattr(one, "missing_roles", ())),
-                    "settings": dict(one.settings),
-                }
-                for one in bundles
-            ],
+            "bundles": all_bundles(self.session, self.bundle),
             "bundle": self.bundle,
             "examples": [
                 {
@@ -236,6 +239,35 @@ class Studio:
         """Where models of a request run; None before torch is loaded, which takes seconds."""
         models = self.session.models(request)
         return str(getattr(models, "device", "cpu")) if "torch" in sys.modules else None
+
+    def job(self, person: Person, job: str) -> tuple[Desk, Job]:
+        """A job of a person, or a download, and who does it.
+
+        Raises:
+            InputError: there is none of that id.
+        """
+        if any(one.id == job for one in self.downloads.of(EVERYBODY)):
+            return self.downloads, self.downloads.find(EVERYBODY, job)
+        return self.desk, self.desk.find(person.id, job)
+
+    def download(self) -> Job | None:
+        """The download that waits or runs, or the last one."""
+        jobs = self.downloads.of(EVERYBODY)
+        return next((one for one in reversed(jobs) if not one.is_over), next(iter(jobs), None))
+
+    def fetch(self, bundle: str, *, trust: bool) -> Job:
+        """Download what a bundle lacks, unless that is under way.
+
+        Raises:
+            CheckpointError: there is no such bundle, or nothing of it can be downloaded.
+        """
+        if bundle != FULL:
+            self.session.bundle(bundle)
+        for job in self.downloads.of(EVERYBODY):
+            if not job.is_over and job.ask["bundle"] == bundle:
+                return job
+        work = fetched(bundle, wanted_models(bundle, trust=trust), trust=trust)
+        return self.downloads.submit(EVERYBODY, "fetch", work, {"bundle": bundle, "trust": trust})
 
     def request(self, person: Person, ask: Ask) -> Request:
         """The request that a page asks for.
@@ -318,6 +350,7 @@ def create_app(studio: Studio) -> FastAPI:
     _pages(app, studio)
     _looking(app, studio)
     _jobs(app, studio)
+    _bundles(app, studio)
     _runs(app, studio)
     return app
 
@@ -464,7 +497,7 @@ def _looking(app: FastAPI, studio: Studio) -> None:
 
 def _jobs(app: FastAPI, studio: Studio) -> None:
     """What takes its turn."""
-    session, desk = studio.session, studio.desk
+    desk = studio.desk
 
     @app.post("/api/jobs")
     def submit(call: Call, ask: JobAsk) -> dict[str, Any]:
@@ -492,14 +525,30 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/jobs/{job}/stop")
     def stop(call: Call, job: str) -> dict[str, Any]:
-        found = desk.find(_person(call).id, job)
-        desk.stop(found)
-        return desk.facts(found)
+        whose, found = studio.job(_person(call), job)
+        whose.stop(found)
+        return whose.facts(found)
 
     @app.get("/api/jobs/{job}/events")
     def events(call: Call, job: str) -> Response:
-        found = desk.find(_person(call).id, job)
+        _, found = studio.job(_person(call), job)
         return StreamingResponse(_stream(call, found), media_type="text/event-stream")
+
+
+def _bundles(app: FastAPI, studio: Studio) -> None:
+    """Bundles, and downloading what they lack."""
+
+    @app.get("/api/bundles")
+    def bundles() -> dict[str, Any]:
+        job = studio.download()
+        return {
+            "bundles": all_bundles(studio.session, studio.bundle),
+            "job": None if job is None else studio.downloads.facts(job),
+        }
+
+    @app.post("/api/bundles/{name}/fetch")
+    def fetch(name: str, ask: FetchAsk) -> dict[str, Any]:
+        return studio.downloads.facts(studio.fetch(name, trust=ask.trust))
 
 
 async def _stream(call: Call, job: Job) -> AsyncIterator[str]:

@@ -79,15 +79,15 @@ class Desk:
         for thread in self._threads:
             thread.start()
 
-    def close(self) -> None:
-        """Stop after the stages that are computed now."""
+    def close(self, *, timeout_s: float | None = None) -> None:
+        """Stop after the stages that are computed now; wait for them, but no longer than that."""
         with self._changed:
             self._closing = True
             for job in self._jobs.values():
                 job.stop.set()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(timeout_s)
 
     def submit(
         self, person: str, method: str, work: Work, ask: Mapping[str, Any], *, replaces: str | None = None
