@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +22,8 @@ EVERYBODY = ""
 """Whose a download is: all people see it, and may stop it."""
 PATIENCE = Patience(n_tries=2, pause_s=0.5, timeout_s=15.0)
 """Somebody waits, and may press the button again."""
-TELL_S = 0.25
-"""Least time between two events of progress."""
+TELL_S, TELL_SHARE = 0.25, 0.02
+"""An event of progress is told after so long, or so much of a file."""
 
 
 def all_bundles(session: Session, first: str) -> list[dict[str, Any]]:
@@ -164,7 +165,7 @@ class _Progress:
                 self._files[one.name, one.place(file)] = (here or partial, here or file.bytes)
         self._begun_s = time.monotonic()
         self._n_at_first = self._n_done
-        self._told_s = 0.0
+        self._told_s, self._told_n = 0.0, 0
 
     def model(self, published: Published, state: str, error: str | None = None) -> None:
         """Tell what became of a model."""
@@ -176,8 +177,9 @@ class _Progress:
         def progress(place: str, n_done: int, n_total: int | None) -> None:
             self._files[published.name, place] = (n_done, n_total)
             now_s = time.monotonic()
-            if now_s - self._told_s >= TELL_S or n_done == n_total:
-                self._told_s = now_s
+            much = abs(n_done - self._told_n) >= TELL_SHARE * (n_total or math.inf)
+            if much or now_s - self._told_s >= TELL_S or n_done == n_total:
+                self._told_s, self._told_n = now_s, n_done
                 self._job.events.append(("bytes", self._facts(published.name, place, now_s - self._begun_s)))
 
         return progress
