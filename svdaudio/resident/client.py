@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import pickle
 from collections.abc import Callable
 from multiprocessing.connection import Client, Connection
@@ -21,14 +20,23 @@ POLL_S = 0.2
 Told = Callable[[Any], None]
 """Receives the events of a request: those of a run, or of a batch."""
 
-log = logging.getLogger(__name__)
-
 
 class GoneError(Exception):
     """The resident process took nothing, or died; a clause that says which."""
 
 
-def ask(resident: Resident, asked: Ask | AskReport | AskBatch, progress: Told, stopping: Stopping) -> Any:
+def _ignore(n_before: int) -> None:
+    del n_before
+
+
+def ask(
+    resident: Resident,
+    asked: Ask | AskReport | AskBatch,
+    progress: Told,
+    stopping: Stopping,
+    *,
+    waiting: Callable[[int], None] = _ignore,
+) -> Any:
     """The answer of a resident process.
 
     Args:
@@ -36,6 +44,7 @@ def ask(resident: Resident, asked: Ask | AskReport | AskBatch, progress: Told, s
         asked: what to compute.
         progress: receives every event.
         stopping: asked all the time; if true, the request ends between two stages.
+        waiting: called with the number of requests that are served first, if there are any.
 
     Raises:
         GoneError: it took nothing, or died.
@@ -53,12 +62,12 @@ def ask(resident: Resident, asked: Ask | AskReport | AskBatch, progress: Told, s
     with connection:
         try:
             connection.send_bytes(message)
-            return _listen(connection, progress, stopping)
+            return _listen(connection, progress, stopping, waiting)
         except (EOFError, OSError) as error:
             raise GoneError("died") from error
 
 
-def _listen(connection: Connection, progress: Told, stopping: Stopping) -> Any:
+def _listen(connection: Connection, progress: Told, stopping: Stopping, waiting: Callable[[int], None]) -> Any:
     interrupted: KeyboardInterrupt | None = None
     told_to_stop = False
     while True:
@@ -79,7 +88,7 @@ def _listen(connection: Connection, progress: Told, stopping: Stopping) -> Any:
         if isinstance(message, Event | BatchEvent):
             progress(message)
         elif isinstance(message, Waiting):
-            log.warning("the resident process serves %d others first", message.n_before)
+            waiting(message.n_before)
         elif isinstance(message, Refused):
             raise GoneError(f"cannot take this request ({message.why})")
         elif isinstance(message, Failed):

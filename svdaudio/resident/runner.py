@@ -20,6 +20,10 @@ from svdaudio.views.report import Report
 log = logging.getLogger(__name__)
 
 
+def _warn_of_others(n_before: int) -> None:
+    log.warning("the resident process serves %d others first", n_before)
+
+
 class ResidentRunner(InProcess):
     """Hands the stages of runs to the resident process; batches are computed here.
 
@@ -49,7 +53,7 @@ class ResidentRunner(InProcess):
         """
         asked = Ask(request=request, location=store.location, models=models, run=run, record=record)
         try:
-            return ask(self._resident, asked, progress, stopping)
+            return ask(self._resident, asked, progress, stopping, waiting=_warn_of_others)
         except GoneError as error:
             log.warning("the resident process %s: the run goes on without it", error)
         return super().execute(request, store, models, run=run, progress=progress, stopping=stopping, record=record)
@@ -62,6 +66,6 @@ class ResidentRunner(InProcess):
             request=request, location=store.location, models=models, run=run, root=str(root), pictures=pictures
         )
         try:
-            return ask(self._resident, asked, no_progress, never)
+            return ask(self._resident, asked, no_progress, never, waiting=_warn_of_others)
         except GoneError:
             return super().report(request, store, models, run, root=root, pictures=pictures)
