@@ -249,7 +249,7 @@ class Bundle:
         if name in {"", ".."} or Path(name).name != name:
             raise CheckpointError("a bundle must be named like a folder in checkpoints/", got=f"'{name}'")
         try:
-            path = _folder(name, roots) / MANIFEST
+            path = bundle_folder(name, roots) / MANIFEST
             described = read_description(path, fix=fix)
         except PermissionError as error:
             raise CheckpointError(
@@ -280,7 +280,7 @@ class Bundle:
 
         The digests are kept: different weights are rejected when they are loaded.
         """
-        folder = _folder(self.name, checkpoints_roots())
+        folder = bundle_folder(self.name, checkpoints_roots())
 
         def mine(path: Path) -> Path:
             _, below, name = path.as_posix().rpartition(f"/{self.name}/")
@@ -382,7 +382,7 @@ class Bundle:
                 )
 
 
-def _folder(name: str, roots: Sequence[Path]) -> Path:
+def bundle_folder(name: str, roots: Sequence[Path]) -> Path:
     """The folder of a bundle: in the first of `roots` that has its description, else in the first."""
     return next((root / name for root in roots if (root / name / MANIFEST).exists()), roots[0] / name)
 

@@ -8,8 +8,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
@@ -19,7 +19,7 @@ from fastapi import Request as Call
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.bundle import FULL
 from svdaudio.config.toml import toml_of
 from svdaudio.engine.batches import Batch
 from svdaudio.engine.journal import Event
@@ -28,12 +28,14 @@ from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError, 
 from svdaudio.methods import find_method
 from svdaudio.pages import render
 from svdaudio.pages.media import outline_path
+from svdaudio.resident.workers import Worker, WorkerRunner
 from svdaudio.session import Session
 from svdaudio.sounds.writing import FORMATS
 from svdaudio.studies.pairs import Common, prepare, read_rows
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio import answers
 from svdaudio.studio.access import Access
+from svdaudio.studio.bundles import EVERYBODY, all_bundles, fetched, wanted_models
 from svdaudio.studio.desk import Desk, Job, one_run, resumed, whole_batch
 from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_mask, add_picture, without_folders
 from svdaudio.studio.settings import check_no_files, with_masks
@@ -47,6 +49,8 @@ PERSON, TOKEN = "svdaudio-person", "svdaudio-token"
 MAX_BODY_BYTES = 2**20
 """Of a request that is not a file."""
 POLL_S = 0.05
+CLOSE_DOWNLOADS_S = 2.0
+"""How long a server that sends nothing may delay the end of the studio; what came is kept."""
 KEEP_ALIVE_S = 10.0
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -132,6 +136,13 @@ class PickAsk(Strict):
     candidate: int = Field(ge=1)
 
 
+class FetchAsk(Strict):
+    """What of a bundle to download."""
+
+    trust: bool = False
+    """Also files without a published digest, which are then pinned."""
+
+
 class Studio:
     """Everything that requests need.
 
@@ -140,15 +151,26 @@ class Studio:
         scenes: the examples by name.
         access: who may use it.
         bundle: shown first.
+        workers: processes that compute jobs, one each; without them this process computes one at a time.
     """
 
-    def __init__(self, session: Session, scenes: Mapping[str, Scene], access: Access, *, bundle: str = "mini") -> None:
+    def __init__(
+        self,
+        session: Session,
+        scenes: Mapping[str, Scene],
+        access: Access,
+        *,
+        bundle: str = "mini",
+        workers: Sequence[Worker] = (),
+    ) -> None:
         self.session = session
         self.scenes = scenes
         self.access = access
         self.bundle = bundle
         self.people = People(scenes)
-        self.desk = Desk()
+        self.workers = workers
+        self.desk = Desk([session.with_runner(WorkerRunner(one)) for one in workers] or [session])
+        self.downloads = Desk([session])
         self.stars = Stars(session.out_root / "stars.json")
         self.looked: dict[str, float] = {}
         """Stage → the seconds that it took last for a trial click or feedback."""
@@ -163,6 +185,9 @@ class Studio:
     def close(self) -> None:
         """Stop jobs between two stages, and remove what was uploaded."""
         self.desk.close()
+        self.downloads.close(timeout_s=CLOSE_DOWNLOADS_S)
+        for worker in self.workers:
+            worker.close()
         self.people.close()
 
     def example_request(self) -> Request:
@@ -171,26 +196,30 @@ class Studio:
         settings = {**scene.clicks, "bundle": self.bundle}
         return self.session.request("manipulate", [scene.original, scene.edited], settings, source="studio")
 
+    def start_workers(self) -> None:
+        """Start the workers beside everything else, and import meanwhile what answers clicks, so that nobody waits."""
+
+        def start() -> None:
+            for worker in self.workers:
+                with suppress(SvdAudioError):  # the first job of that worker tries again, and tells
+                    worker.start()
+            with suppress(SvdAudioError):
+                _ = getattr(self.session.models(self.example_request()), "device", None)
+
+        if self.workers:
+            threading.Thread(target=start, name="studio workers", daemon=True).start()
+
     def warm_up(self) -> None:
         """Compute the example, so that its sounds are there and models are loaded when somebody begins."""
         request = self.example_request()
-        self.desk.submit("", request.kind, one_run(self.session, request, self.desk), {})
+        self.desk.submit("", request.kind, one_run(request, self.desk), {})
 
     def start(self, person: Person) -> dict[str, Any]:
         """What the page shows first: tabs, bundles, examples, and the jobs of a person, who may have reloaded it."""
-        first, example = self.session.bundle(self.bundle), self.example_request()
-        bundles = [self.session.bundle(name) for name in Bundle.names()] if isinstance(first, Bundle) else [first]
+        example = self.example_request()
         return {
             "tabs": [describe(method) for method in tabs()],
-            "bundles": [
-                {
-                    "name": one.name,
-                    "title": one.title,
-                    "missing": list(getattr(one, "missing_roles", ())),
-                    "settings": dict(one.settings),
-                }
-                for one in bundles
-            ],
+            "bundles": all_bundles(self.session, self.bundle),
             "bundle": self.bundle,
             "examples": [
                 {
@@ -207,17 +236,46 @@ class Studio:
                 for name, scene in self.scenes.items()
             ],
             "example_run": answers.run_of_files(self.session, example),
-            "device": self._device(example),
+            "device": self.device(example),
             "person": person.id[:6],
             "jobs": [self.desk.facts(job) for job in self.desk.of(person.id)],
             "n_waiting": self.desk.n_waiting(),
             "max_upload_bytes": MAX_UPLOAD_BYTES,
         }
 
-    def _device(self, request: Request) -> str | None:
+    def device(self, request: Request) -> str | None:
         """Where models of a request run; None before torch is loaded, which takes seconds."""
         models = self.session.models(request)
         return str(getattr(models, "device", "cpu")) if "torch" in sys.modules else None
+
+    def job(self, person: Person, job: str) -> tuple[Desk, Job]:
+        """A job of a person, or a download, and who does it.
+
+        Raises:
+            InputError: there is none of that id.
+        """
+        if any(one.id == job for one in self.downloads.of(EVERYBODY)):
+            return self.downloads, self.downloads.find(EVERYBODY, job)
+        return self.desk, self.desk.find(person.id, job)
+
+    def download(self) -> Job | None:
+        """The download that waits or runs, or the last one."""
+        jobs = self.downloads.of(EVERYBODY)
+        return next((one for one in reversed(jobs) if not one.is_over), next(iter(jobs), None))
+
+    def fetch(self, bundle: str, *, trust: bool) -> Job:
+        """Download what a bundle lacks, unless that is under way.
+
+        Raises:
+            CheckpointError: there is no such bundle, or nothing of it can be downloaded.
+        """
+        if bundle != FULL:
+            self.session.bundle(bundle)
+        for job in self.downloads.of(EVERYBODY):
+            if not job.is_over and job.ask["bundle"] == bundle:
+                return job
+        work = fetched(bundle, wanted_models(bundle, trust=trust), trust=trust)
+        return self.downloads.submit(EVERYBODY, "fetch", work, {"bundle": bundle, "trust": trust})
 
     def request(self, person: Person, ask: Ask) -> Request:
         """The request that a page asks for.
@@ -282,6 +340,7 @@ def create_app(studio: Studio) -> FastAPI:
     _pages(app, studio)
     _looking(app, studio)
     _jobs(app, studio)
+    _bundles(app, studio)
     _runs(app, studio)
     return app
 
@@ -422,7 +481,8 @@ def _looking(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/plan")
     def plan(call: Call, ask: Ask) -> dict[str, Any]:
-        return answers.plan(session, studio.request(_person(call), ask), studio.looked)
+        request = studio.request(_person(call), ask)
+        return {**answers.plan(session, request, studio.looked), "device": studio.device(request)}
 
     @app.post("/api/feedback")
     def feedback(call: Call, ask: Ask) -> dict[str, Any]:
@@ -433,21 +493,21 @@ def _looking(app: FastAPI, studio: Studio) -> None:
 
 def _jobs(app: FastAPI, studio: Studio) -> None:
     """What takes its turn."""
-    session, desk = studio.session, studio.desk
+    desk = studio.desk
 
     @app.post("/api/jobs")
     def submit(call: Call, ask: JobAsk) -> dict[str, Any]:
         person = _person(call)
         request = studio.request(person, ask)
         kept = ask.model_dump(exclude={"replaces"})
-        work = one_run(session, request, desk)
+        work = one_run(request, desk)
         return desk.facts(desk.submit(person.id, request.kind, work, kept, replaces=ask.replaces))
 
     @app.post("/api/batch")
     def batch(call: Call, ask: BatchAsk) -> dict[str, Any]:
         opened = studio.batch(_person(call), ask)
         kept = {"method": ask.method, "bundle": ask.bundle, "files": {}, "settings": {}, "batch": ask.name}
-        job = desk.submit(_person(call).id, ask.method, whole_batch(session, opened, desk), kept)
+        job = desk.submit(_person(call).id, ask.method, whole_batch(opened, desk), kept)
         rows = [{"name": one.name, "state": "queued", "error": None} for one in opened.jobs]
         return {**desk.facts(job), "rows": rows}
 
@@ -461,14 +521,30 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/jobs/{job}/stop")
     def stop(call: Call, job: str) -> dict[str, Any]:
-        found = desk.find(_person(call).id, job)
-        desk.stop(found)
-        return desk.facts(found)
+        whose, found = studio.job(_person(call), job)
+        whose.stop(found)
+        return whose.facts(found)
 
     @app.get("/api/jobs/{job}/events")
     def events(call: Call, job: str) -> Response:
-        found = desk.find(_person(call).id, job)
+        _, found = studio.job(_person(call), job)
         return StreamingResponse(_stream(call, found), media_type="text/event-stream")
+
+
+def _bundles(app: FastAPI, studio: Studio) -> None:
+    """Bundles, and downloading what they lack."""
+
+    @app.get("/api/bundles")
+    def bundles() -> dict[str, Any]:
+        job = studio.download()
+        return {
+            "bundles": all_bundles(studio.session, studio.bundle),
+            "job": None if job is None else studio.downloads.facts(job),
+        }
+
+    @app.post("/api/bundles/{name}/fetch")
+    def fetch(name: str, ask: FetchAsk) -> dict[str, Any]:
+        return studio.downloads.facts(studio.fetch(name, trust=ask.trust))
 
 
 async def _stream(call: Call, job: Job) -> AsyncIterator[str]:
@@ -517,7 +593,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         found = session.load(run)
         request = session.request_like(found, {"generate.pick": ask.candidate}, source="studio")
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        work = one_run(session, request, studio.desk)
+        work = one_run(request, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.post("/api/runs/{run}/resume")
@@ -525,7 +601,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         found = session.load(run)
         session.method_of(found)  # or it is a batch
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        work = resumed(session, found, studio.desk)
+        work = resumed(found, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.get("/api/runs/{run}/sounds/{name}")

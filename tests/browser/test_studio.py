@@ -16,12 +16,13 @@ import screenshots
 import toy_method
 from browser_checks import serious_faults_of_access, wait_for_studio
 from PIL import Image
+from studio_server import serving_studio
 
 from svdaudio.cli import sessions
 from svdaudio.methods.stages import STAGES
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio.access import access_for
-from svdaudio.studio.app import Studio, create_app
+from svdaudio.studio.app import Studio
 
 DOCUMENTS = Path(__file__).parents[2]
 
@@ -53,8 +54,6 @@ def embed(*, pixels, image_encoder):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A studio that serves in a thread: its address, and the gate in front of its diffusion."""
-    import uvicorn
-
     folder, gate = tmp_path_factory.mktemp("studio"), Gate()
     with pytest.MonkeyPatch.context() as patch:
         toy_method.install(patch, folder)
@@ -66,18 +65,9 @@ def served(tmp_path_factory):
             removed=("cat",), added=("duck",),
         )  # fmt: skip
         studio = Studio(sessions.open_session(str(folder / "store")), {"toy": scene}, access_for("127.0.0.1", None))
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(studio), port=0, log_level="warning", ws="none", timeout_graceful_shutdown=1)
-        )
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:  # the test's timeout bounds it
-            threading.Event().wait(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield SimpleNamespace(url=f"http://127.0.0.1:{port}/", gate=gate)
-        gate.open()
-        server.should_exit = True
-        thread.join()
+        with serving_studio(studio) as url:
+            yield SimpleNamespace(url=url, gate=gate)
+            gate.open()
 
 
 def is_fault(said):

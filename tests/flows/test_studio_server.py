@@ -11,6 +11,7 @@ import pytest
 import toy_method
 from PIL import Image
 from starlette.testclient import TestClient
+from studio_events import events
 
 from svdaudio.cli import sessions
 from svdaudio.studies.scenes import Scene
@@ -43,18 +44,6 @@ def page(studio):
 def ask(**settings):
     files = {"original": "toy-original", "edited": "toy-edited"}
     return {"method": "manipulate", "files": files, "settings": {**REGIONS, **settings}}
-
-
-def events(page, job):
-    found = []
-    with page.stream("GET", f"/api/jobs/{job}/events") as response:
-        name = ""
-        for line in response.iter_lines():
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                found.append((name, json.loads(line.removeprefix("data: "))))
-    return found
 
 
 def run(page, **settings):

@@ -1,4 +1,5 @@
 /* The parameters of a tab, in groups; a changed one is marked, and says its default and recommended range. */
+import { openBundles } from "./bundles.js";
 import { $, button, el, number, show, svg } from "./dom.js";
 import { defaultOf, isChanged, on, setBundle, setError, setValue, state, tab, valueOf, work, save } from "./state.js";
 
@@ -172,10 +173,11 @@ const drawCommon = () => {
   drawLock();
   show($("common"),
     el("label", {}, "bundle ", el("select", { "data-focus": "bundle", onchange: (event) => setBundle(event.target.value) },
-      state.start.bundles.map((one) => el("option", { value: one.name, selected: one.name === state.bundle }, one.missing.length ? `${one.name} (incomplete)` : one.name)))),
+      state.start.bundles.map((one) => el("option", { value: one.name, selected: one.name === state.bundle }, one.ready ? one.name : `${one.name} (incomplete)`)))),
+    button("Models…", openBundles, { class: "small", "data-focus": "models", title: "What each bundle has and lacks" }),
     common("seed", "seed", (seed) => [button("⚄", () => setValue(seed, Math.floor(Math.random() * 2 ** 31)), { class: "letter", "aria-label": "Draw another seed", title: "Draw another seed" }), keep]),
     common("generate.duration_s", "duration", () => el("span", { class: "small muted" }, "s"), possible),
-    bundle?.missing.length ? el("p", { class: "field-error" }, `The bundle ${bundle.name} lacks ${bundle.missing.join(", ")}. Fetch it: `, el("code", {}, "svdaudio checkpoints fetch")) : null);
+    bundle?.ready ? null : el("p", { class: "field-error" }, `The bundle ${state.bundle} is incomplete. `, button("See what it lacks", openBundles, { class: "small", "data-focus": "lacks" })));
 };
 
 const update = () => {
@@ -184,7 +186,7 @@ const update = () => {
   const weights = $("parameters").querySelector("[data-sum]");
   weights?.replaceWith(sum(tab().parameters.filter((one) => !one.advanced && section(one) === "mix")));
 };
-on("tab", () => { draw(); drawCommon(); update(); });
+on("tab bundles", () => { draw(); drawCommon(); update(); });
 on("settings sliding", update);
 on("errors", () => {
   for (const one of document.querySelectorAll("#parameters [data-error], #common [data-error]")) {

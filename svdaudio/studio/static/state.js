@@ -1,6 +1,6 @@
 /* Everything that the page knows, and every way to change it. Modules that draw listen to topics:
    "tab" (another tab, or everything in it), "objects" (points, boxes, mask files, names, gains), "settings", "masks", "plan",
-   "feedback", "job", "result", "errors", "connection". */
+   "feedback", "job", "result", "errors", "connection", "bundles". */
 
 const KEY = "svdaudio-studio";
 const topics = new Map();
