@@ -1,10 +1,10 @@
-"""The studio: click to mask, slider to embedding feedback, alpha to new sound, two people against one.
+"""The studio: click to mask, slider to embedding feedback, alpha to new sound, two people against one, two workers.
 
     python bench/studio.py
 
 The server and the mini bundle run in this process, as for one user; requests go through HTTP. The first of each kind
-loads models and is left out. Alpha to new sound is measured against the command as a process of its own, and two
-people with one sound each against one person with one.
+loads models and is left out. Alpha to new sound is measured against the command as a process of its own, two people
+with one sound each against one person with one, and the same with two workers against this process in turns.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from clock import seconds
 from svdaudio.session import Session
 from svdaudio.studies.scenes import demo_scene
 from svdaudio.studio.access import access_for
+from svdaudio.studio.app import Studio
 from svdaudio.studio.serve import open_studio, serve
 
 FILES = {"original": "farm-original", "edited": "farm-edited"}
@@ -51,18 +52,8 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         store = Path(temporary) / "store"
-        studio = open_studio(Session(store), access_for("127.0.0.1", None))
-        address: list[str] = []
-        arrived = threading.Event()
-
-        def ready(url: str) -> None:
-            address.append(url)
-            arrived.set()
-
-        options_of_server = {"host": "127.0.0.1", "port": 0, "ready": ready}
-        threading.Thread(target=serve, args=(studio,), kwargs=options_of_server, daemon=True).start()
-        arrived.wait()
-        people = [httpx.Client(base_url=address[0], timeout=300) for _ in range(2)]
+        address = serving(open_studio(Session(store), access_for("127.0.0.1", None)))
+        people = [httpx.Client(base_url=address, timeout=300) for _ in range(2)]
         page = people[0]
         sound(page)
         times = [seconds(lambda at=at: click(page, 700 + 5 * at)) for at in range(given.clicks + 1)][1:]
@@ -88,18 +79,44 @@ def main() -> None:
         ]
         print(f"alpha to new sound: {in_studio:.2f} s, {in_studio / median(times):.2f} of a command as a process")
 
-        def both(at: int) -> None:
-            jobs = [
-                threading.Thread(target=sound, args=(one,), kwargs={"svd.alpha": 0.8 + (2 * at + place) / 100})
-                for place, one in enumerate(people)
-            ]
-            for job in jobs:
-                job.start()
-            for job in jobs:
-                job.join()
-
-        together = median(seconds(lambda at=at: both(at)) for at in range(given.repeats))
+        together = median(seconds(lambda at=at: both(people, 0.8 + 2 * at / 100)) for at in range(given.repeats))
         print(f"two people, a sound each: {together / in_studio:.2f} times one person's")
+        studio = open_studio(Session(store), access_for("127.0.0.1", None), n_workers=2)
+        address = serving(studio)
+        people = [httpx.Client(base_url=address, timeout=300) for _ in range(2)]
+        both(people, 0.1)  # each worker loads its models
+        both(people, 0.12)
+        side_by_side = median(seconds(lambda at=at: both(people, 1.0 + 2 * at / 100)) for at in range(given.repeats))
+        print(f"the same with two workers: {side_by_side / together:.2f} of one process in turns")
+        studio.close()
+
+
+def serving(studio: Studio) -> str:
+    """Serve a studio in a thread of this process; the address of its page."""
+    address: list[str] = []
+    arrived = threading.Event()
+
+    def ready(url: str) -> None:
+        address.append(url)
+        arrived.set()
+
+    threading.Thread(
+        target=serve, args=(studio,), kwargs={"host": "127.0.0.1", "port": 0, "ready": ready}, daemon=True
+    ).start()
+    arrived.wait()
+    return address[0]
+
+
+def both(people: list[httpx.Client], alpha: float) -> None:
+    """A sound for each of two people at once."""
+    jobs = [
+        threading.Thread(target=sound, args=(one,), kwargs={"svd.alpha": alpha + place / 100})
+        for place, one in enumerate(people)
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
 
 
 def click(page: httpx.Client, x: int) -> None:

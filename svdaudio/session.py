@@ -13,6 +13,7 @@ A session imports torch when something is computed, not before.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -194,6 +195,12 @@ class Session:
         self._bundles: dict[str, BundleFacts] = {}
         self._keeps_models = False
         self._models: dict[tuple[object, ...], ModelSource] = {}
+
+    def with_runner(self, runner: Runner) -> Session:
+        """A session on the same store, bundles and models, whose stages another runner computes."""
+        other = copy.copy(self)
+        other.runner = runner
+        return other
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -615,6 +622,22 @@ class Session:
         """
         if name not in self._bundles:
             self._bundles[name] = self._open_bundle(name)
+        return self._bundles[name]
+
+    def refresh_bundle(self, name: str) -> Any:
+        """A checkpoint bundle, whose description is read again: models may have been fetched meanwhile.
+
+        Models that were opened are kept unless the description has changed.
+
+        Raises:
+            CheckpointError: there is none, or its description is damaged.
+        """
+        found = self._open_bundle(name)
+        if name not in self._bundles or self._bundles[name] != found:
+            self._bundles[name] = found
+            for key in list(self._models):
+                if key[0] == name:
+                    self._models.pop(key, None)
         return self._bundles[name]
 
     def keep_models(self) -> None:

@@ -1,8 +1,8 @@
 """A method whose bodies any process can import: each notes that it ran, and may fail or wait for its death.
 
 Notes go into the folder that SVDAUDIO_TOY_NOTES names. A file `fail.STAGE` there makes every computation of that stage
-fail with its text, `slow.STAGE` has it take so many seconds more, and the first N computations of a stage with a file
-`deadly.STAGE` that says N wait to be killed.
+fail with its text, `slow.STAGE` has it take so many seconds more, `held.STAGE` has it wait until the file is gone, and
+the first N computations of a stage with a file `deadly.STAGE` that says N wait to be killed.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def check_numbers(path: Path) -> None:
         raise InputError(f"{path} cannot be read")
 
 
-def _ran(stage: str) -> None:
+def ran(stage: str) -> None:
     folder = Path(os.environ[NOTES])
-    deadly, failing, slow = (folder / f"{what}.{stage}" for what in ("deadly", "fail", "slow"))
+    deadly, failing, slow, held = (folder / f"{what}.{stage}" for what in ("deadly", "fail", "slow", "held"))
     is_last = deadly.exists() and len(victims(folder)) < int(deadly.read_text())
     (folder / f"{stage}.{os.getpid()}.{time.monotonic_ns()}.ran").touch()
     if is_last:
@@ -50,34 +50,36 @@ def _ran(stage: str) -> None:
         time.sleep(120)
     if slow.exists():
         time.sleep(float(slow.read_text()))
+    while held.exists():
+        time.sleep(0.02)
     if failing.exists():
         raise InputError(failing.read_text())
 
 
 def image(*, file: Path) -> dict[str, Any]:
-    _ran("image")
+    ran("image")
     return {"pixels": np.array(file.read_text().split(), dtype=np.float32)}
 
 
 def align(*, pixels: Any, threshold: float, note: Any) -> dict[str, Any]:
-    _ran("align")
+    ran("align")
     grid = pixels >= 10 * threshold
     note(f"{int(grid.sum())} inside")
     return {"grid": grid}
 
 
 def factors(*, pixels: Any, grid: Any) -> dict[str, Any]:
-    _ran("factors")
+    ran("factors")
     return {"region": pixels[grid]}
 
 
 def mix(*, one: Any, other: Any, alpha: float, k: int) -> dict[str, Any]:
-    _ran("mix")
+    ran("mix")
     return {"waveform": np.resize(np.array([alpha * one.sum(), other.sum(), k], np.float32) / 100, 2205)}
 
 
 def scores(*, waveform: Any, seed: int) -> dict[str, Any]:
-    _ran("scores")
+    ran("scores")
     return {"scores": np.array([abs(waveform).mean(), seed % 2], np.float32)}
 
 
@@ -179,6 +181,14 @@ class Notes:
     def delay(self, stage: str, seconds: float) -> None:
         """Let every computation of a stage take longer."""
         (self.folder / f"slow.{stage}").write_text(str(seconds))
+
+    def hold(self, stage: str) -> None:
+        """Let every computation of a stage wait."""
+        (self.folder / f"held.{stage}").touch()
+
+    def release(self, stage: str) -> None:
+        """Let those go on that wait."""
+        (self.folder / f"held.{stage}").unlink()
 
     def kill(self, stage: str, n_deaths: int) -> None:
         """Let the first computations of a stage wait to be killed."""

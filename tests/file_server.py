@@ -6,7 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -27,6 +27,9 @@ class FileServer:
     """For each coming request, after how many bytes of the body the connection is cut."""
     statuses: list[int] = field(default_factory=list)
     """For each coming request, a status to answer with instead."""
+    held_after: int | None = None
+    """After how many bytes of a body to wait until `go` is set."""
+    go: threading.Event = field(default_factory=threading.Event)
     redirect: str | None = None
     requests: list[Mapping[str, str]] = field(default_factory=list)
     """Headers of every request."""
@@ -75,7 +78,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.state.tells_length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: self.state.cuts.pop(0)] if body and self.state.cuts else body)
+        body = body[: self.state.cuts.pop(0)] if body and self.state.cuts else body
+        n_first = len(body) if self.state.held_after is None else self.state.held_after
+        with suppress(OSError):  # the client may have gone
+            self.wfile.write(body[:n_first])
+            if body[n_first:]:
+                self.state.go.wait()
+                self.wfile.write(body[n_first:])
 
     def _start(self) -> int | None:
         """From where on the file is asked for; None for all of it."""
@@ -101,6 +110,7 @@ def serving(content: bytes) -> Generator[FileServer]:
     try:
         yield state
     finally:
+        state.go.set()
         server.shutdown()
         thread.join()
         server.server_close()

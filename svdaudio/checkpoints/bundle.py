@@ -279,7 +279,7 @@ class Bundle:
 
         def mine(path: Path, bundle: str) -> Path:
             _, below, name = path.as_posix().rpartition(f"/{bundle}/")
-            here = _folder(bundle, checkpoints_roots()) / (name if below else path.name)
+            here = bundle_folder(bundle, checkpoints_roots()) / (name if below else path.name)
             return path if path.exists() or not here.exists() else here
 
         def entry(there: Entry) -> Entry:
@@ -396,7 +396,7 @@ def _open(name: str, roots: Sequence[Path], *, above: tuple[str, ...]) -> Bundle
     if name in {"", ".."} or Path(name).name != name:
         raise CheckpointError("a bundle must be named like a folder in checkpoints/", got=f"'{name}'")
     try:
-        path = _folder(name, roots) / MANIFEST
+        path = bundle_folder(name, roots) / MANIFEST
         described = read_description(path, fix=fix)
     except PermissionError as error:
         raise CheckpointError(
@@ -429,7 +429,7 @@ def _open(name: str, roots: Sequence[Path], *, above: tuple[str, ...]) -> Bundle
     )
 
 
-def _folder(name: str, roots: Sequence[Path]) -> Path:
+def bundle_folder(name: str, roots: Sequence[Path]) -> Path:
     """The folder of a bundle: in the first of `roots` that has its description, else in the first."""
     return next((root / name for root in roots if (root / name / MANIFEST).exists()), roots[0] / name)
 

@@ -49,6 +49,20 @@ class Patience:
     """Time without data after which a connection counts as cut."""
 
 
+Stopping = Callable[[], bool]
+"""Asked between pieces of a file, and while waiting for another try."""
+POLL_S = 0.1
+
+
+class StoppedError(Exception):
+    """The download was to stop. What was received is kept, and resumed by the next one."""
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
+
+
 class _LostError(Exception):
     """A cut connection or a server error: worth retrying."""
 
@@ -82,6 +96,7 @@ def download(
     n_bytes: int | None,
     on_progress: OnProgress | None = None,
     patience: Patience | None = None,
+    stopping: Stopping = never,
 ) -> str:
     """Download a file into `partial`, resuming a previous download, and check it.
 
@@ -92,14 +107,22 @@ def download(
         n_bytes: expected size, if known.
         on_progress: called with the progress.
         patience: limits on retries.
+        stopping: asked again and again; if true, the download ends.
 
     Returns:
         The sha256 of the downloaded file.
 
     Raises:
         CheckpointError: no address serves it, its digest or size differs, or the disk is full.
+        StoppedError: it was to stop.
     """
     patience = patience or Patience()
+    told = on_progress or _ignore
+
+    def progress(n_done: int, n_total: int | None) -> None:
+        told(n_done, n_total)
+        _check_stop(stopping)
+
     for path in (partial, _note(partial)):
         if path.is_symlink():
             path.unlink()  # the link's target must not be written to
@@ -111,11 +134,11 @@ def download(
             raise InputError("the address cannot be used", expected="http or https", got=url)
         resumed = partial.is_file()
         try:
-            digest = _from(url, partial, sha256, n_bytes, on_progress or _ignore, patience)
+            digest = _from(url, partial, sha256, n_bytes, progress, patience, stopping)
             if sha256 is not None and digest != sha256 and resumed:
                 # The partial file of an earlier download may be at fault: retry from the start.
                 _forget(partial)
-                digest = _from(url, partial, sha256, n_bytes, on_progress or _ignore, patience)
+                digest = _from(url, partial, sha256, n_bytes, progress, patience, stopping)
         except (_LostError, _RefusedError) as error:
             reasons.append(f"{urlsplit(url).netloc}: {error}")
             continue
@@ -158,11 +181,18 @@ def disk_error(path: Path, error: OSError) -> CheckpointError:
 
 
 def _from(
-    url: str, partial: Path, sha256: str | None, n_bytes: int | None, on_progress: OnProgress, patience: Patience
+    url: str,
+    partial: Path,
+    sha256: str | None,
+    n_bytes: int | None,
+    on_progress: OnProgress,
+    patience: Patience,
+    stopping: Stopping,
 ) -> str:
     """Download from one address with retries; returns the digest."""
     n_failed = 0
     while True:
+        _check_stop(stopping)
         before = _size(partial)
         try:
             _attempt(url, partial, sha256, n_bytes, on_progress, patience.timeout_s)
@@ -171,7 +201,15 @@ def _from(
             n_failed = 1 if _size(partial) > before else n_failed + 1
             if n_failed >= min(patience.n_tries, error.n_tries or patience.n_tries):
                 raise
-            time.sleep(min(max(patience.pause_s * 2 ** (n_failed - 1), error.wait_s), 60.0))
+            until = time.monotonic() + min(max(patience.pause_s * 2 ** (n_failed - 1), error.wait_s), 60.0)
+            while (left_s := until - time.monotonic()) > 0:
+                time.sleep(min(POLL_S, left_s))
+                _check_stop(stopping)
+
+
+def _check_stop(stopping: Stopping) -> None:
+    if stopping():
+        raise StoppedError
 
 
 def _attempt(
@@ -253,9 +291,9 @@ def _receive(response: Any, url: str, partial: Path, start: int, total: int | No
 
 
 def _read(response: Any) -> bytes:
-    """The next bytes; network errors are kept apart from disk errors."""
+    """The bytes that have come, at least one before the end; network errors are kept apart from disk errors."""
     try:
-        return cast("bytes", response.read(CHUNK))
+        return cast("bytes", response.read1(CHUNK))  # `read` would wait for a whole chunk, and stop as late
     except http.client.IncompleteRead as error:
         raise _LostError("cut the connection") from error
     except OSError as error:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.checkpoints import registry
-from svdaudio.checkpoints.bundle import FULL, MANIFEST, read_description
-from svdaudio.checkpoints.download import BY_HAND, CHUNK, Patience, check_space, disk_error, download
+from svdaudio.checkpoints.bundle import FULL, MANIFEST, bundle_folder, read_description
+from svdaudio.checkpoints.download import BY_HAND, CHUNK, Patience, Stopping, check_space, disk_error, download, never
 from svdaudio.checkpoints.recognise import recognise, recognise_format
 from svdaudio.checkpoints.registry import Published, PublishedFile
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.files import found_instead, read_text, write_bytes
-from svdaudio.places import checkpoints_folder
+from svdaudio.places import checkpoints_folder, checkpoints_roots
 from svdaudio.store.locks import file_lock
 from svdaudio.weights.digests import (
     FileState,
@@ -58,6 +58,11 @@ def full_folder() -> Path:
     return checkpoints_folder() / FULL
 
 
+def folder_of(name: str) -> Path:
+    """The folder of a bundle, into which its files are installed."""
+    return full_folder() if name == FULL else bundle_folder(name, checkpoints_roots())
+
+
 def fetch(
     published: Published,
     folder: Path,
@@ -65,6 +70,7 @@ def fetch(
     trust: bool = False,
     on_progress: OnProgress | None = None,
     patience: Patience | None = None,
+    stopping: Stopping = never,
 ) -> Installed:
     """Download the missing files of a published model, and fill its roles.
 
@@ -74,12 +80,14 @@ def fetch(
         trust: accept files without a published digest, and pin them.
         on_progress: called with the progress of each file.
         patience: limits on retries.
+        stopping: asked between pieces of a file; if true, the download ends there, and a later one resumes it.
 
     Raises:
         CheckpointError: a file cannot be downloaded, differs from the published one, or needs `trust`.
+        StoppedError: it was to stop.
     """
     with _working_on(folder, published.name):
-        pinned = _pinned(folder)
+        pinned = pinned_files(folder)
         n_fetched, digests = 0, dict[str, str]()
         for file in published.files:
             place = published.place(file)
@@ -98,7 +106,7 @@ def fetch(
             if wanted is None and not trust:
                 raise _untrusted(published, file, f"svdaudio checkpoints fetch {published.name}")
             _make_folder(path.parent)
-            partial = path.with_name(f".{path.name}.partial")
+            partial = partial_of(path)
             digest = download(
                 file.urls,
                 partial,
@@ -106,6 +114,7 @@ def fetch(
                 n_bytes=file.bytes,
                 on_progress=_named(on_progress, place),
                 patience=patience,
+                stopping=stopping,
             )
             _check_kind(published, file, partial, known=digest == file.sha256)
             _finish(partial, path, digest, file_state(partial))
@@ -146,7 +155,7 @@ def take(
     found = _beside(published, path)
     _make_folder(folder)
     with _working_on(folder, published.name):
-        pinned = _pinned(folder)
+        pinned = pinned_files(folder)
         digests: dict[str, str] = {}
         states: dict[str, FileState] = {}
         for file, source in found:
@@ -254,11 +263,16 @@ def _quoted(command: str) -> str:
 
 def _require_address(published: Published, file: PublishedFile) -> None:
     if not file.urls:
-        raise CheckpointError(
-            f"{file.name} cannot be downloaded automatically",
-            fix=f"download {' and '.join(f.name for f in published.files)} from {published.page} with a browser, then "
-            f"run `svdaudio checkpoints import {published.files[0].name} --trust`",
-        )
+        raise CheckpointError(f"{file.name} cannot be downloaded automatically", fix=advice_by_hand(published))
+
+
+def advice_by_hand(published: Published) -> str:
+    """How to install a model that has no address of its own."""
+    names = " and ".join(file.name for file in published.files)
+    return (
+        f"download {names} from {published.page} with a browser, then run "
+        f"`svdaudio checkpoints import {published.files[0].name} --trust`"
+    )
 
 
 def _place_in(folder: Path, place: str) -> Path:
@@ -288,7 +302,7 @@ def _place(
     if path.is_file() and known_digest(path) == digest:
         return
     _make_folder(path.parent)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     try:
         partial.unlink(missing_ok=True)
         try:
@@ -409,13 +423,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"the description {path} cannot be read", got=error.strerror or str(error)) from error
 
 
-def _pinned(folder: Path) -> dict[str, str]:
-    """File → digest, from the bundle's description."""
+def pinned_files(folder: Path) -> dict[str, str]:
+    """File → digest, from the bundle's description.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     pinned: dict[str, str] = {}
     for model in read_manifest(folder)["models"].values():
         for part in model.get("parts", [model]):
             pinned[part["file"]] = part["sha256"]
     return pinned
+
+
+def partial_of(path: Path) -> Path:
+    """Where a file is until it is complete and checked."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def _make_folder(folder: Path) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from svdaudio.checkpoints.bundle import Bundle
     from svdaudio.checkpoints.install import Installed
-    from svdaudio.checkpoints.registry import Published
 
 app = Commands(help="List, install and verify model weights.")
 
@@ -98,24 +97,21 @@ def fetch(
 ) -> None:
     """Download published weights into the bundle 'full', resuming interrupted downloads. Exit code 3 if one fails."""
     from svdaudio.checkpoints import install, registry
+    from svdaudio.checkpoints.lacking import recommended
     from svdaudio.errors import CheckpointError, InputError
 
     if role is not None and not name:
         raise InputError("--role needs the name of a model", fix="add it, such as ast-audioset")
     folder = install.full_folder()
-    wanted = [registry.find(one).filling(role) for one in name or ()] or [
-        p for p in registry.registry() if p.recommended
-    ]
+    wanted = [registry.find(one).filling(role) for one in name or ()] or recommended(folder)
     done: list[Installed] = []
     failed: dict[str, str] = {}
     for published in wanted:
-        if not name and _filled_by_others(published):
-            continue
         try:
             with _progress() as on_progress:
                 done.append(install.fetch(published, folder, trust=trust, on_progress=on_progress))
         except CheckpointError as error:
-            if len(wanted) == 1:
+            if len(name or ()) == 1:
                 raise
             failed[published.name] = error.line()
             if not as_json:
@@ -205,6 +201,7 @@ def _examined(bundle: Bundle, *, try_on: torch.device | None = None) -> list[dic
 def _published() -> list[dict[str, Any]]:
     """Every published model, and how much of it is installed."""
     from svdaudio.checkpoints.install import full_folder, read_manifest
+    from svdaudio.checkpoints.lacking import bytes_begun
     from svdaudio.checkpoints.registry import registry
 
     folder = full_folder()
@@ -212,10 +209,6 @@ def _published() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for published in registry():
         fills = [role for role, model in models.items() if model.get("published") == published.name]
-        partial = [folder / published.place(file) for file in published.files]
-        begun = sum(
-            part.stat().st_size for path in partial if (part := path.with_name(f".{path.name}.partial")).is_file()
-        )
         rows.append(
             {
                 "name": published.name,
@@ -228,18 +221,10 @@ def _published() -> list[dict[str, Any]]:
                 "pinned": published.is_pinned,
                 "recommended": published.recommended,
                 "fills": fills,
-                "bytes_begun": begun,
+                "bytes_begun": bytes_begun(published, folder),
             }
         )
     return rows
-
-
-def _filled_by_others(published: Published) -> bool:
-    """Whether every role of a published model is filled, possibly by other models."""
-    from svdaudio.checkpoints.install import full_folder, read_manifest
-
-    models = read_manifest(full_folder())["models"]
-    return all(models.get(role, {}).get("published") not in (None, published.name) for role in published.roles)
 
 
 def _print_bundle(bundle: Bundle, rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -25,6 +25,12 @@ def studio(
         str, typer.Option("--host", metavar="ADDRESS", help=f"Another address; needs a password in {VARIABLE}.")
     ] = "127.0.0.1",
     bundle: options.Bundle = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", min=1, help="Jobs that compute at a time; several are processes with models of their own."
+        ),
+    ] = 1,
     store: options.Store = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
 ) -> None:
@@ -38,8 +44,9 @@ def studio(
     from svdaudio.studio.serve import open_studio, serve
 
     access = access_for(host, os.environ.get(VARIABLE))
-    opened = open_studio(sessions.open_session(store), access, bundle=bundle or "mini")
+    opened = open_studio(sessions.open_session(store), access, bundle=bundle or "mini", n_workers=workers)
 
+    opened.start_workers()
     if opened.bundle == "mini":  # others may take minutes without a GPU
         opened.warm_up()
 

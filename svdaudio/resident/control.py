@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from svdaudio.errors import RunError, StoreError
@@ -52,15 +53,39 @@ def stop(folder: Path | None = None) -> Resident | None:
 
 
 def _start(folder: Path, idle_s: float, timeout_s: float, *, warm: bool) -> Resident:
+    process, resident = launch(folder, str(idle_s), *(["warm"] if warm else []), timeout_s=timeout_s)
+    process.returncode = 0  # it outlives this object, which would warn of that
+    return resident
+
+
+def launch(
+    folder: Path,
+    *arguments: str,
+    timeout_s: float = START_TIMEOUT_S,
+    environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+) -> tuple[subprocess.Popen[bytes], Resident]:
+    """Start a resident process, and wait until it listens.
+
+    Args:
+        folder: where it is described, and its log; exists.
+        arguments: of `svdaudio.resident.serve`, after the folder.
+        timeout_s: how long it may take until it listens.
+        environment: variables that differ from those of this process.
+        stdin: its standard input, as `subprocess` takes it.
+
+    Raises:
+        RunError: it ended at once, or did not listen in time; with the last lines of its log.
+    """
     log = folder / "resident.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            python_command("-m", "svdaudio.resident.serve", str(folder), str(idle_s), *(["warm"] if warm else [])),
-            stdin=subprocess.DEVNULL,
+            python_command("-m", "svdaudio.resident.serve", str(folder), *arguments),
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=dict(os.environ),
-            start_new_session=True,  # it outlives the terminal, and is ended with its children
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,  # an interrupt of the terminal does not reach it; it is ended with its children
         )
     since = began(process.pid) or ""
     deadline = time.monotonic() + timeout_s
@@ -78,5 +103,4 @@ def _start(folder: Path, idle_s: float, timeout_s: float, *, warm: bool) -> Resi
         end_group(process.pid, since)
         process.wait()
         raise
-    process.returncode = 0  # it outlives this object, which would warn of that
-    return resident
+    return process, resident

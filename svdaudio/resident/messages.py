@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from svdaudio.engine.batch import OutputWriter
+from svdaudio.engine.batches import Job, OnError
 from svdaudio.engine.body import ModelSource
 from svdaudio.engine.request import Request
 from svdaudio.store.runs import RunRecord
@@ -32,6 +34,17 @@ class AskReport:
     run: RunRecord
     root: str
     pictures: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskBatch:
+    """A request to compute jobs of a batch."""
+
+    jobs: tuple[Job, ...]
+    location: str
+    models: ModelSource
+    output: OutputWriter | None
+    on_error: OnError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,4 +76,4 @@ class Refused:
 
 
 STOP = "stop"
-"""Sent by a command that was interrupted: the run ends between two stages."""
+"""Sent by a command that was interrupted: the run or batch ends between two stages."""

@@ -1,7 +1,8 @@
-"""The resident process: `python -m svdaudio.resident.serve FOLDER IDLE_S [warm]`, started by `svdaudio resident start`.
+"""A resident process: `python -m svdaudio.resident.serve FOLDER IDLE_S [warm] [owned]`.
 
 A thread for each command reads what it asks for; the main thread computes, one request after another in the order in
-which they came. It ends after a while without requests.
+which they came. That of `svdaudio resident start` ends after a while without requests; one that is owned ends when its
+owner closes its standard input, or dies.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.checkpoints.bundle import Models
+from svdaudio.engine.batch import execute_batch
 from svdaudio.engine.run import execute_run
 from svdaudio.engine.workers import portable
 from svdaudio.files import write_bytes
 from svdaudio.processes import began
-from svdaudio.resident.messages import STOP, Ask, AskReport, Done, Failed, Refused, Waiting
+from svdaudio.resident.messages import STOP, Ask, AskBatch, AskReport, Done, Failed, Refused, Waiting
 from svdaudio.resident.place import STATE, Resident, identity
 from svdaudio.store import open_store
 from svdaudio.views.outputs import report_of
@@ -41,7 +43,7 @@ class _Work:
     """A request and the command that waits for it."""
 
     asked: bytes
-    """A pickled `Ask` or `AskReport`."""
+    """A pickled `Ask`, `AskReport` or `AskBatch`."""
     connection: Connection
     stop: threading.Event = field(default_factory=threading.Event)
     """The command was interrupted, or is gone."""
@@ -59,11 +61,11 @@ class Server:
 
     Args:
         folder: where it is described.
-        idle_s: how long it waits for a request before it ends.
+        idle_s: how long it waits for a request before it ends; None for as long as it takes.
         warm: import everything before the first request.
     """
 
-    def __init__(self, folder: Path, idle_s: float, *, warm: bool) -> None:
+    def __init__(self, folder: Path, idle_s: float | None, *, warm: bool) -> None:
         self._folder = folder
         self._warm = warm
         self._idle_s = idle_s
@@ -140,8 +142,7 @@ def _compute(work: _Work) -> None:
     if isinstance(asked.models, Models):
         asked.models.keep_all()
     try:
-        value = _execute(asked, work) if isinstance(asked, Ask) else _report(asked)
-        work.send(Done(value=value))
+        work.send(Done(value=_answer(asked, work)))
     except Exception as error:  # noqa: BLE001 - the command raises it again
         error = portable(error)
         try:
@@ -153,6 +154,12 @@ def _compute(work: _Work) -> None:
         work.connection.close()
 
 
+def _answer(asked: Any, work: _Work) -> Any:
+    if isinstance(asked, AskReport):
+        return _report(asked)
+    return _execute_batch(asked, work) if isinstance(asked, AskBatch) else _execute(asked, work)
+
+
 def _execute(asked: Ask, work: _Work) -> Any:
     return execute_run(
         asked.request,
@@ -162,6 +169,18 @@ def _execute(asked: Ask, work: _Work) -> Any:
         progress=work.send,
         stopping=work.stop.is_set,
         record=asked.record,
+    )
+
+
+def _execute_batch(asked: AskBatch, work: _Work) -> Any:
+    return execute_batch(
+        asked.jobs,
+        open_store(asked.location),
+        asked.models,
+        output=asked.output,
+        on_error=asked.on_error,
+        progress=work.send,
+        stopping=work.stop.is_set,
     )
 
 
@@ -181,12 +200,21 @@ def _leave(number: int, frame: object) -> None:
     raise SystemExit(0)
 
 
+def _end_with_owner() -> None:
+    """Wait until nobody holds the other end of standard input any more, and end this process."""
+    while os.read(0, 1):  # not `sys.stdin`, whose lock a waiting thread would hold when the interpreter ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
     """Serve until idle or terminated."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, _leave)
     folder, idle_s, *how = sys.argv[1:]
-    Server(Path(folder), float(idle_s), warm="warm" in how).serve()
+    if "owned" in how:
+        threading.Thread(target=_end_with_owner, daemon=True).start()
+    Server(Path(folder), None if "owned" in how else float(idle_s), warm="warm" in how).serve()
 
 
 if __name__ == "__main__":

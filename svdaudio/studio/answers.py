@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,7 @@ from svdaudio.pages.media import frequency_marks
 from svdaudio.session import Session, run_state
 from svdaudio.store.runs import RunRecord
 
+DURATION = "generate.duration_s"
 N_RUNS_TIMED = 40
 """How many of the newest runs tell how long a stage takes here."""
 
@@ -36,7 +37,8 @@ def plan(session: Session, request: Request, looked: Mapping[str, float]) -> dic
         request: what would be computed.
         looked: stage → seconds that it took for a trial click or feedback, which leave no run behind.
     """
-    usual = {**looked, **usual_seconds(session.runs)}
+    duration_s = request.config.value(DURATION) if DURATION in request.method.config.parameters() else None
+    usual = {**looked, **usual_seconds(session.runs, duration_s, lasting(request))}
     stages: list[dict[str, Any]] = []
     for node in session.plan(request):
         name = node.node.stage.name
@@ -73,13 +75,30 @@ def run_of_files(session: Session, request: Request) -> str | None:
     return None
 
 
-def usual_seconds(runs: Iterable[RunRecord]) -> dict[str, float]:
-    """Stage → median of the seconds that it took in the newest runs of the store."""
+def lasting(request: Request) -> set[str]:
+    """The stages whose work is as long as the sound: those that take its duration, and all that read from them."""
+    nodes: set[str] = set()
+    for node in request.nodes:
+        if DURATION in node.bindings.values() or not nodes.isdisjoint(node.upstream):
+            nodes.add(node.name)
+    return {request.table[name].stage.name for name in nodes}
+
+
+def usual_seconds(runs: Iterable[RunRecord], duration_s: float | None, lasting: Collection[str]) -> dict[str, float]:
+    """Stage → median of the seconds that it took in the newest runs of the store.
+
+    Args:
+        runs: newest first.
+        duration_s: of the sound that is planned; None if its method has no such parameter.
+        lasting: stages that take in proportion to it.
+    """
     times: dict[str, list[float]] = defaultdict(list)
     for run in islice(runs, N_RUNS_TIMED):
+        before_s = run.config.get("generate", {}).get("duration_s")
+        longer = duration_s / before_s if duration_s and before_s else 1
         for entry in run.stages:
             if entry.status == "computed":
-                times[entry.stage].append(entry.seconds)
+                times[entry.stage].append(entry.seconds * (longer if entry.stage in lasting else 1))
     return {stage: round(median(found), 3) for stage, found in times.items()}
 
 
@@ -156,11 +175,12 @@ def run_facts(session: Session, run: RunRecord, *, starred: bool) -> dict[str, A
 
 
 def summary(session: Session, run: RunRecord, *, starred: bool) -> dict[str, Any]:
-    """A run in a line of the history."""
+    """A run in a line of the history; files that a parameter names, such as "remove.cat", are not in its title."""
+    files = (use.path for name, use in run.files.items() if "." not in name)
     return {
         "id": run.id,
         "method": run.kind,
-        "title": " → ".join(dict.fromkeys(Path(use.path).stem for use in run.files.values())),
+        "title": " → ".join(dict.fromkeys(Path(path).stem for path in files)),
         "created_at": run.created_at,
         "state": run_state(session.store, run),
         "bundle": run.bundle,

@@ -8,8 +8,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
@@ -19,7 +19,7 @@ from fastapi import Request as Call
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.bundle import FULL
 from svdaudio.config.toml import toml_of
 from svdaudio.engine.batches import Batch
 from svdaudio.engine.journal import Event
@@ -28,14 +28,17 @@ from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError, 
 from svdaudio.methods import find_method
 from svdaudio.pages import render
 from svdaudio.pages.media import outline_path
+from svdaudio.resident.workers import Worker, WorkerRunner
 from svdaudio.session import Session
 from svdaudio.sounds.writing import FORMATS
 from svdaudio.studies.pairs import Common, prepare, read_rows
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio import answers
 from svdaudio.studio.access import Access
+from svdaudio.studio.bundles import EVERYBODY, all_bundles, fetched, wanted_models
 from svdaudio.studio.desk import Desk, Job, one_run, resumed, whole_batch
-from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_picture
+from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_mask, add_picture, without_folders
+from svdaudio.studio.settings import check_no_files, with_masks
 from svdaudio.studio.stars import Stars
 from svdaudio.studio.tabs import describe, tabs
 
@@ -46,6 +49,8 @@ PERSON, TOKEN = "svdaudio-person", "svdaudio-token"
 MAX_BODY_BYTES = 2**20
 """Of a request that is not a file."""
 POLL_S = 0.05
+CLOSE_DOWNLOADS_S = 2.0
+"""How long a server that sends nothing may delay the end of the studio; what came is kept."""
 KEEP_ALIVE_S = 10.0
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -62,6 +67,8 @@ PICTURE_TYPES = {
 }
 
 """How a file begins → its type."""
+UPLOADS = ("/api/pictures", "/api/masks")
+"""What takes files."""
 SIGN_IN = ("/login", "/static/page.css")
 """What can be seen without a token."""
 
@@ -73,10 +80,12 @@ class Strict(BaseModel):
 
 
 class Prompt(Strict):
-    """Clicks, a box, or both."""
+    """Clicks, a box, or both; or a mask."""
 
     points: list[tuple[float, float, Literal[0, 1]]] = Field(default=[], max_length=100)
     box: tuple[float, float, float, float] | None = None
+    mask: str | None = None
+    """Id of an uploaded one."""
 
 
 class MaskAsk(Strict):
@@ -127,6 +136,13 @@ class PickAsk(Strict):
     candidate: int = Field(ge=1)
 
 
+class FetchAsk(Strict):
+    """What of a bundle to download."""
+
+    trust: bool = False
+    """Also files without a published digest, which are then pinned."""
+
+
 class Studio:
     """Everything that requests need.
 
@@ -135,15 +151,26 @@ class Studio:
         scenes: the examples by name.
         access: who may use it.
         bundle: shown first.
+        workers: processes that compute jobs, one each; without them this process computes one at a time.
     """
 
-    def __init__(self, session: Session, scenes: Mapping[str, Scene], access: Access, *, bundle: str = "mini") -> None:
+    def __init__(
+        self,
+        session: Session,
+        scenes: Mapping[str, Scene],
+        access: Access,
+        *,
+        bundle: str = "mini",
+        workers: Sequence[Worker] = (),
+    ) -> None:
         self.session = session
         self.scenes = scenes
         self.access = access
         self.bundle = bundle
         self.people = People(scenes)
-        self.desk = Desk()
+        self.workers = workers
+        self.desk = Desk([session.with_runner(WorkerRunner(one)) for one in workers] or [session])
+        self.downloads = Desk([session])
         self.stars = Stars(session.out_root / "stars.json")
         self.looked: dict[str, float] = {}
         """Stage → the seconds that it took last for a trial click or feedback."""
@@ -158,6 +185,9 @@ class Studio:
     def close(self) -> None:
         """Stop jobs between two stages, and remove what was uploaded."""
         self.desk.close()
+        self.downloads.close(timeout_s=CLOSE_DOWNLOADS_S)
+        for worker in self.workers:
+            worker.close()
         self.people.close()
 
     def example_request(self) -> Request:
@@ -166,31 +196,37 @@ class Studio:
         settings = {**scene.clicks, "bundle": self.bundle}
         return self.session.request("manipulate", [scene.original, scene.edited], settings, source="studio")
 
+    def start_workers(self) -> None:
+        """Start the workers beside everything else, and import meanwhile what answers clicks, so that nobody waits."""
+
+        def start() -> None:
+            for worker in self.workers:
+                with suppress(SvdAudioError):  # the first job of that worker tries again, and tells
+                    worker.start()
+            with suppress(SvdAudioError):
+                _ = getattr(self.session.models(self.example_request()), "device", None)
+
+        if self.workers:
+            threading.Thread(target=start, name="studio workers", daemon=True).start()
+
     def warm_up(self) -> None:
         """Compute the example, so that its sounds are there and models are loaded when somebody begins."""
         request = self.example_request()
-        self.desk.submit("", request.kind, one_run(self.session, request, self.desk), {})
+        self.desk.submit("", request.kind, one_run(request, self.desk), {})
 
     def start(self, person: Person) -> dict[str, Any]:
         """What the page shows first: tabs, bundles, examples, and the jobs of a person, who may have reloaded it."""
-        first, example = self.session.bundle(self.bundle), self.example_request()
-        bundles = [self.session.bundle(name) for name in Bundle.names()] if isinstance(first, Bundle) else [first]
+        example = self.example_request()
         return {
             "tabs": [describe(method) for method in tabs()],
-            "bundles": [
-                {
-                    "name": one.name,
-                    "title": one.title,
-                    "missing": list(getattr(one, "missing_roles", ())),
-                    "settings": dict(one.settings),
-                }
-                for one in bundles
-            ],
+            "bundles": all_bundles(self.session, self.bundle),
             "bundle": self.bundle,
             "examples": [
                 {
                     "name": name,
-                    "files": {side: self.people.examples[f"{name}-{side}"].facts() for side in ("original", "edited")},
+                    "files": {
+                        side: self.people.examples[f"{name}-{side}"].picture_facts() for side in ("original", "edited")
+                    },
                     "regions": {
                         "remove": [[*point, 1] for point in scene.remove],
                         "add": [[*point, 1] for point in scene.add],
@@ -200,16 +236,46 @@ class Studio:
                 for name, scene in self.scenes.items()
             ],
             "example_run": answers.run_of_files(self.session, example),
-            "device": self._device(example),
+            "device": self.device(example),
             "person": person.id[:6],
             "jobs": [self.desk.facts(job) for job in self.desk.of(person.id)],
             "n_waiting": self.desk.n_waiting(),
+            "max_upload_bytes": MAX_UPLOAD_BYTES,
         }
 
-    def _device(self, request: Request) -> str | None:
+    def device(self, request: Request) -> str | None:
         """Where models of a request run; None before torch is loaded, which takes seconds."""
         models = self.session.models(request)
         return str(getattr(models, "device", "cpu")) if "torch" in sys.modules else None
+
+    def job(self, person: Person, job: str) -> tuple[Desk, Job]:
+        """A job of a person, or a download, and who does it.
+
+        Raises:
+            InputError: there is none of that id.
+        """
+        if any(one.id == job for one in self.downloads.of(EVERYBODY)):
+            return self.downloads, self.downloads.find(EVERYBODY, job)
+        return self.desk, self.desk.find(person.id, job)
+
+    def download(self) -> Job | None:
+        """The download that waits or runs, or the last one."""
+        jobs = self.downloads.of(EVERYBODY)
+        return next((one for one in reversed(jobs) if not one.is_over), next(iter(jobs), None))
+
+    def fetch(self, bundle: str, *, trust: bool) -> Job:
+        """Download what a bundle lacks, unless that is under way.
+
+        Raises:
+            CheckpointError: there is no such bundle, or nothing of it can be downloaded.
+        """
+        if bundle != FULL:
+            self.session.bundle(bundle)
+        for job in self.downloads.of(EVERYBODY):
+            if not job.is_over and job.ask["bundle"] == bundle:
+                return job
+        work = fetched(bundle, wanted_models(bundle, trust=trust), trust=trust)
+        return self.downloads.submit(EVERYBODY, "fetch", work, {"bundle": bundle, "trust": trust})
 
     def request(self, person: Person, ask: Ask) -> Request:
         """The request that a page asks for.
@@ -223,8 +289,8 @@ class Studio:
         files = {name: self.people.picture(person, picture).path for name, picture in ask.files.items()}
         if missing := [name for name in method.files if name not in files]:
             raise InputError(f"the picture '{missing[0]}' is missing", fix="drop one, or choose the example")
-        check_no_paths(ask.settings)
-        return self.session.request(method, files, {"bundle": ask.bundle, **ask.settings}, source="studio")
+        settings = with_masks(ask.settings, method.config.parameters(), person)
+        return self.session.request(method, files, {"bundle": ask.bundle, **settings}, source="studio")
 
     def batch(self, person: Person, ask: BatchAsk) -> Batch:
         """The batch of a table; its pictures are in a folder of this machine, or were uploaded under their names.
@@ -249,7 +315,7 @@ class Studio:
         table.write_text(ask.csv, encoding="utf-8")
         rows = read_rows(table, method, folder=folder)
         for row in rows:
-            check_no_paths(row.parameters)
+            check_no_files(row.parameters, method.config.parameters())
             if row.out is not None:
                 raise InputError(f"{row.where}: the studio writes no files elsewhere", fix="omit the column 'out'")
             if ask.folder is None and any(path.parent != place or not path.exists() for path in row.files.values()):
@@ -258,24 +324,6 @@ class Studio:
         return self.session.open_batch(
             prepare(self.session, rows, method, common), files={"pairs": table}, title=f"{ask.name}, {len(rows)} rows"
         )
-
-
-def check_no_paths(value: object) -> None:
-    """Refuse mask files: a page names no file of this machine.
-
-    Raises:
-        InputError: there is one.
-    """
-    if isinstance(value, Mapping):
-        for name, one in value.items():
-            if name == "mask":
-                raise InputError("a file cannot be named here", fix="click, or drag a box")
-            check_no_paths(one)
-    elif isinstance(value, list):
-        for one in value:
-            check_no_paths(one)
-    elif isinstance(value, str) and ("/" in value or "\\" in value):
-        raise InputError("a file cannot be named here", fix="click, or drag a box")
 
 
 def create_app(studio: Studio) -> FastAPI:
@@ -292,6 +340,7 @@ def create_app(studio: Studio) -> FastAPI:
     _pages(app, studio)
     _looking(app, studio)
     _jobs(app, studio)
+    _bundles(app, studio)
     _runs(app, studio)
     return app
 
@@ -317,7 +366,7 @@ def _guard(app: FastAPI, studio: Studio) -> None:
             "/static/page.css",
         ):
             return _error(401, "sign in") if path.startswith("/api/") else RedirectResponse("/login")
-        limit = MAX_UPLOAD_BYTES if path == "/api/pictures" else MAX_BODY_BYTES
+        limit = MAX_UPLOAD_BYTES if path in UPLOADS else MAX_BODY_BYTES
         length = call.headers.get("content-length", "0" if call.method == "GET" else "")
         if not length.isdigit():
             return _error(411, "the length of the body is missing")
@@ -338,7 +387,7 @@ def _guard(app: FastAPI, studio: Studio) -> None:
     async def refuse(call: Call, error: SvdAudioError) -> Response:
         del call
         status = 404 if isinstance(error, RunError) else 409 if isinstance(error, CheckpointError) else 400
-        return JSONResponse({"error": error.line(), "field": field_of(error)}, status)
+        return JSONResponse({"error": without_folders(error.line()), "field": field_of(error)}, status)
 
 
 def _error(status: int, text: str) -> Response:
@@ -397,7 +446,7 @@ def _looking(app: FastAPI, studio: Studio) -> None:
     async def upload(call: Call) -> dict[str, object]:
         name = unquote(call.headers.get("x-name", "picture.png"))
         data = await call.body()
-        return (await asyncio.to_thread(add_picture, _person(call), name, data)).facts()
+        return (await asyncio.to_thread(add_picture, _person(call), name, data)).picture_facts()
 
     @app.get("/api/pictures/{picture}")
     def picture(call: Call, picture: str) -> Response:
@@ -406,14 +455,20 @@ def _looking(app: FastAPI, studio: Studio) -> None:
         kind = next(kinds, "application/octet-stream")
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
+    @app.post("/api/masks")
+    async def upload_mask(call: Call, picture: str) -> dict[str, object]:
+        person, name = _person(call), unquote(call.headers.get("x-name", "mask.png"))
+        whole = people.picture(person, picture)
+        return (await asyncio.to_thread(add_mask, person, name, await call.body(), whole)).facts()
+
     @app.post("/api/mask")
     def mask(call: Call, ask: MaskAsk) -> dict[str, Any]:
         begun = time.perf_counter()
-        path = people.picture(_person(call), ask.picture).path
-        prompt = {
-            "points": [list(point) for point in ask.prompt.points],
-            **({"box": list(ask.prompt.box)} if ask.prompt.box else {}),
-        }
+        person = _person(call)
+        path = people.picture(person, ask.picture).path
+        prompt = ask.prompt.model_dump(exclude_defaults=True)
+        if ask.prompt.mask is not None:
+            prompt["mask"] = str(person.mask(ask.prompt.mask).path)
         request = session.request("mask", [path], {"bundle": ask.bundle, "point": {"object": prompt}}, source="studio")
         with studio.looking:
             found = session.arrays(session.run(request, record=False, progress=studio.on_look).run)["object.mask"]
@@ -426,7 +481,8 @@ def _looking(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/plan")
     def plan(call: Call, ask: Ask) -> dict[str, Any]:
-        return answers.plan(session, studio.request(_person(call), ask), studio.looked)
+        request = studio.request(_person(call), ask)
+        return {**answers.plan(session, request, studio.looked), "device": studio.device(request)}
 
     @app.post("/api/feedback")
     def feedback(call: Call, ask: Ask) -> dict[str, Any]:
@@ -437,21 +493,21 @@ def _looking(app: FastAPI, studio: Studio) -> None:
 
 def _jobs(app: FastAPI, studio: Studio) -> None:
     """What takes its turn."""
-    session, desk = studio.session, studio.desk
+    desk = studio.desk
 
     @app.post("/api/jobs")
     def submit(call: Call, ask: JobAsk) -> dict[str, Any]:
         person = _person(call)
         request = studio.request(person, ask)
         kept = ask.model_dump(exclude={"replaces"})
-        work = one_run(session, request, desk)
+        work = one_run(request, desk)
         return desk.facts(desk.submit(person.id, request.kind, work, kept, replaces=ask.replaces))
 
     @app.post("/api/batch")
     def batch(call: Call, ask: BatchAsk) -> dict[str, Any]:
         opened = studio.batch(_person(call), ask)
         kept = {"method": ask.method, "bundle": ask.bundle, "files": {}, "settings": {}, "batch": ask.name}
-        job = desk.submit(_person(call).id, ask.method, whole_batch(session, opened, desk), kept)
+        job = desk.submit(_person(call).id, ask.method, whole_batch(opened, desk), kept)
         rows = [{"name": one.name, "state": "queued", "error": None} for one in opened.jobs]
         return {**desk.facts(job), "rows": rows}
 
@@ -465,14 +521,30 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/jobs/{job}/stop")
     def stop(call: Call, job: str) -> dict[str, Any]:
-        found = desk.find(_person(call).id, job)
-        desk.stop(found)
-        return desk.facts(found)
+        whose, found = studio.job(_person(call), job)
+        whose.stop(found)
+        return whose.facts(found)
 
     @app.get("/api/jobs/{job}/events")
     def events(call: Call, job: str) -> Response:
-        found = desk.find(_person(call).id, job)
+        _, found = studio.job(_person(call), job)
         return StreamingResponse(_stream(call, found), media_type="text/event-stream")
+
+
+def _bundles(app: FastAPI, studio: Studio) -> None:
+    """Bundles, and downloading what they lack."""
+
+    @app.get("/api/bundles")
+    def bundles() -> dict[str, Any]:
+        job = studio.download()
+        return {
+            "bundles": all_bundles(studio.session, studio.bundle),
+            "job": None if job is None else studio.downloads.facts(job),
+        }
+
+    @app.post("/api/bundles/{name}/fetch")
+    def fetch(name: str, ask: FetchAsk) -> dict[str, Any]:
+        return studio.downloads.facts(studio.fetch(name, trust=ask.trust))
 
 
 async def _stream(call: Call, job: Job) -> AsyncIterator[str]:
@@ -507,7 +579,8 @@ def _runs(app: FastAPI, studio: Studio) -> None:
     def run(run: str) -> dict[str, Any]:
         found = answers.require_finished(session.load(run))
         with studio.looking:
-            return answers.run_facts(session, found, starred=found.id in studio.stars.all())
+            facts = answers.run_facts(session, found, starred=found.id in studio.stars.all())
+        return {**facts, "command": without_folders(facts["command"])}
 
     @app.post("/api/runs/{run}/star")
     def star(run: str, ask: StarAsk) -> dict[str, Any]:
@@ -520,7 +593,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         found = session.load(run)
         request = session.request_like(found, {"generate.pick": ask.candidate}, source="studio")
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        work = one_run(session, request, studio.desk)
+        work = one_run(request, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.post("/api/runs/{run}/resume")
@@ -528,7 +601,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         found = session.load(run)
         session.method_of(found)  # or it is a batch
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        work = resumed(session, found, studio.desk)
+        work = resumed(found, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.get("/api/runs/{run}/sounds/{name}")
@@ -545,7 +618,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
     def report(run: str) -> Response:
         with studio.looking:
             page = session.write_page([session.load(run)])
-        text = page.read_text(encoding="utf-8")
+        text = without_folders(page.read_text(encoding="utf-8"))
         policy = text.partition('Content-Security-Policy" content="')[2].partition('"')[0].replace("&#39;", "'")
         return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
@@ -553,7 +626,7 @@ def _runs(app: FastAPI, studio: Studio) -> None:
     def config(run: str) -> Response:
         found = session.load(run)
         return Response(
-            toml_of(found.config),
+            without_folders(toml_of(found.config)),
             media_type="application/toml",
             headers={"Content-Disposition": 'attachment; filename="config.toml"'},
         )

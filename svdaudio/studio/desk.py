@@ -1,4 +1,4 @@
-"""The jobs of the studio: one computes at a time, people take turns, and everybody can follow.
+"""The jobs of the studio: as many compute at a time as there are sessions, people take turns, everybody can follow.
 
 A job that replaces another stops it between two stages; what it had computed is in the store, so that nothing runs
 twice.
@@ -6,11 +6,10 @@ twice.
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,8 +27,8 @@ State = Literal["queued", "running", "finished", "failed", "stopped"]
 N_KEPT = 50
 """Jobs of a person that are remembered."""
 
-Work = Callable[["Job"], State]
-"""Computes a job, enters its run and events, and returns how it ended; raises what it fails with."""
+Work = Callable[["Job", Session], State]
+"""Computes a job in a session, enters its run and events, and returns how it ended; raises what it fails with."""
 
 
 @dataclass(kw_only=True)
@@ -59,25 +58,36 @@ class Job:
 
 
 class Desk:
-    """Takes jobs, and runs them in a thread of its own."""
+    """Takes jobs, and runs them in threads of its own.
 
-    def __init__(self) -> None:
+    Args:
+        sessions: each computes one job at a time.
+    """
+
+    def __init__(self, sessions: Sequence[Session]) -> None:
         self._jobs: dict[str, Job] = {}
         self._turns: deque[str] = deque()
         """People, the one whose turn it is first."""
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._work, name="studio jobs", daemon=True)
-        self._thread.start()
+        self._running: list[Job] = []
+        """In the order in which they began."""
+        self._threads = [
+            threading.Thread(target=self._work, args=(session,), name=f"studio jobs {number}", daemon=True)
+            for number, session in enumerate(sessions, start=1)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def close(self) -> None:
-        """Stop after the stage that is computed now."""
+    def close(self, *, timeout_s: float | None = None) -> None:
+        """Stop after the stages that are computed now; wait for them, but no longer than that."""
         with self._changed:
             self._closing = True
             for job in self._jobs.values():
                 job.stop.set()
             self._changed.notify_all()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join(timeout_s)
 
     def submit(
         self, person: str, method: str, work: Work, ask: Mapping[str, Any], *, replaces: str | None = None
@@ -106,7 +116,7 @@ class Desk:
             self._jobs[job.id] = job
             if person not in self._turns:
                 self._turns.append(person)
-            self.tell(job)
+            self.tell_all()
             mine = [one for one in self._jobs.values() if one.person == person and one.is_over]
             for forgotten in mine[:-N_KEPT]:
                 del self._jobs[forgotten.id]
@@ -126,21 +136,24 @@ class Desk:
 
     def of(self, person: str) -> list[Job]:
         """The jobs of a person, newest first."""
-        return [one for one in reversed(self._jobs.values()) if one.person == person]
+        with self._changed:
+            return [one for one in reversed(self._jobs.values()) if one.person == person]
 
     def stop(self, job: Job) -> None:
         """Stop a job: at once if it has not begun, else between two stages."""
         with self._changed:
             self._stop(job)
-            self._changed.notify_all()
+            self.tell_all()
 
     def facts(self, job: Job) -> dict[str, Any]:
         """A job as JSON data."""
+        with self._changed:
+            position = self._position(job)
         return {
             "id": job.id,
             "method": job.method,
             "state": job.state,
-            "position": self._position(job),
+            "position": position,
             "run": job.run,
             "error": None if job.error is None else {"error": job.error, "field": None},
             "ask": dict(job.ask),
@@ -149,43 +162,54 @@ class Desk:
 
     def n_waiting(self) -> int:
         """How many jobs wait or run."""
-        return sum(not job.is_over for job in self._jobs.values())
+        with self._changed:
+            return sum(not job.is_over for job in self._jobs.values())
 
-    # -- the thread ------------------------------------------------------------------------------------------------
+    # -- the threads -----------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _work(self, session: Session) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._next() is not None)
+                self._changed.wait_for(lambda: self._closing or self._order())
                 if self._closing:
                     return
-                job = self._next()
-                if job is None:
-                    continue
+                job = self._order()[0]
                 self._turns.remove(job.person)
                 self._turns.append(job.person)
+                self._running.append(job)
                 job.state = "running"
                 self.tell_all()
-            self._run(job)
+            self._run(job, session)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, session: Session) -> None:
         try:
-            state = job.work(job)
+            state = job.work(job, session)
         except SvdAudioError as error:
             job.error, state = (f"{error.node}: " if error.node else "") + error.line(), "failed"
         except Exception as error:  # noqa: BLE001 - the page shows it, and the next job runs
             job.error, state = f"{type(error).__name__}: {error}", "failed"
         with self._changed:
+            self._running.remove(job)
             job.state = state
             self.tell_all(job)
 
-    def _next(self) -> Job | None:
-        """The oldest job of the first person in turn who has one."""
-        for person in self._turns:
-            for job in self._jobs.values():
-                if job.person == person and job.state == "queued":
-                    return job
-        return None
+    def _order(self) -> list[Job]:
+        """The waiting jobs in the order in which they begin, if those that run end in the order in which they began.
+
+        Next is always the oldest job of the person of whom the fewest jobs run; among equals, of the first in turn.
+        """
+        queued = [one for one in self._jobs.values() if one.state == "queued"]
+        waiting = {person: deque(one for one in queued if one.person == person) for person in self._turns}
+        running, turns, found = [one.person for one in self._running], list(self._turns), list[Job]()
+        while people := [person for person in turns if waiting[person]]:
+            if len(running) == len(self._threads):
+                del running[0]
+            person = min(people, key=running.count)
+            found.append(waiting[person].popleft())
+            running.append(person)
+            turns.remove(person)
+            turns.append(person)
+        return found
 
     def _stop(self, job: Job) -> None:
         job.stop.set()
@@ -194,13 +218,11 @@ class Desk:
             self.tell(job)
 
     def _position(self, job: Job) -> int:
-        """Jobs before it, as turns stand."""
+        """How many jobs have to end before it begins, as turns stand."""
         if job.state != "queued":
             return 0
-        running = sum(one.state == "running" for one in self._jobs.values())
-        queues = [[o for o in self._jobs.values() if o.person == p and o.state == "queued"] for p in self._turns]
-        rounds = itertools.chain.from_iterable(itertools.zip_longest(*queues))
-        return running + [one for one in rounds if one is not None].index(job)
+        n_free = len(self._threads) - len(self._running)
+        return max(0, self._order().index(job) + 1 - n_free)
 
     def tell(self, job: Job) -> None:
         """Let everybody who follows a job know its state."""
@@ -213,10 +235,10 @@ class Desk:
                 self.tell(job)
 
 
-def one_run(session: Session, request: Request, desk: Desk) -> Work:
+def one_run(request: Request, desk: Desk) -> Work:
     """The work of a new run."""
 
-    def work(job: Job) -> State:
+    def work(job: Job, session: Session) -> State:
         run = session.new_run(request)
         job.run = run.id
         desk.tell(job)
@@ -225,10 +247,10 @@ def one_run(session: Session, request: Request, desk: Desk) -> Work:
     return work
 
 
-def resumed(session: Session, run: RunRecord, desk: Desk) -> Work:
+def resumed(run: RunRecord, desk: Desk) -> Work:
     """The work that is left of an earlier run."""
 
-    def work(job: Job) -> State:
+    def work(job: Job, session: Session) -> State:
         job.run = run.id
         desk.tell(job)
         return _ended(session.resume(run, pictures=False, **_following(job)))
@@ -247,10 +269,10 @@ def _ended(result: Result) -> State:
     return "finished" if result.run.state == "finished" else "stopped"
 
 
-def whole_batch(session: Session, batch: Batch, desk: Desk) -> Work:
+def whole_batch(batch: Batch, desk: Desk) -> Work:
     """The work of a batch: its rows are told as they end, and its table is written at the end."""
 
-    def work(job: Job) -> State:
+    def work(job: Job, session: Session) -> State:
         job.run = batch.record.id
         for one in batch.jobs:
             job.events.append(("row", {"name": one.name, "state": "finished" if one.done else "queued", "error": None}))

@@ -8,24 +8,28 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from svdaudio.errors import InputError
 from svdaudio.studies.scenes import Scene
 from svdaudio.svd.images import upright_size
+from svdaudio.svd.masks import check_mask_size, load_mask
 
 MAX_UPLOAD_BYTES = 40 * 2**20
 MAX_UPLOAD_PIXELS = 40_000_000
 MAX_PICTURES = 200
-"""Of one person; the oldest ones are forgotten."""
+"""Of one person, and as many masks; the oldest ones are forgotten."""
 N_NAME = 60
+_FOLDER = "svdaudio-studio-"
+_UPLOADED = re.compile(rf"{re.escape(tempfile.gettempdir())}/{_FOLDER}\w+/(?:[\w-]+/)*")
+"""The folder of an upload, of this studio or of an earlier one, in a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A picture that can be used."""
+    """A picture or a mask that can be used."""
 
     id: str
     name: str
@@ -35,13 +39,11 @@ class Upload:
 
     def facts(self) -> dict[str, object]:
         """As JSON data."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "width": self.width,
-            "height": self.height,
-            "url": f"/api/pictures/{self.id}",
-        }
+        return {"id": self.id, "name": self.name, "width": self.width, "height": self.height}
+
+    def picture_facts(self) -> dict[str, object]:
+        """As JSON data, with the address of the picture."""
+        return {**self.facts(), "url": f"/api/pictures/{self.id}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +53,24 @@ class Person:
     id: str
     folder: Path
     pictures: dict[str, Upload] = field(default_factory=dict[str, Upload])
+    masks: dict[str, Upload] = field(default_factory=dict[str, Upload])
+
+    def mask(self, mask: str) -> Upload:
+        """A mask of this person.
+
+        Raises:
+            InputError: there is none of that id.
+        """
+        if mask not in self.masks:
+            raise InputError("there is no such mask", got=mask[:N_NAME], fix="choose its file again")
+        return self.masks[mask]
 
 
 class People:
     """Everybody who uses the studio, and the examples that all of them may use."""
 
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="svdaudio-studio-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
         self._known: dict[str, Person] = {}
         self._lock = threading.Lock()
         self.examples: dict[str, Upload] = {}
@@ -102,14 +115,48 @@ def add_picture(person: Person, name: str, data: bytes) -> Upload:
     Raises:
         InputError: it is too large, or not a picture. Nothing of it is kept then.
     """
+    return _add(person.pictures, person.folder / "pictures", name, data)
+
+
+def add_mask(person: Person, name: str, data: bytes, picture: Upload) -> Upload:
+    """Keep an uploaded mask, an image that is read as the mask files of the command line are.
+
+    Args:
+        person: whose it is.
+        name: as for `add_picture`.
+        data: its content.
+        picture: in which the object is.
+
+    Raises:
+        InputError: it is too large, not an image, of another size than the picture, or not a mask. Nothing of it is
+            kept then.
+    """
+
+    def check(mask: Upload) -> None:
+        size = (picture.width, picture.height)
+        check_mask_size((mask.width, mask.height), size, mask=mask.name, picture=picture.name)
+        load_mask(mask.path)
+
+    return _add(person.masks, person.folder / "masks", name, data, check)
+
+
+def without_folders(text: str) -> str:
+    """A text in which uploaded files have their names alone: a page learns no path of this machine."""
+    return _UPLOADED.sub("", text)
+
+
+def _add(
+    kept: dict[str, Upload], folder: Path, name: str, data: bytes, check: Callable[[Upload], None] = lambda _: None
+) -> Upload:
+    """Keep the bytes of an image in a folder of their own, and forget the oldest ones. Limits come before decoding."""
     if len(data) > MAX_UPLOAD_BYTES:
         raise InputError("the file is too large", expected=f"at most {MAX_UPLOAD_BYTES} bytes", got=f"{len(data)}")
     stem, _, suffix = re.sub(r"[^\w .-]", "_", name.replace("\\", "/").rpartition("/")[2]).rpartition(".")
     safe = f"{(stem or suffix or 'picture').strip('. ')[:N_NAME] or 'picture'}.{(suffix if stem else '')[:5] or 'png'}"
     identity = hashlib.sha256(data).hexdigest()[:24]
-    folder = person.folder / identity
-    folder.mkdir(exist_ok=True)
-    path = folder / safe
+    place = folder / identity
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / safe
     path.write_bytes(data)
     try:
         added = _upload(identity, safe, path)
@@ -119,15 +166,16 @@ def add_picture(person: Person, name: str, data: bytes) -> Upload:
                 expected=f"at most {MAX_UPLOAD_PIXELS} pixels",
                 got=f"{added.width} x {added.height}",
             )
+        check(added)
     except InputError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        person.pictures.pop(identity, None)
+        shutil.rmtree(place, ignore_errors=True)
+        kept.pop(identity, None)
         raise InputError(
             error.what.replace(str(path), safe), expected=error.expected, got=error.got, fix=error.fix
         ) from None
-    person.pictures[identity] = added
-    while len(person.pictures) > MAX_PICTURES:
-        oldest = person.pictures.pop(next(iter(person.pictures)))
+    kept[identity] = added
+    while len(kept) > MAX_PICTURES:
+        oldest = kept.pop(next(iter(kept)))
         shutil.rmtree(oldest.path.parent, ignore_errors=True)
     return added
 

@@ -8,14 +8,22 @@ from collections.abc import Callable
 import uvicorn
 
 from svdaudio.errors import InputError
+from svdaudio.resident.workers import Worker, threads_of_each
 from svdaudio.session import Session
 from svdaudio.studies.scenes import demo_scene
 from svdaudio.studio.access import Access
 from svdaudio.studio.app import Studio, create_app
 
 
-def open_studio(session: Session, access: Access, *, bundle: str = "mini") -> Studio:
+def open_studio(session: Session, access: Access, *, bundle: str = "mini", n_workers: int = 1) -> Studio:
     """A studio on a session, with the farm scene as its example. Models are kept once they are loaded.
+
+    Args:
+        session: that computes.
+        access: who may use it.
+        bundle: shown first.
+        n_workers: jobs that compute at a time. A single one is computed in this process; several, each in a process
+            with models of its own.
 
     Raises:
         CheckpointError: there is no such bundle.
@@ -23,7 +31,9 @@ def open_studio(session: Session, access: Access, *, bundle: str = "mini") -> St
     scene = demo_scene()
     session.bundle(bundle)
     session.keep_models()
-    return Studio(session, {"farm": scene}, access, bundle=bundle)
+    numbers = range(1, n_workers + 1) if n_workers > 1 else ()
+    workers = [Worker(number, n_threads=threads_of_each(n_workers)) for number in numbers]
+    return Studio(session, {"farm": scene}, access, bundle=bundle, workers=workers)
 
 
 def serve(studio: Studio, *, host: str, port: int, ready: Callable[[str], None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from svdaudio.engine.method import Method
 from svdaudio.methods import find_method, method_names
@@ -15,6 +16,7 @@ BASIC_SECTIONS = ("svd", "mix", "edit", "gains", "form", "rest")
 """Sections, and parameters without one, that are shown at once; all others are advanced."""
 BASIC = ("seed", "generate.candidates", "generate.duration_s", "finish.loudness_lufs")
 HIDDEN_SECTIONS = ("execution", "bundle")
+BOUNDS = ("ge", "gt", "le", "lt")
 
 
 def tabs() -> list[Method]:
@@ -25,7 +27,7 @@ def tabs() -> list[Method]:
 
 def describe(method: Method) -> dict[str, Any]:
     """A tab as JSON data: files, regions and parameters of its method."""
-    annotations = dict(_annotations(method.config))
+    fields = dict(_fields(method.config))
     parameters = method.config.parameters()
     objects = next((name for name in method.regions if parameters[name].default == {}), None)
     return {
@@ -48,7 +50,8 @@ def describe(method: Method) -> dict[str, Any]:
                 "expected": one.expected,
                 "low": one.recommended[0] if one.recommended else None,
                 "high": one.recommended[1] if one.recommended else None,
-                **_kind(annotations[one.name]),
+                "limits": _limits(fields[one.name]),
+                **_kind(fields[one.name].annotation),
                 "advanced": one.name not in BASIC and one.name.partition(".")[0] not in BASIC_SECTIONS,
             }
             for one in parameters.values()
@@ -61,12 +64,18 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _annotations(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _annotations(info.annotation, f"{prefix}{name}.")
+            yield from _fields(info.annotation, f"{prefix}{name}.")
         else:
-            yield prefix + name, info.annotation
+            yield prefix + name, info
+
+
+def _limits(info: FieldInfo) -> dict[str, Any]:
+    """The declared bounds of a number, by pydantic's names."""
+    found = {name: getattr(one, name, None) for one in info.metadata for name in BOUNDS if hasattr(one, name)}
+    return {name: bound for name, bound in found.items() if bound is not None}
 
 
 def _kind(annotation: Any) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
+from browser_checks import chromium_path, launch
 
 REQUIRED = "SVDAUDIO_BROWSER_TESTS"
 """Set to "required" where a missing browser is a failure."""
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +18,7 @@ def chromium():
     It ends with its module: as long as Playwright is there, other libraries take this thread for one that runs an event
     loop.
     """
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    path = chromium_path()
     if path is None:
         advice = "no browser: install Debian's or Ubuntu's package `chromium`, or Google Chrome"
         if os.environ.get(REQUIRED) == "required":
@@ -28,9 +27,17 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = launch(driver.chromium, path)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def another_chromium(chromium):
+    """A second browser, a process of its own."""
+    browser = launch(chromium.browser_type, chromium_path())
+    yield browser
+    browser.close()
 
 
 class Opened:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+import screenshots
 import toy_method
-from browser_checks import serious_faults_of_access
+from browser_checks import serious_faults_of_access, wait_for_studio
+from PIL import Image
+from studio_server import serving_studio
 
 from svdaudio.cli import sessions
 from svdaudio.methods.stages import STAGES
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio.access import access_for
-from svdaudio.studio.app import Studio, create_app
+from svdaudio.studio.app import Studio
+
+DOCUMENTS = Path(__file__).parents[2]
 
 
 class Gate:
@@ -46,8 +54,6 @@ def embed(*, pixels, image_encoder):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A studio that serves in a thread: its address, and the gate in front of its diffusion."""
-    import uvicorn
-
     folder, gate = tmp_path_factory.mktemp("studio"), Gate()
     with pytest.MonkeyPatch.context() as patch:
         toy_method.install(patch, folder)
@@ -59,18 +65,9 @@ def served(tmp_path_factory):
             removed=("cat",), added=("duck",),
         )  # fmt: skip
         studio = Studio(sessions.open_session(str(folder / "store")), {"toy": scene}, access_for("127.0.0.1", None))
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(studio), port=0, log_level="warning", ws="none", timeout_graceful_shutdown=1)
-        )
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:  # the test's timeout bounds it
-            threading.Event().wait(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield SimpleNamespace(url=f"http://127.0.0.1:{port}/", gate=gate)
-        gate.open()
-        server.should_exit = True
-        thread.join()
+        with serving_studio(studio) as url:
+            yield SimpleNamespace(url=url, gate=gate)
+            gate.open()
 
 
 def is_fault(said):
@@ -83,8 +80,8 @@ def open_studio(chromium, served):
     """Open the studio as a person of its own. What goes wrong on the page, or leaves it, fails the test."""
     contexts, faults, hosts = [], [], set()
 
-    def open_page(*, width=1280, scheme="light"):
-        context = chromium.new_context(
+    def open_page(*, width=1280, scheme="light", browser=chromium):
+        context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
         contexts.append(context)
@@ -94,8 +91,7 @@ def open_studio(chromium, served):
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         page.goto(served.url)
-        page.locator("#plan", has_text="will run").or_(page.locator("#plan", has_text="in the store")).wait_for()
-        page.locator("#result:not([aria-busy]) .card").first.wait_for()
+        wait_for_studio(page)
         return page
 
     yield open_page
@@ -103,6 +99,19 @@ def open_studio(chromium, served):
         context.close()
     assert faults == []
     assert hosts <= {urlsplit(served.url).netloc, ""}, "data: and blob: have no host"
+
+
+@pytest.fixture
+def mask_file(tmp_path):
+    """Writes a mask for the toy's pictures, of 64 x 48 px: white in the left half."""
+
+    def write(name="half.png", size=(64, 48)):
+        inside = np.zeros(size[::-1], np.uint8)
+        inside[:, : size[0] // 2] = 255
+        Image.fromarray(inside).save(tmp_path / name)
+        return tmp_path / name
+
+    return write
 
 
 def masks(page, picture="original"):
@@ -135,6 +144,21 @@ def is_run(url):
 def make_sound(page):
     with sound(page):
         page.locator("#make-sound").click()
+
+
+def tab_to(page, selector):
+    """Press Tab until the focus is on an element."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"no Tab leads to {selector}")
+
+
+def set_value(page, parameter, value):
+    typed = page.locator(f"input.typed[data-parameter='{parameter}']")
+    typed.fill(str(value))
+    typed.press("Tab")
 
 
 def computed(page):
@@ -190,7 +214,7 @@ def test_a_change_says_what_it_runs_and_only_that_runs(open_studio):
     assert page.locator(".lane .name[aria-pressed=true]").inner_text().startswith("original")
 
 
-def test_an_error_is_beside_its_field(open_studio, tmp_path):
+def test_an_error_is_beside_its_field(open_studio, tmp_path, mask_file):
     page = open_studio()
     alpha = page.locator("input.typed[data-parameter='svd.beta']")
     alpha.fill("much")
@@ -200,6 +224,148 @@ def test_an_error_is_beside_its_field(open_studio, tmp_path):
     page.locator("input[type=file]").first.set_input_files(tmp_path / "no.png")
     page.locator("#shots .field-error", has_text="no.png").wait_for()
     assert page.locator("#shots .stage").count() == 2, "the picture that was there is still there"
+    with page.expect_response(lambda answer: answer.url.endswith("/api/plan") and answer.ok):
+        page.locator("input[type=file]").first.set_input_files([mask_file("good.png"), tmp_path / "no.png"])
+    page.locator("#plan", has_text="will run").wait_for()
+    page.locator("#shots [data-error=edited]", has_text="no.png").wait_for()
+    page.locator("#shots", has_text="good.png").wait_for()
+
+
+def test_a_mask_file_takes_the_place_of_clicks(open_studio, mask_file):
+    page = open_studio()
+    row = page.locator("#objects .object").first
+    row.locator(".mask-line", has_text="score 0.90").wait_for()
+    of_clicks = masks(page)
+    page.get_by_label("Mask file of remove", exact=True).set_input_files(mask_file())
+    row.locator(".mask-line", has_text="half.png: 50.0 % of the picture").wait_for()
+    assert masks(page) != of_clicks
+    assert page.locator("[data-picture=original] .layer-mask circle").count() == 0
+    page.keyboard.press("z")
+    row.locator(".mask-line", has_text="score 0.90").wait_for()
+    assert masks(page) == of_clicks
+    page.get_by_label("Mask file of remove", exact=True).set_input_files(mask_file())
+    make_sound(page)
+    assert "removed.mask" not in computed(page), "the outline has computed it"
+    page.get_by_role("button", name="Command").click()
+    assert 'remove.remove.mask="half.png"' in page.locator("#command-text").inner_text()
+    page.get_by_role("button", name="Close the command").click()
+    page.reload()
+    row.locator(".mask-line", has_text="half.png: 50.0 %").wait_for()
+    click(page, 0.75, 0.6)
+    row.locator(".mask-line", has_text="score 0.90").wait_for()
+    assert page.locator("[data-picture=original] .layer-mask circle").count() == 1, "a click replaces the file"
+    page.get_by_label("Mask file of remove", exact=True).set_input_files(mask_file())
+    row.locator(".mask-line", has_text="half.png").wait_for()
+    page.get_by_role("button", name="Clear remove").click()
+    row.locator(".mask-line", has_text="click on it").wait_for()
+    assert masks(page) == []
+
+
+def test_a_mask_file_is_dropped_onto_an_object_of_the_mixer(open_studio, mask_file):
+    page = open_studio()
+    page.get_by_role("tab", name="Mixer").click()
+    page.get_by_role("button", name="Add an object: objects").click()
+    row = page.locator("#objects .object").nth(1)
+    files = page.evaluate_handle(
+        """(bytes) => {
+            const files = new DataTransfer();
+            files.items.add(new File([new Uint8Array(bytes)], "half.png", { type: "image/png" }));
+            return files;
+        }""",
+        list(mask_file().read_bytes()),
+    )
+    row.dispatch_event("drop", {"dataTransfer": files})
+    row.locator(".mask-line", has_text="half.png: 50.0 % of the picture").wait_for()
+    page.locator("#shots .layer-mask:not(.stale) path").nth(1).wait_for()
+    row.get_by_role("button", name="Mute").click()
+    make_sound(page)
+    row.get_by_role("button", name="Remove").click()
+    assert page.locator("#shots .layer-mask path").count() == 1
+
+
+def test_a_mask_file_is_given_by_keyboard_and_a_wrong_one_says_why(open_studio, mask_file, tmp_path):
+    page = open_studio()
+    row = page.locator("#objects .object").first
+    (tmp_path / "no.png").write_bytes(b"not a picture")
+    (tmp_path / "large.png").write_bytes(bytes(41 * 2**20))
+    wrong = {
+        mask_file("turned.png", (48, 64)): "the mask turned.png has another size than one.png: expected 64 x 48, got",
+        tmp_path / "no.png": "no.png is not an image",
+        tmp_path / "large.png": "large.png is too large: expected at most 40 MB, got 41 MB",
+    }
+    for path, words in wrong.items():
+        page.get_by_label("Mask file of remove", exact=True).set_input_files(path)
+        row.locator(".field-error", has_text=words).wait_for()
+        assert page.locator("#alert").is_hidden(), "the error is beside its object alone"
+        assert "score 0.90" in row.locator(".mask-line").inner_text(), "the clicks that were there are still there"
+    tab_to(page, "[aria-label='Mask file of remove…']")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(mask_file())
+    row.locator(".mask-line", has_text="half.png: 50.0 % of the picture").wait_for()
+    row.locator(".field-error:not([hidden])").first.wait_for(state="detached")
+    tab_to(page, "#make-sound")
+    with sound(page):
+        page.keyboard.press("Enter")
+
+
+def test_a_duration_reaches_as_far_as_the_engine_allows(open_studio):
+    page = open_studio()
+    duration = page.locator("input.typed[data-parameter='generate.duration_s']")
+    slider = page.locator("input[data-slider='generate.duration_s']")
+    assert duration.input_value() == "10"
+    for key, value in (("End", "600"), ("Home", "2.5")):
+        slider.press(key)
+        assert duration.input_value() == value
+    page.locator("#plan", has_text="will run").wait_for()
+    set_value(page, "generate.duration_s", 20)
+    page.locator("#plan .remark", has_text="generate.duration_s").wait_for()
+    set_value(page, "generate.duration_s", 601)
+    page.locator("#common .field-error", has_text="601 is not possible: expected a number from 0.5 to 600").wait_for()
+    page.locator("#plan", has_text="will run").wait_for()
+    slider.dblclick()
+    assert duration.input_value() == "10"
+
+
+def test_two_browsers_work_at_once(open_studio, another_chromium, served):
+    one, other = open_studio(), open_studio(browser=another_chromium)
+    changes = {one: ("svd.alpha", 0.15), other: ("svd.beta", 2.5)}
+    for page, (parameter, value) in changes.items():
+        set_value(page, parameter, value)
+        page.locator("#plan", has_text="will run").wait_for()
+    served.gate.close()
+    one.locator("#make-sound").click()
+    one.locator("#strip [data-state=running]").first.wait_for(state="attached")
+    other.locator("#make-sound").click()
+    other.locator("#status-text", has_text="waiting, 1 before you").wait_for()
+    other.locator("#progress-text", has_text="Waiting: 1 before you").wait_for()
+    assert one.locator("#status-text").inner_text() == "making sound"
+    for page, (parameter, value) in changes.items():
+        jobs = page.evaluate("fetch('/api/start').then((answer) => answer.json()).then((start) => start.jobs)")
+        assert [job["ask"]["settings"].get(parameter) for job in jobs] == [value], "each has its own job alone"
+    with sound(one), sound(other):
+        served.gate.open()
+    made = {page.locator("#result [data-run]").get_attribute("data-run") for page in changes}
+    assert len(made) == 2
+    for page, (parameter, value) in changes.items():
+        assert page.locator(".lane.original, .lane.edited, .lane.result").count() == 3
+        page.get_by_role("button", name="Command").click()
+        assert re.findall(r"svd\.\w+=[\d.]+", page.locator("#command-text").inner_text()) == [f"{parameter}={value}"]
+
+
+def test_both_tabs_are_taken_for_the_documents(chromium, served, tmp_path):
+    screenshots.take_studio(chromium, served.url, tmp_path)
+    for tab in screenshots.STUDIO:
+        name = f"studio-{tab}.webp"
+        with Image.open(tmp_path / name) as taken, Image.open(DOCUMENTS / "docs/images" / name) as kept:
+            assert taken.size == kept.size == screenshots.STUDIO_SIZE
+            for image in (taken, kept):
+                assert len(image.convert("RGB").quantize(64).getcolors()) == 64, "it shows more than a blank page"
+                rows = np.asarray(image.convert("L"), float).std(axis=1)
+                assert np.mean(rows > 1) > 0.5, "most of its height shows something"
+        assert f"images/{name}" in (DOCUMENTS / "docs/studio.md").read_text()
+    first_screen = (DOCUMENTS / "README.md").read_text().splitlines()[:20]
+    assert any("docs/images/studio-edit.webp" in line for line in first_screen)
 
 
 def test_an_object_is_muted_in_the_mixer(open_studio):
@@ -251,22 +417,14 @@ def test_a_change_during_a_run_replaces_it(open_studio, served):
 
 def test_from_start_to_sound_by_keyboard_alone(open_studio):
     page = open_studio()
-
-    def tab_to(selector):
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"no Tab leads to {selector}")
-
-    tab_to("[data-picture=original]")
+    tab_to(page, "[data-picture=original]")
     for key in ("ArrowRight", "Shift+ArrowDown", "Enter"):
         page.keyboard.press(key)
     assert page.locator("[data-picture=original] .layer-mask circle").count() == 2
-    tab_to("#make-sound")
+    tab_to(page, "#make-sound")
     with sound(page):
         page.keyboard.press("Enter")
-    tab_to("#play")
+    tab_to(page, "#play")
     page.keyboard.press("Space")
     page.locator("#play[aria-pressed=true]").wait_for()
     page.keyboard.press("?")

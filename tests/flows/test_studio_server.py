@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
+import numpy as np
 import pytest
 import toy_method
+from PIL import Image
 from starlette.testclient import TestClient
+from studio_events import events
 
 from svdaudio.cli import sessions
 from svdaudio.studies.scenes import Scene
@@ -40,18 +44,6 @@ def page(studio):
 def ask(**settings):
     files = {"original": "toy-original", "edited": "toy-edited"}
     return {"method": "manipulate", "files": files, "settings": {**REGIONS, **settings}}
-
-
-def events(page, job):
-    found = []
-    with page.stream("GET", f"/api/jobs/{job}/events") as response:
-        name = ""
-        for line in response.iter_lines():
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                found.append((name, json.loads(line.removeprefix("data: "))))
-    return found
 
 
 def run(page, **settings):
@@ -141,6 +133,76 @@ def test_pictures_are_limited_and_private(page, studio, monkeypatch):
     assert page.get(added["url"]).status_code == 400, "another person has no such picture"
     too_large = page.post("/api/pictures", headers={"Content-Length": str(10**9)}, content=iter([b""]))
     assert too_large.status_code in (411, 413)
+
+
+def mask_png(width=64, height=48):
+    """White in the left half."""
+    inside = np.zeros((height, width), np.uint8)
+    inside[:, : width // 2] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(inside).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload_mask(page, data, picture="toy-original"):
+    return page.post("/api/masks", params={"picture": picture}, content=data, headers={"X-Name": "cat.png"})
+
+
+def test_a_mask_file_instead_of_clicks(page):
+    added = upload_mask(page, mask_png()).json()
+    assert (added["name"], added["width"], added["height"]) == ("cat.png", 64, 48)
+    shown = page.post("/api/mask", json={"picture": "toy-original", "prompt": {"mask": added["id"]}}).json()
+    assert (shown["share"], shown["score"]) == (0.5, None)
+    assert shown["path"].startswith("M")
+    given = {"remove": {"cat": {"mask": added["id"]}}}
+    stages = page.post("/api/plan", json=ask(**given)).json()["stages"]
+    assert {one["node"]: one["status"] for one in stages}["removed.mask"] == "cached", "the trial has computed it"
+    assert set(page.post("/api/feedback", json=ask(**given)).json()["reach"]) == {"removed", "added"}
+    made, computed = run(page, **given)
+    assert "manipulated.diffuse" in computed
+    told = [page.get(f"/api/runs/{made}{rest}").text for rest in ("", "/config.toml", "/report")]
+    assert "cat.png" in told[1]
+    assert json.loads(told[0])["title"] == "one → two", "a run is called after its pictures"
+    assert not any("svdaudio-studio-" in text for text in told), "no path of this machine is told"
+    files = {"original": "toy-original"}
+    settings = {"objects": {"cat": {"mask": added["id"]}}, "gains": {"cat": -6}}
+    plan = page.post("/api/plan", json={"method": "mixer", "files": files, "settings": settings})
+    assert plan.status_code == 200, plan.text
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (mask_png(48, 64), "the mask cat.png has another size than one.png: expected 64 x 48, got 48 x 64"),
+        (b"no picture", "cat.png is not an image"),
+    ],
+)
+def test_a_wrong_mask_is_refused_in_one_line(page, data, words):
+    refused = upload_mask(page, data)
+    assert refused.status_code == 400
+    assert words in refused.json()["error"]
+    assert "svdaudio-studio-" not in refused.text
+
+
+def test_masks_are_limited_and_private(page):
+    too_large = page.post(
+        "/api/masks", params={"picture": "toy-original"}, headers={"Content-Length": str(10**9)}, content=iter([b""])
+    )
+    assert too_large.status_code in (411, 413)
+    assert "no such picture" in upload_mask(page, mask_png(), picture="none").json()["error"]
+    given = {"remove": {"cat": {"mask": upload_mask(page, mask_png()).json()["id"]}}}
+    page.cookies.clear()
+    refused = page.post("/api/plan", json=ask(**given))
+    assert refused.status_code == 400
+    assert "there is no such mask" in refused.json()["error"], "another person has none"
+
+
+def test_a_duration_beyond_the_recommended_one_is_planned_and_an_impossible_one_refused(page):
+    plan = page.post("/api/plan", json=ask(**{"generate.duration_s": 20})).json()
+    assert any("generate.duration_s" in remark for remark in plan["remarks"])
+    refused = page.post("/api/plan", json=ask(**{"generate.duration_s": 601})).json()
+    assert refused["field"] == "generate.duration_s"
+    assert "expected a number from 0.5 to 600" in refused["error"]
 
 
 @pytest.mark.parametrize("path", ["..%2fapp.py", "app.py", "%2e%2e%2fpeople.py", "nothing.js"])

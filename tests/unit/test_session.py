@@ -15,7 +15,7 @@ from svdaudio.engine.journal import no_progress
 from svdaudio.engine.request import new_run
 from svdaudio.errors import CheckpointError, ConfigError, InputError, MissingArtifactError, RunError
 from svdaudio.methods import VARIABLE, find_method
-from svdaudio.session import Session, is_unfinished, run_state
+from svdaudio.session import InProcess, Session, is_unfinished, run_state
 from svdaudio.store import LocalStore
 
 
@@ -349,3 +349,28 @@ print([m for m in ("torch", "matplotlib", "prefect", "typer") if m in sys.module
         env={"SVDAUDIO_METHODS": "conftest:TOY_METHOD", "PYTHONPATH": str(Path(__file__).parents[1])},
     )  # fmt: skip
     assert shown.stdout.strip() == "[]"
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def test_another_runner_shares_bundles_and_models(session, toy, opened):
+    class Elsewhere(InProcess):
+        name = "elsewhere"
+
+    other = session.with_runner(Elsewhere())
+    session.models(request(session, toy))
+    assert other.run(request(other, toy), progress=no_progress).run.runner == "elsewhere"
+    assert opened == ["bundle mini", "models mini auto"]
+    assert session.runner.name == "in-process"
+
+
+def test_models_are_opened_again_only_if_the_bundle_has_changed(session, toy, opened):
+    session.models(request(session, toy))
+    assert session.refresh_bundle("mini") is session.bundle("mini")
+    session.models(request(session, toy))
+    assert opened.count("models mini auto") == 1
+    toy.with_model(3.0)
+    assert session.refresh_bundle("mini").numbers == {"tagger": 3.0}
+    session.models(request(session, toy))
+    assert opened.count("models mini auto") == 2

@@ -1,7 +1,7 @@
 /* The pictures: clicks, boxes, masks, and the same by keyboard. */
 import * as api from "./api.js";
 import { $, button, el, say, show, svg } from "./dom.js";
-import { addPoint, canUndo, emit, isEmpty, maskOf, on, openExample, regionOf, regions, setBox, setError, setPicture, state, styleOf, tab, undo, work } from "./state.js";
+import { addPoint, canUndo, isEmpty, maskOf, on, openExample, regionOf, regions, setBox, setError, setPicture, setUploadError, state, styleOf, tab, undo, work } from "./state.js";
 
 const DRAG_PX = 5;
 const STEP = 0.01, LONG_STEP = 0.05;
@@ -112,10 +112,8 @@ const take = async (files, first) => {
   for (const [number_, file] of [...files].slice(0, names.length - from).entries()) {
     const name = names[from + number_];
     try {
-      delete state.errors[name];
-      emit("errors");
       setPicture(name, await api.upload(file));
-    } catch (error) { setError({ field: name, message: error.message }); }
+    } catch (error) { setUploadError(name, error.message); }
   }
 };
 const dropping = (area, name) => {

@@ -1,6 +1,7 @@
 /* The parameters of a tab, in groups; a changed one is marked, and says its default and recommended range. */
+import { openBundles } from "./bundles.js";
 import { $, button, el, number, show, svg } from "./dom.js";
-import { defaultOf, isChanged, on, setBundle, setValue, state, tab, valueOf, work, emit, save } from "./state.js";
+import { defaultOf, isChanged, on, setBundle, setError, setValue, state, tab, valueOf, work, save } from "./state.js";
 
 const COMMON = ["seed", "generate.duration_s"];
 const GROUPS = [
@@ -10,7 +11,7 @@ const GROUPS = [
 ];
 /* Short labels of what is shown at once; the meaning is beside them. */
 const LABELS = {
-  "svd.alpha": "Suppress, α", "svd.beta": "Boost, β", "svd.k": "Singular values, K", "edit.form": "Form of the edit", form: "Form of the mix", rest: "The rest sounds",
+  "svd.alpha": "Suppress, α", "svd.beta": "Boost, β", "svd.k": "Singular values, K", "edit.form": "Form of the edit", "edit.locals": "Detected objects", form: "Form of the mix", rest: "The rest sounds",
   "mix.alpha": "Suppressed region", "mix.beta": "Boosted region", "mix.gamma": "Background", "mix.direct": "Edited picture",
   "generate.candidates": "Candidates", "finish.loudness_lufs": "Loudness",
 };
@@ -24,6 +25,19 @@ const rangeText = (parameter) =>
 const unit = (name) => {
   const found = Object.entries(UNITS).find(([end]) => name.endsWith(end));
   return found ? ` ${found[1]}` : "";
+};
+/* Why a number cannot be the value of a parameter, in words; "" if it can. */
+const limitFault = (parameter, value) => {
+  const { ge = -Infinity, gt = -Infinity, le = Infinity, lt = Infinity } = parameter.limits;
+  return typeof value !== "number" || (value >= ge && value > gt && value <= le && value < lt) ? "" : `${plain(value)} is not possible: expected ${parameter.expected}`;
+};
+/* Places of a slider and the values that they stand for: those that are recommended. */
+const recommended = ({ kind, low, high }) => ({ min: low, max: high, step: kind === "integer" ? 1 : 10 ** Math.floor(Math.log10((high - low) / 20)), value: (place) => Number(place.toPrecision(6)), place: (value) => value });
+const N_PLACES = 100;
+/* From the lowest one that is recommended to the highest one that is possible, each as many times the one before it. */
+const possible = ({ low, limits }) => {
+  const span = Math.log((limits.le ?? limits.lt) / low);
+  return { min: 0, max: N_PLACES, step: 1, value: (place) => Number((low * Math.exp((span * place) / N_PLACES)).toPrecision(2)), place: (value) => (N_PLACES * Math.log(value / low)) / span };
 };
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -40,7 +54,7 @@ const read = (parameter, text) => {
 
 /* The elements that set a parameter, and what shows its value in them. They stay the same while it changes: a slider
    that is dragged, or clicked twice, is not replaced under the pointer. */
-const control = (parameter, label) => {
+const control = (parameter, label, places = recommended) => {
   const { name, kind } = parameter;
   const common = { "data-focus": `set ${name}`, "data-parameter": name, "aria-label": label, "aria-describedby": `hint-${name}`, ondblclick: () => setValue(parameter, null) };
   if (kind === "choice") {
@@ -54,19 +68,23 @@ const control = (parameter, label) => {
   const typed = el("input", { ...common, type: "text", class: "typed", inputmode: kind === "text" ? "text" : "decimal", placeholder: "none" });
   typed.addEventListener("change", () => {
     const found = read(parameter, typed.value);
-    if (found === undefined) {
-      state.errors = { ...state.errors, [name]: `expected ${kind === "integer" ? "a whole number" : "a number"}${parameter.low === null ? "" : `, such as ${plain(parameter.low)} to ${plain(parameter.high)}`}` };
-      emit("errors");
-    } else setValue(parameter, found);
+    const fault = found === undefined ? `expected ${kind === "integer" ? "a whole number" : "a number"}${parameter.low === null ? "" : `, such as ${plain(parameter.low)} to ${plain(parameter.high)}`}` : limitFault(parameter, found);
+    if (fault) setError({ field: name, message: fault });
+    else setValue(parameter, found);
   });
   const type = () => { typed.value = valueOf(parameter) === null ? "" : plain(valueOf(parameter)); };
   if (parameter.low === null || parameter.high === null) return { elements: [typed], update: type };
-  const step = kind === "integer" ? 1 : 10 ** Math.floor(Math.log10((parameter.high - parameter.low) / 20));
-  const slide = el("input", { type: "range", min: parameter.low, max: parameter.high, step, "aria-label": `${label}, slider`, "data-focus": `slide ${name}`, "data-slider": name, ondblclick: () => setValue(parameter, null) });
-  const value = () => Number(Number(slide.value).toPrecision(6));
+  const { min, max, step, value: valueAt, place } = places(parameter);
+  const slide = el("input", { type: "range", min, max, step, "aria-label": `${label}, slider`, "data-focus": `slide ${name}`, "data-slider": name, ondblclick: () => setValue(parameter, null) });
+  const value = () => valueAt(Number(slide.value));
   slide.addEventListener("input", () => setValue(parameter, value(), false));
   slide.addEventListener("change", () => setValue(parameter, value()));
-  return { elements: [slide, typed], update: () => { type(); slide.value = valueOf(parameter); } };
+  const move = () => {
+    const now = valueOf(parameter);
+    if (valueAt(Number(slide.value)) !== now) slide.value = place(now); // several places may stand for one value
+    slide.setAttribute("aria-valuetext", `${plain(now)}${unit(name)}`);
+  };
+  return { elements: [slide, typed], update: () => { type(); move(); } };
 };
 
 const error = (name) => el("p", { class: "field-error", role: "alert", "data-error": name, hidden: !state.errors[name] }, state.errors[name] ?? "");
@@ -133,12 +151,13 @@ const lock = (closed) => svg("svg", { viewBox: "0 0 16 16", width: 16, height: 1
   svg("rect", { x: 3, y: 7, width: 10, height: 7, rx: 1.5, fill: "currentColor" }), svg("path", { d: closed ? "M5 7V5a3 3 0 0 1 6 0v2" : "M5 7V4a3 3 0 0 1 5.8-1" }));
 
 /* One of the two parameters above everything. */
-const common = (name, label, after) => {
+const common = (name, label, after, places = recommended) => {
   const parameter = tab().parameters.find((one) => one.name === name);
   if (!parameter) return null;
-  const { elements, update } = control(parameter, label);
-  const hint = el("span", { id: `hint-${name}`, class: "visually-hidden" }, rangeText(parameter));
-  const box = el("span", { class: "group" }, el("span", { title: rangeText(parameter) }, label), elements, hint, after(parameter), error(name));
+  const { elements, update } = control(parameter, label, places);
+  const text = `${rangeText(parameter)}, possible: ${parameter.expected}`;
+  const hint = el("span", { id: `hint-${name}`, class: "visually-hidden" }, text);
+  const box = el("span", { class: "group" }, el("span", { title: text }, label), elements, hint, after(parameter), error(name));
   updates.push(() => { update(); box.classList.toggle("changed", isChanged(parameter)); });
   return box;
 };
@@ -154,10 +173,11 @@ const drawCommon = () => {
   drawLock();
   show($("common"),
     el("label", {}, "bundle ", el("select", { "data-focus": "bundle", onchange: (event) => setBundle(event.target.value) },
-      state.start.bundles.map((one) => el("option", { value: one.name, selected: one.name === state.bundle }, one.missing.length ? `${one.name} (incomplete)` : one.name)))),
+      state.start.bundles.map((one) => el("option", { value: one.name, selected: one.name === state.bundle }, one.ready ? one.name : `${one.name} (incomplete)`)))),
+    button("Models…", openBundles, { class: "small", "data-focus": "models", title: "What each bundle has and lacks" }),
     common("seed", "seed", (seed) => [button("⚄", () => setValue(seed, Math.floor(Math.random() * 2 ** 31)), { class: "letter", "aria-label": "Draw another seed", title: "Draw another seed" }), keep]),
-    common("generate.duration_s", "duration", () => el("span", { class: "small muted" }, "s")),
-    bundle?.missing.length ? el("p", { class: "field-error" }, `The bundle ${bundle.name} lacks ${bundle.missing.join(", ")}. Fetch it: `, el("code", {}, "svdaudio checkpoints fetch")) : null);
+    common("generate.duration_s", "duration", () => el("span", { class: "small muted" }, "s"), possible),
+    bundle?.ready ? null : el("p", { class: "field-error" }, `The bundle ${state.bundle} is incomplete. `, button("See what it lacks", openBundles, { class: "small", "data-focus": "lacks" })));
 };
 
 const update = () => {
@@ -166,7 +186,7 @@ const update = () => {
   const weights = $("parameters").querySelector("[data-sum]");
   weights?.replaceWith(sum(tab().parameters.filter((one) => !one.advanced && section(one) === "mix")));
 };
-on("tab", () => { draw(); drawCommon(); update(); });
+on("tab bundles", () => { draw(); drawCommon(); update(); });
 on("settings sliding", update);
 on("errors", () => {
   for (const one of document.querySelectorAll("#parameters [data-error], #common [data-error]")) {

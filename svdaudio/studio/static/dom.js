@@ -37,7 +37,12 @@ export const say = (text) => {
 };
 
 export const number = (value, digits = 2) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
-export const seconds = (value) => (value < 1 ? `${Math.max(0.1, value).toFixed(1)} s` : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`);
+export const seconds = (value) => (value < 1 ? `${Math.max(0.1, value).toFixed(1)} s` : value < 10 ? `${value.toFixed(1)} s` : value < 100 ? `${Math.round(value)} s` : `${Math.round(value / 60)} min`);
+/* A size in decimal units: 3.2 MB, 898 MB, 1.5 GB. */
+export const bytes = (value) => {
+  const [size, unit] = value < 1e6 ? [value / 1e3, "kB"] : value < 1e9 ? [value / 1e6, "MB"] : [value / 1e9, "GB"];
+  return `${size < 100 ? size.toFixed(1) : Math.round(size)} ${unit}`;
+};
 export const debounced = (act, wait) => {
   let waiting = 0;
   return (...given) => { clearTimeout(waiting); waiting = setTimeout(() => act(...given), wait); };

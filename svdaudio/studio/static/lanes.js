@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { $, button, el, number, show, svg } from "./dom.js";
 import { openCommand } from "./dialogs.js";
 import { pick } from "./jobs.js";
-import { on, setError, state } from "./state.js";
+import { emit, on, setError, state } from "./state.js";
 
 const FORMATS = ["wav", "flac", "ogg", "mp3"];
 const WAVE = { width: 480, height: 100 };
@@ -27,13 +27,14 @@ const verdict = (run) => el("ul", { class: "verdict", "aria-label": "Verdict" },
 /* -- lanes --------------------------------------------------------------------------------------------------------- */
 
 const wave = (path) => {
-
   const drawing = svg("svg", { viewBox: `0 0 ${WAVE.width} ${WAVE.height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   drawing.append(svg("path", { d: path }));
   return drawing;
 };
+const N_TICKS = 7;
+const STEPS_S = [0.5, 1, 2, 5, 10, 20, 30, 60, 120];
 const ticks = (duration) => {
-  const step = duration <= 12 ? 2 : duration <= 40 ? 5 : 20;
+  const step = STEPS_S.find((one) => duration / one <= N_TICKS) ?? STEPS_S.at(-1);
   const marks = [];
   for (let at = 0; at <= duration + 0.05; at += step) {
     const mark = el("span", {}, at + step > duration + 0.05 ? `${at} s` : `${at}`);
@@ -64,7 +65,7 @@ const row = (run, lane, several) => {
     el("div", {}, name,
       Object.keys(lane.scores).length ? el("dl", {}, Object.entries(lane.scores).map(([one, score]) => [el("dt", {}, one), meter(score), el("dd", {}, number(score))])) : null,
       el("div", { class: "foot" }, lane.remark ? [lane.remark, el("br")] : null,
-        `${lane.loudness_lufs === null ? "silent" : `${number(lane.loudness_lufs, 1)} LUFS`} · ${number(lane.duration_s, 1)} s · `, downloads(run, lane),
+        `${lane.loudness_lufs === null ? "silent" : `${number(lane.loudness_lufs, 1)} LUFS`} · ${number(lane.duration_s, 1)} s`, el("br"), downloads(run, lane),
         candidate ? [el("br"), button("Keep this one", () => pick(run.id, candidate), { class: "small-button", "aria-label": `Keep candidate ${candidate}`, title: "the run again with this candidate of each sound" })] : null)),
     view);
   return { box, facts: { row: box, button: name, key, head, view, uri: lane.uri, duration: lane.duration_s, lufs: lane.loudness_lufs, style: lane.style } };
@@ -148,8 +149,9 @@ const actions = (run) => el("div", { class: "actions" },
   button("Command", () => openCommand(run.command), { "data-focus": `command ${run.id}` }),
   el("a", { class: "button", href: api.address.config(run.id), download: "config.toml", "data-focus": `config ${run.id}` }, "config.toml"));
 
+const labelOf = (run) => state.start.tabs.find((one) => one.method === run.method)?.label ?? run.method;
 const heading = (run) => el("div", { class: "result-head", data: { run: run.id } },
-  el("div", {}, el("h2", {}, run.title), el("p", { class: "small muted" }, `${run.created_at.slice(0, 16).replace("T", " ")} UTC · bundle ${run.bundle ?? ""} · `, el("span", { class: "mono" }, run.id))), actions(run));
+  el("div", {}, el("h2", {}, run.title), el("p", { class: "small muted" }, `${labelOf(run)} · ${run.created_at.slice(0, 16).replace("T", " ")} UTC · bundle ${run.bundle ?? ""} · `, el("span", { class: "mono" }, run.id))), actions(run));
 
 let drawn = [];
 const draw = () => {
@@ -176,5 +178,18 @@ const draw = () => {
     opened: (lane) => { const folded = lane.row.closest("details"); if (folded) folded.open = true; },
   });
   drawn = runs;
+  heardIn.set(runs[0].method, runs);
 };
 on("result", draw);
+
+/* A tab that is opened again shows its own sounds. */
+const heardIn = new Map(); // method → facts of the runs that were shown last
+let tabBefore = "";
+on("tab", () => {
+  const heard = heardIn.get(state.tab);
+  if (state.tab !== tabBefore && heard && heard !== state.shown && !state.loading) {
+    state.shown = heard;
+    emit("result");
+  }
+  tabBefore = state.tab;
+});

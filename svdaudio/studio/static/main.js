@@ -45,11 +45,11 @@ const drawStatus = () => {
   const [name, text] = !state.connected ? ["off", "reconnecting…"]
     : job?.state === "running" ? ["busy", "making sound"]
       : job?.state === "queued" ? ["busy", job.position ? `waiting, ${job.position} before you` : "waiting"]
-        : ["ready", ["ready", state.start?.device].filter(Boolean).join(" · ")];
+        : ["ready", ["ready", state.plan?.device ?? state.start?.device].filter(Boolean).join(" · ")];
   $("status").dataset.state = name;
   if ($("status-text").textContent !== text) $("status-text").textContent = text;
 };
-on("job connection tab", drawStatus);
+on("job connection tab plan", drawStatus);
 
 /* Errors of a field that is not on the page are shown with the others. */
 const drawAlert = () => {

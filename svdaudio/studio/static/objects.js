@@ -1,7 +1,8 @@
-/* The objects of a tab: names, masks, and in the mixer their faders. */
+/* The objects of a tab: names, masks and their files, and in the mixer faders. */
+import * as api from "./api.js";
 import { $, button, el, show } from "./dom.js";
 import { maskText } from "./masks.js";
-import { addObject, channels, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskOf, objectsParameter, on, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, state, styleOf, tab, toggle, work } from "./state.js";
+import { addObject, channels, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskField, maskOf, objectsParameter, on, pictureOf, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, setMask, setUploadError, state, styleOf, tab, toggle, work } from "./state.js";
 
 export const gainText = (gain) => (gain === "-inf" ? "silent" : `${gain > 0 ? "+" : gain < 0 ? "−" : ""}${Math.abs(gain)} dB`);
 /* What somebody typed as a gain: "-6", "−6 dB", "-inf", "silent"; null if it is none of it. */
@@ -12,10 +13,39 @@ const readGain = (text) => {
 };
 
 const maskLine = (one) => {
-  if (isEmpty(one)) return `click on it in the ${regionOf(one).picture} picture`;
+  if (isEmpty(one)) return `click on it in the ${regionOf(one).picture} picture, or give its mask`;
   const mask = maskOf(one);
-  return mask ? maskText(mask) : maskAsk(one) ? "looking…" : "";
+  return [one.mask?.name, mask ? maskText(mask) : maskAsk(one) ? "looking…" : ""].filter(Boolean).join(": ");
 };
+
+/* -- mask files ---------------------------------------------------------------------------------------------------- */
+
+const takeMask = async (one, file) => {
+  const picture = pictureOf(one), field = maskField(one);
+  if (!picture) { setUploadError(field, `Choose the ${regionOf(one).picture} picture first.`); return; }
+  const opened = state.tab;
+  try {
+    const mask = await api.uploadMask(file, picture.id);
+    const now = state.tab === opened && work().objects.find((each) => each.id === one.id); // an undo may have replaced it
+    if (now && pictureOf(now)?.id === picture.id) setMask(now, mask);
+  } catch (error) { setUploadError(field, error.message); }
+};
+const maskButton = (one) => {
+  const input = el("input", { type: "file", accept: "image/*", class: "visually-hidden", tabindex: "-1", "aria-label": `Mask file of ${one.name}`, onchange: () => { if (input.files.length) takeMask(one, input.files[0]); } });
+  return [button("Mask file…", () => input.click(), { class: "small-button", "data-focus": `mask ${one.id}`, "aria-label": `Mask file of ${one.name}…`, title: "an image in the size of the picture: the object white or opaque; or drop it here" }), input];
+};
+const dropping = (area, one) => {
+  area.addEventListener("dragover", (event) => { event.preventDefault(); area.classList.add("over"); });
+  area.addEventListener("dragleave", () => area.classList.remove("over"));
+  area.addEventListener("drop", (event) => {
+    event.preventDefault();
+    area.classList.remove("over");
+    if (event.dataTransfer.files.length) takeMask(one, event.dataTransfer.files[0]);
+  });
+  return area;
+};
+
+/* -- faders -------------------------------------------------------------------------------------------------------- */
 
 /* Faders show their gain without being replaced: one that is dragged, or clicked twice, stays under the pointer. */
 let updates = [];
@@ -48,6 +78,8 @@ const fader = (one, name, key) => {
   return [...buttons, slide, typed, fault];
 };
 
+/* -- rows ---------------------------------------------------------------------------------------------------------- */
+
 const row = (one) => {
   const mixing = one.region === "";
   const fault = el("p", { class: "field-error", hidden: true, role: "alert" });
@@ -58,32 +90,33 @@ const row = (one) => {
       fault.hidden = !wrong;
     } });
   const only = tab().regions?.some((region) => region.name === one.region) && work().objects.filter((each) => each.region === one.region).length === 1;
-  return el("li", { class: `object ${mixing ? "with-fader" : ""} style-${styleOf(one)}${one.id === work().active ? " active" : ""}`, data: { object: one.id } },
+  const field = maskField(one);
+  return dropping(el("li", { class: `object ${mixing ? "with-fader" : ""} style-${styleOf(one)}${one.id === work().active ? " active" : ""}`, data: { object: one.id } },
     button("", () => choose(one), { class: "chosen", "aria-pressed": String(one.id === work().active), "aria-label": `Point at ${one.name}`, title: "clicks go to this object", "data-focus": `choose ${one.id}` }),
     name,
     mixing ? fader(one, one.name, one.id) : null,
-    el("span", { class: "mask-line small muted", "data-mask": one.id }, maskLine(one)),
+    el("div", { class: "object-foot" }, el("span", { class: "mask-line small muted", "data-mask": one.id }, maskLine(one)), maskButton(one)),
     only ? button("Clear", () => clearObject(one), { class: "remove", disabled: isEmpty(one), "data-focus": `clear ${one.id}`, "aria-label": `Clear ${one.name}` })
       : button("×", () => removeObject(one), { class: "remove", "aria-label": `Remove ${one.name}`, title: `Remove ${one.name}`, "data-focus": `remove ${one.id}` }),
-    fault);
+    fault,
+    el("p", { class: "field-error", role: "alert", "data-error": field, hidden: !state.errors[field] }, state.errors[field] ?? "")), one);
 };
 
 const CHANNELS = { removed: ["what is removed", "in the original picture"], added: ["what was added", "in the edited picture"], rest: ["the rest", "what is in no object"] };
 const channelRow = (one) => {
   const [name, where] = CHANNELS[one.id];
-  return el("li", { class: "object with-fader", data: { object: one.id } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, name), fader(one, name, one.id), el("span", { class: "mask-line small muted" }, where));
+  return el("li", { class: "object with-fader", data: { object: one.id } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, name), fader(one, name, one.id), el("div", { class: "object-foot" }, el("span", { class: "mask-line small muted" }, where)));
 };
 
 const section = (region) => {
   const found = work().objects.filter((one) => one.region === region.name);
   const mixing = region.name === "";
-  return [
+  return el("section", { class: "objects-of" },
     el("h3", {}, mixing ? "Objects" : region.label.charAt(0).toUpperCase() + region.label.slice(1)),
     state.errors[mixing ? objectsParameter() : region.name] ? el("p", { class: "field-error", role: "alert" }, state.errors[mixing ? objectsParameter() : region.name]) : null,
     el("ul", { class: "object-list" }, found.map(row),
       mixing ? channels().map(channelRow) : null),
-    button(mixing ? "Add an object" : "Another object", () => addObject(region), { class: "small", "data-focus": `add ${region.name}`, "aria-label": `Add an object: ${region.label}` }),
-  ];
+    button(mixing ? "Add an object" : "Another object", () => addObject(region), { class: "small", "data-focus": `add ${region.name}`, "aria-label": `Add an object: ${region.label}` }));
 };
 
 let shown = 0; // how many channels
@@ -92,7 +125,13 @@ const draw = () => {
   if (!work()) return;
   updates = [];
   shown = channels().length;
-  show($("objects"), regions().flatMap(section), shown && !objectsParameter() ? [el("h3", {}, "Gains"), el("ul", { class: "object-list" }, channels().map(channelRow))] : null);
+  // Objects of a region are below its picture; faders are with the other controls.
+  const mixing = objectsParameter() !== null;
+  const place = mixing ? $("gains") : $("canvas-help");
+  if ($("objects").nextElementSibling !== place) place.before($("objects"));
+  $("objects").className = mixing ? "" : `shots of-${regions().length}`;
+  show($("objects"), regions().map(section));
+  show($("gains"), shown && !mixing ? [el("h3", {}, "Gains"), el("ul", { class: "object-list" }, channels().map(channelRow))] : null);
   update();
 };
 on("tab objects errors", draw);
@@ -106,6 +145,6 @@ on("masks", () => {
 });
 /* M and S on the object that has the focus. */
 export const focusedObject = () => {
-  const id = document.activeElement?.closest("#objects [data-object]")?.dataset.object;
+  const id = document.activeElement?.closest("#objects [data-object], #gains [data-object]")?.dataset.object;
   return work() ? [...channels(), ...work().objects.filter((one) => one.region === "")].find((one) => one.id === id) ?? null : null;
 };

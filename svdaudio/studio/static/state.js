@@ -1,6 +1,6 @@
 /* Everything that the page knows, and every way to change it. Modules that draw listen to topics:
-   "tab" (another tab, or everything in it), "objects" (points, boxes, names, gains), "settings", "masks", "plan",
-   "feedback", "job", "result", "errors", "connection". */
+   "tab" (another tab, or everything in it), "objects" (points, boxes, mask files, names, gains), "settings", "masks", "plan",
+   "feedback", "job", "result", "errors", "connection", "bundles". */
 
 const KEY = "svdaudio-studio";
 const topics = new Map();
@@ -56,7 +56,9 @@ export const styleOf = (object) => {
   if (region.style) return region.style;
   return `object-${(work().objects.filter((one) => one.region === "").indexOf(object) % 7) + 1}`;
 };
-export const isEmpty = (object) => !object.points.length && !object.box;
+/* Nothing points at an object: neither clicks nor a box, nor the file of its mask. */
+export const isEmpty = (object) => !object.points.length && !object.box && !object.mask;
+const EMPTY = { points: [], box: null, mask: null };
 export const pictureOf = (object) => work().files[regionOf(object).picture] ?? null;
 export const active = (picture = null) => {
   const fits = (one) => picture === null || regionOf(one).picture === picture;
@@ -74,7 +76,7 @@ export const channels = () => {
 };
 
 let made = 0;
-const object = (region, name, points = []) => ({ id: `o${Date.now().toString(36)}${++made}`, region, name, points, box: null, gain: 0, usual: 0, muted: false, solo: false });
+const object = (region, name, points = []) => ({ id: `o${Date.now().toString(36)}${++made}`, region, name, points, box: null, mask: null, gain: 0, usual: 0, muted: false, solo: false });
 const freeName = (base, objects) => {
   const taken = new Set(objects.map((one) => one.name));
   for (let place = 1; ; place++) if (!taken.has(`${base}${place}`)) return `${base}${place}`;
@@ -105,6 +107,7 @@ const exampleWork = (one, example) => {
 let lastTag = "", lastAt = 0;
 /* Keep the work as it is for undo. Changes of one tag that follow each other quickly, as a slider's do, are one. */
 const remember = (tag = "") => {
+  forgetUploadErrors();
   const quick = tag !== "" && tag === lastTag && Date.now() - lastAt < 800;
   [lastTag, lastAt] = [tag, Date.now()];
   if (quick) return;
@@ -121,6 +124,7 @@ export const undo = () => {
   const before = state.past[state.tab]?.pop();
   lastTag = "";
   if (!before) return false;
+  forgetUploadErrors();
   state.works[state.tab] = before;
   after(true, "tab");
   return true;
@@ -130,6 +134,7 @@ export const canUndo = () => Boolean(state.past[state.tab]?.length);
 export const openTab = (method) => {
   state.tab = method;
   state.errors = {};
+  uploadErrors.clear();
   if (method !== BATCH) after(true, "tab");
   else { save(); emit("tab"); }
 };
@@ -141,7 +146,7 @@ export const openExample = (name) => {
 export const setPicture = (name, picture) => {
   remember();
   work().files[name] = picture;
-  for (const one of work().objects) if (regionOf(one).picture === name) Object.assign(one, { points: [], box: null });
+  for (const one of work().objects) if (regionOf(one).picture === name) Object.assign(one, structuredClone(EMPTY));
   after(true, "tab");
 };
 
@@ -149,6 +154,7 @@ export const addPoint = (picture, x, y, label) => {
   remember();
   const at = active(picture) ?? newObject(picture);
   at.points.push([x, y, label]);
+  at.mask = null;
   work().active = at.id;
   after(true, "objects");
 };
@@ -156,9 +162,19 @@ export const setBox = (picture, box) => {
   remember();
   const at = active(picture) ?? newObject(picture);
   at.box = box;
+  at.mask = null;
   work().active = at.id;
   after(true, "objects");
 };
+/* The file of an object's mask, in place of its clicks and its box. */
+export const setMask = (one, { id, name }) => {
+  remember();
+  Object.assign(one, structuredClone(EMPTY), { mask: { id, name } });
+  work().active = one.id;
+  after(true, "objects");
+};
+/* The field of errors about the file of an object's mask. */
+export const maskField = (one) => `mask ${one.id}`;
 const newObject = (picture) => {
   const region = regions().find((one) => one.picture === picture);
   const fresh = object(region.name, freeName(region.name || "object", work().objects));
@@ -174,7 +190,7 @@ export const addObject = (region) => {
 };
 export const clearObject = (one) => {
   remember();
-  Object.assign(one, { points: [], box: null });
+  Object.assign(one, structuredClone(EMPTY));
   after(true, "objects");
 };
 export const removeObject = (one) => {
@@ -232,15 +248,28 @@ export const setError = (error) => {
   state.errors = { ...state.errors, [error.field ?? ""]: error.message };
   emit("errors");
 };
-export const clearErrors = () => {
-  if (!Object.keys(state.errors).length) return;
-  state.errors = {};
+/* Of a file that was refused: nothing has changed, so that a plan that succeeds says nothing about it. It stays until
+   the next change. */
+const uploadErrors = new Set(); // fields
+export const setUploadError = (field, message) => {
+  uploadErrors.add(field);
+  setError({ field, message });
+};
+const keepErrors = (kept) => {
+  const found = Object.entries(state.errors).filter(([field]) => kept(field));
+  if (found.length === Object.keys(state.errors).length) return;
+  state.errors = Object.fromEntries(found);
   emit("errors");
+};
+export const clearErrors = () => keepErrors((field) => uploadErrors.has(field));
+const forgetUploadErrors = () => {
+  keepErrors((field) => !uploadErrors.has(field));
+  uploadErrors.clear();
 };
 
 /* -- what is asked of the server ---------------------------------------------------------------------------------- */
 
-const prompt = (one) => ({ ...(one.points.length ? { points: one.points } : {}), ...(one.box ? { box: one.box } : {}) });
+const prompt = (one) => (one.mask ? { mask: one.mask.id } : { ...(one.points.length ? { points: one.points } : {}), ...(one.box ? { box: one.box } : {}) });
 /* The request for the mask of an object, or null if nothing points at it. */
 export const maskAsk = (one) => {
   const picture = pictureOf(one);
@@ -253,7 +282,7 @@ export const maskOf = (one) => {
 
 /* One object without a name of its own is the region itself. */
 const regionSetting = (found, region) =>
-  found.length === 1 && !found[0].box && found[0].name === region ? found[0].points : Object.fromEntries(found.map((one) => [one.name, prompt(one)]));
+  found.length === 1 && !found[0].box && !found[0].mask && found[0].name === region ? found[0].points : Object.fromEntries(found.map((one) => [one.name, prompt(one)]));
 export const ask = () => {
   const settings = { ...work().settings };
   const pointed = work().objects.filter((one) => !isEmpty(one));
@@ -280,7 +309,7 @@ const sorted = (value) =>
 export const missing = () => {
   for (const [name, picture] of Object.entries(work().files))
     if (!picture) return `Drop a picture, or choose the example: the ${name} one is missing.`;
-  if (work().objects.every(isEmpty)) return "Click on an object in the picture.";
+  if (work().objects.every(isEmpty)) return "Click on an object in the picture, or give the file of its mask.";
   return "";
 };
 

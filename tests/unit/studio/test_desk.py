@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -41,11 +42,18 @@ def session():
 
 @pytest.fixture
 def desk(session):
-    made = Desk()
-    made.session = session
+    with opened(session) as desk:
+        yield desk
+
+
+@contextmanager
+def opened(*sessions):
+    """A desk; at the end, everything that computes is let go."""
+    made = Desk(sessions)
     yield made
-    for _ in range(100):
-        session.go.release()
+    for session in sessions:
+        for _ in range(100):
+            session.go.release()
     made.close()
 
 
@@ -54,7 +62,7 @@ def request(name):
 
 
 def submit(desk, person, name, replaces=None):
-    work = one_run(desk.session, request(name), desk)
+    work = one_run(request(name), desk)
     return desk.submit(person, "toy", work, {"name": name}, replaces=replaces)
 
 
@@ -77,6 +85,23 @@ def test_people_take_turns(desk, session):
     assert session.order[0] == "a1"
     assert session.order.index("b1") < session.order.index("a3"), "b waits for one job of a, not for all"
     assert {job.state for job in (a1, a2, a3, b1)} == {"finished"}
+
+
+def test_two_sessions_compute_side_by_side_and_people_still_take_turns():
+    one, other = SlowSession(), SlowSession()
+    with opened(one, other) as desk:
+        first, second = submit(desk, "a", "a1"), submit(desk, "a", "a2")
+        wait_for(lambda: first.state == second.state == "running")
+        a3, a4, b1, b2 = (submit(desk, name[0], name) for name in ("a3", "a4", "b1", "b2"))
+        before = {job.ask["name"]: desk.facts(job)["position"] for job in (first, second, a3, a4, b1, b2)}
+        assert before == {"a1": 0, "a2": 0, "b1": 1, "a3": 2, "b2": 3, "a4": 4}, "both that run are of a"
+        desk.stop(a3)
+        assert a4.events[-1][1]["position"] == 2, "everybody who moves up is told"
+        for _ in range(2):
+            one.go.release()
+        wait_for(lambda: b1.state == "running")
+        assert {first.state, second.state} == {"finished", "running"}
+        assert desk.facts(b2)["position"] == 2, "one of b runs, and one of a"
 
 
 def test_a_job_that_replaces_another_stops_it_between_two_stages(desk, session):

@@ -1,4 +1,4 @@
-"""Pictures that people upload: limits, names, and whose they are."""
+"""Pictures and masks that people upload: limits, names, and whose they are."""
 
 from __future__ import annotations
 
@@ -10,12 +10,27 @@ from PIL import Image
 
 from svdaudio.errors import InputError
 from svdaudio.studio import people as library
-from svdaudio.studio.people import People, add_picture
+from svdaudio.studio.people import People, add_mask, add_picture, without_folders
+from svdaudio.svd.masks import load_mask
 
 
 def png(width=40, height=30, shade=0):
     buffer = io.BytesIO()
     Image.fromarray(np.full((height, width, 3), shade, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def mask_png(width=40, height=30, mode="L"):
+    """White, or opaque, in the upper half."""
+    inside = np.zeros((height, width), np.uint8)
+    inside[: height // 2] = 255
+    image = (
+        Image.fromarray(inside)
+        if mode == "L"
+        else Image.merge("RGBA", [Image.new("L", (width, height))] * 3 + [Image.fromarray(inside)])
+    )
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -76,6 +91,70 @@ def test_the_oldest_pictures_are_forgotten(people, monkeypatch):
     ids = [add_picture(person, "cat.png", png(shade=shade)).id for shade in range(3)]
     assert list(person.pictures) == ids[1:]
     assert len(list(person.folder.rglob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_a_mask_is_read_as_the_files_of_the_command_line(people, mode):
+    person = people.person(None)
+    picture = add_picture(person, "cat.png", png())
+    added = add_mask(person, "../mask of cat.png", mask_png(mode=mode), picture)
+    assert (added.name, added.width, added.height) == ("mask of cat.png", 40, 30)
+    assert load_mask(added.path).sum() == 40 * 15
+    assert person.mask(added.id) is added
+    with pytest.raises(InputError, match="no such mask"):
+        people.person(None).mask(added.id)
+    with pytest.raises(InputError, match="no such picture"):
+        people.picture(person, added.id)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (mask_png(30, 40), "m.png has another size than cat.png: expected 40 x 30, got 30 x 40"),
+        (b"no picture", "m.png is not an image"),
+        (b"\x93NUMPY\x01\x00", "m.png is not an image"),
+        (png(shade=128), "mostly neither inside nor outside"),
+        (png(shade=0), "is empty"),
+        (mask_png()[:-30], "truncated or damaged"),
+    ],
+)
+def test_what_is_no_mask_of_its_picture_leaves_nothing(people, data, words):
+    person = people.person(None)
+    picture = add_picture(person, "cat.png", png())
+    with pytest.raises(InputError, match=words) as caught:
+        add_mask(person, "m.png", data, picture)
+    assert str(person.folder) not in str(caught.value), "no path of this machine is told"
+    assert person.masks == {}
+    assert [path.name for path in person.folder.rglob("*.png")] == ["cat.png"]
+
+
+def test_limits_of_masks_come_before_decoding(people, monkeypatch):
+    person = people.person(None)
+    picture = add_picture(person, "cat.png", png())
+    monkeypatch.setattr(library, "load_mask", lambda path: pytest.fail("the mask was decoded"))
+    monkeypatch.setattr(library, "MAX_UPLOAD_PIXELS", 100)
+    with pytest.raises(InputError, match="expected at most 100 pixels, got 40 x 30"):
+        add_mask(person, "m.png", mask_png(), picture)
+    monkeypatch.setattr(library, "MAX_UPLOAD_BYTES", 10)
+    with pytest.raises(InputError, match="the file is too large: expected at most 10 bytes"):
+        add_mask(person, "m.png", mask_png(), picture)
+
+
+def test_a_mask_that_is_refused_leaves_an_equal_picture_there(people):
+    person = people.person(None)
+    picture = add_picture(person, "cat.png", png(shade=128))
+    with pytest.raises(InputError, match="mostly neither"):
+        add_mask(person, "m.png", png(shade=128), picture)
+    assert people.picture(person, picture.id).path.exists()
+
+
+def test_no_path_of_an_upload_is_told(people):
+    person = people.person(None)
+    picture = add_picture(person, "cat 1.png", png())
+    mask = add_mask(person, "m.png", mask_png(), picture)
+    text = f"svdaudio run 'cat 1.png' --set 'remove.cat.mask=\"{mask.path}\"', and {picture.path}, /elsewhere/x.png"
+    told = without_folders(text)
+    assert told == "svdaudio run 'cat 1.png' --set 'remove.cat.mask=\"m.png\"', and cat 1.png, /elsewhere/x.png"
 
 
 def test_uploads_end_with_the_studio(people):
