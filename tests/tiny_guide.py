@@ -29,6 +29,7 @@ def write_guide_bundle(folder, base="mini"):
     )
     save_weights(path, network.state_dict(), header)
     facts = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
+    facts["classes"] = list(CLASSES)
     description = {"title": "tiny guide", "base": base, "settings": {}, "models": {"guide": facts}}
     (path.parent / "bundle.json").write_text(json.dumps(description))
     return "guided"

@@ -38,7 +38,7 @@ def test_ciap_is_trained_once(cli, place):
 def test_a_sound_encoder_is_trained_and_hears(cli, place):
     guide = write_guide_bundle(place / "checkpoints")
     config = place / "settings.yaml"
-    config.write_text("spec_augment: {rounds: 1}\nsound: {place: centre}\ntext.template: '{}'\n")
+    config.write_text("spec_augment: {rounds: 1}\nsound: {place: centre, preset: published}\ntext.template: '{}'\n")
     done = cli(
         "train", "sound-encoder", "--data", place / "farm", "--work", place / "work", "--base", guide, "--name", "ears",
         "--config", config, *QUICK, "--json",
@@ -47,6 +47,7 @@ def test_a_sound_encoder_is_trained_and_hears(cli, place):
     assert any(one["name"].startswith("sound to the text of its label, of 3") for one in done.json()["figures"])
     heard = cli("hear", place / "farm" / "cat0.wav", "--bundle", "ears", "--json")
     assert heard.code == 0, heard.err
+    assert '"hear.preset": "published"' in (place / "checkpoints" / "ears" / "bundle.json").read_text()
 
 
 def test_faults_of_the_data_are_listed_before_anything_is_trained(cli, place):
