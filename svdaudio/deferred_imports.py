@@ -139,9 +139,9 @@ def _run_init(package: ModuleType) -> None:
             return
         vars(package)[_RUNNING] = True
         try:
-            loader: Any = package.__loader__
-            loader.exec_module(package)
-            package.__class__ = ModuleType
+            module: Any = package
+            module.__loader__.exec_module(module)
+            module.__class__ = ModuleType
         finally:
             del vars(package)[_RUNNING]
 
