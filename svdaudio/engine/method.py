@@ -62,6 +62,8 @@ class View:
     """Whether it is drawn for every run; else only when its node is inspected."""
     on_page: bool = False
     """Whether a flow run's page shows it."""
+    of_artifacts: bool = False
+    """Whether it depends on nothing but the artifacts of its nodes, so that it may be copied from another run."""
 
 
 def no_sounds(config: Any) -> Mapping[str, str]:

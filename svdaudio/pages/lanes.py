@@ -106,7 +106,7 @@ def _sounds(number: int, arrays: RunArrays, report: Report, candidates: bool) ->
 
 def _candidates(number: int, arrays: RunArrays) -> Iterator[_Sound]:
     """The candidates that were not kept, finished as the kept one is."""
-    from scipy.signal import resample_poly
+    from svdaudio.sounds.scipy_parts import resample_poly
 
     for node in nodes_done(arrays, "choose"):
         waveforms, found = arrays.output(arrays.nodes[node].inputs["waveforms"]), arrays[node]

@@ -124,12 +124,14 @@ class Server:
 
 
 def warm_up() -> None:
-    """Import the bodies of all stages, so that the first request need not."""
+    """Import the bodies of all stages and what draws pictures, so that the first request need not."""
     from svdaudio.methods.stages import STAGES
 
     for stage in STAGES.values():
         stage.load_body()
-    import_module("svdaudio.models.audioldm.diffuser")  # half of all imports, and loaders import it late
+    # Loaders and the views of a run import these late.
+    for module in ("svdaudio.models.audioldm.diffuser", "matplotlib.backends.backend_agg", "matplotlib.figure"):
+        import_module(module)
 
 
 def _compute(work: _Work) -> None:

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from svdaudio.process_state import kept_process_state
+from svdaudio.sounds.scipy_parts import butter, resample_poly, sosfiltfilt
 
 with kept_process_state():
     from pyloudnorm import Meter
-    from scipy.signal import butter, resample_poly, sosfiltfilt
 
 FADE_S = 0.005
 HIGH_PASS_HZ = 20.0

@@ -10,11 +10,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from svdaudio.errors import InputError
-from svdaudio.process_state import kept_process_state
 from svdaudio.sounds.rates import OUTPUT_RATE_HZ
-
-with kept_process_state():
-    from scipy.signal import resample_poly
+from svdaudio.sounds.scipy_parts import resample_poly
 
 SEAM_S = 0.005
 """Fade at both ends of a sound that is repeated, against clicks."""

@@ -81,7 +81,7 @@ def encoded(wav: bytes, suffix: str, *, rate_hz: int = OUTPUT_RATE_HZ, tags: Tag
     is_float = soundfile.info(io.BytesIO(wav)).subtype == "FLOAT"
     samples, given_hz = soundfile.read(io.BytesIO(wav), dtype="float64")
     if given_hz != rate_hz:
-        from scipy.signal import resample_poly
+        from svdaudio.sounds.scipy_parts import resample_poly
 
         common = math.gcd(given_hz, rate_hz)
         samples = resample_poly(samples, rate_hz // common, given_hz // common, axis=0)

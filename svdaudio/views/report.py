@@ -10,27 +10,26 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from svdaudio.engine.arrays import RunArrays
-from svdaudio.engine.method import Method, View
+from svdaudio.engine.method import Method
 from svdaudio.engine.request import BundleFacts
 from svdaudio.errors import SvdAudioError
 from svdaudio.files import write_bytes
 from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 from svdaudio.store.keys import canonical
 from svdaudio.views.domain import domain_notes
+from svdaudio.views.drawing import draw_views, read_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from svdaudio.store import RunRecord
 
-PICTURES_VERSION = 2
-INDEX = ".pictures.json"
 REPORT_VERSION = 3
 REPORT_INDEX = ".report.json"
 
@@ -129,7 +128,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle
         CheckpointError: the bundle's description of the pictures that it was trained on is damaged.
     """
     folder = output_folder(root, arrays.run, arrays.method)
-    index: dict[str, Any] = _read_index(folder / REPORT_INDEX)
+    index: dict[str, Any] = read_index(folder / REPORT_INDEX)
     domain = None if bundle is None else bundle.check_domain()
     stamp = _report_stamp(arrays, domain)
     sounds = index.get("sounds", {})
@@ -158,7 +157,7 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle
     return Report(
         folder=folder,
         audio={name: folder / f"{name}.wav" for name in index["sounds"]},
-        pictures=_draw(folder, arrays, views),
+        pictures=draw_views(folder, arrays, views),
         scores=index["scores"],
         measures=index["measures"],
         verdict=index["verdict"],
@@ -194,15 +193,6 @@ def _holds(path: Path, digest: str) -> bool:
         return False
 
 
-def _read_index(path: Path) -> dict[str, Any]:
-    """An index of a folder of results; empty if it is missing or damaged."""
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-
-
 def draw_nodes(arrays: RunArrays, nodes: Collection[str], *, root: Path) -> dict[str, Path]:
     """Draw the views of nodes of a run.
 
@@ -215,27 +205,4 @@ def draw_nodes(arrays: RunArrays, nodes: Collection[str], *, root: Path) -> dict
         Name of the picture → PNG file.
     """
     views = [view for view in arrays.method.views(arrays) if not view.of_run and view.nodes[0] in nodes]
-    return _draw(output_folder(root, arrays.run, arrays.method), arrays, views)
-
-
-def _stamp(arrays: RunArrays, view: View) -> str:
-    """Identifies a picture's content, so that it is not drawn twice."""
-    shown = [PICTURES_VERSION, view.name, list(view.nodes), [arrays.key(node) for node in view.nodes]]
-    return hashlib.sha256(canonical(shown).encode()).hexdigest()
-
-
-def _draw(folder: Path, arrays: RunArrays, views: Iterable[View]) -> dict[str, Path]:
-    listed: Sequence[View] = list(views)
-    index_path = folder / INDEX
-    index = _read_index(index_path)
-    paths = {view.name: folder / f"{view.name}.png" for view in listed}
-    stamps = {view.name: _stamp(arrays, view) for view in listed}
-    missing = [view for view in listed if index.get(view.name) != stamps[view.name] or not paths[view.name].is_file()]
-    if missing:
-        from svdaudio.views.plots import save
-
-        for view in missing:
-            save(view.draw(), paths[view.name])
-            index[view.name] = stamps[view.name]
-        write_bytes(index_path, (json.dumps(index, indent=1, sort_keys=True) + "\n").encode())
-    return paths
+    return draw_views(output_folder(root, arrays.run, arrays.method), arrays, views)

@@ -76,7 +76,8 @@ def _mask_views(arrays: RunArrays, node: str) -> Iterator[View]:
     if not node.endswith(".mask"):  # objects that are united for another purpose than a region
         return
     nodes = tuple(dict.fromkeys((node, *prompted(arrays, node), picture_of(arrays, node))))
-    yield View(name=node, nodes=nodes, draw=partial(_draw_mask, arrays, node), in_report=True, on_page=True)
+    draw = partial(_draw_mask, arrays, node)
+    yield View(name=node, nodes=nodes, draw=draw, in_report=True, on_page=True, of_artifacts=True)
 
 
 def _token_views(arrays: RunArrays, node: str) -> Iterator[View]:
@@ -130,7 +131,7 @@ def _sound_views(arrays: RunArrays, node: str) -> Iterator[View]:
     is_result = node in arrays.sounds_done().values()
     name = f"{group_of(node) if is_result else node}.spectrogram"
     draw = partial(_draw_sound, arrays, node)
-    yield View(name=name, nodes=(node,), draw=draw, in_report=is_result, on_page=is_result)
+    yield View(name=name, nodes=(node,), draw=draw, in_report=is_result, on_page=is_result, of_artifacts=True)
 
 
 def _mel_image_views(arrays: RunArrays, node: str) -> Iterator[View]:

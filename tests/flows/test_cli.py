@@ -461,6 +461,29 @@ def test_looking_imports_neither_torch_nor_prefect(done):
     assert "torch" not in imported(code)
 
 
+def test_making_a_sound_imports_no_compiler_and_no_networks_that_it_does_not_run():
+    """What a change of a parameter of the edit runs, with the mini bundle; a second of processor time, once seven."""
+    code = (
+        "import numpy as np\n"
+        "from svdaudio.checkpoints.bundle import Bundle, Models\n"
+        "from svdaudio.methods.stages import STAGES\n"
+        "for stage in ('remix', 'diffuse_each', 'decode', 'vocode', 'choose', 'finish', 'scores'):\n"
+        "    STAGES[stage].load_body()\n"
+        "models = Models(Bundle.open('mini'), device='cpu', keep=True)\n"
+        "for role in ('ssv2a', 'diffuser', 'autoencoder', 'vocoder', 'audio_encoder', 'tagger'):\n"
+        "    models[role]\n"
+        "made = STAGES['diffuse_each'].load_body()(\n"
+        "    clap=np.eye(1, 512, dtype=np.float32)[0], scheduler='ddim', steps=1, guidance_scale=1.0, n_candidates=1,\n"
+        "    duration_s=0.32, seed=0, backend='diffusers', precision='float32', diffuser=models['diffuser'])\n"
+        "mel = STAGES['decode'].load_body()(\n"
+        "    **made, backend='diffusers', autoencoder=models['autoencoder'])\n"
+        "assert STAGES['vocode'].load_body()(**mel, backend='diffusers', vocoder=models['vocoder'])\n"
+        "heavy = {'torch._dynamo', 'transformers', 'sympy', 'scipy.stats', 'ultralytics', 'open_clip', 'sam2'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+    )
+    assert "torch" in imported(code)
+
+
 def test_the_program_starts_as_a_module_and_tells_its_version():
     ended = subprocess.run(
         [sys.executable, "-m", "svdaudio.cli", "--version"], capture_output=True, text=True, check=True

@@ -10,11 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from svdaudio.process_state import kept_process_state
+from svdaudio.models.audioldm.diffusers_parts import AutoencoderKL
 from svdaudio.weights.own import load_module
-
-with kept_process_state():
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 
 def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:

@@ -12,11 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ
-from svdaudio.process_state import kept_process_state
 from svdaudio.sounds.rates import OUTPUT_RATE_HZ
-
-with kept_process_state():
-    from scipy.signal import resample_poly
+from svdaudio.sounds.scipy_parts import resample_poly
 
 
 class AudioEncoder(Protocol):

@@ -18,13 +18,9 @@ from torch import Tensor
 
 from svdaudio.errors import ConfigError
 from svdaudio.models.audioldm.diffuser import SCHEDULE, Diffuser
+from svdaudio.models.audioldm.diffusers_parts import DDIMScheduler, DPMSolverMultistepScheduler
 from svdaudio.models.audioldm.noise import Noise
 from svdaudio.models.audioldm.settings import DiffusionSettings, Precision
-from svdaudio.process_state import kept_process_state
-
-with kept_process_state():
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
 SCHEDULERS = ("ddim", "dpm-solver++", "ddpm")
 N_CHANNELS, N_BANDS = 8, 16

@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from svdaudio.errors import ConfigError
-from svdaudio.process_state import kept_process_state
+from svdaudio.models.audioldm.diffusers_parts import UNet2DConditionModel
+from svdaudio.process_state import import_quietly
 from svdaudio.weights.own import load_module
-
-with kept_process_state():
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 N_TRAIN_STEPS = 1000
 BETA_START, BETA_END = 0.0015, 0.0195
@@ -69,6 +67,7 @@ class Diffuser(nn.Module):
                 got="none",
                 fix="install one, or set execution.compile to false",
             )
+        import_quietly("torch._dynamo")
         self.unet.compile()
 
     def noise(

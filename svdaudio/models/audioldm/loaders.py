@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -20,8 +20,11 @@ from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, Architectu
 from svdaudio.models.audioldm.autoencoder import AutoencoderKL, build_autoencoder
 from svdaudio.models.audioldm.clap import ClapAudioEncoder, ClapTextEncoder, build_audio_network, build_text_network
 from svdaudio.models.audioldm.diffuser import Diffuser
-from svdaudio.models.audioldm.vocoder import SpeechT5HifiGan, build_vocoder
+from svdaudio.models.audioldm.vocoder import build_vocoder
 from svdaudio.weights import quick_copy
+
+if TYPE_CHECKING:
+    from transformers import SpeechT5HifiGan
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -14,7 +14,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from safetensors.torch import load_file
@@ -35,8 +35,11 @@ from svdaudio.models.audioldm.clap import (
     mel_filters,
 )
 from svdaudio.models.audioldm.diffuser import Diffuser, build_unet
-from svdaudio.models.audioldm.vocoder import SpeechT5HifiGan, build_vocoder
+from svdaudio.models.audioldm.vocoder import build_vocoder
 from svdaudio.weights.reading import read_inert, read_plain, unreadable
+
+if TYPE_CHECKING:
+    from transformers import SpeechT5HifiGan
 
 UNET, UNET_AVERAGE, VAE, VOCODER, CLAP = (
     "model.diffusion_model.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -20,12 +20,14 @@ from svdaudio.models.audioldm.mel import HOP_LENGTH
 from svdaudio.process_state import kept_process_state
 from svdaudio.weights.own import load_module, load_weights
 
-with kept_process_state():
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+if TYPE_CHECKING:
+    from transformers import SpeechT5HifiGan
 
 
 def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
     """Build the network from the keyword arguments of transformers' configuration class, without weight norm."""
+    with kept_process_state():  # half a second that the mini bundle's vocoder does not need
+        from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
     return SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
 
 

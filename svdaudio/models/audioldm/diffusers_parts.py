@@ -1,0 +1,23 @@
+"""The parts of diffusers that are used here, imported without the rest of it."""
+
+from __future__ import annotations
+
+from svdaudio.deferred_imports import deferred_imports
+
+POSTPONED_PACKAGES = (
+    "diffusers.hooks",
+    "diffusers.models.autoencoders",
+    "diffusers.models.transformers",
+    "diffusers.models.unets",
+)
+"""Packages whose `__init__` imports every network of its kind."""
+POSTPONED_MODULES = ("transformers", "scipy.integrate", "scipy.stats", "requests")
+"""Modules that diffusers imports for annotations, checks of types, and functions that are not called here."""
+
+with deferred_imports(packages=POSTPONED_PACKAGES, modules=POSTPONED_MODULES):
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+
+__all__ = ["AutoencoderKL", "DDIMScheduler", "DPMSolverMultistepScheduler", "UNet2DConditionModel"]

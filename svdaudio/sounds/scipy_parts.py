@@ -1,0 +1,10 @@
+"""The filters of scipy that are used on sounds, imported without its statistics and optimisation."""
+
+from __future__ import annotations
+
+from svdaudio.deferred_imports import deferred_imports
+
+with deferred_imports(modules=("scipy.interpolate", "scipy.optimize", "scipy.stats")):
+    from scipy.signal import butter, resample_poly, sosfiltfilt
+
+__all__ = ["butter", "resample_poly", "sosfiltfilt"]

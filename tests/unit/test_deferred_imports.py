@@ -1,0 +1,122 @@
+"""Postponed imports: what is used is the real thing, what is not used is not imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+PACKAGE = {
+    "heavy/__init__.py": "import sys\nfrom heavy.nets import Net\nNAME = 'heavy'\n",
+    "heavy/nets/__init__.py": "from heavy.nets.net import Net\nfrom heavy.nets.other import Other\n",
+    "heavy/nets/net.py": """
+        import torch
+        from torch._dynamo import allow_in_graph
+        from extras import Base, LIMIT
+        from extras.inner import helper, Missing as Absent
+        import extras.inner as inner
+
+        @allow_in_graph
+        class Net:
+            @torch.compiler.disable
+            def run(self):
+                return "ran"
+
+            def is_base(self, value):
+                return isinstance(value, Base), issubclass(type(value), Base)
+
+            def help(self):
+                return helper(2), inner.helper(3), LIMIT.bit_length()
+    """,
+    "heavy/nets/other.py": "from extras import Base\nclass Other(Base):\n    pass\n",
+    "extras/__init__.py": "from extras.inner import helper\nLIMIT = 8\nclass Base:\n    pass\n",
+    "extras/inner.py": "import os\nos.environ['EXTRAS'] = 'was here'\ndef helper(n):\n    return n * 10\n",
+}
+BEGINNING = """
+import os, sys, torch
+from svdaudio.deferred_imports import DYNAMO, deferred_imports
+with deferred_imports(packages=("heavy.nets",), modules=("extras",)):
+    from heavy.nets.net import Net
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """Runs a program that can import a package like diffusers, in a process of its own."""
+    folder = tmp_path_factory.mktemp("packages")
+    for name, text in PACKAGE.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(textwrap.dedent(text))
+    (folder / "heavy" / "__init__.py").write_text("NAME = 'heavy'\n")
+
+    def run(*lines):
+        code = f"import sys\nsys.path.insert(0, {str(folder)!r})\n{BEGINNING}" + "\n".join(lines)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    return run
+
+
+def test_what_is_not_used_is_not_imported_and_leaves_no_trace(program):
+    assert program(
+        "net = Net()",
+        "assert net.run() == 'ran'",
+        "print([name for name in ('heavy.nets.other', 'extras', 'extras.inner', DYNAMO) if name in sys.modules])",
+        "print('nets' in vars(sys.modules['heavy']), 'EXTRAS' in os.environ)",
+    ) == ["[]", "True", "False"]
+
+
+def test_what_is_used_is_the_real_thing(program):
+    assert program(
+        "net = Net()",
+        "assert net.help() == (20, 30, 4)",
+        "import extras",
+        "assert net.is_base(extras.Base()) == (True, True)",
+        "assert net.is_base(1) == (False, False)",
+        "print(extras.LIMIT, 'EXTRAS' in os.environ)",
+    ) == ["8", "False"]
+
+
+def test_a_package_runs_its_init_when_it_is_asked_for_a_name(program):
+    assert program(
+        "import heavy.nets",
+        "assert 'heavy.nets.other' not in sys.modules",
+        "from heavy.nets import Net as Same, Other",
+        "import extras",
+        "assert Same is Net and issubclass(Other, extras.Base)",
+        "assert heavy.nets.net.Net is Net and 'Other' in dir(heavy.nets)",
+        "print(type(heavy.nets).__name__, heavy.nets.__spec__.loader is heavy.nets.__loader__)",
+        "print(hasattr(heavy.nets, 'nothing'))",
+    ) == ["module", "True", "False"]
+
+
+def test_a_name_that_is_not_there_is_an_error_when_it_is_used(program):
+    assert program(
+        "from heavy.nets import net",
+        "try:",
+        "    net.Absent()",
+        "except AttributeError as error:",
+        "    print('Missing' in str(error))",
+    ) == ["True"]
+
+
+def test_the_compiler_learns_what_was_marked_for_it(program):
+    assert program(
+        "import torch._dynamo",
+        "from torch._dynamo import trace_rules",
+        "assert trace_rules.is_callable_allowed(Net)",
+        "assert Net().run() == 'ran'",
+        "print(type(torch._dynamo).__name__)",
+    ) == ["module"]
+
+
+def test_what_is_imported_already_stays_as_it_is(program):
+    assert program(
+        "import extras",
+        "with deferred_imports(modules=('extras',)):",
+        "    from extras import Base",
+        "print(Base is extras.Base)",
+    ) == ["True"]
