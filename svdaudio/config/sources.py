@@ -41,8 +41,13 @@ def collect_sources(texts: Iterable[str]) -> dict[str, str]:
     return checked_names(found)
 
 
-def check_text(text: str, known: Sequence[str]) -> None:
+def check_text(text: str, known: Sequence[str], *, other: str = "a bundle with a text encoder") -> None:
     """Check a text for an encoder that knows some texts only.
+
+    Args:
+        text: of the user.
+        known: the texts that have an embedding.
+        other: what would embed others, for the error.
 
     Raises:
         ConfigError: it is not one of them.
@@ -52,7 +57,7 @@ def check_text(text: str, known: Sequence[str]) -> None:
             "the bundle has no embedding of that text",
             expected=" or ".join(known),
             got=repr(text),
-            fix="use one of those, or a bundle with a text encoder",
+            fix=f"use one of those, or {other}",
         )
 
 

@@ -106,7 +106,7 @@ def check_labels(config: HearingConfig, known: tuple[str, ...]) -> None:
         )
     for text in prompts(labels, config.hear.template):
         if known:
-            check_text(text, known)
+            check_text(text, known, other="a bundle whose guide knows any text")
 
 
 def _check(request: Request, store: Store | None) -> None:
