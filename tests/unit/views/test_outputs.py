@@ -74,7 +74,7 @@ def test_a_copy_is_what_the_report_then_names(sounding, tmp_path):
     assert copied.audio == {"mixed": tmp_path / "copy.wav"}
     assert (tmp_path / "copy.wav").read_bytes() == report.audio["mixed"].read_bytes()
     with pytest.raises(InputError, match=rf"run {run.id} has no sound 'other' for --out: got mixed"):
-        copy_result(report, run, replace(sounding.method, result="other"), tmp_path / "other.wav")
+        copy_result(replace(report, result="other"), run, sounding.method, tmp_path / "other.wav")
 
 
 def test_what_is_lost_is_computed_again_when_it_is_written(sounding):
