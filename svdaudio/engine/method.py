@@ -158,6 +158,8 @@ class Method:
     """`RunArrays` of a finished run → remarks on it for users, a sentence each."""
     regions: Mapping[str, str] = field(default_factory=dict[str, str])
     """Parameter that says where something is in a picture → the file of that picture."""
+    regions_optional: bool = False
+    """Whether it also makes the sound of pictures in which nothing is pointed at."""
     label: str = ""
     """Its name on buttons and tabs; the capitalised name if empty."""
     former_parameters: tuple[str, ...] = ()

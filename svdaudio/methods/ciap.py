@@ -161,6 +161,7 @@ METHOD = Method(
     targets=targets,
     configured_files=configured_files,
     regions={"objects": ORIGINAL},
+    regions_optional=True,
     label="CIAP",
     sounds=sounds,
     scores=scores,

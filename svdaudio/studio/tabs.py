@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from svdaudio.config import RunConfig
 from svdaudio.engine.method import Method
 from svdaudio.methods import find_method, method_names
 from svdaudio.methods.parts import PICTURE
@@ -41,6 +42,8 @@ def describe(method: Method) -> dict[str, Any]:
             if name != objects
         ],
         "objects": objects,
+        "regions_optional": method.regions_optional,
+        "bundle": None if (own := parameters["bundle"].default) == RunConfig.parameters()["bundle"].default else own,
         "parameters": [
             {
                 "name": one.name,

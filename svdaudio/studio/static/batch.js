@@ -1,7 +1,7 @@
 /* A table of rows to compute: drop a CSV file, watch the rows, download the table. */
 import * as api from "./api.js";
 import { $, button, el, show } from "./dom.js";
-import { BATCH, on, state } from "./state.js";
+import { BATCH, bundleOf, on, state } from "./state.js";
 
 const pictures = new Set();
 let file = null, job = null, fault = null, stopFollowing = () => {};
@@ -37,7 +37,7 @@ const begin = async () => {
     stopFollowing();
     rows.clear();
     fault = null;
-    job = await api.batch({ name: file.name, csv: file.text, folder: kept.folder || null, method: kept.method || state.start.tabs[0].method, bundle: state.bundle });
+    job = await api.batch({ name: file.name, csv: file.text, folder: kept.folder || null, method: kept.method || state.start.tabs[0].method, bundle: bundleOf(kept.method || state.start.tabs[0].method) });
     for (const row of job.rows) rows.set(row.name, row);
     follow();
   } catch (error) { fault = error; }

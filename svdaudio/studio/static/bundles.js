@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { $, bytes, button, el, seconds, show } from "./dom.js";
 import { planAgain } from "./jobs.js";
-import { emit, setBundle, state } from "./state.js";
+import { bundleOf, emit, setBundle, state } from "./state.js";
 
 let trusted = false, job = null, fault = null, unfollow = () => {};
 const models = new Map(); // name → { state, error, of_model }
@@ -75,7 +75,7 @@ const licences = (bundle) => {
 };
 
 const section = (bundle) => {
-  const chosen = bundle.name === state.bundle;
+  const chosen = bundle.name === bundleOf();
   const mine = job !== null && job.ask.bundle === bundle.name;
   const title = `bundle-${bundle.name}`;
   return el("section", { class: "bundle", "aria-labelledby": title, "data-bundle": bundle.name, "data-ready": String(bundle.ready) },
@@ -130,7 +130,7 @@ const follow = (given) => {
 const ended = async () => {
   for (const [name, one] of models) models.set(name, { ...one, of_model: undefined });
   await load();
-  if (job.ask.bundle === state.bundle) { state.masks.clear(); emit("tab"); planAgain(); }
+  if (job.ask.bundle === bundleOf()) { state.masks.clear(); emit("tab"); planAgain(); }
 };
 const begin = async (bundle) => {
   try { follow(await api.fetchBundle(bundle.name, trusted)); fault = null; }

@@ -1,7 +1,7 @@
 /* The parameters of a tab, in groups; a changed one is marked, and says its default and recommended range. */
 import { openBundles } from "./bundles.js";
 import { $, button, el, number, show, svg } from "./dom.js";
-import { defaultOf, isChanged, on, setBundle, setError, setValue, state, tab, valueOf, work, save } from "./state.js";
+import { bundleOf, defaultOf, isChanged, on, save, setBundle, setError, setValue, state, tab, valueOf, work } from "./state.js";
 
 const COMMON = ["seed", "generate.duration_s"];
 const GROUPS = [
@@ -163,7 +163,7 @@ const common = (name, label, after, places = recommended) => {
 };
 const drawCommon = () => {
   if (!work()) { show($("common")); return; }
-  const bundle = state.start.bundles.find((one) => one.name === state.bundle);
+  const bundle = state.start.bundles.find((one) => one.name === bundleOf());
   const keep = button("", () => { state.locked = !state.locked; save(); drawLock(); }, { class: "letter", "aria-label": "Keep the seed" });
   const drawLock = () => {
     keep.replaceChildren(lock(state.locked));
@@ -173,11 +173,11 @@ const drawCommon = () => {
   drawLock();
   show($("common"),
     el("label", {}, "bundle ", el("select", { "data-focus": "bundle", onchange: (event) => setBundle(event.target.value) },
-      state.start.bundles.map((one) => el("option", { value: one.name, selected: one.name === state.bundle }, one.ready ? one.name : `${one.name} (incomplete)`)))),
+      state.start.bundles.map((one) => el("option", { value: one.name, selected: one.name === bundleOf() }, one.ready ? one.name : `${one.name} (incomplete)`)))),
     button("Models…", openBundles, { class: "small", "data-focus": "models", title: "What each bundle has and lacks" }),
     common("seed", "seed", (seed) => [button("⚄", () => setValue(seed, Math.floor(Math.random() * 2 ** 31)), { class: "letter", "aria-label": "Draw another seed", title: "Draw another seed" }), keep]),
     common("generate.duration_s", "duration", () => el("span", { class: "small muted" }, "s"), possible),
-    bundle?.ready ? null : el("p", { class: "field-error" }, `The bundle ${state.bundle} is incomplete. `, button("See what it lacks", openBundles, { class: "small", "data-focus": "lacks" })));
+    bundle?.ready ? null : el("p", { class: "field-error" }, `The bundle ${bundleOf()} is incomplete. `, button("See what it lacks", openBundles, { class: "small", "data-focus": "lacks" })));
 };
 
 const update = () => {

@@ -20,8 +20,7 @@ const N_UNDO = 100;
 export const state = {
   start: null,
   tab: "",
-  bundle: "",
-  works: {},           // method → { files, objects, settings, active, channels }
+  works: {},           // method → { files, objects, settings, active, channels, bundle }
   past: {},            // method → earlier works, for undo
   masks: new Map(),    // key of a prompt → { path, score, share } or { error }
   plan: null,
@@ -40,6 +39,8 @@ export const state = {
 
 export const tab = () => state.start.tabs.find((one) => one.method === state.tab);
 export const work = () => state.works[state.tab];
+/* The bundle of a tab: the chosen one, else the one that its method prefers, else that of the studio. */
+export const bundleOf = (method = state.tab) => state.works[method]?.bundle ?? state.start.tabs.find((one) => one.method === method)?.bundle ?? state.start.bundle;
 export const objectsParameter = (one = tab()) => (one.objects === true ? "objects" : one.objects || null);
 
 /* -- regions and objects ------------------------------------------------------------------------------------------ */
@@ -230,7 +231,7 @@ export const heardGain = (one) => {
 };
 
 export const defaultOf = (parameter) => {
-  const bundle = state.start.bundles.find((one) => one.name === state.bundle);
+  const bundle = state.start.bundles.find((one) => one.name === bundleOf());
   return bundle?.settings?.[parameter.name] ?? parameter.default;
 };
 export const valueOf = (parameter) => work().settings[parameter.name] ?? defaultOf(parameter);
@@ -242,7 +243,7 @@ export const setValue = (parameter, value, settled = true) => {
   delete state.errors[parameter.name];
   after(settled, settled ? "settings" : "sliding");
 };
-export const setBundle = (name) => { state.bundle = name; state.masks.clear(); after(true, "tab"); };
+export const setBundle = (name) => { work().bundle = name; state.masks.clear(); after(true, "tab"); };
 
 export const setError = (error) => {
   state.errors = { ...state.errors, [error.field ?? ""]: error.message };
@@ -273,7 +274,7 @@ const prompt = (one) => (one.mask ? { mask: one.mask.id } : { ...(one.points.len
 /* The request for the mask of an object, or null if nothing points at it. */
 export const maskAsk = (one) => {
   const picture = pictureOf(one);
-  return picture === null || isEmpty(one) ? null : { picture: picture.id, bundle: state.bundle, prompt: prompt(one) };
+  return picture === null || isEmpty(one) ? null : { picture: picture.id, bundle: bundleOf(), prompt: prompt(one) };
 };
 export const maskOf = (one) => {
   const wanted = maskAsk(one);
@@ -298,7 +299,7 @@ export const ask = () => {
   }
   for (const one of channels()) settings.gains = { ...settings.gains, [one.id]: heardGain(one) };
   const files = Object.fromEntries(Object.entries(work().files).map(([name, picture]) => [name, picture?.id]));
-  return { method: state.tab, bundle: state.bundle, files, settings };
+  return { method: state.tab, bundle: bundleOf(), files, settings };
 };
 /* Whether a job computes what the page shows. */
 export const isAsked = (job) => work() !== undefined && JSON.stringify(sorted(job.ask)) === JSON.stringify(sorted(ask()));
@@ -309,15 +310,15 @@ const sorted = (value) =>
 export const missing = () => {
   for (const [name, picture] of Object.entries(work().files))
     if (!picture) return `Drop a picture, or choose the example: the ${name} one is missing.`;
-  if (work().objects.every(isEmpty)) return "Click on an object in the picture, or give the file of its mask.";
+  if (!tab().regions_optional && work().objects.every(isEmpty)) return "Click on an object in the picture, or give the file of its mask.";
   return "";
 };
 
 /* -- across reloads ----------------------------------------------------------------------------------------------- */
 
 export const save = () => {
-  const { tab: open, bundle, works, locked, asYouChange } = state;
-  try { sessionStorage.setItem(KEY, JSON.stringify({ tab: open, bundle, works, locked, asYouChange })); }
+  const { tab: open, works, locked, asYouChange } = state;
+  try { sessionStorage.setItem(KEY, JSON.stringify({ tab: open, works, locked, asYouChange })); }
   catch { /* a browser that keeps nothing: a reload begins with the example */ }
 };
 /* Take the answer of /api/start, and what this browser tab was at. */
@@ -325,11 +326,12 @@ export const begin = (start) => {
   let kept = {};
   try { kept = JSON.parse(sessionStorage.getItem(KEY)) ?? {}; } catch { /* begin with the example */ }
   state.start = start;
-  state.bundle = start.bundles.some((one) => one.name === kept.bundle) ? kept.bundle : start.bundle;
   state.locked = kept.locked ?? true;
   state.asYouChange = kept.asYouChange ?? false;
   for (const one of start.tabs)
     state.works[one.method] = kept.works?.[one.method] ?? (start.examples.length ? exampleWork(one, start.examples[0]) : emptyWork(one));
+  for (const one of Object.values(state.works))
+    if (!start.bundles.some((bundle) => bundle.name === one.bundle)) delete one.bundle;
   const tabs = [...start.tabs.map((one) => one.method), BATCH];
   state.tab = tabs.includes(kept.tab) ? kept.tab : tabs[0];
 };

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from svdaudio.methods import find_method
-from svdaudio.studio.tabs import describe
+from svdaudio.studio.tabs import describe, tabs
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +29,13 @@ def test_limits_have_the_names_of_their_kind(parameters):
     assert parameters["align.threshold"]["limits"] == {"gt": 0, "le": 1}
     assert parameters["generate.guidance_scale"]["limits"] == {"ge": 0}
     assert parameters["generate.backend"]["limits"] == {}
+
+
+def test_a_tab_has_the_bundle_that_its_method_prefers():
+    assert describe(find_method("manipulate"))["bundle"] is None, "that of the studio"
+    assert describe(find_method("ciap"))["bundle"] == "mini-pretrained"
+
+
+def test_only_ciap_needs_nothing_to_point_at():
+    needs = {one.name: not describe(one)["regions_optional"] for one in tabs()}
+    assert needs == {"manipulate": True, "mixer": True, "ciap": False}
