@@ -112,8 +112,8 @@ def evaluate(
         with error_console().status(f"measuring: {section.title}"), quiet_stdout():
             figures = section.measure()
         rows += [(section.title, figure) for figure in figures]
-        if cards and section.role is not None:
-            rewrite(_out(out) / f"{section.role}.md", figures)
+        if cards and section.card is not None:
+            rewrite(section.card, figures)
         error_console().print(f"measured {section.title}: {seconds_text(time.monotonic() - began)}", markup=False)
     if as_json:
         found = [{"section": title, **asdict(figure), "reached": figure.reached} for title, figure in rows]

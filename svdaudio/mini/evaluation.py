@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import MANIFEST, Bundle, Models
 from svdaudio.config import resolve
 from svdaudio.figures import Figure
 from svdaudio.methods import other_parameters
 from svdaudio.methods.baseline import METHOD
 from svdaudio.methods.parts import SoundConfig
 from svdaudio.mini import audio_evaluation, domain_evaluation, vision_evaluation
+from svdaudio.mini.recipes import ciap_image_encoder, guide, mapper, sound_encoder
+from svdaudio.places import pretrained_folder
 
 HEARD_CANDIDATES = 1
 """Sounds to choose from for a picture; not three as by default, so that the table takes a quarter of an hour."""
@@ -24,12 +26,15 @@ class Section:
 
     title: str
     measure: Callable[[], tuple[Figure, ...]]
-    role: str | None = None
-    """The model whose card has the same figures."""
+    card: Path | None = None
+    """Path of the model card that has the same figures."""
 
 
 def sections(folder: Path) -> Iterator[Section]:
-    """The parts of the table in order, with the functions that measure them; `folder` holds a whole bundle.
+    """The parts of the table in order, with the functions that measure them.
+
+    Args:
+        folder: of the mini bundle. The bundle for pretraining is measured, too, if it is beside it.
 
     Raises:
         CheckpointError: there is no bundle, or a model of it is missing or damaged.
@@ -61,5 +66,31 @@ def sections(folder: Path) -> Iterator[Section]:
         "vocoder": lambda: audio_evaluation.vocoder_figures(weights["autoencoder"], weights["vocoder"]),
     }
     for role, measure in measures.items():
-        yield Section(title=role.replace("_", " "), measure=measure, role=role)
+        yield Section(title=role.replace("_", " "), measure=measure, card=folder / f"{role}.md")
     yield Section(title="pictures to sounds", measure=heard)
+    if (pretrained_folder(folder) / MANIFEST).is_file():
+        yield from _pretrained_sections(pretrained_folder(folder))
+
+
+def _pretrained_sections(folder: Path) -> Iterator[Section]:
+    """The parts for the models of the bundle for pretraining, in `folder`."""
+    bundle = Bundle.open(folder.name, folder.parent)
+    for role in bundle.own_roles:
+        bundle.check(role)
+
+    def ciap() -> tuple[Figure, ...]:
+        models = Models(bundle, device="cpu", keep=True)
+        return ciap_image_encoder.figures(models["ciap_image_encoder"], models["audio_encoder"])
+
+    def mapped() -> tuple[Figure, ...]:
+        models = Models(bundle, device="cpu", keep=True)
+        return mapper.figures(bundle.entry("mapper").path, models["image_encoder"], models["audio_encoder"])
+
+    measures: dict[str, Callable[[], tuple[Figure, ...]]] = {
+        "ciap_image_encoder": ciap,
+        "sound_encoder": lambda: sound_encoder.figures(bundle.entry("sound_encoder").path),
+        "guide": lambda: guide.figures(bundle.entry("guide").path),
+        "mapper": mapped,
+    }
+    for role, measure in measures.items():
+        yield Section(title=role.replace("_", " "), measure=measure, card=folder / f"{role}.md")

@@ -359,3 +359,13 @@ def test_a_missing_role_names_a_bundle_that_has_it(mine, monkeypatch):
     monkeypatch.setenv("SVDAUDIO_CHECKPOINTS", str(mine))
     with pytest.raises(CheckpointError, match=r"the bundle 'toy' has no segmenter.*Use --bundle mini\.$"):
         Bundle.open("toy").entry("segmenter")
+
+
+def test_the_shipped_bundle_for_pretraining_is_whole_and_small():
+    bundle = Bundle.open("mini-pretrained")
+    assert bundle.bases == ("mini",)
+    assert bundle.own_roles == PRETRAINED
+    assert set(bundle.roles) == set(LOADERS) - {JUDGE}
+    for role in bundle.own_roles:
+        bundle.check(role)
+    assert sum(bundle.entry(role).n_bytes for role in bundle.own_roles) <= 20_000_000

@@ -11,14 +11,19 @@ from svdaudio.figures import at_least
 from svdaudio.methods import other_parameters
 from svdaudio.methods.baseline import METHOD
 from svdaudio.mini import audio_evaluation, evaluation
+from svdaudio.mini.recipes import ciap_image_encoder, guide, mapper, sound_encoder
 from svdaudio.places import project_root
 
 MINI = project_root() / "checkpoints" / "mini"
+PRETRAINED = project_root() / "checkpoints" / "mini-pretrained"
 
 
 def test_every_figure_of_the_table_has_its_section():
-    roles = [section.role for section in evaluation.sections(MINI)]
-    assert roles == ["segmenter", "detector", "image_encoder", "tagger", "autoencoder", "domain", "vocoder", None]
+    cards = [section.card for section in evaluation.sections(MINI)]
+    roles = ["segmenter", "detector", "image_encoder", "tagger", "autoencoder", "domain", "vocoder", None]
+    pretrained = ["ciap_image_encoder", "sound_encoder", "guide", "mapper"]
+    assert [card and card.stem for card in cards] == roles + pretrained
+    assert all(card is None or card.is_file() for card in cards)
 
 
 def test_a_folder_without_a_bundle_is_told_so(tmp_path):
@@ -50,6 +55,38 @@ def test_the_vae_keeps_most_of_a_sound():
     error, distance, _, least, _ = audio_evaluation.autoencoder_figures(MINI / "autoencoder.safetensors", n_sounds=3)
     assert error.value < 0.3
     assert least.value < distance.value < 1.5 * least.value
+
+
+def test_pictures_are_embedded_where_their_sounds_are():
+    models = Models(Bundle.open("mini-pretrained"), device="cpu", keep=True)
+    near, near_two, right, _ = ciap_image_encoder.figures(
+        models["ciap_image_encoder"], models["audio_encoder"], n_pictures=9
+    )
+    assert near.value > 0.95
+    assert near_two.value > 0.9
+    assert right.value == 1.0
+    assert (near.goal, right.goal) == (at_least(0.93), at_least(0.95))
+
+
+def test_sounds_are_embedded_where_their_words_are():
+    one, two, apart = sound_encoder.figures(PRETRAINED / "sound_encoder.safetensors", n_sounds=9)
+    assert (one.value, one.goal) == (1.0, at_least(0.97))
+    assert two.value > 0.8
+    assert apart.value > 0.5
+
+
+def test_the_words_of_the_guide_are_those_of_pictures():
+    (right,) = guide.figures(PRETRAINED / "guide.safetensors", n_pictures=9)
+    assert right.value > 0.7
+
+
+def test_the_mapper_leads_near_the_sounds():
+    models = Models(Bundle.open("mini-pretrained"), device="cpu", keep=True)
+    one, two = mapper.figures(
+        PRETRAINED / "mapper.safetensors", models["image_encoder"], models["audio_encoder"], n_pictures=9
+    )
+    assert one.value > 0.85
+    assert two.value > 0.8
 
 
 def test_a_picture_of_one_animal_sounds_like_it():
