@@ -7,9 +7,9 @@ command again (every stage is cached), and `plan`, first with what that run left
 artifacts and the hundreds of runs that could have made them. Then a change of alpha to its new sound, as a process of
 its own and with the resident process, beside the time that its stages compute for; and the processor time of a cached
 run and of each command's help. With `--compiled` processes find compiled bytecode, even where the environment keeps
-Python from writing it (as in many containers), so that each compiles whatever it imports. Finally, arrays of the sizes that the method stores are alternately
-written to and read from a store and a plain safetensors file: a store compresses, checks digests and waits
-for the disk, a plain file does none of that.
+Python from writing it (as in many containers), so that each compiles whatever it imports. Finally, arrays of the sizes
+that the method stores are alternately written to and read from a store and a plain safetensors file: a store
+compresses, checks digests and waits for the disk, a plain file does none of that.
 """
 
 from __future__ import annotations
