@@ -162,22 +162,20 @@ def import_(
 
 def _bundles(name: str | None) -> list[Bundle]:
     """One bundle, or all that have a description."""
-    from svdaudio.checkpoints.bundle import FULL
-    from svdaudio.checkpoints.install import full_folder
+    from svdaudio.checkpoints.bundle import FULL, Bundle
     from svdaudio.cli.sessions import open_bundle
 
-    if name is not None:
-        return [open_bundle(name)]
-    return [open_bundle(one) for one in ("mini", FULL) if one != FULL or (full_folder() / "bundle.json").is_file()]
+    shipped_first = sorted(Bundle.names(), key=lambda one: (one == FULL, one))
+    return [open_bundle(one) for one in ([name] if name is not None else shipped_first)]
 
 
 def _examined(bundle: Bundle, *, try_on: torch.device | None = None) -> list[dict[str, Any]]:
-    """Each role of a bundle: its file and any fault; with a device, also the result of a step there."""
+    """Each role that a bundle fills itself: its file and any fault; with a device, also the result of a step there."""
     from svdaudio.errors import SvdAudioError
 
     rows: list[dict[str, Any]] = []
     hashed: set[Path] = set()  # one file may fill several roles
-    for role in bundle.roles:
+    for role in bundle.own_roles:
         entry = bundle.entry(role)
         error = gave = None
         try:
@@ -246,6 +244,8 @@ def _print_bundle(bundle: Bundle, rows: list[dict[str, Any]], *, as_json: bool) 
     screen.print(table(["role", "file", "size", "sha256", "state"], shown, right=[2]))
     n_bytes = {row["file"]: row["bytes"] for row in rows}  # one file may fill several roles
     screen.print(f"{sum(n_bytes.values()) / 1e6:.1f} MB in total")
+    if bundle.bases:
+        screen.print(f"all other models are those of {bundle.bases[0]}")
     missing = _missing_roles(bundle)
     if missing:
         screen.print(f"still missing: {', '.join(missing)}")
@@ -283,7 +283,8 @@ def _state(row: dict[str, Any]) -> str:
 
 
 def _bundle_json(bundle: Bundle, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"bundle": bundle.name, "title": bundle.title, "models": rows, "missing": _missing_roles(bundle)}
+    base = {"base": bundle.bases[0]} if bundle.bases else {}
+    return {"bundle": bundle.name, "title": bundle.title, **base, "models": rows, "missing": _missing_roles(bundle)}
 
 
 def _installed_json(one: Installed) -> dict[str, Any]:

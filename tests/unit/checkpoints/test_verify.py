@@ -21,11 +21,11 @@ def test_every_role_has_a_step():
     assert STEPS.keys() == LOADERS.keys()
 
 
-@pytest.mark.parametrize("role", Bundle.open("mini").roles)
-def test_every_model_of_the_mini_bundle_takes_one(role):
-    given = verify(Bundle.open("mini"), role, device=CPU)
+@pytest.mark.parametrize("role", Bundle.open("mini-pretrained").roles)
+def test_every_model_that_comes_with_svdaudio_takes_one(role):
+    given = verify(Bundle.open("mini-pretrained"), role, device=CPU)
     with PretendGpu():
-        assert verify(Bundle.open("mini"), role, device=GPU) == given
+        assert verify(Bundle.open("mini-pretrained"), role, device=GPU) == given
 
 
 def test_a_published_file_is_read_itself(tmp_path, yolo_file):

@@ -49,6 +49,7 @@ CONFIGS = {
         )
         for form, objects, rest in (("fade", EVERY_FORM, 0), ("fade", {}, "-inf"), ("clap", {}, 0), ("stems", {}, 0))
     },
+    "ciap with objects": ("ciap", METHODS["ciap"].config(objects=EVERY_FORM, gains=GAINS)),
     "mastered": ("mixer", METHODS["mixer"].config(objects=EVERY_FORM, form="stems", master={"loudness_lufs": -20})),
 }
 """Method and configuration of each workflow."""
