@@ -39,7 +39,7 @@ class SvdAudioError(Exception):
         facts = [
             f"{name} {value}" for name, value in (("expected", self.expected), ("got", self.got)) if value is not None
         ]
-        text = self.what + (f": {', '.join(facts)}" if facts else "")
+        text = (self.what + (f": {', '.join(facts)}" if facts else "")).removesuffix(".")  # libraries end with one
         text += f". {self.fix[0].upper()}{self.fix[1:]}." if self.fix else "."
         return printable(" ".join(text.split()))
 
