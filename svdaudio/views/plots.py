@@ -29,6 +29,8 @@ SERIES_COLOURS = ("#8A8A8A", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F0
 DOTS_PER_INCH = 110
 PICTURE_WIDTH_IN = 6.4
 MAX_PICTURE_WIDTH_PX = 2048
+SMALL_PICTURE_PX = 512
+"""Longer side of a picture among others."""
 BELOW_LOUDEST = "dB re loudest"
 LOWEST_DB = -80.0
 PATCH_GRID_SIZE = 16
@@ -299,7 +301,7 @@ def overview(
     above, below = halves
     figure.suptitle(title, fontsize=11)
     for axes, (pixels, region) in zip(np.atleast_1d(above.subplots(1, len(pictures))), pictures, strict=True):
-        _draw_region(axes, pixels, region)
+        _draw_region(axes, pixels, region, at_most_px=SMALL_PICTURE_PX)
     left, right = below.subfigures(1, 2, width_ratios=[1.9, 1.0])
     rows = np.atleast_1d(left.subplots(len(sounds), 1, sharex=True))
     images = [
@@ -382,12 +384,24 @@ def _figure_for(pixels: NDArray[Any]) -> Figure:
     return _figure(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * proportion + 0.35, dots_per_inch=dots_per_inch)
 
 
-def _draw_region(axes: Axes, pixels: NDArray[Any], region: Region) -> None:
-    mask = np.asarray(region.mask, dtype=bool)
-    axes.imshow(pixels)
-    axes.imshow(_tint(mask.astype(np.float64), region.colour, opacity=0.45))
+def _draw_region(axes: Axes, pixels: NDArray[Any], region: Region, *, at_most_px: int | None = None) -> None:
+    """Draw a region over its picture, in the picture's coordinates.
+
+    Args:
+        axes: to draw on.
+        pixels: [H, W, 3] uint8.
+        region: what to draw over it.
+        at_most_px: the longer side of what is drawn: matplotlib takes long over more pixels than can be seen.
+    """
+    height, width = pixels.shape[:2]
+    step = 1 if at_most_px is None else max(1, max(height, width) // at_most_px)
+    mask = np.asarray(region.mask, dtype=bool)[::step, ::step]
+    rows, columns = np.arange(0, height, step), np.arange(0, width, step)
+    extent = (-0.5, columns.size * step - 0.5, rows.size * step - 0.5, -0.5)
+    axes.imshow(pixels[::step, ::step], extent=extent)
+    axes.imshow(_tint(mask.astype(np.float64), region.colour, opacity=0.45), extent=extent)
     if mask.any() and not mask.all() and min(mask.shape) > 1:
-        axes.contour(mask.astype(np.float64), levels=[0.5], colors=[region.colour], linewidths=1.5)
+        axes.contour(columns, rows, mask.astype(np.float64), levels=[0.5], colors=[region.colour], linewidths=1.5)
     for left, top, right, bottom in region.boxes:
         sides = [left, right, right, left, left], [top, top, bottom, bottom, top]
         axes.plot(*sides, color="white", linewidth=1.5, linestyle="--")
