@@ -38,7 +38,8 @@ const cells = () => {
       const { name, text } = cellState(stage);
       return el("li", { class: `stage-cell ${name}`, "data-node": stage.node, "data-state": name, title: `${stage.node}: ${stage.summary}${stage.reason ? `. ${stage.reason}` : ""}` }, el("span", {}, stage.stage), el("span", { class: "when" }, text));
     })))))));
-  $("strip-summary").textContent = stages.length ? `${stages.filter((one) => cellState(one).name === "cached").length} of ${stages.length} cached` : "";
+  const [cached, computed] = ["cached", "computed"].map((name) => stages.filter((one) => cellState(one).name === name).length);
+  $("strip-summary").textContent = computed ? `${cached} of ${stages.length} cached, ${computed} computed just now` : stages.length ? `${cached} of ${stages.length} cached` : "";
 };
 
 const progress = () => {
