@@ -119,6 +119,40 @@ def cluster_weights(n_clusters: int, n_within: int, *, n_resamples: int = 1000, 
     return counts.reshape(n_resamples, n_samples) / n_samples
 
 
+def draw_groups(rng: np.random.Generator, n_groups: int, *, n_resamples: int = N_RESAMPLES) -> NDArray[np.float64]:
+    """How often each group is drawn in each resample of whole groups with replacement.
+
+    Returns:
+        [n_resamples, n_groups]; each row sums to `n_groups`.
+    """
+    places = rng.integers(n_groups, size=(n_resamples, n_groups)) + n_groups * np.arange(n_resamples)[:, None]
+    return np.bincount(places.ravel(), minlength=n_groups * n_resamples).reshape(n_resamples, n_groups).astype(float)
+
+
+def number_groups(names: Sequence[str]) -> NDArray[np.intp]:
+    """A number for each name, counted from 0, the same for equal names."""
+    return np.unique(np.array(names), return_inverse=True)[1]
+
+
+def resampled_means(
+    values: NDArray[np.float64] | NDArray[np.bool_], groups: Sequence[str], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Means of resamples of whole groups, each of which counts with all of its samples: `N_RESAMPLES` numbers.
+
+    Samples of one group, such as cuts of one recording, are alike, so that an interval over samples would be too
+    narrow; see Davison and Hinkley, Bootstrap Methods and their Application, section 3.8.
+
+    Args:
+        values: one for each sample.
+        groups: of each sample.
+        rng: draws the groups.
+    """
+    numbers = number_groups(groups)
+    sizes = np.bincount(numbers)
+    drawn = draw_groups(rng, sizes.size)
+    return (drawn @ np.bincount(numbers, weights=values)) / (drawn @ sizes)
+
+
 def mean_figure(name: str, values: Sequence[float], *, goal: Goal | None = None) -> Figure:
     """The mean of some values and its interval."""
     array = np.asarray(values, np.float64)

@@ -7,7 +7,7 @@ alike, so whole recordings are drawn, within each fold, and each counts with all
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from svdaudio.figures import ENDS, N_RESAMPLES, Figure, Goal
+from svdaudio.figures import ENDS, Figure, Goal, draw_groups, number_groups, resampled_means
 
 N_RESAMPLES_OF_RANKS = 200
 """Resamples for mean average precision, each of which ranks every sound for every class."""
@@ -103,10 +103,8 @@ def accuracies(answers: Answers, *, goals: Mapping[str, Goal] | None = None) -> 
     resamples: list[NDArray[np.float64]] = []
     for name in answers.fold_names:
         chosen = folds == name
-        right, groups = answers.right[chosen], _numbers([g for g, c in zip(answers.groups, chosen, strict=True) if c])
-        drawn = _draw(rng, int(groups.max()) + 1, N_RESAMPLES)
-        counts = np.bincount(groups)
-        resamples.append((drawn @ np.bincount(groups, weights=right)) / (drawn @ counts))
+        right, groups = answers.right[chosen], [g for g, c in zip(answers.groups, chosen, strict=True) if c]
+        resamples.append(resampled_means(right, groups, rng))
         goal = (goals or {}).get(name)
         figures.append(_figure(f"fold {name}", float(right.mean()), resamples[-1], right.size, goal))
     if len(figures) > 1 and not goals:
@@ -118,8 +116,8 @@ def accuracies(answers: Answers, *, goals: Mapping[str, Goal] | None = None) -> 
 def mean_average_precision(answers: Answers) -> Figure:
     """The mean of the average precisions of all classes that some sound has."""
     ranks = _Ranks.of(answers.cosines, answers.truth)
-    groups = _numbers(answers.groups)
-    drawn = _draw(np.random.default_rng(0), int(groups.max()) + 1, N_RESAMPLES_OF_RANKS)
+    groups = number_groups(answers.groups)
+    drawn = draw_groups(np.random.default_rng(0), int(groups.max()) + 1, n_resamples=N_RESAMPLES_OF_RANKS)
     resamples = np.array([np.nanmean(ranks.precisions(weights[groups])) for weights in drawn])
     value = float(np.nanmean(ranks.precisions(np.ones(groups.size))))
     return _figure("mean average precision", value, resamples, groups.size)
@@ -188,18 +186,6 @@ class _Ranks:
                 gained = np.diff(hits, prepend=0.0)
                 found[index] = float((gained * hits / np.maximum(seen, 1.0)).sum() / hits[-1])
         return found
-
-
-def _numbers(names: Sequence[str]) -> NDArray[np.intp]:
-    """A number for each name, the same for equal names."""
-    return np.unique(np.array(names), return_inverse=True)[1]
-
-
-def _draw(rng: np.random.Generator, n_groups: int, n_resamples: int) -> NDArray[np.float64]:
-    """How often each group is drawn in each resample, [n_resamples, n_groups]."""
-    drawn = rng.integers(n_groups, size=(n_resamples, n_groups))
-    places = drawn + n_groups * np.arange(n_resamples)[:, None]
-    return np.bincount(places.ravel(), minlength=n_groups * n_resamples).reshape(n_resamples, n_groups).astype(float)
 
 
 def _figure(name: str, value: float, resamples: NDArray[np.floating[Any]], n: int, goal: Goal | None = None) -> Figure:

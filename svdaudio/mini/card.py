@@ -51,18 +51,21 @@ def card(recipe: Recipe, training: Training, header: Header, figures: Sequence[F
 
     Args:
         recipe: what was trained.
-        training: the folder of its log, and its length.
+        training: the folder of its log, its length and its seed.
         header: of the weights.
         figures: on held-out data.
     """
     command = COMMANDS.get(recipe.role, recipe.role)
-    minutes = minutes_spent(training.folder / f"{recipe.role}.log")
     machine = f"{platform.machine()}, torch {torch.__version__.partition('+')[0]}"
+    if recipe.n_steps:
+        minutes = minutes_spent(training.folder / f"{recipe.role}.log")
+        done = f": {training.n_steps} steps of {recipe.steps_of}. {minutes:.0f} minutes on one core ({machine}).\n\n"
+    else:
+        done = f" ({machine}). {recipe.steps_of}.\n\n"
     return (
         f"# {recipe.title}\n\n"
         f"**Data.** {recipe.data}\n\n"
-        f"**Training.** `svdaudio train {command}`, recipe version {recipe.version}, seed {training.seed}: "
-        f"{training.n_steps} steps of {recipe.steps_of}. {minutes:.0f} minutes on one core ({machine}).\n\n"
+        f"**Training.** `svdaudio train {command}`, recipe version {recipe.version}, seed {training.seed}{done}"
         f"**Architecture.** `{header.architecture}`, `{json.dumps(header.config)}`\n\n"
         f"{markdown_table(figures)}\n\n"
         f"**Licence.** {recipe.licence}\n"

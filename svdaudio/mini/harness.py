@@ -11,9 +11,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from svdaudio.files import write_bytes
 from svdaudio.memory_layout import canonical
 from svdaudio.pretraining.logs import JsonLines
 from svdaudio.pretraining.loop import Losses, Task, run
@@ -128,7 +129,5 @@ def made_once(
         return {key: canonical(tensor) for key, tensor in load_file(path).items()}
     except (SafetensorError, OSError):  # not made yet, or damaged
         made = list(rows())
-        partial = path.with_suffix(".partial")
-        save_file({key: torch.stack([row[key] for row in made]) for key in made[0]}, partial)
-        partial.replace(path)
+        write_bytes(path, save({key: torch.stack([row[key] for row in made]) for key in made[0]}))
         return {key: canonical(tensor) for key, tensor in load_file(path).items()}

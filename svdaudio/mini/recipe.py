@@ -65,10 +65,10 @@ class Recipe:
         module: of the recipe.
         architecture: the network's class.
         config: builds the network.
-        n_steps: default number of steps.
+        n_steps: default number of steps; 0 for a recipe that combines weights without training.
         title: of the card.
         data: description of the training and evaluation data.
-        steps_of: description of a step and its optimizer.
+        steps_of: description of a step and its optimizer; without steps, a sentence on where the weights come from.
         licence: of the training data, and so of the weights.
         extra: further values for the header of the weights.
     """

@@ -16,8 +16,8 @@ import numpy as np
 
 from svdaudio.errors import SvdAudioError
 from svdaudio.files import write_bytes
-from svdaudio.pretraining.clips import read_clip
 from svdaudio.pretraining.items import Fault, Item
+from svdaudio.sounds.reading import read_sound
 from svdaudio.svd.images import decode_image, read_image_bytes
 from svdaudio.weights.digests import file_state, hash_file
 
@@ -100,7 +100,7 @@ def _look(item: Item) -> Facts:
     sound_sha256 = picture_sha256 = ""
     try:
         sound_sha256 = hash_file(item.sound)
-        waveform, rate_hz = read_clip(item)
+        waveform, rate_hz = read_sound(item.sound)
         if not np.isfinite(waveform).all():
             faults.append(f"{item.sound.name} has samples that are not finite")
         elif len(waveform) < LEAST_DURATION_S * rate_hz:
@@ -125,17 +125,18 @@ def _line(error: Exception) -> str:
 
 
 def _key(item: Item) -> str:
-    return f"{item.sound}|{item.start_s:g}|{item.duration_s}|{item.picture}"
+    return f"{item.sound}|{item.picture}"
 
 
 def _states(item: Item) -> list[Any]:
-    """Sizes, inodes and times of an item's files; None for one that is missing."""
+    """Size in bytes and time of change of an item's files; None for one that is missing."""
     states: list[Any] = []
     for path in (item.sound, item.picture):
         try:
-            states.append(None if path is None else [file_state(path).bytes, file_state(path).modified_ns])
+            state = None if path is None else file_state(path)
         except OSError:
-            states.append(None)
+            state = None
+        states.append(None if state is None else [state.bytes, state.modified_ns])
     return states
 
 

@@ -15,21 +15,21 @@ from torch import Tensor, nn
 
 from svdaudio.models.ciap.encoder import ROLE, CiapImageEncoder, CiapNetwork, as_input, unit
 from svdaudio.pretraining.checks import Checked
-from svdaudio.pretraining.clips import fitted, read_clip
+from svdaudio.pretraining.clips import fitted
 from svdaudio.pretraining.data_sets import Split
 from svdaudio.pretraining.feed import Place
-from svdaudio.pretraining.frozen import FrozenVectors
+from svdaudio.pretraining.frozen import FrozenVectors, Progress
 from svdaudio.pretraining.initial import fill
 from svdaudio.pretraining.losses import contrastive
 from svdaudio.pretraining.ranks import Ranks
 from svdaudio.pretraining.retrieval import Recall, both_ways
 from svdaudio.pretraining.settings import CiapSettings
 from svdaudio.pretraining.subject import Forward, answers
+from svdaudio.sounds.reading import read_sound
 from svdaudio.svd.geometry import Geometry, fit_image
 from svdaudio.svd.images import Pixels, load_image
 
 _AT_ONCE = 32
-Progress = Callable[[int, int], None]
 
 
 class SoundEmbedder(Protocol):
@@ -169,17 +169,14 @@ def embed_sounds(
             loaded.append(encoder())
         rows: list[NDArray[np.float32]] = []
         for index, seed in (wanted[place] for place in places):
-            waveform, rate_hz = read_clip(data.items[index])
+            waveform, rate_hz = read_sound(data.items[index].sound)
             drawn = int(data.facts[index].sound_sha256[:12], 16)
             rng = np.random.default_rng((settings.seed, drawn, seed))
             part = fitted(waveform, round(sound.duration_s * rate_hz), place=sound.place, rng=rng)
             rows.append(loaded[0].embed(torch.from_numpy(part)[None], rate_hz).cpu().numpy())
         return np.concatenate(rows)
 
-    keys = [
-        f"{data.facts[index].sound_sha256} {data.items[index].start_s:g} {data.items[index].duration_s} {seed}"
-        for index, seed in wanted
-    ]
+    keys = [f"{data.facts[index].sound_sha256} {seed}" for index, seed in wanted]
     drawn_by = settings.seed if sound.place == "random" else ""
     source = f"sounds {digest} {sound.duration_s:g} {sound.place} {drawn_by}"
     found = FrozenVectors(folder, source).get(keys, make, progress)

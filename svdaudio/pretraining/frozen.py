@@ -20,6 +20,8 @@ from safetensors.numpy import save
 from svdaudio.files import write_bytes
 
 Rows = Float[NDArray[np.float32], "n dim"]
+Progress = Callable[[int, int], None]
+"""Receives how many are done, and how many there are."""
 _KEYS = "keys"
 _AT_ONCE = 32
 _IN_A_FILE = 1024
@@ -36,9 +38,7 @@ class FrozenVectors:
     def __init__(self, folder: Path, source: str) -> None:
         self._folder = folder / hashlib.sha256(source.encode()).hexdigest()[:16]
 
-    def get(
-        self, keys: Sequence[str], make: Callable[[Sequence[int]], Rows], progress: Callable[[int, int], None]
-    ) -> Rows:
+    def get(self, keys: Sequence[str], make: Callable[[Sequence[int]], Rows], progress: Progress) -> Rows:
         """The vectors of `keys`, in their order.
 
         Args:

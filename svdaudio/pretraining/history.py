@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from svdaudio.errors import RunError
@@ -40,7 +40,11 @@ class History:
         self._rows, self.best_epoch = [dict(row) for row in state["rows"]], state["best_epoch"]
 
     def add(self, epoch: int, step: int, figures: Sequence[Recall], model: nn.Module) -> bool:
-        """Enter an epoch's figures, and keep the model's weights if they are the best so far; whether they are."""
+        """Enter an epoch's figures, and keep the model's weights if they are the best so far; whether they are.
+
+        Raises:
+            StoreError: the files cannot be written.
+        """
         row: dict[str, float] = {"epoch": epoch, "step": step, **{one.name: one.value for one in figures}}
         earlier = max((_score(one) for one in self._rows), default=-1.0)
         self._rows.append(row)
@@ -48,9 +52,8 @@ class History:
         is_best = _score(row) >= earlier
         if is_best:
             self.best_epoch = epoch
-            partial = self._weights.with_suffix(".partial")
-            save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, partial)
-            partial.replace(self._weights)
+            state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+            write_bytes(self._weights, save(state))
         return is_best
 
     def best_weights(self) -> dict[str, Tensor]:

@@ -20,10 +20,6 @@ class Item:
     """Items of one group (recording, video, fold) never lie on both sides of a split."""
     fold: str | None = None
     """The part of the data set's own division that it belongs to: "3" of five folds, "test", "eval"."""
-    start_s: float = 0.0
-    """Where it begins in its file."""
-    duration_s: float | None = None
-    """Its length; None for the rest of its file."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from svdaudio.figures import ENDS, N_RESAMPLES
+from svdaudio.figures import ENDS, Figure, resampled_means
 
 RANKS = (1, 5, 10)
 _ROWS_AT_ONCE = 1024
@@ -24,23 +24,12 @@ Vectors = Float[NDArray[np.float32], "item dim"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recall:
-    """A share of held-out queries that were answered rightly."""
+class Recall(Figure):
+    """A share of held-out queries that were answered rightly; its interval is by a bootstrap over groups."""
 
-    name: str
-    value: float
     chance: float
     """Of an encoder that orders the answers at random."""
-    n: int
-    """Queries."""
     n_groups: int
-    low: float | None = None
-    """Lower end of the 95 % interval by a bootstrap over groups; None without one."""
-    high: float | None = None
-
-    def __str__(self) -> str:
-        interval = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"
-        return f"{self.value:.3f}{interval}"
 
 
 def hits_at(
@@ -94,15 +83,9 @@ def recall(
     )
 
 
-def group_interval(
-    values: Float[NDArray[np.float64], " item"], groups: Sequence[str], *, seed: int = 0
-) -> tuple[float, float]:
+def group_interval(values: Float[NDArray[np.float64], " item"], groups: Sequence[str]) -> tuple[float, float]:
     """95 % percentile interval of a mean, from resamples of whole groups with replacement."""
-    _, inverse = np.unique(np.asarray(groups), return_inverse=True)
-    counts = np.bincount(inverse).astype(np.float64)
-    sums = np.bincount(inverse, weights=values)
-    drawn = np.random.default_rng(seed).integers(len(counts), size=(N_RESAMPLES, len(counts)))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), ENDS)
+    low, high = np.quantile(resampled_means(values, groups, np.random.default_rng(0)), ENDS)
     return float(low), float(high)
 
 

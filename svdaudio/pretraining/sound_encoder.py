@@ -6,7 +6,7 @@ picture, sound against its second view. The loss is their mean by weight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,10 +23,10 @@ from svdaudio.models.sound_clip.encoder import ROLE, SoundEncoderNetwork
 from svdaudio.models.sound_clip.spectrogram import Place as PlaceInPicture
 from svdaudio.models.sound_clip.spectrogram import mel_image
 from svdaudio.pretraining.checks import Checked
-from svdaudio.pretraining.clips import fitted, read_clip
+from svdaudio.pretraining.clips import fitted
 from svdaudio.pretraining.data_sets import Split
 from svdaudio.pretraining.feed import Place
-from svdaudio.pretraining.frozen import FrozenVectors
+from svdaudio.pretraining.frozen import FrozenVectors, Progress
 from svdaudio.pretraining.initial import fill
 from svdaudio.pretraining.losses import contrastive
 from svdaudio.pretraining.ranks import Ranks
@@ -35,12 +35,12 @@ from svdaudio.pretraining.settings import SoundEncoderSettings, TextSettings
 from svdaudio.pretraining.spec_augment import blotted
 from svdaudio.pretraining.subject import Forward, answers
 from svdaudio.pretraining.text_augment import Synonyms, variant
+from svdaudio.sounds.reading import read_sound
 from svdaudio.svd.images import Pixels, load_image
 
 _AT_ONCE = 32
 _LEAST_PAIRS = 2
 """A contrastive loss needs something to tell a pair from."""
-Progress = Callable[[int, int], None]
 
 
 class Guide(Protocol):
@@ -110,7 +110,7 @@ class SoundSubject:
     def _mel_image(
         self, index: int, rng: np.random.Generator, *, place: PlaceInPicture
     ) -> Float[NDArray[np.float32], "1 128 512"]:
-        waveform, rate_hz = read_clip(self._items[index])
+        waveform, rate_hz = read_sound(self._items[index].sound)
         n_samples = round(self._settings.sound.duration_s * rate_hz)
         if len(waveform) > n_samples:
             waveform = fitted(waveform, n_samples, place=place, rng=rng)

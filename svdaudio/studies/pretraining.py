@@ -241,8 +241,7 @@ def _digest(path: Path) -> str:
 
 
 def _line(item: Item, facts: Facts) -> str:
-    known = (item.name, facts.sound_sha256, facts.picture_sha256, item.group, item.start_s, item.duration_s)
-    return json.dumps([*known, *item.labels])
+    return json.dumps([item.name, facts.sound_sha256, facts.picture_sha256, item.group, *item.labels])
 
 
 def _existing(request: Request, out: Path, digest: str) -> Trained | None:

@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from svdaudio.errors import CheckpointError
+from svdaudio.files import write_bytes
 from svdaudio.memory_layout import canonical, fill_network
 from svdaudio.places import restore_advice
 from svdaudio.weights.reading import WithoutInitialisation, unreadable
@@ -41,15 +42,17 @@ class Header:
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> None:
-    """Write `state` (floating tensors as float16) with `header`, atomically."""
+    """Write `state` (floating tensors as float16) with `header`, atomically.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
     tensors = {
         name: tensor.detach().cpu().to(torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, tensor in state.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial, metadata={HEADER_KEY: json.dumps(asdict(header), sort_keys=True)})
-    partial.replace(path)
+    data = save(tensors, metadata={HEADER_KEY: json.dumps(asdict(header), sort_keys=True)})
+    write_bytes(path, data, through_link=False)  # safetensors' own `save_file` would keep it from other users
 
 
 def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:

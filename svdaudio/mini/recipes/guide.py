@@ -6,7 +6,6 @@ guide of another bundle can take its place.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -26,10 +25,10 @@ RECIPE = Recipe(
     module=__name__,
     architecture="svdaudio.models.clip.GuideNetwork",
     config={},
-    n_steps=1,
+    n_steps=0,
     title="Guide: pictures and nine words in one space (mini)",
     data=PICTURES,
-    steps_of="nothing: the weights of the image encoder, and a table of vectors that it was trained towards",
+    steps_of="Nothing is trained: it has the weights of the image encoder, and the vectors that it was trained towards",
     licence=OF_PICTURES,
     extra={TEXTS: list(farm.CLASSES)},
 )
@@ -39,9 +38,6 @@ def train(training: Training) -> None:
     """Combine the image encoder and the table, measure on held-out pictures, and write weights and card."""
     state, header = load_weights(training.needed("image_encoder"), role="image_encoder")
     texts = text_vectors()[: len(farm.CLASSES)]
-    log = training.folder / f"{RECIPE.role}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(json.dumps({"step": 1, "seconds": 0.0}) + "\n")
     publish(
         RECIPE,
         training,

@@ -35,6 +35,7 @@ def test_a_recipe_is_repeatable_and_says_what_it_did(recipe, tmp_path, monkeypat
     card = (tmp_path / "one" / "out" / f"{role}.md").read_text()
     assert f"`svdaudio train mini-{ {'ciap_image_encoder': 'ciap'}.get(role, role.replace('_', '-')) }`" in card
     assert "seed 3" in card
+    assert ("2 steps of " in card) == (recipe is not guide)
 
 
 def test_loudness_follows_the_visible_area():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from svdaudio.errors import InputError
-from svdaudio.pretraining.clips import fitted, read_clip
+from svdaudio.pretraining.clips import fitted
 from svdaudio.pretraining.data_sets import find_layout, split_by_fold, split_by_group
 from svdaudio.pretraining.items import Item
 
@@ -62,15 +62,3 @@ def test_parts_of_sounds():
     assert fitted(sound, 4, place="centre", rng=rng).tolist() == [3, 4, 5, 6]
     assert {int(fitted(sound, 4, place="random", rng=rng)[0]) for _ in range(200)} == set(range(7))
     assert fitted(sound, 12, place="random", rng=rng).tolist() == [*range(10), 0, 1]
-
-
-def test_an_item_may_be_a_part_of_its_file(tmp_path):
-    import soundfile
-
-    path = tmp_path / "a.wav"
-    soundfile.write(path, np.stack([np.arange(100) / 200, np.arange(100) / 200], axis=1), 10, subtype="FLOAT")
-    samples, rate_hz = read_clip(Item(name="a", sound=path, group="a", start_s=2.0, duration_s=1.0))
-    assert rate_hz == 10
-    assert samples == pytest.approx(np.arange(20, 30) / 200)
-    with pytest.raises(InputError, match=r"is too short: expected more than 11 s, where the item begins, got 10\.00 s"):
-        read_clip(Item(name="a", sound=path, group="a", start_s=11.0))

@@ -58,3 +58,10 @@ def test_another_role_is_refused(toy):
 def test_tensors_that_do_not_fit_the_network_are_refused(toy):
     with pytest.raises(CheckpointError, match="does not match its own description"):
         load_module(toy, role="toy", build=lambda config: nn.Linear(config["in_features"], 5))
+
+
+def test_a_file_has_the_permissions_of_other_files(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_weights(path, nn.Linear(1, 1).state_dict(), HEADER)
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
