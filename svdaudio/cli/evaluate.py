@@ -199,7 +199,7 @@ def conditioners(
     from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
     from svdaudio.methods import find_method
-    from svdaudio.methods.parts import PRETRAINED
+    from svdaudio.places import PRETRAINED
     from svdaudio.studies.conditioners import CONDITIONERS, SCENES_SEED, SOUND, ConditionerStudy, markdown
     from svdaudio.studies.pairs import Common
 

@@ -131,11 +131,11 @@ def test_endless_deaths_are_one_line():
 
 
 class TestModels:
-    def entry(self, path):
+    def entry(self, path, bundle="none"):
         part = Part(path=path, sha256="0" * 64, n_bytes=1)
         return Entry(
-            role="tagger", format=OWN_FORMAT, path=path, sha256="0" * 64, n_bytes=1, published=None, parts=(part,),
-            classes=(),
+            role="tagger", bundle=bundle, format=OWN_FORMAT, path=path, sha256="0" * 64, n_bytes=1, published=None,
+            parts=(part,), classes=(),
         )  # fmt: skip
 
     def test_another_process_opens_its_own_and_keeps_them(self, tmp_path):
@@ -150,7 +150,9 @@ class TestModels:
     def test_the_files_are_those_of_the_worker_and_the_digests_those_of_the_flow(self, tmp_path):
         mini = Bundle.open("mini")
         name = mini.entry("tagger").path.name
-        elsewhere = Bundle(name="mini", title="", settings={}, entries={"tagger": self.entry(tmp_path / "x" / name)})
+        elsewhere = Bundle(
+            name="mini", title="", settings={}, entries={"tagger": self.entry(tmp_path / "x" / name, "mini")}
+        )
         here = elsewhere.here()
         assert here.entry("tagger").path == mini.entry("tagger").path
         with pytest.raises(CheckpointError, match="does not match the description"):

@@ -57,7 +57,7 @@ def run(page, **settings):
 def test_tabs_are_described_from_their_methods(page):
     start = page.get("/api/start").json()
     tabs = {tab["label"]: tab for tab in start["tabs"]}
-    assert list(tabs) == ["Edit", "Mixer"]
+    assert list(tabs) == ["Edit", "Mixer", "CIAP"]
     assert [region["name"] for region in tabs["Edit"]["regions"]] == ["remove", "add"]
     assert tabs["Mixer"]["objects"] == "objects"
     alpha = next(one for one in tabs["Edit"]["parameters"] if one["name"] == "svd.alpha")

@@ -25,6 +25,7 @@ from svdaudio.mini.harness import made_once
 from svdaudio.models.audioldm import loaders as audioldm
 from svdaudio.models.audioldm import published
 from svdaudio.models.audioldm.convert import to_folder
+from svdaudio.models.ciap import published as ciap
 from svdaudio.models.clip import published as openai_clip
 from svdaudio.models.sam2 import published as sam2_hiera
 from svdaudio.models.sound_clip import published as sound_clip
@@ -183,6 +184,14 @@ def test_ssv2a(tmp_path, old_format):
     assert_canonical(load(path, path.with_suffix(".json")))
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_ciap(tmp_path, older):
+    path = tmp_path / "x.pt"
+    made_up_files.write_ciap(path, older=older)
+    for digest in (None, "d", "d"):
+        assert_canonical(ciap.load_image_encoder(path, digest=digest))
+
+
 def test_the_sound_encoder(tmp_path):
     path = tmp_path / "x.pth"
     made_up_files.write_sgsim(path)
@@ -228,7 +237,8 @@ def test_every_format_is_tried_here():
         "diffuser": forms, "autoencoder": forms, "vocoder": forms, "audio_encoder": {"audioldm-ckpt"},
         "text_encoder": {"audioldm-text"}, "tagger": {"panns-cnn14", "transformers-ast"},
         "judge": {"panns-cnn14", "transformers-ast"}, "domain": set(),
-        "sound_encoder": {"sgsim-resnet18"}, "guide": {"openai-clip"},
+        "sound_encoder": {"sgsim-resnet18"}, "guide": {"openai-clip"}, "ciap_image_encoder": {"ciap-resnet18"},
+        "mapper": set(),
     }  # fmt: skip
     assert {role: set(formats) - {OWN_FORMAT} for role, formats in LOADERS.items()} == tried
 
@@ -242,8 +252,9 @@ def test_nothing_fills_a_network_in_another_way():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("load_state_dict", "assign")
     }
-    # A training goes on in the very tensors that its optimizers hold, which torch has allocated.
-    assert calls == {"memory_layout.py", "mini/harness.py"}
+    # A training goes on, or begins, in the very tensors that its optimizers hold, which torch has allocated.
+    trainings = {"pretraining/loop.py", "pretraining/initial.py", "studies/pretraining.py"}
+    assert calls == {"memory_layout.py", *trainings}
 
 
 def test_quick_copies_are_mapped_and_not_copied(tmp_path):

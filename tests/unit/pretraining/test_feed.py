@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -36,19 +42,27 @@ def test_steps_and_parts_are_counted():
     assert order(steps=7).n_steps == 7
 
 
-@pytest.mark.parametrize("n_workers", [0, 1])
-def test_a_resumed_feed_gives_the_same_examples(n_workers):
-    def feed(ranks=ALONE, n_workers=0):
-        return Feed(Numbers(), order(accumulate=2), ranks=ranks, n_workers=n_workers, device=torch.device("cpu"))
+def feed(ranks=ALONE, n_workers=0):
+    return Feed(Numbers(), order(accumulate=2), ranks=ranks, n_workers=n_workers, device=torch.device("cpu"))
 
+
+def test_a_resumed_feed_gives_the_same_examples():
     whole = feed()
     seen = [whole.at(step, part)["x"] for step in range(3) for part in range(2)]
-    resumed = feed(n_workers=n_workers)
+    resumed = feed()
     assert torch.equal(resumed.at(1, 0)["x"], seen[2])
     assert torch.equal(resumed.at(1, 1)["x"], seen[3])
     assert [index for _, index in whole.places(1, 1)] == seen[3][:, 0].tolist()
     parts = [feed(Ranks(rank=rank, n_ranks=2)).at(0, 0)["x"] for rank in (0, 1)]
     assert torch.equal(torch.cat(parts), seen[0])
+
+
+def test_workers_give_the_same_examples():
+    """In a process of its own: loaders fork, which a process with the threads of other tests should not."""
+    code = "import test_feed; print(test_feed.feed(n_workers=1).at(1, 1)['x'].tolist())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(shown.stdout) == feed().at(1, 1)["x"].tolist()
 
 
 def test_batches_that_cannot_be_filled_are_refused():

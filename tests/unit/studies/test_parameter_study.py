@@ -47,9 +47,15 @@ def plan_of(folder, text=SPEC, seeds=(1, 2)):
 
 
 def run(cat, state="finished", *, sound="made"):
-    results = {"scores": {sound: {"cat": cat, "dog": 0.5}}, "levels": {sound: 0.0}} if state == "finished" else {}
+    results = {"result": sound, "scores": {sound: {"cat": cat, "dog": 0.5}}, "levels": {sound: 0.0}}
     return RunRecord(
-        id=f"run-{cat}", kind="listening", created_at="2026", files={}, config={}, state=state, results=results
+        id=f"run-{cat}",
+        kind="listening",
+        created_at="2026",
+        files={},
+        config={},
+        state=state,
+        results=results if state == "finished" else {},
     )
 
 
