@@ -14,6 +14,8 @@ STORE_FOLDER = "artifacts"
 OUT_FOLDER = "out"
 CHECKPOINTS_FOLDER = "checkpoints"
 ENVIRONMENT_CHECKPOINTS = "SVDAUDIO_CHECKPOINTS"
+PRETRAINED = "mini-pretrained"
+"""The bundle with models of image-audio pretraining that comes with svdaudio."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _PACKAGE_DATA = _PACKAGE / "data"

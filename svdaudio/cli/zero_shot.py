@@ -12,7 +12,7 @@ import typer
 from svdaudio.cli import batch, options, sessions
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.output import console, print_files, print_json, remark, table
-from svdaudio.methods.parts import PRETRAINED
+from svdaudio.places import PRETRAINED
 
 if TYPE_CHECKING:
     import numpy as np

@@ -44,6 +44,7 @@ from svdaudio.methods.stages import (
     VOCODE,
 )
 from svdaudio.models.audioldm.settings import N_TOGETHER
+from svdaudio.places import PRETRAINED
 
 if TYPE_CHECKING:
     from svdaudio.store.base import Store
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
 PICTURE = FileKind(name="picture", checker="svdaudio.svd.images:upright_size")
 MASK_OF_OBJECT = FileKind(name="mask", checker="svdaudio.svd.masks:check_mask_file")
 BEST = "best"
-PRETRAINED = "mini-pretrained"
-"""The bundle with models of image-audio pretraining that comes with svdaudio."""
 SOUND = FileKind(name="sound", checker="svdaudio.sounds.reading:sound_facts")
 
 
