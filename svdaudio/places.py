@@ -14,7 +14,7 @@ STORE_FOLDER = "artifacts"
 OUT_FOLDER = "out"
 CHECKPOINTS_FOLDER = "checkpoints"
 ENVIRONMENT_CHECKPOINTS = "SVDAUDIO_CHECKPOINTS"
-PRETRAINED = "mini-pretrained"
+PRETRAINED_BUNDLE = "mini-pretrained"
 """The bundle with models of image-audio pretraining that comes with svdaudio."""
 
 _PACKAGE = Path(__file__).resolve().parent

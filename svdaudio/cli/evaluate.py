@@ -199,7 +199,7 @@ def conditioners(
     from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
     from svdaudio.methods import find_method
-    from svdaudio.places import PRETRAINED
+    from svdaudio.places import PRETRAINED_BUNDLE
     from svdaudio.studies.conditioners import CONDITIONERS, SCENES_SEED, SOUND, ConditionerStudy, markdown
     from svdaudio.studies.pairs import Common
 
@@ -210,8 +210,8 @@ def conditioners(
     session = sessions.open_session(store, options.open_runner(runner))
     folder = out if out is not None else session.out_root / f"conditioners.{seed}"
     sessions.check_out(folder / "conditioners.md")
-    study = ConditionerStudy(folder=folder, conditioners=chosen, scene_seed=seed, n_ones=ones, n_twos=twos)
-    given = {"bundle": PRETRAINED, **parameters.given()}
+    study = ConditionerStudy(folder=folder, scene_seed=seed, n_ones=ones, n_twos=twos)
+    given = {"bundle": PRETRAINED_BUNDLE, **parameters.given()}
     common = Common(config_file=parameters.config, overrides=parameters.texts, given=given)
     rows, scores, bundle = study.rows(), dict[str, Any](), ""
     for conditioner in chosen:

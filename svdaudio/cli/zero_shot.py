@@ -12,7 +12,7 @@ import typer
 from svdaudio.cli import batch, options, sessions
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.output import console, print_files, print_json, remark, table
-from svdaudio.places import PRETRAINED
+from svdaudio.places import PRETRAINED_BUNDLE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def zero_shot(
     fold: Folds = None,
     limit: Limit = None,
     place: Place = "centre",
-    bundle: Bundle = PRETRAINED,
+    bundle: Bundle = PRETRAINED_BUNDLE,
     out: Folder = None,
     store: options.Store = None,
     workers: options.Workers = 1,

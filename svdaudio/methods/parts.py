@@ -44,7 +44,7 @@ from svdaudio.methods.stages import (
     VOCODE,
 )
 from svdaudio.models.audioldm.settings import N_TOGETHER
-from svdaudio.places import PRETRAINED
+from svdaudio.places import PRETRAINED_BUNDLE
 
 if TYPE_CHECKING:
     from svdaudio.store.base import Store
@@ -65,7 +65,9 @@ class RenderConfig(RunConfig):
 class PretrainedConfig(RunConfig):
     """Parameters of methods that need a model from pretraining on pictures, sounds and words."""
 
-    bundle: Annotated[str, Field(min_length=1)] = parameter(PRETRAINED, "checkpoint bundle", "the name of a bundle")
+    bundle: Annotated[str, Field(min_length=1)] = parameter(
+        PRETRAINED_BUNDLE, "checkpoint bundle", "the name of a bundle"
+    )
 
 
 class LookConfig(RunConfig):

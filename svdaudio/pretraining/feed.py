@@ -96,7 +96,7 @@ class Examples(Protocol):
 
 
 class _Prepared(Dataset[Mapping[str, Any]]):
-    """Examples by place, each with a generator of its own: the same whoever prepares it."""
+    """Examples by place, each with a generator of its own, so that it is the same in any process."""
 
     def __init__(self, examples: Examples, seed: int) -> None:
         self._examples, self._seed = examples, seed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.models.resnet import ResNet18, initialise
 from svdaudio.weights.own import HEADER_KEY, load_weights
-from svdaudio.weights.reading import read_plain, require_file
+from svdaudio.weights.reading import read_plain, require_file, unreadable
 
 RANDOM = "random"
 _HEAD = "fc."
@@ -52,7 +52,8 @@ def fill(network: nn.Module, backbone: ResNet18, init: str, *, role: str, config
                 f"{path} has another network than the settings", expected=dict(config), got=header.config,
                 fix="set network.* to the file's",
             )  # fmt: skip
-        network.load_state_dict(state)
+        with unreadable(path, "a network of its own description"):
+            network.load_state_dict(state)
         return
     state = {name: value for name, value in _published(path).items() if not name.startswith(_HEAD)}
     own = {name: value for name, value in backbone.state_dict().items() if not name.startswith(_HEAD)}
@@ -91,4 +92,6 @@ def _published(path: Path) -> Mapping[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError):
         contents = read_plain(path, what="a state dict of a ResNet-18")
-    return contents["state_dict"] if isinstance(contents.get("state_dict"), Mapping) else contents
+    nested = contents.get("state_dict")
+    state = cast("Mapping[str, Any]", nested) if isinstance(nested, Mapping) else contents
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}

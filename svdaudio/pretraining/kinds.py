@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from svdaudio.places import PRETRAINED_BUNDLE
 from svdaudio.pretraining.settings import CiapSettings, SoundEncoderSettings, TrainSettings
 
 
@@ -37,7 +38,7 @@ SOUND_ENCODER = Kind(
     role="sound_encoder",
     frozen="guide",
     schema=SoundEncoderSettings,
-    base="mini-pretrained",
+    base=PRETRAINED_BUNDLE,
     title="Sound encoder",
     architecture="svdaudio.models.sound_clip.SoundEncoderNetwork",
 )

@@ -13,11 +13,11 @@ from svdaudio.errors import RunError
 
 LOOK_AGAIN_S = 0.2
 PATIENCE_S = 60.0
-"""How long processes may take to save their state when they are asked to stop."""
+"""Seconds that processes may take to save their state when they are asked to stop."""
 
 
 def is_launched() -> bool:
-    """Whether this process is one of several."""
+    """Whether the environment describes this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -30,13 +30,13 @@ def launch(command: Sequence[str], n: int) -> None:
     """
     running = [subprocess.Popen(command, env={**os.environ, **one}) for one in _environments(n)]
     try:
-        while any(process.poll() is None for process in running):
-            failed = [process.returncode for process in running if process.poll()]
-            if failed:
+        while True:
+            statuses = [process.poll() for process in running]
+            if failed := [status for status in statuses if status]:
                 raise RunError("a process of the training failed", got=f"exit status {failed[0]}", fix="see its error")
+            if None not in statuses:
+                return
             time.sleep(LOOK_AGAIN_S)
-        if failed := [process.returncode for process in running if process.returncode]:
-            raise RunError("a process of the training failed", got=f"exit status {failed[0]}", fix="see its error")
     finally:
         for process in running:
             if process.poll() is None:

@@ -101,7 +101,7 @@ def run(task: Task[M]) -> M:
             except HeldError as error:
                 raise RunError(f"another process trains {task.name} in {task.folder}", fix="wait for it") from error
         state = _State(task)
-        task.ranks.wait()  # nobody saves before everybody has loaded
+        task.ranks.wait()  # the first process saves only after all have loaded
         journal = stack.enter_context(_Journal(task, state))
         request = stack.enter_context(stop_request())
         device = next(task.model.parameters()).device

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, distributed
 from torch.distributed.nn import functional as exchange
+
+from svdaudio.pretraining.launch import is_launched
 
 PATIENCE = timedelta(days=2)
 """How long processes wait for the first one, which embeds the frozen side of a large data set."""
@@ -56,13 +57,12 @@ ALONE = Ranks()
 @contextmanager
 def joined_ranks(device: torch.device) -> Generator[Ranks]:
     """Join the processes that the environment describes; alone if it describes none."""
-    n_ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if n_ranks == 1:
+    if not is_launched():
         yield ALONE
         return
     on_gpu = device.type == "cuda"
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE, device_id=device if on_gpu else None)
     try:
-        yield Ranks(rank=distributed.get_rank(), n_ranks=n_ranks)
+        yield Ranks(rank=distributed.get_rank(), n_ranks=distributed.get_world_size())
     finally:
         distributed.destroy_process_group()

@@ -37,7 +37,6 @@ class ConditionerStudy:
     """The pictures, the runs, and the figures of their results."""
 
     folder: Path
-    conditioners: tuple[str, ...]
     scene_seed: int = SCENES_SEED
     n_ones: int = N_ONES
     n_twos: int = N_TWOS

@@ -131,7 +131,7 @@ def pretrain(request: Request, listener: Listener) -> Trained:
         state = _identity(request, base, data)
         name_digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
         out = checkpoints_folder() / request.name
-        ranks.wait()  # nobody looks for the bundle after somebody has written it
+        ranks.wait()  # no process may look for the bundle after the first one has written it
         if (done := _existing(request, out, name_digest)) is not None:
             return done
         _claim(folder / STATE, state, request, ranks)

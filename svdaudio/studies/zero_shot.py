@@ -207,18 +207,22 @@ class ZeroShot:
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each sound, those without an answer last."""
-        nearest = self.answers.cosines.argmax(axis=1)
         rows = [
             {
                 **item_facts(item),
-                "heard": self.answers.classes[index],
-                "cosine": round(float(near[index]), 6),
+                "heard": heard,
+                "cosine": round(float(near.max()), 6),
                 "cosine of the label": round(float(near[truth].max()), 6),
-                "right": int(self.answers.classes[index] in item.labels if self.ranks else right),
+                "right": int(heard in item.labels if self.ranks else right),
                 "error": None,
             }
-            for item, index, near, truth, right in zip(
-                self.items, nearest, self.answers.cosines, self.answers.truth, self.answers.right, strict=True
+            for item, heard, near, truth, right in zip(
+                self.items,
+                self.answers.heard,
+                self.answers.cosines,
+                self.answers.truth,
+                self.answers.right,
+                strict=True,
             )
         ]
         empty = dict.fromkeys(("heard", "cosine", "cosine of the label", "right"))

@@ -15,7 +15,7 @@ from svdaudio.mini import farm
 from svdaudio.mini.card import publish
 from svdaudio.mini.harness import Schedule, fit, made_once
 from svdaudio.mini.recipe import OF_BOTH, PICTURES, SOUNDS, Recipe, Training
-from svdaudio.mini.recipes.ciap_image_encoder import DURATION_S, draw, embed_sounds, sound_of
+from svdaudio.mini.recipes.ciap_image_encoder import draw, embed_sounds, sound_of
 from svdaudio.mini.vision_evaluation import held_out_classes
 from svdaudio.models.clip.encoder import ImageEncoder, load_image_encoder
 from svdaudio.models.mapper import MapperNetwork, load_mapper
@@ -63,7 +63,7 @@ def _pairs(encoder: ImageEncoder, audio: MiniAudioEncoder, seed: int) -> Iterato
     for index in range(N_PICTURES):
         rng = np.random.default_rng((seed, 89, index))
         picture = draw(rng)
-        clap = embed_sounds(audio, [sound_of(rng, picture, duration_s=DURATION_S)])[0]
+        clap = embed_sounds(audio, [sound_of(rng, picture)])[0]
         yield {"clip": torch.from_numpy(encoder.embed([picture.pixels])[0]), "clap": clap}
 
 

@@ -51,6 +51,9 @@ def test_an_earlier_result_is_fine_tuned(tmp_path):
     assert torch.equal(network(path).proj.weight, first.proj.weight.half().float())
     with pytest.raises(ConfigError, match="has another network than the settings"):
         network(path, {**SMALL, "image_size": 64})
+    save_weights(path, {"proj.weight": first.proj.weight}, header)
+    with pytest.raises(CheckpointError, match="cannot be read: expected a network of its own description"):
+        network(path)
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path):

@@ -10,7 +10,7 @@ from svdaudio.studies.conditioners import SSV2A, ConditionerStudy, markdown
 
 @pytest.fixture
 def study(tmp_path):
-    return ConditionerStudy(folder=tmp_path, conditioners=(SSV2A, "ciap"), n_ones=3, n_twos=2)
+    return ConditionerStudy(folder=tmp_path, n_ones=3, n_twos=2)
 
 
 def scores(**high):

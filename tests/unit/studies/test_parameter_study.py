@@ -47,15 +47,10 @@ def plan_of(folder, text=SPEC, seeds=(1, 2)):
 
 
 def run(cat, state="finished", *, sound="made"):
-    results = {"result": sound, "scores": {sound: {"cat": cat, "dog": 0.5}}, "levels": {sound: 0.0}}
+    found = {"scores": {sound: {"cat": cat, "dog": 0.5}}, "levels": {sound: 0.0}, "result": sound}
+    results = found if state == "finished" else {}
     return RunRecord(
-        id=f"run-{cat}",
-        kind="listening",
-        created_at="2026",
-        files={},
-        config={},
-        state=state,
-        results=results if state == "finished" else {},
+        id=f"run-{cat}", kind="listening", created_at="2026", files={}, config={}, state=state, results=results
     )
 
 
