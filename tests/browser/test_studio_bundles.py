@@ -83,6 +83,7 @@ def test_what_is_missing_is_fetched_stopped_resumed_and_used(opened, world):
     page.locator("#plan", has_text="will run").wait_for()
     page.get_by_role("button", name="Models…").click()
     full.get_by_role("button", name="Stop").click()
+    full.get_by_role("button", name="Stopping…").wait_for()  # else the rest could come before the stop does
     world.server.held_after = None
     world.server.go.set()
     full.get_by_text("Stopped. What came is kept").wait_for()
