@@ -285,6 +285,7 @@ def test_a_mask_file_is_dropped_onto_an_object_of_the_mixer(open_studio, mask_fi
 
 def test_a_mask_file_is_given_by_keyboard_and_a_wrong_one_says_why(open_studio, mask_file, tmp_path):
     page = open_studio()
+    page.on("filechooser", lambda _: None)  # the browser tells of choosers only some time after it was asked to
     row = page.locator("#objects .object").first
     (tmp_path / "no.png").write_bytes(b"not a picture")
     (tmp_path / "large.png").write_bytes(bytes(41 * 2**20))
