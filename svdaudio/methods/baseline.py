@@ -8,6 +8,7 @@ from svdaudio.engine.method import Method
 from svdaudio.engine.stage import Nodes, by_name
 from svdaudio.methods.parts import (
     PICTURE,
+    RenderConfig,
     SoundConfig,
     check_generator,
     look_at,
@@ -31,18 +32,18 @@ def nodes(config: SoundConfig) -> Nodes:
     )
 
 
-def sounds(config: SoundConfig) -> Mapping[str, str]:
+def sounds(config: RenderConfig) -> Mapping[str, str]:
     """The one sound."""
     return sounds_of(config, [SOUND])
 
 
-def scores(config: SoundConfig) -> Mapping[str, str]:
+def scores(config: RenderConfig) -> Mapping[str, str]:
     """Its scores."""
     del config
     return scores_of([SOUND])
 
 
-def targets(config: SoundConfig) -> tuple[str, ...]:
+def targets(config: RenderConfig) -> tuple[str, ...]:
     """The sound, and its scores."""
     return targets_of(config, [SOUND])
 

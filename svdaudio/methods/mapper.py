@@ -5,10 +5,9 @@ It is there for comparison (`svdaudio evaluate conditioners`): `svdaudio run --m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from svdaudio.engine.method import Method
 from svdaudio.engine.stage import Node, Nodes, by_name
+from svdaudio.methods.baseline import SOUND, scores, sounds, targets
 from svdaudio.methods.parts import (
     PICTURE,
     PretrainedConfig,
@@ -16,14 +15,9 @@ from svdaudio.methods.parts import (
     check_generator,
     read_picture,
     render,
-    scores_of,
-    sounds_of,
-    targets_of,
 )
 from svdaudio.methods.stages import EMBED, MAP_EMBEDDING
 from svdaudio.views.stages import stage_views
-
-SOUND = "original"
 
 
 class MapperConfig(PretrainedConfig, RenderConfig):
@@ -40,22 +34,6 @@ def nodes(config: MapperConfig) -> Nodes:
             *render(SOUND, config, clap=f"{SOUND}.map.clap"),
         )
     )
-
-
-def sounds(config: MapperConfig) -> Mapping[str, str]:
-    """The one sound."""
-    return sounds_of(config, [SOUND])
-
-
-def scores(config: MapperConfig) -> Mapping[str, str]:
-    """Its scores."""
-    del config
-    return scores_of([SOUND])
-
-
-def targets(config: MapperConfig) -> tuple[str, ...]:
-    """The sound, and its scores."""
-    return targets_of(config, [SOUND])
 
 
 METHOD = Method(

@@ -23,7 +23,7 @@ from svdaudio.models.sound_clip.matching import cosines
 from svdaudio.session import Session
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
-"""Files with other endings are no pictures, and are passed over."""
+"""Files with other suffixes are not pictures, and are skipped."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,8 +69,6 @@ PICTURE_TYPES = {
 """How a file begins → its type."""
 UPLOADS = ("/api/pictures", "/api/masks")
 """What takes files."""
-SIGN_IN = ("/login", "/static/page.css")
-"""What can be seen without a token."""
 
 
 class Strict(BaseModel):

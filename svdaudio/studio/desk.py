@@ -1,4 +1,4 @@
-"""The jobs of the studio: as many compute at a time as there are sessions, people take turns, everybody can follow.
+"""The jobs of the studio: as many compute at a time as there are sessions, and people take turns; all can be followed.
 
 A job that replaces another stops it between two stages; what it had computed is in the store, so that nothing runs
 twice.
