@@ -177,6 +177,8 @@ class _PostponedModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if not any(_is_in(self.__name__, each) for each in _postponed):
             return _real(self.__name__, name)
+        if name == "__version__":  # libraries compare it as soon as they are imported
+            return _real(self.__name__, name)
         if name.startswith("__"):
             raise AttributeError(f"module '{self.__name__}' has no attribute '{name}' before it is imported")
         return _PostponedName(self.__name__, name)

@@ -32,6 +32,7 @@ PACKAGE = {
     """,
     "heavy/nets/other.py": "from extras import Base\nclass Other(Base):\n    pass\n",
     "extras/__init__.py": "from extras.inner import helper\nLIMIT = 8\nclass Base:\n    pass\n",
+    "extras/versioned.py": "__version__ = '1.2'\n",
     "extras/inner.py": "import os\nos.environ['EXTRAS'] = 'was here'\ndef helper(n):\n    return n * 10\n",
 }
 BEGINNING = """
@@ -120,3 +121,25 @@ def test_what_is_imported_already_stays_as_it_is(program):
         "    from extras import Base",
         "print(Base is extras.Base)",
     ) == ["True"]
+
+
+def test_a_version_is_that_of_the_real_module(program):
+    assert program(
+        "with deferred_imports(modules=('extras.versioned',)):",
+        "    from extras import versioned",
+        "    print(versioned.__version__)",
+    ) == ["1.2"]
+
+
+def test_an_installed_peft_is_not_imported_with_diffusers(tmp_path):
+    """diffusers imports it wherever it is installed, and it uses parts of transformers at once."""
+    (tmp_path / "peft-0.21.0.dist-info").mkdir()
+    (tmp_path / "peft-0.21.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: peft\nVersion: 0.21.0\n")
+    (tmp_path / "peft").mkdir()
+    (tmp_path / "peft" / "__init__.py").write_text("raise RuntimeError('peft was imported')\n")
+    code = "import svdaudio.models.audioldm.diffusers_parts, diffusers.utils; print(diffusers.utils.is_peft_available())"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["True"], done.stderr

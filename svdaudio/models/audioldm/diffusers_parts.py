@@ -11,7 +11,7 @@ POSTPONED_PACKAGES = (
     "diffusers.models.unets",
 )
 """Packages whose `__init__` imports every network of its kind."""
-POSTPONED_MODULES = ("transformers", "scipy.integrate", "scipy.stats", "requests")
+POSTPONED_MODULES = ("transformers", "peft", "scipy.integrate", "scipy.stats", "requests")
 """Modules that diffusers imports for annotations, checks of types, and functions that are not called here."""
 
 with deferred_imports(packages=POSTPONED_PACKAGES, modules=POSTPONED_MODULES):
