@@ -4,6 +4,7 @@
     python bench/full_size.py --no-baselines    # the edit alone
     python bench/full_size.py --folder DIR      # keep the made-up files (4 GB) for another time
     python bench/full_size.py --bundle mini     # the small models instead, to try the script
+    python bench/full_size.py --device cuda     # on a GPU, whose memory is reported, too
 
 Weights are made up, in the published files' formats and sizes; they are imported as a user would, and loaded by
 the usual loaders. Pictures, clicks and settings are real, except for the few diffusion steps, whose time is also
@@ -46,6 +47,7 @@ from svdaudio.session import Session
 from svdaudio.studies.scenes import demo_scene
 
 N_MATRIX = 2048
+N_MATRIX_GPU = 8192
 N_COPY = 64 * 1024 * 1024
 COUNTED_APART = frozenset({"remix"})
 """Stages of many small operations, which counting would slow down."""
@@ -64,7 +66,7 @@ class Cost:
     n_bytes: float = 0.0
     """Of one node."""
     peak_gb: float = 0.0
-    """Peak resident memory, mapped weights included."""
+    """Peak resident memory, mapped weights included; on a GPU, the peak of its memory that tensors took."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +101,10 @@ class TimedModels:
 class Measured:
     """Finds bodies of stages, wrapped to measure their cost."""
 
-    def __init__(self, models: TimedModels, tell: Callable[[str], None]) -> None:
+    def __init__(self, models: TimedModels, device: torch.device, tell: Callable[[str], None]) -> None:
         self.costs: dict[str, Cost] = defaultdict(Cost)
         self.models = models
+        self.device = device
         self.tell = tell
 
     def body(self, stage: Stage) -> Body:
@@ -110,7 +113,7 @@ class Measured:
         cost, counter = self.costs[stage.name], Counter()
         to_count = bool(stage.models) and not cost.seconds
         loaded_s = self.models.seconds
-        forget_peak()
+        forget_peak(self.device)
 
         @functools.wraps(real)  # the signature says whether it takes notes
         def run(**arguments: Any) -> Mapping[str, Any]:
@@ -120,7 +123,7 @@ class Measured:
                 given = real(**arguments)
             cost.seconds.append(time.perf_counter() - begun)
             cost.processor_s.append(time.process_time() - processor)
-            cost.peak_gb = max(cost.peak_gb, peak_gb())
+            cost.peak_gb = max(cost.peak_gb, peak_gb(self.device))
             self.tell(f"{stage.name}: {cost.seconds[-1]:.1f} s, {cost.peak_gb:.2f} GB")
             if to_count:
                 if stage.name in COUNTED_APART:
@@ -171,24 +174,36 @@ def attention_flops(query: Tensor, *operands: Any, out_val: Any, **others: Any) 
 FLOPS = {**flop_registry, torch.ops.aten._native_multi_head_attention: attention_flops}  # noqa: SLF001 - torch's lacks it
 
 
-def forget_peak() -> None:
-    """Reset the kernel's peak of resident memory (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")
+def forget_peak(device: torch.device) -> None:
+    """Reset the peak of a GPU's memory, or the kernel's peak of resident memory (Linux)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_gb() -> float:
-    """The peak of resident memory since then."""
+def peak_gb(device: torch.device) -> float:
+    """The peak since then."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
     line = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM"))
     return int(line.split()[1]) * 1024 / 1e9
 
 
-def measure_rates(n_tries: int = 7) -> Rates:
+def measure_rates(device: torch.device, n_tries: int = 7) -> Rates:
     """The best of several large matrix products and copies."""
-    one, other = torch.randn(N_MATRIX, N_MATRIX), torch.randn(N_MATRIX, N_MATRIX)
-    source, target = torch.zeros(N_COPY), torch.empty(N_COPY)
-    product_s = min(seconds(lambda: one @ other) for _ in range(n_tries))
-    copy_s = min(seconds(lambda: target.copy_(source)) for _ in range(n_tries))
-    return Rates(flops=2 * N_MATRIX**3 / product_s, n_bytes=2 * 4 * N_COPY / copy_s)
+    n = N_MATRIX if device.type == "cpu" else N_MATRIX_GPU
+    one, other = (torch.randn(n, n, device=device) for _ in range(2))
+    source, target = torch.zeros(N_COPY, device=device), torch.empty(N_COPY, device=device)
+
+    def finished(work: Callable[[], object]) -> None:
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    product_s = min(seconds(lambda: finished(lambda: one @ other)) for _ in range(n_tries))
+    copy_s = min(seconds(lambda: finished(lambda: target.copy_(source))) for _ in range(n_tries))
+    return Rates(flops=2 * n**3 / product_s, n_bytes=2 * 4 * N_COPY / copy_s)
 
 
 def table(costs: Mapping[str, Cost], rates: Rates) -> Iterable[str]:
@@ -217,15 +232,17 @@ def main() -> None:
     options.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     options.add_argument("--steps", type=int, default=5, help="diffusion steps")
     options.add_argument("--threads", type=int, default=os.cpu_count())
+    options.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu, cuda or cuda:N")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         bundle = Bundle.open("mini") if given.bundle == "mini" else open_bundle(folder)
-        rates = measure_rates()
+        rates = measure_rates(given.device)
         print(
-            f"torch {torch.__version__}, {given.threads} thread(s), float32: {rates.flops / 1e9:.0f} GFLOP/s in matrix "
-            f"products, {rates.n_bytes / 1e9:.1f} GB/s in copies; {given.steps} diffusion steps\n",
+            f"torch {torch.__version__}, {given.device}, {given.threads} thread(s), float32: "
+            f"{rates.flops / 1e9:.0f} GFLOP/s in matrix products, {rates.n_bytes / 1e9:.1f} GB/s in copies; "
+            f"{given.steps} diffusion steps\n",
             flush=True,
         )
         run(folder, bundle, rates, given)
@@ -244,8 +261,8 @@ def run(folder: Path, bundle: Bundle, rates: Rates, given: argparse.Namespace) -
     """One run into a new store, and its table."""
     overrides = [f"generate.steps={given.steps}", *given.set]
     scene = demo_scene()
-    models = TimedModels(Models(bundle, device="cpu"))
-    measured = Measured(models, lambda text: print(f"    {text}", flush=True))
+    models = TimedModels(Models(bundle, device=str(given.device)))
+    measured = Measured(models, given.device, lambda text: print(f"    {text}", flush=True))
     with tempfile.TemporaryDirectory(dir=folder) as place:
         session = Session(place, open_bundle=lambda _: bundle)
         request = session.request(
