@@ -13,7 +13,8 @@ GPU. What is shown is that: devices, generators, the way back. Kernels, memory a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -41,7 +42,20 @@ class OnGpu(Tensor):
 
 
 class PretendGpu(TorchFunctionMode):
-    """While it is entered, "cuda" is a device that tensors can be made on and moved to."""
+    """While it is entered, "cuda" is a device that tensors can be made on and moved to.
+
+    torch reports that there is no GPU, even where there is one, so that networks that use one by themselves do not mix
+    its tensors with these.
+    """
+
+    def __enter__(self) -> Self:
+        self._hidden = patch("torch.cuda.is_available", return_value=False)
+        self._hidden.start()
+        return super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._hidden.stop()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None

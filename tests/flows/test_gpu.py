@@ -52,7 +52,7 @@ def test_every_stage_puts_its_tensors_where_its_model_is(on_the_processor, tmp_p
 def test_a_real_gpu_makes_the_same_but_for_rounding(on_the_processor, tmp_path):
     keys, outputs = edit(tmp_path, torch.device("cuda"))
     wanted_keys, wanted = on_the_processor
-    for node in ("original.tokens", "removed.mask", "original.locals"):
+    for node in ("original.tokens", "removed.mask", "edited.locals"):
         assert keys[node] == wanted_keys[node]
     for node in ("removed.mask", "added.mask"):
         assert (outputs[node]["mask"] == wanted[node]["mask"]).mean() > 0.99
