@@ -8,40 +8,12 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from svdaudio.cli import (
-    INTERRUPTED,
-    ablate,
-    batch,
-    cache,
-    candidates,
-    checkpoints,
-    ciap,
-    compare,
-    doctor,
-    evaluate,
-    gc,
-    hear,
-    history,
-    mask,
-    mix,
-    parameters,
-    report,
-    resident,
-    resume,
-    run,
-    schedule,
-    server,
-    store,
-    studio,
-    study,
-    sweep,
-    train,
-)
-from svdaudio.cli.help import Commands
+from svdaudio.cli import INTERRUPTED
+from svdaudio.cli.help import Commands, GroupedCommands, LazyCommands, Place
 from svdaudio.errors import SvdAudioError
 from svdaudio.text import printable
 
@@ -53,8 +25,70 @@ N_REASONS = 40
 N_NAME = 200
 """Letters of a path in an error."""
 
+_PANELS: dict[str, dict[str, str]] = {
+    "Sound": {
+        "studio": "studio:studio",
+        "demo": "run:demo",
+        "run": "run:run",
+        "plan": "run:plan",
+        "baseline": "run:baseline",
+        "mix": "mix:mix",
+        "mute": "mix:mute",
+        "ciap": "ciap:ciap",
+        "hear": "hear:hear",
+        "resume": "resume:resume",
+    },
+    "Many": {
+        "batch": "batch:batch",
+        "sweep": "sweep:sweep",
+        "study": "study:study",
+        "ablate": "ablate:ablate",
+        "schedule": "schedule:app",
+        "evaluate": "evaluate:app",
+    },
+    "Runs": {
+        "runs": "history:runs",
+        "show": "history:show",
+        "compare": "compare:compare",
+        "diff": "compare:compare",
+        "inspect": "history:inspect",
+        "candidates": "candidates:candidates",
+        "pick": "candidates:pick",
+        "report": "report:report",
+    },
+    "Store": {"gc": "gc:gc", "cache": "cache:app", "store": "store:app"},
+    "Tools": {
+        "mask": "mask:mask",
+        "parameters": "parameters:parameters",
+        "doctor": "doctor:doctor",
+        "server": "server:app",
+        "resident": "resident:app",
+        "checkpoints": "checkpoints:app",
+        "train": "train:app",
+    },
+}
+"""Panel of the help → command → module in this package and its function or group."""
+_FORMER = ("diff",)
+"""Former names of commands, which scripts use and help does not list."""
+
+
+class _Root(GroupedCommands):
+    """The commands, of which only the one that is called is imported."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands: Any = LazyCommands(
+            {
+                name: Place(module=f"svdaudio.cli.{module}", attribute=attribute, panel=panel, hidden=name in _FORMER)
+                for panel, commands in _PANELS.items()
+                for name, (module, _, attribute) in ((name, where.partition(":")) for name, where in commands.items())
+            }
+        )
+
+
 app = Commands(
     name="svdaudio",
+    cls=_Root,
     help="Sound that follows a picture edit: two pictures in, ten seconds of sound out, every stage cached.",
     epilog="`svdaudio demo` runs an example. Exit codes: 0 done, 1 failed, 2 bad input, 3 checkpoints, 4 store.",
     no_args_is_help=False,
@@ -62,44 +96,6 @@ app = Commands(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-for _panel, _commands in {
-    "Sound": (
-        studio.studio,
-        run.demo,
-        run.run,
-        run.plan,
-        run.baseline,
-        mix.mix,
-        mix.mute,
-        ciap.ciap,
-        hear.hear,
-        resume.resume,
-    ),
-    "Many": (batch.batch, sweep.sweep, study.study, ablate.ablate),
-    "Runs": (
-        history.runs,
-        history.show,
-        compare.compare,
-        history.inspect,
-        candidates.candidates,
-        candidates.pick,
-        report.report,
-    ),
-    "Store": (gc.gc,),
-    "Tools": (mask.mask, parameters.parameters, doctor.doctor),
-}.items():
-    for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
-app.command("diff", hidden=True)(compare.compare)  # its former name, which scripts use
-app.add_typer(schedule.app, name="schedule", rich_help_panel="Many")
-app.add_typer(cache.app, name="cache", rich_help_panel="Store")
-app.add_typer(store.app, name="store", rich_help_panel="Store")
-app.add_typer(server.app, name="server", rich_help_panel="Tools")
-app.add_typer(resident.app, name="resident", rich_help_panel="Tools")
-app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel="Tools")
-app.add_typer(evaluate.app, name="evaluate", rich_help_panel="Many")
-app.add_typer(train.app, name="train", rich_help_panel="Tools")
 
 
 def _show_version(value: bool) -> None:

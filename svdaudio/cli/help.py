@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
 
 Function = Callable[..., Any]
 
@@ -45,6 +48,47 @@ class GroupedCommands(TyperGroup):
         for heading, rows in panels.items():
             with formatter.section(heading):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a command is defined, and where the help lists it."""
+
+    module: str
+    attribute: str
+    """A function, or a group of commands."""
+    panel: str
+    hidden: bool = False
+
+
+class LazyCommands(Mapping[str, Any]):
+    """Commands by name, each imported when it is asked for: a process needs one of them, and its help all."""
+
+    def __init__(self, places: Mapping[str, Place]) -> None:
+        self._places = places
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = _load(name, self._places[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _load(name: str, place: Place) -> Any:
+    found = getattr(import_module(place.module), place.attribute)
+    if isinstance(found, typer.Typer):
+        group = get_group(found)
+        group.name, group.rich_help_panel = name, place.panel
+        return group
+    alone = Commands(add_completion=False)
+    alone.command(name, rich_help_panel=place.panel, hidden=place.hidden)(found)
+    return get_command(alone)
 
 
 class DefaultingCommands(GroupedCommands):
