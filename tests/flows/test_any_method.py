@@ -82,6 +82,8 @@ def test_show_inspect_compare_and_provenance(folder, cli):
     differs = cli("compare", runs[1]["run"], runs[0]["run"], "--json").json()
     assert differs["first"] == "made.blend"
     assert differs["stages"][0]["reason"] == "blend.weight changed 0.5 → 0.25"
+    page = Path(cli("report", "latest", "--json").json()["report"]).read_text()
+    assert all(text in page for text in ("weight of the text", "made.blend", "poem.txt", "data:audio"))
     graph = cli("show", "latest", "--graph").out
     assert "made_blend -->|waveform| sound_made" in graph
     document = json.loads(cli("show", "latest", "--prov").out)
