@@ -6,7 +6,7 @@ import { bundleOf, defaultOf, isChanged, on, save, setBundle, setError, setValue
 const COMMON = ["seed", "generate.duration_s"];
 const GROUPS = [
   { title: "Method", sections: ["svd", "align", "edit", "form", "rest", "margin", "geometry"] },
-  { title: "Mix weights", sections: ["mix"] },
+  { title: "Mixing weights", sections: ["mix"] },
   { title: "Sound", sections: null }, // all others
 ];
 /* Short labels of the basic parameters; the tooltip has the full meaning. */

@@ -13,13 +13,13 @@ export const currentPlayer = () => player;
 
 /* -- verdict ------------------------------------------------------------------------------------------------------- */
 
-const MARKS = { true: ["✓", "as wanted", "wanted"], false: ["!", "not as wanted", "unwanted"], null: ["·", "cannot be told", "untold"] };
+const MARKS = { true: ["✓", "as intended", "wanted"], false: ["!", "not as intended", "unwanted"], null: ["·", "unknown", "untold"] };
 const chip = (ok, ...content) => {
   const [mark, meaning, style] = MARKS[String(ok ?? null)];
   return el("li", { class: style }, el("span", { class: "mark", role: "img", "aria-label": meaning }, mark), " ", ...content);
 };
-const closer = ({ closer, edited, original, space }) => chip(closer, closer ? "closer to the edited " : "no closer to the edited ",
-  el("span", { class: "small muted" }, `cosine ${edited.toFixed(2)}, with the original ${original.toFixed(2)}: ${space}`));
+const closer = ({ closer, edited, original, space }) => chip(closer, { true: "closer to the edited sound", false: "closer to the original sound" }[closer] ?? "as close to both sounds",
+  el("span", { class: "small muted" }, ` cosine ${edited.toFixed(2)} with the edited, ${original.toFixed(2)} with the original sound: ${space}`));
 const verdict = (run) => el("ul", { class: "verdict", "aria-label": "Verdict" },
   run.findings.map((finding) => chip(finding.ok, finding.text)), run.closer ? closer(run.closer) : null);
 
@@ -98,7 +98,7 @@ const sounds = (runs) => {
   const card = el("section", { class: "card", id: "lanes", "aria-label": "Sounds" },
     el("div", { class: "transport", role: "toolbar", "aria-label": "Player" }, controls.play, controls.time,
       el("label", {}, controls.loop, " loop"), el("label", {}, controls.matched, " matched loudness"), el("label", {}, controls.linear, " linear frequencies"),
-      el("span", { class: "muted small keys" }, "Space plays, 1–9 switch sounds at the same position, ← → seek")),
+      el("span", { class: "muted small keys" }, "Space plays, 1–9 switch sounds at the same position, ← → seek, L loops")),
     el("h2", {}, "Sounds"), lists.flat(2));
   controls.root = card;
   return { card, lanes: made, controls };
