@@ -1,4 +1,4 @@
-"""The studio: a page on which people click, listen and move sliders, and only what lies below a change runs.
+"""The studio: a web page to click on objects, move sliders and listen, and its server.
 
-May import what a session needs, studies and pages; nothing of the command line.
+May import what a session needs, studies and pages, but nothing of the command line.
 """

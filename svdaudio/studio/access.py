@@ -1,4 +1,4 @@
-"""Who may use the studio: this machine without a question, any other address only with a password."""
+"""Access to the studio: free on this machine, with a password from any other address."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ class Access:
     """Checks requests.
 
     Args:
-        password: None where only this machine can reach the studio.
-        names: host names by which it may be addressed; any, if there is a password.
+        password: None if only this machine can reach the studio.
+        names: accepted host names; with a password, every name is accepted.
     """
 
     password: str | None
     names: tuple[str, ...] = LOCAL_NAMES
     _tokens: set[str] = field(default_factory=set[str], repr=False)
 
-    def is_addressed(self, host: str) -> bool:
-        """Whether a request was sent to a name of this studio.
+    def accepts_host(self, host: str) -> bool:
+        """Whether the Host header of a request is a name of this studio.
 
-        A page elsewhere could let its own name stand for this machine (DNS rebinding).
+        A foreign page could let its own name point to this machine (DNS rebinding).
         """
         return self.password is not None or host.rpartition(":")[0] in self.names or host in self.names
 
-    def is_own(self, origin: str | None, host: str) -> bool:
-        """Whether a request that changes something comes from the studio's own page."""
+    def is_same_origin(self, origin: str | None, host: str) -> bool:
+        """Whether a request that changes something comes from the studio's page."""
         return origin is None or urlsplit(origin).netloc == host
 
-    def may(self, token: str | None) -> bool:
-        """Whether a token is one that `sign_in` has issued; without a password, none is needed."""
+    def is_signed_in(self, token: str | None) -> bool:
+        """Whether `sign_in` has issued this token; always, without a password."""
         return self.password is None or (token is not None and token in self._tokens)
 
     def sign_in(self, password: str) -> str | None:
-        """A token for the password; None if it is wrong."""
+        """Returns a token, or None if the password is wrong."""
         if self.password is None or not hmac.compare_digest(password.encode(), self.password.encode()):
             return None
         token = secrets.token_urlsafe(24)
@@ -52,10 +52,10 @@ class Access:
 
 
 def access_for(host: str, password: str | None) -> Access:
-    """The access to a studio at an address.
+    """Returns the access rules of a studio at an address.
 
     Raises:
-        InputError: others could reach it, and there is no password, or a short one.
+        InputError: other machines can reach the address and the password is missing; or the password is too short.
     """
     try:
         local = ipaddress.ip_address(host).is_loopback
@@ -63,9 +63,9 @@ def access_for(host: str, password: str | None) -> Access:
         local = host == "localhost"
     if not local and password is None:
         raise InputError(
-            f"the studio would be open to everybody who reaches {host}",
-            fix="give a password in SVDAUDIO_STUDIO_PASSWORD",
+            f"a studio at {host}, which other machines can reach, needs a password",
+            fix="set SVDAUDIO_STUDIO_PASSWORD",
         )
     if password is not None and len(password) < MIN_PASSWORD:
-        raise InputError("the password is too short", expected=f"at least {MIN_PASSWORD} letters", got=len(password))
+        raise InputError("the password is too short", expected=f"at least {MIN_PASSWORD} characters", got=len(password))
     return Access(password=password)

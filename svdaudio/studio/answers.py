@@ -1,4 +1,4 @@
-"""What the page is told: plans with estimates, feedback on embeddings, results of runs, history; as JSON data."""
+"""The JSON responses of the server: plans with estimates, feedback on embeddings, results of runs, history."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from svdaudio.store.runs import RunRecord
 
 DURATION = "generate.duration_s"
 N_RUNS_TIMED = 40
-"""How many of the newest runs tell how long a stage takes here."""
+"""Number of newest runs from which the duration of a stage is estimated."""
 
 
-def plan(session: Session, request: Request, looked: Mapping[str, float]) -> dict[str, Any]:
-    """What a request would run, and about how long it would take.
+def plan(session: Session, request: Request, trial_s: Mapping[str, float]) -> dict[str, Any]:
+    """Plans a request, with an estimate of the time.
 
     Args:
-        session: that would run it.
-        request: what would be computed.
-        looked: stage → seconds that it took for a trial click or feedback, which leave no run behind.
+        session: plans the request.
+        request: the request.
+        trial_s: stage → seconds that it took for a trial click or feedback, which are not recorded as runs.
     """
     duration_s = request.config.value(DURATION) if DURATION in request.method.config.parameters() else None
-    usual = {**looked, **usual_seconds(session.runs, duration_s, lasting(request))}
+    typical = {**trial_s, **typical_seconds(session.runs, duration_s, duration_dependent(request))}
     stages: list[dict[str, Any]] = []
     for node in session.plan(request):
         name = node.node.stage.name
@@ -50,7 +50,7 @@ def plan(session: Session, request: Request, looked: Mapping[str, float]) -> dic
                 "summary": node.node.stage.summary,
                 "status": node.status,
                 "reason": node.reason,
-                "estimate_s": usual.get(name),
+                "estimate_s": typical.get(name),
             }
         )
     due = [one for one in stages if one["status"] != "cached"]
@@ -64,7 +64,7 @@ def plan(session: Session, request: Request, looked: Mapping[str, float]) -> dic
 
 
 def run_of_files(session: Session, request: Request) -> str | None:
-    """The newest finished run of a request, whatever its record; None if the store has none."""
+    """The newest finished run of a request; None if the store has none."""
     if any(node.status != "cached" for node in session.plan(request)):
         return None
     config = request.config.tables()
@@ -75,8 +75,8 @@ def run_of_files(session: Session, request: Request) -> str | None:
     return None
 
 
-def lasting(request: Request) -> set[str]:
-    """The stages whose work is as long as the sound: those that take its duration, and all that read from them."""
+def duration_dependent(request: Request) -> set[str]:
+    """The stages whose time depends on the duration of the sound: those with that parameter, and all downstream."""
     nodes: set[str] = set()
     for node in request.nodes:
         if DURATION in node.bindings.values() or not nodes.isdisjoint(node.upstream):
@@ -84,13 +84,15 @@ def lasting(request: Request) -> set[str]:
     return {request.table[name].stage.name for name in nodes}
 
 
-def usual_seconds(runs: Iterable[RunRecord], duration_s: float | None, lasting: Collection[str]) -> dict[str, float]:
-    """Stage → median of the seconds that it took in the newest runs of the store.
+def typical_seconds(
+    runs: Iterable[RunRecord], duration_s: float | None, duration_dependent: Collection[str]
+) -> dict[str, float]:
+    """Stage → median of the seconds that it took in the newest runs.
 
     Args:
-        runs: newest first.
-        duration_s: of the sound that is planned; None if its method has no such parameter.
-        lasting: stages that take in proportion to it.
+        runs: the runs of the store, newest first.
+        duration_s: duration of the planned sound; None if its method has no such parameter.
+        duration_dependent: stages whose seconds are scaled to that duration.
     """
     times: dict[str, list[float]] = defaultdict(list)
     for run in islice(runs, N_RUNS_TIMED):
@@ -98,28 +100,27 @@ def usual_seconds(runs: Iterable[RunRecord], duration_s: float | None, lasting: 
         longer = duration_s / before_s if duration_s and before_s else 1
         for entry in run.stages:
             if entry.status == "computed":
-                times[entry.stage].append(entry.seconds * (longer if entry.stage in lasting else 1))
+                times[entry.stage].append(entry.seconds * (longer if entry.stage in duration_dependent else 1))
     return {stage: round(median(found), 3) for stage, found in times.items()}
 
 
 def feedback(session: Session, request: Request, progress: Progress) -> dict[str, Any]:
-    """What a setting does to the embeddings, before any sound is made: reach, weights, and likeness to each class.
+    """Computes the effect of settings on the embeddings, before a sound is generated: reach, weights, class cosines.
 
-    Computes what leads to the wanted CLAP embedding of the result: nothing that takes long once the pictures have
-    been looked at.
+    Runs the stages up to the CLAP embedding of the result, which is fast once the pictures are encoded.
 
     Args:
-        session: that computes it.
-        request: the setting.
-        progress: receives the events of what is computed.
+        session: computes the stages.
+        request: the request with the settings.
+        progress: receives the events of the stages.
     """
     config = request.config
-    wanted = _wanted(request)
+    target = _target_embedding(request)
     targets = [name for name in request.table if request.table[name].stage.name == "reach"]
-    if wanted is not None:
-        targets.append(wanted.rpartition(".")[0])
-    asked = replace(request, targets=tuple(targets))
-    arrays = session.arrays(session.run(asked, record=False, pictures=False, progress=progress).run)
+    if target is not None:
+        targets.append(target.rpartition(".")[0])
+    partial = replace(request, targets=tuple(targets))
+    arrays = session.arrays(session.run(partial, record=False, pictures=False, progress=progress).run)
     reach = {group_of(name): round(float(arrays[name]["degrees"]), 3) for name in targets if name.endswith(".reach")}
     weights: list[tuple[str, float]] = []
     for node in request.table.values():
@@ -129,12 +130,12 @@ def feedback(session: Session, request: Request, progress: Progress) -> dict[str
     return {
         "reach": reach or None,
         "weights": weights,
-        "classes": None if wanted is None else _likeness(session, request, arrays.output(wanted)),
+        "classes": None if target is None else _class_cosines(session, request, arrays.output(target)),
     }
 
 
-def _wanted(request: Request) -> str | None:
-    """`node.output` of the CLAP embedding that the result is generated from; None for sums of several sounds."""
+def _target_embedding(request: Request) -> str | None:
+    """`node.output` of the CLAP embedding from which the result is generated; None for a sum of several sounds."""
     result = request.method.sounds(request.config).get(request.method.result_of(request.config), "")
     node = request.table.get(result.rpartition(".")[0])
     while node is not None and "clap" not in node.inputs:
@@ -144,8 +145,8 @@ def _wanted(request: Request) -> str | None:
     return None if node is None else node.inputs["clap"]
 
 
-def _likeness(session: Session, request: Request, clap: Any) -> dict[str, float] | None:
-    """Cosine of an embedding with the name of each class that the bundle's text encoder knows."""
+def _class_cosines(session: Session, request: Request, clap: Any) -> dict[str, float] | None:
+    """Cosines of an embedding with the names of the classes that the bundle's text encoder knows."""
     roles = getattr(request.bundle, "roles", ())
     if "text_encoder" not in roles:
         return None
@@ -156,7 +157,7 @@ def _likeness(session: Session, request: Request, clap: Any) -> dict[str, float]
 
 
 def run_facts(session: Session, run: RunRecord, *, starred: bool) -> dict[str, Any]:
-    """A finished run, with its sounds as lanes."""
+    """Describes a finished run, with its sounds as lanes."""
     report = session.report(run, pictures=False)
     arrays = session.arrays(run)
     closer = closer_by_scores(report.scores)
@@ -175,7 +176,7 @@ def run_facts(session: Session, run: RunRecord, *, starred: bool) -> dict[str, A
 
 
 def summary(session: Session, run: RunRecord, *, starred: bool) -> dict[str, Any]:
-    """A run in a line of the history; files that a parameter names, such as "remove.cat", are not in its title."""
+    """Describes a run for the history. Files of parameters, such as "remove.cat", are not in its title."""
     files = (use.path for name, use in run.files.items() if "." not in name)
     return {
         "id": run.id,
@@ -192,15 +193,15 @@ def summary(session: Session, run: RunRecord, *, starred: bool) -> dict[str, Any
 def history(
     session: Session, kinds: Iterable[str], stars: Mapping[str, Any], *, search: str, limit: int
 ) -> list[dict[str, Any]]:
-    """Runs of the store that have a tab, newest first, whose line holds a text."""
-    wanted = search.strip().lower()
+    """The runs of methods that have a tab, newest first, whose description contains a text."""
+    text = search.strip().lower()
     known = set(kinds)
     found: list[dict[str, Any]] = []
     for run in session.runs:
         if run.kind not in known:
             continue
         line = summary(session, run, starred=run.id in stars)
-        if wanted in " ".join(map(str, line.values())).lower():
+        if text in " ".join(map(str, line.values())).lower():
             found.append(line)
         if len(found) >= limit:
             break
@@ -208,11 +209,11 @@ def history(
 
 
 def require_finished(run: RunRecord) -> RunRecord:
-    """The run, if it has results.
+    """Returns the run if it has finished.
 
     Raises:
-        RunError: it has none yet.
+        RunError: the run has not finished.
     """
     if run.state != "finished":
-        raise RunError(f"run {run.id} has no results yet", got=run.state, fix="wait, or resume it")
+        raise RunError(f"run {run.id} has no results yet", got=run.state, fix="wait for it to finish, or resume it")
     return run

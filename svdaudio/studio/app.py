@@ -1,4 +1,4 @@
-"""The studio's server: pages, pictures, masks, plans, jobs, runs, over HTTP. docs/studio.md describes the interface."""
+"""The studio's HTTP server: pages, pictures, masks, plans, jobs, runs. docs/studio.md describes the interface."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from svdaudio.studies.pairs import Common, prepare, read_rows
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio import answers
 from svdaudio.studio.access import Access
-from svdaudio.studio.bundles import EVERYBODY, all_bundles, fetched, wanted_models
-from svdaudio.studio.desk import Desk, Job, one_run, resumed, whole_batch
+from svdaudio.studio.bundles import ALL_PEOPLE, all_bundles, downloadable_models, fetch_work
+from svdaudio.studio.desk import Desk, Job, batch_work, resume_work, run_work
 from svdaudio.studio.people import MAX_UPLOAD_BYTES, People, Person, add_mask, add_picture, without_folders
 from svdaudio.studio.settings import check_no_files, with_masks
 from svdaudio.studio.stars import Stars
@@ -44,13 +44,13 @@ from svdaudio.studio.tabs import describe, tabs
 
 HERE = Path(__file__).parent / "static"
 SHARED = ("page.css", "report.css", "player.js")
-"""Files of the report that the studio uses, too."""
+"""Files that the studio shares with the report."""
 PERSON, TOKEN = "svdaudio-person", "svdaudio-token"
 MAX_BODY_BYTES = 2**20
-"""Of a request that is not a file."""
+"""Limit for requests other than uploads."""
 POLL_S = 0.05
 CLOSE_DOWNLOADS_S = 2.0
-"""How long a server that sends nothing may delay the end of the studio; what came is kept."""
+"""How long a silent download server may delay the end of the studio; what has arrived is kept."""
 KEEP_ALIVE_S = 10.0
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -65,28 +65,27 @@ PICTURE_TYPES = {
     b"GIF8": "image/gif",
     b"BM": "image/bmp",
 }
-
-"""How a file begins → its type."""
+"""First bytes of a file → its type."""
 UPLOADS = ("/api/pictures", "/api/masks")
-"""What takes files."""
+"""Paths that accept files."""
 
 
 class Strict(BaseModel):
-    """A body; unknown fields are refused."""
+    """The body of a request; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Prompt(Strict):
-    """Clicks, a box, or both; or a mask."""
+    """Clicks, a box, or both; or a mask file."""
 
     points: list[tuple[float, float, Literal[0, 1]]] = Field(default=[], max_length=100)
     box: tuple[float, float, float, float] | None = None
     mask: str | None = None
-    """Id of an uploaded one."""
+    """Id of an uploaded mask."""
 
 
-class MaskAsk(Strict):
+class MaskBody(Strict):
     """A trial click."""
 
     picture: str
@@ -94,8 +93,8 @@ class MaskAsk(Strict):
     prompt: Prompt
 
 
-class Ask(Strict):
-    """What to compute."""
+class RunBody(Strict):
+    """A run to compute."""
 
     method: str
     bundle: str = "mini"
@@ -105,51 +104,51 @@ class Ask(Strict):
     """Dotted parameter → value."""
 
 
-class JobAsk(Ask):
-    """What to compute, instead of a job that waits or runs."""
+class JobBody(RunBody):
+    """A run to compute, in place of an earlier job if one is named."""
 
     replaces: str | None = None
 
 
-class BatchAsk(Strict):
-    """Rows to compute."""
+class BatchBody(Strict):
+    """A table of rows to compute."""
 
     name: str = Field(max_length=200)
     csv: str
     folder: str | None = None
-    """Of the pictures, on this machine."""
+    """Folder of the pictures on this machine."""
     method: str
     bundle: str = "mini"
 
 
-class StarAsk(Strict):
-    """A star, or none."""
+class StarBody(Strict):
+    """Whether a run is starred."""
 
     starred: bool
 
 
-class PickAsk(Strict):
-    """A candidate, from 1."""
+class PickBody(Strict):
+    """A candidate, counted from 1."""
 
     candidate: int = Field(ge=1)
 
 
-class FetchAsk(Strict):
-    """What of a bundle to download."""
+class FetchBody(Strict):
+    """Options of a download."""
 
     trust: bool = False
-    """Also files without a published digest, which are then pinned."""
+    """Also fetch files without a published digest; their digests are recorded."""
 
 
 class Studio:
-    """Everything that requests need.
+    """The state that all HTTP requests share.
 
     Args:
-        session: that computes.
+        session: computes the jobs.
         scenes: the examples by name.
-        access: who may use it.
-        bundle: shown first.
-        workers: processes that compute jobs, one each; without them this process computes one at a time.
+        access: the access rules.
+        bundle: the bundle that is selected first.
+        workers: processes that compute one job each at a time; without workers, this process does.
     """
 
     def __init__(
@@ -170,18 +169,18 @@ class Studio:
         self.desk = Desk([session.with_runner(WorkerRunner(one)) for one in workers] or [session])
         self.downloads = Desk([session])
         self.stars = Stars(session.out_root / "stars.json")
-        self.looked: dict[str, float] = {}
-        """Stage → the seconds that it took last for a trial click or feedback."""
-        self.looking = threading.Lock()
-        """Held by trial clicks and feedback, one at a time."""
+        self.trial_s: dict[str, float] = {}
+        """Stage → seconds that it last took for a trial click or feedback."""
+        self.trial_lock = threading.Lock()
+        """Trial clicks, feedback and reports run one at a time."""
 
-    def on_look(self, event: Event) -> None:
-        """Keep how long a stage took."""
+    def on_trial(self, event: Event) -> None:
+        """Records how long a stage took."""
         if event.entry is not None and event.entry.status == "computed":
-            self.looked[event.stage] = event.entry.seconds
+            self.trial_s[event.stage] = event.entry.seconds
 
     def close(self) -> None:
-        """Stop jobs between two stages, and remove what was uploaded."""
+        """Stops jobs between two stages, and deletes uploads."""
         self.desk.close()
         self.downloads.close(timeout_s=CLOSE_DOWNLOADS_S)
         for worker in self.workers:
@@ -189,17 +188,17 @@ class Studio:
         self.people.close()
 
     def example_request(self) -> Request:
-        """The first example, by the published method with its defaults."""
+        """The request for the first example, by the published method with its defaults."""
         scene = next(iter(self.scenes.values()))
         settings = {**scene.clicks, "bundle": self.bundle}
         return self.session.request("manipulate", [scene.original, scene.edited], settings, source="studio")
 
     def start_workers(self) -> None:
-        """Start the workers beside everything else, and import meanwhile what answers clicks, so that nobody waits."""
+        """Starts the workers in the background, and imports what the first click needs."""
 
         def start() -> None:
             for worker in self.workers:
-                with suppress(SvdAudioError):  # the first job of that worker tries again, and tells
+                with suppress(SvdAudioError):  # the worker's first job tries again, and reports the error
                     worker.start()
             with suppress(SvdAudioError):
                 _ = getattr(self.session.models(self.example_request()), "device", None)
@@ -208,12 +207,12 @@ class Studio:
             threading.Thread(target=start, name="studio workers", daemon=True).start()
 
     def warm_up(self) -> None:
-        """Compute the example, so that its sounds are there and models are loaded when somebody begins."""
+        """Computes the example, so that its sounds exist and models are loaded when a user begins."""
         request = self.example_request()
-        self.desk.submit("", request.kind, one_run(request, self.desk), {})
+        self.desk.submit("", request.kind, run_work(request, self.desk), {})
 
     def start(self, person: Person) -> dict[str, Any]:
-        """What the page shows first: tabs, bundles, examples, and the jobs of a person, who may have reloaded it."""
+        """The start data of the page: tabs, bundles, examples, and the person's jobs, which a reload follows again."""
         example = self.example_request()
         return {
             "tabs": [describe(method) for method in tabs()],
@@ -242,102 +241,104 @@ class Studio:
         }
 
     def device(self, request: Request) -> str | None:
-        """Where models of a request run; None before torch is loaded, which takes seconds."""
+        """The device of a request's models; None before torch is imported, which takes seconds."""
         models = self.session.models(request)
         return str(getattr(models, "device", "cpu")) if "torch" in sys.modules else None
 
     def job(self, person: Person, job: str) -> tuple[Desk, Job]:
-        """A job of a person, or a download, and who does it.
+        """Returns a job of a person, or a download, and its queue.
 
         Raises:
-            InputError: there is none of that id.
+            InputError: the id is unknown.
         """
-        if any(one.id == job for one in self.downloads.of(EVERYBODY)):
-            return self.downloads, self.downloads.find(EVERYBODY, job)
+        if any(one.id == job for one in self.downloads.of(ALL_PEOPLE)):
+            return self.downloads, self.downloads.find(ALL_PEOPLE, job)
         return self.desk, self.desk.find(person.id, job)
 
     def download(self) -> Job | None:
-        """The download that waits or runs, or the last one."""
-        jobs = self.downloads.of(EVERYBODY)
+        """The download that waits or runs, or else the last one."""
+        jobs = self.downloads.of(ALL_PEOPLE)
         return next((one for one in reversed(jobs) if not one.is_over), next(iter(jobs), None))
 
     def fetch(self, bundle: str, *, trust: bool) -> Job:
-        """Download what a bundle lacks, unless that is under way.
+        """Starts the download of a bundle's missing models, unless it is already running.
 
         Raises:
-            CheckpointError: there is no such bundle, or nothing of it can be downloaded.
+            CheckpointError: the bundle does not exist, or nothing can be downloaded.
         """
         if bundle != FULL:
             self.session.bundle(bundle)
-        for job in self.downloads.of(EVERYBODY):
+        for job in self.downloads.of(ALL_PEOPLE):
             if not job.is_over and job.ask["bundle"] == bundle:
                 return job
-        work = fetched(bundle, wanted_models(bundle, trust=trust), trust=trust)
-        return self.downloads.submit(EVERYBODY, "fetch", work, {"bundle": bundle, "trust": trust})
+        work = fetch_work(bundle, downloadable_models(bundle, trust=trust), trust=trust)
+        return self.downloads.submit(ALL_PEOPLE, "fetch", work, {"bundle": bundle, "trust": trust})
 
-    def request(self, person: Person, ask: Ask) -> Request:
-        """The request that a page asks for.
+    def request(self, person: Person, body: RunBody) -> Request:
+        """Converts the body of an HTTP request to a request.
 
         Raises:
             SvdAudioError: it is invalid.
         """
-        method = find_method(ask.method)
+        method = find_method(body.method)
         if method not in tabs():
-            raise ConfigError("the studio has no such tab", got=ask.method)
-        files = {name: self.people.picture(person, picture).path for name, picture in ask.files.items()}
+            raise ConfigError("the studio has no tab for this method", got=body.method)
+        files = {name: self.people.picture(person, picture).path for name, picture in body.files.items()}
         if missing := [name for name in method.files if name not in files]:
-            raise InputError(f"the picture '{missing[0]}' is missing", fix="drop one, or choose the example")
-        settings = with_masks(ask.settings, method.config.parameters(), person)
-        return self.session.request(method, files, {"bundle": ask.bundle, **settings}, source="studio")
+            raise InputError(f"the picture '{missing[0]}' is missing", fix="drop a picture, or choose the example")
+        settings = with_masks(body.settings, method.config.parameters(), person)
+        return self.session.request(method, files, {"bundle": body.bundle, **settings}, source="studio")
 
-    def batch(self, person: Person, ask: BatchAsk) -> Batch:
-        """The batch of a table; its pictures are in a folder of this machine, or were uploaded under their names.
+    def batch(self, person: Person, body: BatchBody) -> Batch:
+        """Opens the batch of a table, whose pictures are in a folder on this machine or were uploaded by name.
 
         Raises:
-            SvdAudioError: a row is invalid, or somebody elsewhere names a folder.
+            SvdAudioError: a row is invalid, or a folder is named in a studio with a password.
         """
-        method = find_method(ask.method)
+        method = find_method(body.method)
         place = Path(tempfile.mkdtemp(dir=person.folder))
-        if ask.folder is not None:
+        if body.folder is not None:
             if self.access.password is not None:
-                raise InputError("folder: a studio that others can reach opens no folders", fix="upload the pictures")
-            folder = Path(ask.folder)
+                raise InputError("folders are not available in a studio with a password", fix="upload the pictures")
+            folder = Path(body.folder)
             if not folder.is_dir():
-                raise InputError("folder: there is no such folder on the studio's machine", got=ask.folder)
+                raise InputError(f"folder not found: {body.folder}")
         else:
             for picture in (*self.people.examples.values(), *person.pictures.values()):
                 (place / picture.name).unlink(missing_ok=True)
                 (place / picture.name).symlink_to(picture.path.absolute())
             folder = place
         table = place / "rows.csv"
-        table.write_text(ask.csv, encoding="utf-8")
+        table.write_text(body.csv, encoding="utf-8")
         rows = read_rows(table, method, folder=folder)
         for row in rows:
             check_no_files(row.parameters, method.config.parameters())
             if row.out is not None:
-                raise InputError(f"{row.where}: the studio writes no files elsewhere", fix="omit the column 'out'")
-            if ask.folder is None and any(path.parent != place or not path.exists() for path in row.files.values()):
-                raise InputError(f"{row.where}: a picture was not uploaded", fix="drop the pictures, too")
-        common = Common(given={"bundle": ask.bundle})
+                raise InputError(
+                    f"{row.where}: the column 'out' is not available in the studio", fix="remove the column"
+                )
+            if body.folder is None and any(path.parent != place or not path.exists() for path in row.files.values()):
+                raise InputError(f"{row.where}: a picture was not uploaded", fix="drop it together with the table")
+        common = Common(given={"bundle": body.bundle})
         return self.session.open_batch(
-            prepare(self.session, rows, method, common), files={"pairs": table}, title=f"{ask.name}, {len(rows)} rows"
+            prepare(self.session, rows, method, common), files={"pairs": table}, title=f"{body.name}, {len(rows)} rows"
         )
 
 
 def create_app(studio: Studio) -> FastAPI:
-    """The application of a studio."""
+    """Creates the application of a studio."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
         await asyncio.to_thread(studio.close)
 
-    # FastAPI's own pages of documentation would load scripts from elsewhere.
+    # FastAPI's documentation pages would load scripts from elsewhere.
     app = FastAPI(title="svdaudio studio", lifespan=lifespan, docs_url=None, redoc_url=None)
     _guard(app, studio)
     _pages(app, studio)
-    _looking(app, studio)
-    _jobs(app, studio)
+    _immediate(app, studio)
+    _queued(app, studio)
     _bundles(app, studio)
     _runs(app, studio)
     return app
@@ -348,17 +349,17 @@ def _person(call: Call) -> Person:
 
 
 def _guard(app: FastAPI, studio: Studio) -> None:
-    """Access, sizes, cookies, headers and errors of every request."""
+    """Checks access and sizes, and sets cookies, headers and error responses, for every request."""
 
     @app.middleware("http")
     async def guard(call: Call, call_next: Any) -> Response:
         host = call.headers.get("host", "")
         path = call.url.path
-        if not studio.access.is_addressed(host):
-            return _error(400, f"the studio is not called {host[:80]}")
-        if call.method == "POST" and not studio.access.is_own(call.headers.get("origin"), host):
+        if not studio.access.accepts_host(host):
+            return _error(400, f"unknown host name: {host[:80]}")
+        if call.method == "POST" and not studio.access.is_same_origin(call.headers.get("origin"), host):
             return _error(403, "this request does not come from the studio's page")
-        if not studio.access.may(call.cookies.get(TOKEN)) and path not in (
+        if not studio.access.is_signed_in(call.cookies.get(TOKEN)) and path not in (
             "/login",
             "/static/studio.css",
             "/static/page.css",
@@ -369,7 +370,7 @@ def _guard(app: FastAPI, studio: Studio) -> None:
         if not length.isdigit():
             return _error(411, "the length of the body is missing")
         if int(length) > limit:
-            return _error(413, f"the file is too large: expected at most {limit} bytes, got {length}.")
+            return _error(413, f"the request is too large: expected at most {limit} bytes, got {length}.")
         call.state.person = studio.people.person(call.cookies.get(PERSON))
         response: Response = await call_next(call)
         if call.cookies.get(PERSON) != call.state.person.id:
@@ -393,7 +394,7 @@ def _error(status: int, text: str) -> Response:
 
 
 def field_of(error: SvdAudioError) -> str | None:
-    """The parameter or file that an error is about, if its text names one."""
+    """The parameter or file that the text of an error names, or None."""
     line = f" {error.line()} ".replace("'", " ").replace('"', " ").replace(":", " ").replace(",", " ")
     names = {name for method in tabs() for name in (*method.config.parameters(), *method.files)}
     found = [name for name in names if f" {name} " in line]
@@ -409,7 +410,7 @@ def _pages(app: FastAPI, studio: Studio) -> None:
     def static(name: str) -> Response:
         path = (render.STATIC if name in SHARED else HERE) / name
         if Path(name).name != name or path.suffix not in TYPES or not path.is_file():
-            return _error(404, "there is no such file")
+            return _error(404, "file not found")
         return FileResponse(path, media_type=TYPES[path.suffix])
 
     @app.get("/login")
@@ -424,7 +425,7 @@ def _pages(app: FastAPI, studio: Studio) -> None:
         [given] = parse_qs((await call.body()).decode(errors="replace")).get("password", [""])[:1]
         token = studio.access.sign_in(given)
         if token is None:
-            await asyncio.sleep(1)  # guessing takes its time
+            await asyncio.sleep(1)  # slows down guessing
             page = render.render("login.html.j2", styles=("page.css",), title="svdaudio studio", failed=True)
             return HTMLResponse(page, 401)
         response = RedirectResponse("/", 303)
@@ -432,8 +433,8 @@ def _pages(app: FastAPI, studio: Studio) -> None:
         return response
 
 
-def _looking(app: FastAPI, studio: Studio) -> None:
-    """What is answered at once: pictures, trial clicks, plans, feedback."""
+def _immediate(app: FastAPI, studio: Studio) -> None:
+    """What is answered immediately: pictures, trial clicks, plans, feedback."""
     session, people = studio.session, studio.people
 
     @app.get("/api/start")
@@ -460,16 +461,16 @@ def _looking(app: FastAPI, studio: Studio) -> None:
         return (await asyncio.to_thread(add_mask, person, name, await call.body(), whole)).facts()
 
     @app.post("/api/mask")
-    def mask(call: Call, ask: MaskAsk) -> dict[str, Any]:
+    def mask(call: Call, body: MaskBody) -> dict[str, Any]:
         begun = time.perf_counter()
         person = _person(call)
-        path = people.picture(person, ask.picture).path
-        prompt = ask.prompt.model_dump(exclude_defaults=True)
-        if ask.prompt.mask is not None:
-            prompt["mask"] = str(person.mask(ask.prompt.mask).path)
-        request = session.request("mask", [path], {"bundle": ask.bundle, "point": {"object": prompt}}, source="studio")
-        with studio.looking:
-            found = session.arrays(session.run(request, record=False, progress=studio.on_look).run)["object.mask"]
+        path = people.picture(person, body.picture).path
+        prompt = body.prompt.model_dump(exclude_defaults=True)
+        if body.prompt.mask is not None:
+            prompt["mask"] = str(person.mask(body.prompt.mask).path)
+        request = session.request("mask", [path], {"bundle": body.bundle, "point": {"object": prompt}}, source="studio")
+        with studio.trial_lock:
+            found = session.arrays(session.run(request, record=False, progress=studio.on_trial).run)["object.mask"]
         return {
             "path": outline_path(found["mask"].astype(bool)),
             "score": round(float(found["score"]), 4) if "score" in found else None,
@@ -478,34 +479,34 @@ def _looking(app: FastAPI, studio: Studio) -> None:
         }
 
     @app.post("/api/plan")
-    def plan(call: Call, ask: Ask) -> dict[str, Any]:
-        request = studio.request(_person(call), ask)
-        return {**answers.plan(session, request, studio.looked), "device": studio.device(request)}
+    def plan(call: Call, body: RunBody) -> dict[str, Any]:
+        request = studio.request(_person(call), body)
+        return {**answers.plan(session, request, studio.trial_s), "device": studio.device(request)}
 
     @app.post("/api/feedback")
-    def feedback(call: Call, ask: Ask) -> dict[str, Any]:
-        request = studio.request(_person(call), ask)
-        with studio.looking:
-            return answers.feedback(session, request, studio.on_look)
+    def feedback(call: Call, body: RunBody) -> dict[str, Any]:
+        request = studio.request(_person(call), body)
+        with studio.trial_lock:
+            return answers.feedback(session, request, studio.on_trial)
 
 
-def _jobs(app: FastAPI, studio: Studio) -> None:
-    """What takes its turn."""
+def _queued(app: FastAPI, studio: Studio) -> None:
+    """What is queued: runs and batches."""
     desk = studio.desk
 
     @app.post("/api/jobs")
-    def submit(call: Call, ask: JobAsk) -> dict[str, Any]:
+    def submit(call: Call, body: JobBody) -> dict[str, Any]:
         person = _person(call)
-        request = studio.request(person, ask)
-        kept = ask.model_dump(exclude={"replaces"})
-        work = one_run(request, desk)
-        return desk.facts(desk.submit(person.id, request.kind, work, kept, replaces=ask.replaces))
+        request = studio.request(person, body)
+        kept = body.model_dump(exclude={"replaces"})
+        work = run_work(request, desk)
+        return desk.facts(desk.submit(person.id, request.kind, work, kept, replaces=body.replaces))
 
     @app.post("/api/batch")
-    def batch(call: Call, ask: BatchAsk) -> dict[str, Any]:
-        opened = studio.batch(_person(call), ask)
-        kept = {"method": ask.method, "bundle": ask.bundle, "files": {}, "settings": {}, "batch": ask.name}
-        job = desk.submit(_person(call).id, ask.method, whole_batch(opened, desk), kept)
+    def batch(call: Call, body: BatchBody) -> dict[str, Any]:
+        opened = studio.batch(_person(call), body)
+        kept = {"method": body.method, "bundle": body.bundle, "files": {}, "settings": {}, "batch": body.name}
+        job = desk.submit(_person(call).id, body.method, batch_work(opened, desk), kept)
         rows = [{"name": one.name, "state": "queued", "error": None} for one in opened.jobs]
         return {**desk.facts(job), "rows": rows}
 
@@ -513,7 +514,7 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
     def table(call: Call, job: str) -> Response:
         found = desk.find(_person(call).id, job)
         if found.table is None:
-            raise InputError("there is no table yet", fix="wait until the batch is done")
+            raise InputError("the table is not written yet", fix="wait until the batch has finished")
         headers = {"Content-Disposition": 'attachment; filename="table.csv"'}
         return Response(found.table.read_bytes(), media_type="text/csv", headers=headers)
 
@@ -530,7 +531,7 @@ def _jobs(app: FastAPI, studio: Studio) -> None:
 
 
 def _bundles(app: FastAPI, studio: Studio) -> None:
-    """Bundles, and downloading what they lack."""
+    """Bundles, and downloads of missing models."""
 
     @app.get("/api/bundles")
     def bundles() -> dict[str, Any]:
@@ -541,12 +542,12 @@ def _bundles(app: FastAPI, studio: Studio) -> None:
         }
 
     @app.post("/api/bundles/{name}/fetch")
-    def fetch(name: str, ask: FetchAsk) -> dict[str, Any]:
-        return studio.downloads.facts(studio.fetch(name, trust=ask.trust))
+    def fetch(name: str, body: FetchBody) -> dict[str, Any]:
+        return studio.downloads.facts(studio.fetch(name, trust=body.trust))
 
 
 async def _stream(call: Call, job: Job) -> AsyncIterator[str]:
-    """The events of a job from its beginning, until it is over or the page is gone."""
+    """Streams all events of a job until it ends or the page disconnects."""
     n_sent, silent_s = 0, 0.0
     while True:
         over = job.is_over
@@ -576,30 +577,30 @@ def _runs(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/runs/{run}")
     def run(run: str) -> dict[str, Any]:
         found = answers.require_finished(session.load(run))
-        with studio.looking:
+        with studio.trial_lock:
             facts = answers.run_facts(session, found, starred=found.id in studio.stars.all())
         return {**facts, "command": without_folders(facts["command"])}
 
     @app.post("/api/runs/{run}/star")
-    def star(run: str, ask: StarAsk) -> dict[str, Any]:
+    def star(run: str, body: StarBody) -> dict[str, Any]:
         found = session.load(run)
-        studio.stars.set(found.id, starred=ask.starred)
-        return answers.summary(session, found, starred=ask.starred)
+        studio.stars.set(found.id, starred=body.starred)
+        return answers.summary(session, found, starred=body.starred)
 
     @app.post("/api/runs/{run}/pick")
-    def pick(call: Call, run: str, ask: PickAsk) -> dict[str, Any]:
+    def pick(call: Call, run: str, body: PickBody) -> dict[str, Any]:
         found = session.load(run)
-        request = session.request_like(found, {"generate.pick": ask.candidate}, source="studio")
+        request = session.request_like(found, {"generate.pick": body.candidate}, source="studio")
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        work = one_run(request, studio.desk)
+        work = run_work(request, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.post("/api/runs/{run}/resume")
     def resume(call: Call, run: str) -> dict[str, Any]:
         found = session.load(run)
-        session.method_of(found)  # or it is a batch
+        session.method_of(found)  # raises for a batch
         kept = {"method": found.kind, "bundle": found.bundle, "files": {}, "settings": {}}
-        work = resumed(found, studio.desk)
+        work = resume_work(found, studio.desk)
         return studio.desk.facts(studio.desk.submit(_person(call).id, found.kind, work, kept))
 
     @app.get("/api/runs/{run}/sounds/{name}")
@@ -607,14 +608,14 @@ def _runs(app: FastAPI, studio: Studio) -> None:
         found = session.load(run)
         stem, _, suffix = name.rpartition(".")
         if f".{suffix}" not in FORMATS:
-            raise InputError("there is no such format", expected=" or ".join(FORMATS), got=suffix[:10])
+            raise InputError("unknown format", expected=" or ".join(FORMATS), got=suffix[:10])
         data = session.sound(found, stem, f".{suffix}")
         headers = {"Content-Disposition": f'attachment; filename="{stem}.{suffix}"'}
         return Response(data, media_type="application/octet-stream", headers=headers)
 
     @app.get("/api/runs/{run}/report")
     def report(run: str) -> Response:
-        with studio.looking:
+        with studio.trial_lock:
             page = session.write_page([session.load(run)])
         text = without_folders(page.read_text(encoding="utf-8"))
         policy = text.partition('Content-Security-Policy" content="')[2].partition('"')[0].replace("&#39;", "'")

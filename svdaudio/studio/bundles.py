@@ -1,4 +1,4 @@
-"""The bundles that people choose from: what each lacks, and fetching that."""
+"""The bundles that the studio offers: which models each lacks, and fetching them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from svdaudio.errors import CheckpointError, SvdAudioError
 from svdaudio.session import Session
 from svdaudio.studio.desk import Job, State, Work
 
-EVERYBODY = ""
-"""Whose a download is: all people see it, and may stop it."""
+ALL_PEOPLE = ""
+"""The owner of downloads: all people see them and may stop them."""
 PATIENCE = Patience(n_tries=2, pause_s=0.5, timeout_s=15.0)
-"""Somebody waits, and may press the button again."""
-TELL_S, TELL_SHARE = 0.25, 0.02
-"""An event of progress is told after so long, or so much of a file."""
+"""Short, since a person waits and can retry with the button."""
+REPORT_S, REPORT_SHARE = 0.25, 0.02
+"""Progress is reported after this time, or this share of a file."""
 
 
 def all_bundles(session: Session, first: str) -> list[dict[str, Any]]:
-    """Every bundle as JSON data, the complete ones first.
+    """Describes every bundle as JSON data, complete ones first.
 
     Args:
-        session: that opens them; descriptions are read again.
-        first: a bundle that is known to be there.
+        session: opens the bundles; their descriptions are read again.
+        first: a bundle that is known to exist.
     """
     names = dict.fromkeys([first, *Bundle.names(), FULL])
     found = {one["name"]: one for one in (bundle_facts(session, name) for name in names)}
@@ -39,7 +39,7 @@ def all_bundles(session: Session, first: str) -> list[dict[str, Any]]:
 
 
 def bundle_facts(session: Session, name: str) -> dict[str, Any]:
-    """A bundle: its models, what it lacks, and what is wrong with it."""
+    """Describes a bundle: its models, those that it lacks, and its faults."""
     folder = folder_of(name)
     empty = {"title": TITLE, "settings": {}, "models": [], "bytes": 0, "missing": [], "faults": {}, "lacks": []}
     try:
@@ -47,10 +47,10 @@ def bundle_facts(session: Session, name: str) -> dict[str, Any]:
     except CheckpointError as error:
         if name != FULL or (folder / "bundle.json").exists():
             return {**empty, "name": name, "title": name, "ready": False, "faults": {"": error.line()}}
-        return {**empty, "name": name, "ready": False, "lacks": _lacks(folder)}
+        return {**empty, "name": name, "ready": False, "lacks": _missing_models(folder)}
     if not isinstance(bundle, Bundle):
         return {**empty, "name": bundle.name, "title": bundle.title, "ready": True, "settings": dict(bundle.settings)}
-    lacks = _lacks(folder)
+    lacks = _missing_models(folder)
     coming = {role for one in lacks for role in one["roles"]}
     sizes = {entry.path: entry.n_bytes for entry in bundle.entries.values()}  # one file may fill several roles
     wrong = faults(bundle)
@@ -70,7 +70,7 @@ def bundle_facts(session: Session, name: str) -> dict[str, Any]:
     }
 
 
-def _lacks(folder: Path) -> list[dict[str, Any]]:
+def _missing_models(folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "name": one.name,
@@ -92,12 +92,12 @@ def _has_addresses(published: Published) -> bool:
     return all(file.urls for file in published.files)
 
 
-def wanted_models(name: str, *, trust: bool) -> list[Published]:
-    """The models that a bundle lacks and that can be downloaded.
+def downloadable_models(name: str, *, trust: bool) -> list[Published]:
+    """Returns the models that a bundle lacks and that can be downloaded.
 
     Args:
-        name: of the bundle.
-        trust: those, too, of which a file has no published digest; what comes is pinned.
+        name: name of the bundle.
+        trust: include models with files without a published digest; the digests of the downloads are recorded.
 
     Raises:
         CheckpointError: there are none.
@@ -109,37 +109,37 @@ def wanted_models(name: str, *, trust: bool) -> list[Published]:
         return found
     fix = next((advice_by_hand(one) for one in lacking if not _has_addresses(one)), None)
     if any(_has_addresses(one) for one in lacking):
-        fix = "accept files whose digest is not published"
-    what = "nothing more of it can be downloaded" if lacking else "it lacks nothing that could be downloaded"
-    raise CheckpointError(f"the bundle '{name}' is as it is: {what}", fix=fix)
+        fix = "accept files without a published digest"
+    what = f"no missing model of the bundle '{name}'" if lacking else f"the bundle '{name}' lacks no model that"
+    raise CheckpointError(f"{what} can be downloaded", fix=fix)
 
 
-def fetched(name: str, models: Sequence[Published], *, trust: bool) -> Work:
-    """The work of downloading models into a bundle; each is told as "model", the bytes of all together as "bytes"."""
+def fetch_work(name: str, models: Sequence[Published], *, trust: bool) -> Work:
+    """The work of downloading models into a bundle, with events "model" for each and "bytes" for the whole."""
     folder = folder_of(name)
 
     def work(job: Job, session: Session) -> State:
-        told = _Progress(job, models, folder)
+        report = _Progress(job, models, folder)
         errors: dict[str, str] = {}
         for one in models:
-            told.model(one, "fetching")
+            report.model(one, "fetching")
             try:
                 fetch(
                     one,
                     folder,
                     trust=trust,
-                    on_progress=told.bytes_of(one),
+                    on_progress=report.bytes_of(one),
                     patience=PATIENCE,
                     stopping=job.stop.is_set,
                 )
             except StoppedError:
-                told.model(one, "stopped")
+                report.model(one, "stopped")
                 return "stopped"
             except SvdAudioError as error:
                 errors[one.name] = error.line()
-                told.model(one, "failed", errors[one.name])
+                report.model(one, "failed", errors[one.name])
             else:
-                told.model(one, "fetched")
+                report.model(one, "fetched")
                 session.refresh_bundle(name)
         if errors:
             [first, *others] = errors.values()
@@ -151,12 +151,12 @@ def fetched(name: str, models: Sequence[Published], *, trust: bool) -> Work:
 
 
 class _Progress:
-    """Tells the progress of a download as events of its job."""
+    """Reports the progress of a download as events of its job."""
 
     def __init__(self, job: Job, models: Sequence[Published], folder: Path) -> None:
         self._job = job
         self._files: dict[tuple[str, str], tuple[int, int | None]] = {}
-        """Model and place of each file → bytes that are here, and of all of it, if that is known."""
+        """Model and place of each file → bytes downloaded, and its size if known."""
         for one in models:
             self.model(one, "queued")
             for file in one.files:
@@ -165,21 +165,21 @@ class _Progress:
                 self._files[one.name, one.place(file)] = (here or partial, here or file.bytes)
         self._begun_s = time.monotonic()
         self._n_at_first = self._n_done
-        self._told_s, self._told_n = 0.0, 0
+        self._reported_s, self._n_reported = 0.0, 0
 
     def model(self, published: Published, state: str, error: str | None = None) -> None:
-        """Tell what became of a model."""
+        """Reports the state of a model."""
         self._job.events.append(("model", {"name": published.name, "state": state, "error": error}))
 
     def bytes_of(self, published: Published) -> OnProgress:
-        """Receives the progress of a model's files, and tells it, but not too often."""
+        """Returns a callback that reports the progress of a model's files, but not too often."""
 
         def progress(place: str, n_done: int, n_total: int | None) -> None:
             self._files[published.name, place] = (n_done, n_total)
             now_s = time.monotonic()
-            much = abs(n_done - self._told_n) >= TELL_SHARE * (n_total or math.inf)
-            if much or now_s - self._told_s >= TELL_S or n_done == n_total:
-                self._told_s, self._told_n = now_s, n_done
+            much = abs(n_done - self._n_reported) >= REPORT_SHARE * (n_total or math.inf)
+            if much or now_s - self._reported_s >= REPORT_S or n_done == n_total:
+                self._reported_s, self._n_reported = now_s, n_done
                 self._job.events.append(("bytes", self._facts(published.name, place, now_s - self._begun_s)))
 
         return progress
@@ -208,5 +208,5 @@ class _Progress:
 
 
 def _sum(sizes: Sequence[int | None]) -> int | None:
-    """The sum of sizes; None if one of them is unknown."""
+    """Sum of sizes; None if one is unknown."""
     return None if None in sizes else sum(one for one in sizes if one is not None)

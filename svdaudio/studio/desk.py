@@ -1,7 +1,6 @@
-"""The jobs of the studio: as many compute at a time as there are sessions, and people take turns; all can be followed.
+"""The job queue of the studio: each session computes one job at a time, people take turns, and jobs can be followed.
 
-A job that replaces another stops it between two stages; what it had computed is in the store, so that nothing runs
-twice.
+A job that replaces another stops it between two stages. Its finished stages are in the store, so nothing runs twice.
 """
 
 from __future__ import annotations
@@ -24,41 +23,42 @@ from svdaudio.session import Result, Session
 from svdaudio.store.runs import RunRecord
 
 State = Literal["queued", "running", "finished", "failed", "stopped"]
+N_ID = 40
 N_KEPT = 50
-"""Jobs of a person that are remembered."""
+"""Finished jobs that are kept for each person."""
 
 Work = Callable[["Job", Session], State]
-"""Computes a job in a session, enters its run and events, and returns how it ended; raises what it fails with."""
+"""Computes a job in a session, records its run and events in it, and returns its final state; raises on failure."""
 
 
 @dataclass(kw_only=True)
 class Job:
-    """A request that somebody waits for."""
+    """A unit of work that a person has requested."""
 
     id: str
     person: str
     method: str
     work: Work
     ask: Mapping[str, Any]
-    """As the page sent it."""
+    """The request as the page sent it."""
     created_at: str
     state: State = "queued"
     run: str | None = None
     error: str | None = None
     table: Path | None = None
-    """Of a batch, once it is written."""
+    """The table of a batch, once it is written."""
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
-    """Name and data of each; the last one is a "job" in its final state."""
+    """Name and data of each event; the last one is a "job" in its final state."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the job has ended."""
         return self.state in ("finished", "failed", "stopped")
 
 
 class Desk:
-    """Takes jobs, and runs them in threads of its own.
+    """Queues jobs and runs them in its own threads.
 
     Args:
         sessions: each computes one job at a time.
@@ -67,11 +67,11 @@ class Desk:
     def __init__(self, sessions: Sequence[Session]) -> None:
         self._jobs: dict[str, Job] = {}
         self._turns: deque[str] = deque()
-        """People, the one whose turn it is first."""
+        """People in the order of their turns."""
         self._changed = threading.Condition()
         self._closing = False
         self._running: list[Job] = []
-        """In the order in which they began."""
+        """Running jobs in the order in which they started."""
         self._threads = [
             threading.Thread(target=self._work, args=(session,), name=f"studio jobs {number}", daemon=True)
             for number, session in enumerate(sessions, start=1)
@@ -80,7 +80,7 @@ class Desk:
             thread.start()
 
     def close(self, *, timeout_s: float | None = None) -> None:
-        """Stop after the stages that are computed now; wait for them, but no longer than that."""
+        """Stops all jobs after their current stages; waits for them, at most `timeout_s`."""
         with self._changed:
             self._closing = True
             for job in self._jobs.values():
@@ -92,13 +92,13 @@ class Desk:
     def submit(
         self, person: str, method: str, work: Work, ask: Mapping[str, Any], *, replaces: str | None = None
     ) -> Job:
-        """Take a job.
+        """Queues a job.
 
         Args:
-            person: who waits for it.
+            person: the owner of the job.
             method: name of the method.
-            work: computes it.
-            ask: as the page sent it.
+            work: computes the job.
+            ask: the request as the page sent it.
             replaces: a job of that person to stop.
         """
         job = Job(
@@ -116,7 +116,7 @@ class Desk:
             self._jobs[job.id] = job
             if person not in self._turns:
                 self._turns.append(person)
-            self.tell_all()
+            self.notify_all()
             mine = [one for one in self._jobs.values() if one.person == person and one.is_over]
             for forgotten in mine[:-N_KEPT]:
                 del self._jobs[forgotten.id]
@@ -124,14 +124,14 @@ class Desk:
         return job
 
     def find(self, person: str, job: str) -> Job:
-        """A job of a person.
+        """Returns a job of a person.
 
         Raises:
-            InputError: there is none of that id.
+            InputError: the id is unknown.
         """
         found = self._jobs.get(job)
         if found is None or found.person != person:
-            raise InputError("there is no such job", fix="start it again")
+            raise InputError("unknown job", got=job[:N_ID], fix="start it again")
         return found
 
     def of(self, person: str) -> list[Job]:
@@ -140,13 +140,13 @@ class Desk:
             return [one for one in reversed(self._jobs.values()) if one.person == person]
 
     def stop(self, job: Job) -> None:
-        """Stop a job: at once if it has not begun, else between two stages."""
+        """Stops a job: at once if it has not started, else between two stages."""
         with self._changed:
             self._stop(job)
-            self.tell_all()
+            self.notify_all()
 
     def facts(self, job: Job) -> dict[str, Any]:
-        """A job as JSON data."""
+        """The job as JSON data."""
         with self._changed:
             position = self._position(job)
         return {
@@ -161,7 +161,7 @@ class Desk:
         }
 
     def n_waiting(self) -> int:
-        """How many jobs wait or run."""
+        """Number of jobs that wait or run."""
         with self._changed:
             return sum(not job.is_over for job in self._jobs.values())
 
@@ -178,7 +178,7 @@ class Desk:
                 self._turns.append(job.person)
                 self._running.append(job)
                 job.state = "running"
-                self.tell_all()
+                self.notify_all()
             self._run(job, session)
 
     def _run(self, job: Job, session: Session) -> None:
@@ -191,12 +191,12 @@ class Desk:
         with self._changed:
             self._running.remove(job)
             job.state = state
-            self.tell_all(job)
+            self.notify_all(job)
 
     def _order(self) -> list[Job]:
-        """The waiting jobs in the order in which they begin, if those that run end in the order in which they began.
+        """The waiting jobs in the order in which they start, provided that running jobs end in the order they began.
 
-        Next is always the oldest job of the person of whom the fewest jobs run; among equals, of the first in turn.
+        Next is always the oldest job of the person with the fewest running jobs; among equals, whoever's turn is first.
         """
         queued = [one for one in self._jobs.values() if one.state == "queued"]
         waiting = {person: deque(one for one in queued if one.person == person) for person in self._turns}
@@ -215,44 +215,44 @@ class Desk:
         job.stop.set()
         if job.state == "queued":
             job.state = "stopped"
-            self.tell(job)
+            self.notify(job)
 
     def _position(self, job: Job) -> int:
-        """How many jobs have to end before it begins, as turns stand."""
+        """Number of jobs that have to end before it starts, in the current order."""
         if job.state != "queued":
             return 0
         n_free = len(self._threads) - len(self._running)
         return max(0, self._order().index(job) + 1 - n_free)
 
-    def tell(self, job: Job) -> None:
-        """Let everybody who follows a job know its state."""
+    def notify(self, job: Job) -> None:
+        """Sends the state of a job to its followers."""
         job.events.append(("job", self.facts(job)))
 
-    def tell_all(self, ended: Job | None = None) -> None:
-        """Positions have changed."""
+    def notify_all(self, ended: Job | None = None) -> None:
+        """Sends the states of all jobs, whose positions may have changed."""
         for job in self._jobs.values():
             if not job.is_over or job is ended:
-                self.tell(job)
+                self.notify(job)
 
 
-def one_run(request: Request, desk: Desk) -> Work:
-    """The work of a new run."""
+def run_work(request: Request, desk: Desk) -> Work:
+    """The work of computing a new run."""
 
     def work(job: Job, session: Session) -> State:
         run = session.new_run(request)
         job.run = run.id
-        desk.tell(job)
+        desk.notify(job)
         return _ended(session.run(request, run=run, pictures=False, **_following(job)))
 
     return work
 
 
-def resumed(run: RunRecord, desk: Desk) -> Work:
-    """The work that is left of an earlier run."""
+def resume_work(run: RunRecord, desk: Desk) -> Work:
+    """The work of resuming an earlier run."""
 
     def work(job: Job, session: Session) -> State:
         job.run = run.id
-        desk.tell(job)
+        desk.notify(job)
         return _ended(session.resume(run, pictures=False, **_following(job)))
 
     return work
@@ -269,23 +269,23 @@ def _ended(result: Result) -> State:
     return "finished" if result.run.state == "finished" else "stopped"
 
 
-def whole_batch(batch: Batch, desk: Desk) -> Work:
-    """The work of a batch: its rows are told as they end, and its table is written at the end."""
+def batch_work(batch: Batch, desk: Desk) -> Work:
+    """The work of computing a batch: an event for each row that changes state, and the table at the end."""
 
     def work(job: Job, session: Session) -> State:
         job.run = batch.record.id
         for one in batch.jobs:
             job.events.append(("row", {"name": one.name, "state": "finished" if one.done else "queued", "error": None}))
-        desk.tell(job)
+        desk.notify(job)
         states: dict[str, str] = {}
 
-        def progress(told: BatchEvent) -> None:
-            failed = told.event.kind in ("failed", "skipped")
+        def progress(row: BatchEvent) -> None:
+            failed = row.event.kind in ("failed", "skipped")
             state = "failed" if failed else "running"
-            if states.get(told.pair) != state:
-                states[told.pair] = state
-                text = told.event.text or None
-                job.events.append(("row", {"name": told.pair, "state": state, "error": text if failed else None}))
+            if states.get(row.pair) != state:
+                states[row.pair] = state
+                text = row.event.text or None
+                job.events.append(("row", {"name": row.pair, "state": state, "error": text if failed else None}))
 
         record, runs = session.run_batch(batch, progress=progress, stopping=job.stop.is_set)
         for one, run in zip(batch.jobs, runs, strict=True):

@@ -1,4 +1,4 @@
-"""Who uses the studio: each browser has pictures and jobs of its own. Uploaded pictures end with the studio."""
+"""The users of the studio: each browser has its own pictures and jobs. Uploads are deleted when the studio ends."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from svdaudio.svd.masks import check_mask_size, load_mask
 MAX_UPLOAD_BYTES = 40 * 2**20
 MAX_UPLOAD_PIXELS = 40_000_000
 MAX_PICTURES = 200
-"""Of one person, and as many masks; the oldest ones are forgotten."""
+"""Kept for each person, and as many masks; the oldest ones are deleted."""
 N_NAME = 60
 _FOLDER = "svdaudio-studio-"
 _UPLOADED = re.compile(rf"{re.escape(tempfile.gettempdir())}/{_FOLDER}\w+/(?:[\w-]+/)*")
-"""The folder of an upload, of this studio or of an earlier one, in a text."""
+"""The folder of an upload in a text, of this studio or of an earlier one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A picture or a mask that can be used."""
+    """An uploaded or example picture, or an uploaded mask."""
 
     id: str
     name: str
@@ -38,17 +38,17 @@ class Upload:
     height: int
 
     def facts(self) -> dict[str, object]:
-        """As JSON data."""
+        """The upload as JSON data."""
         return {"id": self.id, "name": self.name, "width": self.width, "height": self.height}
 
     def picture_facts(self) -> dict[str, object]:
-        """As JSON data, with the address of the picture."""
+        """The picture as JSON data, with its URL."""
         return {**self.facts(), "url": f"/api/pictures/{self.id}"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """A browser."""
+    """A user, identified by a cookie of the browser."""
 
     id: str
     folder: Path
@@ -56,18 +56,18 @@ class Person:
     masks: dict[str, Upload] = field(default_factory=dict[str, Upload])
 
     def mask(self, mask: str) -> Upload:
-        """A mask of this person.
+        """Returns a mask of this person.
 
         Raises:
-            InputError: there is none of that id.
+            InputError: the id is unknown.
         """
         if mask not in self.masks:
-            raise InputError("there is no such mask", got=mask[:N_NAME], fix="choose its file again")
+            raise InputError("unknown mask", got=mask[:N_NAME], fix="choose the mask file again")
         return self.masks[mask]
 
 
 class People:
-    """Everybody who uses the studio, and the examples that all of them may use."""
+    """All users of the studio, and the example pictures that they share."""
 
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
@@ -79,11 +79,11 @@ class People:
                 self.examples[f"{name}-{side}"] = _upload(f"{name}-{side}", path.name, path)
 
     def close(self) -> None:
-        """Remove what was uploaded."""
+        """Deletes all uploads."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def person(self, identity: str | None) -> Person:
-        """The person of that id, or a new one."""
+        """Returns the person with that id, or a new one."""
         with self._lock:
             if identity is None or identity not in self._known:
                 identity = secrets.token_urlsafe(18)
@@ -93,43 +93,42 @@ class People:
             return self._known[identity]
 
     def picture(self, person: Person, picture: str) -> Upload:
-        """A picture of a person, or an example.
+        """Returns a picture of a person, or an example.
 
         Raises:
-            InputError: there is none of that id.
+            InputError: the id is unknown.
         """
         found = person.pictures.get(picture) or self.examples.get(picture)
         if found is None:
-            raise InputError("there is no such picture", got=picture[:N_NAME], fix="upload it again")
+            raise InputError("unknown picture", got=picture[:N_NAME], fix="upload it again")
         return found
 
 
 def add_picture(person: Person, name: str, data: bytes) -> Upload:
-    """Keep an uploaded picture.
+    """Keeps an uploaded picture.
 
     Args:
-        person: whose it is.
-        name: of the file, as the browser gives it; only letters, digits, spaces, dots and dashes of it are kept.
-        data: its content.
+        person: the owner.
+        name: the file name from the browser; only letters, digits, spaces, dots and dashes of it are kept.
+        data: the content of the file.
 
     Raises:
-        InputError: it is too large, or not a picture. Nothing of it is kept then.
+        InputError: the file is too large or not a picture; it is deleted.
     """
     return _add(person.pictures, person.folder / "pictures", name, data)
 
 
 def add_mask(person: Person, name: str, data: bytes, picture: Upload) -> Upload:
-    """Keep an uploaded mask, an image that is read as the mask files of the command line are.
+    """Keeps an uploaded mask, an image that is read like a mask file of the command line.
 
     Args:
-        person: whose it is.
+        person: the owner.
         name: as for `add_picture`.
-        data: its content.
-        picture: in which the object is.
+        data: the content of the file.
+        picture: the picture that the mask belongs to.
 
     Raises:
-        InputError: it is too large, not an image, of another size than the picture, or not a mask. Nothing of it is
-            kept then.
+        InputError: the file is too large, not an image, not of the picture's size, or not a mask; it is deleted.
     """
 
     def check(mask: Upload) -> None:
@@ -141,14 +140,14 @@ def add_mask(person: Person, name: str, data: bytes, picture: Upload) -> Upload:
 
 
 def without_folders(text: str) -> str:
-    """A text in which uploaded files have their names alone: a page learns no path of this machine."""
+    """Reduces the paths of uploads in a text to their names, so that the page learns no path of this machine."""
     return _UPLOADED.sub("", text)
 
 
 def _add(
     kept: dict[str, Upload], folder: Path, name: str, data: bytes, check: Callable[[Upload], None] = lambda _: None
 ) -> Upload:
-    """Keep the bytes of an image in a folder of their own, and forget the oldest ones. Limits come before decoding."""
+    """Keeps an image in its own folder, and deletes the oldest ones. Limits are checked before decoding."""
     if len(data) > MAX_UPLOAD_BYTES:
         raise InputError("the file is too large", expected=f"at most {MAX_UPLOAD_BYTES} bytes", got=f"{len(data)}")
     stem, _, suffix = re.sub(r"[^\w .-]", "_", name.replace("\\", "/").rpartition("/")[2]).rpartition(".")

@@ -16,17 +16,17 @@ from svdaudio.studio.app import Studio, create_app
 
 
 def open_studio(session: Session, access: Access, *, bundle: str = "mini", n_workers: int = 1) -> Studio:
-    """A studio on a session, with the farm scene as its example. Models are kept once they are loaded.
+    """Opens a studio on a session, with the farm scene as its example. Models stay in memory once they are loaded.
 
     Args:
-        session: that computes.
-        access: who may use it.
-        bundle: shown first.
-        n_workers: jobs that compute at a time. A single one is computed in this process; several, each in a process
-            with models of its own.
+        session: computes the jobs.
+        access: the access rules.
+        bundle: the bundle that is selected first.
+        n_workers: number of jobs computed at a time. With 1, this process computes them; otherwise each has a worker
+            process with its own models.
 
     Raises:
-        CheckpointError: there is no such bundle.
+        CheckpointError: the bundle does not exist.
     """
     scene = demo_scene()
     session.bundle(bundle)
@@ -37,16 +37,16 @@ def open_studio(session: Session, access: Access, *, bundle: str = "mini", n_wor
 
 
 def serve(studio: Studio, *, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until interrupted.
+    """Serves a studio until interrupted.
 
     Args:
-        studio: what to serve.
+        studio: the studio.
         host: the address to bind.
-        port: 0 for a free one.
-        ready: called with the address of the page, once it can be opened.
+        port: the port; 0 for a free one.
+        ready: called with the URL of the page once it can be opened.
 
     Raises:
-        InputError: the address cannot be used.
+        InputError: the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:

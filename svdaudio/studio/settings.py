@@ -1,4 +1,4 @@
-"""Settings as a page sends them: masks by the ids of what was uploaded, and no other file."""
+"""Settings from the page: masks are named by the ids of uploads, and no other file may be named."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from svdaudio.errors import InputError
 from svdaudio.studio.people import Person
 
 _CLICKS = re.compile(r"([A-Za-z][\w-]*=)?[-+0-9.eE,\s]*")
-"""A click or a box as text, with or without the name of its object; any other text of an object is a file."""
+"""A click or a box as text, with or without an object name; any other text of an object is a file."""
 
 
 def with_masks(settings: Mapping[str, Any], parameters: Parameters, person: Person) -> dict[str, Any]:
-    """Settings in which uploaded masks are the studio's own files.
+    """Replaces the ids of uploaded masks by the studio's files.
 
     Args:
-        settings: dotted parameter → value; a mask is the id of one that the person uploaded.
-        parameters: of the method.
-        person: whose masks they are.
+        settings: dotted parameter → value; a mask is the id of an upload.
+        parameters: the method's parameters.
+        person: the owner of the masks.
 
     Raises:
-        InputError: a file is named in any other way, or there is no such mask.
+        InputError: a file is named in any other way, or a mask is unknown.
     """
     return {name: _read(value, name, parameters, person) for name, value in settings.items()}
 
 
 def check_no_files(settings: Mapping[str, Any], parameters: Parameters) -> None:
-    """Refuse settings that name a file.
+    """Checks that settings name no file.
 
     Raises:
-        InputError: there is one.
+        InputError: a setting names a file.
     """
     for name, value in settings.items():
         _read(value, name, parameters, None)

@@ -1,4 +1,4 @@
-"""Runs that somebody starred, in a file of the store's folder of results."""
+"""Starred runs, kept in a file in the store's folder of results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from svdaudio.files import write_bytes
 
 
 class Stars:
-    """The stars of a store.
+    """The starred runs of a store.
 
     Args:
-        path: of the file that keeps them.
+        path: the file that lists them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -21,7 +21,7 @@ class Stars:
         self._lock = threading.Lock()
 
     def all(self) -> dict[str, bool]:
-        """Ids of the starred runs. A missing or damaged file has none."""
+        """Ids of the starred runs; none if the file is missing or damaged."""
         try:
             found = json.loads(self._path.read_bytes())
         except (OSError, ValueError):
@@ -29,7 +29,7 @@ class Stars:
         return {run: True for run in found if isinstance(run, str)} if isinstance(found, list) else {}
 
     def set(self, run: str, *, starred: bool) -> None:
-        """Add or remove a star.
+        """Adds or removes a star.
 
         Raises:
             StoreError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The tabs of the studio: each method that makes sound from places in pictures, described from its configuration."""
+"""The tabs of the studio: methods that generate sound from regions of pictures, described by their configurations."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from svdaudio.methods import find_method, method_names
 from svdaudio.methods.parts import PICTURE
 
 BASIC_SECTIONS = ("svd", "mix", "edit", "gains", "form", "rest")
-"""Sections, and parameters without one, that are shown at once; all others are advanced."""
+"""Sections, and parameters without a section, that are shown at once; all others are advanced."""
 BASIC = ("seed", "generate.candidates", "generate.duration_s", "finish.loudness_lufs")
 HIDDEN_SECTIONS = ("execution", "bundle")
 BOUNDS = ("ge", "gt", "le", "lt")
 
 
 def tabs() -> list[Method]:
-    """The methods that have a tab, in the order in which methods are listed."""
+    """The methods that have a tab, in their listed order."""
     methods = [find_method(name) for name in method_names()]
     return [one for one in methods if one.result and one.regions and set(one.files.values()) == {PICTURE}]
 
 
 def describe(method: Method) -> dict[str, Any]:
-    """A tab as JSON data: files, regions and parameters of its method."""
+    """Describes a tab as JSON data: files, regions and parameters of its method."""
     fields = dict(_fields(method.config))
     parameters = method.config.parameters()
     objects = next((name for name in method.regions if parameters[name].default == {}), None)
@@ -76,13 +76,13 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
 
 
 def _limits(info: FieldInfo) -> dict[str, Any]:
-    """The declared bounds of a number, by pydantic's names."""
+    """The declared bounds of a number, under pydantic's names."""
     found = {name: getattr(one, name, None) for one in info.metadata for name in BOUNDS if hasattr(one, name)}
     return {name: bound for name, bound in found.items() if bound is not None}
 
 
 def _kind(annotation: Any) -> dict[str, Any]:
-    """What sort of control a parameter needs."""
+    """The kind of control for a parameter, and its choices."""
     if get_origin(annotation) is Literal:
         return {"kind": "choice", "choices": list(get_args(annotation))}
     kinds: dict[Any, Literal["boolean", "integer", "number"]] = {bool: "boolean", int: "integer", float: "number"}

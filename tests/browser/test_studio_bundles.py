@@ -86,7 +86,7 @@ def test_what_is_missing_is_fetched_stopped_resumed_and_used(opened, world):
     full.get_by_role("button", name="Stopping…").wait_for()  # else the rest could come before the stop does
     world.server.held_after = None
     world.server.go.set()
-    full.get_by_text("Stopped. What came is kept").wait_for()
+    full.get_by_text("Stopped. Fetch continues").wait_for()
     full.get_by_role("button", name="Fetch").click()
     page.locator("[data-bundle=full][data-ready=true]").wait_for()
     assert "complete · 3.0 MB" in full.inner_text()
@@ -104,9 +104,9 @@ def test_an_error_says_what_to_do_and_a_digest_is_accepted_first(opened, world, 
     page = opened(width=390, scheme="dark")
     full = page.locator("[data-bundle=full]")
     fetch = full.get_by_role("button", name="Fetch")
-    full.get_by_text("Its digest is not published.").wait_for()
+    full.get_by_text("No digest is published").wait_for()
     assert fetch.is_disabled()
-    full.get_by_label("Also fetch the model whose digest is not published").check()
+    full.get_by_label("Also fetch the model without a published digest").check()
     world.server.statuses = [404]
     fetch.click()
     full.locator(".field-error", has_text="answered 404").first.wait_for()

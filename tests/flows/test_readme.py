@@ -1,4 +1,4 @@
-"""The README's Python example runs as it stands, with fewer steps and a store of its own."""
+"""The README's Python example runs, with fewer steps and its own store; docs/commands.md lists every command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 from farm_scene import FEW_STEPS
+
+from svdaudio.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 CLICKS = '{"remove": "756,581", "add": "756,570"}'
@@ -27,3 +30,11 @@ def test_the_example_of_a_session(tmp_path, monkeypatch, capsys):
     assert len(lines) == len(names["request"].nodes) + 1
     assert lines[0].startswith("original.image run never computed")
     assert lines[-1].endswith("manipulated.wav")
+
+
+def test_every_command_is_in_the_table_of_its_group():
+    text = (ROOT / "docs" / "commands.md").read_text()
+    for name, command in typer.main.get_command(app).commands.items():
+        if not command.hidden:
+            group = text.partition(f"\n## {command.rich_help_panel}\n")[2].partition("\n## ")[0]
+            assert re.search(rf"`{name}[` ]", group), f"{name} is missing from {command.rich_help_panel}"

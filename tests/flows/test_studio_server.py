@@ -189,12 +189,12 @@ def test_masks_are_limited_and_private(page):
         "/api/masks", params={"picture": "toy-original"}, headers={"Content-Length": str(10**9)}, content=iter([b""])
     )
     assert too_large.status_code in (411, 413)
-    assert "no such picture" in upload_mask(page, mask_png(), picture="none").json()["error"]
+    assert "unknown picture" in upload_mask(page, mask_png(), picture="none").json()["error"]
     given = {"remove": {"cat": {"mask": upload_mask(page, mask_png()).json()["id"]}}}
     page.cookies.clear()
     refused = page.post("/api/plan", json=ask(**given))
     assert refused.status_code == 400
-    assert "there is no such mask" in refused.json()["error"], "another person has none"
+    assert "unknown mask" in refused.json()["error"], "another person has none"
 
 
 def test_a_duration_beyond_the_recommended_one_is_planned_and_an_impossible_one_refused(page):
@@ -248,7 +248,7 @@ def test_a_batch_tells_its_rows_and_gives_its_table(page):
     [
         ("a,/etc/passwd,two.png,,", "not uploaded"),
         ("a,../../one.png,two.png,,", "not uploaded"),
-        ("a,one.png,two.png,/tmp/x.wav,", "no files elsewhere"),
+        ("a,one.png,two.png,/tmp/x.wav,", "the column 'out' is not available"),
         ('a,one.png,two.png,,"{""mask"": ""/etc/passwd""}"', "a file cannot be named here"),
     ],
 )

@@ -1,4 +1,4 @@
-/* A table of rows to compute: drop a CSV file, watch the rows, download the table. */
+/* The batch tab: takes a CSV file, shows the progress of its rows, and offers the table for download. */
 import * as api from "./api.js";
 import { $, button, el, show } from "./dom.js";
 import { BATCH, bundleOf, on, state } from "./state.js";
@@ -8,7 +8,7 @@ let file = null, job = null, fault = null, stopFollowing = () => {};
 const rows = new Map();
 const kept = { folder: "", method: "" };
 
-/* A table, and pictures that its rows name. */
+/* Takes a table, and pictures that its rows name. */
 const take = async (given) => {
   fault = null;
   try {
@@ -22,9 +22,9 @@ const take = async (given) => {
 };
 const follow = () => {
   stopFollowing = api.follow(job.id, {
-    began: () => {},
-    gone: () => { job = { ...job, state: "failed", error: { error: "The studio was restarted. Start again: what was computed is kept." } }; draw(); },
-    event: (name, data) => {
+    onConnect: () => {},
+    onGone: () => { job = { ...job, state: "failed", error: { error: "The studio was restarted. Start again; finished stages are kept." } }; draw(); },
+    onEvent: (name, data) => {
       if (name === "row") rows.set(data.name, data);
       if (name === "job") job = data;
       draw();
@@ -46,24 +46,23 @@ const begin = async () => {
 
 const draw = () => {
   if (state.tab !== BATCH) return;
-    // After a reload the newest batch is taken up again.
+  // After a reload, the newest batch is followed again.
   const known = job === null ? state.start.jobs.find(isBatch) : undefined;
   if (known) { job = known; follow(); }
   const busy = job !== null && ["queued", "running"].includes(job.state);
   const input = el("input", { type: "file", accept: ".csv,text/csv,image/*", multiple: true, class: "visually-hidden", tabindex: "-1", "aria-label": "CSV file and pictures", onchange: () => take(input.files) });
-  const drop = el("div", { class: "drop" }, el("p", {}, file ? file.name : "Drop a CSV file here, as svdaudio batch takes it, with the pictures that its rows name."),
+  const drop = el("div", { class: "drop" }, el("p", {}, file ? file.name : "Drop a CSV file in the format of svdaudio batch here, together with the pictures that it names."),
     pictures.size ? el("p", { class: "small muted" }, `${pictures.size} ${pictures.size === 1 ? "picture" : "pictures"} uploaded`) : null, button("Choose files…", () => input.click(), { "data-focus": "csv" }), input);
   drop.addEventListener("dragover", (event) => event.preventDefault());
   drop.addEventListener("drop", (event) => { event.preventDefault(); take(event.dataTransfer.files); });
   show($("batch"), el("section", { class: "card", "aria-label": "Batch" },
     el("h2", {}, "Batch"), drop,
-    fault && fault.field !== "folder" ? el("p", { class: "field-error", role: "alert" }, fault.message) : null,
+    fault ? el("p", { class: "field-error", role: "alert" }, fault.message) : null,
     el("div", { class: "batch-fields" },
       el("label", {}, "Method ", el("select", { "data-focus": "method", onchange: (event) => { kept.method = event.target.value; } }, state.start.tabs.map((one) => el("option", { value: one.method, selected: one.method === kept.method }, one.label)))),
-      el("label", { class: "grow" }, "Or a folder of pictures on the studio's machine ", el("input", { type: "text", class: "wide", value: kept.folder, placeholder: "/data/pictures", "data-focus": "folder", onchange: (event) => { kept.folder = event.target.value.trim(); } })),
+      el("label", { class: "grow" }, "Or a folder of pictures on the machine that runs the studio ", el("input", { type: "text", class: "wide", value: kept.folder, placeholder: "/data/pictures", "data-focus": "folder", onchange: (event) => { kept.folder = event.target.value.trim(); } })),
       busy ? button("Stop", async () => { try { job = await api.stop(job.id); } catch (error) { fault = error; } draw(); }, { "data-focus": "batch-stop" }) : null,
       button("Start", begin, { class: "primary", disabled: file === null || busy, "data-focus": "batch-start" })),
-    fault?.field === "folder" ? el("p", { class: "field-error", role: "alert" }, fault.message) : null,
     job === null ? null : el("div", {},
       el("p", { role: "status" }, job.error ? job.error.error : `${job.state}: ${[...rows.values()].filter((row) => row.state === "finished").length} of ${rows.size} rows`, " ",
         busy ? null : el("a", { href: api.address.table(job.id), download: "table.csv" }, "Download the table")),

@@ -1,6 +1,6 @@
-/* The pictures: clicks, boxes, masks, and the same by keyboard. */
+/* The pictures with their clicks, boxes and masks, by pointer or keyboard. */
 import * as api from "./api.js";
-import { $, button, el, say, show, svg } from "./dom.js";
+import { $, announce, button, el, show, svg } from "./dom.js";
 import { addPoint, canUndo, isEmpty, maskOf, on, openExample, regionOf, regions, setBox, setError, setPicture, setUploadError, state, styleOf, tab, undo, work } from "./state.js";
 
 const DRAG_PX = 5;
@@ -8,7 +8,7 @@ const STEP = 0.01, LONG_STEP = 0.05;
 const ZOOMS = [1, 1.5, 2, 3];
 const zoom = new Map();   // picture → place in ZOOMS
 const crosses = new Map(); // picture → [x, y] in shares
-const lastPaths = new Map(); // id of an object → its mask until the next one is there
+const lastPaths = new Map(); // id of an object → its last mask, shown until the next one arrives
 let drag = null;
 
 /* -- drawing ------------------------------------------------------------------------------------------------------- */
@@ -96,7 +96,7 @@ const pointing = (stage, name, picture) => {
       const by = event.shiftKey ? LONG_STEP : STEP;
       crosses.set(name, at.map((one, axis) => Math.min(1, Math.max(0, one + step[axis] * by))));
       const [toX, toY] = crosses.get(name);
-      say(`${Math.round(toX * picture.width)}, ${Math.round(toY * picture.height)}`);
+      announce(`${Math.round(toX * picture.width)}, ${Math.round(toY * picture.height)}`);
       redraw();
     } else if (event.key === "Enter") addPoint(name, x, y, event.shiftKey ? 0 : 1);
     else return;
@@ -140,7 +140,7 @@ const shot = (name) => {
     dropping(empty, name);
     return el("div", { class: "shot" }, head, empty, fieldError(name));
   }
-  const image = el("img", { src: picture.url, alt: "", draggable: "false", onerror: () => setError({ field: name, message: "The studio no longer has this picture: choose it again." }) });
+  const image = el("img", { src: picture.url, alt: "", draggable: "false", onerror: () => setError({ field: name, message: "The studio no longer has this picture. Choose it again." }) });
   const layer = svg("svg", { viewBox: `0 0 ${picture.width} ${picture.height}`, preserveAspectRatio: "none", "aria-hidden": "true", "data-name": name });
   const stage = el("div", { class: "stage", tabindex: "0", role: "application", "data-picture": name, "data-focus": `stage ${name}`, "aria-label": `${name} picture, ${picture.name}. ${aim}`, "aria-describedby": "canvas-help" }, image, layer);
   stage.style.width = `${100 * ZOOMS[zoom.get(name) ?? 0]}%`;
@@ -163,7 +163,7 @@ const draw = () => {
   show($("canvas-bar"),
     el("h2", {}, tab().files.length > 1 ? "Pictures" : "Picture"),
     examples.length ? el("label", {}, "example ", el("select", { "data-focus": "example", onchange: (event) => event.target.value && openExample(event.target.value) },
-      el("option", { value: "" }, "your own"), examples.map((one) => el("option", { value: one.name, selected: one.name === chosen }, one.name)))) : null,
+      el("option", { value: "" }, "none"), examples.map((one) => el("option", { value: one.name, selected: one.name === chosen }, one.name)))) : null,
     el("span", { class: "grow" }),
     button("Undo", undo, { "data-focus": "undo", disabled: !canUndo(), "aria-keyshortcuts": "z" }));
   $("shots").className = `shots of-${tab().files.length}`;

@@ -1,17 +1,17 @@
-/* The parameters of a tab, in groups; a changed one is marked, and says its default and recommended range. */
+/* The parameters of a tab, in groups, each with its default and recommended range; changed ones are marked. */
 import { openBundles } from "./bundles.js";
 import { $, button, el, number, show, svg } from "./dom.js";
 import { bundleOf, defaultOf, isChanged, on, save, setBundle, setError, setValue, state, tab, valueOf, work } from "./state.js";
 
 const COMMON = ["seed", "generate.duration_s"];
 const GROUPS = [
-  { title: "What is done to the picture", sections: ["svd", "align", "edit", "form", "rest", "margin", "geometry"] },
-  { title: "Weights of the mix", sections: ["mix"] },
+  { title: "Method", sections: ["svd", "align", "edit", "form", "rest", "margin", "geometry"] },
+  { title: "Mixing weights", sections: ["mix"] },
   { title: "Sound", sections: null }, // all others
 ];
-/* Short labels of what is shown at once; the meaning is beside them. */
+/* Short labels of the basic parameters; the tooltip has the full meaning. */
 const LABELS = {
-  "svd.alpha": "Suppress, α", "svd.beta": "Boost, β", "svd.k": "Singular values, K", "edit.form": "Form of the edit", "edit.locals": "Detected objects", form: "Form of the mix", rest: "The rest sounds",
+  "svd.alpha": "Suppress, α", "svd.beta": "Boost, β", "svd.k": "Singular values, K", "edit.form": "Edit form", "edit.locals": "Detected objects", form: "Mix form", rest: "Sound of the rest",
   "mix.alpha": "Suppressed region", "mix.beta": "Boosted region", "mix.gamma": "Background", "mix.direct": "Edited picture",
   "generate.candidates": "Candidates", "finish.loudness_lufs": "Loudness",
 };
@@ -26,22 +26,22 @@ const unit = (name) => {
   const found = Object.entries(UNITS).find(([end]) => name.endsWith(end));
   return found ? ` ${found[1]}` : "";
 };
-/* Why a number cannot be the value of a parameter, in words; "" if it can. */
+/* The error message for a number outside the limits of a parameter; "" if it is within them. */
 const limitFault = (parameter, value) => {
   const { ge = -Infinity, gt = -Infinity, le = Infinity, lt = Infinity } = parameter.limits;
-  return typeof value !== "number" || (value >= ge && value > gt && value <= le && value < lt) ? "" : `${plain(value)} is not possible: expected ${parameter.expected}`;
+  return typeof value !== "number" || (value >= ge && value > gt && value <= le && value < lt) ? "" : `invalid value ${plain(value)}: expected ${parameter.expected}`;
 };
-/* Places of a slider and the values that they stand for: those that are recommended. */
+/* The positions of a slider over the recommended range, and their values. */
 const recommended = ({ kind, low, high }) => ({ min: low, max: high, step: kind === "integer" ? 1 : 10 ** Math.floor(Math.log10((high - low) / 20)), value: (place) => Number(place.toPrecision(6)), place: (value) => value });
 const N_PLACES = 100;
-/* From the lowest one that is recommended to the highest one that is possible, each as many times the one before it. */
+/* A logarithmic slider from the lowest recommended to the highest possible value. */
 const possible = ({ low, limits }) => {
   const span = Math.log((limits.le ?? limits.lt) / low);
   return { min: 0, max: N_PLACES, step: 1, value: (place) => Number((low * Math.exp((span * place) / N_PLACES)).toPrecision(2)), place: (value) => (N_PLACES * Math.log(value / low)) / span };
 };
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/* What was typed, as a value of the parameter; undefined if it cannot be one. */
+/* The typed text as a value of the parameter; undefined if it is invalid. */
 const read = (parameter, text) => {
   const trimmed = text.trim().replace("−", "-").replace(",", ".");
   if (parameter.kind === "integer" || parameter.kind === "number") {
@@ -52,8 +52,8 @@ const read = (parameter, text) => {
   return /^-?\d+(\.\d+)?$/.test(trimmed) ? Number(trimmed) : text.trim();
 };
 
-/* The elements that set a parameter, and what shows its value in them. They stay the same while it changes: a slider
-   that is dragged, or clicked twice, is not replaced under the pointer. */
+/* The elements that set a parameter, and a function that updates them. They are never replaced: a slider must survive
+   being dragged or double-clicked. */
 const control = (parameter, label, places = recommended) => {
   const { name, kind } = parameter;
   const common = { "data-focus": `set ${name}`, "data-parameter": name, "aria-label": label, "aria-describedby": `hint-${name}`, ondblclick: () => setValue(parameter, null) };
@@ -81,7 +81,7 @@ const control = (parameter, label, places = recommended) => {
   slide.addEventListener("change", () => setValue(parameter, value()));
   const move = () => {
     const now = valueOf(parameter);
-    if (valueAt(Number(slide.value)) !== now) slide.value = place(now); // several places may stand for one value
+    if (valueAt(Number(slide.value)) !== now) slide.value = place(now); // several positions may have one value
     slide.setAttribute("aria-valuetext", `${plain(now)}${unit(name)}`);
   };
   return { elements: [slide, typed], update: () => { type(); move(); } };
@@ -113,7 +113,7 @@ const row = (parameter) => {
   return box;
 };
 
-/* The weights as shares of their sum: only their ratios count. */
+/* The weights as shares of their sum: only their ratios matter. */
 const sum = (parameters) => {
   const values = parameters.map((one) => Number(valueOf(one)) || 0);
   const total = values.reduce((a, b) => a + b, 0);
@@ -123,7 +123,7 @@ const sum = (parameters) => {
     return part;
   }));
   return el("div", { class: "sum", "data-sum": true }, bar, el("p", { class: "small" }, el("b", {}, `Sum ${number(total)}`),
-    el("span", { class: "muted" }, Math.abs(total - 1) < 1e-6 ? "" : ": only the ratios count, each weight is divided by the sum")));
+    el("span", { class: "muted" }, Math.abs(total - 1) < 1e-6 ? "" : ": only the ratios matter; each weight is divided by the sum")));
 };
 
 const draw = () => {
@@ -150,12 +150,12 @@ const draw = () => {
 const lock = (closed) => svg("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true", fill: "none", stroke: "currentColor", "stroke-width": 1.5 },
   svg("rect", { x: 3, y: 7, width: 10, height: 7, rx: 1.5, fill: "currentColor" }), svg("path", { d: closed ? "M5 7V5a3 3 0 0 1 6 0v2" : "M5 7V4a3 3 0 0 1 5.8-1" }));
 
-/* One of the two parameters above everything. */
+/* One of the two parameters in the page's header. */
 const common = (name, label, after, places = recommended) => {
   const parameter = tab().parameters.find((one) => one.name === name);
   if (!parameter) return null;
   const { elements, update } = control(parameter, label, places);
-  const text = `${rangeText(parameter)}, possible: ${parameter.expected}`;
+  const text = `${rangeText(parameter)}, limits: ${parameter.expected}`;
   const hint = el("span", { id: `hint-${name}`, class: "visually-hidden" }, text);
   const box = el("span", { class: "group" }, el("span", { title: text }, label), elements, hint, after(parameter), error(name));
   updates.push(() => { update(); box.classList.toggle("changed", isChanged(parameter)); });
@@ -164,20 +164,20 @@ const common = (name, label, after, places = recommended) => {
 const drawCommon = () => {
   if (!work()) { show($("common")); return; }
   const bundle = state.start.bundles.find((one) => one.name === bundleOf());
-  const keep = button("", () => { state.locked = !state.locked; save(); drawLock(); }, { class: "letter", "aria-label": "Keep the seed" });
+  const keep = button("", () => { state.locked = !state.locked; save(); drawLock(); }, { class: "letter", "aria-label": "Lock the seed" });
   const drawLock = () => {
     keep.replaceChildren(lock(state.locked));
     keep.setAttribute("aria-pressed", String(state.locked));
-    keep.title = state.locked ? "The seed stays" : "Each sound draws another seed";
+    keep.title = state.locked ? "The seed is locked" : "Each sound uses a new seed";
   };
   drawLock();
   show($("common"),
     el("label", {}, "bundle ", el("select", { "data-focus": "bundle", onchange: (event) => setBundle(event.target.value) },
       state.start.bundles.map((one) => el("option", { value: one.name, selected: one.name === bundleOf() }, one.ready ? one.name : `${one.name} (incomplete)`)))),
-    button("Models…", openBundles, { class: "small", "data-focus": "models", title: "What each bundle has and lacks" }),
-    common("seed", "seed", (seed) => [button("⚄", () => setValue(seed, Math.floor(Math.random() * 2 ** 31)), { class: "letter", "aria-label": "Draw another seed", title: "Draw another seed" }), keep]),
+    button("Models…", openBundles, { class: "small", "data-focus": "models", title: "Bundles and their models" }),
+    common("seed", "seed", (seed) => [button("⚄", () => setValue(seed, Math.floor(Math.random() * 2 ** 31)), { class: "letter", "aria-label": "Draw a new seed", title: "Draw a new seed" }), keep]),
     common("generate.duration_s", "duration", () => el("span", { class: "small muted" }, "s"), possible),
-    bundle?.ready ? null : el("p", { class: "field-error" }, `The bundle ${bundleOf()} is incomplete. `, button("See what it lacks", openBundles, { class: "small", "data-focus": "lacks" })));
+    bundle?.ready ? null : el("p", { class: "field-error" }, `The bundle ${bundleOf()} is incomplete. `, button("Show missing models", openBundles, { class: "small", "data-focus": "lacks" })));
 };
 
 const update = () => {
@@ -195,7 +195,7 @@ on("errors", () => {
   }
 });
 
-/* What a setting does to the embeddings, before there is a sound. */
+/* The effect of the settings on the embeddings, shown before a sound is generated. */
 on("tab feedback", () => {
   const found = state.feedback;
   $("feedback").hidden = !work() || !found;
@@ -203,10 +203,10 @@ on("tab feedback", () => {
   const reach = Object.entries(found.reach ?? {});
   const classes = Object.entries(found.classes ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 6);
   show($("feedback"),
-    el("h3", {}, "What it does to the embedding"),
+    el("h3", {}, "Effect on the embedding"),
     found.why ? el("p", { class: "small muted" }, found.why) : null,
-    reach.length ? el("p", { class: "reaches" }, reach.map(([name, degrees]) => el("span", {}, el("b", {}, `${number(degrees)}°`), ` ${name} region moved`))) : null,
-    classes.length ? el("p", { class: "small muted" }, "Cosine of the wanted sound's embedding with each class:") : null,
+    reach.length ? el("p", { class: "reaches" }, reach.map(([name, degrees]) => el("span", {}, el("b", {}, `${number(degrees)}°`), ` shift of the ${name} region`))) : null,
+    classes.length ? el("p", { class: "small muted" }, "Cosine of the resulting CLAP embedding with each class:") : null,
     classes.length ? el("dl", { class: "likeness" }, classes.map(([name, cosine]) => {
       const bar = el("i");
       bar.style.width = `${Math.max(0, Math.min(1, cosine)) * 100}%`;

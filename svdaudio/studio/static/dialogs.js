@@ -1,11 +1,11 @@
-/* The dialogs: keys, and the command. The browser keeps the focus inside them, and Escape closes them. */
+/* The dialogs of keyboard shortcuts and of the command. The browser keeps the focus inside; Escape closes them. */
 import { $, el, show } from "./dom.js";
 
 const KEYS = [
-  ["space", "play, pause"], ["1–9", "listen to a lane, at the same position"], ["← →", "one second back, ahead"], ["L", "loop"],
-  ["Enter", "make sound (in a picture: include what is under the cross)"], ["Ctrl Enter", "make sound, from anywhere"],
-  ["M, S", "mute, solo the object that has the focus"], ["Z", "undo"], ["arrows", "in a picture: move the cross; with shift by more"],
-  ["Shift Enter", "in a picture: exclude what is under the cross"], ["double click", "on a control: back to its default"], ["Esc", "stop the job"], ["?", "this list"],
+  ["space", "play, pause"], ["1–9", "switch to a sound, at the same position"], ["← →", "back or forward by one second"], ["L", "loop"],
+  ["Enter", "generate the sound (on a picture: include the point under the crosshair)"], ["Ctrl Enter", "generate the sound, from anywhere"],
+  ["M, S", "mute or solo the focused object"], ["Z", "undo"], ["arrows", "on a picture: move the crosshair; Shift for larger steps"],
+  ["Shift Enter", "on a picture: exclude the point under the crosshair"], ["double click", "on a control: reset it to its default"], ["Esc", "stop the job"], ["?", "this list"],
 ];
 
 export const setUpDialogs = () => {

@@ -1,4 +1,4 @@
-/* Elements. Text is always a text node: nothing that comes from a file or a person is read as HTML. */
+/* Helpers for elements. Text is always a text node: nothing from a file or a user is parsed as HTML. */
 
 export const $ = (id) => document.getElementById(id);
 
@@ -22,23 +22,23 @@ export const svg = (tag, properties = {}, ...children) =>
 
 export const button = (text, onclick, properties = {}) => el("button", { type: "button", onclick, ...properties }, text);
 
-/* Replace the children of an element, and keep the focus on the one of the same data-focus. */
+/* Replaces the children of an element; the focus moves to the new element with the same data-focus. */
 export const show = (element, ...children) => {
   const at = element.contains(document.activeElement) ? document.activeElement.closest("[data-focus]")?.dataset.focus : null;
   element.replaceChildren(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
   if (at) [...element.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === at)?.focus({ preventScroll: true });
 };
 
-let saying = 0;
-/* Say something to a screen reader, once the person pauses. */
-export const say = (text) => {
-  clearTimeout(saying);
-  saying = setTimeout(() => { $("spoken").textContent = text; }, 150);
+let announcing = 0;
+/* Announces a text to screen readers, once the user pauses. */
+export const announce = (text) => {
+  clearTimeout(announcing);
+  announcing = setTimeout(() => { $("spoken").textContent = text; }, 150);
 };
 
 export const number = (value, digits = 2) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
 export const seconds = (value) => (value < 1 ? `${Math.max(0.1, value).toFixed(1)} s` : value < 10 ? `${value.toFixed(1)} s` : value < 100 ? `${Math.round(value)} s` : `${Math.round(value / 60)} min`);
-/* A size in decimal units: 3.2 MB, 898 MB, 1.5 GB. */
+/* Formats a size in decimal units: 3.2 MB, 898 MB, 1.5 GB. */
 export const bytes = (value) => {
   const [size, unit] = value < 1e6 ? [value / 1e3, "kB"] : value < 1e9 ? [value / 1e6, "MB"] : [value / 1e9, "GB"];
   return `${size < 100 ? size.toFixed(1) : Math.round(size)} ${unit}`;

@@ -1,11 +1,11 @@
-/* Earlier runs of the store: search, star, listen again, compare two. */
+/* The history: searches the runs of the store, stars them, shows one again or two side by side. */
 import * as api from "./api.js";
 import { $, button, debounced, el, show } from "./dom.js";
 import { follow, showRuns } from "./jobs.js";
 import { setError } from "./state.js";
 
 const picked = new Set();
-let asked = 0;
+let newest = 0;
 
 const line = (run) => {
   const done = run.state === "finished";
@@ -22,21 +22,21 @@ const line = (run) => {
         event.target.setAttribute("aria-pressed", String(run.starred));
       } catch (error) { setError(error); }
     }, { class: "letter", "aria-pressed": String(run.starred), "aria-label": `Star ${run.title}`, "data-focus": `star ${run.id}` }),
-    done || run.state === "running" ? null : button("Go on", async () => {
+    done || run.state === "running" ? null : button("Resume", async () => {
       try { follow(await api.resume(run.id)); $("history").close(); } catch (error) { $("history").close(); setError(error); }
-    }, { "data-focus": `go on ${run.id}`, "aria-label": `Go on with ${run.title}` }),
+    }, { "data-focus": `resume ${run.id}`, "aria-label": `Resume ${run.title}` }),
     button("Listen", () => { $("history").close(); showRuns([run.id]); }, { disabled: !done, "data-focus": `listen ${run.id}`, "aria-label": `Listen to ${run.title}` }));
 };
 
 const load = async () => {
-  const mine = ++asked;
+  const mine = ++newest;
   $("history-state").textContent = "Loading…";
   try {
     const { runs } = await api.history($("history-search").value, $("history-starred").checked);
-    if (mine !== asked) return;
-    $("history-state").textContent = runs.length ? "" : $("history-search").value || $("history-starred").checked ? "No run fits. Clear the search to see all." : "No runs yet. Make a sound: it is kept here.";
+    if (mine !== newest) return;
+    $("history-state").textContent = runs.length ? "" : $("history-search").value || $("history-starred").checked ? "No matching runs. Clear the search and the filter to see all." : "No runs yet. Every sound that you generate is listed here.";
     show($("history-list"), runs.map(line));
-  } catch (error) { if (mine === asked) $("history-state").textContent = error.message; }
+  } catch (error) { if (mine === newest) $("history-state").textContent = error.message; }
 };
 
 export const setUpHistory = () => {

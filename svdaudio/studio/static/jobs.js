@@ -1,8 +1,8 @@
-/* From a change to a sound: what would run, what it does to the embeddings, the job and its progress. */
+/* From a change to a sound: the plan, the feedback on embeddings, the job and its progress. */
 import * as api from "./api.js";
 import { debounced } from "./dom.js";
 import { masksAreThere } from "./masks.js";
-import { ask, clearErrors, emit, missing, onChange, save, setError, setValue, state, tab, work } from "./state.js";
+import { clearErrors, currentRequest, emit, missing, onChange, save, setError, setValue, state, tab, work } from "./state.js";
 
 let planned = 0;
 const plan = async () => {
@@ -11,7 +11,7 @@ const plan = async () => {
   state.needs = missing();
   if (state.needs) { state.plan = null; emit("plan"); return; }
   try {
-    const found = await api.plan(ask());
+    const found = await api.plan(currentRequest());
     if (number !== planned) return;
     state.plan = found;
     clearErrors();
@@ -24,38 +24,38 @@ const plan = async () => {
 };
 const planSoon = debounced(plan, 150);
 
-/* One request at a time; the newest one follows the one that is under way. */
-let looking = false, lookAgain = false;
-const look = async () => {
+/* One request at a time; a newer one starts when the current one has ended. */
+let updating = false, updateAgain = false;
+const updateFeedback = async () => {
   if (!work() || missing()) { state.feedback = null; emit("feedback"); return; }
-  if (looking) { lookAgain = true; return; }
-  looking = true;
-  const asked = state.tab;
+  if (updating) { updateAgain = true; return; }
+  updating = true;
+  const opened = state.tab;
   try {
     await masksAreThere();
-    const found = await api.feedback(ask());
-    if (asked === state.tab) { state.feedback = found; emit("feedback"); }
+    const found = await api.feedback(currentRequest());
+    if (opened === state.tab) { state.feedback = found; emit("feedback"); }
   } catch (error) {
-    if (asked === state.tab) { state.feedback = error.status === 0 ? state.feedback : null; emit("feedback"); } // the plan says what is wrong
+    if (opened === state.tab) { state.feedback = error.status === 0 ? state.feedback : null; emit("feedback"); } // the plan reports the error
   } finally {
-    looking = false;
-    if (lookAgain) { lookAgain = false; look(); }
+    updating = false;
+    if (updateAgain) { updateAgain = false; updateFeedback(); }
   }
 };
 
 export const isBusy = () => state.job !== null && ["queued", "running"].includes(state.job.state);
 
 const startSoon = debounced(() => { if (work() && !missing()) makeSound(); }, 350);
-/* The embeddings follow a slider at once. After a change that stays, the plan comes first: what is computed for the
-   feedback would be missing from it. */
+/* While a slider moves, the feedback is updated at once. After it settles, the plan comes first: it would otherwise
+   omit the stages that the feedback has just computed. */
 onChange((settled) => {
   if (settled) planAgain();
-  else { planSoon(); look(); }
+  else { planSoon(); updateFeedback(); }
   if (settled && state.asYouChange) startSoon();
 });
 export const planAgain = async () => {
   await plan();
-  await look();
+  await updateFeedback();
 };
 export const setAsYouChange = (on) => {
   state.asYouChange = on;
@@ -64,7 +64,7 @@ export const setAsYouChange = (on) => {
 };
 
 let unfollow = () => {};
-/* Follow a job that the server runs for this browser. */
+/* Follows a job that the server runs for this browser. */
 export const follow = (job) => {
   unfollow();
   state.job = job;
@@ -72,12 +72,12 @@ export const follow = (job) => {
   state.counts = { n_done: 0, n_total: 0 };
   emit("job");
   unfollow = api.follow(job.id, {
-    began: () => { state.progress = new Map(); },
-    gone: () => {
-      state.job = { ...state.job, state: "failed", error: { error: "The studio was restarted. Make the sound again: what was computed is kept.", field: null } };
+    onConnect: () => { state.progress = new Map(); },
+    onGone: () => {
+      state.job = { ...state.job, state: "failed", error: { error: "The studio was restarted. Generate the sound again; finished stages are kept.", field: null } };
       emit("job");
     },
-    event: (name, data) => {
+    onEvent: (name, data) => {
       if (name === "stage") {
         state.progress.set(data.node, data);
         state.counts = { n_done: data.n_done, n_total: data.n_total };
@@ -97,17 +97,17 @@ const finished = async (job) => {
   planAgain();
 };
 
-/* Show the sounds of one run, or of two side by side. */
-let wanted = 0;
+/* Shows the sounds of one run, or of two side by side. */
+let newest = 0;
 export const showRuns = async (ids) => {
-  const mine = ++wanted;
+  const mine = ++newest;
   state.loading = "Loading the sounds…";
   emit("result");
   try {
     const found = await Promise.all(ids.map(api.run));
-    if (mine === wanted) state.shown = found;
+    if (mine === newest) state.shown = found;
   } catch (error) { setError(error); }
-  if (mine !== wanted) return;
+  if (mine !== newest) return;
   state.loading = "";
   emit("result");
 };
@@ -119,7 +119,7 @@ export const makeSound = async () => {
   const seed = tab().parameters.find((one) => one.name === "seed");
   if (!state.locked && seed && !state.asYouChange) setValue(seed, Math.floor(Math.random() * 2 ** 31), false), emit("settings");
   try {
-    const job = await api.submit({ ...ask(), replaces: isBusy() ? state.job.id : null });
+    const job = await api.submit({ ...currentRequest(), replaces: isBusy() ? state.job.id : null });
     clearErrors();
     follow(job);
   } catch (error) { setError(error); }

@@ -1,4 +1,4 @@
-/* Keys that work everywhere except where somebody types. */
+/* Keyboard shortcuts, which work everywhere except in text fields. */
 import { openKeys } from "./dialogs.js";
 import { makeSound, stopJob } from "./jobs.js";
 import { currentPlayer } from "./lanes.js";

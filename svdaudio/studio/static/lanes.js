@@ -1,4 +1,4 @@
-/* The sounds of one run, or of two side by side: verdict, lanes with the player of the report, scores. */
+/* The sounds of one run, or of two side by side: verdict, lanes with the report's player, scores. */
 import * as api from "./api.js";
 import { $, button, el, number, show, svg } from "./dom.js";
 import { openCommand } from "./dialogs.js";
@@ -7,20 +7,19 @@ import { emit, on, setError, state } from "./state.js";
 
 const FORMATS = ["wav", "flac", "ogg", "mp3"];
 const WAVE = { width: 480, height: 100 };
-/* The axes of the spectrograms, as svdaudio/pages/media.py draws them. */
 const LEAST_SCORE = 0.05;
 let player = null;
 export const currentPlayer = () => player;
 
 /* -- verdict ------------------------------------------------------------------------------------------------------- */
 
-const MARKS = { true: ["✓", "as wanted", "wanted"], false: ["!", "not as wanted", "unwanted"], null: ["·", "cannot be told", "untold"] };
+const MARKS = { true: ["✓", "as intended", "wanted"], false: ["!", "not as intended", "unwanted"], null: ["·", "unknown", "untold"] };
 const chip = (ok, ...content) => {
   const [mark, meaning, style] = MARKS[String(ok ?? null)];
   return el("li", { class: style }, el("span", { class: "mark", role: "img", "aria-label": meaning }, mark), " ", ...content);
 };
-const closer = ({ closer, edited, original, space }) => chip(closer, closer ? "closer to the edited " : "no closer to the edited ",
-  el("span", { class: "small muted" }, `cosine ${edited.toFixed(2)}, with the original ${original.toFixed(2)}: ${space}`));
+const closer = ({ closer, edited, original, space }) => chip(closer, { true: "closer to the edited sound", false: "closer to the original sound" }[closer] ?? "as close to both sounds",
+  el("span", { class: "small muted" }, ` cosine ${edited.toFixed(2)} with the edited, ${original.toFixed(2)} with the original sound: ${space}`));
 const verdict = (run) => el("ul", { class: "verdict", "aria-label": "Verdict" },
   run.findings.map((finding) => chip(finding.ok, finding.text)), run.closer ? closer(run.closer) : null);
 
@@ -59,14 +58,14 @@ const row = (run, lane, several) => {
   const view = el("div", { class: "view" }, wave(lane.wave),
     el("img", { class: "of-mel", src: lane.mel, alt: `Spectrogram of ${lane.name}` }), el("img", { class: "of-linear", src: lane.linear, alt: `Spectrogram of ${lane.name}, linear frequencies` }),
     axes(run), head, ticks(lane.duration_s));
-  // A candidate of the result, "manipulated 2", can become the result.
+  // A candidate of the result, such as "manipulated 2", can replace the result.
   const candidate = lane.kind === "candidate" && lane.name.startsWith(`${run.result} `) ? Number(lane.name.slice(run.result.length + 1)) : null;
   const box = el("div", { class: `lane ${lane.style}`, data: { lane: lane.name } },
     el("div", {}, name,
       Object.keys(lane.scores).length ? el("dl", {}, Object.entries(lane.scores).map(([one, score]) => [el("dt", {}, one), meter(score), el("dd", {}, number(score))])) : null,
       el("div", { class: "foot" }, lane.remark ? [lane.remark, el("br")] : null,
         `${lane.loudness_lufs === null ? "silent" : `${number(lane.loudness_lufs, 1)} LUFS`} · ${number(lane.duration_s, 1)} s`, el("br"), downloads(run, lane),
-        candidate ? [el("br"), button("Keep this one", () => pick(run.id, candidate), { class: "small-button", "aria-label": `Keep candidate ${candidate}`, title: "the run again with this candidate of each sound" })] : null)),
+        candidate ? [el("br"), button("Keep this candidate", () => pick(run.id, candidate), { class: "small-button", "aria-label": `Keep candidate ${candidate}`, title: "Make a new run with this candidate of each sound" })] : null)),
     view);
   return { box, facts: { row: box, button: name, key, head, view, uri: lane.uri, duration: lane.duration_s, lufs: lane.loudness_lufs, style: lane.style } };
 };
@@ -93,13 +92,13 @@ const sounds = (runs) => {
     const found = [several ? el("h3", { class: "muted" }, `${run.title} `, el("span", { class: "mono" }, run.id)) : null, rows(run, "sound")];
     const stems = rows(run, "stem"), candidates = rows(run, "candidate");
     if (stems.length) found.push(el("h3", {}, "Stems"), stems);
-    if (candidates.length) found.push(el("details", {}, el("summary", {}, "Candidates that were not kept"), candidates));
+    if (candidates.length) found.push(el("details", {}, el("summary", {}, "Other candidates"), candidates));
     return found;
   });
   const card = el("section", { class: "card", id: "lanes", "aria-label": "Sounds" },
     el("div", { class: "transport", role: "toolbar", "aria-label": "Player" }, controls.play, controls.time,
       el("label", {}, controls.loop, " loop"), el("label", {}, controls.matched, " matched loudness"), el("label", {}, controls.linear, " linear frequencies"),
-      el("span", { class: "muted small keys" }, "space plays, 1–9 switch at the same position, ← → seek")),
+      el("span", { class: "muted small keys" }, "Space plays, 1–9 switch sounds at the same position, ← → seek, L loops")),
     el("h2", {}, "Sounds"), lists.flat(2));
   controls.root = card;
   return { card, lanes: made, controls };
@@ -163,7 +162,7 @@ const draw = () => {
   $("result").removeAttribute("aria-busy");
   const runs = state.shown;
   if (!runs.length) {
-    show($("result"), el("section", { class: "empty card" }, el("h2", {}, "No sound yet"), el("p", { class: "muted" }, "Make sound computes one from what you see above. Earlier ones are in the history.")));
+    show($("result"), el("section", { class: "empty card" }, el("h2", {}, "No sound yet"), el("p", { class: "muted" }, "Generate one from the pictures and settings above, or open an earlier one from the history.")));
     return;
   }
   const resume = player?.snapshot() ?? null;
@@ -178,15 +177,15 @@ const draw = () => {
     opened: (lane) => { const folded = lane.row.closest("details"); if (folded) folded.open = true; },
   });
   drawn = runs;
-  heardIn.set(runs[0].method, runs);
+  lastShown.set(runs[0].method, runs);
 };
 on("result", draw);
 
-/* A tab that is opened again shows its own sounds. */
-const heardIn = new Map(); // method → facts of the runs that were shown last
+/* Each tab shows its own sounds again when it is opened. */
+const lastShown = new Map(); // method → facts of the runs that were shown last
 let tabBefore = "";
 on("tab", () => {
-  const heard = heardIn.get(state.tab);
+  const heard = lastShown.get(state.tab);
   if (state.tab !== tabBefore && heard && heard !== state.shown && !state.loading) {
     state.shown = heard;
     emit("result");

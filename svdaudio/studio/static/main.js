@@ -1,4 +1,4 @@
-/* The studio's page: asks the server what there is, draws, and takes up what was running. */
+/* The studio's page: loads its start data, draws the tabs, and follows a job that is running. */
 import * as api from "./api.js";
 import { isBatch } from "./batch.js";
 import "./canvas.js";
@@ -18,7 +18,7 @@ const RETRY_MS = 2000;
 /* -- tabs ---------------------------------------------------------------------------------------------------------- */
 
 const drawTabs = () => {
-  const tabs = [...state.start.tabs.map((one) => ({ method: one.method, label: one.label, summary: one.summary })), { method: BATCH, label: "Batch", summary: "many pictures from a table" }];
+  const tabs = [...state.start.tabs.map((one) => ({ method: one.method, label: one.label, summary: one.summary })), { method: BATCH, label: "Batch", summary: "Run many pictures from a table" }];
   const go = (place) => {
     openTab(tabs[(place + tabs.length) % tabs.length].method);
     $(`tab-${state.tab}`).focus();
@@ -43,21 +43,21 @@ on("tab", drawTabs);
 const drawStatus = () => {
   const job = state.job;
   const [name, text] = !state.connected ? ["off", "reconnecting…"]
-    : job?.state === "running" ? ["busy", "making sound"]
-      : job?.state === "queued" ? ["busy", job.position ? `waiting, ${job.position} before you` : "waiting"]
+    : job?.state === "running" ? ["busy", "generating"]
+      : job?.state === "queued" ? ["busy", job.position ? `waiting, ${job.position} ahead of you` : "waiting"]
         : ["ready", ["ready", state.plan?.device ?? state.start?.device].filter(Boolean).join(" · ")];
   $("status").dataset.state = name;
   if ($("status-text").textContent !== text) $("status-text").textContent = text;
 };
 on("job connection tab plan", drawStatus);
 
-/* Errors of a field that is not on the page are shown with the others. */
+/* Shows the errors of no field, and those of fields that are not on the page. */
 const drawAlert = () => {
   const text = Object.entries(state.errors)
     .filter(([field]) => field === "" || ![...document.querySelectorAll("[data-error]")].some((one) => one.dataset.error === field))
     .map(([, one]) => one).join(" ");
   $("alert").hidden = !text;
-  show($("alert"), el("span", {}, text), button("×", () => { state.errors = {}; emit("errors"); }, { class: "letter", "aria-label": "Close this message" }));
+  show($("alert"), el("span", {}, text), button("×", () => { state.errors = {}; emit("errors"); }, { class: "letter", "aria-label": "Dismiss" }));
 };
 on("errors", drawAlert);
 on("tab", drawAlert);
@@ -89,7 +89,7 @@ const open = async () => {
   try { start = await api.start(); }
   catch (error) {
     $("alert").hidden = false;
-    $("alert").textContent = `${error.message} Is svdaudio studio still running? Trying again…`;
+    $("alert").textContent = `${error.message} Is svdaudio studio still running? Retrying…`;
     setTimeout(open, RETRY_MS);
     return;
   }

@@ -1,26 +1,26 @@
-/* The masks of objects: the newest prompt of each, one request at a time. */
+/* Requests the mask of each object's newest prompt, one at a time. */
 import * as api from "./api.js";
-import { number, say } from "./dom.js";
-import { emit, maskAsk, maskOf, on, setError, state, work } from "./state.js";
+import { announce, number } from "./dom.js";
+import { emit, maskOf, maskRequest, on, setError, state, work } from "./state.js";
 
-let asking = null;
+let fetching = null;
 const fetchAll = async () => {
-  for (let due; (due = work()?.objects.find((one) => maskAsk(one) && !maskOf(one))); ) {
-    const wanted = maskAsk(due), key = JSON.stringify(wanted), name = due.name;
+  for (let due; (due = work()?.objects.find((one) => maskRequest(one) && !maskOf(one))); ) {
+    const wanted = maskRequest(due), key = JSON.stringify(wanted), name = due.name;
     try {
       state.masks.set(key, await api.mask(wanted));
-      say(`${name}: ${maskText(state.masks.get(key))}`);
+      announce(`${name}: ${maskText(state.masks.get(key))}`);
     } catch (error) {
-      if (error.status === 0) return; // asked again when the studio answers
+      if (error.status === 0) return; // requested again when the studio responds
       state.masks.set(key, { error: error.message });
       setError(error);
     }
     emit("masks");
   }
 };
-const fetchMasks = () => { asking ??= fetchAll().finally(() => { asking = null; }); };
-/* Resolves when no mask is being asked for: what takes longer waits for that. */
-export const masksAreThere = async () => { while (asking) await asking; };
+const fetchMasks = () => { fetching ??= fetchAll().finally(() => { fetching = null; }); };
+/* Resolves when no mask is being requested: slower requests wait for that. */
+export const masksAreThere = async () => { while (fetching) await fetching; };
 
 export const maskText = (mask) =>
   mask.error ? "no mask" : `${mask.score === null ? "" : `score ${number(mask.score)}, `}${number(100 * mask.share, 1)} % of the picture`;

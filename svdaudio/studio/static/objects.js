@@ -1,11 +1,11 @@
-/* The objects of a tab: names, masks and their files, and in the mixer faders. */
+/* The objects of a tab, with their names, masks and mask files, and in the mixer their faders. */
 import * as api from "./api.js";
 import { $, button, el, show } from "./dom.js";
 import { maskText } from "./masks.js";
-import { addObject, channels, choose, clearObject, heardGain, isEmpty, LOUDEST_DB, maskAsk, maskField, maskOf, objectsParameter, on, pictureOf, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, setMask, setUploadError, state, styleOf, tab, toggle, work } from "./state.js";
+import { addObject, channels, choose, clearObject, effectiveGain, isEmpty, LOUDEST_DB, maskRequest, maskField, maskOf, objectsParameter, on, pictureOf, QUIETEST_DB, regionOf, regions, removeObject, rename, setGain, setMask, setUploadError, state, styleOf, tab, toggle, work } from "./state.js";
 
 export const gainText = (gain) => (gain === "-inf" ? "silent" : `${gain > 0 ? "+" : gain < 0 ? "−" : ""}${Math.abs(gain)} dB`);
-/* What somebody typed as a gain: "-6", "−6 dB", "-inf", "silent"; null if it is none of it. */
+/* Parses a typed gain: "-6", "−6 dB", "-inf", "silent"; null if it is invalid. */
 const readGain = (text) => {
   const plain = text.trim().toLowerCase().replace("−", "-").replace(/\s*db$/, "");
   if (["-inf", "-infinity", "-∞", "silent"].includes(plain)) return -Infinity;
@@ -13,9 +13,9 @@ const readGain = (text) => {
 };
 
 const maskLine = (one) => {
-  if (isEmpty(one)) return `click on it in the ${regionOf(one).picture} picture, or give its mask`;
+  if (isEmpty(one)) return `click it in the ${regionOf(one).picture} picture, or choose a mask file`;
   const mask = maskOf(one);
-  return [one.mask?.name, mask ? maskText(mask) : maskAsk(one) ? "looking…" : ""].filter(Boolean).join(": ");
+  return [one.mask?.name, mask ? maskText(mask) : maskRequest(one) ? "segmenting…" : ""].filter(Boolean).join(": ");
 };
 
 /* -- mask files ---------------------------------------------------------------------------------------------------- */
@@ -32,7 +32,7 @@ const takeMask = async (one, file) => {
 };
 const maskButton = (one) => {
   const input = el("input", { type: "file", accept: "image/*", class: "visually-hidden", tabindex: "-1", "aria-label": `Mask file of ${one.name}`, onchange: () => { if (input.files.length) takeMask(one, input.files[0]); } });
-  return [button("Mask file…", () => input.click(), { class: "small-button", "data-focus": `mask ${one.id}`, "aria-label": `Mask file of ${one.name}…`, title: "an image in the size of the picture: the object white or opaque; or drop it here" }), input];
+  return [button("Mask file…", () => input.click(), { class: "small-button", "data-focus": `mask ${one.id}`, "aria-label": `Mask file of ${one.name}…`, title: "An image of the picture's size in which the object is white or opaque. You can also drop it here." }), input];
 };
 const dropping = (area, one) => {
   area.addEventListener("dragover", (event) => { event.preventDefault(); area.classList.add("over"); });
@@ -47,7 +47,7 @@ const dropping = (area, one) => {
 
 /* -- faders -------------------------------------------------------------------------------------------------------- */
 
-/* Faders show their gain without being replaced: one that is dragged, or clicked twice, stays under the pointer. */
+/* Faders are updated, never replaced: one must survive being dragged or double-clicked. */
 let updates = [];
 const fader = (one, name, key) => {
   const typed = el("input", { type: "text", class: "typed", inputmode: "decimal", "aria-label": `Gain of ${name} in dB`, "data-focus": `typed ${key}` });
@@ -65,7 +65,7 @@ const fader = (one, name, key) => {
     const gain = readGain(typed.value);
     const wrong = gain === null || (gain !== -Infinity && gain < QUIETEST_DB) || gain > LOUDEST_DB;
     fault.hidden = !wrong;
-    fault.textContent = wrong ? `a gain from ${QUIETEST_DB} to ${LOUDEST_DB} dB, or -inf` : "";
+    fault.textContent = wrong ? `expected a gain from ${QUIETEST_DB} to ${LOUDEST_DB} dB, or -inf` : "";
     if (!wrong) setGain(one, gain);
   });
   const pressed = (what, letter, word) =>
@@ -73,7 +73,7 @@ const fader = (one, name, key) => {
   const buttons = [pressed("muted", "M", "Mute"), pressed("solo", "S", "Solo")];
   updates.push(() => {
     for (const [place, what] of ["muted", "solo"].entries()) buttons[place].setAttribute("aria-pressed", String(one[what]));
-    slide.closest(".object").classList.toggle("silent", heardGain(one) === "-inf");
+    slide.closest(".object").classList.toggle("silent", effectiveGain(one) === "-inf");
   });
   return [...buttons, slide, typed, fault];
 };
@@ -92,7 +92,7 @@ const row = (one) => {
   const only = tab().regions?.some((region) => region.name === one.region) && work().objects.filter((each) => each.region === one.region).length === 1;
   const field = maskField(one);
   return dropping(el("li", { class: `object ${mixing ? "with-fader" : ""} style-${styleOf(one)}${one.id === work().active ? " active" : ""}`, data: { object: one.id } },
-    button("", () => choose(one), { class: "chosen", "aria-pressed": String(one.id === work().active), "aria-label": `Point at ${one.name}`, title: "clicks go to this object", "data-focus": `choose ${one.id}` }),
+    button("", () => choose(one), { class: "chosen", "aria-pressed": String(one.id === work().active), "aria-label": `Select ${one.name}`, title: "Clicks apply to this object", "data-focus": `choose ${one.id}` }),
     name,
     mixing ? fader(one, one.name, one.id) : null,
     el("div", { class: "object-foot" }, el("span", { class: "mask-line small muted", "data-mask": one.id }, maskLine(one)), maskButton(one)),
@@ -102,7 +102,7 @@ const row = (one) => {
     el("p", { class: "field-error", role: "alert", "data-error": field, hidden: !state.errors[field] }, state.errors[field] ?? "")), one);
 };
 
-const CHANNELS = { removed: ["what is removed", "in the original picture"], added: ["what was added", "in the edited picture"], rest: ["the rest", "what is in no object"] };
+const CHANNELS = { removed: ["removed objects", "in the original picture"], added: ["added objects", "in the edited picture"], rest: ["the rest", "everything outside the objects"] };
 const channelRow = (one) => {
   const [name, where] = CHANNELS[one.id];
   return el("li", { class: "object with-fader", data: { object: one.id } }, el("span", { class: "chosen" }), el("span", { class: "object-name" }, name), fader(one, name, one.id), el("div", { class: "object-foot" }, el("span", { class: "mask-line small muted" }, where)));
@@ -125,7 +125,7 @@ const draw = () => {
   if (!work()) return;
   updates = [];
   shown = channels().length;
-  // Objects of a region are below its picture; faders are with the other controls.
+  // Objects of a region are below its picture; faders are among the other controls.
   const mixing = objectsParameter() !== null;
   const place = mixing ? $("gains") : $("canvas-help");
   if ($("objects").nextElementSibling !== place) place.before($("objects"));
@@ -143,7 +143,7 @@ on("masks", () => {
     if (one) line.textContent = maskLine(one);
   }
 });
-/* M and S on the object that has the focus. */
+/* The focused object, which M and S apply to. */
 export const focusedObject = () => {
   const id = document.activeElement?.closest("#objects [data-object], #gains [data-object]")?.dataset.object;
   return work() ? [...channels(), ...work().objects.filter((one) => one.region === "")].find((one) => one.id === id) ?? null : null;

@@ -1,4 +1,4 @@
-/* Everything that the page knows, and every way to change it. Modules that draw listen to topics:
+/* The state of the page, and all functions that change it. Modules that draw subscribe to topics:
    "tab" (another tab, or everything in it), "objects" (points, boxes, mask files, names, gains), "settings", "masks", "plan",
    "feedback", "job", "result", "errors", "connection", "bundles". */
 
@@ -24,14 +24,14 @@ export const state = {
   past: {},            // method → earlier works, for undo
   masks: new Map(),    // key of a prompt → { path, score, share } or { error }
   plan: null,
-  needs: "",           // what is missing before anything can be planned
+  needs: "",           // what the user has to do before a plan is possible
   feedback: null,
   job: null,
   progress: new Map(), // node → { kind, status, seconds, text }
   counts: { n_done: 0, n_total: 0 },
-  shown: [],           // facts of the runs on the page
+  shown: [],           // the runs on the page
   loading: "",
-  errors: {},          // field → text; "" for what is about no field
+  errors: {},          // field → message; "" for errors of no field
   connected: true,
   locked: true,        // the seed
   asYouChange: false,
@@ -39,13 +39,13 @@ export const state = {
 
 export const tab = () => state.start.tabs.find((one) => one.method === state.tab);
 export const work = () => state.works[state.tab];
-/* The bundle of a tab: the chosen one, else the one that its method prefers, else that of the studio. */
+/* The bundle of a tab: the chosen one, else its method's own, else the studio's. */
 export const bundleOf = (method = state.tab) => state.works[method]?.bundle ?? state.start.tabs.find((one) => one.method === method)?.bundle ?? state.start.bundle;
 export const objectsParameter = (one = tab()) => (one.objects === true ? "objects" : one.objects || null);
 
 /* -- regions and objects ------------------------------------------------------------------------------------------ */
 
-/* Where objects of the tab can be: [{ name, label, picture, style }] */
+/* The regions of a tab, in which objects can be: [{ name, label, picture, style }] */
 export const regions = (one = tab()) => {
   const styles = { remove: "removed", add: "added" };
   const found = (one.regions ?? []).map((region, place) => ({ ...region, style: styles[region.name] ?? `object-${place + 1}` }));
@@ -57,7 +57,7 @@ export const styleOf = (object) => {
   if (region.style) return region.style;
   return `object-${(work().objects.filter((one) => one.region === "").indexOf(object) % 7) + 1}`;
 };
-/* Nothing points at an object: neither clicks nor a box, nor the file of its mask. */
+/* Whether an object has neither clicks nor a box nor a mask file. */
 export const isEmpty = (object) => !object.points.length && !object.box && !object.mask;
 const EMPTY = { points: [], box: null, mask: null };
 export const pictureOf = (object) => work().files[regionOf(object).picture] ?? null;
@@ -66,10 +66,10 @@ export const active = (picture = null) => {
   return work().objects.find((one) => one.id === work().active && fits(one)) ?? work().objects.find(fits) ?? null;
 };
 
-/* What has a gain beside objects. */
+/* The channels: what has a gain in addition to objects. */
 const CHANNELS = [{ id: "removed", gain: "-inf", usual: "-inf" }, { id: "added", gain: 0, usual: 0 }, { id: "rest", gain: 0, usual: 0 }];
 const FORM = "edit.form", FORM_WITHOUT_GAINS = "svd";
-/* Those that the tab uses: the rest beside objects; and in the forms of the edit that have gains, both regions, too. */
+/* The channels of the tab: the rest if it has objects; all three in the forms of the edit that have gains. */
 export const channels = () => {
   if (objectsParameter()) return work().channels.filter((one) => one.id === "rest");
   const form = tab().parameters.find((one) => one.name === FORM);
@@ -89,7 +89,7 @@ const emptyWork = (one) => {
   return fresh;
 };
 
-/* The work of a tab with an example's pictures and clicks in it. */
+/* The work of a tab, with the pictures and clicks of an example. */
 const exampleWork = (one, example) => {
   const fresh = emptyWork(one);
   for (const name of one.files) fresh.files[name] = example.files[name] ?? example.files.original;
@@ -106,7 +106,7 @@ const exampleWork = (one, example) => {
 /* -- changes ------------------------------------------------------------------------------------------------------ */
 
 let lastTag = "", lastAt = 0;
-/* Keep the work as it is for undo. Changes of one tag that follow each other quickly, as a slider's do, are one. */
+/* Saves the work for undo. Changes with the same tag in quick succession, such as those of a slider, count as one. */
 const remember = (tag = "") => {
   forgetUploadErrors();
   const quick = tag !== "" && tag === lastTag && Date.now() - lastAt < 800;
@@ -117,7 +117,7 @@ const remember = (tag = "") => {
   if (past.length > N_UNDO) past.shift();
 };
 let changed = () => {};
-/* act(settled): after each change of what would be computed; settled is false while a slider still moves. */
+/* Calls act(settled) after each change of the request; settled is false while a slider still moves. */
 export const onChange = (act) => { changed = act; };
 const after = (settled, ...names) => { save(); emit(...names); changed(settled); };
 
@@ -167,14 +167,14 @@ export const setBox = (picture, box) => {
   work().active = at.id;
   after(true, "objects");
 };
-/* The file of an object's mask, in place of its clicks and its box. */
+/* Replaces an object's clicks and box by a mask file. */
 export const setMask = (one, { id, name }) => {
   remember();
   Object.assign(one, structuredClone(EMPTY), { mask: { id, name } });
   work().active = one.id;
   after(true, "objects");
 };
-/* The field of errors about the file of an object's mask. */
+/* The field of errors about an object's mask file. */
 export const maskField = (one) => `mask ${one.id}`;
 const newObject = (picture) => {
   const region = regions().find((one) => one.picture === picture);
@@ -201,17 +201,17 @@ export const removeObject = (one) => {
   after(true, "objects");
 };
 export const choose = (one) => { work().active = one.id; save(); emit("objects"); };
-/* The fault of a name, or "". */
+/* Renames an object; returns the error message, or "". */
 export const rename = (one, name) => {
   if (name === one.name) return "";
-  if (!NAME.test(name)) return "a name is a letter, then letters, digits, - or _";
-  if (name === "rest" || work().objects.some((each) => each !== one && each.name === name)) return `'${name}' is taken`;
+  if (!NAME.test(name)) return "a name starts with a letter, followed by letters, digits, - or _";
+  if (name === "rest" || work().objects.some((each) => each !== one && each.name === name)) return `the name '${name}' is taken`;
   remember();
   one.name = name;
   after(true, "objects");
   return "";
 };
-/* Of an object, or of a channel. */
+/* Sets the gain of an object or of a channel. */
 export const setGain = (one, gain, settled = true) => {
   remember(`gain ${one.id}`);
   one.gain = gain === "-inf" || gain <= QUIETEST_DB ? "-inf" : Math.min(LOUDEST_DB, gain);
@@ -223,8 +223,8 @@ export const toggle = (one, what) => {
   one[what] = !one[what];
   after(true, "levels");
 };
-/* The gain that is heard: muted, or not solo while another one is, is silence. */
-export const heardGain = (one) => {
+/* The effective gain: silence if muted, or if only others are solo. */
+export const effectiveGain = (one) => {
   const all = [...work().objects, ...channels()];
   const silent = one.muted || (all.some((each) => each.solo) && !one.solo);
   return silent ? "-inf" : one.gain;
@@ -249,8 +249,7 @@ export const setError = (error) => {
   state.errors = { ...state.errors, [error.field ?? ""]: error.message };
   emit("errors");
 };
-/* Of a file that was refused: nothing has changed, so that a plan that succeeds says nothing about it. It stays until
-   the next change. */
+/* The error of a refused upload. It stays until the next change: a plan that succeeds does not resolve it. */
 const uploadErrors = new Set(); // fields
 export const setUploadError = (field, message) => {
   uploadErrors.add(field);
@@ -268,23 +267,23 @@ const forgetUploadErrors = () => {
   uploadErrors.clear();
 };
 
-/* -- what is asked of the server ---------------------------------------------------------------------------------- */
+/* -- requests to the server --------------------------------------------------------------------------------------- */
 
 const prompt = (one) => (one.mask ? { mask: one.mask.id } : { ...(one.points.length ? { points: one.points } : {}), ...(one.box ? { box: one.box } : {}) });
-/* The request for the mask of an object, or null if nothing points at it. */
-export const maskAsk = (one) => {
+/* The request for the mask of an object, or null if it is empty. */
+export const maskRequest = (one) => {
   const picture = pictureOf(one);
   return picture === null || isEmpty(one) ? null : { picture: picture.id, bundle: bundleOf(), prompt: prompt(one) };
 };
 export const maskOf = (one) => {
-  const wanted = maskAsk(one);
+  const wanted = maskRequest(one);
   return wanted && (state.masks.get(JSON.stringify(wanted)) ?? null);
 };
 
-/* One object without a name of its own is the region itself. */
+/* A single object that is named like its region is given by its clicks alone. */
 const regionSetting = (found, region) =>
   found.length === 1 && !found[0].box && !found[0].mask && found[0].name === region ? found[0].points : Object.fromEntries(found.map((one) => [one.name, prompt(one)]));
-export const ask = () => {
+export const currentRequest = () => {
   const settings = { ...work().settings };
   const pointed = work().objects.filter((one) => !isEmpty(one));
   for (const region of tab().regions ?? []) {
@@ -295,22 +294,22 @@ export const ask = () => {
   if (parameter) {
     const found = pointed.filter((one) => one.region === "");
     settings[parameter] = Object.fromEntries(found.map((one) => [one.name, prompt(one)]));
-    settings.gains = Object.fromEntries(found.map((one) => [one.name, heardGain(one)]));
+    settings.gains = Object.fromEntries(found.map((one) => [one.name, effectiveGain(one)]));
   }
-  for (const one of channels()) settings.gains = { ...settings.gains, [one.id]: heardGain(one) };
+  for (const one of channels()) settings.gains = { ...settings.gains, [one.id]: effectiveGain(one) };
   const files = Object.fromEntries(Object.entries(work().files).map(([name, picture]) => [name, picture?.id]));
   return { method: state.tab, bundle: bundleOf(), files, settings };
 };
-/* Whether a job computes what the page shows. */
-export const isAsked = (job) => work() !== undefined && JSON.stringify(sorted(job.ask)) === JSON.stringify(sorted(ask()));
+/* Whether a job computes the current request. */
+export const isCurrent = (job) => work() !== undefined && JSON.stringify(sorted(job.ask)) === JSON.stringify(sorted(currentRequest()));
 const sorted = (value) =>
   Array.isArray(value) ? value.map(sorted)
     : value !== null && typeof value === "object" ? Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name])])) : value;
-/* What a person has to do before anything can be planned; "" if nothing. */
+/* What the user has to do before a plan is possible; "" if nothing. */
 export const missing = () => {
   for (const [name, picture] of Object.entries(work().files))
-    if (!picture) return `Drop a picture, or choose the example: the ${name} one is missing.`;
-  if (!tab().regions_optional && work().objects.every(isEmpty)) return "Click on an object in the picture, or give the file of its mask.";
+    if (!picture) return `Drop the ${name} picture, or choose the example.`;
+  if (!tab().regions_optional && work().objects.every(isEmpty)) return "Click an object in the picture, or choose a mask file.";
   return "";
 };
 
@@ -319,12 +318,12 @@ export const missing = () => {
 export const save = () => {
   const { tab: open, works, locked, asYouChange } = state;
   try { sessionStorage.setItem(KEY, JSON.stringify({ tab: open, works, locked, asYouChange })); }
-  catch { /* a browser that keeps nothing: a reload begins with the example */ }
+  catch { /* without storage, a reload starts with the example */ }
 };
-/* Take the answer of /api/start, and what this browser tab was at. */
+/* Restores the state of this browser tab on top of the start data. */
 export const begin = (start) => {
   let kept = {};
-  try { kept = JSON.parse(sessionStorage.getItem(KEY)) ?? {}; } catch { /* begin with the example */ }
+  try { kept = JSON.parse(sessionStorage.getItem(KEY)) ?? {}; } catch { /* start with the example */ }
   state.start = start;
   state.locked = kept.locked ?? true;
   state.asYouChange = kept.asYouChange ?? false;

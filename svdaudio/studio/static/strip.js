@@ -1,7 +1,7 @@
-/* What will run, what runs, and every stage as a cell: grey if cached, lit while it runs, with its seconds. */
+/* The plan, the progress, and every stage as a cell: grey if cached, lit while it runs, with its seconds. */
 import { $, el, seconds, show } from "./dom.js";
 import { isBusy } from "./jobs.js";
-import { isAsked, on, state, work } from "./state.js";
+import { isCurrent, on, state, work } from "./state.js";
 
 const N_NAMED = 7;
 const named = (stages) => (stages.length > N_NAMED ? [...stages.slice(0, N_NAMED - 1), "…", stages.at(-1)] : stages).join(" → ");
@@ -9,10 +9,10 @@ const named = (stages) => (stages.length > N_NAMED ? [...stages.slice(0, N_NAMED
 /* "will run: mix → remix → … about 9 s" */
 const planText = () => {
   if (state.needs) return state.needs;
-  if (isBusy() && isAsked(state.job)) return "Making this sound.";
-  if (!state.plan) return Object.keys(state.errors).length ? "Nothing can run until this is put right." : "Looking what is to be done…";
+  if (isBusy() && isCurrent(state.job)) return "Generating this sound.";
+  if (!state.plan) return Object.keys(state.errors).length ? "Nothing can run until the error is fixed." : "Planning…";
   const { will_run: due, stages, estimate_s: estimate } = state.plan;
-  if (!due.length) return "Everything is in the store: the sound is there at once.";
+  if (!due.length) return "Everything is in the store: the sound appears at once.";
   const known = stages.filter((one) => one.status !== "cached").reduce((sum, one) => sum + (one.estimate_s ?? 0), 0);
   const time = estimate !== null ? ` · about ${seconds(estimate)}` : known ? ` · ${seconds(known)} or more` : "";
   return `will run: ${named(due)}${time}`;
@@ -20,14 +20,14 @@ const planText = () => {
 
 const cellState = (stage) => {
   const event = state.progress.get(stage.node);
-  // What the last job did says nothing of a stage that has to run again.
+  // The last job's event is outdated if the stage has to run again.
   if (!event || (!isBusy() && stage.status !== "cached")) return { name: stage.status === "cached" ? "cached" : stage.status === "run" ? "due" : "unknown", text: stage.status === "cached" ? "cached" : stage.estimate_s === null ? "" : `~${seconds(stage.estimate_s)}` };
   if (event.kind === "finished") return { name: event.status === "cached" ? "cached" : "computed", text: event.status === "cached" ? "cached" : seconds(event.seconds ?? 0) };
   if (event.kind === "failed") return { name: "failed", text: "failed" };
   return { name: "running", text: event.kind === "waiting" ? "waiting" : "running" };
 };
 
-let jobStages = null; // the plan that the running job began with
+let jobStages = null; // the stages of the running job, as planned at its start
 const cells = () => {
   const stages = (isBusy() ? jobStages : null) ?? state.plan?.stages ?? jobStages ?? [];
   const groups = new Map();
@@ -54,13 +54,13 @@ const progress = () => {
   const left = (jobStages ?? []).filter((one) => one.status !== "cached" && state.progress.get(one.node)?.kind !== "finished");
   const known = left.length && left.every((one) => one.estimate_s !== null) ? left.reduce((sum, one) => sum + one.estimate_s, 0) : null;
   let text = {
-    queued: job.position ? `Waiting: ${job.position} before you` : "Waiting",
+    queued: job.position ? `Waiting: ${job.position} ahead of you` : "Waiting",
     running: `${total ? `${done} of ${total}` : "Starting"}${running.length ? ` · ${running.at(-1)}` : ""}${known ? ` · about ${seconds(known)} left` : ""}`,
-    stopped: "Stopped. What was computed is kept: Make sound goes on from there.",
-    failed: job.error?.error ?? "Failed. What was computed is kept.",
+    stopped: "Stopped. Finished stages are kept; Generate sound continues from there.",
+    failed: job.error?.error ?? "Failed. Finished stages are kept.",
     finished: "Done",
   }[job.state];
-  if (isBusy() && job.stopping) text = "Stopping after this stage; what was computed is kept.";
+  if (isBusy() && job.stopping) text = "Stopping after this stage; finished stages are kept.";
   if ($("progress-text").textContent !== text) $("progress-text").textContent = text;
   $("progress-bar").hidden = !isBusy();
 };

@@ -11,23 +11,23 @@ from svdaudio.studio.access import access_for
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
 def test_this_machine_needs_no_password(host):
     access = access_for(host, None)
-    assert access.may(None)
-    assert access.is_addressed("127.0.0.1:8000")
-    assert access.is_addressed("localhost")
-    assert not access.is_addressed("evil.example:8000"), "a name that was pointed at this machine"
+    assert access.is_signed_in(None)
+    assert access.accepts_host("127.0.0.1:8000")
+    assert access.accepts_host("localhost")
+    assert not access.accepts_host("evil.example:8000"), "a name that was pointed at this machine"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "studio.example"])
 def test_any_other_address_needs_one(host):
-    with pytest.raises(InputError, match="open to everybody"):
+    with pytest.raises(InputError, match="needs a password"):
         access_for(host, None)
     access = access_for(host, "correct horse")
-    assert not access.may(None)
+    assert not access.is_signed_in(None)
     assert access.sign_in("wrong horse") is None
     token = access.sign_in("correct horse")
-    assert access.may(token)
-    assert not access.may("another")
-    assert access.is_addressed("studio.example:8000")
+    assert access.is_signed_in(token)
+    assert not access.is_signed_in("another")
+    assert access.accepts_host("studio.example:8000")
 
 
 def test_a_short_password_is_refused():
@@ -46,4 +46,4 @@ def test_a_short_password_is_refused():
     ],
 )
 def test_only_the_studio_s_own_page_changes_something(origin, own):
-    assert access_for("127.0.0.1", None).is_own(origin, "127.0.0.1:8000") is own
+    assert access_for("127.0.0.1", None).is_same_origin(origin, "127.0.0.1:8000") is own

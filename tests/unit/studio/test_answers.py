@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from svdaudio.studio.answers import usual_seconds
+from svdaudio.studio.answers import typical_seconds
 
 
 def run(duration_s, **seconds):
@@ -13,12 +13,12 @@ def run(duration_s, **seconds):
     return SimpleNamespace(config={"generate": {"duration_s": duration_s}}, stages=stages)
 
 
-def test_usual_seconds_are_those_of_a_sound_of_this_length():
+def test_typical_seconds_are_those_of_a_sound_of_this_length():
     runs = [run(10.0, diffuse=4.0, mask=1.0), run(5.0, diffuse=2.0, mask=1.2), run(20.0, diffuse=9.0, mask=0.8)]
-    assert usual_seconds(runs, 20.0, {"diffuse"}) == {"diffuse": 8.0, "mask": 1.0}
-    assert usual_seconds(runs, 5.0, {"diffuse"}) == {"diffuse": 2.0, "mask": 1.0}
+    assert typical_seconds(runs, 20.0, {"diffuse"}) == {"diffuse": 8.0, "mask": 1.0}
+    assert typical_seconds(runs, 5.0, {"diffuse"}) == {"diffuse": 2.0, "mask": 1.0}
 
 
 def test_runs_without_a_duration_tell_their_seconds_as_they_are():
     timed = SimpleNamespace(config={}, stages=[SimpleNamespace(stage="mask", status="computed", seconds=1.0)])
-    assert usual_seconds([timed], 20.0, {"mask"}) == {"mask": 1.0}
+    assert typical_seconds([timed], 20.0, {"mask"}) == {"mask": 1.0}

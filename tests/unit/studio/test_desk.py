@@ -10,7 +10,7 @@ import pytest
 
 from svdaudio.engine.journal import Event
 from svdaudio.errors import InputError
-from svdaudio.studio.desk import Desk, one_run
+from svdaudio.studio.desk import Desk, run_work
 
 
 class SlowSession:
@@ -62,7 +62,7 @@ def request(name):
 
 
 def submit(desk, person, name, replaces=None):
-    work = one_run(request(name), desk)
+    work = run_work(request(name), desk)
     return desk.submit(person, "toy", work, {"name": name}, replaces=replaces)
 
 
@@ -119,7 +119,7 @@ def test_nobody_stops_or_sees_the_job_of_another(desk, session):
     mine = submit(desk, "a", "mine")
     submit(desk, "b", "theirs", replaces=mine.id)
     assert not mine.stop.is_set()
-    with pytest.raises(InputError, match="no such job"):
+    with pytest.raises(InputError, match="unknown job"):
         desk.find("b", mine.id)
     assert [job.ask["name"] for job in desk.of("b")] == ["theirs"]
 

@@ -46,7 +46,7 @@ def test_a_picture_belongs_to_the_person_who_uploaded_it(people):
     added = add_picture(one, "cat.png", png())
     assert people.picture(one, added.id).path.read_bytes() == png()
     assert (added.width, added.height, added.name) == (40, 30, "cat.png")
-    with pytest.raises(InputError, match="no such picture"):
+    with pytest.raises(InputError, match="unknown picture"):
         people.picture(other, added.id)
     assert people.person(one.id) is one
     assert people.person("made up").id != "made up", "ids are given, not chosen"
@@ -101,9 +101,9 @@ def test_a_mask_is_read_as_the_files_of_the_command_line(people, mode):
     assert (added.name, added.width, added.height) == ("mask of cat.png", 40, 30)
     assert load_mask(added.path).sum() == 40 * 15
     assert person.mask(added.id) is added
-    with pytest.raises(InputError, match="no such mask"):
+    with pytest.raises(InputError, match="unknown mask"):
         people.person(None).mask(added.id)
-    with pytest.raises(InputError, match="no such picture"):
+    with pytest.raises(InputError, match="unknown picture"):
         people.picture(person, added.id)
 
 

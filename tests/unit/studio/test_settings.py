@@ -63,7 +63,7 @@ def test_a_file_is_named_in_no_other_way(person, given):
 
 
 def test_the_mask_of_another_person_is_none(person):
-    with pytest.raises(InputError, match=r"there is no such mask: got 0def\. Choose its file again"):
+    with pytest.raises(InputError, match=r"unknown mask: got 0def\. Choose the mask file again"):
         with_masks({"remove": {"cat": {"mask": "0def"}}}, PARAMETERS, person)
     with pytest.raises(InputError, match="a file cannot be named here"):
         check_no_files({"remove": {"cat": {"mask": "0abc"}}}, PARAMETERS)
