@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-from svdaudio.engine.batches import write_table
 from svdaudio.figures import Figure, mean_figure
-from svdaudio.files import write_bytes
 from svdaudio.methods.manipulate import LEAST_REACH_DEGREES
 from svdaudio.pages.study import Table
 from svdaudio.studies import edits, faders
@@ -48,7 +45,6 @@ LEAST_CHANGE = 0.05
 """Mean difference of a score that counts as an effect, if its interval excludes 0."""
 LEAST_SHOWN = 0.001
 """Mean difference below which an interval that excludes 0 counts as none, too."""
-NONE = "–"
 ROLES: tuple[str, ...] = ("removed", "added", "kept")
 """Columns of the classes of a case; a mute removes one and keeps the other."""
 HEARD = tuple(dict.fromkeys((ORIGINAL, PLAIN, *(one.name for one in SOUNDED))))
@@ -291,23 +287,6 @@ class Ablation:
             for setting, heard in mute.sounds.items():
                 scores = _scores(roles, mute.original, heard)
                 yield {**row("mute", roles, setting), **dict.fromkeys(COLUMNS), **scores}
-
-    def write(self, folder: Path, *, command: str, bundle: str) -> dict[str, Path]:
-        """Write the table of all cases, the tables for a document, and the page; return name → path.
-
-        Raises:
-            StoreError: the folder cannot be written.
-        """
-        from svdaudio.pages.study import write_study_page
-        from svdaudio.studies.ablation_page import markdown, page
-
-        document = folder / "ablation.md"
-        write_bytes(document, markdown(self, command=command, bundle=bundle).encode())
-        return {
-            "every case": write_table(folder / "ablation.csv", list(self.rows())),
-            "tables": document,
-            "page": write_study_page(folder / "ablation.html", page(self, command=command, bundle=bundle)),
-        }
 
 
 def acts(differences: Sequence[Figure]) -> str:

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
+from svdaudio.engine.batches import write_table
 from svdaudio.figures import Figure
-from svdaudio.pages.study import Bars, Cell, Curve, Curves, HeatMap, Section, StudyPage, Table
+from svdaudio.files import write_bytes
+from svdaudio.pages.study import Bars, Cell, Curve, Curves, HeatMap, Section, StudyPage, Table, write_study_page
 from svdaudio.studies.ablation import ALPHAS, BETAS, CURVE_KS, KS, ORIGINAL, PLACES, PLAIN, SETTINGS, Group
 from svdaudio.studies.ablation_embeddings import APART, BOOST, COLUMNS, COLUMNS_NOTE, SUPPRESS
-from svdaudio.studies.ablation_figures import HEARD, NONE, Subject
-
-if TYPE_CHECKING:
-    from svdaudio.studies.ablation_figures import Ablation
+from svdaudio.studies.ablation_figures import HEARD, Ablation, Subject
 
 SWEPT: tuple[Group, ...] = ("K", "α", "β")
 LEAD: tuple[Subject, ...] = ("factors", "sounds", "mutes")
 """What the page begins with."""
 DOCUMENTED = {"K": (1, 2, 3, 5, 10, 15), "α": (0.0, 0.1, 0.3, 0.5, 1.0), "β": (1.0, 1.5, 3.0, 10.0, 100.0)}
 """Values of swept parameters that the document shows; the page and the table of all cases have every one."""
+
+
+def write_files(found: Ablation, folder: Path, *, command: str, bundle: str) -> dict[str, Path]:
+    """Write the table of all cases, the tables for a document, and the page; return name → path.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    document = folder / "ablation.md"
+    write_bytes(document, markdown(found, command=command, bundle=bundle).encode())
+    return {
+        "every case": write_table(folder / "ablation.csv", list(found.rows())),
+        "tables": document,
+        "page": write_study_page(folder / "ablation.html", page(found, command=command, bundle=bundle)),
+    }
 
 
 def markdown(found: Ablation, *, command: str, bundle: str) -> str:
@@ -71,7 +85,7 @@ def _table_lines(one: Table) -> list[str]:
 
 
 def _text(cell: Cell) -> str:
-    return NONE if cell is None else str(cell)
+    return "–" if cell is None else str(cell)
 
 
 def _curve(name: str, x: Sequence[float], figures: Sequence[Figure | None]) -> Curve:

@@ -26,7 +26,7 @@ from svdaudio.studies.ablation_embeddings import (
     with_conditions,
 )
 from svdaudio.studies.ablation_figures import HEARD, Ablation, acts
-from svdaudio.studies.ablation_page import markdown, page
+from svdaudio.studies.ablation_page import markdown, page, write_files
 from svdaudio.studies.ablation_study import AblationStudy, MuteOutcome, run_name, targets_of
 from svdaudio.studies.edit_study import chosen_edits
 from svdaudio.svd.factors import aggregate, factorize
@@ -356,7 +356,7 @@ def test_the_document_the_page_and_the_table_of_all_cases(found, tmp_path):
             assert all(len(one.x) == len(one.y) == len(one.low) == len(one.high) for one in section.curves)
     assert made.lead.startswith("The factors α and β do not act")
 
-    files = found.write(tmp_path, command="svdaudio ablate", bundle="mini")
+    files = write_files(found, tmp_path, command="svdaudio ablate", bundle="mini")
     assert {name: path.name for name, path in files.items()} == {
         "every case": "ablation.csv", "tables": "ablation.md", "page": "ablation.html"
     }  # fmt: skip
