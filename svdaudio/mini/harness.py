@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from svdaudio.files import write_bytes
 from svdaudio.memory_layout import canonical
+from svdaudio.mini.recipe import Training
 from svdaudio.pretraining.logs import JsonLines
 from svdaudio.pretraining.loop import Losses, Task, run
 from svdaudio.weights.digests import hash_file
@@ -55,26 +56,25 @@ class Schedule:
 
 def fit(
     name: str,
+    training: Training,
     *,
     model: M,
     losses: Callable[[int, np.random.Generator], Losses],
     schedule: Schedule,
-    seed: int,
-    folder: Path,
     matrices: Sequence[nn.Parameter] = (),
     save_every_s: float = 60.0,
     log_every: int = 25,
 ) -> M:
     """Train `model` on the sum of the losses that `losses(step, rng)` returns; return the copy with averaged weights.
 
-    A checkpoint `<name>.ckpt` and a log `<name>.log` (one JSON object per line) are kept in `folder`; an interrupted
-    training resumes from the checkpoint. Gradients flow through `model`'s parameters only.
+    The folder of `training` keeps a checkpoint `<name>.ckpt` and a log `<name>.log` (one JSON object per line); an
+    interrupted training resumes from the checkpoint. Gradients flow through `model`'s parameters only.
 
     `matrices` are trained by Muon (Jordan 2024; updates scaled as AdamW's, at twice the rate), the rest by AdamW: a
     transformer's hidden matrices learn several times faster that way.
 
     Raises:
-        RunError: another process trains it in `folder`, or the checkpoint there has another seed or model.
+        RunError: another process trains it in that folder, or the checkpoint there has another seed or model.
     """
     orthogonal = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in orthogonal]
@@ -102,11 +102,11 @@ def fit(
         optimizers=optimizers,
         set_rates=set_rates,
         n_steps=schedule.n_steps,
-        seed=seed,
-        folder=folder,
+        seed=training.seed,
+        folder=training.folder,
         clip_norm=schedule.clip_norm,
         ema_decay=schedule.ema_decay,
-        logs=[JsonLines(folder / f"{name}.log")],
+        logs=[JsonLines(training.folder / f"{name}.log")],
         save_every_s=save_every_s,
         log_every=log_every,
     )

@@ -60,9 +60,8 @@ class Recipe:
     """A model to train, its data and its training.
 
     Args:
-        role: of the model; names its weights, card, checkpoint and log.
         version: raised when the recipe no longer produces the same weights.
-        module: of the recipe.
+        module: of the recipe, `__name__`; ends in the role of the model.
         architecture: the network's class.
         config: builds the network.
         n_steps: default number of steps; 0 for a recipe that combines weights without training.
@@ -73,7 +72,6 @@ class Recipe:
         extra: further values for the header of the weights.
     """
 
-    role: str
     version: int
     module: str
     architecture: str
@@ -84,6 +82,11 @@ class Recipe:
     steps_of: str
     licence: str
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def role(self) -> str:
+        """The role of the model, which names its weights, card, checkpoint and log."""
+        return self.module.rpartition(".")[2]
 
     def header(self, training: Training, config: Mapping[str, Any] | None = None) -> Header:
         """The header of weights of this recipe; `config` if it is not the recipe's."""

@@ -11,12 +11,10 @@ An edit is one of the 72 of `svdaudio.studies.edits`. A mute takes one animal ou
 from __future__ import annotations
 
 import itertools
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from svdaudio.mini import farm
 from svdaudio.studies import edits, faders
@@ -29,14 +27,13 @@ from svdaudio.studies.ablation_embeddings import (
     edit_embeddings,
     with_conditions,
 )
-from svdaudio.studies.edit_study import chosen_edits
+from svdaudio.studies.edit_study import ChosenEdits
 from svdaudio.studies.pairs import Row
 
 if TYPE_CHECKING:
     from svdaudio.session import Session
     from svdaudio.store.runs import RunRecord
 
-NAME = "ablation"
 Selection = Literal["with the pictures' own sounds", "the edit's sound", "mix", "fade", "clap"]
 """What is computed of a run: sounds, or embeddings alone."""
 
@@ -80,22 +77,22 @@ class MuteOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationStudy:
-    """The cases to measure, and whether their sounds are made."""
+class AblationStudy(ChosenEdits):
+    """The study of `svdaudio ablate`: edits, and a mute for each pair of their animals."""
 
-    folder: Path
-    """The folder of its scenes and results."""
-    kinds: Sequence[tuple[str, str]]
-    """The animal removed and the animal added, for each edit; one order of each pair is also a mute."""
+    KIND = "ablation"
+    COMMAND = ("ablate",)
+    DEFAULT_SEED = None
+
     scene_seed: int | None = None
-    """Of the scenes; None for the seeds of `evaluate edits` and `evaluate faders`."""
+    """Seed of the scenes; None for the seeds of `evaluate edits` and `evaluate faders`."""
     sounds: bool = True
-    """Whether sounds are made; else only embeddings, of the edits."""
+    """Whether to make sounds; if not, only the embeddings of the edits are measured."""
 
     @property
-    def scenes(self) -> Path:
-        """The folder of the pictures."""
-        return self.folder / "scenes"
+    def flags(self) -> list[str]:
+        """`--embeddings-only`, if set."""
+        return [] if self.sounds else ["--embeddings-only"]
 
     @cached_property
     def edits(self) -> list[edits.Edit]:
@@ -184,40 +181,6 @@ class AblationStudy:
             for one in self.mutes
             if (heard := _heard(one.name, scores))
         ]
-
-    def kept(self, command: str) -> dict[str, Any]:
-        """Itself and its command as JSON data, for the record of its batch."""
-        return {
-            "kind": NAME,
-            "folder": str(self.folder.absolute()),
-            "edits": [f"{removed}-{added}" for removed, added in self.kinds],
-            "scene_seed": self.scene_seed,
-            "sounds": self.sounds,
-            "command": command,
-        }
-
-    @classmethod
-    def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
-        """A study and its command, from what `kept` returned."""
-        study = cls(
-            folder=Path(kept["folder"]),
-            kinds=chosen_edits(kept["edits"]),
-            scene_seed=kept["scene_seed"],
-            sounds=kept["sounds"],
-        )
-        return study, kept["command"]
-
-    def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
-        """The command that produces its figures. Arguments as of `svdaudio.studies.edit_study.Study.command`."""
-        words = ["svdaudio", "ablate"]
-        if len(self.kinds) < len(edits.ordered_pairs()):
-            words += [word for removed, added in self.kinds for word in ("--only", f"{removed}-{added}")]
-        words += [] if self.sounds else ["--embeddings-only"]
-        words += [] if config_file is None else ["--config", str(config_file)]
-        words += [word for text in overrides for word in ("--set", text)]
-        words += [] if self.scene_seed is None else ["--scenes", str(self.scene_seed)]
-        words += [word for name, value in given.items() for word in (f"--{name}", str(value))]
-        return shlex.join(words)
 
 
 def targets_of(selection: Selection) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from svdaudio.engine.batches import write_table
 from svdaudio.errors import InputError
@@ -44,21 +44,78 @@ SHOWN = ("added class rises", "removed class falls", "both", "mean absolute chan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """The edits to measure. `svdaudio.studies.edits` defines edits."""
+class ChosenEdits:
+    """A choice of the 72 edits, with its command line and its entry in the record of a batch."""
+
+    KIND: ClassVar[str]
+    """Kind of study in records of batches."""
+    COMMAND: ClassVar[tuple[str, ...]]
+    DEFAULT_SEED: ClassVar[int | None]
 
     folder: Path
-    """The folder of its scenes and results."""
+    """Folder for scenes and results."""
     kinds: Sequence[tuple[str, str]]
     """The animal removed and the animal added, for each edit."""
-    scene_seed: int = EDITS_SEED
-    unscaled: bool = False
-    """A third control: the method with both factors 1."""
+    scene_seed: int | None
+    """Seed of the scenes."""
 
     @property
     def scenes(self) -> Path:
         """The folder of the pictures."""
         return self.folder / "scenes"
+
+    @property
+    def flags(self) -> list[str]:
+        """The command's own flags."""
+        return []
+
+    def kept(self, command: str) -> dict[str, Any]:
+        """Itself and its command as JSON data, for the record of its batch."""
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("folder", "kinds")}
+        edits = [f"{removed}-{added}" for removed, added in self.kinds]
+        return {"kind": self.KIND, "folder": str(self.folder.absolute()), "edits": edits, **own, "command": command}
+
+    @classmethod
+    def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
+        """The study and its command, from the result of `kept`."""
+        own = {name: value for name, value in kept.items() if name not in ("kind", "folder", "edits", "command")}
+        return cls(folder=Path(kept["folder"]), kinds=chosen_edits(kept["edits"]), **own), kept["command"]
+
+    def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
+        """The command that reproduces the study.
+
+        Args:
+            overrides: texts such as `svd.k=7`.
+            given: option ("seed", "bundle") → value.
+            config_file: file of parameters, if any.
+        """
+        words = ["svdaudio", *self.COMMAND]
+        if len(self.kinds) < len(ordered_pairs()):
+            words += [word for removed, added in self.kinds for word in ("--only", f"{removed}-{added}")]
+        words += self.flags
+        words += [] if config_file is None else ["--config", str(config_file)]
+        words += [word for text in overrides for word in ("--set", text)]
+        words += [] if self.scene_seed == self.DEFAULT_SEED else ["--scenes", str(self.scene_seed)]
+        words += [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(ChosenEdits):
+    """The study of `svdaudio evaluate edits`."""
+
+    KIND = "edits"
+    COMMAND = ("evaluate", "edits")
+    DEFAULT_SEED = EDITS_SEED
+
+    scene_seed: int = EDITS_SEED
+    unscaled: bool = False
+    """Whether to add a third control: the method with both factors 1."""
+
+    @property
+    def flags(self) -> list[str]:
+        """`--unscaled`, if set."""
+        return ["--unscaled"] if self.unscaled else []
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -106,46 +163,6 @@ class Study:
             "page": page,
             "picture": save(_picture(outcomes, bundle), self.folder / "edits.png"),
         }
-
-    def kept(self, command: str) -> dict[str, Any]:
-        """Itself and its command as JSON data, for the record of its batch."""
-        return {
-            "kind": "edits",
-            "folder": str(self.folder.absolute()),
-            "edits": [f"{removed}-{added}" for removed, added in self.kinds],
-            "scene_seed": self.scene_seed,
-            "unscaled": self.unscaled,
-            "command": command,
-        }
-
-    @classmethod
-    def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
-        """A study and its command, from what `kept` returned."""
-        study = cls(
-            folder=Path(kept["folder"]),
-            kinds=chosen_edits(kept["edits"]),
-            scene_seed=kept["scene_seed"],
-            unscaled=kept["unscaled"],
-        )
-        return study, kept["command"]
-
-    def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
-        """The command that produces its figures.
-
-        Args:
-            overrides: texts such as `svd.k=7`.
-            given: option ("seed", "bundle") → value.
-            config_file: of parameters, if there is one.
-        """
-        words = ["svdaudio", "evaluate", "edits"]
-        if len(self.kinds) < len(ordered_pairs()):
-            words += [word for removed, added in self.kinds for word in ("--only", f"{removed}-{added}")]
-        words += ["--unscaled"] if self.unscaled else []
-        words += [] if config_file is None else ["--config", str(config_file)]
-        words += [word for text in overrides for word in ("--set", text)]
-        words += [] if self.scene_seed == EDITS_SEED else ["--scenes", str(self.scene_seed)]
-        words += [word for name, value in given.items() for word in (f"--{name}", str(value))]
-        return shlex.join(words)
 
 
 def chosen_edits(names: Sequence[str] | None) -> list[tuple[str, str]]:

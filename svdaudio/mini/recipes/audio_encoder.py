@@ -20,7 +20,6 @@ CONFIG: dict[str, Any] = {"n_dims": 512, "widths": [16, 32, 64, 128], "n_classes
 DURATIONS_S = (2.56, 5.12, 10.24)
 HELD_OUT_SEED = 900_001
 RECIPE = Recipe(
-    role="audio_encoder",
     version=1,
     module=__name__,
     architecture="svdaudio.mini.AudioEmbedder",
@@ -61,7 +60,7 @@ def train(training: Training) -> None:
         return {"cosine": 10 * (1 - cosine).mean()}
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, model.state_dict(), lambda _: evaluate(model))
 
 

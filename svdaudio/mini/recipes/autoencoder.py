@@ -28,7 +28,6 @@ CONFIG: dict[str, Any] = {
     "mid_block_add_attention": False,
 }
 RECIPE = Recipe(
-    role="autoencoder",
     version=1,
     module=__name__,
     architecture="diffusers.AutoencoderKL",
@@ -61,9 +60,7 @@ def train(training: Training) -> None:
         }
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=1.5e-3, n_warmup_steps=50, ema_decay=0.995)
-    trained = fit(
-        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
-    )
+    trained = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     scale = 1 / _latent_deviation(trained)
     config = {**CONFIG, "scaling_factor": round(scale, 4)}
 

@@ -40,7 +40,6 @@ LEAST_SHARE = 0.003
 """Of the picture: an animal of which less is visible is not heard."""
 HELD_OUT_SEED = 957_001
 RECIPE = Recipe(
-    role="ciap_image_encoder",
     version=1,
     module=__name__,
     architecture="svdaudio.models.ciap.CiapNetwork",
@@ -127,7 +126,7 @@ def train(training: Training) -> None:
         }
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, weight_decay=0.05, n_warmup_steps=100)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, model.state_dict(), lambda path: figures(load_image_encoder(path), audio))
 
 

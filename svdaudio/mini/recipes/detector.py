@@ -24,7 +24,6 @@ CONFIG: dict[str, Any] = {"scale": "n", "n_classes": len(farm.CLASSES)}
 GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
 """ultralytics' weights of the loss's three parts."""
 RECIPE = Recipe(
-    role="detector",
     version=1,
     module=__name__,
     architecture="ultralytics.DetectionModel",
@@ -90,9 +89,7 @@ def train(training: Training) -> None:
         n_warmup_steps=min(150, training.n_steps // 4),
         clip_norm=10.0,
     )
-    averaged = fit(
-        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
-    )
+    averaged = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
 
     from svdaudio.mini import vision_evaluation
 

@@ -48,7 +48,6 @@ BATCHES = ((64, 24), (128, 12), (256, 6))  # latent frames, examples: crops of m
 HELD_OUT_SEED = 930_001
 N_HELD_OUT = 60
 RECIPE = Recipe(
-    role="diffuser",
     version=2,
     module=__name__,
     architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)",
@@ -112,9 +111,7 @@ def train(training: Training) -> None:
         ema_decay=0.998,
         restart_at=round(training.n_steps * FIRST_SHARE),
     )
-    trained = fit(
-        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
-    )
+    trained = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, trained.state_dict(), lambda _: evaluate(trained, training.out, training.folder))
 
 

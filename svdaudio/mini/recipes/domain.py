@@ -31,7 +31,6 @@ SHARE = 0.03
 """Of the scenes that limits are fitted to, below the goal of 0.05 of other scenes."""
 READS = ("image_encoder", "detector")
 RECIPE = Recipe(
-    role="domain",
     version=1,
     module=__name__,
     architecture="svdaudio.models.domain.Domain",

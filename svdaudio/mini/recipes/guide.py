@@ -20,7 +20,6 @@ from svdaudio.models.clip.guide import TEXTS, load_guide
 from svdaudio.weights.own import load_weights
 
 RECIPE = Recipe(
-    role="guide",
     version=1,
     module=__name__,
     architecture="svdaudio.models.clip.GuideNetwork",

@@ -47,7 +47,6 @@ CONFIG: dict[str, Any] = {
 PATCH_SCALE = 16.0
 """Sharpness of the patches' softmax over cosines."""
 RECIPE = Recipe(
-    role="image_encoder",
     version=3,
     module=__name__,
     architecture="open_clip.VisionTransformer",
@@ -191,15 +190,7 @@ def train(training: Training) -> None:
         restart_at=round(training.n_steps * FIRST_SHARE),
     )
     matrices = [p for p in visual.transformer.parameters() if p.ndim == 2]
-    averaged = fit(
-        RECIPE.role,
-        model=visual,
-        losses=losses,
-        schedule=schedule,
-        seed=training.seed,
-        folder=training.folder,
-        matrices=matrices,
-    )
+    averaged = fit(RECIPE.role, training, model=visual, losses=losses, schedule=schedule, matrices=matrices)
 
     from svdaudio.mini import vision_evaluation
 

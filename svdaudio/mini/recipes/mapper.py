@@ -26,7 +26,6 @@ N_BATCH = 128
 N_PICTURES = 4000
 HELD_OUT_SEED = 961_001
 RECIPE = Recipe(
-    role="mapper",
     version=1,
     module=__name__,
     architecture="svdaudio.models.mapper.MapperNetwork",
@@ -54,7 +53,7 @@ def train(training: Training) -> None:
         return {"cosine": (1 - cosines).mean()}
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=1e-3, n_warmup_steps=50)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, model.state_dict(), lambda path: figures(path, encoder, audio))
 
 

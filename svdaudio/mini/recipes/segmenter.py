@@ -54,7 +54,6 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 """ImageNet's, which `sam2` applies."""
 OUTSIDE_SHARE = 0.07
 RECIPE = Recipe(
-    role="segmenter",
     version=4,
     module=__name__,
     architecture="sam2.SAM2Base",
@@ -256,15 +255,7 @@ def train(training: Training) -> None:
     )
     attention = (model.image_encoder.trunk.blocks, model.sam_mask_decoder.transformer)
     matrices = [p for part in attention for p in part.parameters() if p.ndim == 2]
-    averaged = fit(
-        RECIPE.role,
-        model=student,
-        losses=losses,
-        schedule=schedule,
-        seed=training.seed,
-        folder=training.folder,
-        matrices=matrices,
-    )
+    averaged = fit(RECIPE.role, training, model=student, losses=losses, schedule=schedule, matrices=matrices)
 
     from svdaudio.mini import vision_evaluation
 

@@ -44,7 +44,6 @@ N_PICTURES_EACH = 8
 SETS = tuple(animals for n in (1, 2, 3) for animals in itertools.combinations(range(len(farm.CLASSES)), n))
 HELD_OUT_SEED = 959_001
 RECIPE = Recipe(
-    role="sound_encoder",
     version=1,
     module=__name__,
     architecture="svdaudio.models.sound_clip.SoundEncoderNetwork",
@@ -108,7 +107,7 @@ def train(training: Training) -> None:
         }
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, weight_decay=0.05, n_warmup_steps=100)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, model.state_dict(), figures)
 
 

@@ -42,7 +42,6 @@ HELD_OUT_SEED = 950_001
 SHARE_OF_OBJECTS = 0.5  # of the loudness; the rest is the global embedding's
 LOG_VARIANCE = -6.0  # where the log variances are drawn to: draws differ, but not in what they say
 RECIPE = Recipe(
-    role="ssv2a",
     version=1,
     module=__name__,
     architecture="svdaudio.ssv2a.SSV2A",
@@ -190,9 +189,7 @@ def train(training: Training) -> None:
         return parts
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=100, ema_decay=0.995)
-    trained = fit(
-        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
-    )
+    trained = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, trained.state_dict(), lambda _: evaluate(trained, training.folder, training.out))
 
 

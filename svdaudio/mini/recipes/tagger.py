@@ -20,7 +20,6 @@ CONFIG: dict[str, Any] = {"widths": [32, 64, 96, 128], "n_classes": len(farm.CLA
 SEED_OFFSET = 5_000_000  # no seed in common with the encoder that conditions
 VARIATION = soundscapes.Variation(log_rate=0.12, tilt_db=6.0, gain_db=10.0, floor_db=-60.0)
 RECIPE = Recipe(
-    role="tagger",
     version=1,
     module=__name__,
     architecture="svdaudio.mini.TaggerNetwork",
@@ -51,7 +50,7 @@ def train(training: Training) -> None:
         return {"bce": 9 * torch.nn.functional.binary_cross_entropy_with_logits(logits, smooth)}
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
 
     from svdaudio.mini.audio_evaluation import tagger_figures  # which measures through the wrapper of every day
 

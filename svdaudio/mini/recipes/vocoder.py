@@ -26,7 +26,6 @@ N_FRESH = 2  # new sounds a step, four excerpts from each
 N_BANK = 160  # sounds that are seen through the VAE, drawn once: it costs more than the training
 BANK_SEED = 941_000
 RECIPE = Recipe(
-    role="vocoder",
     version=2,
     module=__name__,
     architecture="svdaudio.audioldm.MagnitudeVocoder",
@@ -90,15 +89,7 @@ def train(training: Training) -> None:
         n_steps=training.n_steps, learning_rate=1.5e-3, n_warmup_steps=min(50, training.n_steps // 4), ema_decay=0.995
     )
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
-    trained = fit(
-        RECIPE.role,
-        model=network,
-        losses=losses,
-        schedule=schedule,
-        seed=training.seed,
-        folder=training.folder,
-        matrices=matrices,
-    )
+    trained = fit(RECIPE.role, training, model=network, losses=losses, schedule=schedule, matrices=matrices)
 
     from svdaudio.mini.audio_evaluation import vocoder_figures  # which measures through the wrapper of every day
 
