@@ -71,15 +71,20 @@ class ChosenEdits:
 
     def kept(self, command: str) -> dict[str, Any]:
         """Itself and its command as JSON data, for the record of its batch."""
-        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("folder", "kinds")}
+        own = {name: getattr(self, name) for name in self._own_fields()}
         edits = [f"{removed}-{added}" for removed, added in self.kinds]
         return {"kind": self.KIND, "folder": str(self.folder.absolute()), "edits": edits, **own, "command": command}
 
     @classmethod
     def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
         """The study and its command, from the result of `kept`."""
-        own = {name: value for name, value in kept.items() if name not in ("kind", "folder", "edits", "command")}
+        own = {name: kept[name] for name in cls._own_fields()}
         return cls(folder=Path(kept["folder"]), kinds=chosen_edits(kept["edits"]), **own), kept["command"]
+
+    @classmethod
+    def _own_fields(cls) -> list[str]:
+        """Fields that are keys of the record by their names."""
+        return [one.name for one in fields(cls) if one.name not in ("folder", "kinds")]
 
     def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
         """The command that reproduces the study.
