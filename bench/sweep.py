@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.methods.mixes import columns
 from svdaudio.store.arrays import write_arrays
-from svdaudio.studies.sweep import drawn, parse_range
+from svdaudio.studies.sweep import draw_settings, parse_range
 from svdaudio.svd.factors import factorize, svd_manipulate
 from svdaudio.svd.many import EditParts, MixColumns, mix_many
 from svdaudio.svd.mix import MixWeights, background_embedding, combine, manipulate
@@ -91,7 +91,7 @@ def main() -> None:
     asked = parser.parse_args()
     parts, tokens, grids = made_up()
     ranges = [parse_range(text, ManipulateConfig.parameters()) for text in RANGES]
-    settings = columns(drawn(ranges, asked.settings, seed=0), ManipulateConfig())
+    settings = columns(draw_settings(ranges, asked.settings, seed=0), ManipulateConfig())
 
     def as_written(n: int) -> NDArray[np.float32]:
         k, alpha, beta = int(settings.k[n]), float(settings.alpha[n]), float(settings.beta[n])

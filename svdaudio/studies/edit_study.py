@@ -1,4 +1,4 @@
-"""A study of edits: a choice of the 72, their scenes and controls; and its table, page and picture.
+"""The study of `svdaudio evaluate edits`: some of the 72 edits, their scenes and controls, and its files.
 
 study = Study(folder=Path("edits"), kinds=chosen_edits(["cat-duck"]))
 prepare(session, study.pairs(), method, common) …          # a batch like any other
@@ -129,7 +129,7 @@ class Study(ChosenEdits):
 
     @cached_property
     def edits(self) -> list[Edit]:
-        """The edits, drawn."""
+        """The edits, with their pictures."""
         return [draw_edit(removed, added, seed=self.scene_seed) for removed, added in self.kinds]
 
     def pairs(self) -> list[Row]:
@@ -141,7 +141,7 @@ class Study(ChosenEdits):
         return write_edits(self.scenes, self.edits, self.variants)
 
     def outcomes(self, results: Mapping[str, Mapping[str, Any]]) -> list[Outcome]:
-        """The outcome of every edit whose variants are all done.
+        """The outcome of every edit whose variants all have a result.
 
         Args:
             results: name of the pair → results of its run.
@@ -174,12 +174,12 @@ def chosen_edits(names: Sequence[str] | None) -> list[tuple[str, str]]:
     """Edits by their names ("cat-duck"), each once; all of them if none is named.
 
     Raises:
-        InputError: there is no such edit.
+        InputError: an edit is unknown.
     """
     there = {f"{removed}-{added}": (removed, added) for removed, added in ordered_pairs()}
     for name in names or ():
         if name not in there:
-            raise InputError(f"there is no edit '{name}'", expected="the animals removed and added, such as cat-duck")
+            raise InputError(f"unknown edit '{name}'", expected="the animals removed and added, such as cat-duck")
     return [there[name] for name in dict.fromkeys(names or there)]
 
 
