@@ -1,4 +1,4 @@
-"""How recipes train: AdamW, and Muon for matrices, with a cosine schedule, in the project's one training loop."""
+"""Training of recipes by AdamW, and Muon for matrices, with a cosine schedule."""
 
 from __future__ import annotations
 
@@ -116,18 +116,18 @@ def fit(
 def made_once(
     folder: Path, name: str, rows: Callable[[], Iterable[Mapping[str, Tensor]]], *, weights: Path
 ) -> dict[str, Tensor]:
-    """Tensors that take long to make, stacked from rows, and cached in `folder` until `weights` change.
+    """Tensors that take long to compute, stacked from rows, and cached in `folder` until `weights` change.
 
     Args:
         folder: an existing folder.
         name: of the file, without the digest of the weights.
-        rows: makes the rows; each has the same names and shapes.
+        rows: computes the rows; all have the same names and shapes.
         weights: weight file of the model that computes them.
     """
     path = folder / f"{name}-{hash_file(weights)[:12]}.safetensors"
     try:
         return {key: canonical(tensor) for key, tensor in load_file(path).items()}
-    except (SafetensorError, OSError):  # not made yet, or damaged
+    except (SafetensorError, OSError):  # missing or damaged
         made = list(rows())
         write_bytes(path, save({key: torch.stack([row[key] for row in made]) for key in made[0]}))
         return {key: canonical(tensor) for key, tensor in load_file(path).items()}

@@ -41,7 +41,7 @@ class Training:
         out: folder for weights and card.
         seed: of every random choice.
         n_steps: number of steps.
-        base: folder of the models that it needs; if None, `out`.
+        base: folder of the models that the recipe reads (default `out`).
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Training:
     base: Path | None = None
 
     def needed(self, role: str) -> Path:
-        """Weight file of a model that it needs."""
+        """The weight file of a model that the recipe reads."""
         return (self.base or self.out) / f"{role}.safetensors"
 
 
@@ -89,7 +89,7 @@ class Recipe:
         return self.module.rpartition(".")[2]
 
     def header(self, training: Training, config: Mapping[str, Any] | None = None) -> Header:
-        """The header of weights of this recipe; `config` if it is not the recipe's."""
+        """The header of this recipe's weights; `config` replaces the recipe's configuration."""
         return Header(
             role=self.role,
             architecture=self.architecture,

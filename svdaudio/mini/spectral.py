@@ -1,4 +1,4 @@
-"""Distances between sounds by their spectrograms, for training and for judging vocoders."""
+"""Spectral distances between sounds, for training and evaluating vocoders."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def train(training: Training) -> None:
     """Train, measure the latents' scale, report on held-out sounds, write weights and card."""
     torch.manual_seed(training.seed)
     model = build_autoencoder(CONFIG)
-    network: Any = model  # diffusers' types speak of tuples that are never returned
+    network: Any = model  # diffusers' type hints include tuples that are never returned
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         mel, _ = batch(rng, 8, duration_s=2.56, n_silent=int(rng.random() < 0.2))
@@ -64,7 +64,7 @@ def train(training: Training) -> None:
     scale = 1 / _latent_deviation(trained)
     config = {**CONFIG, "scaling_factor": round(scale, 4)}
 
-    from svdaudio.mini.audio_evaluation import autoencoder_figures  # which measures through the wrapper of every day
+    from svdaudio.mini.audio_evaluation import autoencoder_figures  # which measures through the loaders of runs
 
     publish(RECIPE, training, trained.state_dict(), autoencoder_figures, config=config)
 

@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
 }
 N_TRACKS = 1200
 TRACK_S = 20.48
-DROPPED = 0.1  # share of examples that see the empty text instead of their condition
+DROPPED = 0.1  # share of examples whose condition is replaced by the empty text
 SNR_LIMIT = 5.0  # min-SNR weighting, arXiv 2303.09556
 BATCHES = ((64, 24), (128, 12), (256, 6))  # latent frames, examples: crops of mixed length
 HELD_OUT_SEED = 930_001
@@ -61,7 +61,7 @@ RECIPE = Recipe(
 
 
 def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[Tensor, Tensor]:
-    """Latents [n, 8, 512, 16] of soundscapes and the shares [n, 9] of their animals, made once and kept in `folder`."""
+    """Latents [n, 8, 512, 16] of soundscapes and the shares [n, 9] of their animals, cached in `folder`."""
     weights = out / "autoencoder.safetensors"
 
     def encoded() -> Iterator[dict[str, Tensor]]:

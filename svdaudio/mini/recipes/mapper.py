@@ -1,4 +1,4 @@
-"""Mapper-mini: CLIP-mini's embedding of a picture to CLAP-mini's of its sound, by a small MLP."""
+"""Mapper-mini: maps CLIP-mini's embedding of a picture to CLAP-mini's embedding of its sound by a small MLP."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _pairs(encoder: ImageEncoder, audio: MiniAudioEncoder, seed: int) -> Iterato
 
 
 def figures(path: Path, encoder: ImageEncoder, audio: MiniAudioEncoder, *, n_pictures: int = 90) -> tuple[Figure, ...]:
-    """On held-out pictures: nearness to the embedding of their sound, of one animal and of two."""
+    """Similarity to the embedding of the sound, for held-out pictures of one animal and of two."""
     mapper = load_mapper(path)
     rng = np.random.default_rng(HELD_OUT_SEED)
     n_classes = len(farm.CLASSES)
