@@ -133,7 +133,7 @@ def print_mutes(ear: BirdNet, path: Path) -> None:
             continue
         before, after = (_listen(ear, Path(row[f"{sound}.wav"])) for sound in ("original", "mix"))
         for animal in KINDS.keys() & set(animals):
-            role = "muted" if animal == muted else "beside a muted one"
+            role = "muted" if animal == muted else "next to a muted one"
             heard.setdefault((animal, role), []).append((before[animal], after[animal]))
     print(
         f"| animal | it is | mutes | plain sound | mix | heard before (≥ {LEAST_HEARD}), now below half |\n"

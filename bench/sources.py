@@ -59,10 +59,10 @@ def main(n_scenes: int = 12) -> None:
             for case in cases(scene, third):
                 request = session.request("mixer", [picture], {**case, "generate.candidates": 1})
                 found.append(session.run(request, pictures=False).scores)
-            plain, away, far, muted, *beside = [found[0]["original"], *(one["mix"] for one in found)]
+            plain, away, far, muted, *added = [found[0]["original"], *(one["mix"] for one in found)]
             rows.append([sound[animal] for animal in scene.animals for sound in (plain, away, far, muted)])
-            rows[-1] += [sound[third] for sound in (plain, *beside)]
-            rows[-1] += [min(sound[animal] for animal in scene.animals) for sound in (plain, *beside)]
+            rows[-1] += [sound[third] for sound in (plain, *added)]
+            rows[-1] += [min(sound[animal] for animal in scene.animals) for sound in (plain, *added)]
             print(f"| {scene.name}, {third} | {' | '.join(f'{score:.3f}' for score in rows[-1])} |", flush=True)
     print(f"| mean | {' | '.join(f'{score:.3f}' for score in np.mean(rows, 0))} |")
 

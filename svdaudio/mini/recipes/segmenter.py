@@ -75,7 +75,7 @@ class Prompts:
     Attributes:
         images: [n, 3, 256, 256], normalised as sam2 does.
         points: [n * N_PROMPTS, m, 2], x and y in pixels; the prompts of one picture follow one another.
-        labels: [n * N_PROMPTS, m], 1 on the animal, 0 beside it.
+        labels: [n * N_PROMPTS, m], 1 on the animal, 0 next to it.
         masks: [n * N_PROMPTS, 64, 64], share of each 4 x 4 cell that the animal covers.
         classes: [n, 10, 64, 64], share of each 4 x 4 cell that each class covers, the last one the background.
     """
@@ -94,14 +94,14 @@ def prompt(
     if animal is None:
         outside = cv2.erode((picture.instances == 0).astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
         if outside.any():
-            beside = [click(rng, outside, deep=False) for _ in range(n_points)]
-            return beside, [1] * n_points, np.zeros_like(outside)
+            points = [click(rng, outside, deep=False) for _ in range(n_points)]
+            return points, [1] * n_points, np.zeros_like(outside)
     mask = picture.instances > 0 if animal is None else picture.mask(animal)
     points, labels = [click(rng, mask, deep=rng.random() < 0.5)], [1]
     for _ in range(n_points - 1):
-        beside = bool(rng.random() < 0.5) and bool((~mask).any())
-        points.append(click(rng, ~mask if beside else mask, deep=False))
-        labels.append(int(not beside))
+        is_outside = bool(rng.random() < 0.5) and bool((~mask).any())
+        points.append(click(rng, ~mask if is_outside else mask, deep=False))
+        labels.append(int(not is_outside))
     return points, labels, mask
 
 
