@@ -48,13 +48,13 @@ def train(training: Training) -> None:
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         mel, _ = batch(rng, 8, duration_s=2.56, n_silent=int(rng.random() < 0.2))
-        wanted = mel.unsqueeze(1)
+        target = mel.unsqueeze(1)
         with torch.autocast("cpu", torch.bfloat16):
-            posterior = network.encode(wanted).latent_dist
+            posterior = network.encode(target).latent_dist
             decoded = network.decode(posterior.sample()).sample.float()
-        edges = sum((decoded.diff(dim=d) - wanted.diff(dim=d)).abs().mean() for d in (2, 3))
+        edges = sum((decoded.diff(dim=d) - target.diff(dim=d)).abs().mean() for d in (2, 3))
         return {
-            "l1": (decoded - wanted).abs().mean(),
+            "l1": (decoded - target).abs().mean(),
             "edges": 0.5 * torch.as_tensor(edges),
             "kl": KL_WEIGHT * posterior.kl().float().mean() / posterior.mean[0].numel(),
         }

@@ -117,11 +117,11 @@ def train(training: Training) -> None:
 
 def _conditions(rng: np.random.Generator, shares: Tensor, text: Tensor) -> Tensor:
     """Targets of the audio encoder with some noise, like predicted embeddings; some replaced by the empty text."""
-    wanted = audio_encoder.targets(shares, text)
-    blur = torch.from_numpy(rng.normal(0, 1, wanted.shape)).float() / wanted.shape[1] ** 0.5
-    wanted = torch.nn.functional.normalize(wanted + float(rng.uniform(0, 0.35)) * blur, dim=1)
+    target = audio_encoder.targets(shares, text)
+    blur = torch.from_numpy(rng.normal(0, 1, target.shape)).float() / target.shape[1] ** 0.5
+    target = torch.nn.functional.normalize(target + float(rng.uniform(0, 0.35)) * blur, dim=1)
     dropped = torch.from_numpy(rng.random(len(shares)) < DROPPED)
-    return torch.where(dropped[:, None], text[-1], wanted)
+    return torch.where(dropped[:, None], text[-1], target)
 
 
 @torch.inference_mode()

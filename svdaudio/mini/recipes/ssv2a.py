@@ -171,7 +171,7 @@ def train(training: Training) -> None:
             "spread": _contrast(clip_mu[:, 0], clap_mu[:, 0]),
         }
         pairs = ((codes, slots[:, :n_read]), (clap_codes, slots[:, :n_read]))
-        generated = [(model.generate(code), wanted) for code, wanted in pairs]
+        generated = [(model.generate(code), target) for code, target in pairs]
         # slots after `n_read` are zeros like the last one read, so they have its codes
         padded = torch.cat([codes, codes[:, -1:].expand(-1, clips.shape[1] - n_read, -1)], dim=1)
         cycled = torch.from_numpy(rng.random(len(clips)) < 0.5)
@@ -182,7 +182,7 @@ def train(training: Training) -> None:
         )
         zero = torch.where(cycled[:, None], again, padded[:, 0])
         remixed = model.remix(torch.cat([zero[:, None], padded[:, 1:]], dim=1), clips)
-        parts["sound"] = sum((_distance(pair, wanted) for pair, wanted in generated), torch.zeros(()))
+        parts["sound"] = sum((_distance(pair, target) for pair, target in generated), torch.zeros(()))
         parts["mix"] = 3 * _distance(remixed, whole)
         logs = (clip_log, clap_log, remixed[1], *(pair[1] for pair, _ in generated))
         parts["calm"] = 0.01 * torch.stack([(log - LOG_VARIANCE).square().mean() for log in logs]).sum()
@@ -193,11 +193,11 @@ def train(training: Training) -> None:
     publish(RECIPE, training, trained.state_dict(), lambda _: evaluate(trained, training.folder, training.out))
 
 
-def _distance(pair: tuple[Tensor, Tensor], wanted: Tensor) -> Tensor:
+def _distance(pair: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
     """One minus the cosine, and the error of the length, of a draw from (μ, log σ²)."""
     mu, log_variance = pair
     drawn = mu + (0.5 * log_variance).exp() * torch.randn_like(mu)
-    return (1 - functional.cosine_similarity(drawn, wanted, dim=-1)).mean() + 0.5 * (drawn - wanted).square().sum(
+    return (1 - functional.cosine_similarity(drawn, target, dim=-1)).mean() + 0.5 * (drawn - target).square().sum(
         dim=-1
     ).mean()
 
@@ -217,10 +217,10 @@ def evaluate(model: SSV2A, folder: Path, out: Path, n: int = 100) -> tuple[Figur
     clips, labels, says = draw(np.random.default_rng(HELD_OUT_SEED), seen, n)
     generator = torch.Generator().manual_seed(HELD_OUT_SEED)
     claps = model.eval().cycle_mix(clips, its=16, samples=64, var_samples=64, generator=generator)
-    wanted = target_claps(labels, says, text)
-    loudest = (wanted @ text[:-1].T).argmax(dim=1)
+    target = target_claps(labels, says, text)
+    loudest = (target @ text[:-1].T).argmax(dim=1)
     right = (claps @ text[:-1].T).argmax(dim=1) == loudest
     return (
-        mean_figure("cosine with the wanted embedding", (claps * wanted).sum(dim=1).tolist()),
+        mean_figure("cosine with the wanted embedding", (claps * target).sum(dim=1).tolist()),
         mean_figure("loudest animal right", right.float().tolist()),
     )

@@ -58,12 +58,12 @@ def excerpts(rng: np.random.Generator, mels: Tensor, magnitudes: Tensor, n: int)
     return torch.stack([mels[i, part] for i, part in pieces]), torch.stack([magnitudes[i, part] for i, part in pieces])
 
 
-def losses_of(made: Tensor, wanted: Tensor, mel: Tensor | None) -> dict[str, Tensor]:
+def losses_of(made: Tensor, target: Tensor, mel: Tensor | None) -> dict[str, Tensor]:
     """L1 of log-magnitudes, spectral convergence, and the distance of the magnitudes from the input mel."""
     magnitudes = made.exp()
     losses = {
-        "log": (made - wanted.clamp(min=FLOOR).log()).abs().mean(),
-        "convergence": (magnitudes - wanted).norm() / wanted.norm(),
+        "log": (made - target.clamp(min=FLOOR).log()).abs().mean(),
+        "convergence": (magnitudes - target).norm() / target.norm(),
     }
     if mel is not None:
         again = (magnitudes @ mel_filters()).clamp(min=MEL_FLOOR).log()
@@ -79,9 +79,9 @@ def train(training: Training) -> None:
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         waveforms = sounds(rng, N_FRESH)
-        mel, wanted = excerpts(rng, log_mel(waveforms), stft_magnitudes(waveforms), 4 * N_FRESH)
+        mel, target = excerpts(rng, log_mel(waveforms), stft_magnitudes(waveforms), 4 * N_FRESH)
         blurred, sharp = excerpts(rng, *bank, 4 * N_FRESH)
-        clean = losses_of(network.log_magnitudes(mel), wanted, mel)
+        clean = losses_of(network.log_magnitudes(mel), target, mel)
         seen = losses_of(network.log_magnitudes(blurred), sharp, None)
         return clean | {f"{name}, after the VAE": 0.5 * value for name, value in seen.items()}
 
