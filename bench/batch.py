@@ -1,12 +1,12 @@
-"""A batch of farm pairs against one `svdaudio run` after the other.
+"""Compare a batch of farm pairs with one `svdaudio run` per pair.
 
     python bench/batch.py                          # 100 pairs, 10 of them run singly, the shipped settings
-    python bench/batch.py --pairs 8 --singles 2    # to try the script
+    python bench/batch.py --pairs 8 --singles 2    # to test the script
 
 Pairs are the edits of `svdaudio evaluate edits`, of several seeds. The batch is one process that loads each model once
-and feeds it pair after pair; a single run is a separate process that imports and loads everything itself. Both start
+and uses it for all pairs; a single run is a separate process that imports and loads everything itself. Both start
 with their own empty store. Single runs all cost about the same, so some are timed, spread over the pairs, and their
-mean is used for all; the sounds of both must be the same, sample for sample.
+mean is used for all. The sounds of both must be identical.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def draw_pairs(folder: Path, n_pairs: int) -> list[Row]:
 
 
 def clicks(pair: Row, name: str) -> str:
-    """Clicks as an option takes them."""
+    """Clicks as the value of an option."""
     return " ".join(",".join(map(str, point)) for point in pair.parameters[name])
 
 
@@ -53,10 +53,10 @@ def timed(arguments: Sequence[str]) -> tuple[float, str]:
 
 
 def main() -> None:
-    """Draw, run both ways, print."""
+    """Compose pairs, run them both ways, and print the times."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--pairs", type=int, default=100)
-    options.add_argument("--singles", type=int, default=10, help="how many are run singly")
+    options.add_argument("--singles", type=int, default=10, help="number of single runs")
     options.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, for both")
     given = options.parse_args()
     settings = ["--no-baselines", *(text for value in given.set for text in ("--set", value))]
@@ -70,8 +70,8 @@ def main() -> None:
             lines.writerows(
                 (n, *pair.files.values(), clicks(pair, "remove"), clicks(pair, "add")) for n, pair in enumerate(pairs)
             )
-        together, told = timed(["batch", str(table), *settings, "--store", str(folder / "together"), "--json"])
-        sounds = {row["name"]: Path(row["manipulated.wav"]) for row in json.loads(told)["pairs"]}
+        together, output = timed(["batch", str(table), *settings, "--store", str(folder / "together"), "--json"])
+        sounds = {row["name"]: Path(row["manipulated.wav"]) for row in json.loads(output)["pairs"]}
         print(f"{len(pairs)} pairs as a batch: {together:.0f} s, {together / len(pairs):.2f} s per pair", flush=True)
         singles: list[float] = []
         chosen = [n * len(pairs) // given.singles for n in range(given.singles)]
@@ -79,9 +79,9 @@ def main() -> None:
             pair = pairs[n]
             arguments = [str(path) for path in pair.files.values()]
             arguments += ["--remove", clicks(pair, "remove"), "--add", clicks(pair, "add")]
-            took, told = timed(["run", *arguments, *settings, "--store", str(folder / "singly"), "--json"])
+            took, output = timed(["run", *arguments, *settings, "--store", str(folder / "singly"), "--json"])
             singles.append(took)
-            if Path(json.loads(told)["audio"]["manipulated"]).read_bytes() != sounds[str(n)].read_bytes():
+            if Path(json.loads(output)["audio"]["manipulated"]).read_bytes() != sounds[str(n)].read_bytes():
                 raise SystemExit(f"pair {n} sounds different in the batch than in a separate run")
         spread = f" ± {stdev(singles):.2f}" if len(singles) > 1 else ""
         print(f"one `run` each ({len(singles)} timed, each a process): {mean(singles):.2f}{spread} s per pair")

@@ -1,4 +1,4 @@
-"""IoU of the masks that boxes give, beside those of clicks, on the held-out pictures of the mini bundle.
+"""Compare IoUs of masks from boxes and from clicks, on the held-out pictures of the mini bundle.
 
 uv run python bench/box_prompts.py [N_PICTURES]
 """
@@ -20,7 +20,7 @@ NO_CLICK = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
 
 
 def figures(segmenter: Segmenter, n_pictures: int) -> list[Figure]:
-    """Mean IoU by the kind of prompt; animals of fewer than 0.4 % of the pixels are omitted."""
+    """Mean IoU by the kind of prompt; animals that cover less than 0.4 % of the picture are omitted."""
     prompted = Segmenter(segmenter._predictor.model, takes_boxes=True)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     ious: dict[str, list[float]] = {"one click": [], "a box": [], "a box, as a prompt to the network": []}
     for index in range(n_pictures):

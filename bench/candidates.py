@@ -1,7 +1,7 @@
-"""What it costs that a candidate's batch does not depend on how many candidates there are, with the mini bundle.
+"""Measure the cost of batches that do not depend on the number of candidates, with the mini bundle.
 
-Processor time of the diffusion with `generate.noise = own`, as a share of that with `joint`, where all candidates are
-one batch.
+Prints the processor time of the diffusion with `generate.noise = own`, as a share of that with `joint`, where all
+candidates form one batch.
 """
 
 from __future__ import annotations

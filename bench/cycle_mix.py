@@ -1,12 +1,12 @@
-"""Speed of cycle_mix against the published loop, both measured in one run.
+"""Compare the speed of cycle_mix with that of the published loop, both measured in one run.
 
     python bench/cycle_mix.py                   # batch 1 and 16, at 64/64/64
     python bench/cycle_mix.py --full --batch 1  # the plain loop from its first round to its last
 
-Full size, made-up weights, one whole-picture embedding and four objects in each element. Every round of the plain
-loop costs the same, so a few are timed, between the repeats of the fast form, and their median is used for each of
-its + 1. Torch uses one thread by default: on a busy machine two would mostly measure waiting for each other. The fast
-form has one more thread, which draws its noise.
+Networks have full size and made-up weights; each element of a batch has one whole-picture embedding and four objects.
+Every round of the plain loop costs the same, so a few are timed, between the repeats of the fast form, and their median
+is used for all its + 1 rounds. Torch uses one thread by default: on a busy machine, two would mostly wait for each
+other. The fast form has one more thread, which draws its noise.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def made_up_clips(model: SSV2A, n_batch: int, n_objects: int) -> Tensor:
 
 
 def measure(model: SSV2A, n_batch: int, settings: argparse.Namespace) -> None:
-    """Print the two lines of one batch size."""
+    """Measure one batch size, and print its two lines."""
     clips = made_up_clips(model, n_batch, settings.objects)
     n_rounds = settings.its + 1
     counts = {"samples": settings.samples, "var_samples": settings.var_samples}
@@ -61,10 +61,10 @@ def measure(model: SSV2A, n_batch: int, settings: argparse.Namespace) -> None:
     kinds = zip(("clock", "processor"), zip(*plain, strict=True), zip(*fast, strict=True), strict=True)
     for kind, of_plain, of_fast in kinds:
         whole = sum(of_plain) if settings.full else median(of_plain) * n_rounds
-        how = "whole" if settings.full else f"{n_plain} of {n_rounds} rounds"
+        measured = "whole" if settings.full else f"{n_plain} of {n_rounds} rounds"
         ratio, goal = whole / median(of_fast), GOALS.get(n_batch)
         print(
-            f"{n_batch:>5}  {kind:<9}  {whole:>10.1f}  {how:<15}  {median(of_fast):>8.3f}"
+            f"{n_batch:>5}  {kind:<9}  {whole:>10.1f}  {measured:<15}  {median(of_fast):>8.3f}"
             f"  {min(of_fast):>8.3f}  {ratio:>6.0f} x  {f'{goal} x' if goal else '':>6}"
         )
 

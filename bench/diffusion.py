@@ -1,8 +1,8 @@
-"""Samplers against 200 steps of DDIM: similarity of the sounds, and time, with the mini bundle.
+"""Compare samplers with 200 steps of DDIM: similarity of the sounds, and time, with the mini bundle.
 
 Every seed has one of the nine animals as its condition. Sounds of different samplers start from the same noise; DDIM
 draws more noise at every step, so two of its results differ even if both are good. The row "another seed" shows the
-size of such a difference: the same animal, 200 steps again.
+size of such a difference: the same animal, 200 steps, another seed.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=20)
     options.add_argument("--duration", type=float, default=5.0, help="seconds of each sound")
-    options.add_argument("--guidance", type=float, help="default: as the mini bundle recommends")
+    options.add_argument("--guidance", type=float, help="default: that of the mini bundle")
     given = options.parse_args()
     torch.set_num_threads(1)  # processor time is then independent of other processes
     bundle = Bundle.open("mini")
     guidance = given.guidance or float(bundle.settings["generate.guidance_scale"])
     models = Models(bundle, device="cpu", keep=True)
-    wanted = models["audio_encoder"]._network.text[:-1]  # noqa: SLF001 - the class vectors that it was trained with
-    wanted = torch.stack([wanted[seed % len(wanted)] for seed in range(given.seeds)])
+    targets = models["audio_encoder"]._network.text[:-1]  # noqa: SLF001 - the class vectors that it was trained with
+    targets = torch.stack([targets[seed % len(targets)] for seed in range(given.seeds)])
 
     def run(sampler: Sampler) -> Sounds:
-        return sounds(models, wanted, sampler, duration_s=given.duration, guidance_scale=guidance)
+        return sounds(models, targets, sampler, duration_s=given.duration, guidance_scale=guidance)
 
     reference = run(REFERENCE)
     order = torch.arange(given.seeds)
@@ -77,16 +77,16 @@ def main() -> None:
     # the next seed with the same animal, cyclically
     pairs = torch.stack([order, torch.where(order + n_classes < given.seeds, order + n_classes, order % n_classes)])
     pairs = pairs[:, pairs[0] != pairs[1]]
-    print("| sampler | cosine with the wanted | cosine with 200 steps | log-mel distance to them | time, of theirs |")
+    print("| sampler | cosine with the target | cosine with 200 steps | log-mel distance to them | time, of theirs |")
     print("|---|---|---|---|---|")
-    show(REFERENCE.name, spread(cosine(reference.clap, wanted)), "1", "0", 1.0)
+    show(REFERENCE.name, spread(cosine(reference.clap, targets)), "1", "0", 1.0)
     again = (reference.clap[pairs[0]], reference.clap[pairs[1]]), (reference.mel[pairs[0]], reference.mel[pairs[1]])
     show("ddim 200, another seed", "", spread(cosine(*again[0])), spread(distance(*again[1])), None)
     for sampler in OTHERS:
         result = run(sampler)
         show(
             sampler.name,
-            spread(cosine(result.clap, wanted)),
+            spread(cosine(result.clap, targets)),
             spread(cosine(result.clap, reference.clap)),
             spread(distance(result.mel, reference.mel)),
             result.seconds / reference.seconds,
@@ -94,8 +94,8 @@ def main() -> None:
     print(f"\n{reference.seconds / given.seeds:.1f} s of processor time a sound with 200 steps")
 
 
-def sounds(models: Models, wanted: Tensor, sampler: Sampler, *, duration_s: float, guidance_scale: float) -> Sounds:
-    """A sound for each wanted embedding, seeded by its row."""
+def sounds(models: Models, targets: Tensor, sampler: Sampler, *, duration_s: float, guidance_scale: float) -> Sounds:
+    """A sound for each target embedding, seeded by its row."""
     begun = time.process_time()
     latents = torch.cat(
         [
@@ -112,7 +112,7 @@ def sounds(models: Models, wanted: Tensor, sampler: Sampler, *, duration_s: floa
                 ),
                 noise=joint_noise(torch.Generator().manual_seed(seed)),
             )
-            for seed, clap in enumerate(wanted)
+            for seed, clap in enumerate(targets)
         ]
     )
     seconds = time.process_time() - begun
@@ -137,7 +137,7 @@ def spread(values: Tensor) -> str:
 
 
 def show(name: str, *columns: str | float | None) -> None:
-    """One row."""
+    """Print one row."""
     texts = ["" if c is None else c if isinstance(c, str) else f"{c:.3f}" for c in columns]
     print(f"| {name} | {' | '.join(texts)} |", flush=True)
 

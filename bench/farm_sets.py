@@ -1,4 +1,4 @@
-"""Sets of sounds of single farm animals, for `svdaudio evaluate --pairs SET.csv --reference FOLDER`.
+"""Write sets of sounds of single farm animals, for `svdaudio evaluate --pairs SET.csv --reference FOLDER`.
 
     uv run python bench/farm_sets.py FOLDER [N]
     uv run svdaudio evaluate --pairs FOLDER/made.csv --reference FOLDER/reference
@@ -6,10 +6,10 @@
 Writes N sounds (45, the nine classes in turn) into each of three folders, all at 22 050 Hz, 10 s and one loudness:
 
 - `reference`: held-out soundscapes of the recordings,
-- `real`: others of them, which tell what two real sets differ by,
+- `real`: more of them, which show how much two real sets differ,
 - `made`: the sounds that plain SSV2A makes of held-out pictures of one animal, one candidate each,
 
-and `real.csv` and `made.csv`, which name the class of each sound as what was added and as its text.
+and `real.csv` and `made.csv`, which give the class of each sound as the added class and as its text.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ CONFIG = resolve(
     SoundConfig, given={"generate.steps": 20, "generate.guidance_scale": 3.0, "generate.candidates": 1}
 ).config
 SOUNDSCAPES = {"reference": 30, "real": 31}
-"""Folder → number of the series of held-out soundscapes."""
+"""Folder → number of a series of held-out soundscapes."""
 
 
 def soundscape(series: int, index: int) -> NDArray[np.float32]:
-    """A held-out soundscape of one animal, finished as the sounds of runs are, [1, n]."""
+    """A held-out soundscape of one animal, finished like the sounds of runs, [1, n]."""
     rng = np.random.default_rng((HELD_OUT_SEED, series, index))
     made = soundscapes.compose(rng, classes=[index % len(farm.CLASSES)], duration_s=10.0)
     resampled = resample_poly(made.waveform.astype(np.float64), OUTPUT_RATE_HZ // 50, VOCODER_RATE_HZ // 50)[None]

@@ -1,7 +1,7 @@
-"""What the finish does to sounds: offset, first and last sample, loudness and peaks, before and after.
+"""Measure sounds before and after the finish: offset, first and last sample, loudness and peaks.
 
-The sounds are those of the demo and of edits of the farm (`svdaudio evaluate edits`), three a run, by the mini bundle.
-What is in the store is not computed again.
+The sounds are those of the demo and of edits of the farm (`svdaudio evaluate edits`), three per run, with the mini
+bundle. Artifacts in the store are reused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--store", default=None)
-    options.add_argument("--edits", type=int, default=6, help="how many of the 72, evenly spaced")
+    options.add_argument("--edits", type=int, default=6, help="number of edits, evenly spaced among the 72")
     options.add_argument("--loudness", type=float, default=-23.0, help="finish.loudness_lufs")
     chosen = options.parse_args()
     session = Session(chosen.store)

@@ -1,8 +1,8 @@
-"""The first commands of a user who has the published weights, with made-up weights of full size.
+"""Measure the first commands of a user with the published weights, on made-up weights of full size.
 
-Every file that `svdaudio checkpoints list` recommends is made up in its published format (4 GB). Then the commands
-of docs/checkpoints.md are run as a user runs them: import, list, verify, plan, and a run with the bundle `full` and
-few diffusion steps. The checkout is not changed: bundle and store are in a separate folder.
+Every file that `svdaudio checkpoints list` recommends is made up in its published format (4 GB). Then the commands of
+docs/checkpoints.md run as for a user: import, list, verify, plan, and a run with the bundle `full` and few diffusion
+steps. The checkout is not changed: bundle and store are in a separate folder.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     """Run the commands and print a table."""
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--steps", type=int, default=2, help="diffusion steps")
-    given.add_argument("--folder", type=Path, help="keep everything there, and reuse made-up files")
+    given.add_argument("--folder", type=Path, help="folder to keep, whose made-up files are reused")
     options = given.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def go_through(folder: Path, n_steps: int) -> list[tuple[str, float, float, int]]:
-    """Make up the files, and run the commands; (command, seconds, peak memory in GB, status) of each."""
+    """Make up the files and run the commands; return (command, seconds, peak memory in GB, status) of each."""
     files, root = [str(path) for path in write_published(folder / "downloads")], folder / "checkout"
     (root / "checkpoints").mkdir(parents=True, exist_ok=True)
     if not (root / "checkpoints" / "mini").exists():

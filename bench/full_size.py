@@ -1,20 +1,20 @@
-"""The whole method at full size through the real flow: seconds, memory and a roofline bound of every stage.
+"""Measure the whole method at full size through the real flow: time, memory and a roofline bound of every stage.
 
     python bench/full_size.py                   # both baselines and the edit, five diffusion steps
     python bench/full_size.py --no-baselines    # the edit alone
-    python bench/full_size.py --folder DIR      # keep the made-up files (4 GB) for another time
-    python bench/full_size.py --bundle mini     # the small models instead, to try the script
-    python bench/full_size.py --device cuda     # on a GPU, whose memory is reported, too
+    python bench/full_size.py --folder DIR      # keep the made-up files (4 GB) for reuse
+    python bench/full_size.py --bundle mini     # the small models, to test the script
+    python bench/full_size.py --device cuda     # on a GPU, with its peak memory
 
-Weights are made up, in the published files' formats and sizes; they are imported as a user would, and loaded by
-the usual loaders. Pictures, clicks and settings are real, except for the few diffusion steps, whose time is also
-printed per step. The values of the weights affect how many objects are found, and little else about cost.
+Weights are made up, in the formats and sizes of the published files, imported like a user's, and loaded by the usual
+loaders. Pictures, clicks and settings are real, except for the few diffusion steps, whose time is also printed per
+step. The values of the weights affect the number of detected objects, but hardly any other cost.
 
 The bound is the least time that this machine needs: arithmetic (torch's formulas) over the rate of a large matrix
 product, or bytes (every operand of every operation that is not a view, read or written once) over the rate of a large
 copy, whichever takes longer. Both rates are measured first. Operations are counted during the timed run of a stage's
-first node, which costs some microseconds per operation; a stage of many small ones runs once more for it. Stages
-without models have no bound.
+first node, which costs some microseconds per operation; a stage of many small operations runs once more to be counted.
+Stages without models have no bound.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class Cost:
     processor_s: list[float] = field(default_factory=list[float])
     load_s: list[float] = field(default_factory=list[float])
     flops: float = 0.0
-    """Of one node."""
+    """Operations of one node."""
     n_bytes: float = 0.0
-    """Of one node."""
+    """Bytes moved by one node."""
     peak_gb: float = 0.0
-    """Peak resident memory, mapped weights included; on a GPU, the peak of its memory that tensors took."""
+    """Peak resident memory, mapped weights included; on a GPU, the peak memory of tensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +74,13 @@ class Rates:
     """Peak rates of the machine."""
 
     flops: float
-    """A second."""
+    """Operations per second."""
     n_bytes: float
-    """A second."""
+    """Bytes copied per second."""
 
 
 class TimedModels:
-    """Models by role, and how long it took to load them."""
+    """Models by role, and the time to load them."""
 
     def __init__(self, models: Models) -> None:
         self.models = models
@@ -101,31 +101,31 @@ class TimedModels:
 class Measured:
     """Finds bodies of stages, wrapped to measure their cost."""
 
-    def __init__(self, models: TimedModels, device: torch.device, tell: Callable[[str], None]) -> None:
+    def __init__(self, models: TimedModels, device: torch.device, report: Callable[[str], None]) -> None:
         self.costs: dict[str, Cost] = defaultdict(Cost)
         self.models = models
         self.device = device
-        self.tell = tell
+        self.report = report
 
     def body(self, stage: Stage) -> Body:
         """The body of a stage. Its models are loaded after this call and before the body is called."""
         real = stage.load_body()
         cost, counter = self.costs[stage.name], Counter()
-        to_count = bool(stage.models) and not cost.seconds
+        is_counted = bool(stage.models) and not cost.seconds
         loaded_s = self.models.seconds
-        forget_peak(self.device)
+        reset_peak(self.device)
 
-        @functools.wraps(real)  # the signature says whether it takes notes
+        @functools.wraps(real)  # keeps the signature, which shows whether the body takes `note`
         def run(**arguments: Any) -> Mapping[str, Any]:
             cost.load_s.append(self.models.seconds - loaded_s)
             begun, processor = time.perf_counter(), time.process_time()
-            with counter if to_count and stage.name not in COUNTED_APART else contextlib.nullcontext():
+            with counter if is_counted and stage.name not in COUNTED_APART else contextlib.nullcontext():
                 given = real(**arguments)
             cost.seconds.append(time.perf_counter() - begun)
             cost.processor_s.append(time.process_time() - processor)
             cost.peak_gb = max(cost.peak_gb, peak_gb(self.device))
-            self.tell(f"{stage.name}: {cost.seconds[-1]:.1f} s, {cost.peak_gb:.2f} GB")
-            if to_count:
+            self.report(f"{stage.name}: {cost.seconds[-1]:.1f} s, {cost.peak_gb:.2f} GB")
+            if is_counted:
                 if stage.name in COUNTED_APART:
                     with counter:
                         real(**arguments)
@@ -174,7 +174,7 @@ def attention_flops(query: Tensor, *operands: Any, out_val: Any, **others: Any) 
 FLOPS = {**flop_registry, torch.ops.aten._native_multi_head_attention: attention_flops}  # noqa: SLF001 - torch's lacks it
 
 
-def forget_peak(device: torch.device) -> None:
+def reset_peak(device: torch.device) -> None:
     """Reset the peak of a GPU's memory, or the kernel's peak of resident memory (Linux)."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -183,7 +183,7 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_gb(device: torch.device) -> float:
-    """The peak since then."""
+    """The peak since `reset_peak`."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     line = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM"))
@@ -224,10 +224,10 @@ def table(costs: Mapping[str, Cost], rates: Rates) -> Iterable[str]:
 
 
 def main() -> None:
-    """Make up, import, run, print."""
+    """Make up and import weights, run the method, and print the table."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("--folder", type=Path, help="where made-up files, bundle and store are kept")
-    options.add_argument("--bundle", choices=("full", "mini"), default="full", help="which models")
+    options.add_argument("--folder", type=Path, help="folder for made-up files, bundle and store")
+    options.add_argument("--bundle", choices=("full", "mini"), default="full", help="models to run")
     options.add_argument("--no-baselines", action="store_true", help="the edit alone")
     options.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     options.add_argument("--steps", type=int, default=5, help="diffusion steps")
@@ -249,7 +249,7 @@ def main() -> None:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """The bundle `full` of made-up files, imported if it is not there yet."""
+    """The bundle `full` of made-up files, imported if it does not exist yet."""
     root = folder / "checkpoints"
     if not (root / "full" / "bundle.json").is_file():
         for path in write_published(folder / "downloads"):
@@ -258,7 +258,7 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def run(folder: Path, bundle: Bundle, rates: Rates, given: argparse.Namespace) -> None:
-    """One run into a new store, and its table."""
+    """Run once with a new store, and print the table."""
     overrides = [f"generate.steps={given.steps}", *given.set]
     scene = demo_scene()
     models = TimedModels(Models(bundle, device=str(given.device)))

@@ -1,10 +1,10 @@
-"""Is a recording's CLAP embedding better as the audio encoder has it, or through SSV2A's fold and generator?
+"""Compare a recording's CLAP embedding by the audio encoder with that through SSV2A's fold and generator.
 
     uv run python bench/listen.py [N_SEEDS]
 
-The nine recordings of the farm with the mini bundle, as they are and changed: cosine of both embeddings with that of
-the class, the share of recordings whose class is nearest, and, of the recordings as they are, the mean score of the
-class in the sounds that are generated from both, over N_SEEDS (0, which is no sound).
+Measures the nine recordings of the farm with the mini bundle, unchanged and changed: the cosine of both embeddings with
+that of the class, the share of recordings whose class is nearest, and, for unchanged recordings, the mean score of the
+class in the sounds generated from both, over N_SEEDS (0 for no sounds).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CHANGES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def both(sound: np.ndarray) -> list[torch.Tensor]:
-    """The encoder's own embedding, and that through the fold and the generator."""
+    """The encoder's embedding, and the one through the fold and the generator."""
     ssv2a, draws = MODELS["ssv2a"], torch.Generator().manual_seed(5)
     waveform = torch.from_numpy(np.resize(sound, N_SAMPLES).astype(np.float32))[None]
     plain = MODELS["audio_encoder"].embed(waveform, SAMPLE_RATE_HZ)
@@ -55,7 +55,7 @@ def both(sound: np.ndarray) -> list[torch.Tensor]:
 
 
 def score(clap: torch.Tensor, index: int, seed: int) -> float:
-    """The score of a class in a sound that is generated from an embedding."""
+    """The score of a class in a sound generated from an embedding."""
     latents = diffuse(MODELS["diffuser"], clap, SETTINGS, noise=joint_noise(torch.Generator().manual_seed(seed)))
     waveforms = vocode(MODELS["vocoder"], decode(MODELS["autoencoder"], latents))
     return float(MODELS["tagger"].scores(waveforms, SAMPLE_RATE_HZ)[0, index])
@@ -67,7 +67,7 @@ def main(n_seeds: int = 2) -> None:
     classes = MODELS["text_encoder"].embed(CLASSES)
     columns = (
         "recording",
-        *(f"{what}: {how}" for what in ("cosine", "nearest", "score") for how in ("plain", "folded")),
+        *(f"{what}: {form}" for what in ("cosine", "nearest", "score") for form in ("plain", "folded")),
     )
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for change, changed in CHANGES.items():

@@ -1,7 +1,7 @@
-"""Sounds longer than the ten seconds that the noise network was trained on: one long latent against windows.
+"""Compare two ways to sounds longer than the ten seconds of the training: one long latent, and windows.
 
-Both make the sound of the demo's edited picture by the mini bundle. "one latent" is what `generate.duration_s` does;
-"windows" are sounds of 10.24 s with noise of their own, crossfaded over a second at equal power. A seam would show as a
+Both make the sound of the demo's edited picture with the mini bundle. "one latent" is the way of `generate.duration_s`;
+"windows" are sounds of 10.24 s with their own noise, crossfaded over a second at equal power. A seam would show as a
 jump of the log-mel spectrogram at a border of two windows: the distance of the mean spectra of the half seconds before
 and after it, as a share of the median of that distance everywhere.
 """
@@ -25,7 +25,7 @@ from svdaudio.session import Session
 from svdaudio.sounds.rates import VOCODER_RATE_HZ
 from svdaudio.studies.scenes import demo_scene
 
-WINDOW_S, FADE_S, HALF_S, TOLD_S = 10.24, 1.0, 0.5, 5.12
+WINDOW_S, FADE_S, HALF_S, STRETCH_S = 10.24, 1.0, 0.5, 5.12
 FRAMES_PER_SECOND = 100
 
 
@@ -52,7 +52,7 @@ def main() -> None:
             cost = (time.process_time() - begun) / chosen.seeds / duration_s
             jumps = [jump for sound in sounds for jump in _jumps(sound)]
             jump = f"{np.mean(jumps):.2f} ± {np.std(jumps) / len(jumps) ** 0.5:.2f}" if jumps else ""
-            duck, dog, other = _told(models, torch.stack(sounds))
+            duck, dog, other = _scores(models, torch.stack(sounds))
             print(
                 f"| {duration_s:g} | {name} | {jump} | {cost:.2f} | {duck:.2f}, {dog:.2f} | {other:.2f} |", flush=True
             )
@@ -78,20 +78,20 @@ def _windows(models: Models, clap: Tensor, duration_s: float, seed: int) -> Tens
 
 
 def _jumps(sound: Tensor) -> list[float]:
-    """The jump at each border of two windows, wherever the sound has one."""
+    """The jump at each border between two windows within the sound."""
     mel: NDArray[np.float32] = log_mel(sound[None] / sound.abs().max())[0].numpy()
     half = round(HALF_S * FRAMES_PER_SECOND)
     means = np.stack([mel[start : start + half].mean(axis=0) for start in range(len(mel) - half)])
-    distances = np.sqrt(((means[half:] - means[:-half]) ** 2).mean(axis=1))  # of the frame `half` further on
+    distances = np.sqrt(((means[half:] - means[:-half]) ** 2).mean(axis=1))  # at the frame `half` further on
     step = WINDOW_S - FADE_S
     borders = [round((step * number + FADE_S / 2) * FRAMES_PER_SECOND) - half for number in range(1, 10)]
     return [float(distances[at] / np.median(distances)) for at in borders if at < len(distances) - half]
 
 
-def _told(models: Models, sounds: Tensor) -> tuple[float, float, float]:
-    """Over stretches of `TOLD_S`, averaged over seeds: least score of duck and of dog, greatest of any other class."""
+def _scores(models: Models, sounds: Tensor) -> tuple[float, float, float]:
+    """Over stretches of `STRETCH_S`, averaged over seeds: least scores of duck and dog, greatest of other classes."""
     classes = list(models.bundle.classes("tagger"))
-    n_samples = round(TOLD_S * VOCODER_RATE_HZ)
+    n_samples = round(STRETCH_S * VOCODER_RATE_HZ)
     stretches = [sounds[:, at : at + n_samples] for at in range(0, sounds.shape[1] - n_samples + 1, n_samples)]
     scores = torch.stack([models["tagger"].scores(one, VOCODER_RATE_HZ).mean(dim=0) for one in stretches])
     duck, dog = (classes.index(name) for name in ("duck", "dog"))

@@ -25,9 +25,9 @@ SCALE_FACTOR = 0.9227914
 
 
 def made_up_tensor(key: str, shape: Sequence[int]) -> Tensor:
-    """Normal numbers seeded by the entry's name, scaled so that signals neither vanish nor explode.
+    """Normally distributed numbers, seeded by the entry's name and scaled so that signals neither vanish nor explode.
 
-    A matrix is divided by the root of its row's length; a vector called "weight" is near 1, all else near 0.
+    A matrix is divided by the root of its row's length; a vector called "weight" is near 1, everything else near 0.
     """
     numbers = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(zlib.crc32(key.encode())))
     if len(shape) >= 2:
@@ -60,7 +60,7 @@ def made_up_state(build: Callable[[Mapping[str, Any]], nn.Module], config: Mappi
 
 
 def made_up_audioldm(architecture: Architecture = AUDIOLDM_S_FULL_V2) -> dict[str, Tensor]:
-    """The tensors of the authors' checkpoint of AudioLDM that our networks need."""
+    """The tensors of the authors' checkpoint of AudioLDM that this project's networks need."""
     noise = made_up_state(build_unet, architecture.unet)
     published = naming.to_published(noise, naming.unet_places(noise, architecture.unet))
     state = {f"{UNET}{name}": torch.zeros(()).expand(tensor.shape) for name, tensor in published.items()}
@@ -81,6 +81,6 @@ def made_up_audioldm(architecture: Architecture = AUDIOLDM_S_FULL_V2) -> dict[st
 
 
 def save_audioldm(path: Path, architecture: Architecture = AUDIOLDM_S_FULL_V2) -> Path:
-    """Write a made-up checkpoint in the authors' form."""
+    """Write a made-up checkpoint in the authors' format."""
     torch.save({"state_dict": made_up_audioldm(architecture)}, path)
     return path

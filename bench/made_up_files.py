@@ -30,7 +30,7 @@ SMALL_SAM = {
     "image_size": 128, "embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_att_blocks": (3,),
     "window_spec": (8, 4, 8, 4), "d_model": 32, "memory_layers": 1, "memory_feedforward": 32, "memory_dim": 16,
 }  # fmt: skip
-"""A SAM 2.1 that fits into a test."""
+"""A SAM 2.1 that is small enough for tests."""
 
 
 def made_up_state(module: nn.Module) -> dict[str, Tensor]:
@@ -55,7 +55,7 @@ def clip(
     patch_size: int = 14,
     dim: int = 768,
 ) -> CLIP:
-    """An open_clip CLIP for pictures of 224 px; by default ViT-L/14. Heads are 64 wide, as in all of OpenAI's."""
+    """An open_clip CLIP for pictures of 224 px; by default ViT-L/14. Heads are 64 wide, as in OpenAI's models."""
     vision = CLIPVisionCfg(layers=layers, width=width, patch_size=patch_size, image_size=224)
     text = CLIPTextCfg(
         context_length=77, vocab_size=49408, width=text_width, heads=max(text_width // 64, 1), layers=text_layers
@@ -66,14 +66,14 @@ def clip(
 
 
 class _Tree(nn.Module):
-    """A module that only has names, for a TorchScript archive with the entries of another module."""
+    """A module without computations, for a TorchScript archive with the entries of another module."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
 
 
 def write_clip_archive(path: Path, model: CLIP) -> None:
-    """As OpenAI publishes CLIP: a TorchScript archive, weights in half precision, three numbers beside them."""
+    """Write CLIP as OpenAI publishes it: a TorchScript archive, weights in half precision, and three numbers."""
     entries: dict[str, Tensor] = {key: value.detach().half() for key, value in model.state_dict().items()}
     numbers = {"input_resolution": 224, "context_length": 77, "vocab_size": 49408}
     entries |= {key: torch.tensor(value) for key, value in numbers.items()}
@@ -100,7 +100,7 @@ def clip_tree(entries: Mapping[str, Tensor]) -> nn.Module:
 
 
 def write_sam2(path: Path, config: Mapping[str, Any]) -> None:
-    """As SAM 2.1 is published."""
+    """Write SAM 2.1 as it is published."""
     torch.save({"model": made_up_state(build_segmenter(config))}, path)
 
 
@@ -108,7 +108,7 @@ def yolo(*, scale: str = "x", names: Mapping[int, str]) -> nn.Module:
     """A YOLOv8 of ultralytics with made-up weights."""
     model = build_detector({"scale": scale, "n_classes": len(names)})
     state = made_up_state(model)
-    # The last step of the head averages with fixed weights, and its biases say that most places hold nothing.
+    # The last step of the head averages with fixed weights.
     dfl = next(key for key in state if key.endswith("dfl.conv.weight"))
     state[dfl] = model.state_dict()[dfl]
     model.load_state_dict(state, strict=True)
@@ -125,7 +125,7 @@ def open_images_names() -> dict[int, str]:
 
 
 def write_yolo(path: Path, model: nn.Module, **also: Any) -> None:
-    """As ultralytics publishes: the pickled network in half precision, with leftovers of training."""
+    """Write YOLO as ultralytics publishes it: a pickled network in half precision, with leftovers of training."""
     contents = {
         "epoch": -1, "best_fitness": None, "model": model.half(), "ema": None, "updates": None, "optimizer": None,
         "train_args": {"imgsz": 640, "task": "detect", "data": "open-images-v7.yaml"}, "date": "2023-01-01T00:00:00",
@@ -135,7 +135,7 @@ def write_yolo(path: Path, model: nn.Module, **also: Any) -> None:
 
 
 def write_ssv2a(folder: Path, config: Config) -> Path:
-    """As SSV2A is published: ssv2a.pth, and ssv2a.json beside it."""
+    """Write SSV2A as it is published: ssv2a.pth, and ssv2a.json next to it."""
     with torch.device("meta"):
         shapes = SSV2A(config)
     state = made_up_state(shapes)
@@ -169,12 +169,12 @@ def cnn14_state() -> dict[str, Tensor]:
 
 
 def write_cnn14(path: Path, *, old_format: bool = False) -> None:
-    """As PANNs' Cnn14 is published."""
+    """Write PANNs' Cnn14 as it is published."""
     torch.save({"model": cnn14_state()}, path, _use_new_zipfile_serialization=not old_format)
 
 
 def write_sgsim(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
-    """As the sound encoder of Sound-Guided Semantic Image Manipulation is published; returns its entries.
+    """Write the sound encoder of Sound-Guided Semantic Image Manipulation as it is published; return its entries.
 
     Args:
         path: of the file.
@@ -188,11 +188,11 @@ def write_sgsim(path: Path, *, prefix: str = "") -> dict[str, Tensor]:
 
 
 def write_ciap(path: Path, *, older: bool = False) -> dict[str, Tensor]:
-    """As CIAP's programs save its image encoder; returns its entries.
+    """Write an image encoder as CIAP's programs save it; return its entries.
 
     Args:
         path: of the file.
-        older: in the form whose projection is `fc`, without a layer norm.
+        older: use the form whose projection is `fc`, without a layer norm.
     """
     with torch.device("meta"):
         backbone = nn.Sequential(*list(torchvision.models.resnet18().children())[:-1])
@@ -204,7 +204,7 @@ def write_ciap(path: Path, *, older: bool = False) -> dict[str, Tensor]:
 
 
 def write_ast(folder: Path, **shape: Any) -> None:
-    """As the Audio Spectrogram Transformer is published on the Hugging Face Hub, of another size if `shape` says so."""
+    """Write an Audio Spectrogram Transformer as on the Hugging Face Hub; `shape` changes its size."""
     from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
     names = dict(enumerate(audioset_names()))
@@ -216,12 +216,12 @@ def write_ast(folder: Path, **shape: Any) -> None:
 
 
 def write_hearing_bundle(folder: Path, labels: Sequence[str], *, n_dims: int = 24) -> Path:
-    """A bundle of a small sound encoder and a small guide, in this project's own format.
+    """Write a bundle of a small sound encoder and a small guide, in this project's format.
 
     Args:
         folder: of the bundle.
         labels: the texts that the guide knows.
-        n_dims: of the sound encoder's space; that of the guide has 24.
+        n_dims: dimensions of the sound encoder's space; the guide's has 24.
     """
     visual = {"width": 32, "layers": 1, "heads": 2, "image_size": 56, "output_dim": 24}
     networks: dict[str, tuple[nn.Module, dict[str, Any], dict[str, Any]]] = {}

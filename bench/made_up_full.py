@@ -1,4 +1,4 @@
-"""Every recommended published file at full size, with made-up weights, under its published name (4 GB)."""
+"""Write every recommended published file at full size, with made-up weights (4 GB)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ path = Path({!r})
 
 
 def write_published(folder: Path, names: Iterable[str] = tuple(WRITERS)) -> list[Path]:
-    """Write the missing files, each in a separate process, to free its memory."""
+    """Write the missing files, each in a separate process, which frees its memory."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in names]
     for path in paths:
         if not path.is_file():
-            # A file gets its final name once it is complete, so an interrupted benchmark continues with good files.
+            # A file gets its final name when it is complete, so an interrupted benchmark leaves no partial files.
             begun = folder / "begun" / path.name
             begun.parent.mkdir(exist_ok=True)
             program = PROGRAM.format(str(begun), WRITERS[path.name])

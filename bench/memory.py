@@ -1,9 +1,9 @@
-"""What `keep_freed_memory` saves: the mini bundle's noise network, alternately with and without it.
+"""Measure what `keep_freed_memory` saves: the mini bundle's noise network, alternately with and without it.
 
     python bench/memory.py
 
 Each round is a separate process with one thread, three sounds of ten seconds, five steps. It prints the ratio of
-processor time with glibc's defaults to that with freed memory kept, and the page faults of a step.
+processor time with glibc's defaults to that with freed memory kept, and the page faults per step.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ def main() -> None:
         return
     costs: dict[str, list[dict[str, float]]] = {"default": [], "kept": []}
     for _ in range(arguments.rounds):
-        for how, found in costs.items():
-            command = [sys.executable, __file__, "--one", how]
+        for setting, found in costs.items():
+            command = [sys.executable, __file__, "--one", setting]
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
             found.append(json.loads(done.stdout))
     times, faults = (
-        {how: median(one[what] for one in found) for how, found in costs.items()} for what in ("seconds", "faults")
+        {setting: median(one[what] for one in found) for setting, found in costs.items()}
+        for what in ("seconds", "faults")
     )
     print(f"processor time of a step, default against kept: {times['default'] / times['kept']:.2f} to 1")
     print(f"page faults of a step: {faults['default']:.0f} and {faults['kept']:.0f}")

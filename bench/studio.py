@@ -1,10 +1,10 @@
-"""The studio: click to mask, slider to embedding feedback, alpha to new sound, two people against one, two workers.
+"""Measure the studio: click to mask, slider to embedding feedback, alpha to new sound, two people, two workers.
 
     python bench/studio.py
 
 The server and the mini bundle run in this process, as for one user; requests go through HTTP. The first of each kind
-loads models and is left out. Alpha to new sound is measured against the command as a process of its own, two people
-with one sound each against one person with one, and the same with two workers against this process in turns.
+loads models and is excluded. Alpha to new sound is compared with the command as a separate process, two people with one
+sound each with one person, and the same with two workers with this process in turns.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ REGIONS = {"remove": [[756, 581, 1]], "add": [[756, 570, 1]]}
 
 
 def ask(**settings: object) -> dict[str, object]:
-    """What the page asks for: an edit of the example, with one candidate for each sound."""
+    """The page's request for an edit of the example, with one candidate for each sound."""
     return {"method": "manipulate", "files": FILES, "settings": {**REGIONS, "generate.candidates": 1, **settings}}
 
 
 def sound(page: httpx.Client, **settings: object) -> None:
     """From a request to its finished sound."""
     job = page.post("/api/jobs", json=ask(**settings)).raise_for_status().json()
-    with page.stream("GET", f"/api/jobs/{job['id']}/events", timeout=None) as events:
-        told = [json.loads(line[6:]) for line in events.iter_lines() if line.startswith("data: ")]
-    assert told[-1]["state"] == "finished", told[-1]
+    with page.stream("GET", f"/api/jobs/{job['id']}/events", timeout=None) as response:
+        events = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: ")]
+    assert events[-1]["state"] == "finished", events[-1]
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def serving(studio: Studio) -> str:
-    """Serve a studio in a thread of this process; the address of its page."""
+    """Serve a studio in a thread of this process; return the address of its page."""
     address: list[str] = []
     arrived = threading.Event()
 

@@ -1,12 +1,12 @@
-"""Speed of many settings at once against one after the other, all measured in one run.
+"""Compare the speed of many settings at once with that of one after the other, measured in one run.
 
     python bench/sweep.py
 
-Made-up tokens of two pictures, regions of 40 and 30 patches, settings of K, both factors and the four weights drawn
-at random. "As written" is the method step by step for one setting: both regions factorised, scaled, averaged, mixed.
+Tokens of two pictures are made up, with regions of 40 and 30 patches; settings of K, both factors and the four weights
+are random. "As written" is the method step by step for one setting: both regions factorised, scaled, averaged, mixed.
 "From cached factors" is `svdaudio.svd.mix.manipulate` for one setting. Both are timed for some settings, between the
-repeats of the fast form, and the median is used for all. Then a change of α in a separate process: the time from
-opening the store, and from factors in memory, to the new embedding, and whether torch was imported.
+repeats of the fast form, and the median is used for all. Then a change of α is measured in a separate process: the time
+from opening the store, and from factors in memory, to the new embedding, and whether torch was imported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.methods.mixes import columns
 from svdaudio.store.arrays import write_arrays
-from svdaudio.studies.sweep import drawn, parse_range
+from svdaudio.studies.sweep import draw_settings, parse_range
 from svdaudio.svd.factors import factorize, svd_manipulate
 from svdaudio.svd.many import EditParts, MixColumns, mix_many
 from svdaudio.svd.mix import MixWeights, background_embedding, combine, manipulate
@@ -86,12 +86,12 @@ def main() -> None:
     """Read the settings, print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--settings", type=int, default=10_000)
-    parser.add_argument("--calls", type=int, default=40, help="single calls of either kind that are timed")
+    parser.add_argument("--calls", type=int, default=40, help="timed single calls of each kind")
     parser.add_argument("--repeats", type=int, default=7, help="runs of the fast form")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     parts, tokens, grids = made_up()
     ranges = [parse_range(text, ManipulateConfig.parameters()) for text in RANGES]
-    settings = columns(drawn(ranges, asked.settings, seed=0), ManipulateConfig())
+    settings = columns(draw_settings(ranges, options.settings, seed=0), ManipulateConfig())
 
     def as_written(n: int) -> NDArray[np.float32]:
         k, alpha, beta = int(settings.k[n]), float(settings.alpha[n]), float(settings.beta[n])
@@ -116,16 +116,16 @@ def main() -> None:
     written: list[float] = []
     cached: list[float] = []
     fast: list[float] = []
-    for n in range(max(asked.calls, asked.repeats)):
-        if n < asked.calls:
+    for n in range(max(options.calls, options.repeats)):
+        if n < options.calls:
             written.append(seconds(lambda: as_written(n)))  # noqa: B023
             cached.append(seconds(lambda: from_factors(n)))  # noqa: B023
-        if n < asked.repeats:
+        if n < options.repeats:
             fast.append(seconds(lambda: mix_many(parts, settings)))
     at_once = median(fast)
-    print(f"{asked.settings} settings at once: {at_once:.3f} s (fastest {min(fast):.3f}); goal under 1 s")
+    print(f"{options.settings} settings at once: {at_once:.3f} s (fastest {min(fast):.3f}); goal under 1 s")
     for name, times, goal in (("as written", written, "goal 1000"), ("from cached factors", cached, "")):
-        whole = median(times) * asked.settings
+        whole = median(times) * options.settings
         each = f"{median(times) * 1e3:.2f} ms a call, {whole:.1f} s"
         print(f"one call each, {name}: {each}; ratio {whole / at_once:.0f} {goal}".rstrip())
     print(f"largest difference of an entry from the method as written: {worst:.1e}")
@@ -142,10 +142,10 @@ def main() -> None:
             text=True,
             check=True,
         )
-    told = json.loads(ended.stdout)
+    change = json.loads(ended.stdout)
     print(
-        f"change of alpha to new embedding: {told['stored'] * 1e3:.1f} ms with reading the factors, "
-        f"{told['memory'] * 1e3:.2f} ms from memory; goal under 50 ms; torch imported: {told['torch']}"
+        f"change of alpha to new embedding: {change['stored'] * 1e3:.1f} ms with reading the factors, "
+        f"{change['memory'] * 1e3:.2f} ms from memory; goal under 50 ms; torch imported: {change['torch']}"
     )
 
 

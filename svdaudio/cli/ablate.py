@@ -144,6 +144,7 @@ def _finish(
     as_json: bool,
 ) -> None:
     from svdaudio.studies.ablation_figures import Ablation
+    from svdaudio.studies.ablation_page import write_files
 
     finished = {job.name: run for job, run in zip(opened.jobs, runs, strict=True) if run.state == "finished"}
     with sessions.resumable(record.id), error_console().status("measuring embeddings") as status, quiet_stdout():
@@ -160,7 +161,7 @@ def _finish(
     if any(missing):
         remark(f"some edits or mutes have no result and are omitted; `svdaudio show {record.id}` says why")
     if embeddings:
-        files = found.write(study.folder, command=command, bundle=record.bundle)
+        files = write_files(found, study.folder, command=command, bundle=record.bundle)
         _report(found, {**files, "every run": Path(record.results["table"])}, record.bundle, as_json=as_json)
     if any(missing):
         raise typer.Exit(1)

@@ -20,7 +20,7 @@ from svdaudio.processes import python_command
 from svdaudio.text import printable
 
 if TYPE_CHECKING:
-    from svdaudio.studies.pretraining import Trained
+    from svdaudio.studies.pretraining_bundle import Trained
 
 _DATA = "The data"
 _RESULT = "The result"
@@ -172,7 +172,8 @@ def _train(command: str, given: Options) -> None:
         return
     if (remark := PRESETS[kind.schema][given.preset].remark) and settings.init == "random":
         _say(f"note: {remark}")
-    from svdaudio.studies.pretraining import FaultyDataError, Listener, Request, pretrain
+    from svdaudio.studies.pretraining import FaultyDataError, Listener, pretrain
+    from svdaudio.studies.pretraining_state import Request
 
     request = Request(
         kind=kind,

@@ -276,11 +276,13 @@ def _forecast(session: Session, plan: StudyPlan, workers: int, *, as_json: bool)
     from svdaudio.engine.batch import expected_seconds
     from svdaudio.studies.forecast import forecast
     from svdaudio.studies.parameter_study import counted
-    from svdaudio.studies.sweep import drawn
+    from svdaudio.studies.sweep import draw_settings
 
     search, settings = plan.spec.search, list(plan.settings)
     if search.kind == "optuna":
-        settings += drawn(search.ranges, search.n - len(settings), search.seed) if search.n > len(settings) else []
+        settings += (
+            draw_settings(search.ranges, search.n - len(settings), search.seed) if search.n > len(settings) else []
+        )
     prepared = plan.prepare(session, settings, batch.prepare)
     found = forecast((one.request for one in prepared), session.store)
     seconds = found.seconds(expected_seconds(session.store), workers)

@@ -81,7 +81,7 @@ def sweep(
     from svdaudio.engine.request import files_of
     from svdaudio.methods import find_method
     from svdaudio.studies.pairs import Common, Row
-    from svdaudio.studies.sweep import check_values, combinations, drawn, parse_range, setting_name
+    from svdaudio.studies.sweep import check_values, combinations, draw_settings, parse_range, setting_name
 
     begun = time.perf_counter()
     _refuse_idle_options(context)
@@ -92,7 +92,7 @@ def sweep(
     ranges = [parse_range(text, method.config.parameters()) for text in grid or ()]
     check_values(ranges, given, method.config)
     settings = (
-        drawn(ranges, random, DEFAULT_SEED if parameters.seed is None else parameters.seed)
+        draw_settings(ranges, random, DEFAULT_SEED if parameters.seed is None else parameters.seed)
         if random is not None
         else combinations(ranges, together=together)
     )

@@ -53,7 +53,7 @@ def train_all(
     work: Work = None,
 ) -> None:
     """Train every model, each after those it depends on, and describe the bundle. After Ctrl-C, rerun to resume."""
-    from svdaudio.mini.training import Told, train_together
+    from svdaudio.mini.training import Event, train_together
 
     n_workers = min(workers or len(os.sched_getaffinity(0)), len(NEEDS))
     folder = _work(work)
@@ -68,17 +68,17 @@ def train_all(
         with (folder / f"{name}.out").open("wb") as output:
             return subprocess.Popen(program, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment)
 
-    def tell(told: Told) -> None:
-        if told.seconds is None:
-            error_console().print(f"training {told.name}: see {folder / told.name}.log", markup=False, soft_wrap=True)
+    def on_event(event: Event) -> None:
+        if event.seconds is None:
+            error_console().print(f"training {event.name}: see {folder / event.name}.log", markup=False, soft_wrap=True)
         else:
             spent = seconds_text(time.monotonic() - begun)
             error_console().print(
-                f"trained {told.name} in {seconds_text(told.seconds)}; {spent} in all", markup=False, soft_wrap=True
+                f"trained {event.name} in {seconds_text(event.seconds)}; {spent} in all", markup=False, soft_wrap=True
             )
 
     try:
-        train_together(NEEDS, start, n_workers=n_workers, tell=tell)
+        train_together(NEEDS, start, n_workers=n_workers, on_event=on_event)
     except RunError as error:
         raise RunError(
             error.what, got=error.got, fix=f"see its output in {folder}, then run the same command again"

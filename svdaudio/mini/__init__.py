@@ -1,1 +1,1 @@
-"""The mini bundle: data, recipes and evaluation of the small models with which the whole method runs anywhere."""
+"""The mini bundle: data, recipes and evaluation of small models, with which the whole method runs anywhere."""

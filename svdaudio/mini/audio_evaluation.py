@@ -35,12 +35,12 @@ N_SOUNDS = 24
 def held_out_soundscapes(
     seed: int, n: int, *, n_animals: int | None = None, duration_s: float = 10.24
 ) -> list[soundscapes.Soundscape]:
-    """Soundscapes that no model was trained on. One animal each: the classes take turns.
+    """Soundscapes that no model was trained on. With one animal each, the classes take turns.
 
     Args:
-        seed: tells sets apart.
-        n: how many.
-        n_animals: in each; one to three at random if None.
+        seed: identifies the set.
+        n: number of soundscapes.
+        n_animals: number of animals in each; one to three at random if None.
         duration_s: of each.
     """
     rng = np.random.default_rng((HELD_OUT_SEED, seed))
@@ -61,7 +61,7 @@ def _sounds(
 
 
 def tagger_figures(path: Path, *, n_sounds: int = 180) -> tuple[Figure, ...]:
-    """Single animals: the top class is right. Mixtures of two: both are above one half."""
+    """How often the top class of a single animal is right, and both animals of a mixture score above one half."""
     tagger = load_tagger(path)
     single, single_truth = _sounds(0, n_sounds, n_animals=1)
     pair, pair_truth = _sounds(1, n_sounds, n_animals=2)
@@ -118,7 +118,7 @@ def _nearness(name: str, made: Tensor, waveforms: Tensor, mels: Tensor) -> tuple
 
 
 def hearing_figures(models: Models, config: SoundConfig, *, n_pictures: int = 45) -> tuple[Figure, ...]:
-    """Plain SSV2A on held-out pictures of one animal, all classes in turn: the tagger's top class is that animal."""
+    """How often the sound of a held-out picture of one animal, by plain SSV2A, has it as the tagger's top class."""
     pictures = {
         str(index): held_out_classes(index, classes=[index % N_CLASSES], size=448) for index in range(n_pictures)
     }

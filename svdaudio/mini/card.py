@@ -1,4 +1,4 @@
-"""Model cards: data, recipe, training time, figures and licence of a weight file; written beside it."""
+"""Model cards: data, recipe, training time, figures and licence of a weight file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def publish(
     *,
     config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the weights of a finished training to its folder, measure them, and write their card beside them.
+    """Write the weights of a finished training to its folder, measure them, and write their card.
 
     Args:
         recipe: what was trained.
-        training: where, and for how long.
+        training: its folders, length and seed.
         state: the weights.
         figures: measures the weight file.
-        config: builds the network; if not given, the recipe's.
+        config: configuration of the network (default the recipe's).
 
     Raises:
         StoreError: the files cannot be written.
@@ -76,8 +76,8 @@ def rewrite(path: Path, figures: Sequence[Figure]) -> None:
     """Replace the table of figures in a card.
 
     Raises:
-        CheckpointError: there is no card, or it does not have exactly one table of figures.
-        StoreError: it cannot be written.
+        CheckpointError: the card does not exist, or does not have exactly one table of figures.
+        StoreError: the card cannot be written.
     """
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     before, heading, after = text.partition(TABLE_HEADING)

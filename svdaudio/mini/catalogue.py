@@ -1,4 +1,4 @@
-"""The recipes by name: what each needs, the bundle that it belongs to, and the command that runs it."""
+"""The dependencies, bundles and commands of the recipes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "guide": ("image_encoder",),
     "mapper": ("image_encoder", "audio_encoder"),
 }
-"""Recipe → those whose weights it reads; long ones, and those that many others need, first."""
+"""Recipe → the recipes whose weights it reads. Long recipes, and those that many others need, come first."""
 
 PRETRAINED = ("ciap_image_encoder", "sound_encoder", "guide", "mapper")
 """Recipes of the bundle for image-audio pretraining, whose base is the mini bundle."""
@@ -29,4 +29,4 @@ COMMANDS: Mapping[str, str] = {
     "ciap_image_encoder": "mini-ciap", "sound_encoder": "mini-sound-encoder", "guide": "mini-guide",
     "mapper": "mini-mapper",
 }  # fmt: skip
-"""Recipe → the name of its command, if that is another: `train ciap` takes the user's own pairs."""
+"""Recipe → its command, if the names differ: `train ciap` trains on the user's own pairs."""

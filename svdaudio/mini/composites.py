@@ -1,4 +1,4 @@
-"""Pictures of the farm with known masks: cut-outs on backgrounds at random place, size, colour and light."""
+"""Pictures of the farm with known masks: cut-outs on backgrounds, at random positions, sizes, colours and light."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def compose(
     Args:
         rng: source of every random choice.
         size: side of the square picture in pixels.
-        n_animals: how many; 1 to 4 at random if None. Ignored when `classes` is given.
+        n_animals: number of animals; 1 to 4 at random if None. Ignored when `classes` is given.
         classes: which animals, as indices; random if None.
         backgrounds: file names to choose from.
-        invented_backgrounds: share of pictures on an invented texture instead.
+        invented_backgrounds: share of pictures on a random texture instead.
         varied_backgrounds: share of pictures whose background is combined from two and recoloured, so that a
             network does not memorise the few backgrounds.
         distractors: share of pictures with distractors: shapes, also outlines of animals, filled with another
-            background, so that a network does not take every edge or outline for an animal.
+            background, so that a network does not mistake every edge or outline for an animal.
     """
     if classes is None:
         count = n_animals if n_animals is not None else int(rng.choice(4, p=(0.3, 0.4, 0.2, 0.1))) + 1
@@ -77,7 +77,7 @@ def compose(
     centres = _places(rng, len(classes))
     longest = (0.95, 0.7, 0.6, 0.5)[min(len(classes), 4) - 1]
     n_distractors = int(rng.integers(1, 4)) if distractors and rng.random() < distractors else 0
-    behind = n_distractors - int(n_distractors and rng.random() < 0.3)  # seldom one is in front of all animals
+    behind = n_distractors - int(n_distractors and rng.random() < 0.3)  # sometimes one is in front of all animals
     for _ in range(behind):
         _distract(rng, canvas, instances, backgrounds)
     for index, label in enumerate(classes):
@@ -95,7 +95,7 @@ def closeup(
     backgrounds: Sequence[str] = farm.TRAIN_BACKGROUNDS,
     varied_backgrounds: float = 0.0,
 ) -> Composite:
-    """A detector's crop: one animal's box, a little off, stretched over the whole picture."""
+    """A picture like a detector's crop: one animal's box, slightly misplaced, stretched to the whole picture."""
     n_animals = int(rng.integers(1, 4))
     whole = compose(rng, size=size, n_animals=n_animals, backgrounds=backgrounds, varied_backgrounds=varied_backgrounds)
     index = int(rng.integers(len(whole.classes)))
@@ -160,7 +160,7 @@ def _varied(rng: Rng, image: Image, names: Sequence[str]) -> Image:
     size = image.shape[0]
     if rng.random() < 0.7:
         other = _invented(rng, size) if rng.random() < 0.3 else _background(rng, size, names)
-        cells = (int(rng.integers(3, 9)), 2) if rng.random() < 0.6 else (4, 4)  # bands lie as horizons and hedges do
+        cells = (int(rng.integers(3, 9)), 2) if rng.random() < 0.6 else (4, 4)  # bands resemble horizons and hedges
         height = cv2.resize(rng.normal(0, 1, cells).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
         height += 0.15 * cv2.resize(rng.normal(0, 1, (size // 8, size // 8)).astype(np.float32), (size, size))
         share = 1 / (1 + np.exp(-np.clip(height * rng.uniform(4, 40), -30, 30)))[..., None]
@@ -171,7 +171,7 @@ def _varied(rng: Rng, image: Image, names: Sequence[str]) -> Image:
 
 
 def _light(rng: Rng, image: Image, *, strength: float) -> Image:
-    """Change of brightness, contrast and colour cast."""
+    """Change brightness, contrast and colour cast."""
     gain = 1 + rng.uniform(-strength, strength, 3) * 0.4 + rng.uniform(-strength, strength)
     bias = rng.uniform(-30, 30) * strength
     table = np.clip(np.arange(256)[:, None] * gain + bias, 0, 255).astype(np.uint8)
@@ -179,7 +179,7 @@ def _light(rng: Rng, image: Image, *, strength: float) -> Image:
 
 
 def _animal(rng: Rng, label: int, *, stretch: float, longest_px: float) -> Image:
-    """A cut-out, RGBA, scaled, stretched, flipped, turned and lit."""
+    """A cut-out, RGBA, scaled, stretched, flipped, rotated and lit."""
     kind = farm.CUTOUT_KINDS[int(rng.random() < 0.4)]
     rgba = farm.cutout(farm.CLASSES[label], kind)
     scale = longest_px / max(rgba.shape[:2])
@@ -240,7 +240,7 @@ def _paste(rng: Rng, canvas: Image, instances: Image, rgba: Image, value: int, c
 
 
 def _camera(rng: Rng, image: Image) -> Image:
-    """Blur, noise and light of the picture as a whole."""
+    """Change blur, noise and light of the whole picture."""
     if rng.random() < 0.25:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.1)), np.uint8)
     if rng.random() < 0.3:

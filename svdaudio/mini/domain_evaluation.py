@@ -1,4 +1,4 @@
-"""How reliably a bundle's domain tells scenes of the farm from other pictures."""
+"""How reliably a bundle's domain distinguishes scenes of the farm from other pictures."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MOST_FALSE_ALARMS = 0.05
 N_HELD_OUT = 500
 
 
-def look(
+def tokens_and_scores(
     pixels: UInt8[NDArray[np.uint8], "height width 3"], encoder: ImageEncoder, detector: Detector
 ) -> tuple[Float[NDArray[np.float32], "token dim"], Float[NDArray[np.float32], " object"]]:
-    """A picture's tokens [257, 768] and the scores [n] of its objects, by the method's own settings."""
+    """A picture's tokens [257, 768] and the scores [n] of its objects, with the method's settings."""
     tokens = encoder.tokens(pixels, Geometry.SQUASH).tokens
     return tokens, detector.detect(pixels, DetectionSettings()).scores
 
@@ -34,10 +34,10 @@ def look(
 def flagged(
     domain: Domain, encoder: ImageEncoder, detector: Detector, pictures: Iterable[NDArray[np.uint8]]
 ) -> list[tuple[str, ...]]:
-    """What about each picture [height, width, 3] departs from a domain; empty for a picture that does not."""
-    seen = (look(pixels, encoder, detector) for pixels in pictures)
+    """The departures of each picture [height, width, 3] from a domain; empty for a picture within it."""
+    measured = (tokens_and_scores(pixels, encoder, detector) for pixels in pictures)
     least = DetectionSettings().confidence
-    return [domain.departures(tokens=tokens, scores=scores, least_confidence=least) for tokens, scores in seen]
+    return [domain.departures(tokens=tokens, scores=scores, least_confidence=least) for tokens, scores in measured]
 
 
 def domain_figures(
@@ -50,10 +50,10 @@ def domain_figures(
 
 
 def pictures_in(folder: Path) -> dict[Path, NDArray[np.uint8]]:
-    """The pictures of a folder and of the folders below it; files of other kinds are left out.
+    """The pictures in a folder and its subfolders; other files are skipped.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no pictures.
     """
     found: dict[Path, NDArray[np.uint8]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -16,8 +16,8 @@ from svdaudio.mini import audio_evaluation, domain_evaluation, vision_evaluation
 from svdaudio.mini.recipes import ciap_image_encoder, guide, mapper, sound_encoder
 from svdaudio.places import pretrained_folder
 
-HEARD_CANDIDATES = 1
-"""Sounds to choose from for a picture; not three as by default, so that the table takes a quarter of an hour."""
+N_CANDIDATES = 1
+"""Candidates for the sound of a picture, instead of three, so that the table takes a quarter of an hour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,10 @@ def sections(folder: Path) -> Iterator[Section]:
     """The parts of the table in order, with the functions that measure them.
 
     Args:
-        folder: of the mini bundle. The bundle for pretraining is measured, too, if it is beside it.
+        folder: of the mini bundle. The bundle for pretraining is also measured if it is next to it.
 
     Raises:
-        CheckpointError: there is no bundle, or a model of it is missing or damaged.
+        CheckpointError: the bundle or one of its models is missing or damaged.
     """
     bundle = Bundle.open(folder.name, folder.parent)
     weights = {role: bundle.entry(role).path for role in bundle.roles}
@@ -45,7 +45,7 @@ def sections(folder: Path) -> Iterator[Section]:
         bundle.check(role)
 
     def heard() -> tuple[Figure, ...]:
-        given = {"bundle": bundle.name, "generate.candidates": HEARD_CANDIDATES}
+        given = {"bundle": bundle.name, "generate.candidates": N_CANDIDATES}
         config = resolve(
             SoundConfig, given=given, bundle_settings=lambda _: bundle.settings, elsewhere=other_parameters(METHOD)
         ).config

@@ -26,7 +26,7 @@ _BACKGROUND_WIDTH_PX = 640
 
 @functools.cache
 def cutout(name: str, kind: str) -> NDArray[np.uint8]:
-    """A cut-out animal, [H, W, 4] RGBA uint8, trimmed to what is opaque, its longer side at most 320 px."""
+    """A cut-out animal, [H, W, 4] RGBA uint8, trimmed to its opaque part, its longer side at most 320 px."""
     bgra = cv2.imread(str(FARM / "cutouts" / f"{name}_{kind}.png"), cv2.IMREAD_UNCHANGED)
     if bgra is None:
         raise FileNotFoundError(FARM / "cutouts" / f"{name}_{kind}.png")

@@ -1,4 +1,4 @@
-"""How recipes train: AdamW, and Muon for matrices, with a cosine schedule, in the project's one training loop."""
+"""Training of recipes by AdamW, and Muon for matrices, with a cosine schedule."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from svdaudio.files import write_bytes
 from svdaudio.memory_layout import canonical
+from svdaudio.mini.recipe import Training
 from svdaudio.pretraining.logs import JsonLines
 from svdaudio.pretraining.loop import Losses, Task, run
 from svdaudio.weights.digests import hash_file
@@ -55,26 +56,25 @@ class Schedule:
 
 def fit(
     name: str,
+    training: Training,
     *,
     model: M,
     losses: Callable[[int, np.random.Generator], Losses],
     schedule: Schedule,
-    seed: int,
-    folder: Path,
     matrices: Sequence[nn.Parameter] = (),
     save_every_s: float = 60.0,
     log_every: int = 25,
 ) -> M:
     """Train `model` on the sum of the losses that `losses(step, rng)` returns; return the copy with averaged weights.
 
-    A checkpoint `<name>.ckpt` and a log `<name>.log` (one JSON object per line) are kept in `folder`; an interrupted
-    training resumes from the checkpoint. Gradients flow through `model`'s parameters only.
+    The folder of `training` keeps a checkpoint `<name>.ckpt` and a log `<name>.log` (one JSON object per line); an
+    interrupted training resumes from the checkpoint. Gradients flow through `model`'s parameters only.
 
     `matrices` are trained by Muon (Jordan 2024; updates scaled as AdamW's, at twice the rate), the rest by AdamW: a
     transformer's hidden matrices learn several times faster that way.
 
     Raises:
-        RunError: another process trains it in `folder`, or the checkpoint there has another seed or model.
+        RunError: another process trains it in that folder, or the checkpoint there has another seed or model.
     """
     orthogonal = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in orthogonal]
@@ -102,11 +102,11 @@ def fit(
         optimizers=optimizers,
         set_rates=set_rates,
         n_steps=schedule.n_steps,
-        seed=seed,
-        folder=folder,
+        seed=training.seed,
+        folder=training.folder,
         clip_norm=schedule.clip_norm,
         ema_decay=schedule.ema_decay,
-        logs=[JsonLines(folder / f"{name}.log")],
+        logs=[JsonLines(training.folder / f"{name}.log")],
         save_every_s=save_every_s,
         log_every=log_every,
     )
@@ -116,18 +116,18 @@ def fit(
 def made_once(
     folder: Path, name: str, rows: Callable[[], Iterable[Mapping[str, Tensor]]], *, weights: Path
 ) -> dict[str, Tensor]:
-    """Tensors that take long to make, stacked from rows, and cached in `folder` until `weights` change.
+    """Tensors that take long to compute, stacked from rows, and cached in `folder` until `weights` change.
 
     Args:
         folder: an existing folder.
         name: of the file, without the digest of the weights.
-        rows: makes the rows; each has the same names and shapes.
+        rows: computes the rows; all have the same names and shapes.
         weights: weight file of the model that computes them.
     """
     path = folder / f"{name}-{hash_file(weights)[:12]}.safetensors"
     try:
         return {key: canonical(tensor) for key, tensor in load_file(path).items()}
-    except (SafetensorError, OSError):  # not made yet, or damaged
+    except (SafetensorError, OSError):  # missing or damaged
         made = list(rows())
         write_bytes(path, save({key: torch.stack([row[key] for row in made]) for key in made[0]}))
         return {key: canonical(tensor) for key, tensor in load_file(path).items()}

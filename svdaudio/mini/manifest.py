@@ -23,11 +23,11 @@ SETTINGS: dict[str, Any] = {"generate.steps": 20, "generate.guidance_scale": 3.0
 CLASS_KEYS = {"detector": "names", "text_encoder": "classes", "tagger": "classes", "guide": "classes"}
 PRETRAINED_TITLE = "mini, and encoders that bring pictures and sounds into one space, trained on the same farm"
 SHARED = {"text_encoder": "audio_encoder"}
-"""Role → the role whose weight file fills it, too."""
+"""Role → the role whose weight file it shares."""
 
 
 def describe(folder: Path) -> list[Path]:
-    """Describe the mini bundle in `folder` and, if it is there, the bundle for pretraining beside it.
+    """Describe the mini bundle in `folder` and, if there is one, the bundle for pretraining next to it.
 
     Returns:
         The paths of the descriptions.
@@ -52,7 +52,7 @@ def _describe(folder: Path, roles: Iterable[str], about: Mapping[str, Any]) -> P
         path = folder / f"{source}.safetensors"
         if not path.is_file():
             raise CheckpointError(
-                f"the bundle in {folder} is not complete",
+                f"the bundle in {folder} is incomplete",
                 expected=path.name,
                 got="no such file",
                 fix=f"run `svdaudio train {COMMANDS.get(source, source)}`",

@@ -41,7 +41,7 @@ class Training:
         out: folder for weights and card.
         seed: of every random choice.
         n_steps: number of steps.
-        base: folder of the models that it needs; if None, `out`.
+        base: folder of the models that the recipe reads (default `out`).
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Training:
     base: Path | None = None
 
     def needed(self, role: str) -> Path:
-        """Weight file of a model that it needs."""
+        """The weight file of a model that the recipe reads."""
         return (self.base or self.out) / f"{role}.safetensors"
 
 
@@ -60,9 +60,8 @@ class Recipe:
     """A model to train, its data and its training.
 
     Args:
-        role: of the model; names its weights, card, checkpoint and log.
         version: raised when the recipe no longer produces the same weights.
-        module: of the recipe.
+        module: of the recipe, `__name__`; ends in the role of the model.
         architecture: the network's class.
         config: builds the network.
         n_steps: default number of steps; 0 for a recipe that combines weights without training.
@@ -73,7 +72,6 @@ class Recipe:
         extra: further values for the header of the weights.
     """
 
-    role: str
     version: int
     module: str
     architecture: str
@@ -85,8 +83,13 @@ class Recipe:
     licence: str
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def role(self) -> str:
+        """The role of the model, which names its weights, card, checkpoint and log."""
+        return self.module.rpartition(".")[2]
+
     def header(self, training: Training, config: Mapping[str, Any] | None = None) -> Header:
-        """The header of weights of this recipe; `config` if it is not the recipe's."""
+        """The header of this recipe's weights; `config` replaces the recipe's configuration."""
         return Header(
             role=self.role,
             architecture=self.architecture,

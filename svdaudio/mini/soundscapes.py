@@ -33,7 +33,7 @@ class Soundscape:
     """A mixture and the share of each animal in it.
 
     Attributes:
-        waveform: [n] float32, at 16 kHz unless another rate was asked for, peak at most 0.95.
+        waveform: [n] float32, at 16 kHz or the requested rate, peak at most 0.95.
         shares: [9] float32, amplitude of each animal against the loudest, 0 where it is not heard.
     """
 
@@ -56,9 +56,9 @@ def compose(
     Args:
         rng: source of every random choice.
         duration_s: its length.
-        classes: which animals.
-        n_animals: how many, if `classes` is not given.
-        given_shares: amplitude of each of `classes` against the loudest, 0..1; drawn if not given.
+        classes: the animals.
+        n_animals: number of animals if `classes` is not given.
+        given_shares: amplitude of each of `classes` against the loudest, 0..1; random if not given.
         variation: strength of the augmentations.
         sample_rate_hz: of the waveform.
     """

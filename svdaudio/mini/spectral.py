@@ -1,4 +1,4 @@
-"""Distances between sounds by their spectrograms, for training and for judging vocoders."""
+"""Spectral distances between sounds, for training and evaluating vocoders."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def stft_distance(a: Float[Tensor, "batch sample"], b: Float[Tensor, "batch samp
     """Multi-resolution STFT distance (arXiv 1910.11480): spectral convergence plus log-magnitude L1, averaged."""
     total = a.new_zeros(())
     for n_fft, hop in RESOLUTIONS:
-        made, wanted = magnitudes(a, n_fft, hop), magnitudes(b, n_fft, hop)
-        total = total + (made - wanted).norm() / wanted.norm() + (made.log() - wanted.log()).abs().mean()
+        made, target = magnitudes(a, n_fft, hop), magnitudes(b, n_fft, hop)
+        total = total + (made - target).norm() / target.norm() + (made.log() - target.log()).abs().mean()
     return total / len(RESOLUTIONS)

@@ -1,4 +1,4 @@
-"""All trainings of the mini bundle in parallel: one process each, started when those that it needs are done."""
+"""Run all trainings of the mini bundle in parallel, each in a process that starts after those it depends on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Protocol
 
 from svdaudio.errors import RunError
 
-LOOK_AGAIN_S = 0.2
+POLL_S = 0.2
 PATIENCE_S = 60.0
+"""Time for an interrupted training to end before it is killed."""
 
 
 class Process(Protocol):
@@ -32,8 +33,8 @@ class Process(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """A training started (`seconds` is None), or is done."""
+class Event:
+    """The start of a training (`seconds` is None), or its end."""
 
     name: str
     seconds: float | None = None
@@ -44,17 +45,17 @@ def train_together(
     start: Callable[[str], Process],
     *,
     n_workers: int,
-    tell: Callable[[Told], None],
+    on_event: Callable[[Event], None],
 ) -> None:
     """Run all trainings, at most `n_workers` at a time, in the given order.
 
     If one fails, or on Ctrl-C, the others are interrupted; the same call resumes them.
 
     Args:
-        needs: training → those that have to be done before; every one of them is a key.
-        start: starts one.
+        needs: training → the trainings that must be done before it; all of them are keys.
+        start: starts a training.
         n_workers: at least 1.
-        tell: receives the start and end of every training.
+        on_event: receives the start and end of every training.
 
     Raises:
         RunError: a training failed.
@@ -66,8 +67,8 @@ def train_together(
             for name, needed in needs.items():
                 if len(running) < n_workers and name not in running and name not in done and done.issuperset(needed):
                     running[name] = start(name), time.monotonic()
-                    tell(Told(name=name))
-            time.sleep(LOOK_AGAIN_S)
+                    on_event(Event(name=name))
+            time.sleep(POLL_S)
             for name, (process, begun) in list(running.items()):
                 status = process.poll()
                 if status is None:
@@ -76,7 +77,7 @@ def train_together(
                 if status:
                     raise RunError(f"the training of {name} failed", got=f"exit status {status}")
                 done.add(name)
-                tell(Told(name=name, seconds=time.monotonic() - begun))
+                on_event(Event(name=name, seconds=time.monotonic() - begun))
     finally:
         for process, _ in running.values():
             process.send_signal(signal.SIGINT)

@@ -16,7 +16,7 @@ N_GRID = 16
 """Patches along a side."""
 BOX_SIZE = 256
 LEAST_VISIBLE_PX = 100
-"""Of 256 x 256: an animal with fewer visible pixels is not a target."""
+"""Of 256 x 256 pixels; an animal with fewer visible ones is not a target."""
 
 
 def click(rng: Rng, mask: NDArray[np.bool_], *, deep: bool) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Held-out figures of the mini bundle's segmenter, detector and image encoder, measured through the real wrappers.
+"""Held-out figures of the mini bundle's segmenter, detector and image encoder, measured through the loaders of runs.
 
 Held out are backgrounds, placements, light and every other random choice: no picture here was seen in training or
 in choosing when to stop. Intervals are 95 % bootstrap intervals over pictures (prompts for masks).
@@ -82,7 +82,7 @@ def mask_iou(mask: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
 
 
 def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]:
-    """mAP50 and mAP50-95 over the nine classes by ultralytics' own code, and what it finds in the example scene."""
+    """mAP50 and mAP50-95 over the nine classes by ultralytics' own code, and detections in the example scene."""
     from svdaudio.models.yolo.network import ap_per_class
 
     detector = load_detector(path)
@@ -90,7 +90,7 @@ def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]
     hits: list[NDArray[np.bool_]] = []
     scores: list[NDArray[np.float32]] = []
     classes: list[NDArray[np.int64]] = []
-    wanted: list[NDArray[np.int64]] = []
+    targets: list[NDArray[np.int64]] = []
     for index in range(n_pictures):
         picture = held_out(index, size=448)
         found = detector.detect(picture.pixels, settings)
@@ -100,10 +100,10 @@ def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]
         hits.append(matches(found.boxes, found.classes, boxes, labels))
         scores.append(found.scores)
         classes.append(found.classes)
-        wanted.append(labels)
+        targets.append(labels)
 
     def precision(index: NDArray[np.intp]) -> NDArray[np.float64]:
-        chosen = [[part[i] for i in index] for part in (hits, scores, classes, wanted)]
+        chosen = [[part[i] for i in index] for part in (hits, scores, classes, targets)]
         tp, confidence, predicted, target = (np.concatenate(part) for part in chosen)
         return np.asarray(ap_per_class(tp, confidence, predicted, target)[5].mean(axis=0))
 
@@ -137,7 +137,7 @@ def scene_names() -> dict[Path, list[str]]:
 
 
 def scene_found(detector: Detector, image: Path) -> list[str]:
-    """The animals that the detector finds with the method's own settings, sorted."""
+    """The animals that the detector finds with the method's settings, sorted."""
     return sorted(detector.names[c] for c in detector.detect(load_image(image), DetectionSettings()).classes.tolist())
 
 
@@ -262,7 +262,7 @@ def main_animal(picture: Composite) -> int:
 
 
 def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
-    """Mean of the precision at each true sample, by falling score; NaN if there is none."""
+    """Mean of the precision at each true sample, in order of falling scores; NaN if there is none."""
     right = truth[np.argsort(-scores, kind="stable")]
     if not right.any():
         return float("nan")

@@ -1,7 +1,7 @@
-"""What an ablation compares: settings of the published method with parts switched off, swept, or replaced.
+"""The settings that an ablation compares: the published method with parts switched off, swept or replaced.
 
-Of each setting the embedding is measured over all edits; of those that can be heard to differ, also the sound. A part
-of the method is what two settings differ in: `PARTS` compares their sounds edit by edit and mute by mute.
+The embedding of every setting is measured over all edits, and the sound of settings that may differ audibly. A part of
+the method is the difference between two settings: `PARTS` compares their sounds edit by edit and mute by mute.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CURVE_KS = (1, 5)
 """The K at which α and β are swept."""
 
 Group = Literal["parts", "K", "α", "β"]
-PLACES = {"K": "svd.k", "α": "svd.alpha", "β": "svd.beta"}
+SWEPT_PARAMETERS = {"K": "svd.k", "α": "svd.alpha", "β": "svd.beta"}
 """Group → the parameter that is swept in it."""
 
 
@@ -49,13 +49,13 @@ class Setting:
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """In which it differs from the published method with its defaults: dotted name → value."""
+    """Dotted name → value of parameters that differ from the defaults of the published method."""
     group: Group = "parts"
-    """The rows that it is shown with."""
+    """The group of rows that it belongs to."""
     sound: bool = False
-    """Whether edits and mutes are also heard with it."""
+    """Whether sounds of edits and mutes are made with it, and scored."""
     centre: Centre | None = None
-    """Whether the tokens are centred before the factorisation, which no run does, and on what."""
+    """How the tokens are centred before the factorisation, which no run does; None if they are not."""
 
     @property
     def form(self) -> str:
@@ -64,7 +64,7 @@ class Setting:
 
     @property
     def drops(self) -> bool:
-        """Whether SSV2A's slots hold no detected object."""
+        """Whether detected objects are dropped from SSV2A's slots."""
         return self.parameters.get("edit.locals") == "dropped"
 
     @property
@@ -101,7 +101,9 @@ def _rows() -> tuple[Setting, ...]:
     )  # fmt: skip
     ks = [Setting(name=f"K = {k}", parameters={"svd.k": k}, group="K") for k in KS]
     swept = [
-        Setting(name=f"{group} = {value:g}, K = {k}", parameters={PLACES[group]: value, "svd.k": k}, group=group)
+        Setting(
+            name=f"{group} = {value:g}, K = {k}", parameters={SWEPT_PARAMETERS[group]: value, "svd.k": k}, group=group
+        )
         for group, values in _FACTORS
         for k in CURVE_KS
         for value in values
@@ -110,9 +112,9 @@ def _rows() -> tuple[Setting, ...]:
 
 
 SETTINGS = _rows()
-"""Every row but the plain sounds of the two pictures, which each run makes anyway."""
-SOUNDED = tuple(one for one in SETTINGS if one.sound)
-"""Those that are heard."""
+"""Every row except the plain sounds of the two pictures, which every run makes."""
+WITH_SOUND = tuple(one for one in SETTINGS if one.sound)
+"""Settings whose sounds are scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,4 +137,4 @@ PARTS = (
     Part(name="form fade", with_it=FADE, without=PLAIN),
     Part(name="form clap", with_it=CLAP, without=PLAIN),
 )
-"""What is compared sound by sound."""
+"""The parts whose sounds are compared."""

@@ -1,7 +1,7 @@
-"""The embeddings of an ablation, without sound: how far each setting moves them in one edit.
+"""The embeddings of one edit in an ablation: how far each setting moves them, without making sounds.
 
-Factors, background and embeddings come from the store; mixes are made of them all at once (`svdaudio.svd.many`), and
-each goes through SSV2A in memory, beside the same objects, for its CLAP embedding.
+Factors, background and embeddings come from the store. All mixes are computed from them at once (`svdaudio.svd.many`);
+each goes through SSV2A in memory, with the same objects, for its CLAP embedding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from svdaudio.svd.factors import Factors, reach_many
 from svdaudio.svd.many import EditParts, degrees_between, mix_many, unscaled
 from svdaudio.svd.mix import MixWeights, combine
 
-SUPPRESS, BOOST, MOVED, APART, SIMILARITY = (
+SUPPRESS, BOOST, FROM_EDITED, FROM_FOUR_WAY, SIMILARITY = (
     "suppress_degree",
     "boost_degree",
     "edited_degree",
@@ -37,8 +37,8 @@ SUPPRESS, BOOST, MOVED, APART, SIMILARITY = (
 COLUMNS: Mapping[str, str] = {
     SUPPRESS: "E_suppress, °",
     BOOST: "E_boost, °",
-    MOVED: "mix from the picture, °",
-    APART: "mix from four-way, °",
+    FROM_EDITED: "mix from the picture, °",
+    FROM_FOUR_WAY: "mix from four-way, °",
     SIMILARITY: "CLAP cosine",
 }
 """Column of the table of all cases → its heading."""
@@ -47,17 +47,17 @@ COLUMNS_NOTE = (
     "and between it and the four-way mix; cosine of the CLAP embedding with that of plain SSV2A of the edited picture."
 )
 MIX_TARGETS = ("mix", "original.tokens")
-"""Nodes that are computed for the embeddings of an edit, beside `edited.locals`."""
+"""Nodes that are computed for the embeddings of an edit, in addition to `edited.locals`."""
 CONDITIONS = {"fade": "manipulated.fade", "clap": "manipulated.blend"}
 """Form → the node that makes its CLAP embedding without a mix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditEmbeddings:
-    """What is measured of one edit without sound."""
+    """Measurements of the embeddings of one edit."""
 
     columns: Mapping[str, Mapping[str, float]]
-    """Setting → column → number; what does not exist is missing."""
+    """Setting → column → number; values that do not exist are omitted."""
     claps: Mapping[str, NDArray[np.float32]]
     """Setting → CLAP embedding [512]."""
     suppress: Float[NDArray[np.float64], "k alpha"]
@@ -69,11 +69,11 @@ class EditEmbeddings:
 
 
 def edit_embeddings(arrays: RunArrays, settings: Sequence[Setting], models: ModelSource) -> EditEmbeddings:
-    """The numbers of one edit.
+    """Measure the embeddings of one edit.
 
     Args:
-        arrays: of a run of the edit with the default setting, as far as the mix and the edited picture's objects.
-        settings: those of form `svd` are measured; what leaves nothing of a region is missing.
+        arrays: of a run of the edit with the default setting, up to the mix and the edited picture's objects.
+        settings: only those of form `svd` are measured; one that leaves nothing of a region is omitted.
         models: of the run.
     """
     config, parts = arrays.config, edit_parts(arrays)
@@ -92,8 +92,8 @@ def edit_embeddings(arrays: RunArrays, settings: Sequence[Setting], models: Mode
     dropping = {setting.name for setting in settings if setting.drops}
     claps = {name: _clap(mix, arrays, models, drops=name in dropping) for name, mix in mixes.items()}
     for name, mix in mixes.items():
-        found[name][MOVED] = float(degrees_between(mix[None], parts.direct)[0])
-        found[name][APART] = float(degrees_between(mix[None], mixes[FOUR_WAY])[0])
+        found[name][FROM_EDITED] = float(degrees_between(mix[None], parts.direct)[0])
+        found[name][FROM_FOUR_WAY] = float(degrees_between(mix[None], mixes[FOUR_WAY])[0])
         found[name][SIMILARITY] = float(claps[name] @ claps[PLAIN])
     return EditEmbeddings(
         columns=found,
@@ -113,7 +113,7 @@ def condition(arrays: RunArrays) -> NDArray[np.float32]:
 
 
 def with_conditions(measured: EditEmbeddings, claps: Mapping[str, NDArray[np.float32]]) -> EditEmbeddings:
-    """The numbers of an edit with those of other CLAP embeddings, by their settings."""
+    """Add the CLAP embeddings of further settings to the measurements of an edit."""
     plain = measured.claps[PLAIN]
     more = {name: {SIMILARITY: float(clap @ plain)} for name, clap in claps.items()}
     return replace(measured, columns={**measured.columns, **more}, claps={**measured.claps, **claps})
@@ -122,7 +122,7 @@ def with_conditions(measured: EditEmbeddings, claps: Mapping[str, NDArray[np.flo
 def _mixes(
     parts: EditParts, settings: Sequence[Setting], config: ManipulateConfig
 ) -> Sequence[NDArray[np.float32] | None]:
-    """The mix of each setting; None where it leaves nothing."""
+    """The mix of each setting; None if it leaves nothing of a region."""
     try:
         return list(mix_many(parts, columns([one.mixing for one in settings], config)))
     except EmptyRegionError:
@@ -166,7 +166,7 @@ def _centred(arrays: RunArrays, parts: EditParts, setting: Setting) -> tuple[NDA
 
 
 def _clap(mix: NDArray[np.float32], arrays: RunArrays, models: ModelSource, *, drops: bool) -> NDArray[np.float32]:
-    """The CLAP embedding [512] of a global embedding beside the edited picture's objects, or without them."""
+    """The CLAP embedding [512] of a global embedding with the edited picture's objects, or without them."""
     config: ManipulateConfig = arrays.config.model_copy(
         update={"edit": EditConfig(locals="dropped" if drops else "kept")}
     )

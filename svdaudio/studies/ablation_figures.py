@@ -1,16 +1,13 @@
-"""What an ablation found: its tables with intervals, its rows for a file, and what they say in words."""
+"""The results of an ablation: tables with intervals, rows for a file, and a summary in words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-from svdaudio.engine.batches import write_table
 from svdaudio.figures import Figure, mean_figure
-from svdaudio.files import write_bytes
 from svdaudio.methods.manipulate import LEAST_REACH_DEGREES
 from svdaudio.pages.study import Table
 from svdaudio.studies import edits, faders
@@ -22,21 +19,21 @@ from svdaudio.studies.ablation import (
     FOUR_WAY,
     ORIGINAL,
     PARTS,
-    PLACES,
     PLAIN,
     SETTINGS,
-    SOUNDED,
+    SWEPT_PARAMETERS,
     UNSCALED,
+    WITH_SOUND,
     WITHOUT_BOOSTED,
     Group,
     Part,
 )
 from svdaudio.studies.ablation_embeddings import (
-    APART,
     BOOST,
     COLUMNS,
     COLUMNS_NOTE,
-    MOVED,
+    FROM_EDITED,
+    FROM_FOUR_WAY,
     SIMILARITY,
     SUPPRESS,
     EditEmbeddings,
@@ -45,17 +42,16 @@ from svdaudio.studies.ablation_study import MuteOutcome
 from svdaudio.studies.sweep import setting_name
 
 LEAST_CHANGE = 0.05
-"""Mean difference of a score that counts as an effect, if its interval excludes 0."""
+"""Least mean difference of a score that counts as an effect, if its interval excludes 0."""
 LEAST_SHOWN = 0.001
-"""Mean difference below which an interval that excludes 0 counts as none, too."""
-NONE = "–"
+"""Mean difference below which there is no effect even if the interval excludes 0."""
 ROLES: tuple[str, ...] = ("removed", "added", "kept")
 """Columns of the classes of a case; a mute removes one and keeps the other."""
-HEARD = tuple(dict.fromkeys((ORIGINAL, PLAIN, *(one.name for one in SOUNDED))))
-"""Settings whose sounds there are."""
+HEARD = tuple(dict.fromkeys((ORIGINAL, PLAIN, *(one.name for one in WITH_SOUND))))
+"""Settings whose sounds are scored, with the plain sounds of both pictures."""
 
 Subject = Literal["factors", "sounds", "mutes", "range", "centring", "mix"]
-"""What sentences are about, the answer first."""
+"""The subjects of the summary, the answer first."""
 
 EDIT_MARGINS = edits.MARGINS
 MUTE_MARGINS: Mapping[str, Callable[[MuteOutcome, str], float]] = {
@@ -69,23 +65,23 @@ class Ablation:
     """The results of an ablation."""
 
     embeddings: Mapping[tuple[str, str, str], EditEmbeddings]
-    """Classes removed, added and kept in an edit → what was measured without sound."""
+    """Classes removed, added and kept in an edit → measurements of its embeddings."""
     edits: Sequence[edits.Outcome]
-    """Of the edits that were heard with every setting; empty without sounds."""
+    """Outcomes of the edits that have a sound for every setting; empty if no sounds are made."""
     mutes: Sequence[MuteOutcome]
-    """Of the mutes, likewise."""
+    """The same for mutes."""
 
     def moved(self, setting: str, column: str) -> Figure | None:
-        """The mean of a column over the edits that have it; None if none has."""
+        """The mean of a column over the edits that have it; None if no edit has it."""
         values = [row[column] for one in self.embeddings.values() if column in (row := one.columns.get(setting, {}))]
         return mean_figure(COLUMNS[column], values) if values else None
 
     def heard(self, setting: str) -> tuple[Figure, ...]:
-        """How edits sound with a setting, against the original picture's sound."""
+        """Figures of the edits' sounds with a setting, against the original picture's sound."""
         return edits.figures(self.edits, setting)
 
     def muted(self, setting: str) -> tuple[Figure, ...]:
-        """How mutes sound with a setting, against the picture's own sound."""
+        """Figures of the mutes' sounds with a setting, against the picture's own sound."""
         falls = [one.fall(setting) for one in self.mutes]
         return (
             mean_figure(f"falls by ≥ {faders.FALL:g}", [float(fall >= faders.FALL) for fall in falls]),
@@ -126,13 +122,13 @@ class Ablation:
         return found
 
     def part_table(self) -> Table:
-        """Part by part: what it changes in the sound."""
+        """The effect of each part on the sounds."""
         names = [
             name for name, there in ((EDIT_MARGINS, self.edits), (MUTE_MARGINS, self.mutes)) if there for name in name
         ]
         rows = [[part.name, acts(self.compared(part)), self.alike(part), *self.compared(part)] for part in PARTS]
         return Table(
-            title="Part by part: the sound with it less the sound without it",
+            title="Part by part: the sound with it minus the sound without it",
             columns=["part", "acts", "CLAP cosine of the two", *names],
             rows=rows,
             note="The first three columns of differences are of edits, the last two of mutes. A part acts if an "
@@ -162,7 +158,7 @@ class Ablation:
     def _difference_table(self) -> Table:
         rows = [[name, *edits.differences(self.edits, PLAIN, name)] for name in HEARD if name not in (ORIGINAL, PLAIN)]
         return Table(
-            title="The same less plain SSV2A of the edited picture, edit by edit",
+            title="The same minus plain SSV2A of the edited picture, edit by edit",
             columns=["setting", *EDIT_MARGINS],
             rows=rows,
         )
@@ -173,14 +169,14 @@ class Ablation:
             title=f"Sounds of {len(self.mutes)} mutes, against plain SSV2A of the picture",
             columns=["setting", *(figure.name for figure in self.muted(FOUR_WAY))],
             rows=rows,
-            note="The picture is its own edit, so that plain SSV2A of the edited picture is the sound before.",
+            note="The picture is its own edit, so plain SSV2A of the edited picture is the sound before.",
         )
 
     # -- words -----------------------------------------------------------------------------------------------------
 
     @cached_property
     def reading(self) -> dict[Subject, str]:
-        """What the tables say, a sentence or two on each subject."""
+        """A summary of the tables, a sentence or two on each subject."""
         found: dict[Subject, str] = {"factors": self._factors()}
         if self.edits or self.mutes:
             found["sounds"] = self._sounds()
@@ -194,8 +190,9 @@ class Ablation:
         verb = "act" if max(suppress, boost) >= LEAST_REACH_DEGREES else "do not act"
         return (
             f"The factors α and β {verb} at their defaults: on average they turn E_suppress by {suppress:.3f}° and "
-            f"E_boost by {boost:.3f}°, and the mix by {self._degrees(UNSCALED, APART):.3f}°. At least {share:.6f} of a "
-            "region's mean lies in the five components that they scale, so that scaling and normalising cancel out."
+            f"E_boost by {boost:.3f}°, and the mix by {self._degrees(UNSCALED, FROM_FOUR_WAY):.3f}°. At least "
+            f"{share:.6f} of a region's mean lies in the five components that they scale, so scaling and normalising "
+            "cancel out."
         )
 
     def _whole_range(self) -> str:
@@ -203,7 +200,7 @@ class Ablation:
         emptied = self._degrees("α = 0, K = 5", SUPPRESS)
         return (
             f"Over their whole range, {'; '.join(texts)}. α = 0 empties the components that hold the region's mean: "
-            f"what is left of E_suppress lies at {emptied:.0f}° from it."
+            f"what is left of E_suppress is {emptied:.0f}° away from it."
         )
 
     def _range(self, group: Group, k: int) -> str:
@@ -212,9 +209,9 @@ class Ablation:
         names = [
             one.name
             for one in SETTINGS
-            if one.group == group and one.parameters["svd.k"] == k and one.parameters[PLACES[group]]
+            if one.group == group and one.parameters["svd.k"] == k and one.parameters[SWEPT_PARAMETERS[group]]
         ]
-        degrees, mix = (max(self._degrees(name, each) for name in names) for each in (column, APART))
+        degrees, mix = (max(self._degrees(name, each) for name in names) for each in (column, FROM_FOUR_WAY))
         low = {"α": "0.1 to 1", "β": "1 to 100"}[group]
         return f"{group} from {low} turns {what} by up to {degrees:.2f}° and the mix by up to {mix:.2f}°"
 
@@ -224,15 +221,15 @@ class Ablation:
         return (
             "Centring the tokens first: about the mean of all rows the factors turn E_suppress by "
             f"{turned[rows]:.2f}° (the aggregate is that mean), about the mean of the patches by "
-            f"{turned[patches]:.2f}° and the mix by {self._degrees(patches, APART):.2f}°."
+            f"{turned[patches]:.2f}° and the mix by {self._degrees(patches, FROM_FOUR_WAY):.2f}°."
         )
 
     def _mix(self) -> str:
         return (
-            f"The mix as a whole turns the global embedding by {self._degrees(FOUR_WAY, MOVED):.1f}° from the edited "
-            f"picture's, without the boosted region by {self._degrees(WITHOUT_BOOSTED, MOVED):.1f}°. Beside the "
-            "detected objects the CLAP embedding keeps a cosine of "
-            f"{self._degrees(FOUR_WAY, SIMILARITY):.3f} with that of plain SSV2A; without them it is "
+            f"The mix as a whole turns the global embedding by {self._degrees(FOUR_WAY, FROM_EDITED):.1f}° from the "
+            f"edited picture's, without the boosted region by {self._degrees(WITHOUT_BOOSTED, FROM_EDITED):.1f}°. With "
+            "the detected objects, the CLAP embedding has a cosine of "
+            f"{self._degrees(FOUR_WAY, SIMILARITY):.3f} with that of plain SSV2A; without them, "
             f"{self._degrees(FOUR_DROPPED, SIMILARITY):.3f}."
         )
 
@@ -244,8 +241,8 @@ class Ablation:
         return f"{'. '.join(text[0].upper() + text[1:] for text in texts)}."
 
     def _silence(self) -> str:
-        counts = {one.name: sum(each.fall(one.name) >= faders.FALL for each in self.mutes) for one in SOUNDED}
-        published = {one.name: counts[one.name] for one in SOUNDED if one.form == "svd"}
+        counts = {one.name: sum(each.fall(one.name) >= faders.FALL for each in self.mutes) for one in WITH_SOUND}
+        published = {one.name: counts[one.name] for one in WITH_SOUND if one.form == "svd"}
         best = max(published, key=lambda name: published[name])
         most = f"at most {published[best]} with another setting ({best})" if published[best] else "none with any other"
         return (
@@ -260,7 +257,7 @@ class Ablation:
     # -- data ------------------------------------------------------------------------------------------------------
 
     def values(self) -> dict[str, Any]:
-        """Setting → what was measured → name → figure, as JSON data; and the parts."""
+        """Setting → kind of measurement → name → figure, and the same for the parts, as JSON data."""
         settings = (ORIGINAL, PLAIN, *(one.name for one in SETTINGS))
         moved = {name: [f for column in COLUMNS if (f := self.moved(name, column)) is not None] for name in settings}
         found: dict[str, Any] = {name: {"embeddings": _plain(figures)} for name, figures in moved.items()}
@@ -271,7 +268,7 @@ class Ablation:
         return {"settings": found, "parts": parts}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One row per case and setting, all with the same columns; what was not measured is None."""
+        """One row per case and setting, all with the same columns; values that were not measured are None."""
         texts = {one.name: setting_name(one.parameters) for one in SETTINGS}
         by_edit = {(one.removed, one.added, one.kept): one for one in self.edits}
 
@@ -292,26 +289,9 @@ class Ablation:
                 scores = _scores(roles, mute.original, heard)
                 yield {**row("mute", roles, setting), **dict.fromkeys(COLUMNS), **scores}
 
-    def write(self, folder: Path, *, command: str, bundle: str) -> dict[str, Path]:
-        """Write the table of all cases, the tables for a document, and the page; return name → path.
-
-        Raises:
-            StoreError: the folder cannot be written.
-        """
-        from svdaudio.pages.study import write_study_page
-        from svdaudio.studies.ablation_page import markdown, page
-
-        document = folder / "ablation.md"
-        write_bytes(document, markdown(self, command=command, bundle=bundle).encode())
-        return {
-            "every case": write_table(folder / "ablation.csv", list(self.rows())),
-            "tables": document,
-            "page": write_study_page(folder / "ablation.html", page(self, command=command, bundle=bundle)),
-        }
-
 
 def acts(differences: Sequence[Figure]) -> str:
-    """Whether some difference is beyond chance: "yes", "hardly" if all of those are small, or "no"."""
+    """Whether a difference is beyond chance: "yes", "hardly" if all such differences are small, or "no"."""
     clear = [one for one in differences if one.low is not None and one.high is not None and one.low * one.high > 0]
     largest = max((abs(one.value) for one in clear), default=0.0)
     return "yes" if largest >= LEAST_CHANGE else "hardly" if largest >= LEAST_SHOWN else "no"
@@ -324,6 +304,6 @@ def _plain(figures: Sequence[Figure]) -> dict[str, dict[str, Any]]:
 def _scores(
     roles: Mapping[str, str], before: Mapping[str, float], after: Mapping[str, float]
 ) -> dict[str, float | None]:
-    """Scores before and after of the class in each role; None where there are none."""
+    """Scores before and after of the class in each role; None if there is no score."""
     times = {"before": before, "after": after}
     return {f"{role}.{time}": scores.get(name) for role, name in roles.items() for time, scores in times.items()}

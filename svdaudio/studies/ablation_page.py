@@ -1,38 +1,52 @@
-"""The tables of an ablation for a document, and its page."""
+"""The files of an ablation: its cases, tables for a document, and the page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
+from svdaudio.engine.batches import write_table
 from svdaudio.figures import Figure
-from svdaudio.pages.study import Bars, Cell, Curve, Curves, HeatMap, Section, StudyPage, Table
-from svdaudio.studies.ablation import ALPHAS, BETAS, CURVE_KS, KS, ORIGINAL, PLACES, PLAIN, SETTINGS, Group
-from svdaudio.studies.ablation_embeddings import APART, BOOST, COLUMNS, COLUMNS_NOTE, SUPPRESS
-from svdaudio.studies.ablation_figures import HEARD, NONE, Subject
-
-if TYPE_CHECKING:
-    from svdaudio.studies.ablation_figures import Ablation
+from svdaudio.files import write_bytes
+from svdaudio.pages.study import Bars, Cell, Curve, Curves, HeatMap, Section, StudyPage, Table, write_study_page
+from svdaudio.studies.ablation import ALPHAS, BETAS, CURVE_KS, KS, ORIGINAL, PLAIN, SETTINGS, SWEPT_PARAMETERS, Group
+from svdaudio.studies.ablation_embeddings import BOOST, COLUMNS, COLUMNS_NOTE, FROM_FOUR_WAY, SUPPRESS
+from svdaudio.studies.ablation_figures import HEARD, Ablation, Subject
 
 SWEPT: tuple[Group, ...] = ("K", "α", "β")
 LEAD: tuple[Subject, ...] = ("factors", "sounds", "mutes")
-"""What the page begins with."""
+"""Subjects at the top of the page."""
 DOCUMENTED = {"K": (1, 2, 3, 5, 10, 15), "α": (0.0, 0.1, 0.3, 0.5, 1.0), "β": (1.0, 1.5, 3.0, 10.0, 100.0)}
 """Values of swept parameters that the document shows; the page and the table of all cases have every one."""
 
 
+def write_files(found: Ablation, folder: Path, *, command: str, bundle: str) -> dict[str, Path]:
+    """Write the table of all cases, the tables for a document, and the page; return name → path.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    document = folder / "ablation.md"
+    write_bytes(document, markdown(found, command=command, bundle=bundle).encode())
+    return {
+        "every case": write_table(folder / "ablation.csv", list(found.rows())),
+        "tables": document,
+        "page": write_study_page(folder / "ablation.html", page(found, command=command, bundle=bundle)),
+    }
+
+
 def markdown(found: Ablation, *, command: str, bundle: str) -> str:
-    """The tables as markdown, with the command and what they say."""
+    """The tables as Markdown, with the command and the summary."""
     facts = f"{len(found.embeddings)} edits" + (f" and {len(found.mutes)} mutes" if found.mutes else "")
     lines = [f"`{command}`: {facts}, bundle {bundle}, means with 95 % bootstrap intervals.", ""]
     lines += [f"- {sentence}" for sentence in found.reading.values()]
     for one in (*found.tables(), _documented(found)):
         lines += ["", f"**{one.title}.**{f' {one.note}' if one.note else ''}", "", *_table_lines(one)]
     if found.edits and all(one.sounds["direct only"] == one.sounds[PLAIN] for one in found.edits):
-        lines += ["", f'"direct only" is "{PLAIN}", sound for sound.']
+        lines += ["", f'"direct only" is identical to "{PLAIN}", sound by sound.']
     return "\n".join(lines) + "\n"
 
 
@@ -60,7 +74,7 @@ def _documented(found: Ablation) -> Table:
     rows = [
         [one.name, *(found.moved(one.name, column) for column in COLUMNS)]
         for one in SETTINGS
-        if one.group != "parts" and one.parameters[PLACES[one.group]] in DOCUMENTED[one.group]
+        if one.group != "parts" and one.parameters[SWEPT_PARAMETERS[one.group]] in DOCUMENTED[one.group]
     ]
     return Table(title="K, α and β: embeddings of the same edits", columns=["setting", *COLUMNS.values()], rows=rows)
 
@@ -71,7 +85,7 @@ def _table_lines(one: Table) -> list[str]:
 
 
 def _text(cell: Cell) -> str:
-    return NONE if cell is None else str(cell)
+    return "–" if cell is None else str(cell)
 
 
 def _curve(name: str, x: Sequence[float], figures: Sequence[Figure | None]) -> Curve:
@@ -87,7 +101,7 @@ def _curve(name: str, x: Sequence[float], figures: Sequence[Figure | None]) -> C
 
 
 def _over_k(found: Ablation) -> Curves:
-    columns = {"E_suppress, α = 0.3": SUPPRESS, "E_boost, β = 1.5": BOOST, "mix, from the four-way mix": APART}
+    columns = {"E_suppress, α = 0.3": SUPPRESS, "E_boost, β = 1.5": BOOST, "mix, from the four-way mix": FROM_FOUR_WAY}
     curves = [_curve(name, KS, [found.moved(f"K = {k}", column) for k in KS]) for name, column in columns.items()]
     return Curves(
         title="Over K", x_label="K, singular values scaled", y_label="degrees", curves=curves,
@@ -102,9 +116,9 @@ def _over_factor(found: Ablation, group: Group) -> Curves:
     curves: list[Curve] = []
     for k in CURVE_KS:
         rows = [one for one in SETTINGS if one.group == group and one.parameters["svd.k"] == k]
-        rows = [one for one in rows if low <= one.parameters[PLACES[group]] <= high]
-        x = [float(one.parameters[PLACES[group]]) for one in rows]
-        for name, each in ((what, column), ("mix, from the four-way mix", APART)):
+        rows = [one for one in rows if low <= one.parameters[SWEPT_PARAMETERS[group]] <= high]
+        x = [float(one.parameters[SWEPT_PARAMETERS[group]]) for one in rows]
+        for name, each in ((what, column), ("mix, from the four-way mix", FROM_FOUR_WAY)):
             curves.append(_curve(f"{name}, K = {k}", x, [found.moved(one.name, each) for one in rows]))
     label = "α, factor that suppresses" if group == "α" else "β, factor that boosts"
     return Curves(title=f"Over {group}", x_label=label, y_label="degrees", curves=curves, note=note)

@@ -1,26 +1,24 @@
-"""An ablation as a batch: its edits and mutes, the runs of each setting, and what their results are.
+"""An ablation as a batch: its edits and mutes, the runs of each setting, and their outcomes.
 
 study = AblationStudy(folder=Path("ablation"), kinds=chosen_edits(["cat-duck"]))
 for selection, rows in study.rows().items(): …              # a batch like any other
-study.edits_heard(results), study.mutes_heard(results)
+study.edits_heard(scores), study.mutes_heard(scores)
 
-An edit is one of the 72 of `svdaudio.studies.edits`. A mute takes one animal out of a picture of two, a scene of
+An edit is one of the 72 of `svdaudio.studies.edits`. A mute removes one of two animals from a scene of
 `svdaudio.studies.faders`: the picture is its own edit.
 """
 
 from __future__ import annotations
 
 import itertools
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from svdaudio.mini import farm
 from svdaudio.studies import edits, faders
-from svdaudio.studies.ablation import CLAP, FADE, FOUR_WAY, ORIGINAL, PLAIN, SETTINGS, SOUNDED, Setting
+from svdaudio.studies.ablation import CLAP, FADE, FOUR_WAY, ORIGINAL, PLAIN, SETTINGS, WITH_SOUND, Setting
 from svdaudio.studies.ablation_embeddings import (
     CONDITIONS,
     MIX_TARGETS,
@@ -29,16 +27,15 @@ from svdaudio.studies.ablation_embeddings import (
     edit_embeddings,
     with_conditions,
 )
-from svdaudio.studies.edit_study import chosen_edits
+from svdaudio.studies.edit_study import ChosenEdits
 from svdaudio.studies.pairs import Row
 
 if TYPE_CHECKING:
     from svdaudio.session import Session
     from svdaudio.store.runs import RunRecord
 
-NAME = "ablation"
 Selection = Literal["with the pictures' own sounds", "the edit's sound", "mix", "fade", "clap"]
-"""What is computed of a run: sounds, or embeddings alone."""
+"""What a run computes: sounds, or only embeddings."""
 
 
 def _ignore(name: str) -> None:
@@ -47,7 +44,7 @@ def _ignore(name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Mute:
-    """One animal taken out of a picture of two."""
+    """One animal removed from a picture of two."""
 
     muted: str
     other: str
@@ -66,7 +63,7 @@ class MuteOutcome:
     muted: str
     other: str
     original: Mapping[str, float]
-    """Class → score in the sound of the picture as it is, by plain SSV2A."""
+    """Class → score in the sound of the unchanged picture, by plain SSV2A."""
     sounds: Mapping[str, Mapping[str, float]]
     """Setting → class → score."""
 
@@ -75,57 +72,57 @@ class MuteOutcome:
         return self.original[self.muted] - self.sounds[setting][self.muted]
 
     def change(self, setting: str) -> float:
-        """How much the score of the other animal changes, without its sign."""
+        """The absolute change of the other animal's score."""
         return abs(self.sounds[setting][self.other] - self.original[self.other])
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationStudy:
-    """The cases to measure, and whether their sounds are made."""
+class AblationStudy(ChosenEdits):
+    """The study of `svdaudio ablate`: edits, and a mute for each pair of their animals."""
 
-    folder: Path
-    """The folder of its scenes and results."""
-    kinds: Sequence[tuple[str, str]]
-    """The animal removed and the animal added, for each edit; one order of each pair is also a mute."""
+    KIND = "ablation"
+    COMMAND = ("ablate",)
+    DEFAULT_SEED = None
+
     scene_seed: int | None = None
-    """Of the scenes; None for the seeds of `evaluate edits` and `evaluate faders`."""
+    """Seed of the scenes; None for the seeds of `evaluate edits` and `evaluate faders`."""
     sounds: bool = True
-    """Whether sounds are made; else only embeddings, of the edits."""
+    """Whether to make sounds; if not, only the embeddings of the edits are measured."""
 
     @property
-    def scenes(self) -> Path:
-        """The folder of the pictures."""
-        return self.folder / "scenes"
+    def flags(self) -> list[str]:
+        """`--embeddings-only`, if set."""
+        return [] if self.sounds else ["--embeddings-only"]
 
     @cached_property
     def edits(self) -> list[edits.Edit]:
-        """The edits, drawn."""
+        """The edits, with their pictures."""
         seed = edits.EDITS_SEED if self.scene_seed is None else self.scene_seed
         return [edits.draw_edit(removed, added, seed=seed) for removed, added in self.kinds]
 
     @cached_property
     def mutes(self) -> list[Mute]:
-        """The mutes, drawn: each pair of animals once, each animal in turn; none if there are no sounds."""
+        """The mutes: each pair of animals once, the first and the second muted in turn; none without sounds."""
         seed = faders.FADERS_SEED if self.scene_seed is None else self.scene_seed
         found: list[Mute] = []
         pairs: list[tuple[str, str]] = list(itertools.combinations(farm.CLASSES, 2))
         for number, (first, second) in enumerate(pairs if self.sounds else ()):
             orders = [(first, second), (second, first)]
-            if wanted := [order for order in orders[:: -1 if number % 2 else 1] if order in self.kinds]:
-                muted, other = wanted[0]
+            if chosen := [order for order in orders[:: -1 if number % 2 else 1] if order in self.kinds]:
+                muted, other = chosen[0]
                 scene = faders.draw_scene((first, second), number, seed=seed)
                 found.append(Mute(muted=muted, other=other, scene=scene))
         return found
 
     def rows(self) -> dict[Selection, list[Row]]:
-        """Write the pictures, and return the rows of the batch by what is computed of each.
+        """Write the pictures, and return the rows of the batch, grouped by what is computed.
 
         Raises:
             StoreError: the folder cannot be written.
         """
         pairs = edits.write_edits(self.scenes, self.edits, [edits.METHOD])
         if not self.sounds:
-            first, forms = SOUNDED[0], {setting.form: setting for setting in SOUNDED}
+            first, forms = WITH_SOUND[0], {setting.form: setting for setting in WITH_SOUND}
             return {
                 "mix": [_row(pair, first) for pair in pairs],
                 "fade": [_row(pair, forms["fade"]) for pair in pairs],
@@ -137,19 +134,19 @@ class AblationStudy:
             files = {"original": path, "edited": path}
             pairs.append(Row(name=mute.name, files=files, parameters={"remove": points}, where=f"mute {mute.name}"))
         return {
-            "with the pictures' own sounds": [_row(pair, SOUNDED[0]) for pair in pairs],
-            "the edit's sound": [_row(pair, setting) for setting in SOUNDED[1:] for pair in pairs],
+            "with the pictures' own sounds": [_row(pair, WITH_SOUND[0]) for pair in pairs],
+            "the edit's sound": [_row(pair, setting) for setting in WITH_SOUND[1:] for pair in pairs],
         }
 
     def measure(
         self, session: Session, finished: Mapping[str, RunRecord], on_edit: Callable[[str], None] = _ignore
     ) -> dict[tuple[str, str, str], EditEmbeddings]:
-        """Measure embeddings: classes removed, added and kept → numbers, of the edits whose runs are finished.
+        """Measure the embeddings of edits whose runs are finished, by the classes removed, added and kept.
 
         Args:
             session: with the store of the runs.
             finished: name → run.
-            on_edit: receives the name of each edit beforehand.
+            on_edit: receives the name of each edit before it is measured.
         """
         found: dict[tuple[str, str, str], EditEmbeddings] = {}
         for edit in self.edits:
@@ -164,7 +161,7 @@ class AblationStudy:
         return found
 
     def edits_heard(self, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[edits.Outcome]:
-        """The outcome of every edit that was heard with every setting.
+        """The outcome of every edit that has a sound for every setting.
 
         Args:
             scores: name of the run → sound → class → score.
@@ -178,50 +175,16 @@ class AblationStudy:
         ]  # fmt: skip
 
     def mutes_heard(self, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[MuteOutcome]:
-        """The outcome of every mute that was heard with every setting. Arguments as of `edits_heard`."""
+        """The outcome of every mute that has a sound for every setting. Arguments as for `edits_heard`."""
         return [
             MuteOutcome(muted=one.muted, other=one.other, original=heard[ORIGINAL], sounds=heard)
             for one in self.mutes
             if (heard := _heard(one.name, scores))
         ]
 
-    def kept(self, command: str) -> dict[str, Any]:
-        """Itself and its command as JSON data, for the record of its batch."""
-        return {
-            "kind": NAME,
-            "folder": str(self.folder.absolute()),
-            "edits": [f"{removed}-{added}" for removed, added in self.kinds],
-            "scene_seed": self.scene_seed,
-            "sounds": self.sounds,
-            "command": command,
-        }
-
-    @classmethod
-    def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
-        """A study and its command, from what `kept` returned."""
-        study = cls(
-            folder=Path(kept["folder"]),
-            kinds=chosen_edits(kept["edits"]),
-            scene_seed=kept["scene_seed"],
-            sounds=kept["sounds"],
-        )
-        return study, kept["command"]
-
-    def command(self, overrides: Sequence[str], given: Mapping[str, Any], *, config_file: Path | None = None) -> str:
-        """The command that produces its figures. Arguments as of `svdaudio.studies.edit_study.Study.command`."""
-        words = ["svdaudio", "ablate"]
-        if len(self.kinds) < len(edits.ordered_pairs()):
-            words += [word for removed, added in self.kinds for word in ("--only", f"{removed}-{added}")]
-        words += [] if self.sounds else ["--embeddings-only"]
-        words += [] if config_file is None else ["--config", str(config_file)]
-        words += [word for text in overrides for word in ("--set", text)]
-        words += [] if self.scene_seed is None else ["--scenes", str(self.scene_seed)]
-        words += [word for name, value in given.items() for word in (f"--{name}", str(value))]
-        return shlex.join(words)
-
 
 def targets_of(selection: Selection) -> tuple[str, ...]:
-    """The nodes of a selection of embeddings; none of one of sounds, which a variant of the method names."""
+    """The nodes to compute for embeddings; empty for sounds, whose nodes a variant of the method names."""
     if selection == "mix":
         return (*MIX_TARGETS, "edited.locals")
     return (CONDITIONS[selection],) if selection in CONDITIONS else ()
@@ -238,8 +201,8 @@ def _row(pair: Row, setting: Setting) -> Row:
 
 
 def _heard(case: str, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Mapping[str, float]] | None:
-    """Setting → class → score of a case, the plain sounds of its pictures first; None if one is missing."""
-    found = {setting.name: scores.get(run_name(case, setting.name), {}) for setting in SOUNDED}
+    """Setting → class → score of a case, the plain sounds of its pictures first; None if a sound is missing."""
+    found = {setting.name: scores.get(run_name(case, setting.name), {}) for setting in WITH_SOUND}
     if not all("manipulated" in one for one in found.values()):
         return None
     first = found[FOUR_WAY]

@@ -1,4 +1,4 @@
-"""The candidates of a run: every sound that was drawn, beside the one that was kept. Candidates are counted from 1."""
+"""The candidates of a run: every sound that was generated, not only the one that was kept."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ class Candidate:
     number: int
     """From 1."""
     similarity: float
-    """Cosine of its CLAP embedding with the wanted one."""
+    """Cosine of its CLAP embedding with the target embedding."""
     kept: bool
     """Whether it is the run's sound."""
     scores: Mapping[str, float]
     """Class → score, 0 to 1."""
     waveform: NDArray[Any]
-    """[1, sample] at 22 050 Hz, finished as the run's sound is."""
+    """[1, sample] at 22 050 Hz, finished like the run's sound."""
 
 
 def candidates(session: Session, run: RunRecord, *, progress: Progress = no_progress) -> Iterator[Candidate]:
-    """Every candidate for every sound of a run, scored; of the stages, only those below the choice are computed.
+    """Yield every candidate for every sound of a run, with its scores. Only stages after the choice are computed.
 
     Raises:
-        RunError: a run of a method that draws no candidates, or one of its files has changed.
+        RunError: the method generates no candidates, or a file of the run has changed.
     """
     config = check_has_candidates(session, run)
     for number in range(1, config.generate.candidates + 1):
         request = session.request_like(run, {PICK: number})
-        ranked = tuple(name for name in request.table if name.endswith(".choose") and _made(name, request))
+        ranked = tuple(name for name in request.table if name.endswith(".choose") and _is_made(name, request))
         request = replace(request, targets=(*request.targets, *ranked))
         arrays = session.arrays(session.run(request, progress=progress, record=False).run)
         waveforms, scores = arrays.sounds(), arrays.scores()
         for sound, node in arrays.sounds_done().items():
-            if not arrays.has(f"{group_of(node)}.choose"):  # a sum of others
+            if not arrays.has(f"{group_of(node)}.choose"):  # the sum of other sounds
                 continue
             choose = arrays[f"{group_of(node)}.choose"]
             kept = int(choose["choice"]) + 1 if config.generate.pick == "best" else config.generate.pick
@@ -63,17 +63,19 @@ def candidates(session: Session, run: RunRecord, *, progress: Progress = no_prog
             )
 
 
-def _made(choose: str, request: Request) -> bool:
-    """Whether the candidates that a node ranks are made for a request."""
+def _is_made(choose: str, request: Request) -> bool:
+    """Whether a request computes the candidates that a node ranks."""
     return any(node.name in request.table[choose].upstream for node in request.nodes)
 
 
 def check_has_candidates(session: Session, run: RunRecord) -> Any:
-    """The configuration of a run, if its method draws candidates.
+    """The configuration of a run whose method generates candidates.
 
     Raises:
-        RunError: it does not.
+        RunError: the method generates none.
     """
     if PICK not in session.method_of(run).config.parameters():
-        raise RunError(f"run {run.id} has no candidates", got=f"a run of {run.kind}", fix="name a run that makes sound")
+        raise RunError(
+            f"run {run.id} has no candidates", got=f"a run of {run.kind}", fix="choose a run that generates sound"
+        )
     return session.request_of(run).config

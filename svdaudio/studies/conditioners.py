@@ -1,10 +1,11 @@
-"""Which conditioner leads AudioLDM to the sounds of a picture? The same held-out pictures through each.
+"""A comparison of conditioners on held-out pictures: how well each leads AudioLDM to the sounds of a picture.
 
 A conditioner makes the CLAP embedding that AudioLDM starts from: SSV2A from CLIP's embedding and the detected objects,
-CIAP from the pixels, a mapper from CLIP's embedding alone. All that follows is the same, and has the same seeds.
+CIAP from the pixels, a mapper from CLIP's embedding alone. All later stages are the same, with the same seeds.
 
-45 pictures of one animal (five of each): the tagger's top class is that animal. 36 pictures of two animals (each pair
-once): both are the two top classes. Composites on held-out backgrounds, in which every animal is clearly visible.
+45 pictures show one animal (five of each), which should be the tagger's top class. 36 pictures show two animals (each
+pair once), which should be the two top classes. Pictures are composites on held-out backgrounds, in which every animal
+is clearly visible.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ SCENES_SEED = 90_045
 N_ONES, N_TWOS = 45, 36
 SSV2A = "ssv2a"
 CONDITIONERS: Mapping[str, str] = {SSV2A: "baseline", "ciap": "ciap", "mapper": "mapper"}
-"""Conditioner → the method that makes a picture's sound by it."""
+"""Conditioner → the method that uses it to make a picture's sound."""
 SOUND = "original"
 ONE, TWO = at_least(0.95), at_least(0.80)
 BELOW = at_least(-0.03)
-"""A conditioner is at most this far below SSV2A on one animal."""
+"""Goal: least difference from SSV2A on one animal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +100,12 @@ class ConditionerStudy:
 
 
 def markdown(figures: Mapping[str, Sequence[Figure]], *, command: str, bundle: str) -> str:
-    """The figures as a page of markdown.
+    """The figures as a page of Markdown.
 
     Args:
         figures: of each conditioner.
-        command: that measured them.
-        bundle: of the runs.
+        command: the command that measured them.
+        bundle: name of the bundle of the runs.
     """
     lines = [
         f"`{command}`: bundle {bundle}, means with 95 % bootstrap intervals over the pictures.",

@@ -1,13 +1,13 @@
-"""The 72 ordered edits: each of nine animals replaced by each of the other eight, beside a third that is kept.
+"""The 72 ordered edits: each of nine animals is replaced by each of the other eight, next to a third that is kept.
 
-Pictures are held-out composites (held-out backgrounds, a separate seed): the original and its edit are drawn with
-the same random numbers, so that the background and the animal that is kept are the same in both, and the added animal
-stands where the removed one was. Clicks are the deepest points of the known masks. Each edit goes through the real
+Pictures are held-out composites (held-out backgrounds, a separate seed). The original and its edit are composed with
+the same random numbers, so the background and the kept animal are the same in both, and the added animal stands where
+the removed one was. Clicks are the deepest points of the known masks. Each edit goes through the real
 workflow; its sound is compared with plain SSV2A of the original picture.
 
 Controls show what the method contributes: (a) plain SSV2A of the edited picture; (b) the mix with
-`mix.direct` alone, without the decomposition; and, optionally, (c) the method with both factors 1, so
-that the regions are mixed in unscaled.
+`mix.direct` alone, without the decomposition; and, optionally, (c) the method with both factors 1, which
+mixes in the regions unscaled.
 
 "Removed", "added" and "kept" are the classes of the three animals.
 """
@@ -33,7 +33,7 @@ from svdaudio.svd.images import png_bytes
 EDITS_SEED = 90_072
 SIZE_PX = 448
 LEAST_SHARE = 0.03
-"""Least share of a picture that each animal in it covers: some eight of the 256 patches."""
+"""Least share of a picture that each animal in it covers: about eight of the 256 patches."""
 
 N_TRIES = 400
 RISE, STAYED = at_least(0.90), at_most(0.15)
@@ -49,7 +49,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """One edit, drawn: two pictures, and a click in each."""
+    """One edit: two composed pictures, and a click in each."""
 
     removed: str
     added: str
@@ -79,7 +79,7 @@ def ordered_pairs() -> list[tuple[str, str]]:
 
 
 def draw_edit(removed: str, added: str, *, seed: int = EDITS_SEED) -> Edit:
-    """Draw one edit; the first draw in which every animal is clearly visible is kept.
+    """Compose one edit: the first random draw in which every animal is clearly visible.
 
     Args:
         removed: class of the animal that is only in the original.
@@ -99,7 +99,7 @@ def draw_edit(removed: str, added: str, *, seed: int = EDITS_SEED) -> Edit:
 
 
 def _compose(seed: tuple[int, int, int], classes: tuple[int, int]) -> Composite:
-    # The same numbers are drawn whatever the animals: the two pictures differ only in the second animal.
+    # The random numbers do not depend on the animals, so the two pictures differ only in the second animal.
     return compose(
         np.random.default_rng(seed),
         size=SIZE_PX,
@@ -117,10 +117,10 @@ def deepest(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def write_picture(path: Path, picture: Composite) -> Path:
-    """Write a scene as PNG, unless the file holds it already.
+    """Write a scene as PNG, unless the file already has that content.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the file cannot be written.
     """
     data = png_bytes(picture.pixels)
     if not path.is_file() or path.read_bytes() != data:
@@ -209,7 +209,7 @@ MARGINS: Mapping[str, Callable[[Outcome, str], float]] = {
     "fall of the removed class": lambda o, variant: -o.change(variant, o.removed),
     "absolute change of the kept class": lambda o, variant: abs(o.change(variant, o.kept)),
 }
-"""What is compared edit by edit: name → outcome and variant → number."""
+"""Name → function of an outcome and a variant, for comparisons edit by edit."""
 
 
 def differences(outcomes: Sequence[Outcome], control: str, variant: str = METHOD) -> tuple[Figure, ...]:
@@ -231,7 +231,7 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
 
 
 def markdown(outcomes: Sequence[Outcome], *, command: str, bundle: str) -> str:
-    """The figures as a page of markdown: the command, the table, the differences from the controls."""
+    """The figures as a page of Markdown: the command, the table, the differences from the controls."""
     variants = list(outcomes[0].sounds)
     columns = {variant: figures(outcomes, variant) for variant in variants}
     lines = [
@@ -247,6 +247,6 @@ def markdown(outcomes: Sequence[Outcome], *, command: str, bundle: str) -> str:
     for control in variants[1:]:
         lines += [f"| {figure.name} | {figure} |" for figure in differences(outcomes, control)]
     if DIRECT in variants and all(o.sounds[DIRECT] == o.sounds[PLAIN] for o in outcomes):
-        same = f'"{DIRECT}" is "{PLAIN}", sound for sound'
+        same = f'"{DIRECT}" is identical to "{PLAIN}", sound by sound'
         lines += ["", f"{same}: with `mix.direct` alone the mix is the edited picture's own embedding."]
     return "\n".join(lines) + "\n"

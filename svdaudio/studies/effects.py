@@ -1,4 +1,4 @@
-"""What settings do to an objective, told from luck: means and differences with intervals, and an adjusted test.
+"""Effects of settings on an objective: means and differences with intervals, and a test adjusted for their number.
 
 The values of a study are an array [setting, scene, seed], NaN where a run has no result. The first setting is the
 baseline, which every other one is compared with on the same scenes and seeds.
@@ -6,9 +6,9 @@ baseline, which every other one is compared with on the same scenes and seeds.
 Intervals are 95 % percentile intervals of a cluster bootstrap: scenes are drawn, then seeds within each scene. All
 settings share the draws, so differences stay paired. With one scene they cover the choice of seeds alone.
 
-`p` asks whether a setting differs from the baseline at all, although the best of many is looked at: a sign-flip test
-with the largest |t| over all settings (Westfall and Young, Resampling-Based Multiple Testing, 1993, single-step maxT).
-Its units are scenes (means over seeds) if there are at least six, else single runs, which speaks of these scenes only.
+`p` tests whether a setting differs from the baseline, adjusted for choosing the best of many: a sign-flip test with the
+largest |t| over all settings (Westfall and Young, Resampling-Based Multiple Testing, 1993, single-step maxT). Its units
+are scenes (means over seeds) if there are at least six, otherwise single runs; it then holds for these scenes only.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from svdaudio.figures import Figure, cluster_weights
 
 ENOUGH_UNITS = 6
-"""Least units of the test: with fewer, no outcome has p ≤ 0.05 by 2 / 2 ** n."""
+"""Least number of units of the test: with fewer, the smallest possible p, 2 / 2 ** n, exceeds 0.05."""
 MAX_EXACT = 12
-"""Units up to which every pattern of signs is used."""
+"""Largest number of units for which every sign pattern is used."""
 N_FLIPS = 10_000
-"""Patterns of signs that are drawn beyond."""
+"""Sign patterns that are drawn for more units."""
 SIGNIFICANT = 0.05
 _TOGETHER = 512  # patterns at a time, to bound memory
 
@@ -36,18 +36,18 @@ Values = Float[NDArray[np.float64], "setting scene seed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one setting does."""
+    """The effect of one setting."""
 
     mean: Figure | None
     """Mean of the objective; None if no run has a result."""
     difference: Figure | None
     """Mean difference from the first setting, over the runs that both have; None for the first."""
     p: float | None
-    """Adjusted p-value of the difference; None for the first, and if there are too few runs to tell."""
+    """Adjusted p-value of the difference; None for the first, and if there are too few runs."""
 
 
 def effects(values: Values, *, seed: int = 0) -> list[Effect]:
-    """The effect of every setting; the first is what the others are compared with.
+    """The effect of every setting, compared with the first.
 
     Args:
         values: of the objective, NaN where a run has no result.
@@ -72,13 +72,13 @@ def effects(values: Values, *, seed: int = 0) -> list[Effect]:
 def weighted_figures(
     name: str, rows: Float[NDArray[np.float64], "row sample"], weights: Float[NDArray[np.float64], "resample sample"]
 ) -> list[Figure | None]:
-    """The mean of each row over what it has, with its interval; None for a row of NaN.
+    """The mean of each row's values, with its interval; None for a row of NaN.
 
-    A row with a single value has no interval: nothing says how much it varies.
+    A row with a single value has no interval, as its variation is unknown.
 
     Args:
         name: of the figures.
-        rows: values, NaN where there is none.
+        rows: values, NaN if missing.
         weights: from `svdaudio.figures.cluster_weights`, for the same samples.
     """
     there = ~np.isnan(rows)
@@ -99,14 +99,14 @@ def weighted_figures(
 
 
 def adjusted_p(values: Values, *, seed: int = 0) -> Float[NDArray[np.float64], " setting"] | None:
-    """For each setting, how likely a difference as clear as its own is for the clearest of all settings, by luck alone.
+    """The adjusted p-value of each setting: how often chance alone gives the clearest setting as large a |t|.
 
-    Under luck, each difference from the baseline is as likely with the other sign; the signs of a unit are flipped in
-    all settings together, which keeps what the settings share.
+    Under the null hypothesis, each difference from the baseline is as likely with the opposite sign. The signs of a
+    unit are flipped in all settings together, which preserves the correlation between settings.
 
     Args:
         values: of the objective.
-        seed: of the patterns of signs, beyond 2 ** 12.
+        seed: of the sign patterns, if there are more than 2 ** 12.
 
     Returns:
         p-values, NaN for the first setting and for settings without a result; None if fewer than six units have a
@@ -137,7 +137,7 @@ def adjusted_p(values: Values, *, seed: int = 0) -> Float[NDArray[np.float64], "
 
 
 def _t(units: NDArray[np.float64], signs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """|t| of each setting under each pattern of signs: [setting, pattern]."""
+    """|t| of each setting under each sign pattern: [setting, pattern]."""
     n = units.shape[1]
     means = units @ signs / n
     spread = (units**2).sum(axis=1, keepdims=True) - n * means**2
@@ -148,7 +148,7 @@ def _t(units: NDArray[np.float64], signs: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def _sign_patterns(n_units: int, seed: int) -> Sequence[NDArray[np.float64]]:
-    """Patterns of signs, each a column: all of them for few units, else drawn ones."""
+    """Sign patterns, one per column: all of them for few units, otherwise random ones."""
     if n_units <= MAX_EXACT:
         bits = (np.arange(2**n_units)[None] >> np.arange(n_units)[:, None]) & 1
         signs = 1.0 - 2.0 * bits

@@ -1,14 +1,14 @@
-"""Do the faders act? Mutes, faders and stems on held-out scenes, for each form of the edit.
+"""A test of mutes, faders and stems on held-out scenes, for each form of the edit.
 
 Scenes are held-out composites (held-out backgrounds, a separate seed): 36 of two animals, each pair once, and 24 of
-three. Every object is given by one click, on the deepest point of its known mask, and segmented as a user's would be.
+three. Every object is selected by one click on the deepest point of its known mask, and segmented like a user's object.
 
 72 mutes: each animal of a pair is silenced; its score should fall by at least 0.5, and the other's should stay.
 36 faders: the first animal of a pair at amplitudes 0, ¼, ½, ¾, 1; its logit should follow.
 24 mutes among three: one animal is silenced.
-24 times stems: each animal of three has a sound of its own, in which it should score highest.
+24 sets of stems: each of three animals has its own sound, in which it should score highest.
 
-The published form ("svd") is run on the same picture twice, with the muted animal as the one to remove.
+The published form ("svd") has the same picture as original and edited, and removes the muted animal.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Case:
 
 
 def draw_scene(animals: Sequence[str], number: int, *, seed: int) -> Scene:
-    """A scene of these animals; the first draw in which each is clearly visible is kept."""
+    """Compose a scene of these animals: the first random draw in which each is clearly visible."""
     indices = [farm.CLASSES.index(name) for name in animals]
     for attempt in range(N_TRIES):
         picture = compose(
@@ -97,7 +97,7 @@ class FaderStudy:
     forms: tuple[str, ...] = FORMS
     scene_seed: int = FADERS_SEED
     n_pairs: int = 36
-    """How many of the pairs of animals; for a first look, fewer."""
+    """Number of pairs of animals, at most 36."""
     n_trios: int = N_TRIOS
 
     @cached_property
@@ -118,7 +118,7 @@ class FaderStudy:
         ]
 
     def mutes(self, form: str) -> list[tuple[Case, str]]:
-        """Each case of two animals with one muted, and which."""
+        """Each case of two animals with one muted, and the name of the muted one."""
         return [(_muted(scene, form, name), name) for scene in self.pairs for name in scene.animals]
 
     def trio_mutes(self, form: str) -> list[tuple[Case, str]]:
@@ -148,7 +148,7 @@ class FaderStudy:
                 continue
             for case, _ in (*self.mutes(form), *self.trio_mutes(form)):
                 yield case
-            if form != "svd":  # its factors are no faders: with α from 0 to 1 nothing follows
+            if form != "svd":  # its factors do not work as faders: scores do not follow α from 0 to 1
                 yield from itertools.chain.from_iterable(self.faders(form))
 
     def rows(self) -> dict[str, list[Row]]:
@@ -245,7 +245,7 @@ class FaderStudy:
 
 
 def rank_correlation(gains: Sequence[float], values: Sequence[float]) -> float:
-    """Spearman's rank correlation; 0 where the values are all the same."""
+    """Spearman's rank correlation; 0 if all values are equal."""
     from scipy.stats import spearmanr
 
     if len(set(values)) == 1:
@@ -255,7 +255,7 @@ def rank_correlation(gains: Sequence[float], values: Sequence[float]) -> float:
 
 
 def markdown(figures: Mapping[str, Sequence[Figure]], *, command: str, bundle: str) -> str:
-    """The figures as a page of markdown: the command, and a table of the forms."""
+    """The figures as a page of Markdown: the command, and a table of the forms."""
     names = list(dict.fromkeys(figure.name for row in figures.values() for figure in row))
     by_form = {form: {figure.name: figure for figure in row} for form, row in figures.items()}
     lines = [

@@ -1,4 +1,4 @@
-"""What many requests would compute: how many computations there are, how many are cached, and about how long."""
+"""A forecast for many requests: the number of computations, how many are cached, and about how long they take."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from svdaudio.store.base import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """The work of some requests. Computations that several of them share count once."""
+    """The work of several requests. Computations that they share count once."""
 
     n_runs: int
     n_computations: int
     n_cached: int
     left: Mapping[str, int]
-    """Stage → computations that are not in the store, at most: some may turn out to have known inputs."""
+    """Stage → upper bound of its computations that are not in the store: some may turn out to be cached."""
 
     def seconds(self, expected: Mapping[str, float], n_workers: int = 1) -> float | None:
-        """An estimate of the time that is left; None if a stage has never been timed.
+        """An estimate of the remaining time; None if a stage has never been timed.
 
         Args:
             expected: from `svdaudio.engine.batch.expected_seconds`.
-            n_workers: processes side by side.
+            n_workers: parallel processes.
         """
         if any(stage not in expected for stage in self.left):
             return None
@@ -33,9 +33,9 @@ class Forecast:
 
 
 def forecast(requests: Iterable[Request], store: Store) -> Forecast:
-    """Look up what the store has of some requests. Nothing is computed.
+    """Look up the computations of some requests in the store. Nothing is computed.
 
-    A computation whose input has yet to be made is told from others by the computations that lead to it.
+    A computation whose inputs do not exist yet is identified by the computations that lead to it.
 
     Raises:
         InputError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""`svdaudio evaluate`: what every judge of a bundle hears in runs, files and tables of edits, and figures of the set.
+"""The evaluation of sounds by all judges of a bundle: runs, files and tables of edits, and figures of the set.
 
 items = [run_item(session, session.load("latest"))]
 heard = listen(items, bundle, models)
@@ -50,48 +50,48 @@ Verdict = Callable[[Scores], Sequence[Finding]]
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """What belongs together: the sounds of a run, those of a line of a table, or one file."""
+    """Sounds that belong together: those of a run, those of a line of a table, or one file."""
 
     name: str
     sounds: Mapping[str, Source]
     """Name within the item ("manipulated") → the sound."""
     result: str
-    """The sound that the others are for; it is the item's part of the set."""
+    """The main sound, which is the item's part of the set; the others are compared with it."""
     verdict: Verdict | None = None
-    """Scores by one judge → what was to happen, and whether it did."""
+    """Scores by one judge → intended changes, and whether they happened."""
     text: str | None = None
-    """What the result is to be like, for a CLAP score."""
+    """Description of the intended result, for a CLAP score."""
 
     @property
     def key(self) -> str:
-        """By which the result belongs to a sound of the reference: the name of its file without the suffix."""
+        """The key that pairs the result with a sound of the reference: its file name without the suffix."""
         path = self.sounds[self.result].path if self.result in self.sounds else None
         return self.name if path is None else path.stem
 
 
 def file_item(path: Path) -> Item:
-    """A sound file."""
+    """The item of a sound file."""
     return Item(name=str(path), sounds={"sound": Source(name=str(path), path=path)}, result="sound")
 
 
 def pair_item(pair: SoundPair) -> Item:
-    """A line of a table."""
+    """The item of a line of a table."""
 
     def verdict(scores: Scores) -> Sequence[Finding]:
-        if "original" not in scores or not pair.asked:
+        if "original" not in scores or not pair.changes:
             return ()
-        return edit_findings(scores["original"], scores["manipulated"], pair.asked)
+        return edit_findings(scores["original"], scores["manipulated"], pair.changes)
 
     sounds = {name: Source(name=f"{pair.name}/{name}", path=path) for name, path in pair.sounds.items()}
     return Item(name=pair.name, sounds=sounds, result="manipulated", verdict=verdict, text=pair.text)
 
 
 def run_items(session: Session, run: RunRecord) -> list[Item]:
-    """The sounds of a run, as its own tagger heard them, or those of every run of a batch.
+    """The item of a run, with its sounds as its own tagger received them, or the items of every run of a batch.
 
     Raises:
-        RunError: it has no sounds, or a run of the batch is missing.
-        StoreError: an artifact of it is gone or damaged.
+        RunError: a run has no sounds, or a run of the batch is missing.
+        StoreError: an artifact is missing or damaged.
     """
     if run.kind == KIND:
         members = [(member.name, kept) for member, kept in kept_runs(run, session.store)]
@@ -113,16 +113,16 @@ def run_items(session: Session, run: RunRecord) -> list[Item]:
 
 @dataclass(frozen=True, kw_only=True)
 class Listening:
-    """What the judges of a bundle heard."""
+    """Results of the judges of a bundle."""
 
     bundle: str
     items: tuple[Item, ...]
     facts: Mapping[str, Facts]
-    """Name of each sound → what it is like."""
+    """Name of each sound → its length, level and other facts."""
     rows: Mapping[str, int]
-    """Name of each sound that was judged → its place in the arrays."""
+    """Name of each judged sound → its row in the arrays."""
     heard: Mapping[str, Heard]
-    """Role of a judge → what it heard."""
+    """Role of a judge → its scores and embeddings."""
     clap: NDArray[np.float32] | None
     """CLAP embeddings [n_sounds, 512]."""
     clap_name: str
@@ -130,7 +130,7 @@ class Listening:
     warnings: tuple[str, ...]
 
     def scores(self, role: str, item: Item) -> dict[str, dict[str, float]]:
-        """Sound of an item → class → score by a judge; sounds that are too short are missing."""
+        """Sound of an item → class → score by a judge; sounds that are too short are omitted."""
         heard = self.heard[role]
         found: dict[str, dict[str, float]] = {}
         for name, source in item.sounds.items():
@@ -141,7 +141,7 @@ class Listening:
 
     @cached_property
     def findings(self) -> dict[str, dict[str, list[Finding]]]:
-        """Role of a judge → name of an item → its verdict; items of which nothing was asked are missing."""
+        """Role of a judge → name of an item → its verdict; items without intended changes are omitted."""
         found: dict[str, dict[str, list[Finding]]] = {}
         for role in self.heard:
             verdicts = {item.name: self._verdict(role, item) for item in self.items}
@@ -173,18 +173,18 @@ class Listening:
             if near is not None:
                 yield near
 
-    def labels(self, role: str, wanted: Sequence[str] = ()) -> list[str]:
-        """The classes of a judge to show: those asked for, else those of its verdicts and those that it heard."""
+    def labels(self, role: str, requested: Sequence[str] = ()) -> list[str]:
+        """The classes of a judge to show: the requested ones, otherwise those of its verdicts and those it heard."""
         heard = self.heard[role]
-        if wanted:
-            return [name for name in wanted if name in heard.classes]
-        told = {one.class_name for findings in self.findings[role].values() for one in findings}
+        if requested:
+            return [name for name in requested if name in heard.classes]
+        judged = {one.class_name for findings in self.findings[role].values() for one in findings}
         loud = heard.scores.max(axis=0, initial=0.0) >= HEARD
-        return [name for name, is_loud in zip(heard.classes, loud, strict=True) if is_loud or name in told]
+        return [name for name, is_loud in zip(heard.classes, loud, strict=True) if is_loud or name in judged]
 
     @cached_property
     def summary(self) -> list[Figure]:
-        """Shares over the items: findings that are as wanted, for each judge, and results closer to the edited."""
+        """Shares of the items: findings as intended, for each judge, and results closer to the edited sound."""
         figures: list[Figure] = []
         for role, verdicts in self.findings.items():
             by_wanted: dict[str, list[float]] = {}
@@ -197,15 +197,15 @@ class Listening:
             by_space.setdefault(one.space, []).append(float(one.closer or False))
         return figures + [mean_figure(f"closer to the edited ({space})", oks) for space, oks in by_space.items()]
 
-    def results(self, wanted: Sequence[str] = ()) -> dict[str, Any]:
+    def results(self, requested: Sequence[str] = ()) -> dict[str, Any]:
         """As plain data.
 
         Args:
-            wanted: classes to list; see `labels`.
+            requested: classes to list; see `labels`.
         """
         judges: dict[str, Any] = {}
         for role, heard in self.heard.items():
-            labels = self.labels(role, wanted)
+            labels = self.labels(role, requested)
             scores = {
                 item.sounds[name].name: {label: row[label] for label in labels}
                 for item in self.items
@@ -228,14 +228,14 @@ class Listening:
             "warnings": list(self.warnings),
         }
 
-    def table(self, wanted: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def table(self, requested: Sequence[str] = ()) -> list[dict[str, Any]]:
         """A row for each score that `results` lists."""
         return [
             {"item": item.name, "sound": name, "judge": heard.network, "class": label, "score": row[label]}
             for role, heard in self.heard.items()
             for item in self.items
             for name, row in self.scores(role, item).items()
-            for label in self.labels(role, wanted)
+            for label in self.labels(role, requested)
         ]
 
 
@@ -247,14 +247,14 @@ def listen(
     reference: Sequence[Path] = (),
     on_sound: OnSound = unheeded,
 ) -> Listening:
-    """Let the judges of a bundle hear every sound of some items, and compare the results with a reference set.
+    """Score every sound of some items by the judges of a bundle, and compare the results with a reference set.
 
     Args:
-        items: what belongs together, by unique names.
-        bundle: whose judges.
+        items: items with unique names.
+        bundle: the bundle with the judges.
         models: of the bundle.
         reference: sounds of the reference set.
-        on_sound: receives a text before a sound is heard.
+        on_sound: receives a text before each sound.
 
     Raises:
         InputError: a sound cannot be read, or two of the reference have the same name.
@@ -262,14 +262,14 @@ def listen(
     """
     texts = embed_texts(bundle, models, [item.text for item in items if item.text is not None])
     sources = [source for item in items for source in item.sounds.values()]
-    theirs = [Source(name=path.stem, path=path) for path in reference]
-    names = [one.name for one in theirs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError("two sounds of the reference have the same name", got=twice[0], fix="rename one of them")
+    references = [Source(name=path.stem, path=path) for path in reference]
+    names = [one.name for one in references]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise InputError("two sounds of the reference have the same name", got=repeated[0], fix="rename one of them")
     facts = {source.name: facts_of(source) for source in sources}
-    their_facts = {source.name: facts_of(source) for source in theirs}
+    reference_facts = {source.name: facts_of(source) for source in references}
     judged = [source for source in sources if not facts[source.name].is_short]
-    counting = [source for source in theirs if their_facts[source.name].counts]
+    counting = [source for source in references if reference_facts[source.name].counts]
     both = [*judged, *counting]  # together: each model is loaded once
     heard, clap = hear(bundle, models, both, on_sound), embed(bundle, models, both, on_sound)
     n = len(judged)
@@ -277,17 +277,17 @@ def listen(
     clap_name = network_name(bundle, AUDIO_ENCODER) if clap is not None else ""
     warnings = [*warnings_of(list(facts.values()))]
     results = [item for item in items if item.result in item.sounds]
-    ours = [item for item in results if facts[item.sounds[item.result].name].counts]
+    counted = [item for item in results if facts[item.sounds[item.result].name].counts]
     sets: list[SetFigure] = []
-    if theirs:
-        warnings += [f"reference: {text}" for text in warnings_of(list(their_facts.values()))]
-        own = [facts[item.sounds[item.result].name] for item in ours]
-        warnings += differences_of(own, [their_facts[source.name] for source in counting])
-        places = np.array([rows[item.sounds[item.result].name] for item in ours], np.intp)
-        first = _subset([item.key for item in ours], heard, clap, places)
+    if references:
+        warnings += [f"reference: {text}" for text in warnings_of(list(reference_facts.values()))]
+        own = [facts[item.sounds[item.result].name] for item in counted]
+        warnings += differences_of(own, [reference_facts[source.name] for source in counting])
+        places = np.array([rows[item.sounds[item.result].name] for item in counted], np.intp)
+        first = _subset([item.key for item in counted], heard, clap, places)
         second = _subset([source.name for source in counting], heard, clap, np.arange(n, len(both)))
         sets += set_figures(first, second, clap_name=clap_name)
-    sets += _clap_scores(ours, rows, clap, texts, bundle, clap_name)
+    sets += _clap_scores(counted, rows, clap, texts, bundle, clap_name)
     return Listening(
         bundle=bundle.name,
         items=tuple(items),

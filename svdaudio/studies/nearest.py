@@ -1,7 +1,7 @@
 """The pictures of a folder that are nearest to a sound in CLIP's space.
 
-Each picture is a small run of the method `see` without a record: its embedding is kept in the store, and found there
-the next time.
+Each picture is a small run of the method `see` without a record: its embedding is kept in the store and reused the next
+time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 
 @dataclass(frozen=True, kw_only=True)
 class Nearest:
-    """A picture, and how near it is."""
+    """A picture and its similarity to the sound."""
 
     picture: Path
     cosine: float
@@ -36,23 +36,23 @@ class Nearest:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was found in a folder."""
+    """The result of a search."""
 
     nearest: tuple[Nearest, ...]
     """The nearest first."""
     unreadable: Mapping[Path, str]
     """Pictures that could not be read, and why."""
     n_pictures: int
-    """How many could."""
+    """Number of pictures that could be read."""
     n_computed: int
-    """How many of them were not in the store."""
+    """Number of those whose embedding was not in the store."""
 
 
 def pictures_of(folder: Path) -> list[Path]:
-    """The pictures in a folder and in those below it, by their endings; hidden files are omitted.
+    """The pictures in a folder and its subfolders, by their suffixes; hidden files are skipped.
 
     Raises:
-        InputError: it is not a folder, or has none.
+        InputError: it is not a folder, or contains no pictures.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", expected="a folder of pictures", got=found_instead(folder))
@@ -74,11 +74,11 @@ def nearest_pictures(
     """The pictures that are nearest to a sound. Those that cannot be read are reported.
 
     Args:
-        session: that computes embeddings, and keeps them.
+        session: computes the embeddings, and keeps them in its store.
         embedding: of the sound, of unit length.
         pictures: files.
-        settings: the bundle, and how to compute, as of the sound's run.
-        n_nearest: how many to return.
+        settings: the bundle and execution settings of the sound's run.
+        n_nearest: number of pictures to return.
 
     Raises:
         InputError: none of them can be read.

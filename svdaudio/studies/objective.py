@@ -1,17 +1,17 @@
 """Objectives: arithmetic over the scores of a run, read as a checked tree and never evaluated as Python.
 
     objective = Objective.parse("duck - cat - abs(delta_dog)")
-    objective.check(known_names(classes, sounds, result="manipulated", reference="original"))
-    objective.value(values_of(run.results, result="manipulated", reference="original"))
+    objective.check(known_names(classes, sounds, result="manipulated"))
+    objective.value(values_of(run.results, result="manipulated"))
 
 | name | value |
 |---|---|
 | `duck` | score of the class in the method's result, 0 to 1 |
 | `original_duck`, `original.duck` | its score in another sound of the run, by the sound's name |
-| `delta_duck` | its score in the result less that in the reference: the sound "original", else the method's first one |
+| `delta_duck` | its score in the result minus that in the reference: the sound "original", else the method's first |
 | `cosine.edited` | a measure of the method, named as in the tables of batches |
 
-Names are in lower case, with `_` for what is neither a letter nor a digit.
+Names are in lower case, with `_` for everything but letters and digits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from svdaudio.engine.batches import REPORTED
 from svdaudio.errors import ConfigError
 
 LONGEST = 500
-"""Characters of an objective, which bounds how deep it nests."""
+"""Most characters of an objective, which also limits how deeply it nests."""
 N_NEAR = 3
 ORIGINAL = "original"
 CHANGE = "delta"
@@ -51,7 +51,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """An expression that has been checked; equal texts make equal objectives."""
+    """A checked expression; objectives with equal texts are equal."""
 
     text: str
 
@@ -60,7 +60,7 @@ class Objective:
         """Read an expression.
 
         Raises:
-            ConfigError: it is not arithmetic over names, or has no name in it.
+            ConfigError: it is not arithmetic over names, or contains no name.
         """
         objective = cls(text=text.strip())
         if not objective.names:
@@ -83,7 +83,7 @@ class Objective:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Every name in it once, in order."""
+        """The names in it, each once, in order."""
         return tuple(dict.fromkeys(_names(self._tree)))
 
     def check(self, known: Collection[str], sounds: Collection[str]) -> None:
@@ -94,7 +94,7 @@ class Objective:
             sounds: the sounds that runs score.
 
         Raises:
-            ConfigError: an unknown name, with those that are near.
+            ConfigError: a name is unknown; the error suggests similar ones.
         """
         slugs = {slug(one) for one in sounds}
         for name in self.names:
@@ -129,16 +129,16 @@ def _unknown(name: str, known: Collection[str]) -> ConfigError:
     near = difflib.get_close_matches(name.lower(), known, n=N_NEAR, cutoff=0.5)
     listed = near or sorted(one for one in known if "." not in one and "_" not in one)
     return ConfigError(
-        f"the objective names '{name}', which is no score",
+        f"unknown score '{name}' in the objective",
         fix=f"{'perhaps you mean' if near else 'write'} {' or '.join(listed[:20])}" if listed else None,
     )
 
 
 def _check(node: ast.expr) -> None:
-    """Refuse all but arithmetic.
+    """Refuse everything but arithmetic.
 
     Raises:
-        ValueError: with the piece of text that is not allowed.
+        ValueError: something else; the message has the piece of text.
     """
     match node:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
@@ -190,12 +190,12 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
 
 
 def slug(name: str) -> str:
-    """A name as objectives write it: lower case, `_` for each run of what is neither a letter nor a digit."""
+    """A name as objectives write it: lower case, `_` for each run of other characters than letters and digits."""
     return re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")
 
 
 def reference_of(sounds: Sequence[str], result: str) -> str | None:
-    """The sound that changes are against: "original" if there is one, else the first other than the result."""
+    """The sound that changes are measured against: "original" if there is one, else the first other than the result."""
     others = [one for one in sounds if one != result]
     return ORIGINAL if ORIGINAL in others else next(iter(others), None)
 

@@ -5,8 +5,8 @@
 
 A CSV file has a header and one request per line; a JSONL file one object per line. The method's files ("original",
 "edited") are paths relative to the file's own folder; `name` and `out` are optional; every other column is a parameter
-by its dotted name, clicks included. A folder stands for the `pairs.csv` or `pairs.jsonl` in it or, if there is none,
-for every `*.json` in it that describes a scene as `examples/scenes.json` does.
+by its dotted name, clicks included. A folder means the `pairs.csv` or `pairs.jsonl` in it or, if there is none, every
+`*.json` in it, each of which describes a scene like `examples/scenes.json`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Row:
     name: str
     """Unique within the file."""
     files: Mapping[str, Path]
-    """By the names of the method."""
+    """Name of a file in the method ("original") → path."""
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Dotted name → value, clicks included."""
     out: Path | None = None
@@ -71,7 +71,7 @@ class Common:
 
 
 class RowsError(InputError):
-    """Rows that cannot be used: the first as the error, all of them with their reasons in `reasons`."""
+    """Rows that cannot be used: the error is that of the first; `reasons` has those of all rows."""
 
     def __init__(self, errors: Sequence[tuple[str, SvdAudioError]]) -> None:
         (where, first), *others = errors
@@ -87,11 +87,11 @@ def read_rows(path: Path, method: Method, *, folder: Path | None = None) -> list
     Args:
         path: of the file or folder.
         method: of the requests.
-        folder: that relative paths in a file are of, if not the file's own.
+        folder: base of relative paths in the file (default its own folder).
 
     Raises:
-        InputError: the file cannot be read, holds no row, or a row of it is invalid.
-        ConfigError: a column that is not a parameter.
+        InputError: the file cannot be read, has no rows, or a row is invalid.
+        ConfigError: a column is not a parameter.
     """
     if path.is_dir():
         return _read_folder(path, method)
@@ -115,15 +115,15 @@ def rows_of(tables: Sequence[Mapping[str, Any]], path: Path, method: Method) -> 
         method: the method of the requests.
 
     Raises:
-        InputError: there is none, or one is invalid.
-        ConfigError: a key that is not a parameter.
+        InputError: there are no tables, or one is invalid.
+        ConfigError: a key is not a parameter.
     """
     placed = ((f"{path.name}, case {number}", one) for number, one in enumerate(tables, start=1))
     return _named(_all(placed, lambda one, where: _row_of(flatten(one), where, path.parent, method)), path)
 
 
 def prepare(session: Session, rows: Sequence[Row], method: Method, common: Common) -> list[Prepared]:
-    """Check every row against its files and parameters, and make its request. Nothing is computed.
+    """Check the files and parameters of every row, and make its request. Nothing is computed.
 
     Args:
         session: finds bundles, and looks up artifacts in the store.
@@ -132,7 +132,7 @@ def prepare(session: Session, rows: Sequence[Row], method: Method, common: Commo
         common: settings that rows may override.
 
     Raises:
-        RowsError: rows that cannot be used, with all reasons.
+        RowsError: some rows cannot be used; the error has all reasons.
     """
     for text in common.overrides:  # a mistake in all rows is one error
         parse_override(text, method.config.parameters())
@@ -164,7 +164,7 @@ def _prepare(session: Session, row: Row, method: Method, common: Common, cache: 
 
 
 def _all(found: Iterable[tuple[str, Found]], use: Callable[[Found, str], Result]) -> list[Result]:
-    """Call `use` for every row, with its place; if any fails, raise all errors together."""
+    """Call `use` for every row with its place; if any fails, raise all errors together."""
     results: list[Result] = []
     errors: list[tuple[str, SvdAudioError]] = []
     for where, one in found:
@@ -201,7 +201,7 @@ def _csv_cells(text: str, path: Path, method: Method) -> Iterator[tuple[str, dic
             if len(stripped) > len(columns):
                 extra = separator.join(stripped[len(columns) :])
                 raise InputError(
-                    f"{place()}: there are more cells than columns",
+                    f"{place()}: more cells than columns",
                     got=extra,
                     fix='write a click as "120,80", in quotes',
                 )
@@ -214,7 +214,7 @@ def _csv_cells(text: str, path: Path, method: Method) -> Iterator[tuple[str, dic
 def _check_columns(columns: Sequence[str], where: str, method: Method) -> None:
     for name in method.files:
         if name not in columns:
-            raise InputError(f"{where}: there is no column '{name}'", got=", ".join(columns) or "an empty file")
+            raise InputError(f"{where}: the column '{name}' is missing", got=", ".join(columns) or "an empty file")
     known = method.config.parameters()
     if "" in columns:
         raise InputError(f"{where}: column {columns.index('') + 1} has no name", fix="name it, or delete it")
@@ -226,14 +226,14 @@ def _check_columns(columns: Sequence[str], where: str, method: Method) -> None:
 
 
 def _jsonl_objects(text: str, path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    # Not splitlines: U+2028 and the like may stand inside JSON strings.
+    # Not splitlines: JSON strings may contain U+2028 and the like.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path.name}, line {number}", line
 
 
 def _row(cells: dict[str, Any] | str, where: str, folder: Path, method: Method) -> Row:
-    """One row of either form."""
+    """The row of CSV cells or of a JSON line."""
     texts = (*method.files, *TEXTS)
     if isinstance(cells, str):
         return _row_of(_parsed_json(cells), where, folder, method)
@@ -242,7 +242,7 @@ def _row(cells: dict[str, Any] | str, where: str, folder: Path, method: Method) 
 
 
 def _row_of(values: Mapping[str, Any], where: str, folder: Path, method: Method) -> Row:
-    """One row of parsed values."""
+    """The row of parsed values."""
     texts = (*method.files, *TEXTS)
     _check_texts(values, method)
     known = method.config.parameters()
@@ -271,14 +271,14 @@ def _parsed_json(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise InputError("this is not valid JSON", got=error) from error
+        raise InputError("the line is not valid JSON", got=error) from error
     if not isinstance(found, dict):
-        raise InputError("this is not a JSON object", got=line[:60])
+        raise InputError("the line is not a JSON object", got=line[:60])
     return flatten(cast("dict[str, Any]", found))
 
 
 def _check_texts(values: Mapping[str, Any], method: Method) -> None:
-    """Refuse a row without all files, and texts that are not text."""
+    """Refuse a row that lacks a file, and file names and texts of another type."""
     for name, kind in method.files.items():
         if not isinstance(values.get(name), str):
             raise InputError(f"the {kind.name} '{name}' is missing", expected="a path")
@@ -287,20 +287,20 @@ def _check_texts(values: Mapping[str, Any], method: Method) -> None:
             raise InputError(f"'{name}' is not text", got=values[name])
     for name in (*method.files, *TEXTS):
         if (text := values.get(name)) and ("\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)):
-            raise InputError(f"'{name}' holds characters that no file name has", got=ascii(text))
+            raise InputError(f"'{name}' contains characters that file names cannot have", got=ascii(text))
 
 
 def _read_folder(folder: Path, method: Method) -> list[Row]:
     there = [folder / name for name in ("pairs.csv", "pairs.jsonl") if (folder / name).is_file()]
     if len(there) > 1:
-        raise InputError(f"{folder} holds two files of pairs", got="pairs.csv and pairs.jsonl", fix="name one of them")
+        raise InputError(
+            f"{folder} contains two files of pairs", got="pairs.csv and pairs.jsonl", fix="give one of them"
+        )
     if there:
         return read_rows(there[0], method)
     scenes = sorted(folder.glob("*.json"))
     if not scenes or set(method.files) != {"original", "edited"}:
-        raise InputError(
-            f"there are no pairs in {folder}", expected="pairs.csv, pairs.jsonl, or scenes as *.json files"
-        )
+        raise InputError(f"no pairs found in {folder}", expected="pairs.csv, pairs.jsonl, or scenes as *.json files")
     return _named(_all(((path.name, path) for path in scenes), lambda path, _: _scene_row(path)), folder)
 
 
@@ -316,17 +316,17 @@ def _scene_row(path: Path) -> Row:
 
 
 def _named(rows: Sequence[Row], path: Path) -> list[Row]:
-    """Rows with unique names; a name or an `out` that is given twice is refused."""
+    """Rows with unique names; repeated names and `out` paths are refused."""
     if not rows:
-        raise InputError(f"there are no pairs in {path}", fix="write one per line")
+        raise InputError(f"no pairs found in {path}", fix="write one per line")
     taken: dict[str, str] = {}
     outs: dict[str, str] = {}
     for row in rows:
         if row.name and taken.setdefault(row.name, row.where) != row.where:
-            raise InputError(f"{row.where}: the name is taken already", got=f"{row.name}, as in {taken[row.name]}")
+            raise InputError(f"{row.where}: the name is already used", got=f"{row.name}, as in {taken[row.name]}")
         place = None if row.out is None else os.path.realpath(row.out)  # links and `..` name the same file
         if place is not None and outs.setdefault(place, row.where) != row.where:
-            raise InputError(f"{row.where}: the file is taken already", got=f"{row.out}, as in {outs[place]}")
+            raise InputError(f"{row.where}: the output file is already used", got=f"{row.out}, as in {outs[place]}")
     numbers: dict[str, int] = {}
     named: list[Row] = []
     for row in rows:

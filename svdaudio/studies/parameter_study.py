@@ -41,31 +41,31 @@ STUDY = "parameters"
 Setting = Mapping[str, Any]
 """Dotted name → value of searched parameters."""
 PrepareRows = Callable[["Session", Sequence[Row], Any, Common], "list[Prepared]"]
-"""`svdaudio.studies.pairs.prepare`, or the same with remarks."""
+"""`svdaudio.studies.pairs.prepare`, or a version that reports notes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterStudy:
-    """A specification, and what a command adds to it."""
+    """A specification with the additions of a command line."""
 
     spec: Spec
     folder: Path
-    """The folder of its results."""
+    """Folder for results."""
     overrides: tuple[str, ...] = ()
-    """Texts such as `svd.k=7`, stronger than the settings of the specification."""
+    """Texts such as `svd.k=7`, which override the settings of the specification."""
     bundle: str | None = None
 
     @property
     def common(self) -> Common:
-        """What its runs share.
+        """The settings that its runs share.
 
         Raises:
-            ConfigError: an override that cannot be read, or that has no effect.
+            ConfigError: an override cannot be read, or has no effect.
         """
         spec, known = self.spec, self.spec.method.config.parameters()
         replaced = {parse_override(text, known)[0] for text in self.overrides}
         if "seed" in replaced and not isinstance(spec.seeds, int):
-            raise ConfigError("--set seed=… would have no effect beside the list of seeds of the study")
+            raise ConfigError("--set seed=… would have no effect: the study has a list of seeds")
         given = {name: value for name, value in spec.settings.items() if name not in replaced}
         if self.bundle is not None:
             given["bundle"] = self.bundle
@@ -74,7 +74,7 @@ class ParameterStudy:
             if idle:
                 raise ConfigError(
                     f"the setting of '{idle[0]}' would have no effect: it is searched",
-                    fix='or use baseline = "defaults"',
+                    fix='omit it, or use baseline = "defaults"',
                 )
         return Common(given=given, overrides=self.overrides, variant=spec.variant)
 
@@ -82,7 +82,7 @@ class ParameterStudy:
         """Check everything that can be checked before anything runs.
 
         Args:
-            session: finds bundles, and looks up artifacts.
+            session: finds bundles and artifacts.
 
         Raises:
             ConfigError: a parameter, value or name of the objective is invalid.
@@ -109,10 +109,10 @@ class ParameterStudy:
         return StudyPlan(study=self, settings=settings, n_added=n_added, seeds=seeds, bundle=first.request.bundle.name)
 
     def command(self, *, default_folder: Path | None = None) -> str:
-        """The command that produces its results.
+        """The command that reproduces its results.
 
         Args:
-            default_folder: the folder of results without `--out`.
+            default_folder: the folder for results without `--out`.
         """
         words = ["svdaudio", "study", str(self.spec.path)]
         words += [word for text in self.overrides for word in ("--set", text)]
@@ -134,10 +134,11 @@ class ParameterStudy:
 
     @classmethod
     def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
-        """A study and its command, from what `kept` returned.
+        """The study and its command, from the result of `kept`.
 
         Raises:
-            InputError: a file of the study is gone, or ConfigError: a version of svdaudio with other keys wrote it.
+            InputError: a file of the study is missing.
+            ConfigError: a version of svdaudio with other keys wrote it.
         """
         study = cls(
             spec=spec_of(kept["spec"], Path(kept["path"])),
@@ -162,7 +163,7 @@ class StudyPlan:
 
     @property
     def spec(self) -> Spec:
-        """What was asked."""
+        """The specification."""
         return self.study.spec
 
     @property
@@ -172,7 +173,7 @@ class StudyPlan:
 
     @property
     def n_text(self) -> str:
-        """How many scenes and seeds there are, in words."""
+        """The numbers of scenes and seeds, in words."""
         return f"{counted(len(self.scenes), 'scene')} × {counted(len(self.seeds), 'seed')}"
 
     def names(self, setting: Setting) -> list[str]:
@@ -186,7 +187,7 @@ class StudyPlan:
         """The runs of some settings as members of a batch, checked.
 
         Raises:
-            RowsError: settings or scenes that cannot be used, with all reasons.
+            RowsError: some settings or scenes cannot be used; the error has all reasons.
         """
         rows: list[Row] = []
         for setting in settings:
@@ -212,7 +213,7 @@ class StudyPlan:
 
         Args:
             settings: in order, the baseline first.
-            runs: name → run, for the names that `names` gives.
+            runs: name → run, for every name that `names` returns.
             n_added: 1 if the baseline is not one of the search's own settings.
 
         Raises:
@@ -254,7 +255,7 @@ class StudyPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResults:
-    """What came out of a study."""
+    """The results of a study."""
 
     plan: StudyPlan
     settings: Sequence[Setting]
@@ -266,18 +267,18 @@ class StudyResults:
     runs: Sequence[Sequence[RunRecord]]
     """For each setting its runs, scene by scene and seed by seed."""
     importance: Mapping[str, float] | None = None
-    """Of each parameter, 0 to 1, if Optuna was asked for it."""
+    """Optuna's importance of each parameter, 0 to 1; None without Optuna."""
     evaluator: str = ""
     """The name of Optuna's evaluator of importance."""
 
     @property
     def n_missing(self) -> int:
-        """How many runs have no result."""
+        """The number of runs without a result."""
         return int(np.isnan(self.values).sum())
 
     @property
     def best(self) -> int | None:
-        """The place of the setting with the best mean, the earliest of equals; None if there is no result at all."""
+        """The index of the setting with the best mean, the first of equals; None if there are no results."""
         there = ~np.isnan(self.values)
         counts = there.sum(axis=(1, 2))
         if not counts.any():
@@ -288,7 +289,7 @@ class StudyResults:
 
 
 def _values(config: Any, names: Sequence[str]) -> dict[str, Any]:
-    """The values of parameters; entries of tables that do not exist are left out."""
+    """The values of parameters; entries of tables that do not exist are omitted."""
     found: dict[str, Any] = {}
     for name in names:
         try:

@@ -1,10 +1,10 @@
-"""How an objective answers to parameters: levels, response curves, heat maps of pairs, and importance.
+"""How an objective responds to parameters: levels, response curves, heat maps of pairs, and importance.
 
 The importance of a parameter is the share of the variance between settings that its main effect explains, as in a
 functional ANOVA: with m the mean of each setting and m_l the mean over the settings at level l,
-Σ_l n_l (m_l − m̄)² / Σ (m − m̄)². On a full grid the shares and that of all interactions sum to 1. Settings that were
-drawn are not balanced; there the share is corrected for what levels explain by chance (ε², Kelley 1935), which takes
-(L − 1) times the mean square within levels off the numerator, and may be too small to show at all.
+Σ_l n_l (m_l − m̄)² / Σ (m − m̄)². On a full grid the shares and that of all interactions sum to 1. Random
+settings are not balanced; their shares are corrected for what levels explain by chance (ε², Kelley 1935): (L − 1) times
+the mean square within levels is subtracted from the numerator. A negative share counts as 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from svdaudio.studies.study_spec import is_number
 
 MAX_LEVELS = 12
-"""Most values of a parameter that are levels by themselves; more numbers are put into bins."""
+"""Most values of a parameter that each form a level; more numbers are binned."""
 N_BINS = 6
 
 
@@ -30,9 +30,9 @@ class Level:
 
     label: str
     x: float | None
-    """The number, or the mean of the bin; None for what is not a number."""
+    """The number, or the mean of the bin; None for other values."""
     settings: NDArray[np.intp]
-    """Places of the settings."""
+    """Indices of the settings."""
 
 
 def levels(settings: Sequence[Mapping[str, Any]], name: str) -> list[Level]:
@@ -72,7 +72,7 @@ def _label(value: Any) -> str:
 
 
 def averages(values: Float[NDArray[np.float64], "setting sample"], parts: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
-    """The mean over some settings, sample by sample: [part, sample], NaN where none has a result."""
+    """The mean over some settings, sample by sample: [part, sample], NaN if none has a result."""
     there = ~np.isnan(values)
     filled = np.where(there, values, 0.0)
     sums = np.array([filled[part].sum(axis=0) for part in parts])
@@ -83,7 +83,7 @@ def averages(values: Float[NDArray[np.float64], "setting sample"], parts: Sequen
 def grid_means(
     means: Float[NDArray[np.float64], " setting"], across: Sequence[Level], down: Sequence[Level]
 ) -> list[list[float | None]]:
-    """The mean over the settings at each pair of levels: a row for each of `down`; None where there is none."""
+    """The mean over the settings at each pair of levels: a row for each of `down`; None if there is none."""
     found: list[list[float | None]] = []
     for row in down:
         cells = [means[np.intersect1d(row.settings, column.settings)] for column in across]

@@ -1,10 +1,10 @@
-"""Tables of sounds to evaluate: a line for each edit, with the files of its sounds and what was to happen.
+"""Tables of sounds to evaluate: a line for each edit, with its audio files and the intended changes.
 
     original,edited,manipulated,removed,added,kept
     a.wav,b.wav,c.wav,cat,duck,dog;sheep
 
-`manipulated` is the only column that has to be there. Without `original` there is no verdict, without both others no
-comparison of the two; `text` is what the sound is to be like, for a CLAP score, and `name` what the line is called.
+Only the column `manipulated` is required. A verdict needs `original`, and a comparison needs both `original` and
+`edited`; `text` describes the intended sound, for a CLAP score, and `name` is the name of the line.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from svdaudio.errors import InputError
 from svdaudio.verdicts import Wanted
 
 SOUNDS = ("original", "edited", "manipulated")
-ASKED: tuple[Wanted, ...] = ("added", "removed", "kept")
-COLUMNS = ("name", *SOUNDS, *ASKED, "text")
+CHANGES: tuple[Wanted, ...] = ("added", "removed", "kept")
+COLUMNS = ("name", *SOUNDS, *CHANGES, "text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class SoundPair:
     name: str
     sounds: Mapping[str, Path]
     """"original", "edited" and "manipulated" → file; the first two may be missing."""
-    asked: Mapping[Wanted, tuple[str, ...]] = field(default_factory=dict[Wanted, tuple[str, ...]])
-    """What was to happen → names of classes."""
+    changes: Mapping[Wanted, tuple[str, ...]] = field(default_factory=dict[Wanted, tuple[str, ...]])
+    """Intended change → names of classes."""
     text: str | None = None
 
 
@@ -39,7 +39,7 @@ def read_sound_pairs(path: Path) -> list[SoundPair]:
     """The lines of a table; paths in it are relative to its folder.
 
     Raises:
-        InputError: the table cannot be read, has no line, an unknown column, a name twice, or a file is missing.
+        InputError: the table cannot be read, has no lines, an unknown column or a repeated name, or a file is missing.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -55,25 +55,25 @@ def read_sound_pairs(path: Path) -> list[SoundPair]:
         for cells in reader:
             where = f"{path.name}, line {reader.line_num}"
             if None in cells:
-                raise InputError(f"{where}: there are more cells than columns", fix='separate classes by ";"')
+                raise InputError(f"{where}: more cells than columns", fix='separate classes by ";"')
             pair = _pair({name: (cell or "").strip() for name, cell in cells.items()}, path.parent, where)
             if pair.name in pairs:
-                raise InputError(f"{where}: the name is taken already", got=pair.name, fix="add a column 'name'")
+                raise InputError(f"{where}: the name is already used", got=pair.name, fix="add a column 'name'")
             pairs[pair.name] = pair
     except csv.Error as error:
         raise InputError(f"{path.name}, line {reader.line_num} is not valid CSV", got=error) from error
     if not pairs:
-        raise InputError(f"there are no pairs in {path}", fix="write one per line")
+        raise InputError(f"no pairs found in {path}", fix="write one per line")
     return list(pairs.values())
 
 
 def _check_columns(columns: list[str], path: Path) -> None:
     if unknown := [name for name in columns if name not in COLUMNS]:
-        raise InputError(f"{path.name}: there is no column '{unknown[0]}'", expected=" or ".join(COLUMNS))
+        raise InputError(f"{path.name}: unknown column '{unknown[0]}'", expected=" or ".join(COLUMNS))
     if len(set(columns)) < len(columns):
         raise InputError(f"{path.name}: a column occurs twice", got=", ".join(columns))
     if "manipulated" not in columns:
-        raise InputError(f"{path.name}: there is no column 'manipulated'", got=", ".join(columns) or "an empty file")
+        raise InputError(f"{path.name}: the column 'manipulated' is missing", got=", ".join(columns) or "an empty file")
 
 
 def _pair(cells: Mapping[str, str], folder: Path, where: str) -> SoundPair:
@@ -82,11 +82,11 @@ def _pair(cells: Mapping[str, str], folder: Path, where: str) -> SoundPair:
         raise InputError(f"{where}: the sound 'manipulated' is missing", expected="a path")
     for name, path in sounds.items():
         if not path.is_file():
-            raise InputError(f"{where}: there is no sound {path}", fix=f"check the column '{name}'")
-    asked: dict[Wanted, tuple[str, ...]] = {
+            raise InputError(f"{where}: audio file not found: {path}", fix=f"check the column '{name}'")
+    changes: dict[Wanted, tuple[str, ...]] = {
         wanted: tuple(one.strip() for one in cells[wanted].split(";") if one.strip())
-        for wanted in ASKED
+        for wanted in CHANGES
         if cells.get(wanted)
     }
     name = cells.get("name") or sounds["manipulated"].stem
-    return SoundPair(name=name, sounds=sounds, asked=asked, text=cells.get("text") or None)
+    return SoundPair(name=name, sounds=sounds, changes=changes, text=cells.get("text") or None)

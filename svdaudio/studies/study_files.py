@@ -1,4 +1,4 @@
-"""The files of a parameter study: every run, every setting, pictures, and the page.
+"""The files of a parameter study: tables of runs and settings, plots, and the page.
 
 files = write_files(Report(results), command="svdaudio study study.toml")     # name → path
 """
@@ -20,11 +20,11 @@ from svdaudio.views.plots import save
 
 
 def write_files(report: Report, *, command: str) -> dict[str, Path]:
-    """Write the tables, the pictures and the page; return name → path.
+    """Write the tables, the plots and the page; return name → path.
 
     Args:
-        report: what to write.
-        command: that gives the same again, for the page.
+        report: the results.
+        command: the command that reproduces them, for the page.
 
     Raises:
         StoreError: the folder cannot be written.

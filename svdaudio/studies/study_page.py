@@ -1,4 +1,4 @@
-"""The page of a parameter study, as values; `svdaudio.pages.study` writes it."""
+"""The content of a parameter study's page; `svdaudio.pages.study` writes it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ INTERVALS = (
 )
 ONE_SCENE = "; with one scene they cover the choice of seeds alone"
 BALANCED = (
-    "The main effect of each parameter, as a share of the variance of the settings' means; {:.2f} of it is left to "
-    "interactions. Luck counts as variance, too: shares mean little where no setting differs beyond chance."
+    "The main effect of each parameter, as a share of the variance of the settings' means; interactions explain "
+    "{:.2f} of it. Chance adds to the variance, too, so shares mean little if no setting differs beyond chance."
 )
 DRAWN = (
-    "The main effect of each parameter, as a share of the variance of the settings' means, less what levels explain by "
-    "chance. The settings were drawn, so shares need not sum to 1."
+    "The main effect of each parameter, as a share of the variance of the settings' means, minus what levels explain "
+    "by chance. The settings are random, so shares need not sum to 1."
 )
 MISSING = "The main effect of each parameter, as a share of the variance of the settings' means. Some runs are missing."
 OPTUNA = {
-    FANOVA: "The share of variance of a random forest that was fitted to the trials (Optuna's fANOVA).",
+    FANOVA: "The share of the variance of a random forest fitted to the trials (Optuna's fANOVA).",
     PED_ANOVA: "How far the best tenth of the trials is from all of them in the distribution of each parameter "
     "(Optuna's PED-ANOVA, as scikit-learn is not installed).",
 }
-GATHERED = " Trials gather where the objective was good, so a parameter that was hardly varied may look unimportant."
+GATHERED = " Trials concentrate where the objective is good, so a parameter that hardly varied may look unimportant."
 
 
 def study_page(report: Report, *, command: str) -> StudyPage:
     """The page of a study.
 
     Args:
-        report: what the study found.
-        command: that gives the same again.
+        report: the results.
+        command: the command that reproduces them.
     """
     spec, plan, results = report.spec, report.plan, report.results
     sections: list[Section] = [_settings(report), *_curves(report)]
@@ -86,10 +86,10 @@ def _settings(report: Report) -> Table:
     one = ONE_SCENE if len(report.plan.scenes) == 1 else ""
     note = (
         f"{INTERVALS.format(one)} Differences are paired: the same scenes and seeds. The best of many settings looks "
-        "better than it is, as it is chosen by the same runs; p allows for that choice."
+        "better than it is, as it was chosen by the same runs; p accounts for that choice."
     )
     if report.spec.search.kind == "optuna":
-        note += " Optuna's trials depend on each other's outcome, so p may be too small."
+        note += " Optuna's trials depend on each other's outcomes, so p may be too small."
     return Table(title="Settings", columns=columns, rows=rows, note=note)
 
 

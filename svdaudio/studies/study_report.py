@@ -1,4 +1,4 @@
-"""What a parameter study found: the answer in words, tables, response curves, heat maps and importance."""
+"""The results of a parameter study: a summary in words, tables, response curves, heat maps and importance."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from svdaudio.studies.responses import Level, averages, grid_means, levels, main
 from svdaudio.studies.sweep import setting_name
 
 MAX_LINES = 6
-"""Most values of a parameter that is not a number for which response curves have a line each."""
+"""Most values of a parameter other than a number that get a line each in response curves."""
 MAX_MAPS = 10
-"""Most heat maps; those of the most important parameters are drawn."""
+"""Most heat maps: those of the most important parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Interaction:
 
 
 class Report:
-    """What a study found, ready to be shown.
+    """The results of a study, ready for display.
 
     Args:
         results: of the study.
@@ -102,7 +102,7 @@ class Report:
     def _against_first(self, effect: Effect) -> str:
         difference = effect.difference
         if difference is None:
-            return "which cannot be compared with the first setting, as no run of that has a result."
+            return "which cannot be compared with the first setting, which has no run with a result."
         text = f"which differs from the first setting, {self.setting_text(0)}, by {_signed(difference)}"
         if effect.p is None:
             needed = f"at least {ENOUGH_UNITS} are needed"
@@ -149,10 +149,10 @@ class Report:
 
     @cached_property
     def importance(self) -> dict[str, Figure]:
-        """Parameter → its importance, the most important first; empty if nothing tells them apart.
+        """Parameter → its importance, the most important first; empty if all settings are alike.
 
-        Of a grid and of random settings the share of variance, with an interval from the same resamples as all
-        others; of an Optuna study, Optuna's own.
+        For a grid and for random settings, the share of variance, with an interval from the same resamples as all
+        other figures; for Optuna, its own estimate.
         """
         if self.results.importance is not None:
             n = len(self.results.settings) - self.results.n_added
@@ -178,14 +178,14 @@ class Report:
 
     @property
     def interaction_share(self) -> float | None:
-        """The share of variance that no main effect explains; None where shares do not sum to 1."""
+        """The share of variance that no main effect explains; None if shares do not sum to 1."""
         is_grid = self.spec.search.kind == "grid" and self.results.importance is None
         if not is_grid or not self.importance or self.results.n_missing:
             return None
         return max(0.0, 1.0 - sum(one.value for one in self.importance.values()))
 
     def curves(self) -> dict[str, list[Line]]:
-        """Numeric parameter → its response curves: one for each value of the first parameter that is not a number."""
+        """Numeric parameter → its response curves: one for each value of the first non-numeric parameter."""
         numeric = {name: own for name, own in self.levels.items() if own[0].x is not None}
         other = next((name for name, own in self.levels.items() if own[0].x is None), None)
         lines = self.levels[other] if other is not None and len(self.levels[other]) <= MAX_LINES else None
@@ -229,14 +229,14 @@ class Report:
 
 
 def importance_label(report: Report) -> str:
-    """What the importance of a study is."""
+    """A label that says how importance was measured."""
     if report.results.importance is not None:
         return f"importance by {report.results.evaluator}, shares that sum to 1"
     return "share of the variance between settings, 0 to 1"
 
 
 def _resampled(flat: np.ndarray[Any, Any], weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The mean of each setting in each resample: [setting, resample], NaN where it has no result."""
+    """The mean of each setting in each resample: [setting, resample], NaN if it has no result."""
     there = ~np.isnan(flat)
     sums, shares = np.where(there, flat, 0.0) @ weights.T, there @ weights.T
     return np.where(shares > 0, sums / np.maximum(shares, 1e-300), np.nan)

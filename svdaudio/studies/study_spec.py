@@ -1,4 +1,4 @@
-"""The specification of a parameter study: what is searched, on which scenes, how often, and what is to be best.
+"""The specification of a parameter study: the search, the scenes, the seeds and the objective.
 
     spec = read_spec(Path("study.toml"))
     spec.method, spec.cases, spec.objective, spec.search.ranges
@@ -23,7 +23,7 @@ from svdaudio.errors import ConfigError, InputError
 from svdaudio.methods import find_method
 from svdaudio.studies.objective import Objective
 from svdaudio.studies.pairs import Row, read_rows, rows_of
-from svdaudio.studies.sweep import MAX_SETTINGS, ParameterRange, combinations, drawn, range_of, setting_name
+from svdaudio.studies.sweep import MAX_SETTINGS, ParameterRange, combinations, draw_settings, range_of, setting_name
 
 Kind = Literal["grid", "random", "optuna"]
 Direction = Literal["maximize", "minimize"]
@@ -36,7 +36,7 @@ SEARCH_KEYS: Mapping[Kind, tuple[str, ...]] = {
     "optuna": ("kind", "parameters", "n_trials", "seed"),
 }
 N_SEEDS = 3
-"""Seeds unless the specification says."""
+"""Default number of seeds."""
 MAX_SEEDS = 1000
 
 Value = TypeVar("Value")
@@ -44,14 +44,14 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Which settings are tried."""
+    """A search for settings."""
 
     kind: Kind
     ranges: tuple[ParameterRange, ...]
     n: int = 0
     """Draws of "random", trials of "optuna"."""
     seed: int = 0
-    """Of the draws, or of Optuna's sampler."""
+    """Seed of the draws, or of Optuna's sampler."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,14 +59,14 @@ class Search:
         return tuple(one.name for one in self.ranges)
 
     def settings(self) -> list[dict[str, Any]]:
-        """The settings of a grid, or those drawn at random, each once; none for Optuna, which picks them in turn.
+        """The settings of a grid, or random ones, each once; none for Optuna, which picks them one by one.
 
         Raises:
             ConfigError: a grid over an interval without steps, or more settings than a million.
         """
         if self.kind == "optuna":
             return []
-        found = combinations(self.ranges) if self.kind == "grid" else drawn(self.ranges, self.n, self.seed)
+        found = combinations(self.ranges) if self.kind == "grid" else draw_settings(self.ranges, self.n, self.seed)
         return list({setting_name(one): one for one in found}.values())
 
 
@@ -75,18 +75,18 @@ class Spec:
     """A specification that has been checked as far as it can be without a bundle."""
 
     raw: Mapping[str, Any]
-    """As it was read, as plain JSON data."""
+    """The file's content, as plain JSON data."""
     path: Path
     title: str
     method: Method
     variant: str | None
     cases: Sequence[Row]
-    """The scenes: files, clicks and any parameters of their own."""
+    """The scenes: files, clicks, and their own parameters if any."""
     settings: Mapping[str, Any]
     """Dotted name → value, for every run."""
     search: Search
     seeds: tuple[int, ...] | int
-    """The seeds themselves, or how many from the configured one on."""
+    """The seeds, or their number, counting from the configured one."""
     objective: Objective
     direction: Direction
     baseline: Baseline
@@ -110,17 +110,17 @@ def read_spec(path: Path) -> Spec:
     except OSError as error:
         raise InputError(f"the study {path} cannot be read", got=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"the study {path} is not TOML", got=str(error)) from error
+        raise ConfigError(f"the study {path} is not valid TOML", got=str(error)) from error
     except TypeError as error:  # a date, a time
-        raise ConfigError(f"the study {path} has a value that no key takes", got=str(error)) from error
+        raise ConfigError(f"the study {path} has a value of an unsupported type", got=str(error)) from error
     return spec_of(raw, path)
 
 
 def spec_of(raw: Mapping[str, Any], path: Path) -> Spec:
-    """A specification as it was read.
+    """The specification in the tables of a file.
 
     Args:
-        raw: the tables of the file.
+        raw: the tables.
         path: the file; paths in it are relative to its folder.
 
     Raises:
@@ -139,7 +139,7 @@ def spec_of(raw: Mapping[str, Any], path: Path) -> Spec:
     search = _search(_table(raw, "search", where), method, where)
     seeds = _seeds(raw, where)
     if not isinstance(seeds, int) and "seed" in settings:
-        raise ConfigError(f"{where}: 'seed' would have no effect beside a list of seeds", fix="keep one of them")
+        raise ConfigError(f"{where}: 'seed' would have no effect with a list of seeds", fix="keep one of them")
     cases = _cases(raw, path, method)
     _check_own_parameters(cases, search.names)
     variant = raw.get("variant")
@@ -163,8 +163,8 @@ def _check_keys(table: Mapping[str, Any], known: Collection[str], where: str) ->
     for key in table:
         if key not in known:
             near = nearest_name(key, known)
-            fix = f"perhaps you mean '{near}'" if near else f"its keys are {', '.join(known)}"
-            raise ConfigError(f"{where}: there is no key '{key}'", fix=fix)
+            fix = f"perhaps you mean '{near}'" if near else f"use one of {', '.join(known)}"
+            raise ConfigError(f"{where}: unknown key '{key}'", fix=fix)
 
 
 def _text(table: Mapping[str, Any], key: str, where: str, default: str | None = None) -> str:
@@ -207,7 +207,7 @@ def _search(table: Mapping[str, Any], method: Method, where: str) -> Search:
     parameters = flatten(_table(table, "parameters", where))
     if not parameters:
         raise ConfigError(
-            f"{where}: there is nothing to search",
+            f"{where}: no parameter to search",
             expected="a table [search.parameters]",
             fix='write a range of each parameter, such as svd.k = "1..8"',
         )
@@ -217,7 +217,7 @@ def _search(table: Mapping[str, Any], method: Method, where: str) -> Search:
             expected = 'a range such as "1..8" or "0.1,0.3", or a list of values'
             raise ConfigError(f"{where}: the range of '{name}' cannot be read", expected=expected, got=repr(values))
         if name == "seed":
-            raise ConfigError(f"{where}: 'seed' is not searched", fix="give its values as `seeds`")
+            raise ConfigError(f"{where}: 'seed' cannot be searched", fix="give its values as `seeds`")
     return Search(
         kind=kind,
         ranges=tuple(range_of(name, values, known, source=where) for name, values in parameters.items()),
@@ -246,7 +246,7 @@ def _cases(raw: Mapping[str, Any], path: Path, method: Method) -> list[Row]:
     if ("cases" in raw) == ("pairs" in raw):
         got = "both" if "cases" in raw else "neither"
         raise ConfigError(
-            f"{path.name}: the scenes have to be given once", expected="`pairs`, a file, or [[cases]]", got=got
+            f"{path.name}: the scenes must be given once", expected="`pairs`, a file, or [[cases]]", got=got
         )
     if "pairs" in raw:
         return read_rows(path.parent / _text(raw, "pairs", path.name), method)
@@ -257,17 +257,17 @@ def _cases(raw: Mapping[str, Any], path: Path, method: Method) -> list[Row]:
 
 
 def _check_own_parameters(cases: Sequence[Row], searched: Collection[str]) -> None:
-    """Refuse what a case cannot have in a study: a file for its sound, a seed, a value of a searched parameter."""
+    """Refuse what scenes of a study cannot have: an output file, a seed, or a value of a searched parameter."""
     for case in cases:
         if case.out is not None:
             raise InputError(f"{case.where}: 'out' does not apply to a study, which makes many sounds of a scene")
         for name in case.parameters:
             if name == "seed":
-                raise InputError(f"{case.where}: a scene of a study has no seed of its own", fix="give `seeds`")
+                raise InputError(f"{case.where}: a scene of a study cannot have its own seed", fix="give `seeds`")
             if name in searched:
                 raise InputError(f"{case.where}: '{name}' is searched, and cannot be set for a scene")
 
 
 def is_number(value: object) -> bool:
-    """Whether a parameter's value is a number that can be an axis."""
+    """Whether a parameter's value is a finite number, which can be an axis."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

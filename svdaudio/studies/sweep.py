@@ -1,4 +1,4 @@
-"""Many settings of one request, as a grid or as random draws from ranges of parameters.
+"""Many settings of one request: a grid, or random draws from ranges of parameters.
 
 ranges = [parse_range("svd.alpha=0.1,0.3,0.5", known), parse_range("svd.k=1..8", known)]
 settings = combinations(ranges)                            # 24 of them: dotted name → value
@@ -28,7 +28,7 @@ class ParameterRange:
 
     name: str
     values: tuple[Any, ...] = ()
-    """In order; empty for an interval that settings are only drawn from."""
+    """In order; empty for an interval without steps, which only random settings can use."""
     interval: tuple[float, float] | None = None
     """Lowest and highest value, if it was written as `LOW..HIGH`."""
 
@@ -39,17 +39,17 @@ class ParameterRange:
 
 
 def parse_range(text: str, known: Mapping[str, Parameter]) -> ParameterRange:
-    """`svd.k=1..8`, `svd.alpha=0.1..0.5:0.1`, `svd.alpha=0.1,0.3` or `geometry=squash,crop`.
+    """Parse `svd.k=1..8`, `svd.alpha=0.1..0.5:0.1`, `svd.alpha=0.1,0.3` or `geometry=squash,crop`.
 
-    `LOW..HIGH` counts whole numbers, both ends included; fractions need a step, `LOW..HIGH:STEP`, unless settings are
-    drawn at random.
+    `LOW..HIGH` means all whole numbers, both ends included; fractions need a step, `LOW..HIGH:STEP`, except for random
+    settings.
 
     Args:
         text: the range.
         known: parameters of the method.
 
     Raises:
-        ConfigError: there is no such parameter, it cannot be swept, or the values cannot be read.
+        ConfigError: the parameter is unknown or cannot be swept, or the values cannot be read.
     """
     name, equals, values = (part.strip() for part in text.partition("="))
     if not equals or not values:
@@ -71,13 +71,13 @@ def range_of(
         source: where they were written, for errors.
 
     Raises:
-        ConfigError: there is no such parameter, it cannot be swept, or the values cannot be read.
+        ConfigError: the parameter is unknown or cannot be swept, or the values cannot be read.
     """
     if name not in known:
         raise unknown_parameter(name, known, source)
     is_points = isinstance(known[name].default, tuple)
     if is_points or known[name].execution_only:
-        why = "clicks hold commas and belong to one picture" if is_points else "it changes no result"
+        why = "clicks contain commas and belong to one picture" if is_points else "it changes no result"
         raise ConfigError(f"'{name}' cannot be swept", got=why, fix="use `svdaudio batch` for many pairs")
     if not isinstance(values, str):
         return ParameterRange(name=name, values=tuple(values))
@@ -125,15 +125,15 @@ def _number(text: str) -> int | float:
 
 
 def combinations(ranges: Sequence[ParameterRange], *, together: bool = False) -> list[dict[str, Any]]:
-    """The settings that ranges span: every combination, the last range changing fastest.
+    """Every combination of the values of ranges; the last range changes fastest.
 
     Args:
         ranges: from `parse_range`.
-        together: combine the first values of all ranges, then the second, and so on, instead.
+        together: instead, combine the first values of all ranges, then the second ones, and so on.
 
     Raises:
-        ConfigError: a parameter twice, an interval of fractions without a step, ranges of different lengths for
-            `together`, or more settings than a million.
+        ConfigError: a parameter has two ranges, an interval of fractions has no step, ranges differ in length for
+            `together`, or there are more than a million settings.
     """
     names = _names(ranges)
     for one in ranges:
@@ -148,38 +148,38 @@ def combinations(ranges: Sequence[ParameterRange], *, together: bool = False) ->
         )
     n_settings = lengths[0] if together else math.prod(lengths)
     if n_settings > MAX_SETTINGS:
-        raise ConfigError("there are too many settings", expected=f"at most {MAX_SETTINGS}", got=n_settings)
-    columns_ = [one.values for one in ranges]
-    rows = zip(*columns_, strict=True) if together else itertools.product(*columns_)
+        raise ConfigError("too many settings", expected=f"at most {MAX_SETTINGS}", got=n_settings)
+    columns = [one.values for one in ranges]
+    rows = zip(*columns, strict=True) if together else itertools.product(*columns)
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def drawn(ranges: Sequence[ParameterRange], n_settings: int, seed: int) -> list[dict[str, Any]]:
-    """Settings at random: uniform between the ends of an interval, or any value of a list.
+def draw_settings(ranges: Sequence[ParameterRange], n_settings: int, seed: int) -> list[dict[str, Any]]:
+    """Random settings: uniform between the ends of an interval, or any value of a list.
 
     Raises:
-        ConfigError: a parameter twice, or an invalid number of settings.
+        ConfigError: a parameter has two ranges, or the number of settings is invalid.
     """
     names = _names(ranges)
     if not 1 <= n_settings <= MAX_SETTINGS:
         raise ConfigError("the number of settings is invalid", expected=f"1 to {MAX_SETTINGS}", got=n_settings)
     random = np.random.default_rng(seed)
-    columns_: list[list[Any]] = []
+    columns: list[list[Any]] = []
     for one in ranges:
         if one.interval is None or (one.values and not one.is_whole):
-            columns_.append([one.values[i] for i in random.integers(len(one.values), size=n_settings)])
+            columns.append([one.values[i] for i in random.integers(len(one.values), size=n_settings)])
         elif one.is_whole:
             low, high = (int(end) for end in one.interval)
-            columns_.append([int(value) for value in random.integers(low, high + 1, size=n_settings)])
+            columns.append([int(value) for value in random.integers(low, high + 1, size=n_settings)])
         else:
-            columns_.append([float(value) for value in random.uniform(*one.interval, size=n_settings)])
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns_, strict=True)]
+            columns.append([float(value) for value in random.uniform(*one.interval, size=n_settings)])
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _names(ranges: Sequence[ParameterRange]) -> list[str]:
     names = [one.name for one in ranges]
     if not names:
-        raise ConfigError("there is nothing to sweep", fix="give --grid, such as --grid svd.alpha=0.1,0.3,0.5")
+        raise ConfigError("no range given", fix="give --grid, such as --grid svd.alpha=0.1,0.3,0.5")
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"'{name}' has two ranges", fix="give all its values in one")
@@ -189,7 +189,7 @@ def _names(ranges: Sequence[ParameterRange]) -> list[str]:
 def check_values(
     ranges: Sequence[ParameterRange], given: Mapping[str, Any], schema: type[RunConfig], *, source: str = "--grid"
 ) -> None:
-    """Refuse invalid values before settings are made: each value of a list, the ends of an interval.
+    """Refuse invalid values in ranges: each value of a list, the ends of an interval.
 
     Args:
         ranges: from `parse_range`.

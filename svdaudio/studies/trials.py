@@ -1,12 +1,12 @@
-"""Optuna's side of a study: trials in a journal file, each asked for once and told once, whatever was killed between.
+"""The trials of a study with Optuna, in a journal file: each is asked for and told once, even if processes die.
 
     book = TrialBook(folder / "trials.journal", search, name=identity, maximizes=True, first=None)
     while (trial := book.next()) is not None:
         book.tell(trial, value_of(trial.setting), runs={})
 
-A trial that was asked for and not told, since its process died, is handed out again before any new one. The sampler
-(TPE) is reseeded for each trial, by the study's seed and the number of trials told, so a study that was interrupted
-asks for the same trials as one that was not.
+A trial that was asked for but not told because its process died is returned again before any new one. The sampler
+(TPE) is reseeded for each trial from the study's seed and the number of told trials, so an interrupted study asks for
+the same trials as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class TrialBook:
     """The trials of one study.
 
     Args:
-        path: the journal file; studies of other specifications may be in it, too.
+        path: the journal file, which may also hold studies of other specifications.
         search: ranges, number of trials and seed.
-        name: tells the study from others.
+        name: identifies the study in the file.
         maximizes: whether more is better.
-        first: a setting to try first, if there is one; it has to lie in the ranges.
+        first: a setting within the ranges to try first, if any.
 
     Raises:
         ConfigError: Optuna is not installed.
@@ -73,7 +73,7 @@ class TrialBook:
                 self._study.enqueue_trial(dict(first))
 
     def next(self) -> Trial | None:
-        """The next trial to run: one that was left open, else a new one; None once all are told."""
+        """The next trial to run: an unfinished one, otherwise a new one; None once all are told."""
         from optuna.samplers import TPESampler
         from optuna.trial import TrialState
 
@@ -81,7 +81,7 @@ class TrialBook:
             for one in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if one.params.keys() == self._space.keys():
                     return Trial(number=one.number, setting=self._setting(one.params), runs={})
-                self._study.tell(one.number, state=TrialState.FAIL)  # died while it was asked for
+                self._study.tell(one.number, state=TrialState.FAIL)  # its process died while asking for it
             if len(self.told) >= self._search.n:
                 return None
             entropy = (self._search.seed, len(self.told))
@@ -90,7 +90,7 @@ class TrialBook:
         return Trial(number=asked.number, setting=self._setting(asked.params), runs={})
 
     def tell(self, trial: Trial, value: float | None, runs: Mapping[str, str]) -> None:
-        """Enter what came out of a trial.
+        """Record the result of a trial.
 
         Args:
             trial: from `next`.
@@ -108,7 +108,7 @@ class TrialBook:
 
     @property
     def told(self) -> list[Trial]:
-        """The trials that are told, in order."""
+        """The trials that were told, in order."""
         from optuna.trial import TrialState
 
         runs = self._study.user_attrs
@@ -120,20 +120,20 @@ class TrialBook:
         ]
 
     def keep(self, what: str, runs: Mapping[str, str]) -> None:
-        """Keep runs that belong to no trial, by a name."""
+        """Store runs that belong to no trial under a name."""
         with _quiet():
             self._study.set_user_attr(what, dict(runs))
 
     def kept(self, what: str) -> Mapping[str, str]:
-        """Runs that `keep` was given; none if it was not."""
+        """The runs that `keep` stored under a name; empty if there are none."""
         return self._study.user_attrs.get(what, {})
 
     def importance(self) -> tuple[str, dict[str, float]]:
         """Optuna's importance of each parameter, as shares that sum to 1, and the name of its evaluator.
 
-        fANOVA (Hutter, Hoos, Leyton-Brown, 2014), the variance of a random forest fitted to the trials, where
-        scikit-learn is installed. Else PED-ANOVA (Watanabe, Bansal, Hutter, 2023), how far the best tenth of the
-        trials is from all of them. Nothing is important if the trials are too few or alike.
+        With scikit-learn, fANOVA (Hutter, Hoos, Leyton-Brown, 2014): the variance of a random forest fitted to the
+        trials. Without, PED-ANOVA (Watanabe, Bansal, Hutter, 2023): how far the best tenth of the trials is from all
+        of them. Empty if the trials are too few or alike.
         """
         import optuna
 
@@ -152,15 +152,15 @@ class TrialBook:
         return name, {name: float(found[name]) for name in self._space if name in found and np.isfinite(found[name])}
 
     def _setting(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters in the order of the study; steps as they were written, not 0.30000000000000004."""
+        """Parameters in the order of the study; values as they were written, not 0.30000000000000004."""
         return {one.name: _nearest(one, params[one.name]) for one in self._search.ranges if one.name in params}
 
 
 def check_installed() -> None:
-    """Refuse a study with Optuna where it is not installed.
+    """Check that Optuna is installed.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: Optuna is not installed.
     """
     try:
         import optuna  # noqa: F401  # pyright: ignore[reportUnusedImport] - whether it is there
@@ -171,14 +171,14 @@ def check_installed() -> None:
 
 
 def covers(one: ParameterRange, value: Any) -> bool:
-    """Whether a value can be asked for in a range."""
+    """Whether a range contains a value."""
     if one.interval is not None and not one.values:
         return is_number(value) and one.interval[0] <= value <= one.interval[1]
     return value in one.values
 
 
 class _KernelLock:
-    """A lock on the journal that is free again when its holder dies; Optuna's own would stay.
+    """A lock on the journal that is released when its holder dies; Optuna's own lock would remain.
 
     Args:
         path: the lock file.
@@ -189,17 +189,17 @@ class _KernelLock:
         self._held = ExitStack()
 
     def acquire(self) -> bool:
-        """Take the lock, once it is free."""
+        """Wait for the lock, and take it."""
         self._held.enter_context(file_lock(self._path, lambda: None))
         return True
 
     def release(self) -> None:
-        """Free the lock."""
+        """Release the lock."""
         self._held.close()
 
 
-def _mend(path: Path) -> None:
-    """Cut off what a process that was killed had begun to write: a last line without an end."""
+def _drop_partial_line(path: Path) -> None:
+    """Remove an incomplete last line, which a killed process left."""
     if not path.exists():
         return
     data = path.read_bytes()
@@ -218,7 +218,7 @@ def _open(path: Path, name: str, *, maximizes: bool) -> Study:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         try:
-            _mend(path)
+            _drop_partial_line(path)
         finally:
             lock.release()
         backend = JournalFileBackend(str(path), lock_obj=cast("Any", lock))
@@ -228,7 +228,7 @@ def _open(path: Path, name: str, *, maximizes: bool) -> Study:
             direction="maximize" if maximizes else "minimize",
             load_if_exists=True,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:  # the last three: not a journal
+    except (OSError, ValueError, KeyError, TypeError) as error:  # the last three: the file is not a journal
         raise StoreError(
             f"the trials in {path} cannot be read or written",
             got=repr(error),
@@ -265,7 +265,7 @@ def _nearest(one: ParameterRange, value: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Without Optuna's log of every trial, and its notes that an interface is new."""
+    """Silence Optuna's log of every trial, and its warnings about experimental interfaces."""
     import optuna
 
     before = optuna.logging.get_verbosity()

@@ -47,23 +47,23 @@ if TYPE_CHECKING:
     from svdaudio.session import Session
 
 KIND = "zero-shot"
-"""Of studies, in the records of their batches."""
+"""Kind of study in records of batches."""
 TEXT_NODE = "labels.say"
 """Its output `vectors` is a unit vector for each label, [class, dim]."""
 N_LISTED = 20
-"""Confusions, missing rows and bad sounds that are listed."""
+"""Most confusions and missing rows that are listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShotStudy:
-    """Which sounds are evaluated."""
+    """A zero-shot evaluation of a data set."""
 
     dataset: str
     root: Path | None
     folder: Path
-    """Of the results."""
+    """Folder for results."""
     folds: tuple[str, ...] = ()
-    """Those asked for; those of the protocol if empty."""
+    """Folds to evaluate; if empty, those of the protocol."""
     limit: int | None = None
 
     @property
@@ -73,10 +73,10 @@ class ZeroShotStudy:
 
     @cached_property
     def data(self) -> DataSet:
-        """Everything that the folder holds.
+        """The whole data set.
 
         Raises:
-            InputError: it does not hold the data set, or a table cannot be read.
+            InputError: the folder does not contain the data set, or a table cannot be read.
         """
         return read_data(self.dataset, self.root, folder=self.folder / "sounds", limit=self.limit)
 
@@ -85,9 +85,9 @@ class ZeroShotStudy:
         """The chosen items whose sounds can be opened, and name → reason of the others.
 
         Raises:
-            InputError: there is no such fold, or no sound can be opened.
+            InputError: a fold is unknown, or no sound can be opened.
         """
-        limit = None if self.dataset == FARM else self.limit  # as many were made
+        limit = None if self.dataset == FARM else self.limit  # only so many were made
         return readable(choose(self.data, self.folds or self.protocol.folds, limit))
 
     def rows(self) -> list[Row]:
@@ -96,15 +96,15 @@ class ZeroShotStudy:
         return [Row(name=item.name, files={"sound": item.sound}, where=item.name) for item in items]
 
     def text_request(self, session: Session, bundle: str) -> Request:
-        """The request of method `hear` for the vectors of the labels, its node `TEXT_NODE` alone.
+        """A request of method `hear` that only computes `TEXT_NODE`, the vectors of the labels.
 
         Args:
-            session: that runs it.
-            bundle: whose guide embeds the labels.
+            session: runs the request.
+            bundle: the bundle whose guide embeds the labels.
 
         Raises:
             CheckpointError: the bundle has no guide.
-            ConfigError: its guide knows some texts only, and not one of the labels.
+            ConfigError: its guide only knows certain texts, and a label is not one of them.
         """
         items, _ = self.readable
         settings = {"bundle": bundle, "hear.labels": list(self.data.classes)}
@@ -116,16 +116,16 @@ class ZeroShotStudy:
         texts: Float[NDArray[np.float32], "class dim"],
         failed: Mapping[str, str],
     ) -> ZeroShot:
-        """What the embeddings say.
+        """The evaluation of embeddings.
 
         Args:
             embeddings: name of the item → unit vector of its sound.
             texts: unit vectors of the labels, in the order of the data set's classes.
-            failed: name → reason for items that have none.
+            failed: name → reason for items without an embedding.
 
         Raises:
-            CheckpointError: sounds and texts are of different spaces.
-            InputError: there is no embedding at all.
+            CheckpointError: sounds and texts are in different spaces.
+            InputError: there are no embeddings.
         """
         items, bad = self.readable
         items = [item for item in items if item.name in embeddings]
@@ -155,7 +155,7 @@ class ZeroShotStudy:
 
     @classmethod
     def of_record(cls, kept: Mapping[str, Any]) -> tuple[Self, str]:
-        """The study and the command that `kept` wrote."""
+        """The study and its command, from the result of `kept`."""
         study = cls(
             dataset=kept["dataset"],
             root=None if kept["root"] is None else Path(kept["root"]),
@@ -168,7 +168,7 @@ class ZeroShotStudy:
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShot:
-    """What a sound encoder and a guide say about the sounds of a data set."""
+    """Answers of a sound encoder and a guide for the sounds of a data set."""
 
     study: ZeroShotStudy
     items: tuple[Item, ...]
@@ -179,12 +179,12 @@ class ZeroShot:
 
     @property
     def ranks(self) -> bool:
-        """Whether it is measured by mean average precision."""
+        """Whether the measure is mean average precision."""
         return self.study.protocol.measure == "ranks"
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:
-        """What the protocol asks for, with intervals over recordings."""
+        """The figures of the protocol, with intervals over recordings."""
         if self.ranks:
             return (mean_average_precision(self.answers),)
         return accuracies(self.answers, goals=self.study.protocol.goals)
@@ -197,12 +197,12 @@ class ZeroShot:
 
     @cached_property
     def confusions(self) -> list[Confusion]:
-        """Labels that are taken for others, the most frequent first; none where sounds are ranked."""
+        """Labels that are mistaken for others, the most frequent first; empty if sounds are ranked."""
         return [] if self.ranks else confusions(self.answers)
 
     @property
     def chance(self) -> float:
-        """What guessing reaches."""
+        """The figure that guessing reaches."""
         return self.answers.chance_of_ranks if self.ranks else self.answers.chance
 
     def rows(self) -> list[dict[str, Any]]:
@@ -276,7 +276,7 @@ class ZeroShot:
         return files
 
     def markdown(self, *, command: str, bundle: str) -> str:
-        """The figures as a page of markdown."""
+        """The figures as a page of Markdown."""
         measure = "average precision" if self.ranks else "recall"
         lines = [
             f"`{command}`: bundle {bundle}, {self.summary}",
@@ -299,13 +299,13 @@ class ZeroShot:
 
     @property
     def missing_text(self) -> str:
-        """How many rows of the tables have no file."""
+        """The number of rows without a file, in words."""
         n_missing, n_found = len(self.study.data.missing), len(self.study.data.items)
         return f"{n_missing} of {n_missing + n_found} rows have no file"
 
     @property
     def summary(self) -> str:
-        """What was evaluated, a sentence."""
+        """The evaluated data, in one sentence."""
         n_missing, n_bad = len(self.study.data.missing), len(self.bad)
         parts = [
             f"{len(self.items)} sounds of {len(set(self.answers.groups))} recordings",

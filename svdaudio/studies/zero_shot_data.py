@@ -30,9 +30,9 @@ class Protocol:
     """How a data set is evaluated."""
 
     measure: Literal["accuracy", "ranks"] = "accuracy"
-    """Whether the right label is the nearest, or mean average precision, where sounds have several labels."""
+    """Share of sounds whose nearest label is right, or mean average precision, for sounds with several labels."""
     folds: tuple[str, ...] = ()
-    """Parts that are evaluated unless others are asked for; all if empty."""
+    """Folds that are evaluated by default; all if empty."""
     goals: Mapping[str, Goal] = field(default_factory=dict[str, Goal])
     """Fold → goal of its accuracy. Folds with goals are of different kinds, and have no mean."""
 
@@ -44,7 +44,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "audioset": Protocol(measure="ranks", folds=("eval",)),
     FARM: Protocol(goals={"one": at_least(0.97), "two": at_least(0.90)}),
 }
-"""By data set. Nothing is trained, so that every fold is a test set, and all of them are of interest."""
+"""Data set → protocol. Nothing is trained, so every fold is a test set."""
 
 
 def read_data(dataset: str, root: Path | None, *, folder: Path, limit: int | None) -> DataSet:
@@ -52,28 +52,28 @@ def read_data(dataset: str, root: Path | None, *, folder: Path, limit: int | Non
 
     Args:
         dataset: one of `PROTOCOLS`.
-        root: its folder; None for the farm, whose sounds are made.
-        folder: where they are written.
-        limit: how many of each kind to make.
+        root: its folder; None for the farm, whose sounds are generated.
+        folder: folder for generated sounds.
+        limit: number of sounds of each kind to generate.
 
     Raises:
-        InputError: a root that is missing or does not apply, or as `Layout.read`.
+        InputError: the root is missing or does not apply, or an error of `Layout.read`.
         StoreError: sounds cannot be written.
     """
     if dataset == FARM:
         if root is not None:
-            raise InputError("--root does not apply to the farm, whose sounds are made", got=root, fix="omit it")
+            raise InputError("--root does not apply to the farm, whose sounds are generated", got=root, fix="omit it")
         return farm_data(folder, limit or N_FARM)
     layout = LAYOUTS[dataset]
     if root is None:
-        raise InputError(f"the folder of {dataset} is missing", fix="add --root FOLDER")
+        raise InputError(f"no folder given for {dataset}", fix="add --root FOLDER")
     if not layout.recognises(root):
-        raise InputError(f"{root} does not hold {dataset}", expected="the folder with its table", fix="check --root")
+        raise InputError(f"{root} does not contain {dataset}", expected="the folder with its table", fix="check --root")
     return layout.read(root)
 
 
 def farm_data(folder: Path, n: int) -> DataSet:
-    """Write n soundscapes of one animal and n of two, of which no model has heard any, and describe them.
+    """Write n soundscapes of one animal and n of two, which no model was trained on, and return their data set.
 
     Raises:
         StoreError: they cannot be written.
@@ -93,15 +93,15 @@ def farm_data(folder: Path, n: int) -> DataSet:
 
 
 def choose(data: DataSet, folds: tuple[str, ...], limit: int | None) -> tuple[Item, ...]:
-    """The items of some folds, of all if none is named; of more than `limit`, so many at even distances.
+    """The items of some folds, or of all if none is named; at most `limit` of them, evenly spaced.
 
     Raises:
-        InputError: there is no such fold.
+        InputError: a fold is unknown.
     """
     there = list(dict.fromkeys(item.fold or "" for item in data.items))
     if missing := [name for name in folds if name not in there]:
         known = " or ".join(there)
-        raise InputError(f"no sound is of the fold '{missing[0]}'", expected=known, fix=f"add --fold {there[0]}")
+        raise InputError(f"unknown fold '{missing[0]}'", expected=known, fix=f"add --fold {there[0]}")
     items = [item for item in data.items if not folds or item.fold in folds]
     if limit is None or limit >= len(items):
         return tuple(items)
@@ -109,7 +109,7 @@ def choose(data: DataSet, folds: tuple[str, ...], limit: int | None) -> tuple[It
 
 
 def readable(items: tuple[Item, ...]) -> tuple[list[Item], dict[str, str]]:
-    """The items whose sounds can be opened, and name → reason of the others. Looks at headers only.
+    """The items whose sounds can be opened, and name → reason of the others. Reads headers only.
 
     Raises:
         InputError: no sound can be opened.

@@ -12,7 +12,7 @@ import pytest
 from toy_method import install, unit
 
 from svdaudio.methods.stages import CROP, EMBED
-from svdaudio.studies.ablation import FADE, FOUR_WAY, PARTS, SETTINGS, SOUNDED
+from svdaudio.studies.ablation import FADE, FOUR_WAY, PARTS, SETTINGS, WITH_SOUND
 
 DOG_STAYS = 3
 """A seed of scenes in which a dog stays where a cat becomes a duck: the toy's classes are these three."""
@@ -77,4 +77,4 @@ def test_an_interrupted_ablation_is_resumed_and_writes_its_files(cli, monkeypatc
     assert found["files"] == {what: str(tmp_path / "out" / name) for what, name in wanted.items()}
     assert all(Path(path).is_file() for path in found["files"].values())
     with (tmp_path / "out" / "runs.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 2 * len(SOUNDED)
+        assert len(list(csv.DictReader(file))) == 2 * len(WITH_SOUND)

@@ -47,7 +47,7 @@ def test_settings_at_random(world, cli):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ([], "nothing to sweep"),
+        ([], "no range given"),
         (["--grid", "svd.kk=1,2"], "perhaps you mean 'svd.k'"),
         (["--grid", "svd.k=0..2"], "svd.k has an invalid value"),
         (["--grid", "svd.alpha=0.1..0.5"], "has no steps"),

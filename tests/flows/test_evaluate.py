@@ -55,7 +55,7 @@ def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, t
 def test_an_edit_that_there_is_not_is_one_line(cli, store):
     told = cli("evaluate", "edits", "--only", "cat-cat")
     assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
-    assert "there is no edit 'cat-cat'" in told.err
+    assert "unknown edit 'cat-cat'" in told.err
     assert not store.exists()
 
 

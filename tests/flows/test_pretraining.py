@@ -57,7 +57,7 @@ def test_faults_of_the_data_are_listed_before_anything_is_trained(cli, place):
     assert done.code == 2
     lines = done.err.splitlines()
     assert [line.split(":")[0] for line in lines[-3:]] == ["  cat0", "  dog1", "error"]
-    assert "the data set has 2 faults. Mend them, or go on without them with --skip-bad." in lines[-1]
+    assert "the data set has 2 faults. Correct them, or skip them with --skip-bad." in lines[-1]
     assert not (place / "checkpoints" / "ciap-farm").exists()
 
 

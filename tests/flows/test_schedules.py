@@ -265,7 +265,7 @@ def test_cleaning_is_a_flow(prefect_api, toy):
         (["schedule", "add", "x", "--cron", "0 3 * * *", "gc", "--max-size", "much"], "the size is not valid"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "batch", "none.csv"], "cannot be read"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "baseline", "none.png"], "none.png"),
-        (["schedule", "add", "x", "--cron", "0 3 * * *", "evaluate", "edits", "--only", "cat-cat"], "there is no edit"),
+        (["schedule", "add", "x", "--cron", "0 3 * * *", "evaluate", "edits", "--only", "cat-cat"], "unknown edit"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "dance"], "No such command 'dance'"),
     ],
 )

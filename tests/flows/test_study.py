@@ -195,9 +195,9 @@ def test_a_failed_run_is_missing_and_the_rest_is_reported(folder, cli, monkeypat
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("objective =", "objektive =", "there is no key 'objektive'. Perhaps you mean 'objective'"),
-        ("level.made - abs(cat", "abs(kat", "the objective names 'kat', which is no score. Perhaps you mean cat"),
-        ("level.made - abs(cat", "abs(delta_cat", "the objective names 'delta_cat', which is no score"),
+        ("objective =", "objektive =", "unknown key 'objektive'. Perhaps you mean 'objective'"),
+        ("level.made - abs(cat", "abs(kat", "unknown score 'kat' in the objective. Perhaps you mean cat"),
+        ("level.made - abs(cat", "abs(delta_cat", "unknown score 'delta_cat' in the objective"),
         ("blend.weight =", "blend.wait =", "there is no parameter 'blend.wait' (from grid.toml [search])"),
         ('"0.2,0.8"', '"0.2,8"', "blend.weight has an invalid value (from grid.toml [search])"),
         ('"0.2,0.8"', '"0.2..0.8"', "has no steps"),

@@ -204,9 +204,9 @@ def test_the_farm_is_made_and_has_goals(cli, models, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--dataset", "esc50"], "the folder of esc50 is missing. Add --root FOLDER."),
-        (["--dataset", "vggsound", "--root", "ESC-50"], "ESC-50 does not hold vggsound"),
-        (["--dataset", "esc50", "--root", "ESC-50", "--fold", "3"], "no sound is of the fold '3': expected 1 or 2"),
+        (["--dataset", "esc50"], "no folder given for esc50. Add --root FOLDER."),
+        (["--dataset", "vggsound", "--root", "ESC-50"], "ESC-50 does not contain vggsound"),
+        (["--dataset", "esc50", "--root", "ESC-50", "--fold", "3"], "unknown fold '3': expected 1 or 2"),
         (["--dataset", "farm", "--root", "ESC-50"], "--root does not apply to the farm"),
     ],
 )

@@ -253,7 +253,7 @@ def test_nothing_fills_a_network_in_another_way():
         if isinstance(node, ast.Attribute) and node.attr in ("load_state_dict", "assign")
     }
     # A training goes on, or begins, in the very tensors that its optimizers hold, which torch has allocated.
-    trainings = {"pretraining/loop.py", "pretraining/initial.py", "studies/pretraining.py"}
+    trainings = {"pretraining/loop.py", "pretraining/initial.py", "studies/pretraining_bundle.py"}
     assert calls == {"memory_layout.py", *trainings}
 
 

@@ -20,7 +20,6 @@ CONFIG: dict[str, Any] = {"n_dims": 512, "widths": [16, 32, 64, 128], "n_classes
 DURATIONS_S = (2.56, 5.12, 10.24)
 HELD_OUT_SEED = 900_001
 RECIPE = Recipe(
-    role="audio_encoder",
     version=1,
     module=__name__,
     architecture="svdaudio.mini.AudioEmbedder",
@@ -41,7 +40,7 @@ def targets(shares: Tensor, text: Tensor) -> Tensor:
 
 
 def batch(rng: np.random.Generator, n: int, *, duration_s: float, n_silent: int = 0) -> tuple[Tensor, Tensor]:
-    """`n` soundscapes: log-mel [n, frame, 64] and shares [n, 9]; the first `n_silent` hold no animal."""
+    """`n` soundscapes: log-mel [n, frame, 64] and shares [n, 9]; the first `n_silent` contain no animal."""
     scenes = [soundscapes.compose(rng, duration_s=duration_s, classes=[] if i < n_silent else None) for i in range(n)]
     mel = log_mel(torch.from_numpy(np.stack([s.waveform for s in scenes])))
     return mel, torch.from_numpy(np.stack([s.shares for s in scenes]))
@@ -56,12 +55,11 @@ def train(training: Training) -> None:
         mel, shares = batch(rng, 16, duration_s=float(rng.choice(DURATIONS_S)), n_silent=int(rng.random() < 0.5))
         with torch.autocast("cpu", torch.bfloat16):
             embedding = model(mel)
-        wanted = targets(shares, model.text)
-        cosine = (embedding.float() * wanted).sum(dim=1)
+        cosine = (embedding.float() * targets(shares, model.text)).sum(dim=1)
         return {"cosine": 10 * (1 - cosine).mean()}
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, model.state_dict(), lambda _: evaluate(model))
 
 

@@ -28,7 +28,6 @@ CONFIG: dict[str, Any] = {
     "mid_block_add_attention": False,
 }
 RECIPE = Recipe(
-    role="autoencoder",
     version=1,
     module=__name__,
     architecture="diffusers.AutoencoderKL",
@@ -45,29 +44,27 @@ def train(training: Training) -> None:
     """Train, measure the latents' scale, report on held-out sounds, write weights and card."""
     torch.manual_seed(training.seed)
     model = build_autoencoder(CONFIG)
-    network: Any = model  # diffusers' types speak of tuples that are never returned
+    network: Any = model  # diffusers' type hints include tuples that are never returned
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         mel, _ = batch(rng, 8, duration_s=2.56, n_silent=int(rng.random() < 0.2))
-        wanted = mel.unsqueeze(1)
+        target = mel.unsqueeze(1)
         with torch.autocast("cpu", torch.bfloat16):
-            posterior = network.encode(wanted).latent_dist
+            posterior = network.encode(target).latent_dist
             decoded = network.decode(posterior.sample()).sample.float()
-        edges = sum((decoded.diff(dim=d) - wanted.diff(dim=d)).abs().mean() for d in (2, 3))
+        edges = sum((decoded.diff(dim=d) - target.diff(dim=d)).abs().mean() for d in (2, 3))
         return {
-            "l1": (decoded - wanted).abs().mean(),
+            "l1": (decoded - target).abs().mean(),
             "edges": 0.5 * torch.as_tensor(edges),
             "kl": KL_WEIGHT * posterior.kl().float().mean() / posterior.mean[0].numel(),
         }
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=1.5e-3, n_warmup_steps=50, ema_decay=0.995)
-    trained = fit(
-        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
-    )
+    trained = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     scale = 1 / _latent_deviation(trained)
     config = {**CONFIG, "scaling_factor": round(scale, 4)}
 
-    from svdaudio.mini.audio_evaluation import autoencoder_figures  # which measures through the wrapper of every day
+    from svdaudio.mini.audio_evaluation import autoencoder_figures  # which measures through the loaders of runs
 
     publish(RECIPE, training, trained.state_dict(), autoencoder_figures, config=config)
 

@@ -1,8 +1,8 @@
-"""CIAP-mini: embeds pictures where the frozen CLAP-mini embeds the sounds of what they show.
+"""CIAP-mini: embeds a picture close to the frozen CLAP-mini's embedding of the sound of what it shows.
 
-Every pair is drawn together: in the sound, an animal is as loud against the loudest one as the root of its visible area
-against the largest one's, so that an embedding says how much there is of each animal. With nine animals, a third of a
-batch shares an animal with any picture: the answers are soft (`svdaudio.pretraining.losses`).
+Picture and sound of a pair are composed together: an animal's loudness relative to the loudest one is the root of its
+visible area relative to the largest one's, so an embedding encodes how much there is of each animal. With nine animals,
+a third of a batch shares an animal with any picture, so targets are soft (`svdaudio.pretraining.losses`).
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ DRAWN_PX = 224
 DURATION_S = 3.84
 TEMPERATURE = 0.07
 LEAST_SHARE = 0.003
-"""Of the picture: an animal of which less is visible is not heard."""
+"""Share of the picture; an animal that covers less of it is not in the sound."""
 HELD_OUT_SEED = 957_001
 RECIPE = Recipe(
-    role="ciap_image_encoder",
     version=1,
     module=__name__,
     architecture="svdaudio.models.ciap.CiapNetwork",
@@ -57,7 +56,7 @@ RECIPE = Recipe(
 
 
 def draw(rng: Rng) -> Composite:
-    """A training picture of one to three animals; in a fifth, one animal is erased, as fading it out does."""
+    """A training picture of one to three animals; in a fifth of them, one animal is erased, as fading out does."""
     picture = compose(
         rng,
         size=DRAWN_PX,
@@ -79,7 +78,7 @@ def draw(rng: Rng) -> Composite:
 
 
 def visible_shares(picture: Composite) -> dict[int, float]:
-    """Class of each visible animal → the root of its visible area against the largest one's."""
+    """Class of each visible animal → the root of its visible area relative to the largest one's."""
     areas: dict[int, float] = {}
     for index, label in enumerate(picture.classes):
         area = float(picture.mask(index).mean())
@@ -95,7 +94,7 @@ def sound_of(rng: Rng, picture: Composite, *, duration_s: float = DURATION_S) ->
 
 
 def likeness(shares: Float[Tensor, "n class"]) -> Float[Tensor, "n n"]:
-    """Cosines of what pairs contain; a pair without an animal is like others without one."""
+    """Cosines between the contents of pairs; pairs without an animal are alike."""
     with_none = torch.cat([shares, (shares.sum(dim=1, keepdim=True) == 0).float()], dim=1)
     directions = functional.normalize(with_none, dim=1)
     return directions @ directions.T
@@ -106,7 +105,7 @@ def train(training: Training) -> None:
     torch.manual_seed(training.seed)
     model = CiapNetwork(**CONFIG)
     initialise(model.backbone)
-    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - in which bfloat16 is faster
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - bfloat16 is faster in this format
     audio = load_audio_encoder(training.needed("audio_encoder"))
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -120,28 +119,30 @@ def train(training: Training) -> None:
             heard = embed_sounds(audio, scenes)
         seen, heard = unit(seen.float()), heard.float()
         shares = torch.from_numpy(np.stack([scene.shares for scene in scenes]))
-        answers = soft_targets(likeness(shares), temperature=TEMPERATURE)
+        targets = soft_targets(likeness(shares), temperature=TEMPERATURE)
         return {
-            "contrastive": contrastive(seen, heard, scale=1 / TEMPERATURE, targets=answers),
+            "contrastive": contrastive(seen, heard, scale=1 / TEMPERATURE, targets=targets),
             "cosine": 10 * (1 - (seen * heard).sum(dim=1)).mean(),
         }
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, weight_decay=0.05, n_warmup_steps=100)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, model.state_dict(), lambda path: figures(load_image_encoder(path), audio))
 
 
 def embed_sounds(audio: MiniAudioEncoder, scenes: Sequence[soundscapes.Soundscape]) -> Float[Tensor, "n 512"]:
     """CLAP-mini's unit vectors of soundscapes of equal length."""
     waveforms = torch.from_numpy(np.stack([scene.waveform for scene in scenes]))
-    return audio.embed(waveforms, farm.SAMPLE_RATE_HZ).clone()  # which may take part in a gradient
+    return audio.embed(
+        waveforms, farm.SAMPLE_RATE_HZ
+    ).clone()  # a normal tensor, unlike those of inference mode, can be part of a gradient
 
 
 def figures(encoder: CiapImageEncoder, audio: MiniAudioEncoder, *, n_pictures: int = 180) -> tuple[Figure, ...]:
-    """On held-out pictures: nearness to the embeddings of their sounds, and retrieval of a sound of the same animals.
+    """Similarity of held-out pictures to their sounds, and retrieval of a sound of the same animals.
 
-    Pictures of one animal, all classes in turn, choose among as many held-out sounds of one animal; the nearest one is
-    right if it is of the same animal. Pictures of two choose among all pairs of animals, 36 sounds each time.
+    Pictures of one animal, all classes in turn, retrieve from as many held-out sounds of one animal; the nearest one is
+    right if it is of the same animal. Pictures of two retrieve from 36 sounds, one of each pair of animals.
     """
     n_classes = len(farm.CLASSES)
     ones = [held_out_classes(i, classes=[i % n_classes], size=448) for i in range(n_pictures)]

@@ -24,7 +24,6 @@ CONFIG: dict[str, Any] = {"scale": "n", "n_classes": len(farm.CLASSES)}
 GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
 """ultralytics' weights of the loss's three parts."""
 RECIPE = Recipe(
-    role="detector",
     version=1,
     module=__name__,
     architecture="ultralytics.DetectionModel",
@@ -41,7 +40,7 @@ RECIPE = Recipe(
 def draw(rng: Rng) -> dict[str, Tensor]:
     """A training batch in ultralytics' terms: `img`, `batch_idx`, `cls`, `bboxes` (centre, width, height), all in 0..1.
 
-    All pictures of a batch have one size, 192 to 256 px, and sometimes less height than width: the detector looks at
+    All pictures of a batch have one size, 192 to 256 px, and sometimes less height than width: the detector sees
     pictures of any shape and, with test-time augmentation, at three scales.
     """
     pictures = [compose(rng, size=SIZE, classes=[] if rng.random() < 0.05 else None) for _ in range(N_BATCH)]
@@ -67,7 +66,7 @@ def train(training: Training) -> None:
     """Train, measure on held-out pictures, and write `detector.safetensors` and its card."""
     torch.manual_seed(training.seed)
     model = build_detector(CONFIG)
-    network: Any = model  # ultralytics hangs its settings on the module
+    network: Any = model  # ultralytics stores its settings on the module
     network.args = GAINS
     parts = ("box", "class", "distribution")
 
@@ -90,9 +89,7 @@ def train(training: Training) -> None:
         n_warmup_steps=min(150, training.n_steps // 4),
         clip_norm=10.0,
     )
-    averaged = fit(
-        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
-    )
+    averaged = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
 
     from svdaudio.mini import vision_evaluation
 

@@ -42,13 +42,12 @@ CONFIG: dict[str, Any] = {
 }
 N_TRACKS = 1200
 TRACK_S = 20.48
-DROPPED = 0.1  # share of examples that see the empty text instead of their condition
+DROPPED = 0.1  # share of examples whose condition is replaced by the empty text
 SNR_LIMIT = 5.0  # min-SNR weighting, arXiv 2303.09556
 BATCHES = ((64, 24), (128, 12), (256, 6))  # latent frames, examples: crops of mixed length
 HELD_OUT_SEED = 930_001
 N_HELD_OUT = 60
 RECIPE = Recipe(
-    role="diffuser",
     version=2,
     module=__name__,
     architecture="svdaudio.audioldm.Diffuser (diffusers.UNet2DConditionModel)",
@@ -62,7 +61,7 @@ RECIPE = Recipe(
 
 
 def latents(folder: Path, out: Path, *, seed: int, n: int = N_TRACKS) -> tuple[Tensor, Tensor]:
-    """Latents [n, 8, 512, 16] of soundscapes and the shares [n, 9] of their animals, made once and kept in `folder`."""
+    """Latents [n, 8, 512, 16] of soundscapes and the shares [n, 9] of their animals, cached in `folder`."""
     weights = out / "autoencoder.safetensors"
 
     def encoded() -> Iterator[dict[str, Tensor]]:
@@ -112,19 +111,17 @@ def train(training: Training) -> None:
         ema_decay=0.998,
         restart_at=round(training.n_steps * FIRST_SHARE),
     )
-    trained = fit(
-        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
-    )
+    trained = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, trained.state_dict(), lambda _: evaluate(trained, training.out, training.folder))
 
 
 def _conditions(rng: np.random.Generator, shares: Tensor, text: Tensor) -> Tensor:
     """Targets of the audio encoder with some noise, like predicted embeddings; some replaced by the empty text."""
-    wanted = audio_encoder.targets(shares, text)
-    blur = torch.from_numpy(rng.normal(0, 1, wanted.shape)).float() / wanted.shape[1] ** 0.5
-    wanted = torch.nn.functional.normalize(wanted + float(rng.uniform(0, 0.35)) * blur, dim=1)
+    target = audio_encoder.targets(shares, text)
+    blur = torch.from_numpy(rng.normal(0, 1, target.shape)).float() / target.shape[1] ** 0.5
+    target = torch.nn.functional.normalize(target + float(rng.uniform(0, 0.35)) * blur, dim=1)
     dropped = torch.from_numpy(rng.random(len(shares)) < DROPPED)
-    return torch.where(dropped[:, None], text[-1], wanted)
+    return torch.where(dropped[:, None], text[-1], target)
 
 
 @torch.inference_mode()

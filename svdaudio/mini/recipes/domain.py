@@ -1,4 +1,4 @@
-"""Recipe: the pictures that the image encoder and the detector know, and limits that other pictures exceed."""
+"""Recipe: the domain of the image encoder and the detector, with limits that unfamiliar pictures exceed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import track
 from svdaudio.mini import farm
 from svdaudio.mini.card import publish
 from svdaudio.mini.composites import compose
-from svdaudio.mini.domain_evaluation import domain_figures, look
+from svdaudio.mini.domain_evaluation import domain_figures, tokens_and_scores
 from svdaudio.mini.recipe import OF_PICTURES, PICTURES, Recipe, Training
 from svdaudio.models.clip.encoder import load_image_encoder
 from svdaudio.models.domain import Domain, fit_limits, load_domain, principal_components
@@ -25,13 +25,12 @@ from svdaudio.weights.digests import hash_file
 SIZE = 448
 N_COMPONENTS = 16
 NOISE = 0.01
-"""Deviation of a mean token that is added in every direction: between those of the 11 components that tell animals and
-surroundings apart (0.11 to 0.017) and the rest."""
+"""Deviation of a mean token that is added in every direction: between those of the 11 components that distinguish
+animals and surroundings (0.11 to 0.017) and the rest."""
 SHARE = 0.03
-"""Of the scenes that limits are fitted to, below the goal of 0.05 of other scenes."""
+"""Share of the scenes beyond the limits fitted to them; below 0.05, the goal for other scenes."""
 READS = ("image_encoder", "detector")
 RECIPE = Recipe(
-    role="domain",
     version=1,
     module=__name__,
     architecture="svdaudio.models.domain.Domain",
@@ -57,7 +56,7 @@ def train(training: Training) -> None:
         for index in track(range(training.n_steps), description="pictures", transient=True):
             rng = np.random.default_rng((training.seed, 79, kind, index))
             picture = compose(rng, size=SIZE, backgrounds=backgrounds, invented_backgrounds=0.0)
-            tokens, scores = look(picture.pixels, encoder, detector)
+            tokens, scores = tokens_and_scores(picture.pixels, encoder, detector)
             yield tokens.mean(axis=0), float(scores.max(initial=0.0))
 
     known = np.stack([token for token, _ in seen(0, farm.TRAIN_BACKGROUNDS)])

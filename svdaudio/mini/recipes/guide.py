@@ -1,7 +1,7 @@
 """The guide: the image encoder's picture tower, and the vectors of the nine animals' names in its space.
 
-Nothing is trained: the image encoder was trained towards these very vectors. The file is complete by itself, so that a
-guide of another bundle can take its place.
+Nothing is trained: the image encoder was trained towards these very vectors. The file is self-contained, so that a
+guide of another bundle can replace it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from svdaudio.models.clip.guide import TEXTS, load_guide
 from svdaudio.weights.own import load_weights
 
 RECIPE = Recipe(
-    role="guide",
     version=1,
     module=__name__,
     architecture="svdaudio.models.clip.GuideNetwork",
@@ -35,7 +34,7 @@ RECIPE = Recipe(
 
 
 def train(training: Training) -> None:
-    """Combine the image encoder and the table, measure on held-out pictures, and write weights and card."""
+    """Combine the image encoder and the vectors, measure on held-out pictures, and write weights and card."""
     state, header = load_weights(training.needed("image_encoder"), role="image_encoder")
     texts = text_vectors()[: len(farm.CLASSES)]
     publish(
@@ -49,7 +48,7 @@ def train(training: Training) -> None:
 
 @torch.inference_mode()
 def figures(path: Path, *, n_pictures: int = 180) -> tuple[Figure, ...]:
-    """Held-out pictures of one animal, all classes in turn: the nearest word is its name."""
+    """How often the nearest word to a held-out picture of one animal is its name, all classes in turn."""
     guide = load_guide(path)
     pictures = [held_out_classes(i, classes=[i % len(farm.CLASSES)], size=448).pixels for i in range(n_pictures)]
     nearest = (guide.embed_pictures(pictures) @ guide.embed_texts(guide.texts).T).argmax(axis=1)

@@ -31,7 +31,7 @@ N_BATCH = 32
 SIZE = 224
 N_KEPT = 96
 WHOLE_SHARE = 0.06
-"""Share of the steps, the last ones, that see all patches."""
+"""Share of the steps, at the end, that use all patches."""
 VARIED_BACKGROUNDS = 0.6
 BACKGROUND = len(farm.CLASSES)
 CONFIG: dict[str, Any] = {
@@ -47,7 +47,6 @@ CONFIG: dict[str, Any] = {
 PATCH_SCALE = 16.0
 """Sharpness of the patches' softmax over cosines."""
 RECIPE = Recipe(
-    role="image_encoder",
     version=3,
     module=__name__,
     architecture="open_clip.VisionTransformer",
@@ -98,7 +97,7 @@ def batch_of(pictures: list[Composite]) -> Batch:
 
 
 def draw(rng: Rng, *, backgrounds: tuple[str, ...] = farm.TRAIN_BACKGROUNDS) -> Composite:
-    """A training picture: mostly composites, many close-ups like a detector's crops, few without an animal."""
+    """A training picture: a composite, often a close-up like a detector's crop, rarely without an animal."""
     chance = rng.random()
     if chance < 0.40:
         picture = closeup(rng, size=SIZE, backgrounds=backgrounds, varied_backgrounds=VARIED_BACKGROUNDS)
@@ -137,7 +136,7 @@ def embedding_target(share: Tensor, texts: Tensor) -> Tensor:
 def kept_tokens(visual: VisionTransformer, images: Tensor, keep: Tensor | None) -> Tensor:
     """CLS and the patch tokens numbered `keep` [n, m] (all if None), after `ln_post` and the projection.
 
-    As the encoder computes them, except that patches that are not kept are not computed (Li et al. 2023, FLIP).
+    Computed like in the encoder, but without the patches that are not kept (Li et al. 2023, FLIP).
     """
     x = visual.conv1(images).flatten(2).transpose(1, 2)
     x = x + visual.positional_embedding[1:]
@@ -191,15 +190,7 @@ def train(training: Training) -> None:
         restart_at=round(training.n_steps * FIRST_SHARE),
     )
     matrices = [p for p in visual.transformer.parameters() if p.ndim == 2]
-    averaged = fit(
-        RECIPE.role,
-        model=visual,
-        losses=losses,
-        schedule=schedule,
-        seed=training.seed,
-        folder=training.folder,
-        matrices=matrices,
-    )
+    averaged = fit(RECIPE.role, training, model=visual, losses=losses, schedule=schedule, matrices=matrices)
 
     from svdaudio.mini import vision_evaluation
 

@@ -1,4 +1,4 @@
-"""Mapper-mini: CLIP-mini's embedding of a picture to CLAP-mini's of its sound, by a small MLP."""
+"""Mapper-mini: maps CLIP-mini's embedding of a picture to CLAP-mini's embedding of its sound by a small MLP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ N_BATCH = 128
 N_PICTURES = 4000
 HELD_OUT_SEED = 961_001
 RECIPE = Recipe(
-    role="mapper",
     version=1,
     module=__name__,
     architecture="svdaudio.models.mapper.MapperNetwork",
@@ -54,7 +53,7 @@ def train(training: Training) -> None:
         return {"cosine": (1 - cosines).mean()}
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=1e-3, n_warmup_steps=50)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, model.state_dict(), lambda path: figures(path, encoder, audio))
 
 
@@ -68,7 +67,7 @@ def _pairs(encoder: ImageEncoder, audio: MiniAudioEncoder, seed: int) -> Iterato
 
 
 def figures(path: Path, encoder: ImageEncoder, audio: MiniAudioEncoder, *, n_pictures: int = 90) -> tuple[Figure, ...]:
-    """On held-out pictures: nearness to the embedding of their sound, of one animal and of two."""
+    """Similarity to the embedding of the sound, for held-out pictures of one animal and of two."""
     mapper = load_mapper(path)
     rng = np.random.default_rng(HELD_OUT_SEED)
     n_classes = len(farm.CLASSES)

@@ -2,7 +2,7 @@
 
 Trained like SAM, with a head that predicts each proposal's IoU; but all three proposals learn, not only the best: a
 click here means one animal and never a part of it, and if only the best proposal learns, the three divide the animals
-among them and ignore the click. The target of a click beside every animal is an empty mask.
+among them and ignore the click. The target of a click on no animal is an empty mask.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
     "num_heads": 1,
     "stages": [1, 2, 5, 1],
     "global_att_blocks": [5, 7],
-    "fpn_top_down_levels": [0, 1, 2, 3],  # one block at stride 4 is too little to know an animal by
+    "fpn_top_down_levels": [0, 1, 2, 3],  # one block at stride 4 is too little to recognise an animal
     "fpn_interp_model": "bilinear",
     "d_model": 96,
     "memory_layers": 1,
@@ -54,7 +54,6 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 """ImageNet's, which `sam2` applies."""
 OUTSIDE_SHARE = 0.07
 RECIPE = Recipe(
-    role="segmenter",
     version=4,
     module=__name__,
     architecture="sam2.SAM2Base",
@@ -76,7 +75,7 @@ class Prompts:
     Attributes:
         images: [n, 3, 256, 256], normalised as sam2 does.
         points: [n * N_PROMPTS, m, 2], x and y in pixels; the prompts of one picture follow one another.
-        labels: [n * N_PROMPTS, m], 1 on the animal, 0 beside it.
+        labels: [n * N_PROMPTS, m], 1 on the animal, 0 next to it.
         masks: [n * N_PROMPTS, 64, 64], share of each 4 x 4 cell that the animal covers.
         classes: [n, 10, 64, 64], share of each 4 x 4 cell that each class covers, the last one the background.
     """
@@ -95,18 +94,18 @@ def prompt(
     if animal is None:
         outside = cv2.erode((picture.instances == 0).astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
         if outside.any():
-            beside = [click(rng, outside, deep=False) for _ in range(n_points)]
-            return beside, [1] * n_points, np.zeros_like(outside)
+            points = [click(rng, outside, deep=False) for _ in range(n_points)]
+            return points, [1] * n_points, np.zeros_like(outside)
     mask = picture.instances > 0 if animal is None else picture.mask(animal)
     points, labels = [click(rng, mask, deep=rng.random() < 0.5)], [1]
     for _ in range(n_points - 1):
-        beside = bool(rng.random() < 0.5) and bool((~mask).any())
-        points.append(click(rng, ~mask if beside else mask, deep=False))
-        labels.append(int(not beside))
+        is_outside = bool(rng.random() < 0.5) and bool((~mask).any())
+        points.append(click(rng, ~mask if is_outside else mask, deep=False))
+        labels.append(int(not is_outside))
     return points, labels, mask
 
 
-def wanted(rng: Rng, picture: Composite) -> list[int | None]:
+def prompt_targets(rng: Rng, picture: Composite) -> list[int | None]:
     """The targets of a picture's prompts: as many different animals as possible, sometimes none."""
     visible = [i for i in range(len(picture.classes)) if int(picture.mask(i).sum()) >= 60]
     order = [int(i) for i in rng.permutation(visible)]
@@ -115,7 +114,7 @@ def wanted(rng: Rng, picture: Composite) -> list[int | None]:
 
 
 def normalise(pixels: NDArray[np.uint8]) -> Tensor:
-    """[n, H, W, 3] uint8 pixels to [n, 3, H, W] with ImageNet's mean and deviation taken out."""
+    """[n, H, W, 3] uint8 pixels to [n, 3, H, W] standardised by ImageNet's mean and deviation."""
     scaled = (pixels.astype(np.float32) / 255 - np.array(PIXEL_MEAN, np.float32)) / np.array(PIXEL_STD, np.float32)
     return torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous()
 
@@ -130,7 +129,9 @@ def draw(rng: Rng, *, distractors: float = 0.0) -> Prompts:
         for _ in range(N_BATCH)
     ]
     prompts = [
-        prompt(rng, picture, animal, n_points=n_points) for picture in pictures for animal in wanted(rng, picture)
+        prompt(rng, picture, animal, n_points=n_points)
+        for picture in pictures
+        for animal in prompt_targets(rng, picture)
     ]
     masks = torch.from_numpy(np.stack([mask for _, _, mask in prompts])).float()
     return Prompts(
@@ -217,11 +218,11 @@ def losses_of(masks: Tensor, ious: Tensor, target: Tensor) -> dict[str, Tensor]:
     return {"focal": 20 * focal.mean(), "dice": dice.mean(), "iou": functional.mse_loss(ious, iou)}
 
 
-def look_where_the_click_is(model: SAM2Base) -> None:
-    """Start every attention between clicks and picture with keys equal to queries, and sharp.
+def sharpen_attention(model: SAM2Base) -> None:
+    """Initialise every attention between clicks and picture with keys equal to queries, and large weights.
 
-    Positions of both are the same random Fourier features, so a click then attends to its surroundings, and they to
-    it, from the first step on. With SAM's own initialisation this takes more steps than are available here.
+    Positions of both are the same random Fourier features, so a click attends to its surroundings, and they to it,
+    from the first step on. With SAM's own initialisation this takes more steps than are available here.
     """
     crossings = ("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn_token_to_image")
     with torch.no_grad():
@@ -237,7 +238,7 @@ def train(training: Training) -> None:
     torch.manual_seed(training.seed)
     model = build_segmenter(CONFIG)
     freeze_memory(model)
-    look_where_the_click_is(model)
+    sharpen_attention(model)
     student = nn.ModuleDict({"model": model, "heads": ClassHeads(CONFIG["d_model"])})
 
     n_first = round(training.n_steps * FIRST_SHARE)
@@ -256,15 +257,7 @@ def train(training: Training) -> None:
     )
     attention = (model.image_encoder.trunk.blocks, model.sam_mask_decoder.transformer)
     matrices = [p for part in attention for p in part.parameters() if p.ndim == 2]
-    averaged = fit(
-        RECIPE.role,
-        model=student,
-        losses=losses,
-        schedule=schedule,
-        seed=training.seed,
-        folder=training.folder,
-        matrices=matrices,
-    )
+    averaged = fit(RECIPE.role, training, model=student, losses=losses, schedule=schedule, matrices=matrices)
 
     from svdaudio.mini import vision_evaluation
 
@@ -272,7 +265,7 @@ def train(training: Training) -> None:
 
 
 def freeze_memory(model: SAM2Base) -> None:
-    """Exclude from training the parts that only videos or mask prompts use."""
+    """Exclude parts that only videos or mask prompts use from training."""
     unused = ("memory_attention", "memory_encoder", "mask_downsample", "obj_ptr_proj", "obj_ptr_tpos_proj")
     unused += (
         "sam_prompt_encoder.mask_downscaling",

@@ -1,8 +1,8 @@
-"""The sound encoder: embeds sounds where the guide embeds pictures and words of the same animals.
+"""The sound encoder: embeds a sound close to the guide's embeddings of pictures and words of the same animals.
 
-The published losses (sound to text, and sound to its own augmentation) and the one with pictures that the publication
-describes and its code lacks; corrected in three points: the scale is 1/0.07, answers are soft because pairs of a batch
-share animals, and level is kept in the spectrogram.
+Uses the published losses (sound to text, and sound to its own augmentation) and the loss with pictures, which the
+publication describes but its code lacks, with three corrections: the scale is 1/0.07, targets are soft because pairs of
+a batch share animals, and the spectrogram keeps the level.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CONFIG: dict[str, Any] = {"widths": [16, 32, 64, 128], "n_dims": 768}
 N_BATCH = 16
 DURATIONS_S = (3.0, 5.0, 10.0)
 RATES_HZ = (16_000, 22_050, 44_100)
-"""Of soundscapes, so that it knows sounds with and without what lies above 8 kHz."""
+"""Sample rates of soundscapes, so that only some sounds have content above 8 kHz."""
 TEMPERATURE = 0.07
 QUIETEST_DB = -30.0
 N_PICTURES_EACH = 8
@@ -44,7 +44,6 @@ N_PICTURES_EACH = 8
 SETS = tuple(animals for n in (1, 2, 3) for animals in itertools.combinations(range(len(farm.CLASSES)), n))
 HELD_OUT_SEED = 959_001
 RECIPE = Recipe(
-    role="sound_encoder",
     version=1,
     module=__name__,
     architecture="svdaudio.models.sound_clip.SoundEncoderNetwork",
@@ -74,7 +73,7 @@ def train(training: Training) -> None:
     torch.manual_seed(training.seed)
     model = SoundEncoderNetwork(**CONFIG)
     initialise(model.feature_extractor)
-    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - in which bfloat16 is faster
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - bfloat16 is faster in this format
     words = text_vectors()[: len(farm.CLASSES)]
     training.folder.mkdir(parents=True, exist_ok=True)
     encoder = training.needed("image_encoder")
@@ -98,17 +97,17 @@ def train(training: Training) -> None:
             torch.tensor(chosen), torch.from_numpy(rng.integers(N_PICTURES_EACH, size=N_BATCH))
         ]
         mixed = functional.normalize(shares @ words, dim=1)
-        answers = soft_targets(mixed @ mixed.T, temperature=TEMPERATURE)
+        targets = soft_targets(mixed @ mixed.T, temperature=TEMPERATURE)
         named = (shares / shares.sum(dim=1, keepdim=True)).repeat(2, 1)
         return {
             "words": functional.cross_entropy(embeddings @ words.T / TEMPERATURE, named),
-            "pictures": contrastive(first, seen, scale=1 / TEMPERATURE, targets=answers),
-            "views": contrastive(first, second, scale=1 / TEMPERATURE, targets=answers),
+            "pictures": contrastive(first, seen, scale=1 / TEMPERATURE, targets=targets),
+            "views": contrastive(first, second, scale=1 / TEMPERATURE, targets=targets),
             "cosine": 10 * (1 - (embeddings * mixed.repeat(2, 1)).sum(dim=1)).mean(),
         }
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, weight_decay=0.05, n_warmup_steps=100)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, model.state_dict(), figures)
 
 
@@ -122,7 +121,7 @@ def _pictures(encoder: Path, seed: int) -> Iterator[dict[str, Tensor]]:
 
 
 def figures(path: Path, *, n_sounds: int = 180) -> tuple[Figure, ...]:
-    """Held-out soundscapes: zero-shot among nine words, one animal and two, and how far other words are."""
+    """Zero-shot figures among nine words, on held-out soundscapes of one and two animals, and the margin."""
     encoder = load_sound_encoder(path)
     words = text_vectors()[: len(farm.CLASSES)].numpy()
     n_classes = len(farm.CLASSES)

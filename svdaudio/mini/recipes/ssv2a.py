@@ -40,9 +40,8 @@ MOST_OBJECTS = 4
 N_BATCH = 32
 HELD_OUT_SEED = 950_001
 SHARE_OF_OBJECTS = 0.5  # of the loudness; the rest is the global embedding's
-LOG_VARIANCE = -6.0  # where the log variances are drawn to: draws differ, but not in what they say
+LOG_VARIANCE = -6.0  # target of the log variances: draws differ, but not in their content
 RECIPE = Recipe(
-    role="ssv2a",
     version=1,
     module=__name__,
     architecture="svdaudio.ssv2a.SSV2A",
@@ -56,7 +55,7 @@ RECIPE = Recipe(
 
 
 def bank(folder: Path, out: Path, *, seed: int, n: int, backgrounds: tuple[str, ...]) -> dict[str, Tensor]:
-    """Embeddings of `n` composites by the shipped image encoder, made once and kept in `folder`.
+    """Embeddings of `n` composites by the shipped image encoder, computed once and cached in `folder`.
 
     Returns:
         `direct` [n, 768] and its target share of each animal, `direct_says` [n, 9]; `regions` [n, 4, 768], the mean
@@ -79,7 +78,7 @@ def _look(encoder: ImageEncoder, rng: np.random.Generator, backgrounds: tuple[st
     coverage = image_encoder.batch_of([picture]).coverage[0]
     tokens = torch.from_numpy(encoder.tokens(picture.pixels, Geometry.CROP).tokens)
     says = coverage.mean(dim=0).sqrt()
-    says[-1] *= 0.3  # as the image encoder is taught
+    says[-1] *= 0.3  # as in the training of the image encoder
     row = {
         "direct": tokens[0],
         "direct_says": functional.normalize(says, dim=0)[:-1],
@@ -102,10 +101,10 @@ def _look(encoder: ImageEncoder, rng: np.random.Generator, backgrounds: tuple[st
 
 
 def draw(rng: np.random.Generator, seen: dict[str, Tensor], n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """`n` examples of slots: clips [n, 64, 768], labels of slots 1… [n, 63] (-1 none), what slot 0 says [n, 9].
+    """`n` examples of slots: clips [n, 64, 768], labels of slots 1… [n, 63] (-1 none), shares in slot 0 [n, 9].
 
     Slot 0 is the picture's own embedding or a mix of it with regions of this and another picture and the background;
-    some examples have no objects, as when a detector finds none.
+    some examples have no objects, as if the detector found none.
     """
     n_slots = CONFIG.remixer.slot
     clips = torch.zeros(n, n_slots, CONFIG.clip_dim)
@@ -136,7 +135,7 @@ def draw(rng: np.random.Generator, seen: dict[str, Tensor], n: int) -> tuple[Ten
     return clips, labels, says
 
 
-def wanted_claps(labels: Tensor, says: Tensor, text: Tensor) -> Tensor:
+def target_claps(labels: Tensor, says: Tensor, text: Tensor) -> Tensor:
     """The target CLAP embedding, [n, 512]: half from slot 0, half from the objects."""
     counts = functional.one_hot(labels + 1, len(farm.CLASSES) + 1)[..., 1:].float().sum(dim=1).clamp(max=1)
     heard = functional.normalize(says.clamp(min=0), dim=1)
@@ -153,7 +152,7 @@ def train(training: Training) -> None:
 
     def losses(_step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         clips, labels, says = draw(rng, seen, N_BATCH)
-        whole = wanted_claps(labels, says, text)
+        whole = target_claps(labels, says, text)
         own = text[labels]  # label -1 is the last row, the empty text
         first = functional.normalize(
             functional.normalize(says.clamp(min=0), dim=1) @ text[:-1] + 1e-3 * text[-1], dim=1
@@ -172,8 +171,8 @@ def train(training: Training) -> None:
             "spread": _contrast(clip_mu[:, 0], clap_mu[:, 0]),
         }
         pairs = ((codes, slots[:, :n_read]), (clap_codes, slots[:, :n_read]))
-        generated = [(model.generate(code), wanted) for code, wanted in pairs]
-        # slots past `n_read` are zeros as the last one read is: their codes are that one's
+        generated = [(model.generate(code), target) for code, target in pairs]
+        # slots after `n_read` are zeros like the last one read, so they have its codes
         padded = torch.cat([codes, codes[:, -1:].expand(-1, clips.shape[1] - n_read, -1)], dim=1)
         cycled = torch.from_numpy(rng.random(len(clips)) < 0.5)
         again, _ = model.encode_claps(
@@ -183,24 +182,22 @@ def train(training: Training) -> None:
         )
         zero = torch.where(cycled[:, None], again, padded[:, 0])
         remixed = model.remix(torch.cat([zero[:, None], padded[:, 1:]], dim=1), clips)
-        parts["sound"] = sum((_distance(pair, wanted) for pair, wanted in generated), torch.zeros(()))
+        parts["sound"] = sum((_distance(pair, target) for pair, target in generated), torch.zeros(()))
         parts["mix"] = 3 * _distance(remixed, whole)
         logs = (clip_log, clap_log, remixed[1], *(pair[1] for pair, _ in generated))
         parts["calm"] = 0.01 * torch.stack([(log - LOG_VARIANCE).square().mean() for log in logs]).sum()
         return parts
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=100, ema_decay=0.995)
-    trained = fit(
-        RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder
-    )
+    trained = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
     publish(RECIPE, training, trained.state_dict(), lambda _: evaluate(trained, training.folder, training.out))
 
 
-def _distance(pair: tuple[Tensor, Tensor], wanted: Tensor) -> Tensor:
+def _distance(pair: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
     """One minus the cosine, and the error of the length, of a draw from (μ, log σ²)."""
     mu, log_variance = pair
     drawn = mu + (0.5 * log_variance).exp() * torch.randn_like(mu)
-    return (1 - functional.cosine_similarity(drawn, wanted, dim=-1)).mean() + 0.5 * (drawn - wanted).square().sum(
+    return (1 - functional.cosine_similarity(drawn, target, dim=-1)).mean() + 0.5 * (drawn - target).square().sum(
         dim=-1
     ).mean()
 
@@ -220,10 +217,10 @@ def evaluate(model: SSV2A, folder: Path, out: Path, n: int = 100) -> tuple[Figur
     clips, labels, says = draw(np.random.default_rng(HELD_OUT_SEED), seen, n)
     generator = torch.Generator().manual_seed(HELD_OUT_SEED)
     claps = model.eval().cycle_mix(clips, its=16, samples=64, var_samples=64, generator=generator)
-    wanted = wanted_claps(labels, says, text)
-    loudest = (wanted @ text[:-1].T).argmax(dim=1)
+    target = target_claps(labels, says, text)
+    loudest = (target @ text[:-1].T).argmax(dim=1)
     right = (claps @ text[:-1].T).argmax(dim=1) == loudest
     return (
-        mean_figure("cosine with the wanted embedding", (claps * wanted).sum(dim=1).tolist()),
+        mean_figure("cosine with the wanted embedding", (claps * target).sum(dim=1).tolist()),
         mean_figure("loudest animal right", right.float().tolist()),
     )

@@ -17,10 +17,9 @@ from svdaudio.models.audioldm.mel import FLOOR, log_mel
 from svdaudio.models.mel_cnn.networks import TaggerNetwork
 
 CONFIG: dict[str, Any] = {"widths": [32, 64, 96, 128], "n_classes": len(farm.CLASSES)}
-SEED_OFFSET = 5_000_000  # no seed in common with the encoder that conditions
+SEED_OFFSET = 5_000_000  # no seed is shared with the audio encoder
 VARIATION = soundscapes.Variation(log_rate=0.12, tilt_db=6.0, gain_db=10.0, floor_db=-60.0)
 RECIPE = Recipe(
-    role="tagger",
     version=1,
     module=__name__,
     architecture="svdaudio.mini.TaggerNetwork",
@@ -51,15 +50,15 @@ def train(training: Training) -> None:
         return {"bce": 9 * torch.nn.functional.binary_cross_entropy_with_logits(logits, smooth)}
 
     schedule = Schedule(n_steps=training.n_steps, learning_rate=2e-3, n_warmup_steps=50, ema_decay=0.99)
-    model = fit(RECIPE.role, model=model, losses=losses, schedule=schedule, seed=training.seed, folder=training.folder)
+    model = fit(RECIPE.role, training, model=model, losses=losses, schedule=schedule)
 
-    from svdaudio.mini.audio_evaluation import tagger_figures  # which measures through the wrapper of every day
+    from svdaudio.mini.audio_evaluation import tagger_figures  # which measures through the loaders of runs
 
     publish(RECIPE, training, model.state_dict(), tagger_figures)
 
 
 def _scene(rng: np.random.Generator, duration_s: float) -> soundscapes.Soundscape:
-    """Mostly animals; some with none, over louder noise, so that the judge learns to reject."""
+    """A soundscape, sometimes without an animal and with louder noise, so that the tagger learns to reject."""
     silent = rng.random() < 0.1
     scene = soundscapes.compose(rng, duration_s=duration_s, classes=[] if silent else None, variation=VARIATION)
     if silent or rng.random() < 0.3:

@@ -14,7 +14,7 @@ from svdaudio.mini.recipe import OF_SOUNDS, SOUNDS, Recipe, Training
 from svdaudio.weights.own import Header, load_weights
 
 TOY = Recipe(
-    role="toy", version=2, module="recipes.toy", architecture="nn.Linear", config={"width": 3}, n_steps=50,
+    version=2, module="recipes.toy", architecture="nn.Linear", config={"width": 3}, n_steps=50,
     title="Toy", data=SOUNDS, steps_of="4 sounds, AdamW", licence=OF_SOUNDS, extra={"names": ["a"]},
 )  # fmt: skip
 

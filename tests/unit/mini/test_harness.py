@@ -7,11 +7,16 @@ from torch import nn
 
 from svdaudio.errors import RunError
 from svdaudio.mini.harness import Schedule, fit, made_once
+from svdaudio.mini.recipe import Training
 from svdaudio.store.locks import file_lock, refuse_to_wait
 
 
 class _KilledError(Exception):
     """Stands for a process that dies."""
+
+
+def training(folder, seed=1):
+    return Training(folder=folder, out=folder, seed=seed, n_steps=1)
 
 
 @pytest.mark.parametrize("with_muon", [False, True])
@@ -27,7 +32,8 @@ def test_a_training_that_was_killed_ends_like_an_undisturbed_one(tmp_path, with_
             return {"mse": (model(x)[:, 0] - x.sum(dim=1)).square().mean()}
 
         return fit(
-            "toy", model=model, losses=losses, schedule=Schedule(n_steps=12, learning_rate=0.05), seed=3, folder=folder,
+            "toy", training(folder, seed=3), model=model, losses=losses,
+            schedule=Schedule(n_steps=12, learning_rate=0.05),
             matrices=[model[0].weight] if with_muon else [], save_every_s=0.0, log_every=5,
         )  # fmt: skip
 
@@ -74,7 +80,7 @@ def test_it_learns_and_a_finished_training_is_not_done_again(tmp_path, with_muon
 
         schedule = Schedule(n_steps=60, learning_rate=0.05, n_warmup_steps=5, ema_decay=0.5)
         matrices = [p for p in model.parameters() if p.ndim == 2] if with_muon else []
-        averaged = fit("toy", model=model, losses=losses, schedule=schedule, seed=1, folder=tmp_path, matrices=matrices)
+        averaged = fit("toy", training(tmp_path), model=model, losses=losses, schedule=schedule, matrices=matrices)
         return averaged, [float(loss.detach()) for loss in seen]
 
     first, seen = trained()
@@ -89,8 +95,8 @@ def toy(folder, *, seed=3, width=8):
     model = nn.Sequential(nn.Linear(4, width), nn.Linear(width, 1))
     x = torch.ones(2, 4)
     return fit(
-        "toy", model=model, losses=lambda step, rng: {"mse": model(x).square().mean()},
-        schedule=Schedule(n_steps=2, learning_rate=0.05), seed=seed, folder=folder,
+        "toy", training(folder, seed), model=model, losses=lambda step, rng: {"mse": model(x).square().mean()},
+        schedule=Schedule(n_steps=2, learning_rate=0.05),
     )  # fmt: skip
 
 

@@ -9,13 +9,13 @@ import pytest
 from svdaudio.errors import RunError
 from svdaudio.mini import training
 from svdaudio.mini.catalogue import NEEDS
-from svdaudio.mini.training import Told, train_together
+from svdaudio.mini.training import Event, train_together
 from svdaudio.processes import python_command
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(training, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(training, "POLL_S", 0.01)
 
 
 def python(code):
@@ -24,8 +24,8 @@ def python(code):
 
 @pytest.mark.parametrize("n_workers", [1, 2, 9])
 def test_each_begins_after_those_that_it_needs(n_workers):
-    told: list[Told] = []
-    train_together(NEEDS, lambda name: python(f"print({name!r})"), n_workers=n_workers, tell=told.append)
+    told: list[Event] = []
+    train_together(NEEDS, lambda name: python(f"print({name!r})"), n_workers=n_workers, on_event=told.append)
     begun = [one.name for one in told if one.seconds is None]
     ended = {one.name: place for place, one in enumerate(told) if one.seconds is not None}
     assert sorted(begun) == sorted(ended) == sorted(NEEDS)
@@ -51,5 +51,5 @@ def test_when_one_fails_the_others_are_interrupted(tmp_path):
     programs = {"bad": bad, "patient": patient}
     needs = {"bad": (), "patient": (), "never": ("bad",)}
     with pytest.raises(RunError, match=r"the training of bad failed: got exit status 3"):
-        train_together(needs, lambda name: python(programs[name]), n_workers=2, tell=lambda told: None)
+        train_together(needs, lambda name: python(programs[name]), n_workers=2, on_event=lambda event: None)
     assert interrupted.is_file()

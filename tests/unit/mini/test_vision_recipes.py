@@ -66,7 +66,7 @@ def test_a_click_lies_on_what_it_means() -> None:
     rng = np.random.default_rng(0)
     drawn = compose(rng, size=segmenter.SIZE, n_animals=2)
     for _ in range(20):
-        animal = segmenter.wanted(rng, drawn)[0]
+        animal = segmenter.prompt_targets(rng, drawn)[0]
         points, labels, mask = segmenter.prompt(rng, drawn, animal, n_points=3)
         assert labels[0] == 1
         if mask.any():
@@ -78,7 +78,7 @@ def test_a_click_lies_on_what_it_means() -> None:
 def test_prompts_ask_for_different_animals() -> None:
     rng = np.random.default_rng(0)
     drawn = compose(rng, size=segmenter.SIZE, n_animals=2)
-    asked = [[animal for animal in segmenter.wanted(rng, drawn)[:2] if animal is not None] for _ in range(20)]
+    asked = [[animal for animal in segmenter.prompt_targets(rng, drawn)[:2] if animal is not None] for _ in range(20)]
     assert all(len(set(animals)) == len(animals) for animals in asked)
 
 

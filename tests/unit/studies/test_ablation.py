@@ -13,12 +13,12 @@ from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.mini import farm
 from svdaudio.pages.study import Bars, Curves, HeatMap, StudyPage, Table
 from svdaudio.studies import ablation, edits
-from svdaudio.studies.ablation import DIRECT, FADE, FOUR_WAY, ORIGINAL, PARTS, PLAIN, SETTINGS, SOUNDED, THREE_WAY
+from svdaudio.studies.ablation import DIRECT, FADE, FOUR_WAY, ORIGINAL, PARTS, PLAIN, SETTINGS, THREE_WAY, WITH_SOUND
 from svdaudio.studies.ablation_embeddings import (
-    APART,
     BOOST,
     COLUMNS,
-    MOVED,
+    FROM_EDITED,
+    FROM_FOUR_WAY,
     SIMILARITY,
     SUPPRESS,
     EditEmbeddings,
@@ -26,7 +26,7 @@ from svdaudio.studies.ablation_embeddings import (
     with_conditions,
 )
 from svdaudio.studies.ablation_figures import HEARD, Ablation, acts
-from svdaudio.studies.ablation_page import markdown, page
+from svdaudio.studies.ablation_page import markdown, page, write_files
 from svdaudio.studies.ablation_study import AblationStudy, MuteOutcome, run_name, targets_of
 from svdaudio.studies.edit_study import chosen_edits
 from svdaudio.svd.factors import aggregate, factorize
@@ -53,7 +53,7 @@ def test_they_cover_the_whole_ranges():
     assert values("K", "svd.k") == set(range(1, 16))
     assert {0.0, 0.5, 1.0} < values("α", "svd.alpha")
     assert {1.0, 3.0, 100.0} < values("β", "svd.beta")
-    assert {one.form for one in SOUNDED} == {"svd", "fade", "clap"}
+    assert {one.form for one in WITH_SOUND} == {"svd", "fade", "clap"}
     assert not any(one.sound for one in SETTINGS if one.centre)
 
 
@@ -149,16 +149,16 @@ def test_the_columns_are_those_of_the_published_way(name, arrays, measured):
         angle(here.suppress, aggregate(factors["removed"], k=1, factor=1.0)), abs=1e-3
     )
     assert found[BOOST] == pytest.approx(angle(here.boost, aggregate(factors["added"], k=1, factor=1.0)), abs=1e-3)
-    assert found[MOVED] == pytest.approx(angle(here.embedding, direct), abs=1e-3)
-    assert found[APART] == pytest.approx(angle(here.embedding, mixed(ManipulateConfig()).embedding), abs=1e-3)
+    assert found[FROM_EDITED] == pytest.approx(angle(here.embedding, direct), abs=1e-3)
+    assert found[FROM_FOUR_WAY] == pytest.approx(angle(here.embedding, mixed(ManipulateConfig()).embedding), abs=1e-3)
 
 
 def test_plain_sounds_centred_tokens_and_dropped_objects(arrays, measured):
     found = measured.columns
     assert found.keys() == {ORIGINAL, PLAIN, *(one.name for one in SETTINGS if one.form == "svd")}
-    assert (found[PLAIN][MOVED], found[DIRECT][MOVED]) == (0, pytest.approx(0, abs=1e-4))
+    assert (found[PLAIN][FROM_EDITED], found[DIRECT][FROM_EDITED]) == (0, pytest.approx(0, abs=1e-4))
     direct, original = (arrays[f"{name}.tokens"]["embedding"] for name in ("edited", "original"))
-    assert found[ORIGINAL][MOVED] == pytest.approx(angle(original, direct), abs=1e-3)
+    assert found[ORIGINAL][FROM_EDITED] == pytest.approx(angle(original, direct), abs=1e-3)
     rows, patches = [one.name for one in SETTINGS if one.centre][:2]
     assert found[rows][SUPPRESS] == pytest.approx(0, abs=1e-2) != pytest.approx(found[patches][SUPPRESS], abs=1e-2)
     assert measured.claps[FOUR_WAY][-1] > 0 == measured.claps[ablation.FOUR_DROPPED][-1]
@@ -201,7 +201,7 @@ def test_every_edit_and_mute_is_run_with_every_setting_that_is_heard(study):
     assert mute.name in ("cat-muted-beside-duck", "duck-muted-beside-cat")
     names = [*(edit.name for edit in study.edits), mute.name]
     assert [row.name for row in first] == names
-    assert {row.name for row in others} == {run_name(case, one.name) for case in names for one in SOUNDED[1:]}
+    assert {row.name for row in others} == {run_name(case, one.name) for case in names for one in WITH_SOUND[1:]}
     row = first[2]
     assert row.files["original"] == row.files["edited"] == study.scenes / "cat-duck.png"
     assert row.parameters.keys() == {"remove"}
@@ -234,7 +234,7 @@ def test_a_study_comes_back_from_its_record_with_its_command(study, tmp_path):
 def test_outcomes_are_of_cases_that_were_heard_with_every_setting(study):
     sounds = {name: {"cat": 0.5, "duck": 0.25} for name in ("original", "edited", "manipulated")}
     names = [*(edit.name for edit in study.edits), *(mute.name for mute in study.mutes)]
-    scores = {run_name(case, one.name): sounds for case in names for one in SOUNDED}
+    scores = {run_name(case, one.name): sounds for case in names for one in WITH_SOUND}
     assert [len(found) for found in (study.edits_heard(scores), study.mutes_heard(scores))] == [2, 1]
     assert set(study.edits_heard(scores)[0].sounds) == set(HEARD)
     del scores[run_name(names[0], FADE)]
@@ -263,7 +263,7 @@ def found():
         for duck in (0.8, 0.05)
     ]
     muted = [{**dict.fromkeys(HEARD, BEFORE), FADE: silent}, {**dict.fromkeys(HEARD, BEFORE), FADE: BEFORE}]
-    row = {SUPPRESS: 0.1, BOOST: 0.02, MOVED: 20.0, APART: 0.01, SIMILARITY: 0.99}
+    row = {SUPPRESS: 0.1, BOOST: 0.02, FROM_EDITED: 20.0, FROM_FOUR_WAY: 0.01, SIMILARITY: 0.99}
     unit = np.eye(512, dtype=np.float32)[0]
     embeddings = {
         ("cat", "duck", kept): EditEmbeddings(
@@ -340,7 +340,7 @@ def test_the_document_the_page_and_the_table_of_all_cases(found, tmp_path):
     text = markdown(found, command="svdaudio ablate", bundle="mini")
     assert text.startswith("`svdaudio ablate`: 2 edits and 2 mutes, bundle mini, means")
     assert f"| {FOUR_WAY} | 0.500 [0.000, 1.000] | 1.000 [1.000, 1.000] | 0.500 [0.000, 1.000] | 0.325" in text
-    assert '"direct only" is "edited, plain SSV2A", sound for sound.' in text
+    assert '"direct only" is identical to "edited, plain SSV2A", sound by sound.' in text
     assert "| K = 15 |" in text
     assert "| K = 14 |" not in text
 
@@ -356,7 +356,7 @@ def test_the_document_the_page_and_the_table_of_all_cases(found, tmp_path):
             assert all(len(one.x) == len(one.y) == len(one.low) == len(one.high) for one in section.curves)
     assert made.lead.startswith("The factors α and β do not act")
 
-    files = found.write(tmp_path, command="svdaudio ablate", bundle="mini")
+    files = write_files(found, tmp_path, command="svdaudio ablate", bundle="mini")
     assert {name: path.name for name, path in files.items()} == {
         "every case": "ablation.csv", "tables": "ablation.md", "page": "ablation.html"
     }  # fmt: skip
@@ -368,7 +368,7 @@ def test_the_document_the_page_and_the_table_of_all_cases(found, tmp_path):
     three = next(row for row in rows if row["setting"] == THREE_WAY)
     assert three["parameters"] == "mix.direct=0"
     mute = next(row for row in rows if row["kind"] == "mute" and row["setting"] == FADE)
-    assert (mute["removed.after"], mute["added.after"], mute["kept.after"], mute[MOVED]) == ("0.0", "", "0.8", "")
+    assert (mute["removed.after"], mute["added.after"], mute["kept.after"], mute[FROM_EDITED]) == ("0.0", "", "0.8", "")
 
 
 def test_without_sounds_there_are_embeddings_alone(found):

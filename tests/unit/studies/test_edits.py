@@ -92,7 +92,7 @@ def test_the_page_has_the_command_the_figures_and_says_when_controls_are_one():
     page = edits.markdown([outcome(), outcome()], command="svdaudio evaluate edits", bundle="mini")
     assert page.startswith("`svdaudio evaluate edits`: 2 edits, bundle mini")
     assert "| both | 1.000 [1.000, 1.000] |" in page
-    assert "sound for sound" in page
+    assert "sound by sound" in page
 
 
 def test_an_outcome_takes_each_sound_from_its_run(edit):

@@ -66,10 +66,10 @@ def sound(tmp_path):
     return write
 
 
-def pair(sound, name="edit", levels=(1, 3, 3), **asked):
+def pair(sound, name="edit", levels=(1, 3, 3), **changes):
     kinds = ("original", "edited", "manipulated")
     sounds = {kind: sound(f"{name}-{kind}", level) for kind, level in zip(kinds, levels, strict=True)}
-    return pair_item(SoundPair(name=name, sounds=sounds, asked=asked))
+    return pair_item(SoundPair(name=name, sounds=sounds, changes=changes))
 
 
 def test_each_judge_has_its_own_verdict(sound):

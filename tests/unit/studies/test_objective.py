@@ -69,7 +69,7 @@ def test_unknown_names_are_refused_before_anything_runs():
     Objective.parse("duck - cat - abs(delta_dog) + original.cat").check(known, sounds)
     Objective.parse("cosine.anything").check(known, sounds)  # only a run knows its measures
     for text, near in (("duk", "duck"), ("delta_dogg", "delta_dog"), ("original.kat", "original.cat"), ("Cat", "cat")):
-        with pytest.raises(ConfigError, match=rf"names '{text}', which is no score\. Perhaps you mean .*{near}"):
+        with pytest.raises(ConfigError, match=rf"unknown score '{text}' in the objective\. Perhaps you mean .*{near}"):
             Objective.parse(text).check(known, sounds)
     with pytest.raises(ConfigError, match="Write cat or dog or duck"):
         Objective.parse("zzzzzzzz").check(known, sounds)
@@ -84,7 +84,7 @@ def test_values_that_are_no_numbers():
         Objective.parse("cat / (cat - cat)").value(VALUES)
     with pytest.raises(ConfigError, match="is not a finite number"):
         Objective.parse("1e300 * 1e300 * cat").value(VALUES)
-    with pytest.raises(ConfigError, match=r"names 'cosine\.original'"):
+    with pytest.raises(ConfigError, match=r"unknown score 'cosine\.original'"):
         Objective.parse("cosine.original").value(VALUES)
 
 

@@ -111,7 +111,7 @@ def test_the_files_are_those_of_the_method(folder):
     for column in ("edited", "svd.k", "remove"):
         with pytest.raises(ConfigError, match=rf"there is no parameter '{column}' \(from pairs\.csv, line 1\)"):
             read_rows(written(folder, f"original,{column}\n"), BASELINE)
-    with pytest.raises(InputError, match="there are no pairs in"):
+    with pytest.raises(InputError, match="no pairs found in"):
         read_rows(project_root() / "examples", BASELINE)
 
 
@@ -138,7 +138,7 @@ def test_a_place_for_a_sound_that_is_not_made_is_refused(folder):
 def test_sounds_do_not_go_over_each_other_by_another_name(folder):
     (folder / "link").symlink_to(folder)
     text = "original,edited,out\none.png,two.png,a.wav\none.png,two.png,link/x/../a.wav\n"
-    with pytest.raises(InputError, match="line 3: the file is taken already"):
+    with pytest.raises(InputError, match="line 3: the output file is already used"):
         read_rows(written(folder, text))
 
 
@@ -154,17 +154,17 @@ def test_a_folder_stands_for_the_file_or_the_scenes_in_it(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: there is no column 'original'"),
-        ("original,edited\n", "there are no pairs"),
+        ("", "line 1: the column 'original' is missing"),
+        ("original,edited\n", "no pairs found"),
         ("original,edited,svd.kk\n", "there is no parameter 'svd.kk'"),
         ("original,edited,edited\n", "a column occurs twice"),
-        ("original,edited,remove,add\none.png,two.png,20,20,40,30\n", "line 2: there are more cells than columns"),
+        ("original,edited,remove,add\none.png,two.png,20,20,40,30\n", "line 2: more cells than columns"),
         ("original,edited,remove,add\none.png,,1,1\n", "line 2: the picture 'edited' is missing"),
-        ("original,edited,name\none.png,two.png,a\none.png,two.png,a\n", "line 3: the name is taken already"),
-        ("original,edited,out\none.png,two.png,a\none.png,two.png,a\n", "line 3: the file is taken already"),
+        ("original,edited,name\none.png,two.png,a\none.png,two.png,a\n", "line 3: the name is already used"),
+        ("original,edited,out\none.png,two.png,a\none.png,two.png,a\n", "line 3: the output file is already used"),
         ('original,edited\n"one.png,two.png\n', "line 2 is not valid CSV"),
         ("original,,edited\n", "line 1: column 2 has no name"),
-        ("\n\noriginal\n", "line 3: there is no column 'edited': got original"),
+        ("\n\noriginal\n", "line 3: the column 'edited' is missing: got original"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(folder, text, message):
@@ -176,14 +176,17 @@ def test_a_file_that_cannot_be_read_says_where(folder, text, message):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 1: this is not valid JSON"),
-        ("[]", "line 1: this is not a JSON object"),
+        ("{", "line 1: the line is not valid JSON"),
+        ("[]", "line 1: the line is not a JSON object"),
         ('{"original": 1, "edited": "two.png"}', "line 1: the picture 'original' is missing"),
         ('{"original": "one.png", "edited": "two.png", "name": 3}', "line 1: 'name' is not text"),
         ('{"original": "one.png", "edited": "two.png", "svd": {"kk": 3}}', "no parameter 'svd.kk'"),
         ('{"original": "one.png", "edited": "two.png", "seed": 1, "seed": 2}', "line 1: 'seed' occurs twice"),
         ('{"original": "one.png", "edited": "two.png", "svd": {"k": 1}, "svd.k": 2}', r"'svd\.k' is given twice"),
-        (r'{"original": "one\u0000.png", "edited": "two.png"}', "'original' holds characters that no file name has"),
+        (
+            r'{"original": "one\u0000.png", "edited": "two.png"}',
+            "'original' contains characters that file names",
+        ),
     ],
 )
 def test_a_json_line_that_says_nothing_is_told(folder, line, message):
@@ -229,7 +232,7 @@ def test_what_is_no_file_of_pairs_is_refused(folder):
         read_rows(folder / "one.png")
     with pytest.raises(InputError, match="cannot be read"):
         read_rows(folder / "none.csv")
-    with pytest.raises(InputError, match="there are no pairs in"):
+    with pytest.raises(InputError, match="no pairs found in"):
         read_rows(folder)
 
 

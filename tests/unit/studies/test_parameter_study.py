@@ -124,7 +124,7 @@ def test_values_are_by_setting_scene_and_seed(tmp_path):
     assert (results.best, results.n_missing) == (5, 0)
     with pytest.raises(RunError, match="the study's scenes have changed"):
         plan.results(plan.settings, {}, n_added=0)
-    with pytest.raises(ConfigError, match=r"names 'kat\.made'.* \(a \| blend"):
+    with pytest.raises(ConfigError, match=r"unknown score 'kat\.made'.* \(a \| blend"):
         results_of(plan_of(tmp_path, SPEC.replace("cat - level.made", "kat.made")), lambda setting, seed: 0.5)
 
 

@@ -9,7 +9,8 @@ from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError
 from svdaudio.pretraining.kinds import CIAP
 from svdaudio.pretraining.settings import CiapSettings
 from svdaudio.pretraining.settings_files import resolve_settings
-from svdaudio.studies.pretraining import FaultyDataError, Listener, Request, pretrain
+from svdaudio.studies.pretraining import FaultyDataError, Listener, pretrain
+from svdaudio.studies.pretraining_state import Request
 
 QUICK = ["network.widths=[8,8,8,8]", "network.image_size=32", "batch=4", "epochs=2", "workers=0", "split.held_out=0.3"]
 
@@ -94,9 +95,9 @@ def test_the_same_training_is_not_done_again(trained, bundles, monkeypatch):
 def test_another_training_of_the_same_name_is_refused(trained, bundles):
     request = trained[0]
     other = with_settings(request, "learning_rate=0.01")
-    with pytest.raises(RunError, match="there is another bundle 'mine' in"):
+    with pytest.raises(RunError, match="another bundle 'mine' exists in"):
         go(request, settings=other)
-    with pytest.raises(RunError, match="there is another bundle 'mini'"):
+    with pytest.raises(RunError, match="another bundle 'mini' exists"):
         go(request, name="mini")
     with pytest.raises(
         RunError, match=r"has the state of another training: got another learning_rate \(0.001, now 0.01\)"
@@ -110,9 +111,7 @@ def test_faults_are_all_listed_and_skipped_if_asked(trained, bundles, tmp_path):
     (data / "cat0.wav").write_bytes(b"")
     (data / "dog1.png").unlink()
     (data / "labels.csv").write_text("stem,label\nnobody,cat\n")
-    with pytest.raises(
-        FaultyDataError, match=r"has 3 faults\. Mend them, or go on without them with --skip-bad"
-    ) as caught:
+    with pytest.raises(FaultyDataError, match=r"has 3 faults\. Correct them, or skip them with --skip-bad") as caught:
         go(request, data=data, name="new", work=tmp_path / "work")
     assert [fault.where for fault in caught.value.faults] == ["labels.csv, line 2", "cat0", "dog1"]
     settings = with_settings(request, "split.held_out=0", "epochs=1")
@@ -129,7 +128,7 @@ def test_what_cannot_be_trained_is_refused(trained, bundles, tmp_path):
         go(request, data=tmp_path / "none", work=tmp_path / "a")
     with pytest.raises(ConfigError, match=r"the batch is larger than the training data: .*Use --set batch=8"):
         go(request, name="new", work=tmp_path / "b", settings=with_settings(request, "batch=9"))
-    with pytest.raises(CheckpointError, match=r"there is no file .*none\.pth"):
+    with pytest.raises(CheckpointError, match=r"file not found: .*none\.pth"):
         go(request, name="new", work=tmp_path / "c", settings=with_settings(request, "init=none.pth"))
 
 

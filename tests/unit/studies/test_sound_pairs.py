@@ -31,23 +31,23 @@ def test_a_line_names_files_classes_and_a_text(read, tmp_path):
     assert first.sounds == {
         "original": tmp_path / "a.wav", "edited": tmp_path / "b.wav", "manipulated": tmp_path / "c.wav"
     }  # fmt: skip
-    assert first.asked == {"added": ("duck",), "removed": ("cat",), "kept": ("dog", "sheep")}
+    assert first.changes == {"added": ("duck",), "removed": ("cat",), "kept": ("dog", "sheep")}
     assert first.text == "a duck, a dog"
-    assert (list(second.sounds), second.asked, second.text) == (["manipulated"], {}, None)
+    assert (list(second.sounds), second.changes, second.text) == (["manipulated"], {}, None)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("manipulated,remove\nc.wav,cat\n", "pairs.csv: there is no column 'remove': expected name or original"),
-        ("original,edited\na.wav,b.wav\n", "there is no column 'manipulated': got original, edited"),
-        ("", "there is no column 'manipulated': got an empty file"),
+        ("manipulated,remove\nc.wav,cat\n", "pairs.csv: unknown column 'remove': expected name or original"),
+        ("original,edited\na.wav,b.wav\n", "the column 'manipulated' is missing: got original, edited"),
+        ("", "the column 'manipulated' is missing: got an empty file"),
         ("manipulated,manipulated\n", "a column occurs twice"),
-        ("manipulated\n", "there are no pairs in"),
-        ("manipulated,added\nc.wav,duck,dog\n", "line 2: there are more cells than columns"),
+        ("manipulated\n", "no pairs found in"),
+        ("manipulated,added\nc.wav,duck,dog\n", "line 2: more cells than columns"),
         ("original,manipulated\na.wav,\n", "line 2: the sound 'manipulated' is missing"),
-        ("manipulated\nc.wav\nx.wav\n", r"line 3: there is no sound .*x.wav"),
-        ("manipulated\nc.wav\nc.wav\n", "line 3: the name is taken already: got c"),
+        ("manipulated\nc.wav\nx.wav\n", r"line 3: audio file not found: .*x.wav"),
+        ("manipulated\nc.wav\nc.wav\n", "line 3: the name is already used: got c"),
         ('manipulated\n"c.wav\n', "is not valid CSV"),
     ],
 )

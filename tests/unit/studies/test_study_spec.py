@@ -82,8 +82,8 @@ def test_the_example_can_be_read():
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("direction", "directon", "k.toml: there is no key 'directon'. Perhaps you mean 'direction'"),
-        ("n = 5", "n = 5\nn_trials = 4", r"k.toml \[search\]: there is no key 'n_trials'"),
+        ("direction", "directon", "k.toml: unknown key 'directon'. Perhaps you mean 'direction'"),
+        ("n = 5", "n = 5\nn_trials = 4", r"k.toml \[search\]: unknown key 'n_trials'"),
         ("n = 5\n", "", r"k.toml \[search\]: 'n' has an invalid value: expected a whole number from 1"),
         ("n = 5", "n = true", "'n' has an invalid value"),
         ('"random"', '"hill"', """'kind' has an invalid value: expected "grid" or "random" or "optuna", got 'hill'"""),
@@ -91,7 +91,7 @@ def test_the_example_can_be_read():
         ('"manipulate"', '"manipulat"', "there is no such method"),
         ("generate.candidates", "generate.candidate", "there is no parameter 'generate.candidate' .from k.toml."),
         ("svd.k =", "svd.kk =", r"there is no parameter 'svd.kk' \(from k.toml \[search\]\). Perhaps you mean 'svd.k'"),
-        ("svd.k =", "seed =", "'seed' is not searched. Give its values as `seeds`"),
+        ("svd.k =", "seed =", "'seed' cannot be searched. Give its values as `seeds`"),
         ("svd.k =", "remove =", "'remove' cannot be swept"),
         ('"1..8"', "7", "the range of 'svd.k' cannot be read"),
         ('"1..8"', '"8..1"', "the range of 'svd.k' cannot be read"),
@@ -99,17 +99,17 @@ def test_the_example_can_be_read():
         ("[3, 1]", "[3, 3]", "'seeds' has an invalid value: expected a count from 1 to 1000, or a list"),
         ("[3, 1]", "0", "'seeds' has an invalid value"),
         ("[3, 1]", "[-1]", "'seeds' has an invalid value"),
-        ("generate.candidates = 1", "seed = 1", "'seed' would have no effect beside a list of seeds"),
+        ("generate.candidates = 1", "seed = 1", "'seed' would have no effect with a list of seeds"),
         ("svd.beta = 2.0", "svd.k = 2", "'svd.k' is searched, and cannot be set for a scene"),
-        ("svd.beta = 2.0", "seed = 2", "a scene of a study has no seed of its own"),
+        ("svd.beta = 2.0", "seed = 2", "a scene of a study cannot have its own seed"),
         ("svd.beta = 2.0", 'out = "x.wav"', "'out' does not apply to a study"),
         ("svd.beta = 2.0", "svd.betta = 2.0", "k.toml, case 2: there is no parameter 'svd.betta'"),
         ('name = "other"\noriginal', 'name = "other"\norignal', "k.toml, case 2: the .* 'original' is missing"),
-        ('title = "K"', 'pairs = "x.csv"', "the scenes have to be given once"),
+        ('title = "K"', 'pairs = "x.csv"', "the scenes must be given once"),
         ('title = "K"', "title = 3", "'title' has an invalid value: expected a text"),
-        ('title = "K"', "title = 1979-05-27", "has a value that no key takes"),
-        ('title = "K"', "title = nan", "is not TOML|invalid value"),
-        ('title = "K"', "title =", "is not TOML"),
+        ('title = "K"', "title = 1979-05-27", "has a value of an unsupported type"),
+        ('title = "K"', "title = nan", "is not valid TOML|invalid value"),
+        ('title = "K"', "title =", "is not valid TOML"),
         ('objective = "duck - cat"', "", "the key 'objective' is missing"),
         ("duck - cat", "duck -", "the objective cannot be read"),
     ],
@@ -127,6 +127,6 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_search_without_parameters(tmp_path):
-    with pytest.raises(ConfigError, match="there is nothing to search"):
+    with pytest.raises(ConfigError, match="no parameter to search"):
         read(tmp_path, SPEC[: SPEC.index("[search.parameters]")])
     assert tomllib.loads(SPEC)["search"]["parameters"]

@@ -11,7 +11,7 @@ from svdaudio.errors import ConfigError
 from svdaudio.methods.baseline import METHOD as BASELINE
 from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.studies import sweep
-from svdaudio.studies.sweep import check_values, combinations, drawn, setting_name
+from svdaudio.studies.sweep import check_values, combinations, draw_settings, setting_name
 
 
 def parse_range(text):
@@ -54,7 +54,7 @@ def test_combinations_and_pairs_of_values():
         combinations([*ranges, parse_range("seed=1..3")], together=True)
     with pytest.raises(ConfigError, match="has no steps"):
         combinations([parse_range("svd.alpha=0.1..0.5")])
-    with pytest.raises(ConfigError, match="nothing to sweep"):
+    with pytest.raises(ConfigError, match="no range given"):
         combinations([])
     with pytest.raises(ConfigError, match="has two ranges"):
         combinations([ranges[0], ranges[0]])
@@ -62,16 +62,16 @@ def test_combinations_and_pairs_of_values():
         combinations([parse_range("svd.k=1..2000"), parse_range("seed=1..2000")])
 
 
-def test_settings_drawn_at_random_are_the_same_for_the_same_seed_and_lie_in_their_range():
+def test_settings_draw_settings_at_random_are_the_same_for_the_same_seed_and_lie_in_their_range():
     ranges = [parse_range(text) for text in ("svd.k=1..8", "svd.alpha=0.1..0.5", "geometry=squash,crop")]
-    found = drawn(ranges, 200, seed=3)
-    assert found == drawn(ranges, 200, seed=3)
-    assert found != drawn(ranges, 200, seed=4)
+    found = draw_settings(ranges, 200, seed=3)
+    assert found == draw_settings(ranges, 200, seed=3)
+    assert found != draw_settings(ranges, 200, seed=4)
     assert {one["svd.k"] for one in found} == set(range(1, 9))
     assert all(0.1 <= one["svd.alpha"] <= 0.5 for one in found)
     assert {one["geometry"] for one in found} == {"squash", "crop"}
     with pytest.raises(ConfigError, match="number of settings"):
-        drawn(ranges, 0, seed=3)
+        draw_settings(ranges, 0, seed=3)
 
 
 @pytest.mark.parametrize(

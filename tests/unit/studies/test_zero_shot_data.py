@@ -38,7 +38,7 @@ def test_folds_and_even_distances(data, folds, limit, names):
 
 
 def test_an_unknown_fold_is_refused_with_those_that_there_are(data):
-    with pytest.raises(InputError, match="no sound is of the fold 'eval': expected test or train"):
+    with pytest.raises(InputError, match="unknown fold 'eval': expected test or train"):
         choose(data, ("eval",), None)
 
 
