@@ -268,8 +268,8 @@ def test_compare_names_where_the_workflows_part_and_why(done, cli):
     for words in (
         "0.3 (default)",
         "0.2 (--set)",
-        "of 37 stages are the same. The runs part in:",
-        "below differ, too: manipulated.remix",
+        "of 37 stages are the same. The runs begin to differ in:",
+        "downstream stages with different outputs: manipulated.remix",
     ):
         assert words in printed
     same = cli("compare", other, other).out
