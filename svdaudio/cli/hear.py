@@ -92,7 +92,7 @@ def _labels(text: str) -> list[str] | str:
     if "," in text or not (path.exists() or path.suffix == ".txt"):
         return text
     if (another := found_instead(path)) is not None:
-        raise InputError(f"{path} is not a file with labels", expected="a text file", got=another)
+        raise InputError(f"{path} is not a file of labels", expected="a text file", got=another)
     try:
         found = [line.strip() for line in read_text(path).splitlines()]
     except (OSError, UnicodeDecodeError) as error:

@@ -64,7 +64,7 @@ def demo(
     where = "" if store in (None, os.environ.get("SVDAUDIO_STORE")) else f" --store {shlex.quote(store)}"
     pictures = f"{shlex.quote(short_path(scene.original))} {shlex.quote(short_path(scene.edited))}"
     console().print(
-        f"\nNext, change a parameter; only the stages that depend on it run again:\n"
+        f"\nNext: change a parameter; only the stages that depend on it run again:\n"
         f"  svdaudio run {pictures}{before} --set svd.alpha=0.2{where}\n"
         f"Or inspect any stage:\n"
         f"  svdaudio inspect latest removed.mask --plot{where}",

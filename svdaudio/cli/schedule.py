@@ -181,6 +181,7 @@ def add_edits(
 
 
 @add.command("gc")
+@grouped
 def add_gc(
     context: typer.Context,
     *,
