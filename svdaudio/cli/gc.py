@@ -42,9 +42,9 @@ def gc(
 ) -> None:
     """Remove artifacts that no run uses, leftovers of crashes, and quarantined artifacts.
 
-    Runs and their artifacts are kept, unless --keep-days or --max-size is given. Pinned artifacts (`svdaudio cache
-    pin`) and artifacts that an active run may use are always kept. WAV files and pictures in the store's folder `out`
-    are not touched.
+    Runs and their artifacts are kept, unless --keep-days or --max-size excludes them. Pinned artifacts (`svdaudio cache
+    pin`) and artifacts that an active run may use are always kept. Sounds and pictures in the store's folder `out` are
+    not touched.
     """
     from svdaudio.cli.sessions import log_to_stderr, open_store
     from svdaudio.store.gc import carry_out, plan_collection

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.output import N_DIGITS, console, print_files, print_json, print_note, seconds_text, table
+from svdaudio.cli.output import (
+    N_DIGITS,
+    console,
+    print_files,
+    print_findings,
+    print_json,
+    print_note,
+    seconds_text,
+    table,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -290,16 +299,11 @@ def _stage_table(run: RunRecord) -> Any:
 
 
 def _print_results(run: RunRecord) -> None:
-    from svdaudio.cli.output import score_table, verdict_lines
-
     screen = console()
-    if run.results.get("scores"):
+    scores = run.results.get("scores", {})
+    if scores:
         screen.print("\nScores")
-        screen.print(score_table(run.results["scores"], run.results.get("result")))
-    for line in verdict_lines(run.results.get("verdict", ())):
-        screen.print(line, markup=False)
-    for text in run.results.get("notes", ()):
-        screen.print(f"note: {text}", markup=False)
+    print_findings(scores, run.results.get("result"), run.results.get("verdict", ()), run.results.get("notes", ()))
     files = {**run.results.get("audio", {}), **run.results.get("pictures", {})}
     if files:
         screen.print()

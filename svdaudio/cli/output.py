@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from svdaudio.store import RunRecord
 
+Scores = Mapping[str, Mapping[str, float]]
+"""Sound → class → score."""
+Finding = Mapping[str, Any]
 N_DIGITS = 12
 """First digits of a key or a digest that are printed."""
 
@@ -104,18 +107,22 @@ def print_run_head(run: RunRecord, seconds: float) -> None:
             screen.print(f"note: {entry.node}: {text}", markup=False)
 
 
-def verdict_lines(verdict: Sequence[Mapping[str, Any]]) -> list[str]:
+def print_findings(scores: Scores, result: str | None, verdict: Sequence[Finding], notes: Sequence[str]) -> None:
+    """Print the class scores of a run, the findings of its verdict, and its notes."""
+    screen = console()
+    if scores:
+        screen.print(_score_table(scores, result))
+    for line in (*verdict_lines(verdict), *(f"note: {text}" for text in notes)):
+        screen.print(line, markup=False)
+
+
+def verdict_lines(verdict: Sequence[Finding]) -> list[str]:
     """The findings of a verdict, one line each."""
     return [f"{MARKS[finding['ok']]} {finding['text']}" for finding in verdict]
 
 
-def score_table(scores: Mapping[str, Mapping[str, float]], result: str | None = None) -> Table:
-    """Class scores with a row per class, a column per sound, and the change from the first sound to the result.
-
-    Args:
-        scores: sound → class → score.
-        result: the main sound, which the others are compared with; the last one if omitted.
-    """
+def _score_table(scores: Scores, result: str | None) -> Table:
+    """A row per class, a column per sound, and the change from the first sound to the result, else to the last one."""
     from rich.text import Text
 
     sounds = list(scores)

@@ -12,16 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from svdaudio.cli import options
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import (
-    console,
-    print_files,
-    print_json,
-    print_run_head,
-    score_table,
-    short_path,
-    table,
-    verdict_lines,
-)
+from svdaudio.cli.output import console, print_files, print_findings, print_json, print_run_head, short_path, table
 from svdaudio.evaluation.closer import closer_by_scores
 
 if TYPE_CHECKING:
@@ -183,11 +174,7 @@ def _print_as_text(result: Result, begun: float) -> None:
     print_run_head(result.run, time.perf_counter() - begun)
     if report.scores:
         screen.print()
-        screen.print(score_table(report.scores, report.result))
-    for line in verdict_lines(report.verdict):
-        screen.print(line, markup=False)
-    for text in report.notes:
-        screen.print(f"note: {text}", markup=False)
+    print_findings(report.scores, report.result, report.verdict, report.notes)
     screen.print()
     edit = "manipulated"  # the published method's name for the sound of the edit
     named = {f"sound of {'the edit' if sound == edit else sound}": path for sound, path in report.audio.items()}

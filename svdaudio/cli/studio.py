@@ -21,7 +21,11 @@ def studio(
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port (default a free one).")] = None,
     host: Annotated[
         str,
-        typer.Option("--host", metavar="ADDRESS", help=f"Address to listen on; others need a password in {VARIABLE}."),
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help=f"Address to listen on; if it is not local, it needs a password in {VARIABLE}.",
+        ),
     ] = "127.0.0.1",
     bundle: options.Bundle = None,
     workers: Annotated[
