@@ -53,7 +53,6 @@ def ablate(
     from svdaudio.methods.manipulate import METHOD
     from svdaudio.studies.ablation_study import AblationStudy
     from svdaudio.studies.edit_study import chosen_edits
-    from svdaudio.studies.pairs import Common
 
     session = sessions.open_session(execution.store, execution.open_runner())
     folder = execution.out or session.out_root / ("ablation" if scenes is None else f"ablation.{scenes}")
@@ -62,8 +61,7 @@ def ablate(
     texts = list(parameters.texts)
     if not any(text.partition("=")[0].strip() == CANDIDATES for text in texts):
         texts.insert(0, f"{CANDIDATES}=1")
-    common = Common(config_file=parameters.config, overrides=texts, given=parameters.given())
-    prepared = _prepared(session, study, METHOD, common)
+    prepared = _prepared(session, study, METHOD, replace(parameters.common(), overrides=texts))
     _check_defaults(prepared[0])
     named = {name: getattr(parameters, name) for name in ("seed", "bundle", "backend", "pick")}
     given = {name: value for name, value in named.items() if value is not None}

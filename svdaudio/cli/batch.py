@@ -13,7 +13,7 @@ import typer
 
 from svdaudio.cli import options, sessions
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import console, error_console, print_json, print_note, seconds_text, short_path, table
+from svdaudio.cli.output import console, print_json, print_note, progress_bar, seconds_text, short_path, table
 from svdaudio.text import printable
 
 if TYPE_CHECKING:
@@ -53,17 +53,12 @@ def batch(
     Exit code 1 if a pair failed.
     """
     from svdaudio.methods import find_method
-    from svdaudio.studies.pairs import Common, read_rows
+    from svdaudio.studies.pairs import read_rows
 
     check_table(execution.table)
     session = sessions.open_session(execution.store, execution.open_runner())
     found = find_method(method)
-    common = Common(
-        config_file=parameters.config,
-        overrides=parameters.texts,
-        given=parameters.given(),
-        variant="no_baselines" if no_baselines else None,
-    )
+    common = parameters.common(variant="no_baselines" if no_baselines else None)
     prepared = prepare(session, read_rows(pairs, found), found, common)
     run_batch(session, prepared, execution, pictures=pictures, files={"pairs": pairs}, title=pairs.name)
 
@@ -234,13 +229,7 @@ def _progress(tally: Tally) -> Generator[Callable[[BatchEvent], None]]:
     if not sys.stderr.isatty():
         yield _lines(tally)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    screen = error_console()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=screen, transient=True
-    ) as bar:
+    with progress_bar("{task.fields[left]}") as bar:
         task = bar.add_task("looking up", total=tally.n_total, left="")
 
         def on_event(batch_event: BatchEvent) -> None:
@@ -249,7 +238,7 @@ def _progress(tally: Tally) -> Generator[Callable[[BatchEvent], None]]:
             if batch_event.event.kind == "started":
                 bar.update(task, description=f"{batch_event.event.node} of {batch_event.pair}")
             elif line := _line(batch_event):
-                screen.print(line, markup=False)
+                bar.console.print(line, markup=False)
 
         yield on_event
 

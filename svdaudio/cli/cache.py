@@ -49,7 +49,7 @@ def list_artifacts(
             "pinned": record.key in pins,
         }
         for record in listing.shown
-        if record.key in sizes  # removed meanwhile
+        if record.key in sizes  # else it was removed in the meantime
     ]
     _note_newer(listing.newer)
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,15 +82,13 @@ def edits(
     from svdaudio.methods.manipulate import METHOD
     from svdaudio.studies.edit_study import Study, chosen_edits
     from svdaudio.studies.edits import EDITS_SEED
-    from svdaudio.studies.pairs import Common
 
     scene_seed = EDITS_SEED if scenes is None else scenes
     session = sessions.open_session(execution.store, execution.open_runner())
     folder = execution.out or session.out_root / f"edits.{scene_seed}"
     study = Study(folder=folder, kinds=chosen_edits(only), scene_seed=scene_seed, unscaled=unscaled)
     sessions.check_out(folder / "edits.csv")
-    common = Common(config_file=parameters.config, overrides=parameters.texts, given=parameters.given())
-    prepared = batch.prepare(session, study.pairs(), METHOD, common)
+    prepared = batch.prepare(session, study.pairs(), METHOD, parameters.common())
     named = {name: value for name, value in (("seed", parameters.seed), ("bundle", parameters.bundle)) if value}
     command = study.command(parameters.texts, named, config_file=parameters.config)
     done = batch.open_and_execute(
@@ -117,7 +116,6 @@ def faders(
     """
     from svdaudio.files import write_bytes
     from svdaudio.studies.faders import FADERS_SEED, FORMS, FaderStudy, markdown
-    from svdaudio.studies.pairs import Common
 
     seed = FADERS_SEED if scenes is None else scenes
     forms = _chosen("form", form, FORMS)
@@ -125,7 +123,7 @@ def faders(
     folder = execution.out or session.out_root / f"faders.{seed}"
     sessions.check_out(folder / "faders.md")
     study = FaderStudy(folder=folder, forms=forms, scene_seed=seed, n_pairs=pairs, n_trios=trios)
-    common = Common(config_file=parameters.config, overrides=parameters.texts, given=parameters.given())
+    common = parameters.common()
     results: dict[str, Any] = {}
     bundle = ""
     for kind, rows in study.rows().items():
@@ -160,7 +158,6 @@ def conditioners(
     from svdaudio.files import write_bytes
     from svdaudio.places import PRETRAINED_BUNDLE
     from svdaudio.studies.conditioners import CONDITIONERS, SCENES_SEED, SOUND, ConditionerStudy, markdown
-    from svdaudio.studies.pairs import Common
 
     seed = SCENES_SEED if scenes is None else scenes
     chosen = _chosen("conditioner", only, tuple(CONDITIONERS))
@@ -168,8 +165,7 @@ def conditioners(
     folder = execution.out or session.out_root / f"conditioners.{seed}"
     sessions.check_out(folder / "conditioners.md")
     study = ConditionerStudy(folder=folder, scene_seed=seed, n_ones=ones, n_twos=twos)
-    given = {"bundle": PRETRAINED_BUNDLE, **parameters.given()}
-    common = Common(config_file=parameters.config, overrides=parameters.texts, given=given)
+    common = replace(parameters.common(), given={"bundle": PRETRAINED_BUNDLE, **parameters.given()})
     rows, scores, bundle = study.rows(), dict[str, Any](), ""
     for one in chosen:
         title = f"{len(rows)} pictures by {one}"

@@ -323,13 +323,13 @@ def _chosen(run: RunRecord, stage: str | None) -> list[StageEntry]:
         near = difflib.get_close_matches(stage, known, n=1, cutoff=0.4)
         raise RunError(
             f"run {run.id} has no stage '{stage}'",
-            fix=f"did you mean '{near[0]}'?" if near else f"`svdaudio show {run.id}` lists them",
+            fix=f"did you mean '{near[0]}'?" if near else f"list them with `svdaudio show {run.id}`",
         )
     if not any(e.outputs for e in found):
         raise RunError(
             f"run {run.id} did not reach '{stage}'",
             got=found[0].status,
-            fix=f"`svdaudio resume {run.id}` continues it",
+            fix=f"continue it with `svdaudio resume {run.id}`",
         )
     return found
 

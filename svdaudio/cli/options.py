@@ -14,6 +14,7 @@ from svdaudio.errors import InputError
 
 if TYPE_CHECKING:
     from svdaudio.session import Runner as SessionRunner
+    from svdaudio.studies.pairs import Common
 
 
 def user_path(text: str) -> Path:
@@ -232,6 +233,12 @@ class Parameters:
     def texts(self) -> Sequence[str]:
         """The overrides, as they were typed."""
         return self.overrides or ()
+
+    def common(self, variant: str | None = None) -> Common:
+        """The parameters that all pairs of a batch have in common."""
+        from svdaudio.studies.pairs import Common
+
+        return Common(config_file=self.config, overrides=self.texts, given=self.given(), variant=variant)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from svdaudio.text import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
     from svdaudio.store import RunRecord
@@ -64,6 +65,16 @@ def _console(file: TextIO, width: int | None = None) -> Console:
             super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
 
     return PrintableConsole(file=file, highlight=False, soft_wrap=True, width=width)
+
+
+def progress_bar(*more: str) -> Progress:
+    """A progress bar on standard error; `more` are formats of further columns."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(
+        *columns, TimeElapsedColumn(), *(TextColumn(one) for one in more), console=error_console(), transient=True
+    )
 
 
 def print_note(text: str) -> None:

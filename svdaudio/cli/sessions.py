@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from svdaudio.cli import INTERRUPTED
-from svdaudio.cli.output import error_console, print_note, quiet_stdout, seconds_text
+from svdaudio.cli.output import print_note, progress_bar, quiet_stdout, seconds_text
 from svdaudio.text import printable
 
 if TYPE_CHECKING:
@@ -146,17 +146,7 @@ def show_progress() -> Generator[Progress]:
     if not sys.stderr.isatty():
         yield _print_line
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = error_console()
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("looking up", total=None)
 
         def on_event(event: Event) -> None:
@@ -164,7 +154,7 @@ def show_progress() -> Generator[Progress]:
             if event.kind == "started":
                 bar.update(task, description=event.node)
             elif line := _line(event):
-                console.print(line, markup=False)
+                bar.console.print(line, markup=False)
 
         yield on_event
 

@@ -1,4 +1,4 @@
-"""`svdaudio store`: operations on whole stores."""
+"""`svdaudio store`: copying whole stores."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def copy(
         raise StoreError(
             f"{len(report.damaged)} artifacts in {here.location} are damaged and were not copied",
             got=_some(report.damaged),
-            fix="`svdaudio run` with the same arguments recomputes them",
+            fix="recompute them with `svdaudio run` and the same arguments",
         )
     if report.newer or report.runs_newer:
         raise NewerRecordError(

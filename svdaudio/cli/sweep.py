@@ -78,7 +78,7 @@ def sweep(
     """
     from svdaudio.engine.request import files_of
     from svdaudio.methods import find_method
-    from svdaudio.studies.pairs import Common, Row
+    from svdaudio.studies.pairs import Row
     from svdaudio.studies.sweep import check_values, combinations, drawn, parse_range, setting_name
 
     begun = time.perf_counter()
@@ -86,16 +86,15 @@ def sweep(
     batch.check_table(execution.table)
     method = find_method(parameters.method)
     paths = files_of(method, files)
-    given = parameters.given()
     ranges = [parse_range(text, method.config.parameters()) for text in grid or ()]
-    check_values(ranges, given, method.config)
+    check_values(ranges, parameters.given(), method.config)
     settings = (
         drawn(ranges, random, DEFAULT_SEED if parameters.seed is None else parameters.seed)
         if random is not None
         else combinations(ranges, together=together)
     )
     settings = list({setting_name(one): one for one in settings}.values())
-    common = Common(config_file=parameters.config, overrides=parameters.texts, given=given, variant=parameters.variant)
+    common = parameters.common(parameters.variant)
 
     def row(setting: Mapping[str, Any]) -> Row:
         name = setting_name(setting)

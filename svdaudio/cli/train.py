@@ -158,7 +158,7 @@ def _add(name: str) -> None:
     ) -> None:
         _train(name, seed=seed, out=out, work=work, n_steps=steps)
 
-    app.command(COMMANDS.get(name, name), help=f"Train the {name.replace('_', ' ')}.")(command)
+    app.command(COMMANDS.get(name, name), help=f"Train the model `{name}`.")(command)
 
 
 for _name in NEEDS:
