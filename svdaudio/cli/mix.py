@@ -171,7 +171,7 @@ def collect_gains(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, gain = (part.strip() for part in text.partition("="))
         if not (name and equals and gain):
-            raise InputError("a gain is not valid", expected="NAME=DB, such as cat=-6", got=repr(text))
+            raise InputError("a gain cannot be read", expected="NAME=DB, such as cat=-6", got=repr(text))
         if name in found and found[name] != gain:
             raise InputError(f"'{name}' has two gains", got=f"{found[name]} and {gain}", fix="keep one of them")
         found[name] = gain
