@@ -323,7 +323,7 @@ def _chosen(run: RunRecord, stage: str | None) -> list[StageEntry]:
         near = difflib.get_close_matches(stage, known, n=1, cutoff=0.4)
         raise RunError(
             f"run {run.id} has no stage '{stage}'",
-            fix=f"did you mean '{near[0]}'?" if near else f"list them with `svdaudio show {run.id}`",
+            fix=f"try '{near[0]}'" if near else f"list them with `svdaudio show {run.id}`",
         )
     if not any(e.outputs for e in found):
         raise RunError(

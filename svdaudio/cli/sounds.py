@@ -157,8 +157,7 @@ def _run(session: Session, name: str) -> Any:
         return session.load(name)
     except RunError as error:
         raise InputError(
-            f"'{name}' is not a sound file or a run",
-            expected="a file, a folder, or a run",
+            f"'{name}' is not a sound file, a folder or a run",
             fix="list runs with `svdaudio runs`, or subcommands with `svdaudio evaluate --help`",
         ) from error
 

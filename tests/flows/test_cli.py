@@ -361,7 +361,7 @@ def test_commands_that_cannot_be_carried_out_say_so_on_one_line(world, cli, argu
 def test_an_unknown_stage_names_the_nearest(done, cli):
     result = cli("inspect", "latest", "removed.msk")
     assert result.code == 2
-    assert "did you mean 'removed.mask'" in result.err.lower()
+    assert "try 'removed.mask'" in result.err.lower()
 
 
 def test_a_fault_is_one_line_and_debug_shows_where(world, cli, monkeypatch):

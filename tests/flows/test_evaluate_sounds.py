@@ -110,7 +110,7 @@ def test_help_lists_every_subcommand(cli, folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("edit",), "'edit' is not a sound file or a run"),
+        (("edit",), "'edit' is not a sound file, a folder or a run"),
         (("--json",), "nothing to evaluate"),
         (("a.wav", "--label", "dg"), "no judge knows the class 'dg': expected dog"),
         (("a.wav", "--reference", "a.wav"), "the reference a.wav is not a folder"),
