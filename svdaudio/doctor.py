@@ -1,4 +1,4 @@
-"""Checks that a run has everything it needs: one `Check` per item. Changes nothing."""
+"""Checks of the installation: whether a run has everything it needs. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -22,15 +23,15 @@ from svdaudio.places import install_advice, restore_advice
 State = Literal["ok", "note", "broken"]
 
 GIB = 2**30
-LEAST_DISK_BYTES = GIB // 4
-PLEASANT_DISK_BYTES = 2 * GIB
-LEAST_MEMORY_BYTES = 2 * GIB
+MIN_DISK_BYTES = GIB // 4
+AMPLE_DISK_BYTES = 2 * GIB
+MIN_MEMORY_BYTES = 2 * GIB
 OFFLINE = {"DO_NOT_TRACK": ("1", "true"), "PREFECT_SERVER_ANALYTICS_ENABLED": ("false", "0")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """Result of checking one item, and what to do if it is broken."""
+    """The result of checking one item, and what to do if it is broken."""
 
     name: str
     state: State
@@ -39,32 +40,29 @@ class Check:
 
 
 def examine(*, store: str | Path, bundle: str) -> list[Check]:
-    """Check everything, quick checks first.
+    """Check everything.
 
     Args:
-        store: folder of the store, which need not exist yet; or a bucket, `s3://…`.
+        store: folder of the store, which need not exist yet, or `s3://bucket/prefix`.
         bundle: name of the checkpoint bundle to check.
     """
     from svdaudio.store import is_remote
 
     folder = Path(store)
-    stores = (
-        (lambda: _remote_store(str(store)),)
-        if is_remote(store)
-        else (lambda: _store(folder), lambda: _leftovers(folder))
+    stores = (_remote_store(str(store)),) if is_remote(store) else (_store(folder), leftovers(folder, now=time.time()))
+    return list(
+        chain(
+            _python(),
+            packages(metadata.requires("svdaudio") or []),
+            _machine(),
+            _device(),
+            _bundle(bundle),
+            *stores,
+            offline(os.environ),
+            _server(),
+            _examples(),
+        )
     )
-    looks: tuple[Callable[[], Iterator[Check]], ...] = (
-        _python,
-        _packages,
-        _machine,
-        _device,
-        lambda: _bundle(bundle),
-        *stores,
-        lambda: offline(os.environ),
-        _server,
-        _examples,
-    )
-    return [check for look in looks for check in look()]
 
 
 def _python() -> Iterator[Check]:
@@ -75,15 +73,11 @@ def _python() -> Iterator[Check]:
     )
 
 
-def _packages() -> Iterator[Check]:
-    yield from packages(metadata.requires("svdaudio") or [])
-
-
 def packages(requirements: list[str]) -> Iterator[Check]:
     """Check that every requirement is installed in the required version.
 
     Args:
-        requirements: as in a package's metadata ("numpy<3,>=2"); those of extras are skipped.
+        requirements: as in the metadata of a package ("numpy<3,>=2"); those of extras are skipped.
     """
     from packaging.requirements import Requirement
 
@@ -109,17 +103,17 @@ def _machine() -> Iterator[Check]:
     yield Check(name="cores", state="ok", found=f"{n_cores}, load {os.getloadavg()[0]:.1f}")
     free = free_memory_bytes()
     if free is not None:
-        tight = free < LEAST_MEMORY_BYTES
+        tight = free < MIN_MEMORY_BYTES
         yield Check(
             name="memory",
             state="note" if tight else "ok",
             found=f"{free / GIB:.1f} GiB free",
-            fix=f"a run may need {LEAST_MEMORY_BYTES / GIB:.0f} GiB" if tight else None,
+            fix=f"close other programs: a run may need {MIN_MEMORY_BYTES / GIB:.0f} GiB" if tight else None,
         )
 
 
 def free_memory_bytes(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Available memory of the machine, or what its control group leaves; None if unknown."""
+    """Available memory of the machine, or of its control group if that has less; None if unknown."""
     try:
         found = re.search(r"^MemAvailable:\s+(\d+) kB$", (proc / "meminfo").read_text(), re.MULTILINE)
     except OSError:
@@ -155,14 +149,14 @@ def _bundle(name: str) -> Iterator[Check]:
     except SvdAudioError as error:
         yield Check(name=f"bundle {name}", state="broken", found=error.line())
         return
-    wrong = 0
+    is_ok = True
     for role in (*bundle.roles, *bundle.missing_roles):
         try:
             bundle.check(role)
         except SvdAudioError as error:
-            wrong += 1
+            is_ok = False
             yield Check(name=f"bundle {name}: {role}", state="broken", found=error.line())
-    if not wrong:
+    if is_ok:
         yield Check(name=f"bundle {name}", state="ok", found=f"{len(bundle.roles)} models, all digests match")
 
 
@@ -190,28 +184,21 @@ def _store(folder: Path) -> Iterator[Check]:
         yield Check(name="store", state="broken", found=error.line())
         return
     nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    trouble = _trouble_writing(nearest)
-    if trouble is not None:
-        yield Check(
-            name="store",
-            state="broken",
-            found=f"{folder}: {trouble}",
-            fix="choose another --store, or set SVDAUDIO_STORE",
-        )
+    error = _write_error(nearest)
+    if error is not None:
+        fix = "choose another --store, or set SVDAUDIO_STORE"
+        yield Check(name="store", state="broken", found=f"{folder}: {error}", fix=fix)
     else:
-        yield Check(
-            name="store",
-            state="ok",
-            found=f"{folder}, {n_runs} runs" if folder.exists() else f"{folder}, does not exist yet",
-        )
+        found = f"{folder}, {n_runs} runs" if folder.exists() else f"{folder}, does not exist yet"
+        yield Check(name="store", state="ok", found=found)
     free = shutil.disk_usage(nearest).free
-    state: State = "broken" if free < LEAST_DISK_BYTES else "note" if free < PLEASANT_DISK_BYTES else "ok"
+    state: State = "broken" if free < MIN_DISK_BYTES else "note" if free < AMPLE_DISK_BYTES else "ok"
     fix = None if state == "ok" else "free some space: a run of the demo takes about 0.2 GiB"
     yield Check(name="disk", state=state, found=f"{free / GIB:.1f} GiB free", fix=fix)
 
 
-def _trouble_writing(folder: Path) -> str | None:
-    """Why files cannot be written, locked and renamed in `folder`; None if they can."""
+def _write_error(folder: Path) -> str | None:
+    """Why a file cannot be written and locked in a folder; None if it can."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".svdaudio-doctor.") as file:
             file.write(b"x" * 4096)
@@ -223,16 +210,12 @@ def _trouble_writing(folder: Path) -> str | None:
     return None
 
 
-def _leftovers(folder: Path) -> Iterator[Check]:
-    yield from leftovers(folder, now=time.time())
-
-
 def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
-    """Leftovers of killed processes in a store: unfinished writes, damaged artifacts, interrupted runs.
+    """Check a store for unfinished writes, damaged artifacts and interrupted runs.
 
     Args:
         folder: of the store.
-        now: seconds since the epoch; unfinished writes count once `gc` would remove them.
+        now: in seconds since the epoch; unfinished writes count once `gc` would remove them.
     """
     from svdaudio.store import open_store
     from svdaudio.store.gc import Policy
@@ -247,43 +230,34 @@ def leftovers(folder: Path, *, now: float) -> Iterator[Check]:
         yield Check(name="leftovers", state="broken", found=error.line())
         return
     if old:
-        yield Check(
-            name="leftovers",
-            state="note",
-            found=f"{len(old)} unfinished, such as {folder / old[0].name}",
-            fix="`svdaudio gc` removes them",
-        )
+        found = f"{len(old)} unfinished writes, such as {folder / old[0].name}"
+        yield Check(name="leftovers", state="note", found=found, fix="remove them with `svdaudio gc`")
     if damaged:
         found = f"{len(damaged)} damaged artifacts, such as {folder / damaged[0].name}"
         fix = "check the disk; `svdaudio gc` removes them after a day, `svdaudio gc --grace-hours 0` now"
         yield Check(name="quarantine", state="note", found=found, fix=fix)
     if unfinished:
-        yield Check(
-            name="runs",
-            state="note",
-            found=f"{len(unfinished)} interrupted, most recently {unfinished[0]}",
-            fix=f"`svdaudio resume {unfinished[0]}` resumes it",
-        )
+        found = f"{len(unfinished)} interrupted, most recently {unfinished[0]}"
+        yield Check(name="runs", state="note", found=found, fix=f"continue it with `svdaudio resume {unfinished[0]}`")
     if not (old or damaged or unfinished):
         yield Check(name="leftovers", state="ok", found="none")
 
 
 def offline(environment: Mapping[str, str]) -> Iterator[Check]:
-    """Check the environment variables that keep Prefect from calling home."""
+    """Check the environment variables that keep Prefect from sending telemetry."""
     wrong = [name for name, values in OFFLINE.items() if environment.get(name, "").lower() not in values]
     if wrong:
+        found = f"{', '.join(wrong)} not set: Prefect may send telemetry"
         fix = " ".join(f"{name}={OFFLINE[name][0]}" for name in wrong)
-        yield Check(
-            name="offline", state="note", found=f"{', '.join(wrong)} not set: Prefect may call home", fix=f"set {fix}"
-        )
+        yield Check(name="offline", state="note", found=found, fix=f"set {fix}")
     else:
-        yield Check(name="offline", state="ok", found="nothing calls home")
+        yield Check(name="offline", state="ok", found="Prefect sends no telemetry")
 
 
 def _server() -> Iterator[Check]:
     chosen = os.environ.get("PREFECT_API_URL")
     if chosen is None:
-        yield Check(name="prefect", state="ok", found="PREFECT_API_URL is not set: runs execute in process")
+        yield Check(name="prefect", state="ok", found="PREFECT_API_URL is not set: stages run in process")
         return
     import urllib.request
 
@@ -295,7 +269,7 @@ def _server() -> Iterator[Check]:
             name="prefect",
             state="broken",
             found=f"the server at {chosen} does not answer: {error}",
-            fix="unset PREFECT_API_URL, or start it with `svdaudio server start`",
+            fix="start it with `svdaudio server start`, or unset PREFECT_API_URL",
         )
         return
     yield Check(
@@ -313,6 +287,6 @@ def _examples() -> Iterator[Check]:
         return
     missing = [str(path) for path in (scene.original, scene.edited) if not path.is_file()]
     if missing:
-        yield Check(name="examples", state="broken", found=f"{missing[0]} is missing", fix=restore_advice())
+        yield Check(name="examples", state="broken", found=f"file not found: {missing[0]}", fix=restore_advice())
     else:
         yield Check(name="examples", state="ok", found=str(scene.original.parent))

@@ -1,4 +1,4 @@
-"""`svdaudio ablate`: which parts of the published method act."""
+"""`svdaudio ablate`: the effect of each part of the published method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from svdaudio.cli import batch, options, sessions
 from svdaudio.cli.evaluate import Only, Seed
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import console, error_console, print_files, print_json, quiet_stdout, remark, table
+from svdaudio.cli.output import console, error_console, print_files, print_json, print_note, quiet_stdout, table
 
 if TYPE_CHECKING:
     from svdaudio.engine.batches import Batch, Prepared
@@ -25,18 +25,12 @@ if TYPE_CHECKING:
 
 CANDIDATES = "generate.candidates"
 
-Folder = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="DIR", parser=options.user_path, show_default=False,
-        help="Folder for the tables and the page (default in the store's results folder).",
-    ),
-]  # fmt: skip
 Sounds = Annotated[
     bool,
     typer.Option(
         "--sounds/--embeddings-only",
-        help="Also make and score the sounds of some settings, an hour of one core; or embeddings alone, some minutes.",
+        help="Also generate and score sounds of some settings (an hour on one core), or compute only embeddings "
+        "(a few minutes).",
     ),
 ]
 
@@ -47,51 +41,36 @@ def ablate(
     sounds: Sounds = True,
     only: Only = None,
     scenes: Seed = None,
-    out: Folder = None,
     parameters: options.SoundParameters,
-    store: options.Store = None,
-    workers: options.Workers = 1,
-    runner: options.BatchRunner = None,
-    as_json: options.Json = False,
+    execution: options.StudyOptions,
 ) -> None:
-    """Which parts of the published method act: its parts switched off, swept and replaced, over 72 edits and 36 mutes.
+    """Measure the effect of each part of the method: switch it off, sweep or replace it, over 72 edits and 36 mutes.
 
-    Reports how far each setting moves the embeddings of held-out edits, and for some settings how the sounds of edits
-    and mutes score and how that differs from plain SSV2A of the edited picture. Sounds have one candidate, unless --set
-    generate.candidates says otherwise. Repeating the command continues an interrupted one.
+    Reports how far each setting moves the embeddings of held-out edits. For some settings, also reports the scores of
+    the sounds of edits and mutes, compared with plain SSV2A of the edited picture. Each sound has one candidate, unless
+    --set generate.candidates changes that. Repeating the command continues an interrupted one.
     """
     from svdaudio.methods.manipulate import METHOD
     from svdaudio.studies.ablation_study import AblationStudy
     from svdaudio.studies.edit_study import chosen_edits
-    from svdaudio.studies.pairs import Common
 
-    session = sessions.open_session(store, options.open_runner(runner))
-    folder = out if out is not None else session.out_root / ("ablation" if scenes is None else f"ablation.{scenes}")
+    session = sessions.open_session(execution.store, execution.open_runner())
+    folder = execution.out or session.out_root / ("ablation" if scenes is None else f"ablation.{scenes}")
     sessions.check_out(folder / "ablation.csv")
     study = AblationStudy(folder=folder, kinds=chosen_edits(only), scene_seed=scenes, sounds=sounds)
     texts = list(parameters.texts)
     if not any(text.partition("=")[0].strip() == CANDIDATES for text in texts):
         texts.insert(0, f"{CANDIDATES}=1")
-    common = Common(config_file=parameters.config, overrides=texts, given=parameters.given())
-    prepared = _prepared(session, study, METHOD, common)
+    prepared = _prepared(session, study, METHOD, replace(parameters.common(), overrides=texts))
     _check_defaults(prepared[0])
-    named = {
-        "seed": parameters.seed,
-        "bundle": parameters.bundle,
-        "backend": parameters.backend,
-        "pick": parameters.pick,
-    }
+    named = {name: getattr(parameters, name) for name in ("seed", "bundle", "backend", "pick")}
     given = {name: value for name, value in named.items() if value is not None}
     command = study.command(parameters.texts, given, config_file=parameters.config)
-    how = options.BatchOptions(workers=workers, table=folder / "runs.csv")
-    opened = session.open_batch(
-        prepared,
-        files={"scenes": study.scenes},
-        title=f"ablation over {len(study.kinds)} edits",
-        asked=batch.asked(how, study=study.kept(command)),
-    )
-    record, runs = batch.execute(session, opened)
-    _finish(session, study, command, opened, record, runs, as_json=as_json)
+    done = batch.open_and_execute(
+        session, prepared, execution, files={"scenes": study.scenes}, title=f"ablation over {len(study.kinds)} edits",
+        table=folder / "runs.csv", study=study.kept(command),
+    )  # fmt: skip
+    _finish(session, study, command, *done, as_json=execution.as_json)
 
 
 def _prepared(session: Session, study: AblationStudy, method: Method, common: Common) -> list[Prepared]:
@@ -105,10 +84,10 @@ def _prepared(session: Session, study: AblationStudy, method: Method, common: Co
 
 
 def _check_defaults(first: Prepared) -> None:
-    """Refuse other values of what the ablation changes itself: its rows are named after the defaults.
+    """Refuse values of the parameters that the ablation sets itself: its rows are named after their defaults.
 
     Raises:
-        InputError: there is such a value.
+        InputError: such a parameter does not have its default.
     """
     from svdaudio.errors import InputError
 
@@ -122,7 +101,7 @@ def _check_defaults(first: Prepared) -> None:
 
 
 def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
-    """Measure the embeddings, write the files of the ablation that a batch belongs to, and print its figures.
+    """Measure the embeddings, write the files of a batch's ablation, and print its figures.
 
     Raises:
         typer.Exit: with 1 if an edit or a mute has no result.
@@ -159,7 +138,7 @@ def _finish(
     if study.sounds:
         missing += [len(study.kinds) - len(found.edits), len(study.mutes) - len(found.mutes)]
     if any(missing):
-        remark(f"some edits or mutes have no result and are omitted; `svdaudio show {record.id}` says why")
+        print_note(f"some edits or mutes have no result and are omitted; `svdaudio show {record.id}` says why")
     if embeddings:
         files = write_files(found, study.folder, command=command, bundle=record.bundle)
         _report(found, {**files, "every run": Path(record.results["table"])}, record.bundle, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`svdaudio batch`: many pairs at once; also running, printing and resuming batches for other commands."""
+"""`svdaudio batch`; also running and printing batches for other commands."""
 
 from __future__ import annotations
 
@@ -13,27 +13,19 @@ import typer
 
 from svdaudio.cli import options, sessions
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import (
-    console,
-    error_console,
-    print_json,
-    remark,
-    seconds_text,
-    short_path,
-    table,
-)
+from svdaudio.cli.output import console, print_json, print_note, progress_bar, seconds_text, short_path, table
 from svdaudio.text import printable
 
 if TYPE_CHECKING:
     from svdaudio.engine.batch import BatchEvent, Tally
-    from svdaudio.engine.batches import Asked, Batch, Prepared
+    from svdaudio.engine.batches import Batch, Prepared
     from svdaudio.engine.method import Method
     from svdaudio.session import Session
     from svdaudio.store import RunRecord
     from svdaudio.studies.pairs import Common, Row
 
 N_LINES = 20
-"""Lines of progress over a whole batch, where there is no terminal for a bar."""
+"""Lines of progress in a whole batch, where no terminal shows a progress bar."""
 N_ROWS_SHOWN = 200
 
 
@@ -43,8 +35,7 @@ def batch(
         Path,
         typer.Argument(
             metavar="PAIRS",
-            help="A .csv or .jsonl file, one pair per line, or a folder with one, or with scenes as *.json.",
-            show_default=False,
+            help="A .csv or .jsonl file with one pair per line, or a folder with such a file or with scenes as *.json.",
         ),
     ],
     *,
@@ -52,51 +43,37 @@ def batch(
     method: options.MethodName = "manipulate",
     no_baselines: options.NoBaselines = False,
     pictures: options.Pictures = False,
-    how: options.BatchOptions,
-    store: options.Store = None,
+    execution: options.BatchOptions,
 ) -> None:
-    """The method on many pairs, each model loaded once and used for all of them.
+    """Run a method on many pairs, loading each model only once.
 
     Columns (or keys) are original, edited, remove, add, and optionally name, out, and any parameter by its dotted
     name; paths are relative to the file's folder. Every line is checked before anything runs. Each pair becomes a
-    separate run, with the same bytes as with `run`. Repeating the command continues an unfinished batch. Exits with
-    code 1 if a pair failed.
+    separate run, whose results are identical to those of `run`. Repeating the command continues an unfinished batch.
+    Exit code 1 if a pair failed.
     """
     from svdaudio.methods import find_method
-    from svdaudio.studies.pairs import Common, read_rows
+    from svdaudio.studies.pairs import read_rows
 
-    check_table(how)
-    session = sessions.open_session(store, options.open_runner(how.runner))
+    check_table(execution.table)
+    session = sessions.open_session(execution.store, execution.open_runner())
     found = find_method(method)
-    common = Common(
-        config_file=parameters.config,
-        overrides=parameters.texts,
-        given=parameters.given(),
-        variant="no_baselines" if no_baselines else None,
-    )
+    common = parameters.common(variant="no_baselines" if no_baselines else None)
     prepared = prepare(session, read_rows(pairs, found), found, common)
-    run_batch(session, prepared, asked(how, pictures=pictures), how, files={"pairs": pairs}, title=pairs.name)
+    run_batch(session, prepared, execution, pictures=pictures, files={"pairs": pairs}, title=pairs.name)
 
 
-def check_table(how: options.BatchOptions) -> None:
-    """Refuse a path where the table cannot be written, before any work is done."""
-    from svdaudio.engine.batches import check_table as check_place_of_table
+def check_table(path: Path | None) -> None:
+    """Refuse a path where a table cannot be written, before any work is done."""
+    from svdaudio.engine.batches import check_table as check_format
 
-    if how.table is not None:
-        check_place_of_table(how.table)
-        sessions.check_out(how.table)
-
-
-def asked(how: options.BatchOptions, *, pictures: bool = False, study: Mapping[str, Any] | None = None) -> Asked:
-    """The options that the record of a batch keeps, and the study that it belongs to, if any."""
-    from svdaudio.engine.batches import Asked
-
-    table = None if how.table is None else str(how.table.absolute())
-    return Asked(table=table, pictures=pictures, on_error=how.on_error, n_workers=how.workers, study=study)
+    if path is not None:
+        check_format(path)
+        sessions.check_out(path)
 
 
 def prepare(session: Session, rows: Sequence[Row], method: Method, common: Common) -> list[Prepared]:
-    """Check every row; remarks go to standard error, each once."""
+    """Check every row, and print each note once on standard error."""
     from svdaudio.studies.pairs import prepare as prepare_rows
 
     prepared = prepare_rows(session, rows, method, common)
@@ -105,16 +82,16 @@ def prepare(session: Session, rows: Sequence[Row], method: Method, common: Commo
         for text in dict.fromkeys(one.resolved.remarks):
             counts[text] = counts.get(text, 0) + 1
     for text, n_with in counts.items():
-        remark(text if n_with == len(prepared) else f"{text} ({n_with} of {len(prepared)})")
+        print_note(text if n_with == len(prepared) else f"{text} ({n_with} of {len(prepared)})")
     return prepared
 
 
 def run_batch(
     session: Session,
     prepared: Sequence[Prepared],
-    asked: Asked,
-    how: options.BatchOptions,
+    execution: options.BatchOptions,
     *,
+    pictures: bool = False,
     files: Mapping[str, Path],
     title: str,
 ) -> None:
@@ -124,13 +101,44 @@ def run_batch(
         typer.Exit: with 1 if a pair failed, with 130 after Ctrl-C.
     """
     begun = time.perf_counter()
+    opened, record, runs = open_and_execute(
+        session, prepared, execution, files=files, title=title, table=execution.table, pictures=pictures,
+        on_error=execution.on_error,
+    )  # fmt: skip
+    finish(opened, record, runs, begun, as_json=execution.as_json)
+
+
+def open_and_execute(
+    session: Session,
+    prepared: Sequence[Prepared],
+    execution: options.BatchExecution,
+    *,
+    files: Mapping[str, Path],
+    title: str,
+    table: Path | None,
+    **recorded: Any,
+) -> tuple[Batch, RunRecord, list[RunRecord]]:
+    """Run a batch, or the rest of an unfinished one with the same pairs, as `execute` does.
+
+    Args:
+        session: runs the batch.
+        prepared: the checked pairs.
+        execution: options of the command.
+        files: name → file or folder that the pairs come from, for the record.
+        title: of the batch, for display.
+        table: file for the table of results; None for one in the store's results folder.
+        recorded: the other fields of `svdaudio.engine.batches.Asked`.
+    """
+    from svdaudio.engine.batches import Asked
+
+    place = None if table is None else str(table.absolute())
+    asked = Asked(table=place, n_workers=execution.workers, **recorded)
     opened = session.open_batch(prepared, files=files, title=title, asked=asked)
-    record, runs = execute(session, opened)
-    finish(opened, record, runs, begun, as_json=how.as_json)
+    return (opened, *execute(session, opened))
 
 
 def execute(session: Session, opened: Batch) -> tuple[RunRecord, list[RunRecord]]:
-    """Run the rest of a batch with progress on standard error, and write its table.
+    """Run what is left of a batch with progress on standard error, and write its table.
 
     Raises:
         typer.Exit: with 130, after Ctrl-C.
@@ -139,7 +147,7 @@ def execute(session: Session, opened: Batch) -> tuple[RunRecord, list[RunRecord]
 
     left = [job for job in opened.jobs if not job.done]
     if opened.record.attempts:
-        remark(f"continuing {opened.record.id}: {opened.n_done} of {len(opened.jobs)} pairs are done")
+        print_note(f"continuing {opened.record.id}: {opened.n_done} of {len(opened.jobs)} pairs are done")
     n_workers = opened.asked.n_workers
     tally = Tally(left, expected_seconds(session.store), min(n_workers, max(1, len(left))))
     sessions.log_to_stderr()
@@ -148,7 +156,7 @@ def execute(session: Session, opened: Batch) -> tuple[RunRecord, list[RunRecord]
 
 
 def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: float, *, as_json: bool) -> None:
-    """Print the table of a batch, or all of it as one JSON object.
+    """Print the results of a batch as a table or as one JSON object.
 
     Raises:
         typer.Exit: with 1 if a pair failed or was not reached.
@@ -189,7 +197,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: f
         if n_unlike:
             screen.print(
                 f"note: {n_unlike} of {len(rows)} pairs have pictures unlike those that the bundle was trained on; "
-                "see the table's column 'notes'"
+                "see the column 'notes' of the table"
             )
         screen.print(f"\nTable with every score and file: {short_path(Path(record.results['table']))}", markup=False)
     if record.state != "finished":
@@ -197,7 +205,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: f
 
 
 def _shown(rows: Sequence[Mapping[str, Any]], settings: Sequence[set[str]], result: str) -> Any:
-    """The part of the table that fits a screen: name, settings, state, and scores that are not all near 0."""
+    """The part of the table that fits on a screen: name, settings, state, and scores that are not all near 0."""
     names = [name for name in rows[0] if any(name in some for some in settings)] if rows else []
     scores = [name for name in (rows[0] if rows else ()) if name.startswith(f"{result}.") and name != f"{result}.wav"]
     scores = [name for name in scores if max((row[name] or 0.0) for row in rows) >= 0.05]
@@ -217,17 +225,11 @@ def _shown(rows: Sequence[Mapping[str, Any]], settings: Sequence[set[str]], resu
 
 @contextlib.contextmanager
 def _progress(tally: Tally) -> Generator[Callable[[BatchEvent], None]]:
-    """A progress bar on a terminal; elsewhere, some lines of progress, and one for each failure."""
+    """A progress bar on a terminal; elsewhere, a few lines of progress, and one for each failure."""
     if not sys.stderr.isatty():
         yield _lines(tally)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    screen = error_console()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=screen, transient=True
-    ) as bar:
+    with progress_bar("{task.fields[left]}") as bar:
         task = bar.add_task("looking up", total=tally.n_total, left="")
 
         def on_event(batch_event: BatchEvent) -> None:
@@ -236,7 +238,7 @@ def _progress(tally: Tally) -> Generator[Callable[[BatchEvent], None]]:
             if batch_event.event.kind == "started":
                 bar.update(task, description=f"{batch_event.event.node} of {batch_event.pair}")
             elif line := _line(batch_event):
-                screen.print(line, markup=False)
+                bar.console.print(line, markup=False)
 
         yield on_event
 
@@ -269,7 +271,7 @@ def _left(tally: Tally) -> str:
 
 
 def _line(batch_event: BatchEvent) -> str | None:
-    """What to print of an event beyond the count: notes, waiting and failures."""
+    """The line to print for an event besides the count: a note, waiting, or a failure."""
     event = batch_event.event
     if event.kind == "failed":
         return f"failed: {batch_event.pair}: {event.node}: {event.text}"

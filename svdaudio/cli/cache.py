@@ -1,4 +1,4 @@
-"""Commands that inspect a store: its artifacts, their sizes and provenance, and pins."""
+"""`svdaudio cache`: listing the artifacts of a store, their sizes and provenance, and pinning them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import Commands
-from svdaudio.cli.output import bytes_text, console, print_json, remark, table
+from svdaudio.cli.output import N_DIGITS, bytes_text, console, print_json, print_note, print_outcome, table
 
 if TYPE_CHECKING:
     from svdaudio.store import ArtifactRecord, Store
@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
 app = Commands(help="Inspect the artifact store, and pin artifacts.")
 
-Key = Annotated[
-    str, typer.Argument(metavar="KEY", help="The key of an artifact, or its first digits.", show_default=False)
-]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The key of an artifact, or its first digits.")]
 Order = Literal["size", "used", "stage"]
-N_SHORT = 12
 
 
 @app.command("ls")
@@ -52,9 +49,9 @@ def list_artifacts(
             "pinned": record.key in pins,
         }
         for record in listing.shown
-        if record.key in sizes  # removed meanwhile
+        if record.key in sizes  # else it was removed in the meantime
     ]
-    _name_newer(listing.newer)
+    _note_newer(listing.newer)
     if as_json:
         print_json(
             {"store": where.location, "n_artifacts": listing.n, "newer": sorted(listing.newer), "artifacts": rows}
@@ -62,7 +59,7 @@ def list_artifacts(
         return
     shown = [
         [
-            row["key"][:N_SHORT],
+            row["key"][:N_DIGITS],
             row["stage"],
             bytes_text(row["bytes"]),
             row["used_at"],
@@ -79,17 +76,17 @@ def list_artifacts(
 
 @dataclass(frozen=True, kw_only=True)
 class _Listing:
-    """The artifacts to show, in order, and their total number."""
+    """The listed artifacts in order, and the total number."""
 
     shown: list[ArtifactRecord]
     n: int
     uses: dict[str, float]
     newer: list[str]
-    """Keys whose records a newer version of svdaudio wrote; neither shown nor counted."""
+    """Keys whose records were written by a newer version of svdaudio; neither listed nor counted."""
 
 
 def _listing(where: Store, *, stage: str | None, by: Order, limit: int) -> _Listing:
-    """The first artifacts in an order. Only the records of these are read, if the order allows it."""
+    """The first artifacts in an order. Reads no other records, if the order allows it."""
     from svdaudio.store.reading import read_records
 
     if by == "size":
@@ -100,27 +97,27 @@ def _listing(where: Store, *, stage: str | None, by: Order, limit: int) -> _List
     else:
         uses = where.last_uses()
         keys = sorted(uses, key=lambda key: (int(uses[key]), key), reverse=True)
-    wanted: list[ArtifactRecord] = []
+    shown: list[ArtifactRecord] = []
     newer: list[str] = []
-    n_left_out = 0
+    n_omitted = 0
     read_all = stage is not None or by == "stage"
     for found in chain(read_records(where, keys[:limit]), read_records(where, keys[limit:])):
         if found.record is not None and stage in (None, found.record.action.stage):
-            wanted.append(found.record)
+            shown.append(found.record)
         else:
-            n_left_out += 1
+            n_omitted += 1
             newer += [found.key] if found.is_newer else []
-        if not read_all and len(wanted) == limit:
+        if not read_all and len(shown) == limit:
             break
     if by == "stage":
-        wanted.sort(key=lambda record: record.action.stage)
-    return _Listing(shown=wanted[:limit], n=len(keys) - n_left_out, uses=uses, newer=newer)
+        shown.sort(key=lambda record: record.action.stage)
+    return _Listing(shown=shown[:limit], n=len(keys) - n_omitted, uses=uses, newer=newer)
 
 
-def _name_newer(keys: list[str]) -> None:
+def _note_newer(keys: list[str]) -> None:
     if keys:
-        named = ", ".join(key[:N_SHORT] for key in sorted(keys)[:3]) + (", …" if len(keys) > 3 else "")
-        remark(f"{len(keys)} artifacts were written by a newer version of svdaudio and are skipped: {named}")
+        named = ", ".join(key[:N_DIGITS] for key in sorted(keys)[:3]) + (", …" if len(keys) > 3 else "")
+        print_note(f"{len(keys)} artifacts were written by a newer version of svdaudio and are skipped: {named}")
 
 
 @app.command("du")
@@ -138,7 +135,7 @@ def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> N
             stages.setdefault(found.record.action.stage, []).append(sizes[found.key])
         elif found.is_newer:
             newer.append(found.key)
-    _name_newer(newer)
+    _note_newer(newer)
     leftovers = [leftover.n_bytes for leftover in where.leftovers()]
     n_bytes = sum(sum(sizes) for sizes in stages.values())
     if as_json:
@@ -170,7 +167,7 @@ def disk_use(*, store: options.Store = None, as_json: options.Json = False) -> N
 
 @app.command()
 def why(key: Key, *, store: options.Store = None, as_json: options.Json = False) -> None:
-    """Show why an artifact exists: runs that use it, what it was computed from, and what was computed from it."""
+    """Show why an artifact exists: the runs that use it, its inputs, and the artifacts computed from it."""
     from svdaudio.cli.sessions import open_store
     from svdaudio.store.lineage import Lineage
     from svdaudio.store.lookup import full_key
@@ -196,15 +193,15 @@ def why(key: Key, *, store: options.Store = None, as_json: options.Json = False)
     rows = [
         *(["parameter", name, value, ""] for name, value in record.action.parameters.items()),
         *(
-            ["input", i.name, i.source, ", ".join(k[:N_SHORT] for k in i.held_by) or f"sha256 {i.digest[:N_SHORT]}"]
+            ["input", i.name, i.source, ", ".join(k[:N_DIGITS] for k in i.held_by) or f"sha256 {i.digest[:N_DIGITS]}"]
             for i in found.inputs
         ),
-        *(["model", role, f"sha256 {digest[:N_SHORT]}", ""] for role, digest in record.action.models.items()),
+        *(["model", role, f"sha256 {digest[:N_DIGITS]}", ""] for role, digest in record.action.models.items()),
     ]
     screen.print(table(["from", "name", "value", "artifact"], rows, title="\nComputed from"))
     rows = [[use.run, use.node, use.status] for use in found.uses]
     screen.print(table(["run", "stage", "status"], rows, title="\nUsed by") if rows else "\nNo run uses it.")
-    rows = [[other[:N_SHORT], stage] for other, stage in found.dependents.items()]
+    rows = [[other[:N_DIGITS], stage] for other, stage in found.dependents.items()]
     screen.print(
         table(["key", "stage"], rows, title="\nComputed from it") if rows else "\nNothing was computed from it."
     )
@@ -223,9 +220,9 @@ def pin(key: Key, *, store: options.Store = None, as_json: options.Json = False)
     if not list(where.footprints([full])):
         where.unpin(full)
         raise MissingArtifactError(
-            f"artifact {full[:N_SHORT]} was removed before it could be pinned", fix="run the stage that computes it"
+            f"artifact {full[:N_DIGITS]} was removed before it could be pinned", fix="run the stage that computes it"
         )
-    _print_pin(full, "is pinned", pinned=True, as_json=as_json)
+    print_outcome({"key": full, "pinned": True}, f"{full[:N_DIGITS]} is pinned", as_json=as_json)
 
 
 @app.command()
@@ -237,14 +234,7 @@ def unpin(key: Key, *, store: options.Store = None, as_json: options.Json = Fals
     where = open_store(store)
     full = full_key(where, key, pinned=True)
     where.unpin(full)
-    _print_pin(full, "is no longer pinned", pinned=False, as_json=as_json)
-
-
-def _print_pin(key: str, what: str, *, pinned: bool, as_json: bool) -> None:
-    if as_json:
-        print_json({"key": key, "pinned": pinned})
-    else:
-        console().print(f"{key[:N_SHORT]} {what}", markup=False)
+    print_outcome({"key": full, "pinned": False}, f"{full[:N_DIGITS]} is no longer pinned", as_json=as_json)
 
 
 def _time(at_s: float) -> str:

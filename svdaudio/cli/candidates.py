@@ -1,4 +1,4 @@
-"""`svdaudio candidates` and `svdaudio pick`: the candidates of a run, and another choice among them."""
+"""`svdaudio candidates` and `svdaudio pick`: listing the candidates of a run, and keeping another one."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def candidates(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FOLDER", parser=options.user_path, show_default=False,
-            help="Also write every candidate into this folder, as SOUND.NUMBER.wav.",
+            "--out", metavar="FOLDER", parser=options.user_path,
+            help="Also write every candidate to this folder, as SOUND.NUMBER.wav.",
         ),
     ] = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
-    """Every candidate of a run, counted from 1: similarity to what was wanted, and class scores.
+    """List every candidate of a run, counted from 1, with its similarity to the requested embedding and class scores.
 
-    The similarity is the cosine of a candidate's CLAP embedding with the wanted one; the most similar candidate is
-    kept unless `pick` or --pick names another. Only scores are computed; drawn candidates are in the store.
+    The similarity is the cosine of a candidate's CLAP embedding with the requested one; the most similar candidate is
+    kept unless `pick` or --pick names another. Only scores are computed; the candidates are already in the store.
     """
     from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
@@ -79,34 +79,30 @@ def candidates(
     screen.print(
         table(["sound", "candidate", "similarity", "", *classes], rows, right=[1, 2, *range(4, 4 + len(classes))])
     )
-    screen.print(f"\nTo keep another: svdaudio pick {run.id} NUMBER", markup=False)
+    screen.print(f"\nTo keep another candidate: svdaudio pick {run.id} NUMBER", markup=False)
     print_files(files)
 
 
 @grouped
 def pick(
     name: options.Run,
-    number: Annotated[
-        int, typer.Argument(metavar="NUMBER", min=1, help="The candidate, counted from 1.", show_default=False)
-    ],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", min=1, help="The candidate, counted from 1.")],
     *,
     out: options.OutOptions,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    execution: options.Execution,
 ) -> None:
-    """Keep another candidate: a new run like RUN whose sounds are those of candidate NUMBER.
+    """Keep another candidate: repeat RUN as a new run that keeps candidate NUMBER.
 
-    Only the choice and what lies below it are computed. Candidates of one number share their noise, so the number
-    holds for every sound of the run.
+    Only the choice and its downstream stages are computed. The number applies to every sound of the run, because
+    candidates with the same number share their noise.
     """
     from svdaudio.studies.candidates import PICK, check_has_candidates
 
     begun = time.perf_counter()
     sessions.check_sound_out(out)
-    session = sessions.open_session(store, runner.open())
+    session = sessions.open_session(execution.store, execution.open_runner())
     before = session.load(name)
     check_has_candidates(session, before)
     request = session.request_like(before, {PICK: number}, source="command line")
     result = sessions.run_request(session, request, out)
-    print_result(result, begun, as_json=as_json)
+    print_result(result, begun, as_json=execution.as_json)

@@ -12,7 +12,7 @@ import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import Commands
-from svdaudio.cli.output import console, error_console, print_json, quiet_stdout, remark, short_path, table
+from svdaudio.cli.output import console, error_console, print_json, print_note, quiet_stdout, short_path, table
 
 if TYPE_CHECKING:
     import torch
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 app = Commands(help="List, install and verify model weights.")
 
-BundleName = Annotated[
-    str | None, typer.Argument(metavar="[BUNDLE]", help="The bundle (default all).", show_default=False)
-]
+BundleName = Annotated[str | None, typer.Argument(metavar="[BUNDLE]", help="The bundle (default all).")]
 Trust = Annotated[
     bool,
     typer.Option(
@@ -34,15 +32,15 @@ Trust = Annotated[
 Role = Annotated[
     str | None,
     typer.Option(
-        "--role", metavar="ROLE", show_default=False,
-        help="Fill this role instead of the usual ones: 'judge', a second tagger for `svdaudio evaluate`.",
+        "--role", metavar="ROLE",
+        help="Fill this role instead of the usual ones, such as 'judge', a second tagger for `svdaudio evaluate`.",
     ),
 ]  # fmt: skip
 
 
 @app.command("list")
 def list_(name: BundleName = None, *, as_json: options.Json = False) -> None:
-    """List the models of all bundles or one, with files, sizes and digests, and the published models."""
+    """List the models of one bundle or of all, with files, sizes and digests, and the published models."""
     bundles = [(bundle, _examined(bundle)) for bundle in _bundles(name)]
     if name is not None:
         bundle, rows = bundles[0]
@@ -67,7 +65,7 @@ def verify(
     ] = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Check every digest, load every model strictly, and run one small step of each. Exit code 3 if one fails."""
+    """Check every digest, load every model strictly, and run a small step of each. Exit code 3 if a model fails."""
     from svdaudio.checkpoints.bundle import find_device
 
     where = find_device(device)
@@ -86,22 +84,20 @@ def verify(
 def fetch(
     name: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...", help="Published models (default all recommended ones).", show_default=False
-        ),
+        typer.Argument(metavar="[NAME]...", help="Published models (default all recommended ones)."),
     ] = None,
     *,
     role: Role = None,
     trust: Trust = False,
     as_json: options.Json = False,
 ) -> None:
-    """Download published weights into the bundle 'full', resuming interrupted downloads. Exit code 3 if one fails."""
+    """Download published weights into the bundle 'full'; interrupted downloads resume. Exit code 3 if one fails."""
     from svdaudio.checkpoints import install, registry
     from svdaudio.checkpoints.lacking import recommended
     from svdaudio.errors import CheckpointError, InputError
 
     if role is not None and not name:
-        raise InputError("--role needs the name of a model", fix="add it, such as ast-audioset")
+        raise InputError("--role needs the name of a model", fix="add one, such as ast-audioset")
     folder = install.full_folder()
     wanted = [registry.find(one).filling(role) for one in name or ()] or recommended(folder)
     done: list[Installed] = []
@@ -129,17 +125,13 @@ def import_(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
-            help="Files or folders as published, with companion files beside them.",
-            show_default=False,
+            metavar="FILE...", help="Published files or folders, with their companion files in the same folder."
         ),
     ],
     *,
     name: Annotated[
         str | None,
-        typer.Option(
-            "--as", metavar="NAME", help="Name of the published model, if it is not recognised.", show_default=False
-        ),
+        typer.Option("--as", metavar="NAME", help="Name of the published model, if it is not recognised."),
     ] = None,
     role: Role = None,
     trust: Trust = False,
@@ -151,7 +143,7 @@ def import_(
     done: list[Installed] = []
     for path in files:
         if any(path.resolve().name == file.name for one in done for file in one.files):
-            continue  # already imported as a companion of the previous one
+            continue  # already imported as a companion of an earlier file
         with _progress() as on_progress:
             folder = install.full_folder()
             done.append(install.take(path, folder, name=name, role=role, trust=trust, on_progress=on_progress))
@@ -161,7 +153,7 @@ def import_(
 
 
 def _bundles(name: str | None) -> list[Bundle]:
-    """One bundle, or all that have a description."""
+    """One bundle, or all bundles that have a description."""
     from svdaudio.checkpoints.bundle import FULL, Bundle
     from svdaudio.cli.sessions import open_bundle
 
@@ -170,7 +162,7 @@ def _bundles(name: str | None) -> list[Bundle]:
 
 
 def _examined(bundle: Bundle, *, try_on: torch.device | None = None) -> list[dict[str, Any]]:
-    """Each role that a bundle fills itself: its file and any fault; with a device, also the result of a step there."""
+    """The file and any error of each role that a bundle fills itself; with a device, also the result of a step."""
     from svdaudio.errors import SvdAudioError
 
     rows: list[dict[str, Any]] = []
@@ -189,7 +181,7 @@ def _examined(bundle: Bundle, *, try_on: torch.device | None = None) -> list[dic
                     bundle.check(role)
         except SvdAudioError as fault:
             error = fault.line()
-        except Exception as fault:  # noqa: BLE001 - reports any reason that keeps a model from loading
+        except Exception as fault:  # noqa: BLE001 - reports whatever keeps a model from loading
             error = " ".join(f"{type(fault).__name__}: {fault}".split())
         row = {"role": role, "file": str(entry.path), "format": entry.format, "bytes": entry.n_bytes}
         rows.append({**row, "sha256": entry.sha256, "gave": gave, "error": error})
@@ -259,7 +251,7 @@ def _missing_roles(bundle: Bundle) -> list[str]:
 
 def _print_published(rows: list[dict[str, Any]]) -> None:
     screen = console()
-    screen.print("[bold]published[/bold]: `svdaudio checkpoints fetch NAME`, or `import FILE` for files on disk")
+    screen.print("[bold]published[/bold]: `svdaudio checkpoints fetch NAME` or, for files on disk, `import FILE`")
     shown = [
         [
             row["name"],
@@ -299,7 +291,7 @@ def _installed_json(one: Installed) -> dict[str, Any]:
 
 
 def _print_installed(one: Installed) -> None:
-    """Print a line on standard error for each model, and a remark for each newly pinned file."""
+    """Print the roles that a model fills on standard error, and a note for each newly pinned file."""
     from svdaudio.checkpoints.bundle import MANIFEST
     from svdaudio.checkpoints.install import full_folder
 
@@ -309,12 +301,12 @@ def _print_installed(one: Installed) -> None:
             what = f"{place} is not the published file: its sha256 differs from the published one"
         else:
             what = f"the sha256 of {place} is not published"
-        remark(f"{what}. The installed file is pinned in {full_folder() / MANIFEST}")
+        print_note(f"{what}. The installed file is pinned in {full_folder() / MANIFEST}")
 
 
 @contextlib.contextmanager
 def _progress() -> Generator[Callable[[str, int, int | None], None]]:
-    """A progress bar on a terminal; otherwise a line for each tenth."""
+    """A progress bar on a terminal; elsewhere, a line for each tenth."""
     if not sys.stderr.isatty():
         printed: dict[str, int] = {}
 

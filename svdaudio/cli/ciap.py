@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from svdaudio.cli import options
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.mix import GainOption, ObjectOption, check_names, collect_gains
-from svdaudio.cli.run import print_result
+from svdaudio.cli.mix import GainOption, ObjectOption, collect_gains, run_with_objects
 
 
 @grouped
@@ -18,23 +15,14 @@ def ciap(
     gains: GainOption = None,
     parameters: options.SoundParameters,
     out: options.OutOptions,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    execution: options.Execution,
 ) -> None:
-    """CIAP: the sound of a picture, whose embedding an image encoder puts where CLAP puts its sound.
+    """Generate the sound of a picture by CIAP, whose image encoder predicts the CLAP embedding of the sound.
 
-    With --object and --gain, objects are faded: the picture is embedded with and without them. The bundle needs a
-    ciap_image_encoder: `mini-pretrained` has one, and `svdaudio train ciap` makes one from your own pairs.
+    --object and --gain fade objects: the picture is embedded with and without them. The bundle needs a
+    ciap_image_encoder: `mini-pretrained` has one, and `svdaudio train ciap` trains one on your own pairs.
     """
-    from svdaudio.cli import sessions
     from svdaudio.config import collect_objects
 
-    begun = time.perf_counter()
-    sessions.check_sound_out(out, inputs=(image,))
     found = collect_objects(objects or ())
-    check_names(found)
-    session = sessions.open_session(store, runner.open())
-    settings = {"objects": found, "gains": collect_gains(gains or ())}
-    request = sessions.request_of(session, "ciap", [image], parameters, settings)
-    print_result(sessions.run_request(session, request, out), begun, as_json=as_json)
+    run_with_objects("ciap", image, found, {"gains": collect_gains(gains or ())}, parameters, out, execution)

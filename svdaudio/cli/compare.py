@@ -1,4 +1,4 @@
-"""`svdaudio compare A B`: what differs between two runs, where their workflows part, and what that did to the sound."""
+"""`svdaudio compare A B`: the differences of two runs, where they begin, and their effect on the sound."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.output import LARGE_CHANGE, MARKS, console, print_json, table
+from svdaudio.cli.output import LARGE_CHANGE, MARKS, N_DIGITS, console, print_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from svdaudio.views.comparison import Comparison, ScoreRow, Setting
 
 NAMES = ("a", "b")
-N_DIGEST_DIGITS = 12
-NOTHING = "–"
-"""In place of what a run does not have."""
+MISSING = "–"
+"""Printed in place of a value that a run does not have."""
 
 
 def compare(
-    before: Annotated[str, typer.Argument(metavar="A", help="A run.", show_default=False)],
-    after: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    before: Annotated[str, typer.Argument(metavar="A", help="A run.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another run.")],
     *,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Two runs side by side: parameters, files, stages, scores and verdicts that differ, and why.
+    """Compare two runs: parameters, files, stages, scores and verdicts that differ, and why.
 
-    Stages are followed from where the two workflows part. Runs of different methods are compared in what they share.
+    Shows the stages where the runs begin to differ, and those downstream. Runs of different methods are compared in
+    what they share.
     """
     from svdaudio.cli.sessions import open_session
 
@@ -55,7 +55,7 @@ def _print_heads(found: Comparison) -> None:
 
 
 def _print_parameters(found: Comparison) -> None:
-    """Those that both have, or that were given; what only one method knows is counted."""
+    """Print parameters that differ and that both methods have or the user set, and the number of the others."""
     screen = console()
     screen.print()
     if not found.parameters:
@@ -72,11 +72,11 @@ def _print_parameters(found: Comparison) -> None:
     rows = [[row.name, *map(_setting_text, row.settings)] for row in shown]
     screen.print(table(["parameter", "A", "B"], rows))
     if len(shown) < len(found.parameters):
-        screen.print(f"and {len(found.parameters) - len(shown)} that only one of the methods has, at their defaults")
+        screen.print(f"and {len(found.parameters) - len(shown)} more that only one of the methods has, at defaults")
 
 
 def _setting_text(setting: Setting | None) -> str:
-    return NOTHING if setting is None else f"{setting.value} ({setting.source})"
+    return MISSING if setting is None else f"{setting.value} ({setting.source})"
 
 
 def _print_files(found: Comparison) -> None:
@@ -87,7 +87,7 @@ def _print_files(found: Comparison) -> None:
 
 
 def _file_text(use: FileUse | None) -> str:
-    return NOTHING if use is None else f"{use.path} (sha256 {use.digest[:N_DIGEST_DIGITS]})"
+    return MISSING if use is None else f"{use.path} (sha256 {use.digest[:N_DIGITS]})"
 
 
 def _print_stages(found: Comparison) -> None:
@@ -100,20 +100,20 @@ def _print_stages(found: Comparison) -> None:
     elif n_common == len(found.same_stages):
         screen.print(f"Every stage that both runs reached is the same ({n_common}).")
     else:
-        screen.print(f"{len(found.same_stages)} of {n_common} stages are the same. The runs part in:")
+        screen.print(f"{len(found.same_stages)} of {n_common} stages are the same. The runs begin to differ in:")
         rows = [[row.node, row.reason, _outputs_text(row.same_outputs)] for row in found.origins]
         screen.print(table(["stage", "why", "outputs"], rows))
-    for same, what in ((False, "differ, too"), (True, "have other inputs, and the same outputs")):
+    for same, what in ((False, "with different outputs"), (True, "with different inputs but the same outputs")):
         names = [row.node for row in found.followers if row.same_outputs == same]
         if names:
-            screen.print(f"{_stages_text(len(names))} below {what}: {', '.join(names)}", markup=False)
+            screen.print(f"{_stages_text(len(names))} {what}: {', '.join(names)}", markup=False)
     for name, missing in zip(reversed(NAMES), lacking, strict=True):
         if missing:
             screen.print(f"Only in {name.upper()}: {', '.join(missing)}", markup=False)
 
 
 def _stages_text(n: int) -> str:
-    return "1 stage" if n == 1 else f"{n} stages"
+    return "1 downstream stage" if n == 1 else f"{n} downstream stages"
 
 
 def _outputs_text(same: bool) -> str:
@@ -121,7 +121,7 @@ def _outputs_text(same: bool) -> str:
 
 
 def _print_scores(found: Comparison) -> None:
-    """Those that changed, and those of the result that were asked for."""
+    """Print scores that differ, and those of the result that the runs were to change."""
     if not found.scores:
         return
     from rich.text import Text
@@ -144,14 +144,14 @@ def _print_scores(found: Comparison) -> None:
         ]
         screen.print(table(["sound", "class", "A", "B", "change"], rows, right=[2, 3, 4]))
         if any(row.is_asked for row in shown):
-            screen.print("* what the runs were asked to change")
+            screen.print("* a class that the runs should change")
     if len(shown) < len(found.scores):
         n_left = len(found.scores) - len(shown)
         screen.print(f"{'The other' if shown else 'All'} {n_left} scores differ by less than {LEAST_CHANGE}.")
 
 
 def _score_text(score: float | None) -> str:
-    return NOTHING if score is None else f"{score:.3f}"
+    return MISSING if score is None else f"{score:.3f}"
 
 
 def _change_text(row: ScoreRow) -> str:
@@ -167,11 +167,11 @@ def _print_verdict(found: Comparison) -> None:
 
 
 def _finding_text(finding: Mapping[str, Any] | None) -> str:
-    return NOTHING if finding is None else f"{MARKS[finding['ok']]} {finding['text']}"
+    return MISSING if finding is None else f"{MARKS[finding['ok']]} {finding['text']}"
 
 
 def _as_json(found: Comparison) -> dict[str, Any]:
-    """Everything that differs. The first six fields are those of `svdaudio diff`."""
+    """Everything that differs. The first six fields are those of the former `svdaudio diff`."""
     parameters = {
         row.name: {
             **_by_run([None if one is None else one.value for one in row.settings]),
@@ -219,7 +219,7 @@ def _file_json(use: FileUse | None) -> dict[str, str] | None:
 
 
 def _scores_json(rows: Sequence[ScoreRow]) -> dict[str, dict[str, list[float]]]:
-    """Sound → class → both scores, of the classes that both have."""
+    """Sound → class → the scores of both runs, for classes that both have."""
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:
         classes = found.setdefault(row.sound, {})

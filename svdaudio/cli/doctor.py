@@ -1,4 +1,4 @@
-"""`svdaudio doctor`: check that a run has everything it needs."""
+"""`svdaudio doctor`: checking the installation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from svdaudio.cli import options
 from svdaudio.cli.output import console, print_json, quiet_stdout, table
 
 
-def doctor(
-    *,
-    bundle: options.Bundle = None,
-    store: options.Store = None,
-    as_json: options.Json = False,
-) -> None:
+def doctor(*, bundle: options.Bundle = None, store: options.Store = None, as_json: options.Json = False) -> None:
     """Check the installation: packages, machine, checkpoints, store, leftovers. Exit code 1 if something is broken."""
     from rich.text import Text
 
@@ -41,9 +36,7 @@ def doctor(
             for check in checks
         ]
         screen = console()
-        screen.print(table(["", "what", "found"], rows))
-        screen.print(
-            f"\n{len(broken)} of {len(checks)} checks found something broken" if broken else "\nnothing is broken"
-        )
+        screen.print(table(["", "check", "result"], rows))
+        screen.print(f"\n{len(broken)} of {len(checks)} checks failed" if broken else "\nnothing is broken")
     if broken:
         raise typer.Exit(1)

@@ -1,9 +1,10 @@
-"""`svdaudio evaluate`: measure sounds, the method, and the check of its pictures."""
+"""`svdaudio evaluate`: measuring sounds, the method, and the check for unfamiliar pictures."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from svdaudio.cli import batch, options, sessions, sounds, zero_shot
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.help import Commands, DefaultingCommands
-from svdaudio.cli.output import console, print_files, print_json, remark, table
+from svdaudio.cli.output import console, print_files, print_json, print_note, table
 
 if TYPE_CHECKING:
     from svdaudio.engine.batches import Batch
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from svdaudio.store import RunRecord
     from svdaudio.studies.edit_study import Study
     from svdaudio.studies.edits import Outcome
+    from svdaudio.studies.pairs import Common, Row
 
 app = Commands(
     help="Measure sounds (`evaluate RUN|AUDIO...` is short for `evaluate sounds`), the method on held-out edits, and "
-    "the check of pictures.",
+    "the check for unfamiliar pictures.",
     cls=DefaultingCommands,
 )
 app.command()(sounds.sounds)
@@ -32,40 +34,28 @@ app.command("zero-shot")(zero_shot.zero_shot)
 
 Seed = Annotated[
     int | None,
-    typer.Option("--scenes", metavar="SEED", help="Seed of the scenes (default the held-out one).", show_default=False),
+    typer.Option("--scenes", metavar="SEED", help="Seed of the scenes (default that of the held-out scenes)."),
 ]
 Only = Annotated[
     list[str] | None,
     typer.Option(
         "--only",
         metavar="GOES-COMES",
-        help="Only this edit, such as cat-duck (cat removed). Repeatable (default all 72).",
+        help="Only this edit: cat-duck replaces the cat by a duck. Repeatable (default all 72).",
     ),
 ]
 Unscaled = Annotated[
     bool,
     typer.Option("--unscaled", help="Add a third control, the method with both factors 1; takes half as long again."),
 ]
-Folder = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="DIR", parser=options.user_path, show_default=False,
-        help="Folder for the table, the page and the picture (default in the store's results folder).",
-    ),
-]  # fmt: skip
-
 Forms = Annotated[
     list[str] | None,
-    typer.Option(
-        "--form", metavar="FORM", help="svd, fade, clap or stems. Repeatable (default all).", show_default=False
-    ),
+    typer.Option("--form", metavar="FORM", help="Only svd, fade, clap or stems. Repeatable (default all)."),
 ]
 Pairs = Annotated[int, typer.Option("--pairs", min=2, max=36, help="Number of scenes of two animals.")]
 OnlyConditioners = Annotated[
     list[str] | None,
-    typer.Option(
-        "--only", metavar="CONDITIONER", help="ssv2a, ciap or mapper. Repeatable (default all).", show_default=False
-    ),
+    typer.Option("--only", metavar="CONDITIONER", help="Only ssv2a, ciap or mapper. Repeatable (default all)."),
 ]
 Ones = Annotated[int, typer.Option("--ones", min=2, max=900, help="Number of pictures of one animal.")]
 Twos = Annotated[int, typer.Option("--twos", min=2, max=36, help="Number of pictures of two animals.")]
@@ -79,43 +69,33 @@ def edits(
     only: Only = None,
     unscaled: Unscaled = False,
     scenes: Seed = None,
-    out: Folder = None,
     parameters: options.SoundParameters,
-    store: options.Store = None,
-    workers: options.Workers = 1,
-    runner: options.BatchRunner = None,
-    as_json: options.Json = False,
+    execution: options.StudyOptions,
 ) -> None:
-    """The 72 ordered edits of the farm: each of nine animals replaced by each other, beside a third that is kept.
+    """Measure the 72 ordered edits of the farm: each of nine animals is replaced by each other, next to a third one.
 
-    Held-out scenes through the real workflow, as a batch. Reports in how many edits the score of the added animal rises
-    and that of the removed one falls, and how much that of the third changes, for the method and for two controls:
-    plain SSV2A of the edited picture, and the mix with direct_mix alone. Repeating the command continues an
+    Runs held-out scenes through the real workflow, as a batch. Reports in how many edits the score of the added animal
+    rises and that of the removed one falls, and how much that of the third one changes, for the method and for two
+    controls: plain SSV2A of the edited picture, and the mix with direct_mix alone. Repeating the command continues an
     interrupted one.
     """
     from svdaudio.methods.manipulate import METHOD
     from svdaudio.studies.edit_study import Study, chosen_edits
     from svdaudio.studies.edits import EDITS_SEED
-    from svdaudio.studies.pairs import Common
 
     scene_seed = EDITS_SEED if scenes is None else scenes
-    session = sessions.open_session(store, options.open_runner(runner))
-    folder = out if out is not None else session.out_root / f"edits.{scene_seed}"
+    session = sessions.open_session(execution.store, execution.open_runner())
+    folder = execution.out or session.out_root / f"edits.{scene_seed}"
     study = Study(folder=folder, kinds=chosen_edits(only), scene_seed=scene_seed, unscaled=unscaled)
     sessions.check_out(folder / "edits.csv")
-    common = Common(config_file=parameters.config, overrides=parameters.texts, given=parameters.given())
-    prepared = batch.prepare(session, study.pairs(), METHOD, common)
-    how = options.BatchOptions(workers=workers, table=folder / "runs.csv")
+    prepared = batch.prepare(session, study.pairs(), METHOD, parameters.common())
     named = {name: value for name, value in (("seed", parameters.seed), ("bundle", parameters.bundle)) if value}
     command = study.command(parameters.texts, named, config_file=parameters.config)
-    opened = session.open_batch(
-        prepared,
-        files={"scenes": study.scenes},
-        title=f"{len(study.edits)} edits",
-        asked=batch.asked(how, study=study.kept(command)),
-    )
-    record, runs = batch.execute(session, opened)
-    _finish(study, command, opened, record, runs, as_json=as_json)
+    done = batch.open_and_execute(
+        session, prepared, execution, files={"scenes": study.scenes}, title=f"{len(study.edits)} edits",
+        table=folder / "runs.csv", study=study.kept(command),
+    )  # fmt: skip
+    _finish(study, command, *done, as_json=execution.as_json)
 
 
 @app.command()
@@ -126,54 +106,37 @@ def faders(
     scenes: Seed = None,
     pairs: Pairs = 36,
     trios: Trios = 24,
-    out: Folder = None,
     parameters: options.SoundParameters,
-    store: options.Store = None,
-    workers: options.Workers = 1,
-    runner: options.BatchRunner = None,
-    as_json: options.Json = False,
+    execution: options.StudyOptions,
 ) -> None:
-    """Mutes, faders and stems on held-out scenes of two and three animals, for each form of the edit.
+    """Measure mutes, faders and stems on held-out scenes of two and three animals, for each form of the edit.
 
-    Reports how often a muted animal falls silent and what that does to its neighbours, how well scores follow a fader,
-    and whether each stem is of its object. Repeating the command continues an interrupted one.
+    Reports how often a muted animal falls silent and how that changes the others, how well scores follow a fader, and
+    whether each stem is the sound of its object. Repeating the command continues an interrupted one.
     """
-    from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
-    from svdaudio.methods import find_method
     from svdaudio.studies.faders import FADERS_SEED, FORMS, FaderStudy, markdown
-    from svdaudio.studies.pairs import Common
 
     seed = FADERS_SEED if scenes is None else scenes
-    if unknown := [one for one in form or () if one not in FORMS]:
-        raise InputError("there is no such form", expected=" or ".join(FORMS), got=unknown[0])
-    forms = tuple(one for one in FORMS if one in form) if form else FORMS
-    session = sessions.open_session(store, options.open_runner(runner))
-    folder = out if out is not None else session.out_root / f"faders.{seed}"
+    forms = _chosen("form", form, FORMS)
+    session = sessions.open_session(execution.store, execution.open_runner())
+    folder = execution.out or session.out_root / f"faders.{seed}"
     sessions.check_out(folder / "faders.md")
     study = FaderStudy(folder=folder, forms=forms, scene_seed=seed, n_pairs=pairs, n_trios=trios)
-    common = Common(config_file=parameters.config, overrides=parameters.texts, given=parameters.given())
+    common = parameters.common()
     results: dict[str, Any] = {}
     bundle = ""
     for kind, rows in study.rows().items():
-        if not rows:
-            continue
-        prepared = batch.prepare(session, rows, find_method(kind), common)
-        how = options.BatchOptions(workers=workers, table=folder / f"{kind}.csv")
-        title = f"{len(rows)} cases of {kind}"
-        opened = session.open_batch(prepared, files={"scenes": folder / "scenes"}, title=title, asked=batch.asked(how))
-        record, runs = batch.execute(session, opened)
-        bundle = record.bundle
-        results |= {job.name: run.results.get("scores") for job, run in zip(opened.jobs, runs, strict=True)}
-        if record.state != "finished":
-            remark(f"some cases have no result; `svdaudio show {record.id}` says why")
-            raise typer.Exit(1)
+        if rows:
+            title = f"{len(rows)} cases of {kind}"
+            scores, bundle = _scores(session, rows, kind, common, execution, folder / f"{kind}.csv", title)
+            results |= scores
     found = study.figures(results)
     words = [] if forms == FORMS else [word for one in forms for word in ("--form", one)]
     counts = (("--pairs", pairs, 36), ("--trios", trios, 24), ("--scenes", seed, FADERS_SEED))
     command = _command("faders", words, counts, parameters)
     write_bytes(folder / "faders.md", markdown(found, command=command, bundle=bundle).encode())
-    _print_figures("form", found, bundle, folder / "faders.md", as_json=as_json)
+    _print_figures("form", found, bundle, folder / "faders.md", as_json=execution.as_json)
 
 
 @app.command()
@@ -184,55 +147,36 @@ def conditioners(
     scenes: Seed = None,
     ones: Ones = 45,
     twos: Twos = 36,
-    out: Folder = None,
     parameters: options.SoundParameters,
-    store: options.Store = None,
-    workers: options.Workers = 1,
-    runner: options.BatchRunner = None,
-    as_json: options.Json = False,
+    execution: options.StudyOptions,
 ) -> None:
-    """Plain SSV2A, CIAP and a mapper from CLIP to CLAP on the same held-out pictures of one and of two animals.
+    """Compare plain SSV2A, CIAP and a mapper from CLIP to CLAP on held-out pictures of one and of two animals.
 
     Reports how often the animals of a picture have the highest scores in its sound. The bundle, by default
     mini-pretrained, needs a model for each conditioner. Repeating the command continues an interrupted one.
     """
-    from svdaudio.errors import InputError
     from svdaudio.files import write_bytes
-    from svdaudio.methods import find_method
     from svdaudio.places import PRETRAINED_BUNDLE
     from svdaudio.studies.conditioners import CONDITIONERS, SCENES_SEED, SOUND, ConditionerStudy, markdown
-    from svdaudio.studies.pairs import Common
 
     seed = SCENES_SEED if scenes is None else scenes
-    if unknown := [one for one in only or () if one not in CONDITIONERS]:
-        raise InputError("there is no such conditioner", expected=" or ".join(CONDITIONERS), got=unknown[0])
-    chosen = tuple(one for one in CONDITIONERS if not only or one in only)
-    session = sessions.open_session(store, options.open_runner(runner))
-    folder = out if out is not None else session.out_root / f"conditioners.{seed}"
+    chosen = _chosen("conditioner", only, tuple(CONDITIONERS))
+    session = sessions.open_session(execution.store, execution.open_runner())
+    folder = execution.out or session.out_root / f"conditioners.{seed}"
     sessions.check_out(folder / "conditioners.md")
     study = ConditionerStudy(folder=folder, scene_seed=seed, n_ones=ones, n_twos=twos)
-    given = {"bundle": PRETRAINED_BUNDLE, **parameters.given()}
-    common = Common(config_file=parameters.config, overrides=parameters.texts, given=given)
+    common = replace(parameters.common(), given={"bundle": PRETRAINED_BUNDLE, **parameters.given()})
     rows, scores, bundle = study.rows(), dict[str, Any](), ""
-    for conditioner in chosen:
-        prepared = batch.prepare(session, rows, find_method(CONDITIONERS[conditioner]), common)
-        how = options.BatchOptions(workers=workers, table=folder / f"{conditioner}.csv")
-        title = f"{len(rows)} pictures by {conditioner}"
-        opened = session.open_batch(prepared, files={"scenes": folder / "scenes"}, title=title, asked=batch.asked(how))
-        record, runs = batch.execute(session, opened)
-        if record.state != "finished":
-            remark(f"some pictures have no result; `svdaudio show {record.id}` says why")
-            raise typer.Exit(1)
-        bundle = record.bundle
-        scores[conditioner] = {
-            job.name: run.results["scores"][SOUND] for job, run in zip(opened.jobs, runs, strict=True)
-        }
+    for one in chosen:
+        title = f"{len(rows)} pictures by {one}"
+        named, bundle = _scores(session, rows, CONDITIONERS[one], common, execution, folder / f"{one}.csv", title)
+        scores[one] = {name: sounds[SOUND] for name, sounds in named.items()}
     found = study.figures(scores)
     words = [] if not only else [word for one in chosen for word in ("--only", one)]
     counts = (("--ones", ones, 45), ("--twos", twos, 36), ("--scenes", seed, SCENES_SEED))
     command = _command("conditioners", words, counts, parameters)
     write_bytes(folder / "conditioners.md", markdown(found, command=command, bundle=bundle).encode())
-    _print_figures("conditioner", found, bundle, folder / "conditioners.md", as_json=as_json)
+    _print_figures("conditioner", found, bundle, folder / "conditioners.md", as_json=execution.as_json)
 
 
 @app.command()
@@ -240,15 +184,15 @@ def domain(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FOLDER]...", parser=options.user_path, show_default=False,
-            help="Pictures unlike those that the bundle was trained on: photographs, say.",
+            metavar="[FOLDER]...", parser=options.user_path,
+            help="Folders of pictures unlike those that the bundle was trained on, such as photographs.",
         ),
     ] = None,
     *,
     bundle: options.Bundle = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
-    """How reliably a bundle flags pictures unlike those that it was trained on.
+    """Measure how reliably a bundle flags pictures unlike those that it was trained on.
 
     Reports the share of held-out scenes of the farm that are flagged by mistake, and for each folder the share of its
     pictures that are flagged, as in the notes of `run`.
@@ -278,9 +222,44 @@ def domain(
         return
     screen = console()
     for path, each in found.items():
-        screen.print(f"{path.name}: {'; '.join(each) or 'like those known'}", markup=False)
+        screen.print(f"{path.name}: {'; '.join(each) or 'not flagged'}", markup=False)
     rows = [[figure.name, str(figure), figure.n, figure.goal or ""] for figure in figures]
     screen.print(table(["figure", "value [95 % interval]", "pictures", "goal"], rows, right=[2]))
+
+
+def _chosen(what: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The given names in their usual order, or all.
+
+    Raises:
+        InputError: a name is unknown.
+    """
+    from svdaudio.errors import InputError
+
+    if unknown := [name for name in names or () if name not in known]:
+        raise InputError(f"unknown {what}", expected=" or ".join(known), got=unknown[0])
+    return tuple(name for name in known if not names or name in names)
+
+
+def _scores(
+    session: Session, rows: Sequence[Row], method: str, common: Common, execution: options.StudyOptions, table: Path,
+    title: str,
+) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """Run the rows as a batch; returns name → sound → class → score, and the bundle.
+
+    Raises:
+        typer.Exit: with 1 if a row has no result.
+    """
+    from svdaudio.methods import find_method
+
+    prepared = batch.prepare(session, rows, find_method(method), common)
+    scenes = table.parent / "scenes"
+    opened, record, runs = batch.open_and_execute(
+        session, prepared, execution, files={"scenes": scenes}, title=title, table=table
+    )
+    if record.state != "finished":
+        print_note(f"some runs have no result; `svdaudio show {record.id}` says why")
+        raise typer.Exit(1)
+    return {job.name: run.results.get("scores") for job, run in zip(opened.jobs, runs, strict=True)}, record.bundle
 
 
 def _command(
@@ -290,9 +269,9 @@ def _command(
 
     Args:
         name: of the evaluation.
-        words: options of its own.
-        counts: option, value and default of its numbers.
-        parameters: that were given.
+        words: its own options.
+        counts: option, value and default of each number.
+        parameters: the given parameters.
     """
     words = [*words, *(word for option, value, default in counts if value != default for word in (option, str(value)))]
     words += [] if parameters.config is None else ["--config", str(parameters.config)]
@@ -305,13 +284,9 @@ def _command(
 def _print_figures(
     heading: str, found: Mapping[str, Sequence[Figure]], bundle: str, page: Path, *, as_json: bool
 ) -> None:
-    """Print figures by form or conditioner, and the page that has them."""
+    """Print the figures of each form or conditioner, and the path of their page."""
     if as_json:
-        figures = {
-            one: {f.name: {"value": f.value, "low": f.low, "high": f.high, "n": f.n} for f in row}
-            for one, row in found.items()
-        }
-        print_json({"bundle": bundle, "figures": figures, "files": {"page": str(page)}})
+        print_json({"bundle": bundle, "figures": _figures_json(found), "files": {"page": str(page)}})
         return
     body = [
         [one, figure.name, str(figure), figure.n, str(figure.goal or "")]
@@ -324,8 +299,15 @@ def _print_figures(
     print_files({"page": page})
 
 
+def _figures_json(found: Mapping[str, Sequence[Figure]]) -> dict[str, Any]:
+    return {
+        name: {f.name: {"value": f.value, "low": f.low, "high": f.high, "n": f.n} for f in row}
+        for name, row in found.items()
+    }
+
+
 def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
-    """Write the files of the study that a batch belongs to, and print its figures.
+    """Write the files of a batch's study, and print its figures.
 
     Raises:
         typer.Exit: with 1 if an edit has no result.
@@ -344,7 +326,7 @@ def _finish(
     outcomes = study.outcomes({job.name: run.results for job, run in zip(opened.jobs, runs, strict=True)})
     missing = n_edits - len(outcomes)
     if missing:
-        remark(f"{missing} of {n_edits} edits have no result and are omitted; `svdaudio show {record.id}` says why")
+        print_note(f"{missing} of {n_edits} edits have no result and are omitted; `svdaudio show {record.id}` says why")
     if outcomes:
         files = study.write(outcomes, command=command, bundle=record.bundle)
         _report(outcomes, {**files, "every run": Path(record.results["table"])}, record.bundle, as_json=as_json)
@@ -358,18 +340,8 @@ def _report(outcomes: Sequence[Outcome], files: dict[str, Path], bundle: str, *,
     variants = list(outcomes[0].sounds)
     found = {variant: library.figures(outcomes, variant) for variant in variants}
     if as_json:
-        values = {
-            variant: {f.name: {"value": f.value, "low": f.low, "high": f.high, "n": f.n} for f in row}
-            for variant, row in found.items()
-        }
-        print_json(
-            {
-                "edits": len(outcomes),
-                "bundle": bundle,
-                "figures": values,
-                "files": {n: str(p) for n, p in files.items()},
-            }
-        )
+        paths = {name: str(path) for name, path in files.items()}
+        print_json({"edits": len(outcomes), "bundle": bundle, "figures": _figures_json(found), "files": paths})
         return
     screen = console()
     body = [

@@ -1,4 +1,4 @@
-"""The command that frees space in a store."""
+"""`svdaudio gc`: freeing space in a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.output import bytes_text, console, print_json, remark, table
+from svdaudio.cli.output import N_DIGITS, bytes_text, console, print_json, print_note, table
 
 if TYPE_CHECKING:
     from svdaudio.store.gc import Collection, Policy
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BINARY_UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
-
 KeepDays = Annotated[
     float | None,
-    typer.Option("--keep-days", metavar="N", help="Remove the records of runs that started more than N days ago."),
+    typer.Option("--keep-days", metavar="N", help="Also remove runs that started more than N days ago."),
 ]
 MaxSize = Annotated[
     str | None,
-    typer.Option("--max-size", metavar="SIZE", help="Limit artifacts to SIZE (10GB), keeping the most recently used."),
+    typer.Option("--max-size", metavar="SIZE", help="Limit artifacts to SIZE (10GB); keep the most recently used."),
 ]
 GraceHours = Annotated[float, typer.Option("--grace-hours", metavar="N", help="Keep everything newer than N hours.")]
 GRACE_HOURS = 24.0
@@ -43,9 +42,9 @@ def gc(
 ) -> None:
     """Remove artifacts that no run uses, leftovers of crashes, and quarantined artifacts.
 
-    Runs and the artifacts that they use are kept, unless --keep-days or --max-size says otherwise. Pinned artifacts
-    (`svdaudio cache pin`) and artifacts that an active run may use are always kept. WAV files and pictures in the
-    store's folder `out` are not touched.
+    Runs and their artifacts are kept, unless --keep-days or --max-size excludes them. Pinned artifacts (`svdaudio cache
+    pin`) and artifacts that an active run may use are always kept. Sounds and pictures in the store's folder `out` are
+    not touched.
     """
     from svdaudio.cli.sessions import log_to_stderr, open_store
     from svdaudio.store.gc import carry_out, plan_collection
@@ -59,7 +58,7 @@ def gc(
         print_json({"store": where.location, "dry_run": dry_run, **_as_json(collection)})
         return
     for text in collection.remarks:
-        remark(text)
+        print_note(text)
     _print(collection, dry_run=dry_run)
 
 
@@ -77,17 +76,17 @@ def policy_of(keep_days: float | None, max_size: str | None, grace_hours: float)
 
 
 def n_bytes(text: str) -> int:
-    """Parse a size as users write it: 10GB, 1.5 GiB, 200000.
+    """Parse a size such as 10GB, 1.5 GiB or 200000.
 
     Raises:
-        InputError: it is not a valid size.
+        InputError: the size is not valid.
     """
     from svdaudio.errors import InputError
 
     found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?)\s*([a-z]*)\s*", text.lower())
     unit = {**_UNITS, **_BINARY_UNITS}.get(found[2]) if found else None
     if found is None or unit is None:
-        raise InputError("the size is not valid", expected="a number and a unit, as 500MB, 10GB or 2GiB", got=text)
+        raise InputError("the size is not valid", expected="a number and a unit, such as 10GB or 2GiB", got=text)
     return int(float(found[1]) * unit)
 
 
@@ -108,7 +107,10 @@ def _print(collection: Collection, *, dry_run: bool) -> None:
     screen = console()
     rows = [
         *(["run", run, "", "older than --keep-days"] for run in collection.runs),
-        *(["artifact", r.footprint.key[:12], bytes_text(r.footprint.n_bytes), r.why] for r in collection.removals),
+        *(
+            ["artifact", r.footprint.key[:N_DIGITS], bytes_text(r.footprint.n_bytes), r.why]
+            for r in collection.removals
+        ),
         *(
             [left.kind, left.name.rpartition("/")[2], bytes_text(left.n_bytes), "leftover"]
             for left in collection.leftovers

@@ -1,9 +1,8 @@
-"""`svdaudio hear`: what a sound is, by labels and pictures that are near it in CLIP's space."""
+"""`svdaudio hear`: the labels and pictures that are nearest to a sound in CLIP's space."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,36 +10,36 @@ import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import console, print_files, print_json, remark, seconds_text, short_path, table
+from svdaudio.cli.output import console, print_files, print_json, print_note, print_run_head, short_path, table
 
 if TYPE_CHECKING:
     from svdaudio.session import Result
     from svdaudio.studies.nearest import Found
 
-SoundFile = Annotated[Path, typer.Argument(metavar="SOUND", help="A sound file.", show_default=False)]
+SoundFile = Annotated[Path, typer.Argument(metavar="SOUND", help="A sound file.")]
 LabelsOption = Annotated[
     str | None,
     typer.Option(
-        "--labels", metavar="A,B,C|FILE", show_default=False,
-        help="What the sound may be: labels, or a text file with one on each line (default every text that the guide "
-        "knows, if it knows only some).",
+        "--labels", metavar="A,B,C|FILE",
+        help="Labels to compare the sound with, or a text file with one label per line (default all labels of the "
+        "guide, if it has a fixed set).",
     ),
 ]  # fmt: skip
 TemplateOption = Annotated[
     str | None,
     typer.Option(
-        "--template", metavar="TEXT", show_default=False,
-        help="Text of a label, such as 'a photo of a {}' (default the bare label, as published).",
+        "--template", metavar="TEXT",
+        help="Text to put each label into, such as 'a photo of a {}' (default the bare label, as published).",
     ),
 ]  # fmt: skip
 Folder = Annotated[
     Path | None,
     typer.Option(
-        "--pictures", metavar="FOLDER", parser=options.user_path, show_default=False,
-        help="Also list the pictures of this folder, and of those below it, that are nearest to the sound.",
+        "--pictures", metavar="FOLDER", parser=options.user_path,
+        help="Also list the pictures in this folder and its subfolders that are nearest to the sound.",
     ),
 ]  # fmt: skip
-Top = Annotated[int, typer.Option("--top", metavar="N", min=1, help="With --pictures: how many to list.")]
+Top = Annotated[int, typer.Option("--top", metavar="N", min=1, help="Number of pictures that --pictures lists.")]
 
 
 @grouped
@@ -52,13 +51,11 @@ def hear(
     pictures: Folder = None,
     top: Top = 5,
     parameters: options.HearingParameters,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    execution: options.Execution,
 ) -> None:
-    """What a sound is: the cosine of each label in CLIP's space, its probability, and the nearest pictures.
+    """Compare a sound with labels and pictures in CLIP's space: cosines, probabilities, and the nearest pictures.
 
-    Needs a bundle with a sound encoder and a guide. No sound is made.
+    Needs a bundle with a sound encoder and a guide. No sound is generated.
     """
     from svdaudio.cli import sessions
     from svdaudio.methods.hear import HEARD
@@ -66,7 +63,7 @@ def hear(
 
     begun = time.perf_counter()
     listed = None if pictures is None else pictures_of(pictures)
-    session = sessions.open_session(store, runner.open())
+    session = sessions.open_session(execution.store, execution.open_runner())
     settings = {"hear.labels": None if labels is None else _labels(labels), "hear.template": template}
     request = sessions.request_of(session, "hear", [sound], parameters, settings)
     result = sessions.run_request(session, request, options.OutOptions())
@@ -76,14 +73,14 @@ def hear(
         config = request.config.flat()
         same = {name: value for name, value in config.items() if name.startswith(("bundle", "execution."))}
         found = nearest_pictures(session, embedding, listed, same, n_nearest=top)
-    if as_json:
+    if execution.as_json:
         print_json(_as_json(result, found, begun))
     else:
         _print(result, found, begun)
 
 
 def _labels(text: str) -> list[str] | str:
-    """The labels of `--labels`: the lines of a file, else the text itself.
+    """The labels of `--labels`: the lines of the file if it is one, else the text itself.
 
     Raises:
         InputError: the file cannot be read, or has no labels.
@@ -100,14 +97,13 @@ def _labels(text: str) -> list[str] | str:
         found = [line.strip() for line in read_text(path).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise InputError(f"the labels {path} cannot be read", expected="one label a line", got=reason) from None
+        raise InputError(f"the labels {path} cannot be read", expected="one label per line", got=reason) from None
     if not any(found):
-        raise InputError(f"the file {path} has no labels", expected="one label a line")
+        raise InputError(f"the file {path} has no labels", expected="one label per line")
     return [label for label in found if label]
 
 
 def _as_json(result: Result, found: Found | None, begun: float) -> dict[str, Any]:
-    """What `--json` prints."""
     from svdaudio.methods.hear import HEARD
 
     record, report = result.run, result.report
@@ -141,16 +137,9 @@ def _as_json(result: Result, found: Found | None, begun: float) -> dict[str, Any
 def _print(result: Result, found: Found | None, begun: float) -> None:
     from svdaudio.methods.hear import HEARD
 
-    record, report = result.run, result.report
+    report = result.report
     screen = console()
-    counts = Counter(entry.status for entry in record.stages)
-    screen.print(
-        f"\n[bold]Run {record.id}[/bold], bundle [bold]{record.bundle}[/bold]: "
-        f"{counts['computed']} stages computed, {counts['cached']} cached, {seconds_text(time.perf_counter() - begun)}"
-    )
-    for entry in record.stages:
-        for text in entry.notes if entry.status == "cached" else ():  # the others were printed during the run
-            screen.print(f"note: {entry.node}: {text}", markup=False)
+    print_run_head(result.run, time.perf_counter() - begun)
     cosines, levels = report.measures["cosines"], report.measures["level_db"]
     scores = report.scores[HEARD]
     rows = [
@@ -163,8 +152,8 @@ def _print(result: Result, found: Found | None, begun: float) -> None:
         screen.print()
         rows = [[short_path(one.picture), f"{one.cosine:.3f}"] for one in found.nearest]
         screen.print(table(["nearest pictures", "cosine"], rows, right=[1]))
-        screen.print(f"of {found.n_pictures}, {found.n_computed} of them embedded now")
+        screen.print(f"of {found.n_pictures} pictures, {found.n_computed} of which were embedded now")
         for reason in found.unreadable.values():
-            remark(f"left out: {reason}")
+            print_note(f"skipped: {reason}")
     screen.print()
     print_files(report.pictures)

@@ -1,4 +1,4 @@
-"""The commands for past runs: runs, show, inspect."""
+"""`svdaudio runs`, `show` and `inspect`: past runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from svdaudio.cli import options
-from svdaudio.cli.output import console, print_files, print_json, remark, seconds_text, table
+from svdaudio.cli.output import (
+    N_DIGITS,
+    console,
+    print_files,
+    print_findings,
+    print_json,
+    print_note,
+    seconds_text,
+    table,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,16 +26,14 @@ if TYPE_CHECKING:
     from svdaudio.session import Session
     from svdaudio.store import RunRecord, StageEntry, Store
 
-N_DIGEST_DIGITS = 12
-
 
 def runs(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="Maximum number of runs.")] = 20,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """The runs of a store, newest first."""
+    """List the runs of a store, newest first."""
     from itertools import islice
 
     from svdaudio.cli.sessions import open_store
@@ -59,15 +66,16 @@ def show(
     name: options.Run,
     *,
     graph: Annotated[
-        bool, typer.Option("--graph", help="Print a Mermaid diagram instead, from the files to the sounds.")
+        bool, typer.Option("--graph", help="Print only a Mermaid diagram of the stages from the files to the sounds.")
     ] = False,
-    prov: Annotated[bool, typer.Option("--prov", help="Print the provenance instead, as W3C PROV-JSON.")] = False,
+    prov: Annotated[bool, typer.Option("--prov", help="Print only the provenance, as W3C PROV-JSON.")] = False,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """One run: its configuration with the source of each value, the status of every stage, its results.
+    """Show a run: its configuration with the source of each value, the status of every stage, and its results.
 
-    For a batch: the configuration that its pairs share, the state and error of each pair, and the path of the table.
+    For a batch, show the configuration that its pairs share, the state and error of each pair, and the path of the
+    table.
     """
     from svdaudio.cli.sessions import open_session
     from svdaudio.engine.batches import KIND
@@ -94,7 +102,7 @@ def show(
 
 
 def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
-    """A batch: its pairs, how many are in each state, and its table."""
+    """Print a batch: its pairs, how many are in each state, and the path of its table."""
     from svdaudio.engine.batches import kept_runs
     from svdaudio.session import run_state
 
@@ -103,15 +111,15 @@ def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
             "name": member.name,
             "run": member.run,
             "state": "lost" if found is None else run_state(where, found),
-            "error": "its record is gone or damaged" if found is None else found.error,
+            "error": "its record is missing or damaged" if found is None else found.error,
         }
         for member, found in kept_runs(run, where)
     ]
     counts = Counter(pair["state"] for pair in pairs)
     path = run.results.get("table")
     if as_json:
-        told = {"title": run.results.get("title"), "counts": dict(counts), "table": path, "pairs": pairs}
-        print_json({**_run_summary(where, run), **told, **_run_details(run)})
+        facts = {"title": run.results.get("title"), "counts": dict(counts), "table": path, "pairs": pairs}
+        print_json({**_run_summary(where, run), **facts, **_run_details(run)})
         return
     screen = console()
     _print_head(where, run)
@@ -129,7 +137,7 @@ def _show_batch(where: Store, run: RunRecord, *, as_json: bool) -> None:
 
 
 def _print_head(where: Store, run: RunRecord) -> None:
-    """The lines for a run of any kind: its state, its files, its error."""
+    """Print the state, the files and the error of a run of any kind."""
     from svdaudio.session import run_state
 
     screen = console()
@@ -138,7 +146,7 @@ def _print_head(where: Store, run: RunRecord) -> None:
         f"{run_state(where, run)}, {run.created_at}"
     )
     for role, use in run.files.items():
-        digest = f" (sha256 {use.digest[:N_DIGEST_DIGITS]})" if use.digest else ""  # a folder has none
+        digest = f" (sha256 {use.digest[:N_DIGITS]})" if use.digest else ""  # a folder has none
         screen.print(f"{role}: {use.path}{digest}", markup=False)
     if run.error:
         screen.print(f"error: {run.error}", markup=False)
@@ -158,7 +166,7 @@ def _configuration_table(run: RunRecord, title: str) -> Any:
 
 
 def _meanings(run: RunRecord) -> dict[str, str]:
-    """The meaning of each parameter of a run; for a batch and for unknown methods, those of the published method."""
+    """The meaning of each parameter of a run; for batches and unknown methods, as in the published method."""
     from svdaudio.errors import ConfigError
     from svdaudio.methods import find_method
 
@@ -190,8 +198,7 @@ def inspect(
         str | None,
         typer.Argument(
             metavar="[STAGE]",
-            help="A stage of it: 'removed.mask', 'mask' for all masks, 'removed' for all of the region.",
-            show_default=False,
+            help="A stage of the run: 'removed.mask', 'mask' for all masks, 'removed' for all stages of that region.",
         ),
     ] = None,
     *,
@@ -199,7 +206,7 @@ def inspect(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """The arrays of a run: shape, type, range, digest. With --plot, pictures of them."""
+    """List the arrays of a run with shape, type, range and digest; --plot draws them."""
     from svdaudio.cli.sessions import open_session
 
     session = open_session(store)
@@ -225,7 +232,7 @@ def inspect(
             str(tuple(array["shape"])),
             array["dtype"],
             *_range(array),
-            array["digest"][:N_DIGEST_DIGITS],
+            array["digest"][:N_DIGITS],
         ]
         for node, arrays in described.items()
         for array in arrays
@@ -235,7 +242,7 @@ def inspect(
         screen.print()
         print_files(drawn)
     elif plot:
-        remark("these arrays have no picture")
+        print_note("these arrays have no picture")
 
 
 def _run_summary(store: Store, run: RunRecord) -> dict[str, Any]:
@@ -285,23 +292,18 @@ def _counts(run: RunRecord) -> str:
 
 def _stage_table(run: RunRecord) -> Any:
     rows = [
-        [entry.node, entry.status, seconds_text(entry.seconds), (entry.key or "")[:N_DIGEST_DIGITS], entry.reason]
+        [entry.node, entry.status, seconds_text(entry.seconds), (entry.key or "")[:N_DIGITS], entry.reason]
         for entry in run.stages
     ]
     return table(["stage", "status", "time", "key", "reason"], rows, title="\nStages", right=[2])
 
 
 def _print_results(run: RunRecord) -> None:
-    from svdaudio.cli.output import score_table, verdict_lines
-
     screen = console()
-    if run.results.get("scores"):
+    scores = run.results.get("scores", {})
+    if scores:
         screen.print("\nScores")
-        screen.print(score_table(run.results["scores"], run.results.get("result")))
-    for line in verdict_lines(run.results.get("verdict", ())):
-        screen.print(line, markup=False)
-    for text in run.results.get("notes", ()):
-        screen.print(f"note: {text}", markup=False)
+    print_findings(scores, run.results.get("result"), run.results.get("verdict", ()), run.results.get("notes", ()))
     files = {**run.results.get("audio", {}), **run.results.get("pictures", {})}
     if files:
         screen.print()
@@ -321,13 +323,13 @@ def _chosen(run: RunRecord, stage: str | None) -> list[StageEntry]:
         near = difflib.get_close_matches(stage, known, n=1, cutoff=0.4)
         raise RunError(
             f"run {run.id} has no stage '{stage}'",
-            fix=f"did you mean '{near[0]}'?" if near else f"`svdaudio show {run.id}` lists them",
+            fix=f"try '{near[0]}'" if near else f"list them with `svdaudio show {run.id}`",
         )
     if not any(e.outputs for e in found):
         raise RunError(
             f"run {run.id} did not reach '{stage}'",
             got=found[0].status,
-            fix=f"`svdaudio resume {run.id}` continues it",
+            fix=f"continue it with `svdaudio resume {run.id}`",
         )
     return found
 

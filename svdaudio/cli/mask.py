@@ -1,4 +1,4 @@
-"""`svdaudio mask`: try a click, a box or a mask file, look at the mask, and keep it."""
+"""`svdaudio mask`: the mask of a click, a box or a mask file, as a picture and as a file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def mask(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """Try a click or a box: draw its mask over the picture, and count the patches that it covers.
+    """Preview the mask of a click or a box: draw it over the picture, and count the patches that it covers.
 
-    This makes no run record, but the mask is cached, and `run` with the same click or box reuses it. With --out the
-    mask is written as a file that `run` takes instead, as it is or after changes in an image editor.
+    Nothing is recorded as a run, but the mask is cached, and `run` with the same click or box reuses it. --out writes
+    the mask to a file for --remove or --add of `run`, which you can also change in an image editor first.
     """
     from svdaudio.cli import sessions
     from svdaudio.config import mask_text, parse_object
@@ -35,12 +35,10 @@ def mask(
     from svdaudio.views.report import draw_nodes
 
     if box is not None and "box" not in parse_object(box)[1]:
-        raise InputError("--box is not a box", expected="LEFT,TOP,RIGHT,BOTTOM", got=box)
+        raise InputError("--box is not valid", expected="LEFT,TOP,RIGHT,BOTTOM", got=box)
     prompts = [*(points or ()), *([box] if box else ()), *([mask_text(mask_file)] if mask_file else ())]
     if not prompts:
-        raise InputError(
-            "a click on the object is missing", fix="give --point X,Y or --box L,T,R,B, in pixels of the picture"
-        )
+        raise InputError("no object given", fix="give --point X,Y or --box L,T,R,B, in pixels of the picture")
     session = sessions.open_session(store)
     request = session.request(
         "mask",
@@ -60,7 +58,7 @@ def mask(
     score = round(float(found["score"]), 6) if "score" in found else None
     share = float(found["mask"].mean())
     geometry, threshold = request.config.geometry, request.config.align.threshold
-    # Without the stage `align`, which refuses a mask that covers no patch: here the user wants to see that mask.
+    # The stage `align` would refuse a mask that covers no patch, but the user wants to see it.
     coverage = patch_coverage(found["mask"], Geometry(geometry))
     grid = covered(coverage, threshold)
     n_patches = int(grid.sum())
@@ -92,10 +90,10 @@ def mask(
     rows = [
         *([] if score is None else [["score of the mask", f"{score:.3f}"]]),
         ["share of the picture", f"{share:.1%}"],
-        ["patches", f"{n_patches} of 256 are covered to at least {threshold:g}"],
+        ["patches", f"{n_patches} of 256 with a coverage of at least {threshold:g}"],
     ]
     screen.print(table(["what", "value"], rows))
     screen.print()
     print_files({"mask": overlay, "patch grid": patches, **({} if out is None else {"mask file": out})})
     if n_patches == 0:
-        screen.print("[yellow]The mask covers no patch:[/yellow] `run` would refuse it.")
+        screen.print("[yellow]The mask covers no patch;[/yellow] `run` would refuse it.")

@@ -1,4 +1,4 @@
-"""`svdaudio mix` and `svdaudio mute`: a gain for each object of a picture."""
+"""`svdaudio mix` and `svdaudio mute`: the sound of a picture with a gain for each object."""
 
 from __future__ import annotations
 
@@ -21,47 +21,49 @@ ObjectOption = Annotated[
     list[str] | None,
     typer.Option(
         "--object", metavar="NAME=PROMPT",
-        help="An object: a click X,Y, a box LEFT,TOP,RIGHT,BOTTOM, or a mask file. X,Y,0 excludes. Repeatable.",
+        help="An object: a click X,Y (X,Y,0 excludes what is there), a box LEFT,TOP,RIGHT,BOTTOM, or a mask file. "
+        "Repeatable.",
     ),
 ]  # fmt: skip
 SoundOption = Annotated[
     list[str] | None,
     typer.Option(
         "--sound", metavar="[NAME=]FILE",
-        help="A sound beside the picture: a sound file, whose name it has unless one is given. Repeatable.",
+        help="A sound file to mix in, named after the file unless NAME is given. Repeatable.",
     ),
 ]  # fmt: skip
 TextOption = Annotated[
     list[str] | None,
-    typer.Option("--text", metavar="[NAME=]TEXT", help="A text whose sound is beside the picture. Repeatable."),
+    typer.Option("--text", metavar="[NAME=]TEXT", help="A text whose sound is mixed in. Repeatable."),
 ]
 WithoutText = Annotated[
     str | None,
-    typer.Option("--without-text", metavar="TEXT", help="A text whose sound guidance leads away from."),
+    typer.Option("--without-text", metavar="TEXT", help="A negative prompt: guidance leads away from its sound."),
 ]
 AllObjects = Annotated[
-    bool, typer.Option("--all-objects", help="Every object that the detector finds, named by its class.")
+    bool, typer.Option("--all-objects", help="Add every object that the detector finds, named after its class.")
 ]
 GainOption = Annotated[
     list[str] | None,
     typer.Option(
         "--gain", metavar="NAME=DB",
-        help="Gain in dB of an object, a sound, a text, or 'rest', all that is in no object: -6, +3, -inf. Repeatable.",
+        help="Gain in dB (-6, +3, -inf) of an object, a sound, a text, or 'rest', the picture outside all objects. "
+        "Repeatable.",
     ),
 ]  # fmt: skip
-Stems = Annotated[bool, typer.Option("--stems", help="A sound of each object and of the rest; the mix is their sum.")]
+Stems = Annotated[
+    bool, typer.Option("--stems", help="Generate one sound for each object and one for the rest, and mix them.")
+]
 StemsOut = Annotated[
     Path | None,
     typer.Option(
-        "--stems-out", metavar="FILE", parser=options.user_path, show_default=False,
-        help="With --stems: also write all stems into one file, a channel for each: .wav, .flac or .ogg.",
+        "--stems-out", metavar="FILE", parser=options.user_path,
+        help="With --stems, also write all stems to one file with a channel for each: .wav, .flac or .ogg.",
     ),
 ]  # fmt: skip
 Prompts = Annotated[
     list[str],
-    typer.Argument(
-        metavar="X,Y…", help="Clicks on the object, a box, or a mask file; NAME=X,Y for several.", show_default=False
-    ),
+    typer.Argument(metavar="X,Y…", help="Clicks on the object, a box, or a mask file; NAME=X,Y for several objects."),
 ]
 
 
@@ -79,32 +81,29 @@ def mix(
     stems_out: StemsOut = None,
     parameters: options.SoundParameters,
     out: options.OutOptions,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    execution: options.Execution,
 ) -> None:
-    """The mixer: one picture, any number of objects, sounds and texts, a gain for each.
+    """Generate the sound of a picture with a gain for each object, and with added sounds and texts.
 
-    Without --stems the objects are faded in the picture, before its sound is made: at 0 dB nothing changes, at -inf an
-    object is gone. With --stems each object has a sound of its own, and a gain is its exact level in the sum.
+    Without --stems, objects are faded in the picture before its sound is generated: at 0 dB nothing changes, and at
+    -inf an object is gone. With --stems, each object has its own sound, and its gain is the exact level in the mix.
     """
     from svdaudio.config import collect_objects, collect_sources
     from svdaudio.errors import InputError
 
     if stems_out is not None and not stems:
         raise InputError("--stems-out would have no effect without --stems", fix="add --stems, or omit it")
-    found: dict[str, Any] = collect_objects(objects or ())
-    given = {
+    found = collect_objects(objects or ())
+    settings = {
         "sounds": collect_sources(sounds or ()),
         "texts": collect_sources(texts or ()),
         "gains": collect_gains(gains or ()),
         "without_text": without_text,
         "form": "stems" if stems else None,
     }
-    _mix(
-        image, found, given, parameters, all_objects=all_objects, out=out, stems_out=stems_out, store=store,
-        runner=runner, as_json=as_json,
-    )  # fmt: skip
+    run_with_objects(
+        "mixer", image, found, settings, parameters, out, execution, all_objects=all_objects, stems_out=stems_out
+    )
 
 
 @grouped
@@ -114,67 +113,57 @@ def mute(
     *,
     parameters: options.SoundParameters,
     out: options.OutOptions,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    execution: options.Execution,
 ) -> None:
-    """Silence an object: the sound of the picture without it. Short for `mix` with a gain of -inf."""
+    """Generate the sound of a picture without an object. Short for `mix` with a gain of -inf."""
     from svdaudio.config import collect_objects
 
     found = {name or "object": prompt for name, prompt in collect_objects(prompts).items()}
-    given = {"gains": dict.fromkeys(found, "-inf")}
-    _mix(image, found, given, parameters, out=out, store=store, runner=runner, as_json=as_json)
+    run_with_objects("mixer", image, found, {"gains": dict.fromkeys(found, "-inf")}, parameters, out, execution)
 
 
-def _mix(
+def run_with_objects(
+    method: str,
     image: Path,
     objects: dict[str, Any],
-    given: Mapping[str, Any],
+    settings: Mapping[str, Any],
     parameters: options.SoundParameters,
+    out: options.OutOptions,
+    execution: options.Execution,
     *,
     all_objects: bool = False,
-    out: options.OutOptions,
     stems_out: Path | None = None,
-    store: str | None,
-    runner: options.RunnerOptions,
-    as_json: bool,
 ) -> None:
+    """Run a method on a picture and its objects, and print the result.
+
+    Raises:
+        InputError: an object has no name.
+    """
     from svdaudio.cli import sessions
+    from svdaudio.errors import InputError
     from svdaudio.views.outputs import write_stems
 
     begun = time.perf_counter()
     sessions.check_sound_out(out, inputs=(image,))
     if stems_out is not None:
         sessions.check_sound_out(options.OutOptions(path=stems_out), inputs=(image,))
-    check_names(objects)
-    session = sessions.open_session(store, runner.open())
+    if "" in objects:
+        raise InputError("an object has no name", expected="--object NAME=X,Y", got="--object X,Y")
+    session = sessions.open_session(execution.store, execution.open_runner())
     if all_objects:
         objects = {**_detected(session, image, parameters), **objects}
-    settings = {**given, "objects": objects}
-    request = sessions.request_of(session, "mixer", [image], parameters, settings)
+    request = sessions.request_of(session, method, [image], parameters, {**settings, "objects": objects})
     result = sessions.run_request(session, request, out)
     if stems_out is not None:
         write_stems(result.report, result.run, request.method, stems_out, out.rate_hz)
-    print_result(result, begun, as_json=as_json)
-
-
-def check_names(objects: Mapping[str, Any]) -> None:
-    """Make sure that every object of `--object` has a name.
-
-    Raises:
-        InputError: one has none.
-    """
-    from svdaudio.errors import InputError
-
-    if "" in objects:
-        raise InputError("an object has no name", expected="--object NAME=X,Y", got="--object X,Y")
+    print_result(result, begun, as_json=execution.as_json)
 
 
 def collect_gains(texts: Sequence[str]) -> dict[str, str]:
-    """The gains of `--gain` by name, as they were typed.
+    """Name → gain from the texts of `--gain`, as they were typed.
 
     Raises:
-        InputError: one cannot be read, or a name has two.
+        InputError: a text is not NAME=DB, or a name has two gains.
     """
     from svdaudio.errors import InputError
 
@@ -182,7 +171,7 @@ def collect_gains(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, gain = (part.strip() for part in text.partition("="))
         if not (name and equals and gain):
-            raise InputError("a gain cannot be read", expected="NAME=DB", got=repr(text), fix="write it like cat=-6")
+            raise InputError("a gain cannot be read", expected="NAME=DB, such as cat=-6", got=repr(text))
         if name in found and found[name] != gain:
             raise InputError(f"'{name}' has two gains", got=f"{found[name]} and {gain}", fix="keep one of them")
         found[name] = gain
@@ -190,10 +179,10 @@ def collect_gains(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _detected(session: Session, image: Path, parameters: options.SoundParameters) -> dict[str, Any]:
-    """What the detector finds in a picture, as objects with boxes, named by their classes.
+    """Name → box of each object that the detector finds in a picture, named after its class.
 
     Raises:
-        InputError: it finds nothing.
+        InputError: no object is detected.
     """
     from svdaudio.cli import sessions
     from svdaudio.errors import InputError

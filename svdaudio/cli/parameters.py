@@ -16,9 +16,9 @@ def parameters(
     bundle: options.Bundle = None,
     as_json: options.Json = False,
 ) -> None:
-    """Every parameter of a method: its default, its recommended range, and its meaning.
+    """List the parameters of a method with their values, recommended ranges and meanings.
 
-    A bundle has its own defaults for some of them; they are marked.
+    A bundle may have its own defaults, which the column `from` shows.
     """
     from svdaudio.cli import sessions
     from svdaudio.config import resolve
@@ -62,7 +62,7 @@ def parameters(
 
 
 def _text(value: object) -> str:
-    """A value as one would write it."""
+    """A value as it is written after `--set NAME=`."""
     if value is None or value == []:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""`svdaudio train ciap` and `svdaudio train sound-encoder`: networks trained on a user's own folder."""
+"""`svdaudio train ciap` and `svdaudio train sound-encoder`: training on the user's own folder."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from svdaudio.text import printable
 if TYPE_CHECKING:
     from svdaudio.studies.pretraining_bundle import Trained
 
-_DATA = "The data"
-_RESULT = "The result"
-_HOW = "How it trains"
+_DATA = "Data"
+_RESULT = "Result"
+_TRAINING = "Training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,81 +34,80 @@ class Options:
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="FOLDER", parser=options.user_path, rich_help_panel=_DATA, show_default=False,
-            help="Pictures and sounds with common names, and labels.csv (stem,label[,group]) if there are labels.",
+            "--data", metavar="FOLDER", parser=options.user_path, rich_help_panel=_DATA,
+            help="Pictures and sounds with matching names, and labels.csv (stem,label[,group]) if there are labels.",
         ),
     ] = None  # fmt: skip
     layout: Annotated[
         str | None,
         typer.Option(
-            "--layout", metavar="NAME", rich_help_panel=_DATA, show_default=False,
-            help="How the folder is laid out (default: as it is recognised).",
+            "--layout", metavar="NAME", rich_help_panel=_DATA, help="Layout of the folder (default: recognised)."
         ),
-    ] = None  # fmt: skip
+    ] = None
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", rich_help_panel=_DATA, help="Leave out what cannot be used.")
+        bool, typer.Option("--skip-bad", rich_help_panel=_DATA, help="Skip items that cannot be used.")
     ] = False
     preset: Annotated[
         str,
         typer.Option(
-            "--preset", metavar="NAME", rich_help_panel=_HOW, help="Settings to begin with: default, or published."
+            "--preset", metavar="NAME", rich_help_panel=_TRAINING, help="Initial settings: default or published."
         ),
     ] = "default"
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", parser=options.user_path, rich_help_panel=_HOW, show_default=False,
-            help="Settings in a TOML or YAML file.",
+            "--config", metavar="FILE", parser=options.user_path, rich_help_panel=_TRAINING,
+            help="A TOML or YAML file of settings.",
         ),
     ] = None  # fmt: skip
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", rich_help_panel=_HOW, help="One setting: batch=32. Repeatable."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", rich_help_panel=_TRAINING, help="Set one setting: batch=32. Repeatable."
+        ),
     ] = None
     device: Annotated[
-        str, typer.Option("--device", metavar="NAME", rich_help_panel=_HOW, help="auto, cpu, cuda or cuda:N.")
+        str, typer.Option("--device", metavar="NAME", rich_help_panel=_TRAINING, help="auto, cpu, cuda or cuda:N.")
     ] = "auto"
     devices: Annotated[
         int,
         typer.Option(
-            "--devices",
-            min=1,
-            metavar="N",
-            rich_help_panel=_HOW,
-            help="GPUs, or processes without one, that share each batch.",
+            "--devices", min=1, metavar="N", rich_help_panel=_TRAINING,
+            help="Number of GPUs that share each batch; without a GPU, number of processes.",
         ),
-    ] = 1
+    ] = 1  # fmt: skip
     base: Annotated[
         str | None,
         typer.Option(
-            "--base", metavar="BUNDLE", rich_help_panel=_RESULT, show_default=False,
-            help="The bundle that has the frozen network, and all other roles of the new one.",
+            "--base", metavar="BUNDLE", rich_help_panel=_RESULT,
+            help="Bundle with the frozen network, which also fills all other roles of the new bundle.",
         ),
     ] = None  # fmt: skip
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="NAME", rich_help_panel=_RESULT, show_default=False,
-            help="Of the new bundle (default: command and folder, such as ciap-birds).",
+            "--name", metavar="NAME", rich_help_panel=_RESULT,
+            help="Name of the new bundle (default: command and folder, such as ciap-birds).",
         ),
     ] = None  # fmt: skip
     work: Annotated[
         Path | None,
         typer.Option(
-            "--work", metavar="FOLDER", parser=options.user_path, rich_help_panel=_RESULT, show_default=False,
+            "--work", metavar="FOLDER", parser=options.user_path, rich_help_panel=_RESULT,
             help="Folder for state, logs and cached embeddings (default training/NAME).",
         ),
     ] = None  # fmt: skip
     example_config: Annotated[
         bool,
         typer.Option(
-            "--example-config", rich_help_panel=_HOW, help="Print a commented settings file with the preset's values."
+            "--example-config", rich_help_panel=_TRAINING,
+            help="Print a commented settings file with the values of the preset, and exit.",
         ),
-    ] = False
+    ] = False  # fmt: skip
     as_json: options.Json = False
 
     def command(self, kind: str) -> list[str]:
-        """The command that was given, for a card and for going on."""
+        """The command with its options, for the model card and for resuming."""
         words = ["svdaudio", "train", kind, "--data", str(self.data)]
         given = {
             "--layout": self.layout,
@@ -127,18 +126,18 @@ class Options:
 
 @grouped
 def ciap(*, options: Options) -> None:
-    """Train CIAP's image encoder on your pairs of pictures and sounds. Interrupted trainings resume.
+    """Train CIAP's image encoder on your pairs of pictures and sounds. An interrupted training resumes.
 
-    The result is a bundle, checkpoints/NAME, for --bundle NAME.
+    Writes a bundle to checkpoints/NAME, for --bundle NAME.
     """
     _train("ciap", options)
 
 
 @grouped
 def sound_encoder(*, options: Options) -> None:
-    """Train the sound encoder on your sounds with labels, pictures or both. Interrupted trainings resume.
+    """Train the sound encoder on your sounds with labels, pictures or both. An interrupted training resumes.
 
-    The result is a bundle, checkpoints/NAME, for --bundle NAME.
+    Writes a bundle to checkpoints/NAME, for --bundle NAME.
     """
     _train("sound-encoder", options)
 
@@ -154,24 +153,24 @@ def _train(command: str, given: Options) -> None:
         sys.stdout.write(example_file(kind.schema, preset=given.preset))
         return
     if given.data is None:
-        raise InputError("there is no data", expected="--data FOLDER", fix="name the folder of pictures and sounds")
+        raise InputError("no data given", expected="--data FOLDER", fix="name the folder of pictures and sounds")
     settings = resolve_settings(kind.schema, preset=given.preset, file=given.config, overrides=given.overrides or ())
     name = given.name or f"{command}-{given.data.resolve().name}"
     if Path(name).name != name or name.startswith("."):
-        raise InputError("that is not a valid name of a bundle", expected="the name of a folder", got=repr(name))
+        raise InputError("the name of the bundle is not valid", expected="the name of a folder", got=repr(name))
     work = given.work or project_root() / "training" / name
     words = given.command(command)
-    resume = f"interrupted; go on with: {shlex.join(words)}"
+    resume = f"interrupted; resume with: {shlex.join(words)}"
     if given.devices > 1 and not is_launched():
         program = python_command("-m", "svdaudio.cli", *words[1:], *(["--json"] if given.as_json else []))
         try:
             launch(program, given.devices)
         except KeyboardInterrupt:
-            _say(resume)
+            _print_line(resume)
             raise
         return
     if (remark := PRESETS[kind.schema][given.preset].remark) and settings.init == "random":
-        _say(f"note: {remark}")
+        _print_line(f"note: {remark}")
     from svdaudio.studies.pretraining import FaultyDataError, Listener, pretrain
     from svdaudio.studies.pretraining_state import Request
 
@@ -189,30 +188,30 @@ def _train(command: str, given: Options) -> None:
     )
     try:
         with _Status() as status, quiet_stdout():
-            done = pretrain(request, Listener(say=status.say, progress=status.progress))
+            done = pretrain(request, Listener(say=status.print_line, progress=status.progress))
     except FaultyDataError as error:
         for fault in error.faults:
             sys.stderr.write(f"  {printable(str(fault))}\n")
         raise
     except KeyboardInterrupt:
         if _is_first():
-            _say(resume)
+            _print_line(resume)
         raise
     if _is_first():
         _report(done, as_json=given.as_json)
 
 
 def _is_first() -> bool:
-    """Whether this process speaks for all that train together."""
+    """Whether this process prints for all processes that train together."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     error_console().print(text, markup=False, soft_wrap=True)
 
 
 class _Status:
-    """One line of standard error that says what is being done, and lines that stay."""
+    """A status line on standard error that shows progress, and permanent lines."""
 
     def __init__(self) -> None:
         self._shown: Any = None
@@ -223,13 +222,13 @@ class _Status:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def say(self, text: str) -> None:
-        """Print a line."""
+    def print_line(self, text: str) -> None:
+        """Print a permanent line."""
         self._stop()
-        _say(text)
+        _print_line(text)
 
     def progress(self, what: str, n_done: int, n_all: int) -> None:
-        """Show how much of something is done."""
+        """Show how much is done."""
         if self._shown is None:
             self._shown = error_console().status(what)
             self._shown.start()

@@ -1,4 +1,4 @@
-"""`svdaudio report`: runs as a page to look at, listen to and send."""
+"""`svdaudio report`: runs as one HTML page."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from svdaudio.cli.output import print_files, print_json
 def report(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Runs: an id, its start or end, or 'latest'.", show_default=False),
+        typer.Argument(metavar="RUN...", help="Runs, each by its id, the start or end of its id, or 'latest'."),
     ],
     *,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE.html", parser=options.user_path, show_default=False,
-            help="The file (default report.html in the folder of the first run's files).",
+            "--out", "-o", metavar="FILE.html", parser=options.user_path,
+            help="The file to write (default report.html in the folder of the first run's files).",
         ),
     ] = None,
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
-    """A report as one HTML file that opens offline: pictures, players, verdict, scores, stages, parameters.
+    """Write one HTML file that opens offline: pictures, sound players, verdict, scores, stages, parameters.
 
-    With several runs, one column for each, and what differs first. Nothing is computed.
+    Several runs are shown side by side, with their differences first. Nothing is computed.
     """
     sessions.check_out(out, kind=".html")
     session = sessions.open_session(store)

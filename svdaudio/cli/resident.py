@@ -1,4 +1,4 @@
-"""`svdaudio resident`: a process in the background that computes for commands."""
+"""`svdaudio resident`: a background process that keeps models loaded for other commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import Commands
-from svdaudio.cli.output import console, print_json
+from svdaudio.cli.output import print_outcome
 
 app = Commands(
-    help="A process in the background that holds imports and models, and computes the stages of commands: the first "
-    "sound after a change comes sooner. SVDAUDIO_RESIDENT=off lets a command compute by itself."
+    help="Control a background process that keeps models loaded and computes stages for other commands, so that the "
+    "first sound comes sooner. SVDAUDIO_RESIDENT=off makes a command compute by itself."
 )
 
 
@@ -20,44 +20,42 @@ app = Commands(
 def start(
     *,
     idle: Annotated[
-        float, typer.Option("--idle", metavar="MINUTES", min=0.01, help="Minutes without a request, then it ends.")
+        float, typer.Option("--idle", metavar="MINUTES", min=0.01, help="Stop after this many minutes without work.")
     ] = 60.0,
     as_json: options.Json = False,
 ) -> None:
-    """Start it, or find the running one. Commands that run stages use it from then on."""
+    """Start the process, or find the running one. Commands that compute stages use it from then on."""
     from svdaudio.resident import control
 
     resident = control.start(idle_s=60 * idle)
-    _print({"running": True, "pid": resident.pid, "log": resident.log}, f"process {resident.pid}", as_json=as_json)
+    print_outcome(
+        {"running": True, "pid": resident.pid, "log": resident.log}, f"process {resident.pid}", as_json=as_json
+    )
 
 
 @app.command()
 def stop(*, as_json: options.Json = False) -> None:
-    """Stop it. A run that it computes goes on in its command."""
+    """Stop the process. Runs that it computes continue in their own commands."""
     from svdaudio.resident import control
 
     stopped = control.stop()
     text = "no resident process was running" if stopped is None else f"stopped process {stopped.pid}"
-    _print({"running": False, "stopped": None if stopped is None else stopped.pid}, text, as_json=as_json)
+    print_outcome({"running": False, "stopped": None if stopped is None else stopped.pid}, text, as_json=as_json)
 
 
 @app.command()
 def status(*, as_json: options.Json = False) -> None:
-    """Show whether it runs, and whether it would serve this command."""
+    """Show whether the process is running, and whether commands of this version and environment can use it."""
     from svdaudio.resident.place import find, identity
 
     resident = find()
     if resident is None:
-        _print({"running": False}, "none runs; `svdaudio resident start` starts one", as_json=as_json)
+        text = "no resident process is running; `svdaudio resident start` starts one"
+        print_outcome({"running": False}, text, as_json=as_json)
         return
     serves = resident.identity == identity()
     text = f"process {resident.pid}, log {resident.log}"
-    text += "" if serves else "; it is of another version or environment: `svdaudio resident stop`, then start"
-    _print({"running": True, "pid": resident.pid, "serves": serves, "log": resident.log}, text, as_json=as_json)
-
-
-def _print(facts: dict[str, object], text: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        console().print(text, markup=False)
+    text += (
+        "" if serves else "; it has another version or environment: restart it with `svdaudio resident stop`, `start`"
+    )
+    print_outcome({"running": True, "pid": resident.pid, "serves": serves, "log": resident.log}, text, as_json=as_json)

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Finish(Protocol):
-    """Goes on with a study once its resumed batch is done: writes its files and prints its figures."""
+    """Completes a study after its resumed batch: writes its files and prints its figures."""
 
     def __call__(
         self, session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool
     ) -> None:
-        """Raise `typer.Exit` with 1 if something of the study has no result."""
+        """Raise `typer.Exit` with 1 if a run of the study has no result."""
         ...
 
 
@@ -35,7 +35,7 @@ FINISHES: Mapping[str, Finish] = {
     "ablation": ablate.finish,
     "zero-shot": zero_shot.finish,
 }
-"""Kind of study, as the records of its batches keep it → what finishes it."""
+"""Kind of study, as recorded with its batches → the function that completes it."""
 OLDEST_KIND = "edits"
 """The kind of studies whose records do not name one."""
 
@@ -44,13 +44,11 @@ OLDEST_KIND = "edits"
 def resume(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run (default the newest unfinished one).", show_default=False),
+        typer.Argument(metavar="[RUN]", help="A run or a batch (default the newest unfinished one)."),
     ] = None,
     *,
     out: options.OutOptions,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    execution: options.Execution,
 ) -> None:
     """Continue a run or a batch that failed or was interrupted; finished stages are not recomputed."""
     from svdaudio.engine.batches import KIND
@@ -58,49 +56,51 @@ def resume(
 
     begun = time.perf_counter()
     sessions.check_sound_out(out)
-    session = sessions.open_session(store, runner.open())
+    session = sessions.open_session(execution.store, execution.open_runner())
     record = session.find_unfinished(name)
     if record.kind == KIND:
-        if runner.runner in ("dask", "ray"):
-            raise InputError(f"--runner {runner.runner} is not for a batch", fix="give --runner prefect, or none")
+        if execution.runner in ("dask", "ray"):
+            raise InputError(
+                f"--runner {execution.runner} does not apply to a batch", fix="give --runner prefect, or omit it"
+            )
         if out.path is not None:
             raise InputError("--out does not apply to a batch", fix="omit it; each pair has its own 'out'")
-        _resume_batch(session, record, as_json=as_json)
+        _resume_batch(session, record, as_json=execution.as_json)
         return
     with sessions.show_progress() as progress, sessions.resumable(record.id):
         result = session.resume(record, progress=progress, out=out.path, rate_hz=out.rate_hz)
-    print_result(result, begun, as_json=as_json)
+    print_result(result, begun, as_json=execution.as_json)
 
 
 def _resume_batch(session: Session, record: RunRecord, *, as_json: bool) -> None:
-    """Continue a batch with its recorded options, and the study that it belongs to.
+    """Continue a batch with its recorded options, and the study that it belongs to, if any.
 
     Raises:
-        typer.Exit: as `run_batch`.
+        typer.Exit: like `run_batch`.
     """
     begun = time.perf_counter()
     opened = session.reopen_batch(record)
     if opened.asked.table is not None:
-        batch.check_table(options.BatchOptions(table=Path(opened.asked.table)))
+        batch.check_table(Path(opened.asked.table))
     record, runs = batch.execute(session, opened)
     if opened.asked.study is not None:
-        _finish_of(opened.asked.study, record)(session, opened, record, runs, as_json=as_json)
+        _finish_for(opened.asked.study, record)(session, opened, record, runs, as_json=as_json)
         return
     batch.finish(opened, record, runs, begun, as_json=as_json)
 
 
-def _finish_of(kept: Mapping[str, object], record: RunRecord) -> Finish:
-    """What finishes the study of a batch.
+def _finish_for(kept: Mapping[str, object], record: RunRecord) -> Finish:
+    """The function that completes the study of a batch.
 
     Raises:
-        RunError: this version knows no such kind of study.
+        RunError: the kind of the study is unknown to this version.
     """
     from svdaudio.errors import RunError
 
     kind = str(kept.get("kind", OLDEST_KIND))
     if kind not in FINISHES:
         raise RunError(
-            f"batch {record.id} belongs to a study of another version of svdaudio",
+            f"the study of batch {record.id} was started by another version of svdaudio",
             expected=" or ".join(FINISHES),
             got=kind,
             fix="repeat the command of the study",

@@ -1,4 +1,4 @@
-"""The commands that make sound: demo, run, plan, baseline."""
+"""`svdaudio demo`, `run`, `plan` and `baseline`; also running a method and printing the result for other commands."""
 
 from __future__ import annotations
 
@@ -12,21 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from svdaudio.cli import options
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import (
-    console,
-    print_files,
-    print_json,
-    score_table,
-    seconds_text,
-    short_path,
-    table,
-    verdict_lines,
-)
+from svdaudio.cli.output import console, print_files, print_findings, print_json, print_run_head, short_path, table
 from svdaudio.evaluation.closer import closer_by_scores
 
 if TYPE_CHECKING:
     from svdaudio.session import Result, Session
-
 
 NO_COPY = options.OutOptions()
 
@@ -37,14 +27,12 @@ def demo(
     bundle: options.Bundle = None,
     seed: options.Seed = None,
     overrides: options.Set = None,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    execution: options.Execution,
 ) -> None:
-    """The farm scene, from pictures to scored sound.
+    """Generate the sounds of an example: a dog and a cat become a dog and a duck.
 
-    A dog and a cat become a dog and a duck: a click removes the cat in the first picture, another adds the duck in
-    the second. Makes the sounds of both pictures and of the edit, with scores and a report to open in a browser.
+    A click removes the cat in the first picture, and another adds the duck in the second. Generates the sounds of both
+    pictures and of the edit, scores them, and writes a report to open in a browser.
     """
     from svdaudio.studies.scenes import demo_scene
 
@@ -52,18 +40,19 @@ def demo(
     parameters = options.EditParameters(
         bundle=bundle, seed=seed, overrides=overrides, remove=scene.clicks["remove"], add=scene.clicks["add"]
     )
-    session, result = _run([scene.original, scene.edited], parameters, store=store, runner=runner, as_json=as_json)
-    if as_json:
+    session, result = _run([scene.original, scene.edited], parameters, NO_COPY, execution)
+    if execution.as_json:
         return
     console().print(
-        f"\nReport, to look at, listen to and send:\n  {short_path(session.write_page([result.run]))}", markup=False
+        f"\nReport with pictures, sounds and scores, for a browser:\n  {short_path(session.write_page([result.run]))}",
+        markup=False,
     )
     given = [(name, text) for name, each in scene.clicks.items() for text in each]
     given += [(name, str(value)) for name, value in (("seed", seed), ("bundle", bundle)) if value is not None]
     given += [("set", text) for text in overrides or () if not text.strip().startswith("svd.alpha")]
     before = "".join(f" --{name} {shlex.quote(text)}" for name, text in given)
-    chosen = store is not None and store != os.environ.get("SVDAUDIO_STORE")
-    where = f" --store {shlex.quote(store or '')}" if chosen else ""
+    store = execution.store
+    where = "" if store in (None, os.environ.get("SVDAUDIO_STORE")) else f" --store {shlex.quote(store)}"
     pictures = f"{shlex.quote(short_path(scene.original))} {shlex.quote(short_path(scene.edited))}"
     console().print(
         f"\nNext: change a parameter; only the stages that depend on it run again:\n"
@@ -76,20 +65,14 @@ def demo(
 
 @grouped
 def run(
-    files: options.Files,
-    *,
-    parameters: options.EditParameters,
-    out: options.OutOptions,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    files: options.Files, *, parameters: options.EditParameters, out: options.OutOptions, execution: options.Execution
 ) -> None:
-    """Sound for an edit: the removed object is suppressed, the added one is boosted.
+    """Generate the sound of an edit: the removed object is suppressed, the added one is boosted.
 
-    Makes the sound of the edit and, for comparison, plain SSV2A of both pictures. Stages whose results are in the
-    store are not recomputed; `plan` shows beforehand what would run.
+    For comparison, also generates the sounds of both pictures by plain SSV2A. Stages whose results are in the store are
+    not recomputed; `plan` shows beforehand what would run.
     """
-    _run(files, parameters, out=out, store=store, runner=runner, as_json=as_json)
+    _run(files, parameters, out, execution)
 
 
 @grouped
@@ -100,10 +83,10 @@ def plan(
     store: options.Store = None,
     as_json: options.Json = False,
 ) -> None:
-    """What `run` with the same arguments would compute, and why.
+    """Show which stages `run` with the same arguments would compute, and why.
 
-    'cached': the artifact is in the store. 'run': it is not, for the reason given. 'unknown': an input has to run
-    first; if its output is unchanged, this stage is cached.
+    'cached': the artifact is in the store. 'run': it is not, for the given reason. 'unknown': an input has to be
+    computed first; if it comes out unchanged, this stage is cached.
     """
     from svdaudio.cli import sessions
 
@@ -121,50 +104,39 @@ def plan(
 
 @grouped
 def baseline(
-    image: options.Image,
-    *,
-    parameters: options.SoundParameters,
-    out: options.OutOptions,
-    store: options.Store = None,
-    runner: options.RunnerOptions,
-    as_json: options.Json = False,
+    image: options.Image, *, parameters: options.SoundParameters, out: options.OutOptions, execution: options.Execution
 ) -> None:
-    """Plain SSV2A: the sound of one picture as it is, with its scores."""
-    _run([image], parameters, method="baseline", out=out, store=store, runner=runner, as_json=as_json)
+    """Generate the sound of one picture by plain SSV2A, with scores."""
+    _run([image], parameters, out, execution)
 
 
 def _run(
     files: Sequence[Path],
     parameters: options.SoundParameters,
-    *,
-    method: str | None = None,
-    out: options.OutOptions = NO_COPY,
-    store: str | None,
-    runner: options.RunnerOptions,
-    as_json: bool,
+    out: options.OutOptions,
+    execution: options.Execution,
 ) -> tuple[Session, Result]:
     from svdaudio.cli import sessions
 
     begun = time.perf_counter()
     sessions.check_sound_out(out, inputs=files)
-    session = sessions.open_session(store, runner.open())
-    name = method or getattr(parameters, "method", "manipulate")
-    request = sessions.request_of(session, name, files, parameters)
+    session = sessions.open_session(execution.store, execution.open_runner())
+    method = parameters.method if isinstance(parameters, options.EditParameters) else "baseline"
+    request = sessions.request_of(session, method, files, parameters)
     result = sessions.run_request(session, request, out)
-    print_result(result, begun, as_json=as_json)
+    print_result(result, begun, as_json=execution.as_json)
     return session, result
 
 
 def print_result(result: Result, begun: float, *, as_json: bool) -> None:
-    """Print a run: counts, scores and files, or all of it as one JSON object."""
+    """Print the counts, scores and files of a run, or all of it as one JSON object."""
     if as_json:
         print_json(_as_json(result, begun))
     else:
-        _print_for_people(result, begun)
+        _print_as_text(result, begun)
 
 
 def _as_json(result: Result, begun: float) -> dict[str, Any]:
-    """What `--json` prints."""
     record, report = result.run, result.report
     return {
         "bundle": record.bundle,
@@ -189,33 +161,22 @@ def _as_json(result: Result, begun: float) -> dict[str, Any]:
 
 
 def _stems_apart(sounds: dict[str, Any], stems: Sequence[str] | None) -> dict[str, Any]:
-    """What belongs to each sound, with that of the stems under "stems"; unchanged for methods without stems."""
+    """Sound → value, with the values of the stems grouped under "stems"; unchanged for methods without stems."""
     if stems is None:
         return sounds
     plain = {name: value for name, value in sounds.items() if name not in stems}
     return {**plain, "stems": {name: sounds[name] for name in stems if name in sounds}}
 
 
-def _print_for_people(result: Result, begun: float) -> None:
-    record, report = result.run, result.report
+def _print_as_text(result: Result, begun: float) -> None:
+    report = result.report
     screen = console()
-    counts = Counter(entry.status for entry in record.stages)
-    screen.print(
-        f"\n[bold]Run {record.id}[/bold], bundle [bold]{record.bundle}[/bold]: "
-        f"{counts['computed']} stages computed, {counts['cached']} cached, {seconds_text(time.perf_counter() - begun)}"
-    )
-    for entry in record.stages:
-        for text in entry.notes if entry.status == "cached" else ():  # the others were printed during the run
-            screen.print(f"note: {entry.node}: {text}", markup=False)
+    print_run_head(result.run, time.perf_counter() - begun)
     if report.scores:
         screen.print()
-        screen.print(score_table(report.scores, report.result))
-    for line in verdict_lines(report.verdict):
-        screen.print(line, markup=False)
-    for text in report.notes:
-        screen.print(f"note: {text}", markup=False)
+    print_findings(report.scores, report.result, report.verdict, report.notes)
     screen.print()
-    edit = "manipulated"  # the published method's word for the sound of the edit
+    edit = "manipulated"  # the published method's name for the sound of the edit
     named = {f"sound of {'the edit' if sound == edit else sound}": path for sound, path in report.audio.items()}
     named.update(report.pictures)
     print_files(named)

@@ -1,4 +1,4 @@
-"""`svdaudio schedule`: what a Prefect server starts on a schedule, and a worker runs."""
+"""`svdaudio schedule`: commands that a Prefect server starts on a schedule and a worker runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from svdaudio.cli import evaluate, options, sessions
 from svdaudio.cli import gc as cleaning
 from svdaudio.cli.grouped import grouped
 from svdaudio.cli.help import Commands, GroupedCommands
-from svdaudio.cli.output import console, print_json, remark, short_path, table
+from svdaudio.cli.output import console, print_json, print_note, print_outcome, short_path, table
 from svdaudio.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,33 +27,38 @@ if TYPE_CHECKING:
 
 
 class AfterName(GroupedCommands):
-    """Commands after a name and options of the group: `add NAME --cron "…" batch pairs.csv`."""
+    """A group with a name and options before the command: `add NAME --cron "…" batch pairs.csv`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the name first: a group's own words end its options otherwise."""
+        """Turn the name into an option, because an argument of a group would end its options."""
         named = bool(args) and not args[0].startswith("-")
         return super().parse_args(ctx, ["--name", *args] if named else args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Write the usage as it is typed."""
+        """Include the name in the usage line."""
         return ["NAME", *super().collect_usage_pieces(ctx)]
 
 
-app = Commands(help="Batches, runs and cleaning on a schedule, through a Prefect server.")
-add = Commands(
-    help='Run a command on a schedule: add nightly --cron "0 3 * * *" batch pairs.csv.',
-    cls=AfterName,
-)
+app = Commands(help="Run batches, runs and `gc` on a schedule, through a Prefect server.")
+add = Commands(help='Run a command on a schedule: add nightly --cron "0 3 * * *" batch pairs.csv.', cls=AfterName)
 add_evaluate = Commands(help="Measure the method on held-out edits.")
 app.add_typer(add, name="add")
 add.add_typer(add_evaluate, name="evaluate")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the schedule.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the schedule.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """The store of a schedule's runs, and whether the schedule is printed as JSON."""
+
+    store: options.Store = None
+    as_json: options.Json = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class When:
-    """The options of `add` before the command: the schedule's name and times."""
+    """The options of `add` before the command: the name and the times of the schedule."""
 
     name: str
     cron: str
@@ -67,15 +72,15 @@ def _add(  # pyright: ignore[reportUnusedFunction] - typer calls it
     name: Annotated[str | None, typer.Option("--name", hidden=True)] = None,
     cron: Annotated[
         str | None,
-        typer.Option(
-            "--cron", metavar="TIMES", help='Minute, hour, day, month, weekday: "30 3 * * 1-5".', show_default=False
-        ),
+        typer.Option("--cron", metavar="TIMES", help='Minute, hour, day, month and weekday, such as "30 3 * * 1-5".'),
     ] = None,
-    timezone: Annotated[str, typer.Option("--timezone", metavar="ZONE", help="As Europe/Berlin.")] = "UTC",
+    timezone: Annotated[
+        str, typer.Option("--timezone", metavar="ZONE", help="Time zone of TIMES, such as Europe/Berlin.")
+    ] = "UTC",
 ) -> None:
     """Run a command on a schedule.
 
-    First the schedule's name and its times, then the command as one would type it: svdaudio schedule add nightly
+    Give the name and the times of the schedule, then the command as usual: svdaudio schedule add nightly
     --cron "0 3 * * *" batch pairs.csv.
     """
     if name is None or cron is None:
@@ -91,7 +96,7 @@ def _add(  # pyright: ignore[reportUnusedFunction] - typer calls it
 def add_batch(
     context: typer.Context,
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS", show_default=False, help="As for `svdaudio batch`; read at every run.")
+        Path, typer.Argument(metavar="PAIRS", help="As for `svdaudio batch`; read again at every scheduled time.")
     ],
     *,
     parameters: options.SoundParameters,
@@ -99,15 +104,14 @@ def add_batch(
     no_baselines: options.NoBaselines = False,
     pictures: options.Pictures = False,
     on_error: options.OnErrorOption = "continue",
-    store: options.Store = None,
-    as_json: options.Json = False,
+    output: Output,
 ) -> None:
-    """Many pairs, as `svdaudio batch`. Every line is checked now, and again at every run."""
+    """Run many pairs, like `svdaudio batch`. Every line is checked now, and again at every scheduled time."""
     from svdaudio.cli.batch import prepare
     from svdaudio.methods import find_method
     from svdaudio.studies.pairs import Common, read_rows
 
-    session = sessions.open_session(store)
+    session = sessions.open_session(output.store)
     found = find_method(method)
     variant = "no_baselines" if no_baselines else None
     settings = _settings(session, method, parameters)
@@ -122,39 +126,29 @@ def add_batch(
         "pictures": pictures,
         "on_error": on_error,
     }
-    _add_schedule(context, "batch", method, [pairs], flow_parameters, as_json=as_json)
+    _add_schedule(context, "batch", method, [pairs], flow_parameters, as_json=output.as_json)
 
 
 @add.command("run")
 @grouped
 def add_run(
-    context: typer.Context,
-    files: options.Files,
-    *,
-    parameters: options.EditParameters,
-    store: options.Store = None,
-    as_json: options.Json = False,
+    context: typer.Context, files: options.Files, *, parameters: options.EditParameters, output: Output
 ) -> None:
-    """One run of a method, as `svdaudio run`."""
-    _add_run(context, "run", parameters.method, files, parameters, store, as_json=as_json)
+    """Run a method once, like `svdaudio run`."""
+    _add_run(context, "run", parameters.method, files, parameters, output)
 
 
 @add.command("baseline")
 @grouped
 def add_baseline(
-    context: typer.Context,
-    image: options.Image,
-    *,
-    parameters: options.SoundParameters,
-    store: options.Store = None,
-    as_json: options.Json = False,
+    context: typer.Context, image: options.Image, *, parameters: options.SoundParameters, output: Output
 ) -> None:
-    """Plain SSV2A of one picture, as `svdaudio baseline`."""
-    _add_run(context, "baseline", "baseline", [image], parameters, store, as_json=as_json)
+    """Generate the sound of one picture by plain SSV2A, like `svdaudio baseline`."""
+    _add_run(context, "baseline", "baseline", [image], parameters, output)
 
 
 @add_evaluate.callback()
-def _evaluate() -> None:  # pyright: ignore[reportUnusedFunction] - typer calls it, and keeps `edits` a command of its own
+def _evaluate() -> None:  # pyright: ignore[reportUnusedFunction] - without it, `evaluate` itself would be `edits`
     """Measure the method on held-out edits."""
 
 
@@ -166,15 +160,14 @@ def add_edits(
     only: evaluate.Only = None,
     unscaled: evaluate.Unscaled = False,
     scenes: evaluate.Seed = None,
-    out: evaluate.Folder = None,
+    out: options.StudyFolder = None,
     parameters: options.SoundParameters,
-    store: options.Store = None,
-    as_json: options.Json = False,
+    output: Output,
 ) -> None:
-    """The 72 ordered edits of the farm, as `svdaudio evaluate edits`."""
+    """Measure the 72 ordered edits of the farm, like `svdaudio evaluate edits`."""
     from svdaudio.studies.edit_study import chosen_edits
 
-    session = sessions.open_session(store)
+    session = sessions.open_session(output.store)
     chosen_edits(only)
     flow_parameters = {
         "settings": _settings(session, "manipulate", parameters),
@@ -184,29 +177,29 @@ def add_edits(
         "out": None if out is None else str(out.absolute()),
         **({} if scenes is None else {"scenes": scenes}),
     }
-    _add_schedule(context, "evaluate edits", None, [], flow_parameters, as_json=as_json)
+    _add_schedule(context, "evaluate edits", None, [], flow_parameters, as_json=output.as_json)
 
 
 @add.command("gc")
+@grouped
 def add_gc(
     context: typer.Context,
     *,
     keep_days: cleaning.KeepDays = None,
     max_size: cleaning.MaxSize = None,
     grace_hours: cleaning.GraceHours = cleaning.GRACE_HOURS,
-    store: options.Store = None,
-    as_json: options.Json = False,
+    output: Output,
 ) -> None:
-    """Make room in a store, as `svdaudio gc`."""
+    """Free space in a store, like `svdaudio gc`."""
     policy = cleaning.policy_of(keep_days, max_size, grace_hours)
     limits = {"keep_days": policy.keep_days, "max_bytes": policy.max_bytes, "grace_hours": grace_hours}
-    location = sessions.open_store(store).location
-    _add_schedule(context, "gc", None, [], {"store": location, **limits}, as_json=as_json)
+    location = sessions.open_store(output.store).location
+    _add_schedule(context, "gc", None, [], {"store": location, **limits}, as_json=output.as_json)
 
 
 @app.command("list")
 def list_schedules(*, as_json: options.Json = False) -> None:
-    """List all schedules: when each starts next, and how it ended last."""
+    """List all schedules with the next start and the last result of each."""
     from svdaudio.flows import schedules
 
     board = schedules.board()
@@ -221,16 +214,16 @@ def list_schedules(*, as_json: options.Json = False) -> None:
         return
     screen = console()
     if not board.schedules:
-        screen.print("there are no schedules; `svdaudio schedule add --help` says how to add one", markup=False)
+        screen.print("no schedules yet; `svdaudio schedule add --help` shows how to add one", markup=False)
         return
     rows = [[one.name, one.title, f"{one.cron} {one.timezone}", _next(one), _last(one)] for one in board.schedules]
     screen.print(table(["name", "what", "when", "next", "last"], rows))
-    _remark_workers(board.n_workers)
+    _note_missing_workers(board.n_workers)
 
 
 @app.command()
 def pause(name: Name, *, as_json: options.Json = False) -> None:
-    """Start nothing more on the schedule, until `resume`. What has started continues."""
+    """Start no more runs on the schedule until `resume`. Runs that have started continue."""
     from svdaudio.flows import schedules
 
     _print_schedule(schedules.pause(name), "paused", as_json=as_json)
@@ -238,7 +231,7 @@ def pause(name: Name, *, as_json: options.Json = False) -> None:
 
 @app.command()
 def resume(name: Name, *, as_json: options.Json = False) -> None:
-    """Start on the schedule again."""
+    """Start runs on the schedule again."""
     from svdaudio.flows import schedules
 
     _print_schedule(schedules.resume(name), "resumed", as_json=as_json)
@@ -249,17 +242,17 @@ def run_now(
     name: Name,
     *,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until it has ended; exit with 1 unless it ended well.")
+        bool, typer.Option("--wait", help="Wait for the run to end; exit code 1 unless it succeeds.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Run it once, now, whatever its times are."""
+    """Run a schedule's command once, now."""
     from svdaudio.flows import schedules
 
     started, n_workers = schedules.run_now(name)
-    _remark_workers(n_workers)
+    _note_missing_workers(n_workers)
     if wait:
-        started = schedules.wait(started, lambda now: remark(f"{now.name}: {now.state.lower()}"))
+        started = schedules.wait(started, lambda now: print_note(f"{now.name}: {now.state.lower()}"))
     if as_json:
         print_json({"schedule": name, **_started_json(started)})
     else:
@@ -271,29 +264,26 @@ def run_now(
 
 @app.command()
 def remove(name: Name, *, as_json: options.Json = False) -> None:
-    """Remove a schedule, and what it has not started. Its runs and what they made stay."""
+    """Remove a schedule and its planned runs. Past runs and their results stay."""
     from svdaudio.flows import schedules
 
     schedules.remove(name)
-    if as_json:
-        print_json({"removed": name})
-    else:
-        console().print(f"removed {name}", markup=False)
+    print_outcome({"removed": name}, f"removed {name}", as_json=as_json)
 
 
 @app.command()
 def worker(
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Most schedules that run at a time.")] = 1,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of simultaneous runs.")] = 1,
 ) -> None:
-    """Run what is due, until Ctrl-C. One at a time by default: models are large."""
+    """Run what is due until Ctrl-C, by default one at a time, because models are large."""
     from svdaudio.flows import schedules
 
     environment = schedules.worker_environment(os.environ)
     schedules.ensure_pool()
     command = schedules.worker_command(limit=limit)
     sys.stdout.flush()
-    os.execve(command[0], command, environment)  # noqa: S606 - Prefect's own command takes this process's place
+    os.execve(command[0], command, environment)  # noqa: S606 - Prefect's command replaces this process
 
 
 def _add_run(
@@ -302,12 +292,10 @@ def _add_run(
     method: str,
     files: list[Path],
     parameters: options.SoundParameters,
-    store: str | None,
-    *,
-    as_json: bool,
+    output: Output,
 ) -> None:
-    """Schedule a run of a method, after a check of its request."""
-    session = sessions.open_session(store)
+    """Check the request of a run, and schedule it."""
+    session = sessions.open_session(output.store)
     request = sessions.request_of(session, method, files, parameters)
     variant = getattr(parameters, "variant", None)
     flow_parameters = {
@@ -317,11 +305,11 @@ def _add_run(
         "targets": None if variant is None else list(request.targets),
         "store": session.store.location,
     }
-    _add_schedule(context, command, method, files, flow_parameters, as_json=as_json)
+    _add_schedule(context, command, method, files, flow_parameters, as_json=output.as_json)
 
 
 def _settings(session: Session, method: str, parameters: options.Parameters) -> dict[str, Any]:
-    """The parameters of a method that a command's options choose, whatever the bundle recommends."""
+    """The parameters of a method that a command's options set."""
     from svdaudio.config import resolve
     from svdaudio.methods import find_method, other_parameters
 
@@ -338,7 +326,7 @@ def _settings(session: Session, method: str, parameters: options.Parameters) -> 
 
 
 def _chosen(resolved: Resolved[Any]) -> dict[str, Any]:
-    """Values that neither are defaults nor come from the bundle."""
+    """Values that are not defaults of the method or the bundle."""
     return {
         name: resolved.config.value(name)
         for name, source in resolved.sources.items()
@@ -409,10 +397,10 @@ def _last(schedule: Schedule) -> str:
 
 
 def _local(when: datetime, schedule: Schedule) -> str:
-    """A time in the zone that the schedule's own times are in."""
+    """A time in the time zone of the schedule."""
     return f"{when.astimezone(ZoneInfo(schedule.timezone)):%Y-%m-%d %H:%M %Z}"
 
 
-def _remark_workers(n_workers: int) -> None:
+def _note_missing_workers(n_workers: int) -> None:
     if not n_workers:
-        remark("no worker runs what is due; `svdaudio schedule worker` starts one")
+        print_note("no worker is running; `svdaudio schedule worker` starts one")

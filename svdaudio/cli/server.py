@@ -8,20 +8,18 @@ import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import Commands
-from svdaudio.cli.output import console, print_json
+from svdaudio.cli.output import print_outcome
 
 if TYPE_CHECKING:
     from svdaudio.flows.server import Server
 
-app = Commands(help="A Prefect server on this machine, which shows runs and is used by `--prefect`.")
+app = Commands(help="Control a Prefect server on this machine, which shows runs and which `--prefect` uses.")
 
 
 @app.command()
 def start(
     *,
-    port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="The port (default a free one).", show_default=False)
-    ] = None,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port (default a free one).")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Start a server, or find the running one."""
@@ -29,7 +27,7 @@ def start(
 
     running = server.start(port=port)
     text = f"Prefect at {running.url}\nRuns use it with --prefect, or with PREFECT_API_URL={running.api_url}"
-    _print({"running": True, **_facts(running)}, text, as_json=as_json)
+    print_outcome({"running": True, **_facts(running)}, text, as_json=as_json)
 
 
 @app.command()
@@ -39,7 +37,7 @@ def stop(*, as_json: options.Json = False) -> None:
 
     stopped = server.stop()
     text = "no server was running" if stopped is None else f"stopped the server at {stopped.url}"
-    _print({"running": False, "stopped": None if stopped is None else stopped.url}, text, as_json=as_json)
+    print_outcome({"running": False, "stopped": None if stopped is None else stopped.url}, text, as_json=as_json)
 
 
 @app.command()
@@ -49,18 +47,11 @@ def status(*, as_json: options.Json = False) -> None:
 
     running = server.status()
     if running is None:
-        _print({"running": False}, "no server is running; `svdaudio server start` starts one", as_json=as_json)
+        print_outcome({"running": False}, "no server is running; `svdaudio server start` starts one", as_json=as_json)
     else:
         text = f"Prefect at {running.url} (process {running.pid}, log {running.log})"
-        _print({"running": True, **_facts(running)}, text, as_json=as_json)
+        print_outcome({"running": True, **_facts(running)}, text, as_json=as_json)
 
 
 def _facts(running: Server) -> dict[str, Any]:
     return {"url": running.url, "api_url": running.api_url, "pid": running.pid, "log": running.log}
-
-
-def _print(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        console().print(text, markup=False)

@@ -1,4 +1,4 @@
-"""Sessions for commands: the store and bundles that were asked for, progress on standard error, and Ctrl-C."""
+"""Sessions for commands: opening the store and bundles, progress on standard error, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from svdaudio.cli import INTERRUPTED
-from svdaudio.cli.output import error_console, quiet_stdout, remark, seconds_text
+from svdaudio.cli.output import print_note, progress_bar, quiet_stdout, seconds_text
 from svdaudio.text import printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def open_store(location: str | None) -> Store:
-    """The store that was asked for, else the default one."""
+    """The store at a location, or the default one."""
     from svdaudio import store
     from svdaudio.places import default_store
 
@@ -34,21 +34,21 @@ def open_store(location: str | None) -> Store:
 
 
 def open_bundle(name: str) -> Bundle:
-    """A checkpoint bundle by its name. Reads its description alone."""
+    """A checkpoint bundle by its name. Reads only its description."""
     from svdaudio.checkpoints.bundle import Bundle
 
     return Bundle.open(name)
 
 
 def open_models(bundle: Bundle, config: RunConfig) -> Models:
-    """The models of a bundle. Nothing is loaded before it is needed."""
+    """The models of a bundle. A model is loaded when it is first needed."""
     from svdaudio.checkpoints.bundle import Models
 
     return Models.of(bundle, config)
 
 
 def open_session(store: str | None, runner: Runner | None = None) -> Session:
-    """A session on the store that was asked for. What libraries print goes to standard error."""
+    """A session on a store. What libraries print goes to standard error."""
     from svdaudio.session import Session
 
     return Session(
@@ -65,15 +65,15 @@ def request_of(
     *,
     targets: tuple[str, ...] = (),
 ) -> Request:
-    """The request that a command's options describe; remarks on it go to standard error.
+    """The request that a command's options describe; its notes go to standard error.
 
     Args:
-        session: that runs it.
+        session: runs the request.
         method: name of the method.
-        files: paths in the order of the method.
+        files: input files in the order of the method.
         parameters: an option group of `svdaudio.cli.options`.
-        settings: dotted parameter → value, of options that are the command's own.
-        targets: nodes to compute, if not those of the method.
+        settings: dotted parameter → value from the command's own options.
+        targets: nodes to compute instead of the method's targets.
     """
     request = session.request(
         method,
@@ -86,29 +86,29 @@ def request_of(
         source="command line",
     )
     for text in request.resolved.remarks:
-        remark(text)
+        print_note(text)
     return request
 
 
 def run_request(session: Session, request: Request, out: options.OutOptions) -> Result:
-    """Run a request with progress on standard error, and copy its sound to where the options say."""
+    """Run a request with progress on standard error, and copy its sound to the file that the options name."""
     run = session.new_run(request)
     with show_progress() as progress, resumable(run.id):
         return session.run(request, run=run, progress=progress, out=out.path, rate_hz=out.rate_hz)
 
 
 def check_out(out: Path | None, *, kind: str | tuple[str, ...] | None = None, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a place for a file that cannot take it, if one was given; see `svdaudio.files.check_place`."""
+    """Refuse a path where a file cannot be written, if one is given; see `svdaudio.files.check_place`."""
     from svdaudio.files import check_place
 
     if out is not None:
         check_place(out, kind=kind, inputs=inputs)
         if not out.absolute().parent.exists():
-            remark(f"the folder {out.parent} will be created")
+            print_note(f"the folder {out.parent} will be created")
 
 
 def check_sound_out(out: options.OutOptions, *, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a place, a format or a rate for a sound; see `svdaudio.sounds.writing.check_sound_place`."""
+    """Refuse an invalid path, format or rate for a sound; see `svdaudio.sounds.writing.check_sound_place`."""
     from svdaudio.errors import InputError
     from svdaudio.sounds.writing import check_sound_place
 
@@ -121,13 +121,13 @@ def check_sound_out(out: options.OutOptions, *, inputs: Iterable[Path] = ()) -> 
 
 
 def log_to_stderr() -> None:
-    """Warnings of this project and of libraries: one line each on standard error."""
+    """Print each warning of this project and of libraries as one line on standard error."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="note: %(message)s")
 
 
 @contextlib.contextmanager
 def resumable(run_id: str) -> Generator[None]:
-    """Turn Ctrl-C into exit code 130, with the command that goes on.
+    """Turn Ctrl-C into exit code 130, and print the command that resumes the run.
 
     Raises:
         typer.Exit: with 130, after Ctrl-C.
@@ -135,28 +135,18 @@ def resumable(run_id: str) -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        remark(f"interrupted; completed work is kept, and `svdaudio resume {run_id}` goes on")
+        print_note(f"interrupted; completed work is kept, and `svdaudio resume {run_id}` continues it")
         raise typer.Exit(INTERRUPTED) from None
 
 
 @contextlib.contextmanager
 def show_progress() -> Generator[Progress]:
-    """A moving bar on a terminal; elsewhere, a line for each stage that was computed."""
+    """A progress bar on a terminal; elsewhere, a line for each stage that was computed."""
     log_to_stderr()
     if not sys.stderr.isatty():
         yield _print_line
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = error_console()
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("looking up", total=None)
 
         def on_event(event: Event) -> None:
@@ -164,7 +154,7 @@ def show_progress() -> Generator[Progress]:
             if event.kind == "started":
                 bar.update(task, description=event.node)
             elif line := _line(event):
-                console.print(line, markup=False)
+                bar.console.print(line, markup=False)
 
         yield on_event
 
@@ -176,7 +166,7 @@ def _print_line(event: Event) -> None:
 
 
 def _line(event: Event) -> str | None:
-    """What to print of an event; nothing of a hit, of a start, or of a failure, which is printed as the error."""
+    """The line to print for an event; none for a start, a cached stage, or a failure, which is printed as the error."""
     if event.kind == "waiting":
         return f"{event.node}: {event.text}"
     if event.kind == "note":

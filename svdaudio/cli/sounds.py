@@ -1,4 +1,4 @@
-"""`svdaudio evaluate sounds`, its default: judges, verdicts and figures of sets, of runs and of any sound files."""
+"""`svdaudio evaluate sounds`, the default of `evaluate`: scores, verdicts and set figures of runs and sound files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from svdaudio.cli.output import (
     error_console,
     print_files,
     print_json,
+    print_note,
     quiet_stdout,
-    remark,
     table,
     verdict_lines,
 )
@@ -28,52 +28,49 @@ if TYPE_CHECKING:
     from svdaudio.studies.listening import Item, Listening
 
 N_SHOWN = 30
-"""Sounds up to which each is printed."""
+"""More sounds than this are not printed one by one."""
 N_COLUMNS = 10
-"""Classes up to which each has a column."""
+"""More classes than this are not printed as columns."""
 N_TOP = 5
+"""Classes that are printed then."""
 
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RUN|AUDIO...", show_default=False,
-        help="Runs or batches (an id, the start or end of it, 'latest'), sound files, or folders of them.",
+        metavar="RUN|AUDIO...",
+        help="Runs or batches (an id, the start or end of an id, or 'latest'), sound files, or folders of them.",
     ),
 ]  # fmt: skip
 Pairs = Annotated[
     Path | None,
     typer.Option(
-        "--pairs", metavar="TABLE.csv", parser=options.user_path, show_default=False,
-        help="Edits, a line each: files in the columns original, edited, manipulated; classes, separated by ';', in "
-        "removed, added, kept; a text of the sound in text.",
+        "--pairs", metavar="TABLE.csv", parser=options.user_path,
+        help="A table with one edit per line: files in the columns original, edited, manipulated; classes, separated "
+        "by ';', in removed, added, kept; a description of the sound in text.",
     ),
 ]  # fmt: skip
 Labels = Annotated[
     list[str] | None,
     typer.Option(
-        "--label", metavar="CLASS", show_default=False,
-        help="A class to print. Repeatable (default those that the verdict asks for and any that is heard).",
+        "--label", metavar="CLASS",
+        help="A class to print. Repeatable (default those in the verdict and those that are heard).",
     ),
 ]  # fmt: skip
 Reference = Annotated[
     Path | None,
     typer.Option(
-        "--reference", metavar="FOLDER", parser=options.user_path, show_default=False,
-        help="A folder of sounds that the set is compared with: FD, KAD, KL, IS.",
+        "--reference", metavar="FOLDER", parser=options.user_path,
+        help="A folder of sounds to compare the set with: FD, KAD, KL, IS.",
     ),
 ]  # fmt: skip
 Judges = Annotated[
-    str | None,
-    typer.Option(
-        "--bundle", help="Bundle whose judges listen (default that of the runs, or mini).", show_default=False
-    ),
+    str | None, typer.Option("--bundle", help="Bundle with the judges (default the bundle of the runs, or mini).")
 ]
-
 ScoreTable = Annotated[
     Path | None,
     typer.Option(
-        "--table", metavar="FILE", parser=options.user_path, show_default=False,
-        help="Also write the scores here, .csv or .jsonl: a row for each sound, judge and class.",
+        "--table", metavar="FILE", parser=options.user_path,
+        help="Also write the scores to this .csv or .jsonl file, with a row for each sound, judge and class.",
     ),
 ]  # fmt: skip
 
@@ -89,10 +86,11 @@ def sounds(
     scores: ScoreTable = None,
     as_json: options.Json = False,
 ) -> None:
-    """What the judges of a bundle hear in runs, in sound files, or in a table of edits; the default of `evaluate`.
+    """Score runs, sound files or a table of edits with the judges of a bundle; the default of `evaluate`.
 
-    Class scores by every tagger of the bundle; for edits the verdict with its margins, and whether the sound is closer
-    to the edited picture's than to the original's; with --reference, figures of the whole set (docs/evaluation.md).
+    Prints class scores by every tagger of the bundle; for edits, the verdict with its margins, and whether the sound is
+    closer to that of the edited picture or of the original; with --reference, figures of the whole set
+    (docs/evaluation.md).
     """
     from svdaudio.checkpoints.bundle import Models
     from svdaudio.engine.batches import check_table, write_table
@@ -101,7 +99,7 @@ def sounds(
     from svdaudio.studies.listening import listen
 
     if not names and pairs is None:
-        raise InputError("there is nothing to evaluate", fix="give a run, a sound file or --pairs TABLE.csv")
+        raise InputError("nothing to evaluate", fix="give a run, a sound file or --pairs TABLE.csv")
     if reference is not None and not reference.is_dir():
         raise InputError(f"the reference {reference} is not a folder", expected="a folder of sounds")
     if scores is not None:
@@ -123,14 +121,14 @@ def sounds(
         print_json({**results, "warnings": [*results["warnings"], *more], "files": files})
         return
     for text in (*found.warnings, *more):
-        remark(text)
+        print_note(text)
     _print(found, label or ())
     if scores is not None:
         print_files({"table": scores})
 
 
 def _items(session: Session, names: Sequence[str], pairs: Path | None) -> tuple[list[Item], list[str]]:
-    """What is evaluated, each once, and the bundles of the runs."""
+    """The items to evaluate without duplicates, and the bundles of the runs."""
     from svdaudio.evaluation.sounds import sounds_in
     from svdaudio.studies.listening import file_item, pair_item, run_items
     from svdaudio.studies.sound_pairs import read_sound_pairs
@@ -159,9 +157,8 @@ def _run(session: Session, name: str) -> Any:
         return session.load(name)
     except RunError as error:
         raise InputError(
-            f"there is no sound '{name}', and no such run",
-            expected="a file, a folder, or a run",
-            fix="`svdaudio runs` lists runs, `svdaudio evaluate --help` the other subcommands",
+            f"'{name}' is not a sound file, a folder or a run",
+            fix="list runs with `svdaudio runs`, or subcommands with `svdaudio evaluate --help`",
         ) from error
 
 
@@ -169,7 +166,7 @@ def _check_labels(judges: Bundle, labels: Sequence[str]) -> None:
     """Refuse a class that no judge knows.
 
     Raises:
-        InputError: there is one.
+        InputError: a class is unknown.
         CheckpointError: the bundle has no tagger.
     """
     import difflib
@@ -186,11 +183,11 @@ def _check_labels(judges: Bundle, labels: Sequence[str]) -> None:
 
 
 def _print(found: Listening, labels: Sequence[str]) -> None:
-    """For people: scores, verdicts and cosines of each item if they are few; shares, and figures of the set."""
+    """Print scores, verdicts and cosines of each sound, if they are few; then shares, and figures of the set."""
     screen = console()
     is_short = len(found.facts) <= N_SHOWN
     if not is_short:
-        remark(f"{len(found.facts)} sounds: --table and --json have the scores of each")
+        print_note(f"{len(found.facts)} sounds; --table or --json gives the scores of each")
     for role, heard in found.heard.items():
         screen.print(f"[bold]{heard.network}[/bold], {len(heard.classes)} classes", highlight=False)
         if is_short:
@@ -216,7 +213,7 @@ def _print(found: Listening, labels: Sequence[str]) -> None:
 
 
 def _scores(found: Listening, role: str, labels: Sequence[str]) -> Any:
-    """Scores by one judge, a row for each sound."""
+    """The scores of one judge, with a row for each sound."""
     shown = found.labels(role, labels)
     in_columns = len(shown) <= N_COLUMNS
     rows: list[list[object]] = []
@@ -240,6 +237,6 @@ def _text(finding: Any) -> str:
 
 
 def _closer_line(near: Closeness) -> str:
-    words = {True: "closer to the edited sound", False: "closer to the original sound", None: "as close to both"}
+    words = {True: "closer to the edited sound", False: "closer to the original sound", None: "equally close to both"}
     cosines = f"cosine {near.edited:.3f} with the edited, {near.original:.3f} with the original"
     return f"{MARKS[near.closer]} {words[near.closer]} in {near.space}: {cosines}"

@@ -1,4 +1,4 @@
-"""`svdaudio store`: operations on whole stores."""
+"""`svdaudio store`: copying whole stores."""
 
 from __future__ import annotations
 
@@ -11,35 +11,31 @@ import typer
 
 from svdaudio.cli import options
 from svdaudio.cli.help import Commands
-from svdaudio.cli.output import console, error_console, print_json
+from svdaudio.cli.output import N_DIGITS, console, error_console, print_json
 
 if TYPE_CHECKING:
     from svdaudio.store.copy import CopyReport, Outcome
 
-N_KEY_DIGITS = 12
-
-app = Commands(help="Operations on whole stores: folders and buckets.")
+app = Commands(help="Copy whole stores: folders and buckets.")
 
 
 @app.callback()
-def _group() -> None:  # pyright: ignore[reportUnusedFunction] - keeps `copy` a command of its own
-    """Operations on whole stores: folders and buckets."""
+def _group() -> None:  # pyright: ignore[reportUnusedFunction] - without it, `store` itself would be `copy`
+    """Copy whole stores: folders and buckets."""
 
 
 @app.command()
 def copy(
-    source: Annotated[
-        str, typer.Argument(metavar="A", help="A store: a folder, or s3://bucket/prefix.", show_default=False)
-    ],
-    target: Annotated[str, typer.Argument(metavar="B", help="Another store; created if needed.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="A", help="A store: a folder, or s3://bucket/prefix.")],
+    target: Annotated[str, typer.Argument(metavar="B", help="Another store; created if needed.")],
     *,
     runs: Annotated[
         list[str] | None,
-        typer.Option("--run", metavar="RUN", help="Only this run and its artifacts. Can be repeated."),
+        typer.Option("--run", metavar="RUN", help="Copy only this run and its artifacts. Repeatable."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Copy artifacts and runs from A to B, checking each array. A, and whatever B already has, stay unchanged."""
+    """Copy artifacts and runs from A to B, checking each array. A and what is already in B stay unchanged."""
     from svdaudio.cli.sessions import log_to_stderr
     from svdaudio.errors import InputError, NewerRecordError, StoreError
     from svdaudio.store import open_store
@@ -49,7 +45,7 @@ def copy(
     here, there = open_store(source), open_store(target)
     check_apart(here, there)
     if next(iter(here.keys()), None) is None and not here.runs.ids():
-        raise InputError(f"{here.location} contains nothing to copy", got="no artifact and no run")
+        raise InputError(f"nothing to copy in {here.location}", got="no artifact and no run")
     chosen = None if runs is None else [here.runs.load(name) for name in runs]
     with _counting() as on_artifact:
         report = copy_store(here, there, runs=chosen, on_artifact=on_artifact)
@@ -77,12 +73,12 @@ def copy(
         raise StoreError(
             f"{len(report.damaged)} artifacts in {here.location} are damaged and were not copied",
             got=_some(report.damaged),
-            fix="`svdaudio run` with the same arguments recomputes them",
+            fix="recompute them with `svdaudio run` and the same arguments",
         )
     if report.newer or report.runs_newer:
         raise NewerRecordError(
-            f"{len(report.newer)} artifacts and {len(report.runs_newer)} runs were not copied: a newer version of "
-            "svdaudio wrote them",
+            f"{len(report.newer)} artifacts and {len(report.runs_newer)} runs were written by a newer version of "
+            "svdaudio and were not copied",
             got=_some((*report.newer, *report.runs_newer)),
             fix="update svdaudio",
         )
@@ -95,7 +91,7 @@ def copy(
 
 @contextmanager
 def _counting() -> Generator[Callable[[str, Outcome], None]]:
-    """A status line on standard error that counts the processed artifacts."""
+    """Show a status line on standard error that counts the processed artifacts."""
     done = count(1)
     with error_console().status("copying") as status:
 
@@ -112,12 +108,12 @@ def _summary(report: CopyReport, target: str) -> str:
         f"to {target}; {len(report.there)} artifacts were already there"
     )
     if report.gone:
-        text += f"\n{len(report.gone)} artifacts that the runs use are no longer in the source: {_some(report.gone)}"
+        text += f"\n{len(report.gone)} artifacts that the runs use are missing in the source: {_some(report.gone)}"
     if report.runs_gone:
         named = ", ".join(report.runs_gone[:3])
-        text += f"\n{len(report.runs_gone)} runs named by batches are no longer in the source: {named}"
+        text += f"\n{len(report.runs_gone)} runs named by batches are missing in the source: {named}"
     return text
 
 
 def _some(keys: tuple[str, ...]) -> str:
-    return ", ".join(key[:N_KEY_DIGITS] for key in keys[:3]) + (" …" if len(keys) > 3 else "")
+    return ", ".join(key[:N_DIGITS] for key in keys[:3]) + (" …" if len(keys) > 3 else "")

@@ -1,4 +1,4 @@
-"""`svdaudio studio`: the studio on a page of this machine."""
+"""`svdaudio studio`: the studio, a web page served by this machine."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from svdaudio.cli.grouped import grouped
 from svdaudio.cli.output import console
 
 VARIABLE = "SVDAUDIO_STUDIO_PASSWORD"
-"""Holds the password."""
+"""Environment variable with the password."""
 
 
 @grouped
 def studio(
     *,
-    port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="The port (default a free one).", show_default=False)
-    ] = None,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="The port (default a free one).")] = None,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help=f"Another address; needs a password in {VARIABLE}.")
+        str,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help=f"Address to listen on; if it is not local, it needs a password in {VARIABLE}.",
+        ),
     ] = "127.0.0.1",
     bundle: options.Bundle = None,
     workers: Annotated[
         int,
         typer.Option(
-            "--workers", min=1, help="Jobs that compute at a time; several are processes with models of their own."
+            "--workers", min=1, help="Number of jobs at a time; with several, each is a process with its own models."
         ),
     ] = 1,
     store: options.Store = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
 ) -> None:
-    """A page to click on objects, move faders and listen; only what lies below a change runs.
+    """Open a page to click on objects, move faders and listen; a change runs only the stages that depend on it.
 
-    Ctrl-C ends it. Runs that it makes are in the store, as those of `run` and `mix`.
+    Ctrl-C stops it. Its runs are in the store, like those of `run` and `mix`.
     """
     import webbrowser
 
@@ -47,11 +50,11 @@ def studio(
     opened = open_studio(sessions.open_session(store), access, bundle=bundle or "mini", n_workers=workers)
 
     opened.start_workers()
-    if opened.bundle == "mini":  # others may take minutes without a GPU
+    if opened.bundle == "mini":  # other bundles may take minutes without a GPU
         opened.warm_up()
 
     def ready(url: str) -> None:
-        console().print(f"The studio is at {url} (Ctrl-C ends it)", markup=False)
+        console().print(f"The studio is at {url} (Ctrl-C stops it)", markup=False)
         if not no_browser:
             webbrowser.open(url)
 

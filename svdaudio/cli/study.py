@@ -1,4 +1,4 @@
-"""`svdaudio study`: a search over parameters, repeated over scenes and seeds."""
+"""`svdaudio study`: a parameter search, repeated over scenes and seeds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from svdaudio.cli import batch, options, sessions
 from svdaudio.cli.grouped import grouped
-from svdaudio.cli.output import console, print_files, print_json, remark, seconds_text, table
+from svdaudio.cli.output import console, print_files, print_json, print_note, seconds_text, table
 
 if TYPE_CHECKING:
     from svdaudio.engine.batches import Batch
@@ -26,7 +26,9 @@ BASELINE = "baseline"
 
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Print how much there is to compute, what is cached and an estimate; run nothing."),
+    typer.Option(
+        "--dry-run", help="Print what would be computed, what is cached, and the estimated time; run nothing."
+    ),
 ]
 
 
@@ -35,25 +37,21 @@ def study(
     spec: Annotated[
         Path,
         typer.Argument(
-            metavar="SPEC", parser=options.user_path, show_default=False,
-            help="A .toml file: method, scenes, ranges of parameters, seeds, and an objective over scores.",
+            metavar="SPEC", parser=options.user_path,
+            help="A .toml file with the method, scenes, parameter ranges, seeds, and an objective over scores.",
         ),
     ],
     *,
     overrides: options.Set = None,
     bundle: options.Bundle = None,
-    out: options.StudyFolder = None,
     dry_run: DryRun = False,
-    store: options.Store = None,
-    workers: options.Workers = 1,
-    runner: options.BatchRunner = None,
-    as_json: options.Json = False,
+    execution: options.StudyOptions,
 ) -> None:  # fmt: skip
-    """Which parameters matter, and which setting is best: a grid, random settings or Optuna, over scenes and seeds.
+    """Find which parameters matter and which setting is best, by a grid, random settings or Optuna.
 
-    Reports for every setting the mean of an objective over scores, and its difference from the first setting, with
+    Reports the mean of an objective over scores for every setting, and its difference from the first setting, with
     95 % intervals over scenes and seeds. Writes tables, response curves, heat maps, the importance of each parameter
-    and a page. Repeating the command continues an interrupted study. docs/studies.md has the keys of the file.
+    and a page. Repeating the command continues an interrupted study. docs/studies.md describes the file.
     """
     from svdaudio.studies.parameter_study import ParameterStudy
     from svdaudio.studies.study_spec import read_spec
@@ -62,53 +60,60 @@ def study(
     read = read_spec(spec)
     if read.search.kind == "optuna":
         check_installed()
-    session = sessions.open_session(store, options.open_runner(runner))
+    session = sessions.open_session(execution.store, execution.open_runner())
     default = session.out_root / f"study.{read.path.stem}"
-    asked = ParameterStudy(
-        spec=read, folder=out if out is not None else default, overrides=tuple(overrides or ()), bundle=bundle
+    parameter_study = ParameterStudy(
+        spec=read, folder=execution.out or default, overrides=tuple(overrides or ()), bundle=bundle
     )
     if not dry_run:
-        sessions.check_out(asked.folder / "study.csv")
-    plan = asked.plan(session)
+        sessions.check_out(parameter_study.folder / "study.csv")
+    plan = parameter_study.plan(session)
     if dry_run:
-        _forecast(session, plan, workers, as_json=as_json)
+        _forecast(session, plan, execution)
         return
-    command = asked.command(default_folder=default)
+    command = parameter_study.command(default_folder=default)
     if read.search.kind == "optuna":
-        _search(session, plan, command, workers, {}, as_json=as_json)
+        _search(session, plan, command, execution, {})
         return
     title = f"{read.title}: {len(plan.settings)} settings"
-    opened = _open(session, plan, plan.settings, title, command, workers)
-    record, runs = batch.execute(session, opened)
-    _finish(plan, command, opened, record, runs, as_json=as_json)
+    _finish(
+        plan, command, *_execute(session, plan, plan.settings, title, command, execution), as_json=execution.as_json
+    )
 
 
 def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[RunRecord], *, as_json: bool) -> None:
-    """Go on with the study that a resumed batch belongs to: its other trials, its files, and what it prints.
+    """Complete the study of a resumed batch: run its remaining trials, write its files and print its results.
 
     Raises:
         typer.Exit: with 1 if a run has no result.
     """
     from svdaudio.studies.parameter_study import ParameterStudy
 
-    asked, command = ParameterStudy.of_record(opened.asked.study or {})
-    plan = asked.plan(session)
-    if asked.spec.search.kind == "optuna":
+    parameter_study, command = ParameterStudy.of_record(opened.asked.study or {})
+    plan = parameter_study.plan(session)
+    if parameter_study.spec.search.kind == "optuna":
         done = {job.name: run for job, run in zip(opened.jobs, runs, strict=True)}
-        _search(session, plan, command, opened.asked.n_workers, done, as_json=as_json)
+        execution = options.BatchExecution(workers=opened.asked.n_workers, as_json=as_json)
+        _search(session, plan, command, execution, done)
         return
     _finish(plan, command, opened, record, runs, as_json=as_json)
 
 
-def _open(
-    session: Session, plan: StudyPlan, settings: Sequence[Setting], title: str, command: str, workers: int
-) -> Batch:
-    """The batch of some settings: an unfinished one of the store, else a new one."""
+def _execute(
+    session: Session,
+    plan: StudyPlan,
+    settings: Sequence[Setting],
+    title: str,
+    command: str,
+    execution: options.BatchExecution,
+) -> tuple[Batch, RunRecord, list[RunRecord]]:
+    """Run some settings as a batch."""
     prepared = plan.prepare(session, settings, batch.prepare)
-    several = plan.spec.search.kind == "optuna"  # batches, whose tables would replace each other
-    how = options.BatchOptions(workers=workers, table=None if several else plan.study.folder / "runs.csv")
-    asked = batch.asked(how, study=plan.study.kept(command))
-    return session.open_batch(prepared, files={"study": plan.spec.path}, title=title, asked=asked)
+    several = plan.spec.search.kind == "optuna"  # batches, whose tables would overwrite each other
+    return batch.open_and_execute(
+        session, prepared, execution, files={"study": plan.spec.path}, title=title,
+        table=None if several else plan.study.folder / "runs.csv", study=plan.study.kept(command),
+    )  # fmt: skip
 
 
 def _finish(
@@ -123,20 +128,17 @@ def _search(
     session: Session,
     plan: StudyPlan,
     command: str,
-    workers: int,
+    execution: options.BatchExecution,
     done: Mapping[str, RunRecord],
-    *,
-    as_json: bool,
 ) -> None:
-    """Trial by trial, each a batch of its scenes and seeds.
+    """Run one trial after the other, each as a batch of its scenes and seeds, and report the results.
 
     Args:
-        session: that runs them.
+        session: runs the trials.
         plan: of the study.
         command: for the page.
-        workers: processes side by side.
-        done: name → run, of a batch that was just resumed.
-        as_json: print one JSON object.
+        execution: options of the command.
+        done: name → run of a batch that was just resumed.
     """
     from dataclasses import replace
 
@@ -157,8 +159,8 @@ def _search(
     def run(setting: Setting, title: str) -> list[RunRecord]:
         names = plan.names(setting)
         if any(name not in runs for name in names):
-            opened = _open(session, plan, [setting], f"{plan.spec.title}: {title}", command, workers)
-            record, found = batch.execute(session, opened)
+            title = f"{plan.spec.title}: {title}"
+            opened, record, found = _execute(session, plan, [setting], title, command, execution)
             batches.append(record.id)
             runs.update({job.name: one for job, one in zip(opened.jobs, found, strict=True)})
         return [runs[name] for name in names]
@@ -170,15 +172,15 @@ def _search(
         title = f"trial {trial.number + 1} of {search.n}"
         try:
             found = run(trial.setting, title)
-        except (ConfigError, InputError) as error:  # of this setting: the next one may do
-            remark(f"{title}, {setting_name(trial.setting)}, cannot be run: {error.line()}")
+        except (ConfigError, InputError) as error:  # of this setting; the next one may be valid
+            print_note(f"{title}, {setting_name(trial.setting)}, cannot be run: {error.line()}")
             book.tell(trial, None, {})
             continue
         names = plan.names(trial.setting)
         values = [plan.objective(one, name) for name, one in zip(names, found, strict=True)]
         mean = sum(values) / len(values)
         value = None if math.isnan(mean) else mean  # a run has no result
-        remark(f"{title}: {setting_name(trial.setting)}: {'no result' if value is None else f'{value:.3f}'}")
+        print_note(f"{title}: {setting_name(trial.setting)}: {'no result' if value is None else f'{value:.3f}'}")
         book.tell(trial, value, {name: one.id for name, one in zip(names, found, strict=True)})
     tried = [trial.setting for trial in book.told if trial.runs]
     if first is not None and not inside:
@@ -186,11 +188,12 @@ def _search(
     settings = list({setting_name(one): one for one in tried}.values())
     results = plan.results(settings, runs, n_added=int(first is not None and not inside))
     evaluator, importance = book.importance()
-    _report(replace(results, importance=importance, evaluator=evaluator), command, batches=batches, as_json=as_json)
+    results = replace(results, importance=importance, evaluator=evaluator)
+    _report(results, command, batches=batches, as_json=execution.as_json)
 
 
 def _runs_of(session: Session, book: TrialBook) -> dict[str, RunRecord]:
-    """The runs of earlier trials; those whose records are gone are left out, and are run again."""
+    """The runs of earlier trials, without those whose records are gone, which run again."""
     from svdaudio.errors import RunError
 
     kept = dict(book.kept(BASELINE))
@@ -206,7 +209,7 @@ def _runs_of(session: Session, book: TrialBook) -> dict[str, RunRecord]:
 
 
 def _report(results: StudyResults, command: str, *, batches: Sequence[str], as_json: bool) -> None:
-    """Write the files of a study and print what it found.
+    """Write the files of a study and print its results.
 
     Raises:
         typer.Exit: with 1 if a run has no result.
@@ -217,7 +220,7 @@ def _report(results: StudyResults, command: str, *, batches: Sequence[str], as_j
     report = Report(results)
     files = write_files(report, command=command)
     if results.n_missing:
-        remark(f"{results.n_missing} of {results.values.size} runs have no result; the column 'error' says why")
+        print_note(f"{results.n_missing} of {results.values.size} runs have no result; the column 'error' says why")
     if as_json:
         _print_json(report, files, batches)
     else:
@@ -271,8 +274,8 @@ def _print(report: Report, files: Mapping[str, Path]) -> None:
     print_files(files)
 
 
-def _forecast(session: Session, plan: StudyPlan, workers: int, *, as_json: bool) -> None:
-    """Print what a study would compute. Settings that Optuna has yet to pick are stood for by random ones."""
+def _forecast(session: Session, plan: StudyPlan, execution: options.StudyOptions) -> None:
+    """Print what a study would compute, with random settings in place of those that Optuna would pick."""
     from svdaudio.engine.batch import expected_seconds
     from svdaudio.studies.forecast import forecast
     from svdaudio.studies.parameter_study import counted
@@ -285,7 +288,7 @@ def _forecast(session: Session, plan: StudyPlan, workers: int, *, as_json: bool)
         )
     prepared = plan.prepare(session, settings, batch.prepare)
     found = forecast((one.request for one in prepared), session.store)
-    seconds = found.seconds(expected_seconds(session.store), workers)
+    seconds = found.seconds(expected_seconds(session.store), execution.workers)
     facts: dict[str, Any] = {
         "settings": len(settings),
         "scenes": len(plan.scenes),
@@ -296,19 +299,19 @@ def _forecast(session: Session, plan: StudyPlan, workers: int, *, as_json: bool)
         "left": dict(found.left),
         "seconds": None if seconds is None else round(seconds, 1),
     }
-    if as_json:
+    if execution.as_json:
         print_json(facts)
         return
     screen = console()
     screen.print(
-        f"{counted(len(settings), 'setting')} × {plan.n_text} = {found.n_runs} runs, of "
-        f"{found.n_computations} computations; {found.n_cached} are cached.",
+        f"{counted(len(settings), 'setting')} × {plan.n_text} = {found.n_runs} runs with "
+        f"{found.n_computations} computations, of which {found.n_cached} are cached.",
         markup=False,
     )
     if search.kind == "optuna":
-        screen.print("Optuna picks its settings in turn; random ones stand for them here.")
+        screen.print("Optuna picks settings one by one; this forecast uses random ones instead.")
     if found.left:
         rows = [[stage, n] for stage, n in sorted(found.left.items(), key=lambda item: -item[1])]
         screen.print(table(["stage", "at most to compute"], rows, right=[1]))
     wait = "unknown: a stage has not been timed in this store yet" if seconds is None else seconds_text(seconds)
-    screen.print(f"estimate: {wait}", markup=False)
+    screen.print(f"estimated time: {wait}", markup=False)

@@ -1,4 +1,4 @@
-"""`svdaudio sweep`: one edit with many settings."""
+"""`svdaudio sweep`: one edit with many settings of its parameters."""
 
 from __future__ import annotations
 
@@ -21,40 +21,39 @@ if TYPE_CHECKING:
 
 N_ROWS_SHOWN = 40
 DEFAULT_SEED = 42
-IDLE_BESIDE = (
+INEFFECTIVE_WITH = (
     ("embeddings_only", "which makes no sound and uses one process", ("workers", "on_error", "no_baselines")),
     ("random", "which draws every setting independently", ("together",)),
 )
 """An option, what it does, and the options that have no effect with it."""
 
-
-_SETTINGS = "The settings"
+_SETTINGS = "Settings"
 
 Grid = Annotated[
     list[str] | None,
     typer.Option(
         "--grid", metavar="NAME=VALUES", rich_help_panel=_SETTINGS,
-        help="Values of one parameter: svd.alpha=0.1,0.3 or svd.k=1..8 or svd.alpha=0.1..0.5:0.1. Repeatable.",
+        help="Values of one parameter: svd.alpha=0.1,0.3, svd.k=1..8 or svd.alpha=0.1..0.5:0.1. Repeatable.",
     ),
 ]  # fmt: skip
 Zip = Annotated[
     bool,
     typer.Option(
         "--zip", rich_help_panel=_SETTINGS,
-        help="Combine the first values of all grids, then the second, and so on, instead of every combination.",
+        help="Combine the first values of all grids, then the second values, and so on, instead of every combination.",
     ),
 ]  # fmt: skip
 Random = Annotated[
     int | None,
     typer.Option(
-        "--random", metavar="N", min=1, rich_help_panel=_SETTINGS, show_default=False,
-        help="Draw N settings, uniform between the ends of LOW..HIGH; another --seed draws others.",
+        "--random", metavar="N", min=1, rich_help_panel=_SETTINGS,
+        help="Draw N random settings, uniform between LOW and HIGH of LOW..HIGH; they depend on --seed.",
     ),
 ]  # fmt: skip
 EmbeddingsOnly = Annotated[
     bool,
     typer.Option(
-        "--embeddings-only", rich_help_panel=_SETTINGS, help="Only the mixed embeddings, all at once: no sound."
+        "--embeddings-only", rich_help_panel=_SETTINGS, help="Compute only the mixed embeddings, and no sounds."
     ),
 ]
 
@@ -69,65 +68,63 @@ def sweep(
     random: Random = None,
     embeddings_only: EmbeddingsOnly = False,
     parameters: options.EditParameters,
-    how: options.BatchOptions,
-    store: options.Store = None,
+    execution: options.BatchOptions,
 ) -> None:
-    """One edit with many settings: a table of scores, and of the mixed embedding's cosines with its parts.
+    """Run one edit with many settings, and tabulate scores and cosines of the mixed embedding with its parts.
 
     A sweep is a batch: stages that no setting changes are computed once, and repeating the command continues an
     unfinished sweep. With --embeddings-only it stops after the mix; ten thousand settings of svd.* and mix.* then take
-    less than a second once the regions are factorised.
+    less than a second, once the regions are factorised.
     """
     from svdaudio.engine.request import files_of
     from svdaudio.methods import find_method
-    from svdaudio.studies.pairs import Common, Row
+    from svdaudio.studies.pairs import Row
     from svdaudio.studies.sweep import check_values, combinations, draw_settings, parse_range, setting_name
 
     begun = time.perf_counter()
-    _refuse_idle_options(context)
-    batch.check_table(how)
+    _refuse_ineffective_options(context)
+    batch.check_table(execution.table)
     method = find_method(parameters.method)
     paths = files_of(method, files)
-    given = parameters.given()
     ranges = [parse_range(text, method.config.parameters()) for text in grid or ()]
-    check_values(ranges, given, method.config)
+    check_values(ranges, parameters.given(), method.config)
     settings = (
         draw_settings(ranges, random, DEFAULT_SEED if parameters.seed is None else parameters.seed)
         if random is not None
         else combinations(ranges, together=together)
     )
     settings = list({setting_name(one): one for one in settings}.values())
-    common = Common(config_file=parameters.config, overrides=parameters.texts, given=given, variant=parameters.variant)
+    common = parameters.common(parameters.variant)
 
     def row(setting: Mapping[str, Any]) -> Row:
         name = setting_name(setting)
         return Row(name=name, files=paths, parameters=setting, where=f"the setting {name}")
 
-    session = sessions.open_session(store, options.open_runner(how.runner))
+    session = sessions.open_session(execution.store, execution.open_runner())
     if embeddings_only:
-        _embeddings(session, settings, row, method, common, how, begun)
+        _embeddings(session, settings, row, method, common, execution, begun)
         return
     prepared = batch.prepare(session, [row(setting) for setting in settings], method, common)
     title = f"{' to '.join(path.name for path in paths.values())}, {len(settings)} settings"
-    batch.run_batch(session, prepared, batch.asked(how), how, files=paths, title=title)
+    batch.run_batch(session, prepared, execution, files=paths, title=title)
 
 
-def _refuse_idle_options(context: typer.Context) -> None:
-    """Refuse options that have no effect with others that were given.
+def _refuse_ineffective_options(context: typer.Context) -> None:
+    """Refuse options that would have no effect with another given option.
 
     Raises:
-        InputError: there is such an option.
+        InputError: an option would have no effect.
     """
     from svdaudio.errors import InputError
 
     option = {parameter.name: parameter.opts[0] for parameter in context.command.params if parameter.name}
     sources = {name: context.get_parameter_source(name) for name in option}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    for name, why, others in IDLE_BESIDE:
-        idle = [option[other] for other in given if other in others]
-        if name in given and idle:
+    for name, why, others in INEFFECTIVE_WITH:
+        ineffective = [option[other] for other in given if other in others]
+        if name in given and ineffective:
             raise InputError(
-                f"{' and '.join(idle)} would have no effect with {option[name]}, {why}", fix="omit one of them"
+                f"{' and '.join(ineffective)} would have no effect with {option[name]}, {why}", fix="omit one of them"
             )
 
 
@@ -137,10 +134,10 @@ def _embeddings(
     row: Callable[[Mapping[str, Any]], Row],
     method: Method,
     common: Common,
-    how: options.BatchOptions,
+    execution: options.BatchOptions,
     begun: float,
 ) -> None:
-    """Mixed embeddings alone: the stages compute the parts, once for each setting of the other parameters."""
+    """Compute only the mixed embeddings: stages compute the parts once for each setting of the other parameters."""
     from dataclasses import replace
 
     from svdaudio.engine.batches import write_table
@@ -168,16 +165,16 @@ def _embeddings(
         for place, number in enumerate(numbers):
             rows[number].update({name: round(float(values[place]), 6) for name, values in found.items()})
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    path = how.table.absolute() if how.table is not None else session.out_root / f"{stamp}-sweep.csv"
+    path = execution.table.absolute() if execution.table is not None else session.out_root / f"{stamp}-sweep.csv"
     write_table(path, rows)
-    if how.as_json:
+    if execution.as_json:
         facts = {"settings": rows, "table": str(path), "mixing_seconds": round(mixing_s, 6)}
         print_json({**facts, "seconds": round(time.perf_counter() - begun, 3)})
         return
     screen = console()
     names = list(rows[0])
     shown = [[f"{row[name]:.4g}" if isinstance(row[name], float) else row[name] for name in names] for row in rows]
-    title = "cosines of the mixed embedding, and degrees by which the factors moved its parts" + (
+    title = "cosines of the mixed embedding, and the degrees by which the factors moved its parts" + (
         f", the first {N_ROWS_SHOWN}" if len(rows) > N_ROWS_SHOWN else ""
     )
     screen.print(table(names, shown[:N_ROWS_SHOWN], title=title, right=range(len(names))))
@@ -189,7 +186,7 @@ def _embeddings(
 
 
 def _mixed(session: Session, one: Prepared, settings: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float]:
-    """Reach and cosines of the embeddings of settings that share their parts, and the seconds that mixing took."""
+    """Cosines and reaches of the embeddings of settings with the same parts, and the seconds that mixing took."""
     from svdaudio.methods.mixes import columns, edit_parts, mix_anchors, reaches
     from svdaudio.svd.many import cosines, mix_many
 

@@ -1,4 +1,4 @@
-"""`svdaudio train`: on a user's own folder, or the mini bundle, one model per command or all at once."""
+"""`svdaudio train`: training on the user's own folder, or the models of the mini bundle, one by one or all at once."""
 
 from __future__ import annotations
 
@@ -23,22 +23,18 @@ from svdaudio.processes import python_command
 if TYPE_CHECKING:
     from svdaudio.figures import Figure
 
-app = Commands(help="Train on your own folder, or the models of the mini bundle. Interrupted trainings resume.")
+app = Commands(help="Train on your own folder, or train the mini bundle. An interrupted training resumes.")
 app.command(rich_help_panel="On your own folder")(pretrain.ciap)
 app.command("sound-encoder", rich_help_panel="On your own folder")(pretrain.sound_encoder)
 
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out",
-        help="Folder of the mini bundle's weights (default checkpoints/mini); mini-pretrained is beside it.",
-        show_default=False,
+        "--out", help="Folder of the mini bundle's weights (default checkpoints/mini); mini-pretrained is next to it."
     ),
 ]
-Work = Annotated[
-    Path | None, typer.Option("--work", help="Folder of checkpoints and logs (default training/).", show_default=False)
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random choices.")]
+Work = Annotated[Path | None, typer.Option("--work", help="Folder for checkpoints and logs (default training).")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
 
 
 @app.command("all")
@@ -47,12 +43,12 @@ def train_all(
     seed: Seed = 0,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Trainings in parallel (default one per core).", show_default=False),
+        typer.Option("--workers", min=1, help="Number of parallel trainings (default one per core)."),
     ] = None,
     out: Out = None,
     work: Work = None,
 ) -> None:
-    """Train every model, each after those it depends on, and describe the bundle. After Ctrl-C, rerun to resume."""
+    """Train every model in the order of dependencies, and write the bundle's manifest. Rerun after Ctrl-C to resume."""
     from svdaudio.mini.training import Event, train_together
 
     n_workers = min(workers or len(os.sched_getaffinity(0)), len(NEEDS))
@@ -68,27 +64,23 @@ def train_all(
         with (folder / f"{name}.out").open("wb") as output:
             return subprocess.Popen(program, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment)
 
-    def on_event(event: Event) -> None:
-        if event.seconds is None:
-            error_console().print(f"training {event.name}: see {folder / event.name}.log", markup=False, soft_wrap=True)
-        else:
+    def print_event(event: Event) -> None:
+        text = f"training {event.name}: see {folder / event.name}.log"
+        if event.seconds is not None:
             spent = seconds_text(time.monotonic() - begun)
-            error_console().print(
-                f"trained {event.name} in {seconds_text(event.seconds)}; {spent} in all", markup=False, soft_wrap=True
-            )
+            text = f"trained {event.name} in {seconds_text(event.seconds)}; {spent} in total"
+        error_console().print(text, markup=False, soft_wrap=True)
 
     try:
-        train_together(NEEDS, start, n_workers=n_workers, on_event=on_event)
+        train_together(NEEDS, start, n_workers=n_workers, on_event=print_event)
     except RunError as error:
-        raise RunError(
-            error.what, got=error.got, fix=f"see its output in {folder}, then run the same command again"
-        ) from error
+        raise RunError(error.what, got=error.got, fix=f"see its output in {folder}, then repeat the command") from error
     manifest(out=out)
 
 
 @app.command()
 def manifest(*, out: Out = None) -> None:
-    """Write the description of the weights in a folder as a bundle: digests, sizes, class names, settings."""
+    """Write the manifest that makes the weights in a folder a bundle: digests, sizes, class names, settings."""
     from svdaudio.mini.manifest import describe
 
     for path in describe(_out(out)):
@@ -102,19 +94,19 @@ def evaluate(
     out: Out = None,
     as_json: options.Json = False,
 ) -> None:
-    """Evaluate the weights in a folder on held-out data, and print the table of figures."""
+    """Evaluate the weights in a folder on held-out data, and print a table of figures."""
     from svdaudio.mini.card import rewrite
     from svdaudio.mini.evaluation import sections
 
     rows: list[tuple[str, Figure]] = []
     for section in sections(_out(out)):
-        began = time.monotonic()
+        begun = time.monotonic()
         with error_console().status(f"measuring: {section.title}"), quiet_stdout():
             figures = section.measure()
         rows += [(section.title, figure) for figure in figures]
         if cards and section.card is not None:
             rewrite(section.card, figures)
-        error_console().print(f"measured {section.title}: {seconds_text(time.monotonic() - began)}", markup=False)
+        error_console().print(f"measured {section.title}: {seconds_text(time.monotonic() - begun)}", markup=False)
     if as_json:
         found = [{"section": title, **asdict(figure), "reached": figure.reached} for title, figure in rows]
         print_json({"folder": str(_out(out)), "figures": found})
@@ -159,14 +151,14 @@ def _add(name: str) -> None:
         seed: Seed = 0,
         steps: Annotated[
             int | None,
-            typer.Option("--steps", min=1, help="Training steps (default: the recipe's).", show_default=False),
+            typer.Option("--steps", min=1, help="Number of training steps (default that of the recipe)."),
         ] = None,
         out: Out = None,
         work: Work = None,
     ) -> None:
         _train(name, seed=seed, out=out, work=work, n_steps=steps)
 
-    app.command(COMMANDS.get(name, name), help=f"Train the {name.replace('_', ' ')}.")(command)
+    app.command(COMMANDS.get(name, name), help=f"Train the model `{name}`.")(command)
 
 
 for _name in NEEDS:

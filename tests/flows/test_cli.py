@@ -268,8 +268,8 @@ def test_compare_names_where_the_workflows_part_and_why(done, cli):
     for words in (
         "0.3 (default)",
         "0.2 (--set)",
-        "of 37 stages are the same. The runs part in:",
-        "below differ, too: manipulated.remix",
+        "of 37 stages are the same. The runs begin to differ in:",
+        "downstream stages with different outputs: manipulated.remix",
     ):
         assert words in printed
     same = cli("compare", other, other).out
@@ -361,7 +361,7 @@ def test_commands_that_cannot_be_carried_out_say_so_on_one_line(world, cli, argu
 def test_an_unknown_stage_names_the_nearest(done, cli):
     result = cli("inspect", "latest", "removed.msk")
     assert result.code == 2
-    assert "did you mean 'removed.mask'" in result.err.lower()
+    assert "try 'removed.mask'" in result.err.lower()
 
 
 def test_a_fault_is_one_line_and_debug_shows_where(world, cli, monkeypatch):

@@ -66,7 +66,7 @@ def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
     monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
     first = cli(*BATCH)
     assert first.code == 130
-    assert "goes on" in first.err
+    assert "continues it" in first.err
     monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=diffuse))
     second = cli(*again, "--json")
     assert second.code == 0

@@ -110,8 +110,8 @@ def test_help_lists_every_subcommand(cli, folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("edit",), "there is no sound 'edit', and no such run"),
-        (("--json",), "there is nothing to evaluate"),
+        (("edit",), "'edit' is not a sound file, a folder or a run"),
+        (("--json",), "nothing to evaluate"),
         (("a.wav", "--label", "dg"), "no judge knows the class 'dg': expected dog"),
         (("a.wav", "--reference", "a.wav"), "the reference a.wav is not a folder"),
         (("a.wav", "--reference", "empty"), "there are no sounds in empty"),

@@ -26,8 +26,8 @@ def test_labels_and_pictures_as_json(cli, place):
     again = cli("hear", *arguments)
     assert again.code == 0
     assert "0 stages computed, 5 cached" in again.out
-    assert "of 3, 0 of them embedded now" in again.out
-    assert "left out: pictures/bad.png is not an image" in again.err
+    assert "of 3 pictures, 0 of which were embedded now" in again.out
+    assert "skipped: pictures/bad.png is not an image" in again.err
     assert cli("resume", "latest").code == 0
     assert "sound.match" in cli("inspect", "latest").out
 

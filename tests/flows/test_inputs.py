@@ -183,7 +183,7 @@ def test_a_mask_that_is_kept_gives_the_same_region(world, cli, prompt, suffix):
 
 def test_mask_refuses_what_it_cannot_use(world, cli):
     for words, text in (
-        (["--box", "1,2"], "--box is not a box: expected LEFT,TOP,RIGHT,BOTTOM, got 1,2"),
+        (["--box", "1,2"], "--box is not valid: expected LEFT,TOP,RIGHT,BOTTOM, got 1,2"),
         (["--point", "1,2", "--out", "mask.jpg"], "a name that ends in .png or .npy"),
         (["--point", "1,2", "--mask", "cat.png"], "an object has a mask file and also clicks or a box"),
     ):

@@ -69,7 +69,7 @@ def test_an_interrupted_training_says_how_to_go_on(cli, place, monkeypatch):
     done = cli("train", "ciap", "--data", place / "farm", "--name", "two words", "--set", "batch=4", "--skip-bad")
     assert done.code == 130
     command = f"svdaudio train ciap --data {place / 'farm'} --name 'two words' --set batch=4 --skip-bad"
-    assert done.err.splitlines()[-1] == f"interrupted; go on with: {command}"
+    assert done.err.splitlines()[-1] == f"interrupted; resume with: {command}"
 
 
 def test_several_devices_are_processes_of_the_same_command(cli, place, monkeypatch):
@@ -91,7 +91,7 @@ def test_an_example_of_all_settings(cli, place):
     assert done.code == 0
     (place / "all.toml").write_text(done.out)
     assert "batch = 320" in done.out
-    assert "no data: expected --data FOLDER" in cli("train", "ciap").err
+    assert "no data given: expected --data FOLDER" in cli("train", "ciap").err
     wrong = cli("train", "ciap", "--data", place / "farm", "--config", place / "all.toml")
     assert (wrong.code, json.dumps(wrong.out)) == (2, '""')
     assert "there is no setting 'loss.text'" in wrong.err or "there is no setting 'sound.preset'" in wrong.err

@@ -136,7 +136,7 @@ def test_from_a_schedule_to_a_finished_batch(cli, server, request, tmp_path):
     shown = cli("schedule", "list")
     assert "0 3 * * * Europe/Berlin" in shown.out
     assert re.search(r"\d 03:00 CES?T", shown.out), "the next start, in the zone of the schedule's own times"
-    assert "no worker runs what is due" in shown.err
+    assert "no worker is running" in shown.err
 
     assert cli("schedule", "pause", "nightly", "--json").json()["paused"] is True
     assert cli("schedule", "list", "--json").json()["schedules"][0]["next_at"] is None
@@ -212,7 +212,7 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
     }  # fmt: skip
     started = cli("schedule", "run-now", "gc")
     assert started.code == 0
-    assert "no worker runs" in started.err or "worker" not in started.err  # one may have stopped a moment ago
+    assert "no worker is running" in started.err or "worker" not in started.err  # one may have stopped a moment ago
     for name in ("edit", "masked", "one", "other", "figures", "gc"):
         assert cli("schedule", "remove", name).code == 0
 

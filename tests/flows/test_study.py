@@ -146,10 +146,10 @@ def test_an_interrupted_grid_goes_on(folder, cli, monkeypatch, goes_on):
 def test_a_study_of_a_kind_that_this_version_lacks_is_not_resumed(folder):
     record = RunRecord(id="20300101-batch", kind="batch", created_at="2030", files={}, config={})
     with pytest.raises(
-        RunError, match=r"belongs to a study of another version.*edits or parameters or ablation or .*, got later"
+        RunError, match=r"was started by another version.*edits or parameters or ablation or .*, got later"
     ):
-        resume._finish_of({"kind": "later"}, record)
-    assert resume._finish_of({"folder": "of a record without a kind"}, record) is evaluate.finish
+        resume._finish_for({"kind": "later"}, record)
+    assert resume._finish_for({"folder": "of a record without a kind"}, record) is evaluate.finish
 
 
 def test_an_interrupted_search_asks_for_the_same_trials_and_counts_none_twice(folder, cli, monkeypatch):

@@ -131,7 +131,7 @@ def test_a_second_call_embeds_nothing_and_prints_the_same(cli, models, esc50):
     assert (models["sound_encoder"].n_heard, models["guide"].n_embedded) == (6, 3)
     assert first.out == second.out
     assert "mean of the folds" in first.out
-    assert "1-6 has no answer" in first.err
+    assert "1-6 was not classified" in first.err
     assert "1 of 8 rows have no file" in first.err
 
 
