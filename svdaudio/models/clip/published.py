@@ -1,9 +1,9 @@
 """CLIP as OpenAI published it: a TorchScript archive such as ViT-L-14.pt, or the same entries as a plain state dict.
 
-The image encoder is the image tower of ViT-L/14; a guide has both towers, of any vision transformer of OpenAI's. All
-entries of a file are checked in either case: one that lacks some is not the published one. OpenAI's weights need
-QuickGELU, which no entry records; weights trained with another activation (LAION's) have other digests, and are
-rejected unless the user passes `--trust`.
+The image encoder is the image tower of ViT-L/14; a guide has both towers of any of OpenAI's vision transformers. In
+either case all entries of a file are checked, and a file that lacks some is rejected. OpenAI's weights need QuickGELU,
+which no entry records; weights trained with another activation (LAION's) have other digests, and are rejected unless
+the user passes `--trust`.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def load_image_encoder(path: Path, device: str | torch.device = "cpu", *, digest
     """Load the image encoder of a published CLIP.
 
     Args:
-        path: the archive, a state dict saved by torch, or the same as safetensors.
+        path: the archive, or a state dict saved by torch or as safetensors.
         device: target device.
-        digest: sha256 of the file, if it has been checked; then a quick copy is kept beside it.
+        digest: sha256 of the file, if it has been checked; then a quick copy is kept next to it.
 
     Raises:
         CheckpointError: the file is missing or damaged, lacks an entry or has an extra one, or is another CLIP.
@@ -82,7 +82,7 @@ def load_guide(path: Path, device: str | torch.device = "cpu", *, digest: str | 
 
 
 def read_visual(path: Path) -> Weights:
-    """The image tower of ViT-L/14 in float32, with its shape, after checking all entries of the file."""
+    """Read the image tower of ViT-L/14 in float32, with its shape, after checking all entries of the file."""
     state = _entries(path)
     with unreadable(path, "the entries of CLIP"):
         shape = _vision_shape(path, state)
@@ -102,7 +102,7 @@ def read_visual(path: Path) -> Weights:
 
 
 def read_both(path: Path) -> Weights:
-    """Both towers in float32, with their shapes, after checking all entries of the file."""
+    """Read both towers in float32, with their shapes, after checking all entries of the file."""
     state = _entries(path)
     with unreadable(path, "the entries of CLIP"):
         shape, text = _vision_shape(path, state), _text_shape(path, state)
@@ -113,7 +113,7 @@ def read_both(path: Path) -> Weights:
 
 
 def read_patch_size(path: Path) -> int:
-    """Side of the picture tower's patches in pixels: 14 in ViT-L/14, 32 in ViT-B/32.
+    """Side of the image tower's patches in pixels: 14 in ViT-L/14, 32 in ViT-B/32.
 
     Raises:
         CheckpointError: the file is missing or damaged, or has no such tower.
@@ -178,7 +178,7 @@ def _text_shape(path: Path, state: Mapping[str, Tensor]) -> CLIPTextCfg:
 def _check_entries(
     path: Path, state: Mapping[str, Tensor], shape: ImageEncoderConfig, text: CLIPTextCfg
 ) -> Mapping[str, Tensor]:
-    """Check names and shapes of both towers against open_clip's own class on the meta device; returns its entries."""
+    """Check names and shapes of both towers against open_clip's class on the meta device, and return its entries."""
     with torch.device("meta"):
         model = _clip(shape, text)
     wanted = model.state_dict()
@@ -204,7 +204,7 @@ def _tokens(texts: Sequence[str], n_context: int) -> Tensor:
     """Tokens of texts, [n, n_context].
 
     Raises:
-        ConfigError: a text has too many; open_clip would cut it.
+        ConfigError: a text has too many tokens; open_clip would cut it.
     """
     tokenizer = _tokenizer()
     for text in texts:
@@ -217,5 +217,5 @@ def _tokens(texts: Sequence[str], n_context: int) -> Tensor:
 
 
 def _like(value: Tensor, wanted: Tensor | None) -> Tensor:
-    """Accept a vector of one element for a number: OpenAI and older open_clip store the temperature as a number."""
+    """Reshape a single value to the wanted shape: OpenAI and older open_clip store the temperature as a scalar."""
     return value.reshape(wanted.shape) if wanted is not None and value.numel() == wanted.numel() == 1 else value

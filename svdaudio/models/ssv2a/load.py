@@ -1,4 +1,4 @@
-"""Loading SSV2A, strictly: the published pair of ssv2a.pth and ssv2a.json, or this project's own weight file."""
+"""Loads SSV2A strictly, from the published pair of ssv2a.pth and ssv2a.json or from this project's own weight file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | t
 
 
 def load_pair(path: str | Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> SSV2A:
-    """Load the published SSV2A from `ssv2a.pth`, with `ssv2a.json` beside it, in evaluation mode and float32.
+    """Load the published SSV2A from `ssv2a.pth` and the `ssv2a.json` next to it, in evaluation mode and float32.
 
     Args:
         path: `ssv2a.pth`.
@@ -90,7 +90,7 @@ def _build(config: Config, state: Mapping[str, object], path: Path) -> SSV2A:
 
 def _read_config(path: Path) -> Config:
     if not path.is_file():
-        raise CheckpointError(f"there is no configuration {path}", fix="put ssv2a.json beside ssv2a.pth")
+        raise CheckpointError(f"file not found: {path}", fix="put ssv2a.json next to ssv2a.pth")
     try:
         document: object = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
