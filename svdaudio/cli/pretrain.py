@@ -170,8 +170,8 @@ def _train(command: str, given: Options) -> None:
             _say(resume)
             raise
         return
-    if (remark := PRESETS[kind.schema][given.preset].remark) and settings.init == "random":
-        _say(f"note: {remark}")
+    if (note := PRESETS[kind.schema][given.preset].note) and settings.init == "random":
+        _say(f"note: {note}")
     from svdaudio.studies.pretraining import FaultyDataError, Listener, Request, pretrain
 
     request = Request(

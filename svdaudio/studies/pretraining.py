@@ -30,7 +30,7 @@ from svdaudio.pretraining.ranks import Ranks, joined_ranks
 from svdaudio.pretraining.retrieval import Recall
 from svdaudio.pretraining.settings import NOT_OF_THE_RESULT, CiapSettings, SoundEncoderSettings, TrainSettings
 from svdaudio.pretraining.settings_files import flat
-from svdaudio.pretraining.sound_encoder import SoundSubject, embed_guided
+from svdaudio.pretraining.sound_encoder import SoundSubject, embed_with_guide
 from svdaudio.pretraining.subject import Subject
 from svdaudio.pretraining.train import CHECKPOINT, Outcome, train
 from svdaudio.weights.digests import hash_file
@@ -157,7 +157,7 @@ def pretrain(request: Request, listener: Listener) -> Trained:
             folder=folder,
             device=device,
             ranks=ranks,
-            say=listener.say,
+            on_epoch=listener.say,
             save_every_s=request.save_every_s,
         )
         if ranks.is_first:
@@ -340,7 +340,7 @@ def _subject(
         return CiapSubject(settings, data, split, heard)
     assert isinstance(settings, SoundEncoderSettings)
     guided = _first_then_all(
-        lambda: embed_guided(models["guide"], digest, data, settings, folder=cache, progress=progress), ranks
+        lambda: embed_with_guide(models["guide"], digest, data, settings, folder=cache, progress=progress), ranks
     )
     return SoundSubject(settings, data, split, guided)
 
