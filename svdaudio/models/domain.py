@@ -45,9 +45,9 @@ class Domain:
         """
         offset = tokens.mean(axis=0) - self.mean
         along = self.components @ offset
-        beside = offset - along @ self.components
+        residual = offset - along @ self.components
         squares = np.square(along) / (np.square(self.deviations) + self.noise**2)
-        return float(np.sqrt(squares.sum() + np.square(beside).sum() / self.noise**2))
+        return float(np.sqrt(squares.sum() + np.square(residual).sum() / self.noise**2))
 
     def departures(
         self,
@@ -122,7 +122,7 @@ def load_domain(path: Path, device: object = None) -> Domain:
         device: ignored: the arrays are small.
 
     Raises:
-        CheckpointError: the file is missing, damaged or of another kind.
+        CheckpointError: the file is missing, damaged or of another role.
     """
     del device
     state, header = load_weights(path, role=ROLE)
@@ -130,7 +130,7 @@ def load_domain(path: Path, device: object = None) -> Domain:
         mean, components, deviations = (state[name].numpy() for name in ("mean", "components", "deviations"))
         n_components, n_dims = components.shape
         if (mean.shape, deviations.shape) != ((n_dims,), (n_components,)):
-            raise ValueError(f"the shapes {mean.shape}, {components.shape} and {deviations.shape} do not fit together")
+            raise ValueError(f"the shapes {mean.shape}, {components.shape} and {deviations.shape} do not match")
         noise, longest, least = (float(header.extra[name]) for name in ("noise", "longest_distance", "least_score"))
     return Domain(
         mean=mean, components=components, deviations=deviations, noise=noise, longest_distance=longest,

@@ -161,14 +161,14 @@ def embed_sounds(
     """
     sound = settings.sound
     seeds = range(sound.n_crops) if sound.place == "random" else (0,)
-    wanted = [(index, seed) for index in range(len(data.items)) for seed in seeds]
+    parts = [(index, seed) for index in range(len(data.items)) for seed in seeds]
     loaded: list[SoundEmbedder] = []
 
     def make(places: Sequence[int]) -> NDArray[np.float32]:
         if not loaded:
             loaded.append(encoder())
         rows: list[NDArray[np.float32]] = []
-        for index, seed in (wanted[place] for place in places):
+        for index, seed in (parts[place] for place in places):
             waveform, rate_hz = read_sound(data.items[index].sound)
             drawn = int(data.facts[index].sound_sha256[:12], 16)
             rng = np.random.default_rng((settings.seed, drawn, seed))
@@ -176,7 +176,7 @@ def embed_sounds(
             rows.append(loaded[0].embed(torch.from_numpy(part)[None], rate_hz).cpu().numpy())
         return np.concatenate(rows)
 
-    keys = [f"{data.facts[index].sound_sha256} {seed}" for index, seed in wanted]
+    keys = [f"{data.facts[index].sound_sha256} {seed}" for index, seed in parts]
     drawn_by = settings.seed if sound.place == "random" else ""
     source = f"sounds {digest} {sound.duration_s:g} {sound.place} {drawn_by}"
     found = FrozenVectors(folder, source).get(keys, make, progress)

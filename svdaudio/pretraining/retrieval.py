@@ -111,7 +111,7 @@ def both_ways(
         with_intervals: whether to compute intervals.
     """
     figures: list[Recall] = []
-    own, alike = np.eye(len(first), dtype=bool), common_labels(labels, labels)
+    own, same_label = np.eye(len(first), dtype=bool), common_labels(labels, labels)
     labelled = [place for place, one in enumerate(labels) if one]
     for one, other, (a, b) in ((first, second, names), (second, first, names[::-1])):
         for k in (k for k in RANKS if k <= len(first)):
@@ -120,7 +120,7 @@ def both_ways(
         if labelled:
             some = [groups[place] for place in labelled]
             name = f"{a} to {b}: class recall@1"
-            figures.append(recall(name, one[labelled], other, alike[labelled], some, with_interval=with_intervals))
+            figures.append(recall(name, one[labelled], other, same_label[labelled], some, with_interval=with_intervals))
     return figures
 
 

@@ -64,8 +64,8 @@ def batch_targets(
     """
     if settings.targets == "identity":
         return identity_targets(len(vectors), vectors.device)
-    alike = vectors @ vectors.T if settings.soft_by == "likeness" else label_likeness(labels).to(vectors.device)
-    return soft_targets(alike, temperature=settings.soft_temperature)
+    similarity = vectors @ vectors.T if settings.soft_by == "likeness" else label_likeness(labels).to(vectors.device)
+    return soft_targets(similarity, temperature=settings.soft_temperature)
 
 
 def label_likeness(labels: Sequence[frozenset[str]]) -> Float[Tensor, "n n"]:

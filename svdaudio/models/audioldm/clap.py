@@ -137,8 +137,8 @@ class ClapTextEncoder:
         if self.tokenizer is None:
             raise ConfigError(
                 "the text cannot be split into tokens",
-                got="the authors' checkpoint, which includes no tokenizer",
-                fix="use the diffusers folder, which does",
+                got="the authors' checkpoint, which has no tokenizer",
+                fix="use the diffusers folder, which has one",
             )
         found = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=N_TEXT_TOKENS, return_tensors="pt"

@@ -94,7 +94,7 @@ def to_checkpoint(folder: Path, checkpoint: Path) -> None:
     audio = source.audio()
     if not (folder / REST).is_file():
         raise CheckpointError(
-            f"the folder {folder} does not hold all of the authors' checkpoint",
+            f"the folder {folder} lacks parts of the authors' checkpoint",
             expected=REST,
             fix="convert a folder that was created from a .ckpt",
         )

@@ -289,7 +289,7 @@ class DiffusersFolder:
                 raise TypeError("not a JSON object")
         except OSError as error:
             raise CheckpointError(
-                f"the folder {self.path} is not a diffusers AudioLDM",
+                f"the folder {self.path} is not AudioLDM in diffusers' format",
                 expected=f"{part}/config.json",
                 got=error.strerror or str(error),
                 fix="pass the folder with unet, vae, vocoder and text_encoder in it, or the authors' .ckpt",
@@ -342,7 +342,7 @@ def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> 
     Tensors are copied only if they do not have the canonical layout.
 
     Raises:
-        CheckpointError: they do not fit.
+        CheckpointError: they do not match the network.
     """
     try:
         with torch.device("meta"):
@@ -351,7 +351,7 @@ def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> 
         fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"the weights in {path} do not fit AudioLDM",
+            f"the weights in {path} do not match AudioLDM",
             got=str(error).strip().splitlines()[-1].strip()[:200],
             fix="fetch them again",
         ) from error
@@ -399,7 +399,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _tensors(path: Path, found: Any) -> dict[str, Tensor]:
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise CheckpointError(f"{path} holds something other than tensors", expected="a state_dict")
+        raise CheckpointError(f"{path} contains something other than tensors", expected="a state_dict")
     return {str(name): tensor for name, tensor in found.items()}
 
 

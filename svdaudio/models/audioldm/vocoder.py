@@ -47,7 +47,7 @@ def load_vocoder(path: Path, device: str | torch.device = "cpu") -> nn.Module:
     architecture = load_weights(path, role="vocoder")[1].architecture
     if architecture not in ARCHITECTURES:
         raise CheckpointError(
-            f"the checkpoint {path} is of an unknown architecture",
+            f"unknown architecture of the checkpoint {path}",
             expected=" or ".join(ARCHITECTURES),
             got=architecture,
         )

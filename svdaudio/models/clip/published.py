@@ -53,7 +53,7 @@ def load_image_encoder(path: Path, device: str | torch.device = "cpu", *, digest
         digest: sha256 of the file, if it has been checked; then a quick copy is kept next to it.
 
     Raises:
-        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one, or is another CLIP.
+        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one, or is the wrong CLIP.
     """
     weights = cached(path, name=ROLE, digest=digest, read=lambda: read_visual(path))
     visual = fill(lambda: build_image_encoder(weights.facts), weights.tensors, path)
@@ -89,7 +89,7 @@ def read_visual(path: Path) -> Weights:
         n_tokens = (shape.image_size // shape.patch_size) ** 2 + 1
         if (n_tokens, shape.output_dim) != (N_TOKENS, EMBEDDING_DIM):
             raise CheckpointError(
-                f"the checkpoint {path} is another CLIP",
+                f"the checkpoint {path} is the wrong CLIP",
                 expected=f"ViT-L/14: {N_TOKENS} tokens of {EMBEDDING_DIM}",
                 got=f"{n_tokens} tokens of {shape.output_dim}",
                 fix="run `svdaudio checkpoints fetch clip-vit-l-14`",
@@ -106,8 +106,8 @@ def read_both(path: Path) -> Weights:
     state = _entries(path)
     with unreadable(path, "the entries of CLIP"):
         shape, text = _vision_shape(path, state), _text_shape(path, state)
-        wanted = _check_entries(path, state, shape, text)
-    tensors = {key: _like(value.detach().float(), wanted[key]) for key, value in state.items()}
+        entries = _check_entries(path, state, shape, text)
+    tensors = {key: _like(value.detach().float(), entries[key]) for key, value in state.items()}
     of_text = {name: getattr(text, name) for name in ("context_length", "vocab_size", "width", "heads", "layers")}
     return Weights(tensors=tensors, facts={"vision": asdict(shape), "text": of_text})
 
@@ -146,7 +146,7 @@ def _vision_shape(path: Path, state: Mapping[str, Tensor]) -> ImageEncoderConfig
         projection = state["visual.proj"]
     except KeyError as error:
         raise CheckpointError(
-            f"the checkpoint {path} is not CLIP's vision transformer", expected=f"an entry {error}", got=names(state)
+            f"the checkpoint {path} has no vision transformer of CLIP", expected=f"an entry {error}", got=names(state)
         ) from error
     width, patch_size = int(patches.shape[0]), int(patches.shape[-1])
     return ImageEncoderConfig(
@@ -181,9 +181,9 @@ def _check_entries(
     """Check names and shapes of both towers against open_clip's class on the meta device, and return its entries."""
     with torch.device("meta"):
         model = _clip(shape, text)
-    wanted = model.state_dict()
-    fill(lambda: model, {key: _like(value.to("meta"), wanted.get(key)) for key, value in state.items()}, path)
-    return wanted
+    entries = model.state_dict()
+    fill(lambda: model, {key: _like(value.to("meta"), entries.get(key)) for key, value in state.items()}, path)
+    return entries
 
 
 def _clip(shape: ImageEncoderConfig, text: CLIPTextCfg) -> CLIP:
@@ -216,6 +216,6 @@ def _tokens(texts: Sequence[str], n_context: int) -> Tensor:
     return tokenizer(list(texts), n_context)
 
 
-def _like(value: Tensor, wanted: Tensor | None) -> Tensor:
-    """Reshape a single value to the wanted shape: OpenAI and older open_clip store the temperature as a scalar."""
-    return value.reshape(wanted.shape) if wanted is not None and value.numel() == wanted.numel() == 1 else value
+def _like(value: Tensor, model: Tensor | None) -> Tensor:
+    """Give a single value the shape of `model`: OpenAI and older open_clip store the temperature as a scalar."""
+    return value.reshape(model.shape) if model is not None and value.numel() == model.numel() == 1 else value

@@ -220,17 +220,17 @@ def check_points(
     if where.shape != (len(kind), 2):
         raise InputError(
             "points and labels do not match",
-            expected="an (x, y) and a label each",
+            expected="an (x, y) and a label for each",
             got=f"{where.shape} and {kind.shape}",
         )
     if not np.isin(kind, (0, 1)).all():
         raise InputError("unknown label of a point", expected="1 (on the object) or 0 (not on it)", got=kind.tolist())
     if not (kind == 1).any() and not has_box:
-        raise InputError("no point lies on the object", expected="at least one point with label 1", got="label 0 only")
+        raise InputError("no point is on the object", expected="at least one point with label 1", got="label 0 only")
     for x, y in where.tolist():
         if not (0 <= x < width and 0 <= y < height):
             raise InputError(
-                "the point is outside the image",
+                "the point is outside the picture",
                 expected=f"x in 0..{width - 1}, y in 0..{height - 1}",
                 got=f"({x:g}, {y:g})",
                 fix="use pixel coordinates of the upright image",
@@ -247,7 +247,7 @@ def check_box(box: Sequence[float], height: int, width: int) -> None:
     left, top, right, bottom = box
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise InputError(
-            "the box is empty or reaches outside the image",
+            "the box is empty or reaches outside the picture",
             expected=f"LEFT < RIGHT within 0..{width}, TOP < BOTTOM within 0..{height}",
             got=", ".join(f"{value:g}" for value in box),
             fix="use pixel coordinates of the upright image",

@@ -89,15 +89,15 @@ def mel_images(
     frames = _frames(waveforms)
     n_frames = frames.shape[1]
     taps, weights = _columns()
-    wanted = first_frames(len(waveforms), n_frames, place=place, random=random)[:, None] + taps
-    sounds, within = torch.arange(len(waveforms))[:, None], wanted.clamp(0, n_frames - 1)
+    indices = first_frames(len(waveforms), n_frames, place=place, random=random)[:, None] + taps
+    sounds, within = torch.arange(len(waveforms))[:, None], indices.clamp(0, n_frames - 1)
     if preset == "published":
         every = _mel_power_db(frames)
         power_db, reference = every[sounds, within], every.amax(dim=(1, 2), keepdim=True)
     else:
         power_db, reference = _mel_power_db(frames[sounds, within]), REFERENCE_DB
     values = ((power_db - reference) / RANGE_DB + 1).clamp(0, 1)
-    values = values * (wanted == within)[:, :, None]
+    values = values * (indices == within)[:, :, None]
     bands = _bilinear(N_MELS, N_COLUMNS) @ values.transpose(1, 2)
     return (bands @ weights).reshape(len(waveforms), 1, N_ROWS, N_COLUMNS)
 

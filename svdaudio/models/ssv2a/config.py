@@ -123,9 +123,7 @@ class Config:
         for name, section in (("manifold", manifold), ("generator", generator), ("styler", styler)):
             for flag in ("variational", "resnet"):
                 if _find(section, flag, default=True) is not True:
-                    raise ConfigError(
-                        f"this SSV2A's {name} is of an unsupported kind", expected=f"{flag} true", got="false"
-                    )
+                    raise ConfigError(f"unsupported {name} of SSV2A", expected=f"{flag} true", got="false")
         return cls(
             **{name: _find(document, name) for name in ("clip_dim", "clap_dim", "manifold_dim")},
             manifold=_mlp({name: _find(manifold, name) for name in ("layers", "dropout")}, "manifold"),

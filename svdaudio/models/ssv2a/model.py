@@ -127,7 +127,7 @@ class SSV2A(nn.Module):
         if clips.ndim != 3 or tuple(clips.shape[1:]) != expected:
             raise InputError("the slots have the wrong shape", expected=["batch", *expected], got=list(clips.shape))
         if not bool(torch.isfinite(clips).all()):
-            raise InputError("the slots hold numbers that are not finite")
+            raise InputError("the slots contain numbers that are not finite")
         return cycle_mix(self, clips, its=its, samples=samples, var_samples=var_samples, generator=generator)
 
     def _check_use(self, *, var_samples: int) -> None:

@@ -150,5 +150,5 @@ def _read(path: Path) -> Weights:
     contents = read_plain(path)
     state = contents.get("model")
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"the checkpoint {path} is not PANNs'", expected="'model' in it", got=names(contents))
+        raise CheckpointError(f"{path} is not a PANNs checkpoint", expected="'model' in it", got=names(contents))
     return Weights(tensors=cast("Mapping[str, Tensor]", state))

@@ -161,7 +161,7 @@ def test_other_clicks_are_seen(segmenter, pixels):
 
 @pytest.mark.parametrize("point", [(-1, 5), (5, -0.5), (140, 5), (5, 90), (float("nan"), 5), (1e9, 1)])
 def test_a_point_outside_of_the_picture_is_refused(segmenter, pixels, point):
-    with pytest.raises(InputError, match=r"outside the image: expected x in 0\.\.139, y in 0\.\.89"):
+    with pytest.raises(InputError, match=r"outside the picture: expected x in 0\.\.139, y in 0\.\.89"):
         segmenter.segment(pixels, np.array([point]), np.array([1]))
 
 

@@ -97,7 +97,7 @@ def test_another_tagger_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="lacks entry"):
         cnn14.load_tagger(tmp_path / "x.pth")
     torch.save({"state": 1}, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match="not PANNs'"):
+    with pytest.raises(CheckpointError, match="not a PANNs checkpoint"):
         cnn14.load_tagger(tmp_path / "x.pth")
 
 
