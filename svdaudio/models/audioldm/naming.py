@@ -112,7 +112,7 @@ def autoencoder_places(names: Iterable[str], config: Mapping[str, Any]) -> Place
 
 
 def vocoder_places(names: Iterable[str]) -> Places:
-    """Places of the HiFi-GAN; the published prefix is `first_stage_model.vocoder.`. `mean` and `scale` have none."""
+    """Places of the HiFi-GAN, published as `first_stage_model.vocoder.`; only transformers has `mean` and `scale`."""
     own = ("mean", "scale")
     return _places(
         (name for name in names if name not in own), lambda name: Place(name=re.sub(r"^upsampler\.", "ups.", name))

@@ -45,7 +45,7 @@ def diffuse(
     *,
     noise: Noise,
 ) -> Float[Tensor, "candidate 8 time 16"]:
-    """As `svdaudio.models.audioldm.diffuse.diffuse`, by the package's `DDIMSampler`.
+    """Same as `svdaudio.models.audioldm.diffuse.diffuse`, but by the package's `DDIMSampler`.
 
     Raises:
         ConfigError: the package lacks the scheduler, or cannot build the network.
@@ -71,7 +71,7 @@ def diffuse(
 
 @torch.inference_mode()
 def decode(autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]) -> Float[Tensor, "batch frame 64"]:
-    """As `svdaudio.models.audioldm.autoencoder.decode`.
+    """Same as `svdaudio.models.audioldm.autoencoder.decode`, but by the package's VAE.
 
     Raises:
         ConfigError: the package cannot build the network.
@@ -85,7 +85,7 @@ def decode(autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]
 
 @torch.inference_mode()
 def vocode(vocoder: nn.Module, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
-    """As `svdaudio.models.audioldm.vocoder.vocode`.
+    """Same as `svdaudio.models.audioldm.vocoder.vocode`, but by the package's HiFi-GAN.
 
     Raises:
         ConfigError: the package cannot build the vocoder.

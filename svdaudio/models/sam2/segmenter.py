@@ -261,7 +261,7 @@ def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32]
 
 
 class Segmenter:
-    """Returns the mask of an object from clicks on a picture, or a box in it. Deterministic and thread-safe.
+    """Segments an object from clicks on a picture or a box in it. Deterministic and thread-safe.
 
     Args:
         model: the network.
