@@ -57,13 +57,13 @@ class ToySubject:
         return [Recall(name="recall@1", value=near, chance=0.0, n=N_ITEMS, n_groups=N_ITEMS)]
 
 
-def run(folder, subject=None, *, save_every_s=0.0, say=lambda line: None, **settings):
+def run(folder, subject=None, *, save_every_s=0.0, on_epoch=lambda line: None, **settings):
     """Train in a folder, and return the outcome."""
     made = CiapSettings(**{"batch": 4, "workers": 0, "learning_rate": 0.01, "clip_norm": 0.0, **settings})
     device = torch.device("cpu")
     with joined_ranks(device) as ranks:
         outcome = train(
-            subject or ToySubject(), made, ORDER, folder=folder, device=device, ranks=ranks, say=say,
+            subject or ToySubject(), made, ORDER, folder=folder, device=device, ranks=ranks, on_epoch=on_epoch,
             save_every_s=save_every_s,
         )  # fmt: skip
     torch.save(dict(outcome.state), folder / f"weights-{ranks.rank}.pt")

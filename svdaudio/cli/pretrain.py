@@ -169,8 +169,8 @@ def _train(command: str, given: Options) -> None:
             _print_line(resume)
             raise
         return
-    if (remark := PRESETS[kind.schema][given.preset].remark) and settings.init == "random":
-        _print_line(f"note: {remark}")
+    if (note := PRESETS[kind.schema][given.preset].note) and settings.init == "random":
+        _print_line(f"note: {note}")
     from svdaudio.studies.pretraining import FaultyDataError, Listener, pretrain
     from svdaudio.studies.pretraining_state import Request
 

@@ -1,4 +1,4 @@
-"""Whether the sound of an edit is closer to that of the edited picture than to that of the original."""
+"""Checks whether the sound of an edit is closer to that of the edited picture than to that of the original."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from math import fsum, sqrt
 from typing import Any
 
 EQUAL = 1e-6
-"""Cosines that differ by less are taken as equal."""
+"""Cosines that differ by less than this count as equal."""
 SOUNDS = ("original", "edited", "manipulated")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closeness:
-    """Cosines of the sound of an edit with the two pictures' own sounds, in one space."""
+    """Cosines between the sound of an edit and the two pictures' own sounds, in one space."""
 
     space: str
-    """What the vectors are: "CLAP(mini)", "scores of the tagger"."""
+    """Name of the space: "CLAP(mini)", "scores of the tagger"."""
     edited: float
     """Cosine of the manipulated sound with the edited picture's, -1 to 1."""
     original: float
-    """With the original picture's."""
+    """Cosine of the manipulated sound with the original picture's, -1 to 1."""
 
     @property
     def closer(self) -> bool | None:
@@ -41,10 +41,10 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float | None:
 
 
 def closeness(space: str, vectors: Mapping[str, Sequence[float]]) -> Closeness | None:
-    """Cosines of "manipulated" with "edited" and "original"; None if one is missing or has no direction.
+    """Cosines of "manipulated" with "edited" and "original"; None if a vector is missing or zero.
 
     Args:
-        space: what the vectors are.
+        space: name of the space.
         vectors: sound → its vector.
     """
     if any(name not in vectors for name in SOUNDS):
@@ -56,12 +56,9 @@ def closeness(space: str, vectors: Mapping[str, Sequence[float]]) -> Closeness |
 
 
 def closer_by_scores(scores: Mapping[str, Mapping[str, float]]) -> Closeness | None:
-    """The same in the space of class scores, from what the record of a run has: nothing is computed or read.
+    """`closeness` in the space of class scores; None for a run without the three sounds.
 
     Args:
-        scores: sound → class → score, as `Report.scores` and `results["scores"]` of a record have it.
-
-    Returns:
-        None for a run without the three sounds.
+        scores: sound → class → score, as in `Report.scores` and in `results["scores"]` of a record.
     """
     return closeness("scores of the tagger", {name: list(row.values()) for name, row in scores.items()})

@@ -1,4 +1,4 @@
-"""Figures from class logits: the divergence of each sound from its reference, and the inception score of a set."""
+"""Figures computed from class logits: divergence of each sound from its reference, and inception score of a set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EPSILON = 1e-6
 def kl_softmax(
     logits: Float[NDArray[np.floating], "clip class_"], reference: Float[NDArray[np.floating], "clip class_"]
 ) -> Float[NDArray[np.float64], " clip"]:
-    """Kullback-Leibler divergence of each sound from its reference, classes as one distribution; lower is nearer.
+    """Kullback-Leibler divergence of each sound from its reference, over a softmax of the classes; lower is closer.
 
         KL = Σ_c p_c (log p_c − log(q_c + 10⁻⁶)),  p = softmax of the reference's logits, q = of the sound's
 
@@ -31,12 +31,12 @@ def kl_softmax(
 def kl_sigmoid(
     logits: Float[NDArray[np.floating], "clip class_"], reference: Float[NDArray[np.floating], "clip class_"]
 ) -> Float[NDArray[np.float64], " clip"]:
-    """The same sum over scores that are independent of one another; lower is nearer.
+    """The same sum over independent scores, by a sigmoid of each class; lower is closer.
 
         KL = Σ_c s_c (log s_c − log(t_c + 10⁻⁶)),  s = sigmoid of the reference's logits, t = of the sound's
 
     `kullback_leibler_divergence_sigmoid` of audioldm_eval. The scores do not add up to 1, so it is not a divergence:
-    a sound in which more is heard than in its reference gets a small or negative value.
+    a sound with higher scores than its reference gets a small or negative value.
 
     Args:
         logits: of the sounds.
@@ -47,15 +47,15 @@ def kl_sigmoid(
 
 
 def inception_score(logits: Float[NDArray[np.floating], "clip class_"], *, n_splits: int = 1) -> float:
-    """Inception score, 1 to the number of classes: higher where each sound is clear and the set diverse.
+    """Inception score, 1 to the number of classes: higher if each sound is distinct and the set is diverse.
 
         IS = exp( mean over clips of Σ_c p_c (log p_c − log p̄_c) ),  p = softmax of the logits, p̄ = their mean
 
-    Salimans et al. 2016 (arXiv 1606.03498). A set of n clips reaches n at most, so few clips give low values.
+    Salimans et al. 2016 (arXiv 1606.03498). With n clips it is at most n, so few clips give low values.
 
     Args:
         logits: of the sounds.
-        n_splits: the mean over so many parts of the set, in their order; av-benchmark takes ten of a shuffled set.
+        n_splits: number of parts of the set, in order, to average over; av-benchmark uses ten of a shuffled set.
 
     Raises:
         ValueError: there are fewer clips than parts.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 def frechet_distance(
     features: Float[NDArray[np.floating], "clip dim"], reference: Float[NDArray[np.floating], "reference_clip dim"]
 ) -> float:
-    """Squared Fréchet distance of the Gaussians with the means and covariances of two sets; lower is nearer.
+    """Squared Fréchet distance of the Gaussians with the means and covariances of two sets; lower is closer.
 
         FD = ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½)
 
@@ -18,14 +18,14 @@ def frechet_distance(
     the root is the sum of the roots of the eigenvalues of Σ₁^½ Σ₂ Σ₁^½, a symmetric matrix, which needs no complex
     numbers. Covariances are those of samples (n − 1).
 
-    Biased upwards, and the more so the fewer clips there are: compare sets of equal size only.
+    Biased upwards, more so with fewer clips: compare only sets of equal size.
 
     Args:
         features: of the sounds.
         reference: of the reference set.
 
     Raises:
-        ValueError: a set has no more clips than dimensions, so that its covariance is not of full rank.
+        ValueError: a set does not have more clips than dimensions, so that its covariance lacks full rank.
     """
     for name, one in (("set", features), ("reference", reference)):
         if (why := too_few_for_covariance(*one.shape)) is not None:
@@ -41,7 +41,7 @@ def frechet_distance(
 
 
 def too_few_for_covariance(n_clips: int, n_dims: int) -> str | None:
-    """Why so many clips give no covariance of full rank; None if they do."""
+    """Why a number of clips is too small for a covariance of full rank; None if it is not."""
     if n_clips > n_dims:
         return None
-    return f"{n_clips} clips give no covariance of {n_dims} dimensions; more than {n_dims} would"
+    return f"{n_clips} clips are too few for a covariance of {n_dims} dimensions, which needs more than {n_dims}"

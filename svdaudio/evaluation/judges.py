@@ -1,4 +1,4 @@
-"""Judges: the taggers of a bundle and its CLAP encoder, and what they make of sounds, one model after the other."""
+"""Judges: applies the taggers and the CLAP encoders of a bundle to sounds, one model after the other."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TEXT_ENCODER = "text_encoder"
 NETWORKS = {"panns-cnn14": "PANNs", "transformers-ast": "AST", "audioldm-ckpt": "CLAP"}
 """Format of a checkpoint → the name of its network in figures, such as FD-PANNs."""
 OnSound = Callable[[str], None]
-"""Receives a text before a sound is heard."""
+"""Receives a line of progress before a sound is heard."""
 
 
-def unheeded(text: str) -> None:
-    """What receives texts where nobody reads them."""
+def ignore(text: str) -> None:
+    """Discard a line of progress."""
     del text
 
 
@@ -35,10 +35,10 @@ class ModelsByRole(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """What one judge makes of each sound, in the order of the sounds that were given."""
+    """The outputs of one judge for all sounds, in the given order."""
 
     network: str
-    """Its name in figures: "PANNs", "tagger(mini)"."""
+    """Name of the judge in figures: "PANNs", "tagger(mini)"."""
     classes: tuple[str, ...]
     logits: NDArray[np.float32]
     """[n_sounds, n_classes]"""
@@ -52,24 +52,24 @@ class Heard:
 
 
 def network_name(bundle: Bundle, role: str) -> str:
-    """The name of a network in figures: that of a published one, else its role and bundle ("tagger(mini)")."""
+    """Name of a network in figures: its published name, else its role and bundle ("tagger(mini)")."""
     plain = {AUDIO_ENCODER: "CLAP", TEXT_ENCODER: "CLAP"}.get(role, role)
     return NETWORKS.get(bundle.entry(role).format, f"{plain}({bundle.name})")
 
 
 def hear(bundle: Bundle, models: ModelsByRole, sources: Sequence[Source], on_sound: OnSound) -> dict[str, Heard]:
-    """Let every judge of a bundle hear every sound, at the judge's own sample rate.
+    """Apply every judge of a bundle to every sound, at the judge's own sample rate.
 
-    Sounds are heard one by one, so that they may differ in length and none is padded.
+    Sounds are processed one by one, so that they may differ in length and none is padded.
 
     Args:
-        bundle: whose judges.
+        bundle: provides the judges.
         models: of the bundle.
         sources: the sounds.
-        on_sound: receives a text before each.
+        on_sound: receives a line of progress before each sound.
 
     Returns:
-        Role → what its judge heard.
+        Role → outputs of its judge.
     """
     found: dict[str, Heard] = {}
     for role in bundle.judges:
@@ -99,17 +99,17 @@ def embed_texts(bundle: Bundle, models: ModelsByRole, texts: Iterable[str]) -> M
     """Text → its CLAP embedding [512], of unit length; None if the bundle has no text encoder.
 
     Raises:
-        ConfigError: the encoder does not know a text; that of the mini bundle knows names of classes only.
+        ConfigError: the encoder does not know a text; that of the mini bundle knows only names of classes.
     """
-    wanted = list(dict.fromkeys(texts))
-    if TEXT_ENCODER not in bundle.roles or not wanted:
+    unique = list(dict.fromkeys(texts))
+    if TEXT_ENCODER not in bundle.roles or not unique:
         return None
-    rows = models[TEXT_ENCODER].embed(wanted).float().cpu().numpy()
-    return dict(zip(wanted, rows, strict=True))
+    rows = models[TEXT_ENCODER].embed(unique).float().cpu().numpy()
+    return dict(zip(unique, rows, strict=True))
 
 
 def _tensors(sources: Sequence[Source], network: str, on_sound: OnSound) -> Iterable[tuple[Any, int]]:
-    """Each sound as a batch of one, and its rate."""
+    """Each sound as a batch of one, and its sample rate."""
     import torch
 
     for number, source in enumerate(sources, start=1):

@@ -1,4 +1,4 @@
-"""The kernel audio distance: an unbiased comparison of two sets of features that few clips suffice for."""
+"""The kernel audio distance: an unbiased comparison of two sets of features that works with few clips."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy.spatial.distance import cdist, pdist
 from svdaudio.figures import bootstrap_two
 
 SCALE = 100.0
-"""Factor of kadtk (`SCALE_FACTOR`), so that values are of the size of its tables."""
+"""Factor of kadtk (`SCALE_FACTOR`), so that values are comparable with its tables."""
 MIN_CLIPS = 10
-"""In either set, from which there is an interval."""
+"""Smallest number of clips in each set for an interval."""
 
 
 class KernelDistance(NamedTuple):
@@ -22,7 +22,7 @@ class KernelDistance(NamedTuple):
 
     value: float
     low: float | None
-    """Lower end of the 95 % bootstrap interval; None below ten clips, of which resamples say little."""
+    """Lower end of the 95 % bootstrap interval; None below ten clips, whose resamples are not informative."""
     high: float | None
 
 
@@ -37,26 +37,26 @@ def kernel_audio_distance(
     *,
     n_resamples: int = 1000,
 ) -> KernelDistance:
-    """KAD, the unbiased squared maximum mean discrepancy times 100; lower is nearer, and chance can make it negative.
+    """KAD, the unbiased squared maximum mean discrepancy times 100; lower is closer, and chance can make it negative.
 
         KAD = 100 · [ Σ_{i≠j} k(xᵢ, xⱼ) / m(m−1) + Σ_{i≠j} k(yᵢ, yⱼ) / n(n−1) − 2 Σ_{ij} k(xᵢ, yⱼ) / mn ]
         k(a, b) = exp(−‖a − b‖² / 2σ²),  σ = median distance within the reference set
 
-    Chung et al. 2025 (arXiv 2502.15602), with factor, kernel and bandwidth of their kadtk at its commit 7ec65d7.
-    Earlier versions of it take the bandwidth from the evaluated set, against their documentation.
+    Chung et al. 2025 (arXiv 2502.15602), with factor, kernel and bandwidth of their kadtk at commit 7ec65d7. Earlier
+    versions take the bandwidth from the evaluated set, contrary to their documentation.
 
     Unbiased for independent clips. Sets with a fixed number of clips of each class are not: see docs/evaluation.md.
 
     The interval resamples the clips of both sets. A clip that is drawn twice is not compared with itself: such pairs
-    have the kernel 1 and would move every resample upwards.
+    have a kernel of 1 and would raise every resample.
 
     Args:
         features: of the sounds.
         reference: of the reference set, which gives the bandwidth.
-        n_resamples: of the interval.
+        n_resamples: number of resamples for the interval.
 
     Raises:
-        ValueError: a set has a single clip, or all pairs of the reference have the distance 0.
+        ValueError: a set has fewer than two clips, or the median distance in the reference is 0.
     """
     if min(len(features), len(reference)) < 2:
         raise ValueError("a set of a single clip has no pairs")
@@ -91,7 +91,7 @@ def _distance(
     outside: NDArray[np.float64],
     across: NDArray[np.float64],
 ) -> float:
-    """KAD where each clip is there as often as its count says; kernels within a set have a diagonal of 0."""
+    """KAD with a count for each clip; kernels within a set have a diagonal of 0."""
 
     def mean_of_pairs(counts: NDArray[np.intp], kernels: NDArray[np.float64]) -> float:
         return float(counts @ kernels @ counts) / (counts.sum() ** 2 - (counts**2).sum())

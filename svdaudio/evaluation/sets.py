@@ -1,7 +1,7 @@
-"""Figures of a set of sounds against a reference set, under the field's names, each with the network it is made with.
+"""Figures of a set of sounds against a reference set, with the usual names and the network each is computed with.
 
-A figure that cannot be given has no value, and the reason. docs/evaluation.md says what each is, and with what it can
-be compared.
+A figure that cannot be computed has a reason instead of a value. docs/evaluation.md explains each, and what it can be
+compared with.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SetFigure:
     """One figure of a set."""
 
     name: str
-    """With its network: "KAD-tagger(mini)"."""
+    """Name with its network: "KAD-tagger(mini)"."""
     direction: Direction
     """Whether lower or higher is better."""
     value: float | None = None
@@ -35,7 +35,7 @@ class SetFigure:
     """Lower end of the 95 % bootstrap interval, if there is one."""
     high: float | None = None
     n: int = 0
-    """Sounds of the set that it is made of."""
+    """Number of sounds of the set that it is computed from."""
     n_reference: int = 0
     why: str | None = None
     """Why there is no value."""
@@ -53,12 +53,12 @@ class SetFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class SoundSet:
-    """A set of sounds as the judges and CLAP have it, without what is silent or too short."""
+    """Outputs of the judges and CLAP for a set of sounds, without silent and too short ones."""
 
     names: tuple[str, ...]
-    """By which sounds of a set and of its reference belong together."""
+    """Names that match the sounds of a set with those of its reference."""
     heard: Mapping[str, Heard]
-    """Role of a judge → what it heard, in the order of the names."""
+    """Role of a judge → its outputs, in the order of the names."""
     clap: NDArray[np.float32] | None
     """CLAP embeddings [n_sounds, 512]; None if the bundle has no audio encoder."""
 
@@ -68,8 +68,8 @@ def set_figures(ours: SoundSet, reference: SoundSet, *, clap_name: str) -> list[
 
     Args:
         ours: the set.
-        reference: what it is compared with, by the same judges.
-        clap_name: of the CLAP network, in names of figures.
+        reference: the reference set, by the same judges.
+        clap_name: name of the CLAP network in figures.
     """
     pairs = _pairs(ours.names, reference.names)
     figures: list[SetFigure] = []
@@ -88,18 +88,18 @@ def clap_score(sounds: NDArray[np.float32], texts: NDArray[np.float32], *, clap_
 
     Args:
         sounds: CLAP embeddings [n_sounds, 512] of unit length.
-        texts: of the text of each.
-        clap_name: of the CLAP network.
+        texts: CLAP embeddings of the text of each sound.
+        clap_name: name of the CLAP network in figures.
     """
     cosines = [float(sound @ text) for sound, text in zip(sounds, texts, strict=True)]
-    return _mean(f"CLAP score ({clap_name}, text-sound)", "↑", cosines, why="no sound with a text can be judged")
+    return _mean(f"CLAP score ({clap_name}, text-sound)", "↑", cosines, why="no usable sound has a text")
 
 
-_UNPAIRED = "no sound of the set has the name of one of the reference"
+_UNPAIRED = "no sound of the set has the same name as one of the reference"
 
 
 def _pairs(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[int, int]]:
-    """Places of the sounds that have the same name in both sets."""
+    """Indices of the sounds with the same name in both sets."""
     place = {name: index for index, name in enumerate(theirs)}
     return [(index, place[name]) for index, name in enumerate(ours) if name in place]
 
@@ -120,12 +120,12 @@ def _distances(network: str, ours: NDArray[np.float32], theirs: NDArray[np.float
 
 
 def _judged(ours: Heard, theirs: Heard, pairs: Sequence[tuple[int, int]]) -> Iterator[SetFigure]:
-    """KL of each sound and its reference, and the inception score."""
+    """Mean KL of the sounds to their references, and the inception score."""
     index = np.array(pairs, np.intp).reshape(-1, 2)
-    made, wanted = ours.logits[index[:, 0]], theirs.logits[index[:, 1]]
+    evaluated, reference = ours.logits[index[:, 0]], theirs.logits[index[:, 1]]
     variants: dict[str, Callable[..., NDArray[np.float64]]] = {"softmax": kl_softmax, "sigmoid": kl_sigmoid}
     for variant, divergence in variants.items():
-        values = divergence(made, wanted).tolist() if len(index) else []
+        values = divergence(evaluated, reference).tolist() if len(index) else []
         yield _mean(f"KL-{ours.network} ({variant})", "↓", values, why=_UNPAIRED)
     n = len(ours.logits)
     value = inception_score(ours.logits) if n > 1 else None

@@ -1,4 +1,4 @@
-"""The sounds that are evaluated, and what makes figures of them doubtful: silence, clipping, lengths, rates."""
+"""Sounds to evaluate, and warnings about those whose figures are unreliable: silence, clipping, lengths, rates."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from svdaudio.sounds.reading import read_sound, sound_facts
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MIN_S = 1.0
-"""Length from which a sound is judged: no tagger was trained on shorter ones."""
+"""Shortest sound that is judged: no tagger was trained on shorter ones."""
 HEARD_S = 10.0
-"""Length that AST (10.24 s) and CLAP hear of a longer sound."""
+"""Length of a sound that AST (10.24 s) and CLAP use."""
 SILENT_PEAK = 1e-4
-"""Peak below which a sound is silent, -80 dB below full scale."""
+"""Peak below which a sound counts as silent, 80 dB below full scale."""
 FULL_SCALE = 0.999
 N_CLIPPED = 3
-"""Neighbouring samples at full scale that make a sound clipped."""
+"""Consecutive samples at full scale from which a sound counts as clipped."""
 MIN_RATE_HZ = 16_000
-"""Sample rate from which a sound has the frequencies that taggers listen to."""
+"""Lowest sample rate of a sound with all frequencies that taggers use."""
 N_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A sound by its name: a file, or samples of a run."""
+    """A named sound: a file, or samples of a run."""
 
     name: str
     path: Path | None = None
     samples: NDArray[np.float32] | None = None
-    """[1, n] at 22 050 Hz, if it does not come from a file."""
+    """[1, n] at 22 050 Hz, if the sound is not a file."""
 
     def read(self) -> tuple[Float[NDArray[np.float32], " sample"], int]:
-        """The samples of one channel, -1 to 1, and their rate in Hz.
+        """Read the samples of one channel, -1 to 1, and their rate in Hz.
 
         Raises:
-            InputError: the file is not a sound, or holds numbers that are not finite.
+            InputError: the file is not a sound, or contains numbers that are not finite.
         """
         if self.path is None:
             waveform = np.zeros(0, np.float32) if self.samples is None else self.samples.ravel()
             return np.asarray(waveform, np.float32), OUTPUT_RATE_HZ
         waveform, rate_hz = read_sound(self.path)
         if not np.isfinite(waveform).all():
-            raise InputError(f"the sound {self.path} holds numbers that are not finite", fix="write it again")
+            raise InputError(f"the sound {self.path} contains numbers that are not finite", fix="export it again")
         return waveform, rate_hz
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a sound is like."""
+    """Properties of a sound."""
 
     name: str
     path: Path | None
@@ -67,7 +67,7 @@ class Facts:
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing is heard in it."""
+        """Whether its peak is too low to be heard."""
         return self.peak < SILENT_PEAK
 
     @property
@@ -76,8 +76,8 @@ class Facts:
         return self.duration_s < MIN_S
 
     @property
-    def counts(self) -> bool:
-        """Whether figures of a set can use it."""
+    def is_usable(self) -> bool:
+        """Whether it can be part of the figures of a set."""
         return not (self.is_silent or self.is_short)
 
     def results(self) -> dict[str, object]:
@@ -112,21 +112,21 @@ def facts_of(source: Source) -> Facts:
 
 
 def warnings_of(facts: Sequence[Facts]) -> list[str]:
-    """What to know before believing figures of these sounds, a line for each kind of fault."""
+    """Warnings about sounds whose figures are unreliable, one for each kind of fault."""
     kinds = (
         (f"shorter than {MIN_S:g} s, too short to be judged", [one for one in facts if one.is_short]),
         (
-            "silent (peak below -80 dB): no cosines, and not part of the figures of sets",
+            "silent (peak below -80 dB): without cosines, and excluded from figures of sets",
             [one for one in facts if one.is_silent],
         ),
-        (f"clipped ({N_CLIPPED} or more neighbouring samples at full scale)", [one for one in facts if one.is_clipped]),
+        (f"clipped ({N_CLIPPED} or more consecutive samples at full scale)", [one for one in facts if one.is_clipped]),
         ("not mono: the mean of the channels is judged", [one for one in facts if one.n_channels > 1]),
         (
-            f"sampled at less than {MIN_RATE_HZ} Hz: the networks miss what is above half the rate",
+            f"sampled at less than {MIN_RATE_HZ} Hz: frequencies above half the rate are missing",
             [one for one in facts if one.sample_rate_hz < MIN_RATE_HZ],
         ),
         (
-            f"longer than {HEARD_S:g} s: AST and CLAP hear the first ten seconds only",
+            f"longer than {HEARD_S:g} s: AST and CLAP hear only the first ten seconds",
             [one for one in facts if one.duration_s > HEARD_S + 0.25],
         ),
     )
@@ -134,32 +134,32 @@ def warnings_of(facts: Sequence[Facts]) -> list[str]:
 
 
 def differences_of(facts: Sequence[Facts], reference: Sequence[Facts]) -> list[str]:
-    """What, apart from content, tells a set from its reference, a line each."""
+    """Warnings about technical differences between a set and its reference."""
     if not facts or not reference:
         return []
     lines: list[str] = []
     rates = [sorted({one.sample_rate_hz for one in each}) for each in (facts, reference)]
     if rates[0] != rates[1]:
         ours, theirs = (" and ".join(map(str, each)) for each in rates)
-        lines.append(f"the set is at {ours} Hz, the reference at {theirs} Hz: missing treble counts as a distance")
+        lines.append(f"the set is at {ours} Hz, the reference at {theirs} Hz: missing treble increases distances")
     lengths = [float(np.median([one.duration_s for one in each])) for each in (facts, reference)]
     if abs(lengths[0] - lengths[1]) > 0.1 * lengths[1]:
         lines.append(
             f"sounds of the set last {lengths[0]:.1f} s, those of the reference {lengths[1]:.1f} s (medians): "
-            "cut them to one length"
+            "cut them to the same length"
         )
     return lines
 
 
 def sounds_in(folder: Path) -> list[Path]:
-    """The sound files directly in a folder, by name.
+    """The sound files in a folder, by name, without subfolders.
 
     Raises:
-        InputError: there is none.
+        InputError: the folder has no sounds.
     """
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
-        raise InputError(f"there are no sounds in {folder}", expected=", ".join(SUFFIXES))
+        raise InputError(f"no sounds in {folder}", expected=", ".join(SUFFIXES))
     return found
 
 

@@ -1,7 +1,7 @@
-"""Figures of zero-shot classification: sounds are given the label whose text is nearest to them.
+"""Figures of zero-shot classification, in which a sound gets the label with the nearest text.
 
-The intervals are of a cluster bootstrap (Davison and Hinkley 1997, section 3.8): sounds cut from one recording are
-alike, so whole recordings are drawn, within each fold, and each counts with all of its sounds.
+Intervals are from a cluster bootstrap (Davison and Hinkley 1997, section 3.8): sounds cut from one recording are
+similar, so whole recordings are drawn, within each fold, with all of their sounds.
 """
 
 from __future__ import annotations
@@ -23,59 +23,48 @@ N_RESAMPLES_OF_RANKS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassFigure:
-    """How well one class is recognised."""
-
-    name: str
-    n: int
-    """Sounds that have this label."""
-    value: float
-    """Recall, or average precision where sounds have several labels."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """A label that is taken for another one."""
+    """A label that is mistaken for another."""
 
     label: str
     heard: str
     n: int
     share: float
-    """Of the sounds with this label."""
+    """Share of the sounds with this label."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
-    """Labelled sounds, and how near each is to the text of each class."""
+class Predictions:
+    """Labelled sounds, and the cosine of each with the text of each class."""
 
     cosines: Float[NDArray[np.float32], "sound class"]
     truth: Bool[NDArray[np.bool_], "sound class"]
     """The labels of each sound, at least one."""
     classes: tuple[str, ...]
     folds: tuple[str, ...]
-    """Of each sound."""
+    """Fold of each sound."""
     groups: tuple[str, ...]
     """Recording of each sound."""
 
     @cached_property
-    def heard(self) -> tuple[str, ...]:
+    def predicted(self) -> tuple[str, ...]:
         """The nearest class of each sound."""
         return tuple(self.classes[index] for index in self.cosines.argmax(axis=1))
 
     @cached_property
-    def taken(self) -> Bool[NDArray[np.bool_], "sound class"]:
-        """The k nearest classes of a sound that has k labels."""
+    def nearest(self) -> Bool[NDArray[np.bool_], "sound class"]:
+        """The k nearest classes of a sound with k labels."""
         counts = self.truth.sum(axis=1, keepdims=True)
         return (-self.cosines).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") < counts
 
     @cached_property
-    def right(self) -> Bool[NDArray[np.bool_], " sound"]:
-        """Whether the labels of a sound are its nearest classes, all of them."""
-        return (self.taken == self.truth).all(axis=1)
+    def correct(self) -> Bool[NDArray[np.bool_], " sound"]:
+        """Whether the k nearest classes of a sound are exactly its labels."""
+        return (self.nearest == self.truth).all(axis=1)
 
     @cached_property
     def fold_names(self) -> tuple[str, ...]:
-        """Every fold once, numbers in their order."""
+        """All folds once, numbers in numerical order."""
         return tuple(sorted(set(self.folds), key=lambda name: (int(name) if name.isdecimal() else -1, name)))
 
     @property
@@ -90,63 +79,63 @@ class Answers:
         return float(shares[shares > 0].mean())
 
 
-def accuracies(answers: Answers, *, goals: Mapping[str, Goal] | None = None) -> tuple[Figure, ...]:
-    """Share of right sounds in each fold and, of several folds without goals, the mean of the folds.
+def accuracies(predictions: Predictions, *, goals: Mapping[str, Goal] | None = None) -> tuple[Figure, ...]:
+    """Accuracy in each fold and, for several folds without goals, the mean of the folds.
 
     Args:
-        answers: of one label a sound, or of as many as are to be the nearest.
+        predictions: of sounds with one or more labels.
         goals: fold → goal.
     """
     rng = np.random.default_rng(0)
-    folds = np.array(answers.folds)
+    folds = np.array(predictions.folds)
     figures: list[Figure] = []
     resamples: list[NDArray[np.float64]] = []
-    for name in answers.fold_names:
+    for name in predictions.fold_names:
         chosen = folds == name
-        right, groups = answers.right[chosen], [g for g, c in zip(answers.groups, chosen, strict=True) if c]
-        resamples.append(resampled_means(right, groups, rng))
+        correct, groups = predictions.correct[chosen], [g for g, c in zip(predictions.groups, chosen, strict=True) if c]
+        resamples.append(resampled_means(correct, groups, rng))
         goal = (goals or {}).get(name)
-        figures.append(_figure(f"fold {name}", float(right.mean()), resamples[-1], right.size, goal))
+        figures.append(_figure(f"fold {name}", float(correct.mean()), resamples[-1], correct.size, goal))
     if len(figures) > 1 and not goals:
         mean = float(np.mean([figure.value for figure in figures]))
-        figures.append(_figure("mean of the folds", mean, np.stack(resamples).mean(axis=0), len(answers.folds)))
+        figures.append(_figure("mean of the folds", mean, np.stack(resamples).mean(axis=0), len(predictions.folds)))
     return tuple(figures)
 
 
-def mean_average_precision(answers: Answers) -> Figure:
-    """The mean of the average precisions of all classes that some sound has."""
-    ranks = _Ranks.of(answers.cosines, answers.truth)
-    groups = number_groups(answers.groups)
+def mean_average_precision(predictions: Predictions) -> Figure:
+    """Mean of the average precisions of all classes that occur."""
+    ranks = _Ranks.of(predictions.cosines, predictions.truth)
+    groups = number_groups(predictions.groups)
     drawn = draw_groups(np.random.default_rng(0), int(groups.max()) + 1, n_resamples=N_RESAMPLES_OF_RANKS)
     resamples = np.array([np.nanmean(ranks.precisions(weights[groups])) for weights in drawn])
     value = float(np.nanmean(ranks.precisions(np.ones(groups.size))))
     return _figure("mean average precision", value, resamples, groups.size)
 
 
-def recalls(answers: Answers) -> list[ClassFigure]:
-    """Of each class that some sound has, the share of its sounds in which it is among the k nearest of k labels."""
-    return [
-        ClassFigure(name=name, n=int(has.sum()), value=float(taken[has].mean()))
-        for name, has, taken in zip(answers.classes, answers.truth.T, answers.taken.T, strict=True)
-        if has.any()
-    ]
+def recalls(predictions: Predictions) -> list[Figure]:
+    """Recall of each class that occurs: the share of its sounds with k labels that have it among the k nearest."""
+    counts = predictions.truth.sum(axis=0)
+    return _by_class(predictions, (predictions.nearest & predictions.truth).sum(axis=0) / counts.clip(min=1))
 
 
-def average_precisions(answers: Answers) -> list[ClassFigure]:
-    """Of each class that some sound has, its average precision."""
-    values = _Ranks.of(answers.cosines, answers.truth).precisions(np.ones(len(answers.folds)))
-    return [
-        ClassFigure(name=name, n=int(has.sum()), value=float(value))
-        for name, has, value in zip(answers.classes, answers.truth.T, values, strict=True)
-        if has.any()
-    ]
+def average_precisions(predictions: Predictions) -> list[Figure]:
+    """Average precision of each class that occurs."""
+    ranks = _Ranks.of(predictions.cosines, predictions.truth)
+    return _by_class(predictions, ranks.precisions(np.ones(len(predictions.folds))))
 
 
-def confusions(answers: Answers) -> list[Confusion]:
-    """Pairs of a label and the class that is heard instead, the most frequent first, of sounds with one label."""
-    single = answers.truth.sum(axis=1) == 1
-    labels = [answers.classes[index] for index in answers.truth[single].argmax(axis=1)]
-    nearest = [name for name, counts in zip(answers.heard, single, strict=True) if counts]
+def _by_class(predictions: Predictions, values: NDArray[np.float64]) -> list[Figure]:
+    """A figure for each class that occurs, without an interval; `n` is the number of its sounds."""
+    counts = predictions.truth.sum(axis=0).tolist()
+    rows = zip(predictions.classes, counts, values.tolist(), strict=True)
+    return [Figure(name=name, n=n, value=value) for name, n, value in rows if n]
+
+
+def confusions(predictions: Predictions) -> list[Confusion]:
+    """Pairs of a label and the class predicted instead, the most frequent first, of sounds with one label."""
+    single = predictions.truth.sum(axis=1) == 1
+    labels = [predictions.classes[index] for index in predictions.truth[single].argmax(axis=1)]
+    nearest = [name for name, is_single in zip(predictions.predicted, single, strict=True) if is_single]
     totals = Counter(labels)
     pairs = Counter(pair for pair in zip(labels, nearest, strict=True) if pair[0] != pair[1])
     found = [Confusion(label=label, heard=heard, n=n, share=n / totals[label]) for (label, heard), n in pairs.items()]
@@ -155,14 +144,14 @@ def confusions(answers: Answers) -> list[Confusion]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Ranks:
-    """Sounds in the order of their nearness to each class."""
+    """Sounds ranked by their cosine with each class."""
 
     order: NDArray[np.intp]
     """[class, sound], nearest first."""
     has: NDArray[np.bool_]
     """[class, sound], in that order."""
     ends: NDArray[np.bool_]
-    """[class, sound]: whether the next sound is less near, so that no tie is cut in two."""
+    """[class, sound]: whether the next sound has a lower cosine, so that no tie is split."""
 
     @classmethod
     def of(cls, cosines: NDArray[np.float32], truth: NDArray[np.bool_]) -> _Ranks:

@@ -1,1 +1,1 @@
-"""The networks, each beside its loaders for every file format. They import svd, weights and the base modules."""
+"""The networks, each with its loaders for every file format. They import svd, weights and the base modules."""

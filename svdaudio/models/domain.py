@@ -1,8 +1,8 @@
-"""Whether a picture is like those that a bundle's image encoder and detector were trained on.
+"""Checks whether a picture resembles those that a bundle's image encoder and detector were trained on.
 
 Two figures of a picture are compared with limits: the Mahalanobis distance of its mean token from those of training
-pictures (Lee et al., 2018), and the score of its surest object (Hendrycks and Gimpel, 2017). The first notices other
-kinds of pictures, the second unknown objects in familiar surroundings.
+pictures (Lee et al., 2018), and the score of its most confident object (Hendrycks and Gimpel, 2017). The first detects
+other kinds of pictures, the second unknown objects in familiar surroundings.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ class Domain:
     """The pictures that a bundle was trained on, as its image encoder and detector see them."""
 
     mean: Float[NDArray[np.float32], " dim"]
-    """Of the mean tokens of training pictures."""
+    """Mean of the training pictures' mean tokens."""
     components: Float[NDArray[np.float32], "component dim"]
-    """Their first principal components, each of length 1."""
+    """First principal components of the mean tokens, each of length 1."""
     deviations: Float[NDArray[np.float32], " component"]
     """Standard deviation along each component."""
     noise: float
-    """Standard deviation in every direction besides that; above 0."""
+    """Standard deviation in every other direction; above 0."""
     longest_distance: float
-    """Limit of `distance`."""
+    """Largest `distance` of a familiar picture."""
     least_score: float
-    """Limit of the best score of an object, 0 to 1."""
+    """Lowest best object score of a familiar picture, 0 to 1."""
 
     def distance(self, tokens: Float[NDArray[np.float32], "token dim"]) -> float:
         """Mahalanobis distance of the mean of a picture's L2-normalised tokens from `mean`, in standard deviations.
 
-        The covariance is that of probabilistic principal components (Tipping and Bishop, 1999): the noise, and the
-        variance along the components.
+        The covariance is that of probabilistic principal component analysis (Tipping and Bishop, 1999): the noise plus
+        the variance along the components.
         """
         offset = tokens.mean(axis=0) - self.mean
         along = self.components @ offset
-        beside = offset - along @ self.components
+        residual = offset - along @ self.components
         squares = np.square(along) / (np.square(self.deviations) + self.noise**2)
-        return float(np.sqrt(squares.sum() + np.square(beside).sum() / self.noise**2))
+        return float(np.sqrt(squares.sum() + np.square(residual).sum() / self.noise**2))
 
     def departures(
         self,
@@ -56,12 +56,12 @@ class Domain:
         scores: Float[NDArray[np.floating], " object"] | None = None,
         least_confidence: float = 0.0,
     ) -> tuple[str, ...]:
-        """What about a picture is beyond the limits, each as "figure, limit"; empty if it is like those known.
+        """The limits that a picture exceeds, each as "figure, limit"; empty if it resembles the training pictures.
 
         Args:
             tokens: its L2-normalised tokens, CLS first; None if they were not computed.
-            scores: scores of the objects found in it, 0 to 1; None if none were looked for.
-            least_confidence: objects below this score were not kept, so that none found means a best score below it.
+            scores: scores of the objects found in it, 0 to 1; None if the detector was not run.
+            least_confidence: the score below which objects were dropped; without objects, the best score is below it.
         """
         found: list[str] = []
         if tokens is not None and (distance := self.distance(tokens)) > self.longest_distance:
@@ -100,12 +100,12 @@ def fit_limits(
     *,
     share: float,
 ) -> tuple[float, float]:
-    """The strictest limits of distance and best score beyond which no more than a share of these pictures lie.
+    """The strictest limits of distance and best score that at most a given share of these pictures exceed.
 
-    Each limit alone is exceeded by the same number of pictures, but for ties.
+    Each limit alone is exceeded by the same number of pictures, except for ties.
 
     Args:
-        distances: of pictures that are to pass.
+        distances: of pictures that should pass.
         best_scores: of the same pictures.
         share: the largest share of them that may exceed one limit or the other, 0 to 1.
     """
@@ -115,14 +115,14 @@ def fit_limits(
 
 
 def load_domain(path: Path, device: object = None) -> Domain:
-    """The description of the pictures that a bundle was trained on, from a file of this project's own format.
+    """Load the description of a bundle's training pictures from a file in this project's own format.
 
     Args:
         path: the file.
-        device: of no effect: the arrays are small.
+        device: ignored: the arrays are small.
 
     Raises:
-        CheckpointError: the file is missing, damaged or of another kind.
+        CheckpointError: the file is missing, damaged or of another role.
     """
     del device
     state, header = load_weights(path, role=ROLE)
@@ -130,7 +130,7 @@ def load_domain(path: Path, device: object = None) -> Domain:
         mean, components, deviations = (state[name].numpy() for name in ("mean", "components", "deviations"))
         n_components, n_dims = components.shape
         if (mean.shape, deviations.shape) != ((n_dims,), (n_components,)):
-            raise ValueError(f"the shapes {mean.shape}, {components.shape} and {deviations.shape} do not fit together")
+            raise ValueError(f"the shapes {mean.shape}, {components.shape} and {deviations.shape} do not match")
         noise, longest, least = (float(header.extra[name]) for name in ("noise", "longest_distance", "least_score"))
     return Domain(
         mean=mean, components=components, deviations=deviations, noise=noise, longest_distance=longest,

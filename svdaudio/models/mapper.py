@@ -1,12 +1,11 @@
-"""A mapper from CLIP's space to CLAP's, in the manner of V2A-Mapper (Wang et al. 2024, arXiv 2308.09300): its MLP.
+"""Maps CLIP embeddings to CLAP embeddings with an MLP like that of V2A-Mapper (Wang et al. 2024, arXiv 2308.09300).
 
-One vector in, one vector out: what several objects of a picture are is left to CLIP's single embedding.
+One vector in, one vector out: all objects of a picture are represented by its single CLIP embedding.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ ROLE = "mapper"
 
 
 class MapperNetwork(nn.Module):
-    """CLIP embeddings to CLAP embeddings of unit length.
+    """Maps CLIP embeddings to CLAP embeddings of unit length.
 
     Args:
         n_in: size of CLIP's space.
@@ -49,7 +48,7 @@ class Mapper:
 
     @torch.inference_mode()
     def map(self, embedding: Float[NDArray[np.float32], " n_in"]) -> Float[NDArray[np.float32], " n_out"]:
-        """The CLAP embedding, of unit length, for one of CLIP, of unit length."""
+        """The CLAP embedding of a CLIP embedding; both have unit length."""
         device = next(self.network.parameters()).device
         return self.network(to_tensor(embedding)[None].to(device))[0].cpu().numpy()
 
@@ -60,14 +59,4 @@ def load_mapper(path: Path, device: str | torch.device = "cpu") -> Mapper:
     Raises:
         CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
-    network, _ = load_module(path, role=ROLE, build=build_network, device=device)
-    return Mapper(network)
-
-
-def build_network(config: dict[str, Any]) -> MapperNetwork:
-    """An untrained network.
-
-    Args:
-        config: arguments of `MapperNetwork`.
-    """
-    return MapperNetwork(**config)
+    return Mapper(load_module(path, role=ROLE, build=lambda config: MapperNetwork(**config), device=device)[0])

@@ -1,6 +1,6 @@
 """ResNet-18 (He et al. 2016) of any width, with the entry names that torchvision and timm share.
 
-torchvision's class fixes the widths; its blocks do not, so that a narrow network and the published one are one class.
+torchvision's class has fixed widths; this one is built from its blocks, so it also covers narrow networks.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, conv1x1
 
 WIDTHS = (64, 128, 256, 512)
-"""Channels of the four layers of the published network; its stem has the first."""
+"""Channels of the four layers of the published network; the stem is as wide as the first layer."""
 
 
 class ResNet18(nn.Module):
-    """Two blocks in each of four layers, then the mean over the picture.
+    """Four layers of two blocks each, then the mean over the picture.
 
     Args:
-        widths: channels of the four layers, `WIDTHS` for the published network. The stem has the first of them.
-        n_dims: numbers that a last linear layer `fc` gives; None for the mean features themselves.
+        widths: channels of the four layers, `WIDTHS` for the published network. The stem is as wide as the first.
+        n_dims: output size of a last linear layer `fc`; None for the mean features themselves.
     """
 
     def __init__(self, *, widths: Sequence[int] = WIDTHS, n_dims: int | None = None) -> None:
@@ -35,26 +35,26 @@ class ResNet18(nn.Module):
         self.layer4 = _layer(widths[2], widths[3], stride=2)
         self.fc = None if n_dims is None else nn.Linear(widths[3], n_dims)
 
-    def places(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel rows columns"]:
-        """Features of each place: a side of 32 px becomes one, so that 224 x 224 px give 7 x 7."""
+    def feature_map(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel rows columns"]:
+        """Features at each position, one for every 32 x 32 px: 7 x 7 for 224 x 224 px."""
         hidden = self.maxpool(self.relu(self.bn1(self.conv1(pixels))))
         return self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
 
     def forward(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """The mean over all places, through `fc` if there is one."""
-        features = self.places(pixels).mean(dim=(2, 3))
+        """The mean over all positions, passed through `fc` if there is one."""
+        features = self.feature_map(pixels).mean(dim=(2, 3))
         return features if self.fc is None else self.fc(features)
 
 
 def initialise(network: nn.Module) -> None:
-    """Initialise a network to train from nothing, in place, as torchvision does (He et al. 2015)."""
+    """Initialise a network for training from scratch, in place, as torchvision does (He et al. 2015)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def _layer(n_in: int, n_out: int, *, stride: int) -> nn.Sequential:
-    """Two blocks; the first changes resolution and width, and so does its shortcut."""
+    """Two blocks; the first, with its shortcut, changes resolution and width."""
     shortcut = None
     if stride != 1 or n_in != n_out:
         shortcut = nn.Sequential(conv1x1(n_in, n_out, stride), nn.BatchNorm2d(n_out))

@@ -1,1 +1,1 @@
-"""Contrastive pretraining of pictures, sounds and words: pairs, losses, augmentations, training, retrieval figures."""
+"""Contrastive pretraining on pictures, sounds and labels: data sets, losses, augmentation, training, retrieval."""

@@ -1,4 +1,4 @@
-"""The model card of a network that a user has trained."""
+"""Writes the model card of a network trained by a user."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ def card(
     trained: str,
     figures: Sequence[Recall],
 ) -> str:
-    """A card, as Markdown.
+    """The card as Markdown.
 
     Args:
-        title: its heading.
-        command: that trained it.
+        title: heading of the card.
+        command: the command that trained the network.
         data: all items.
         layout: name of the data's layout.
-        n_bad: items and files that were left out.
-        split: which items were held out.
+        n_bad: number of items and files that were skipped as faulty.
+        split: the items that were trained on and held out.
         settings: by dotted name.
-        base: what the frozen side is.
-        trained: how long, and which weights were kept.
+        base: description of the frozen network.
+        trained: how long the training took, and which weights were kept.
         figures: on the held-out items.
     """
     rows = "\n".join(f"| `{name}` | {_text(value)} |" for name, value in settings.items())
     return (
         f"# {title}\n\n"
         f"**Data.** {describe_data(data, layout=layout, n_bad=n_bad, split=split)}\n\n"
-        f"**Frozen side.** {base}\n\n"
+        f"**Frozen network.** {base}\n\n"
         f"**Training.** `{command}`: {trained} ({platform.machine()}, torch {torch.__version__.partition('+')[0]}).\n\n"
         f"{figures_table(figures)}\n\n"
-        "**Licence.** That of the data decides: weights trained on pictures and sounds may be passed on only as their "
-        "licences allow. This project's own licence covers its code alone.\n\n"
+        "**Licence.** The licences of the data decide whether these weights may be distributed. This project's own "
+        "licence covers only its code.\n\n"
         f"| setting | value |\n|---|---|\n{rows}\n"
     )
 
 
 def describe_data(data: Checked, *, layout: str, n_bad: int, split: Split) -> str:
-    """How many items, groups and labels there are."""
+    """A sentence with the numbers of items, groups and labels."""
     items = data.items
     labels = Counter(label for item in items for label in item.labels)
     groups = {"trained on": split.training, "held out": split.held_out}
@@ -69,13 +69,12 @@ def describe_data(data: Checked, *, layout: str, n_bad: int, split: Split) -> st
     more = f", and {len(labels) - _N_LABELS} more" if len(labels) > _N_LABELS else ""
     return (
         f"{len(items)} items in the layout {layout}: {parts}; {sum(item.picture is not None for item in items)} with "
-        f"pictures; {n_bad} left out because something was wrong with them. "
-        + (f"{len(labels)} labels: {shown}{more}." if labels else "No labels.")
+        f"pictures; {n_bad} skipped as faulty. " + (f"{len(labels)} labels: {shown}{more}." if labels else "No labels.")
     )
 
 
 def figures_table(figures: Sequence[Recall]) -> str:
-    """Figures as a table, chance beside each."""
+    """Figures as a table, each with its chance level."""
     if not figures:
         return "**Figures.** None: nothing was held out."
     rows = [
@@ -87,5 +86,5 @@ def figures_table(figures: Sequence[Recall]) -> str:
 
 
 def _text(value: object) -> str:
-    """A value in a cell of a table."""
+    """A value as the text of a table cell."""
     return str(value).replace("|", "\\|").replace("\n", " ") if value != "" else ""

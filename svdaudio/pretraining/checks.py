@@ -1,6 +1,6 @@
-"""Every file of a data set looked at before a training starts, so that all that is wrong is known at once.
+"""Checks every file of a data set before training starts, so that all faults are reported at once.
 
-What was found is remembered with the state of each file, so that a resumed training does not read everything again.
+Results are cached with the state of each file, so that a resumed training does not read every file again.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from svdaudio.weights.digests import file_state, hash_file
 
 LEAST_DURATION_S = 0.1
 LEAST_PEAK = 1e-4
-"""Of full scale; a sound that stays below is taken for silence (-80 dB)."""
+"""Fraction of full scale (-80 dB) below which a sound counts as silent."""
 N_THREADS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What was found out about an item's files."""
+    """Digests and faults of an item's files."""
 
     sound_sha256: str = ""
     picture_sha256: str = ""
@@ -38,48 +38,48 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """Items whose files can be used, what is known of them, and all that is wrong with the others."""
+    """The usable items with their facts, and the faults of the others."""
 
     items: tuple[Item, ...]
     facts: tuple[Facts, ...]
-    """Of each item."""
+    """One entry for each item."""
     faults: tuple[Fault, ...]
 
 
 def check_items(
-    items: Sequence[Item], memory: Path, *, needs_picture: bool, progress: Callable[[int, int], None]
+    items: Sequence[Item], cache: Path, *, needs_picture: bool, progress: Callable[[int, int], None]
 ) -> Checked:
-    """Look at the files of all items.
+    """Check the files of all items.
 
-    Items that share a sound file or picture, byte for byte, are put into one group.
+    Items that share a sound or a picture, byte for byte, are put into one group.
 
     Args:
         items: of a data set.
-        memory: a file that remembers what was found; it need not exist.
-        needs_picture: whether an item without a picture cannot be used; else one without picture and labels.
-        progress: receives how many items were looked at, and how many there are.
+        cache: file that keeps the results; it need not exist.
+        needs_picture: whether every item needs a picture; otherwise labels are enough.
+        progress: receives the number of checked items and the total.
     """
-    known = _remembered(memory)
+    known = _cached(cache)
 
-    def look(item: Item) -> tuple[str, dict[str, Any]]:
+    def check(item: Item) -> tuple[str, dict[str, Any]]:
         key, state = _key(item), _states(item)
         entry = known.get(key)
         if entry is None or entry.get("state") != state:
-            entry = {"state": state, **asdict(_look(item))}
+            entry = {"state": state, **asdict(_read_files(item))}
         return key, entry
 
     entries: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(N_THREADS) as pool:
-        for n_done, (key, entry) in enumerate(pool.map(look, items), start=1):
+        for n_done, (key, entry) in enumerate(pool.map(check, items), start=1):
             entries[key] = entry
             progress(n_done, len(items))
-    write_bytes(memory, json.dumps(entries).encode())
+    write_bytes(cache, json.dumps(entries).encode())
 
     faults: list[Fault] = []
     good: list[tuple[Item, Facts]] = []
     for item in items:
         entry = entries[_key(item)]
-        found = [*entry["faults"], *_lacks(item, needs_picture=needs_picture)]
+        found = [*entry["faults"], *_missing_parts(item, needs_picture=needs_picture)]
         faults += [Fault(where=item.name, what=what) for what in found]
         if not found:
             facts = Facts(sound_sha256=entry["sound_sha256"], picture_sha256=entry["picture_sha256"])
@@ -88,14 +88,14 @@ def check_items(
     return Checked(items=grouped, facts=tuple(facts for _, facts in good), faults=tuple(faults))
 
 
-def _lacks(item: Item, *, needs_picture: bool) -> tuple[str, ...]:
+def _missing_parts(item: Item, *, needs_picture: bool) -> tuple[str, ...]:
     if item.picture is None and needs_picture:
-        return ("a sound without a picture of that name",)
+        return ("a sound without a picture of the same name",)
     return () if item.picture is not None or item.labels else ("a sound without a picture and without labels",)
 
 
-def _look(item: Item) -> Facts:
-    """Read an item's files."""
+def _read_files(item: Item) -> Facts:
+    """Read an item's files, and collect their digests and faults."""
     faults: list[str] = []
     sound_sha256 = picture_sha256 = ""
     try:
@@ -129,7 +129,7 @@ def _key(item: Item) -> str:
 
 
 def _states(item: Item) -> list[Any]:
-    """Size in bytes and time of change of an item's files; None for one that is missing."""
+    """Size in bytes and modification time of an item's files; None for a missing one."""
     states: list[Any] = []
     for path in (item.sound, item.picture):
         try:
@@ -140,16 +140,16 @@ def _states(item: Item) -> list[Any]:
     return states
 
 
-def _remembered(memory: Path) -> Mapping[str, dict[str, Any]]:
-    """What was found before; nothing if that cannot be read."""
+def _cached(cache: Path) -> Mapping[str, dict[str, Any]]:
+    """The results of an earlier check; empty if they cannot be read."""
     try:
-        return json.loads(memory.read_text(encoding="utf-8"))
+        return json.loads(cache.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
 
 def _joined_groups(items: Sequence[tuple[Item, Facts]]) -> tuple[Item, ...]:
-    """The items with one group for all that share a file."""
+    """The items, with the groups of those that share a file merged."""
     parents: dict[str, str] = {}
 
     def root(group: str) -> str:

@@ -1,4 +1,4 @@
-"""Parts of sounds, of one length."""
+"""Cuts or repeats sounds to a given length."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Place = Literal["start", "centre", "random"]
 Rng = np.random.Generator
 
 
-def fitted(
+def fit_length(
     waveform: Float[NDArray[np.float32], " sample"], n_samples: int, *, place: Place, rng: Rng
 ) -> Float[NDArray[np.float32], " {n_samples}"]:
-    """A waveform of a given length: a part of a longer one, a shorter one repeated from its start.
+    """Cut a longer waveform to a given length, or repeat a shorter one from its start.
 
     Args:
         waveform: at least one sample.
         n_samples: the length.
-        place: which part: the beginning, the middle, or a random one.
+        place: the part to take: the beginning, the middle, or a random one.
         rng: draws the random part.
     """
     spare = len(waveform) - n_samples

@@ -1,4 +1,4 @@
-"""Data sets by their layouts on disk, and the items of one that are held out."""
+"""Finds the layout of a data set on disk, and splits its items for training and validation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LAYOUTS: Mapping[str, Layout] = {**layouts.LAYOUTS, PAIRS.name: PAIRS}
 
 
 def find_layout(folder: Path, name: str | None = None) -> Layout:
-    """The layout of that name, else the one that a folder has.
+    """The layout of the given name, or the layout of a folder.
 
     Raises:
-        InputError: there is no such layout or folder, or the folder has none of them.
+        InputError: the layout is unknown, or the folder does not exist or has no known layout.
     """
     names = " or ".join(LAYOUTS)
     if name is not None:
@@ -29,8 +29,8 @@ def find_layout(folder: Path, name: str | None = None) -> Layout:
             raise InputError("unknown layout", expected=names, got=name)
         return LAYOUTS[name]
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}", fix="check the path")
-    found = layouts.recognise(folder)  # first, because any folder of sounds has the layout of pairs
+        raise InputError(f"folder not found: {folder}", fix="check the path")
+    found = layouts.recognise(folder)  # first, because any folder of sounds matches the layout of pairs
     if found is None and not PAIRS.recognises(folder):
         raise InputError(
             f"{folder} is not a data set", expected=f"one of the layouts {names}", got="no sounds", fix="check the path"
@@ -40,24 +40,24 @@ def find_layout(folder: Path, name: str | None = None) -> Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Indices of items."""
+    """Indices of the items to train on and of those held out."""
 
     training: tuple[int, ...]
     held_out: tuple[int, ...]
 
 
 def split_by_fold(items: Sequence[Item], fold: str) -> Split:
-    """Hold out a part of the data set's own division.
+    """Hold out a fold or split that the data set defines.
 
     Raises:
-        InputError: no item is in that part, or all are.
+        InputError: none or all of the items are in it.
     """
     held_out = tuple(index for index, item in enumerate(items) if item.fold == fold)
     if not 0 < len(held_out) < len(items):
         folds = sorted({item.fold for item in items if item.fold is not None})
         raise InputError(
-            f"the part {fold!r} cannot be held out",
-            expected=f"one of {', '.join(folds)}" if folds else "a data set that is divided into parts",
+            f"the fold {fold!r} cannot be held out",
+            expected=f"one of {', '.join(folds)}" if folds else "a data set with folds or splits",
             got=f"{len(held_out)} of {len(items)} items in it",
         )
     chosen = set(held_out)
@@ -65,15 +65,15 @@ def split_by_fold(items: Sequence[Item], fold: str) -> Split:
 
 
 def split_by_group(items: Sequence[Item], *, share: float, seed: int) -> Split:
-    """Hold out whole groups, drawn at random, until they are a share of the items.
+    """Hold out whole groups, drawn at random, until they make up a share of the items.
 
     Args:
         items: to split.
-        share: of the items, 0 up to 1; with 0, nothing is held out.
+        share: of the items, 0 up to 1; 0 holds nothing out.
         seed: of the draw.
 
     Raises:
-        InputError: there are too few groups to hold one out and keep one.
+        InputError: there are fewer than two groups.
     """
     groups: dict[str, list[int]] = {}
     for index, item in enumerate(items):

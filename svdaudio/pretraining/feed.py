@@ -1,4 +1,4 @@
-"""Batches of a data set in an order that depends on the seed alone, read by worker processes."""
+"""Batches of a data set, read by worker processes in an order that depends only on the seed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from svdaudio.errors import ConfigError
 from svdaudio.pretraining.ranks import Ranks
 
 Place = tuple[int, int]
-"""Epoch, and index of an item."""
+"""Epoch and index of an item."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Which items are in which batch. An epoch's last items that do not fill a batch wait for another epoch."""
+    """Which items are in which batch. The last items of an epoch are skipped if they do not fill a batch."""
 
     indices: tuple[int, ...]
-    """Of the items to train on."""
+    """The items to train on."""
     batch: int
     accumulate: int
-    """Batches for a step."""
+    """Batches per step."""
     epochs: int
     steps: int
-    """Of the whole training, instead of `epochs`; 0 for epochs."""
+    """Steps of the whole training, instead of `epochs`; 0 to use `epochs`."""
     seed: int
 
     @property
@@ -41,19 +41,19 @@ class Order:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in an epoch, rounded."""
+        """Steps in an epoch, rounded and at least 1."""
         return max(1, round(self.batches_per_epoch / self.accumulate))
 
     @property
     def n_steps(self) -> int:
-        """Of the whole training."""
+        """Steps of the whole training."""
         return self.steps or -(-self.epochs * self.batches_per_epoch // self.accumulate)
 
     def check(self, ranks: Ranks) -> None:
-        """Refuse a batch that the data or the devices cannot fill.
+        """Check that the data fill a batch and that the devices can share it.
 
         Raises:
-            ConfigError: there are fewer items than in a batch, or its items cannot be shared among the devices.
+            ConfigError: they do not, or cannot.
         """
         if not self.batches_per_epoch:
             raise ConfigError(
@@ -71,11 +71,11 @@ class Order:
             )
 
     def epochs_done(self, step: int) -> int:
-        """Whole epochs after that many steps."""
+        """Whole epochs after the given number of steps."""
         return step * self.accumulate // self.batches_per_epoch
 
     def places(self, batch: int) -> list[Place]:
-        """Epoch and items of a batch, counted from the beginning of the training."""
+        """Epoch and items of a batch; batches are counted from the start of the training."""
         epoch, within = divmod(batch, self.batches_per_epoch)
         order = _permutation(len(self.indices), self.seed, epoch)
         chosen = order[within * self.batch : (within + 1) * self.batch]
@@ -91,12 +91,12 @@ class Examples(Protocol):
     """Prepares items for a network."""
 
     def example(self, index: int, rng: np.random.Generator) -> Mapping[str, np.ndarray[Any, Any]]:
-        """What the network takes for an item; all random choices are drawn from `rng`."""
+        """The network's inputs for an item; all random choices are drawn from `rng`."""
         ...
 
 
 class _Prepared(Dataset[Mapping[str, Any]]):
-    """Examples by place, each with a generator of its own, so that it is the same in any process."""
+    """Examples by place, each with its own generator, so that it is the same in any process."""
 
     def __init__(self, examples: Examples, seed: int) -> None:
         self._examples, self._seed = examples, seed
@@ -107,7 +107,7 @@ class _Prepared(Dataset[Mapping[str, Any]]):
 
 
 class _Batches(Sampler[list[Place]]):
-    """This process's part of all batches from the first one on."""
+    """This process's share of each batch, from a first batch on."""
 
     def __init__(self, order: Order, ranks: Ranks, first: int) -> None:
         self._order, self._ranks, self._first = order, ranks, first
@@ -120,7 +120,7 @@ class _Batches(Sampler[list[Place]]):
 
 
 class Feed:
-    """Prepared batches, one after the other, from the first one that is asked for."""
+    """Prepared batches in order, starting at the first one requested."""
 
     def __init__(self, examples: Examples, order: Order, *, ranks: Ranks, n_workers: int, device: torch.device) -> None:
         self._prepared = _Prepared(examples, order.seed)
@@ -128,7 +128,7 @@ class Feed:
         self._batches: Iterator[Mapping[str, Tensor]] | None = None
 
     def at(self, step: int, part: int) -> Mapping[str, Tensor]:
-        """This process's part of a batch, on its device. Steps and parts have to be asked for in order."""
+        """This process's share of a batch, on its device. Steps and parts must be requested in order."""
         if self._batches is None:
             first = step * self._order.accumulate + part
             self._batches = iter(
@@ -148,7 +148,7 @@ class Feed:
 
 
 def _ignore_signals(worker: int) -> None:
-    """Leave Ctrl-C to the training, which ends its workers when it has saved its state."""
+    """Ignore Ctrl-C: the training ends its workers after it has saved its state."""
     del worker
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,7 +1,7 @@
-"""Embeddings of the side that is not trained, computed once and kept on disk.
+"""Embeddings by the frozen network, computed once and kept on disk.
 
-A folder belongs to one model and one way of preparing its input; each file in it holds some vectors with the keys of
-what they are of, so that an interrupted computation goes on, and further items add files.
+A folder belongs to one model and one way of preparing its input. Each file in it holds some vectors with their keys, so
+that an interrupted computation resumes, and new items only add files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from svdaudio.files import write_bytes
 
 Rows = Float[NDArray[np.float32], "n dim"]
 Progress = Callable[[int, int], None]
-"""Receives how many are done, and how many there are."""
+"""Receives the number done and the total."""
 _KEYS = "keys"
 _AT_ONCE = 32
 _IN_A_FILE = 1024
@@ -31,8 +31,8 @@ class FrozenVectors:
     """Vectors by key.
 
     Args:
-        folder: of the files, created when there is something to keep.
-        source: what the vectors depend on besides their keys: digest of the model, preparation.
+        folder: of the files, created with the first of them.
+        source: what the vectors depend on in addition to their keys: digest of the model, preparation.
     """
 
     def __init__(self, folder: Path, source: str) -> None:
@@ -43,8 +43,8 @@ class FrozenVectors:
 
         Args:
             keys: one for each vector; equal keys have equal vectors.
-            make: computes those at some places of `keys`.
-            progress: receives how many new ones were computed, and how many there are.
+            make: computes the vectors at some indices of `keys`.
+            progress: receives the number of new vectors computed and their total.
         """
         known = self._read(set(keys))
         places = {key: place for place, key in reversed(list(enumerate(keys))) if key not in known}
@@ -61,7 +61,7 @@ class FrozenVectors:
         return np.stack([known[key] for key in keys])
 
     def _read(self, wanted: set[str]) -> dict[str, NDArray[np.float32]]:
-        """Those of the wanted vectors that are on disk; a damaged file counts as missing."""
+        """The wanted vectors that are on disk; damaged files are deleted."""
         known: dict[str, NDArray[np.float32]] = {}
         for path in sorted(self._folder.glob("*.safetensors")):
             try:

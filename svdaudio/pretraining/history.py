@@ -1,4 +1,4 @@
-"""Held-out figures of every epoch, and the weights of the best one."""
+"""Held-out figures of every epoch, and the weights of the best epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from svdaudio.pretraining.retrieval import Recall
 class History:
     """Figures by epoch, as a table on disk and in a training's checkpoint.
 
-    The best epoch has the highest mean of all recalls; of equal ones the latest.
+    The best epoch has the highest mean of all recalls; the latest of several equal ones counts.
 
     Args:
         folder: of the table and the best weights.
@@ -32,15 +32,15 @@ class History:
         self.best_epoch: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows."""
+        """The rows and the best epoch."""
         return {"rows": [dict(row) for row in self._rows], "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from these rows."""
+        """Restore the rows and the best epoch."""
         self._rows, self.best_epoch = [dict(row) for row in state["rows"]], state["best_epoch"]
 
     def add(self, epoch: int, step: int, figures: Sequence[Recall], model: nn.Module) -> bool:
-        """Enter an epoch's figures, and keep the model's weights if they are the best so far; whether they are.
+        """Add an epoch's figures; if they are the best so far, save the model's weights and return True.
 
         Raises:
             StoreError: the files cannot be written.
@@ -60,11 +60,11 @@ class History:
         """The weights of the best epoch.
 
         Raises:
-            RunError: their file is gone.
+            RunError: their file no longer exists.
         """
         if not self._weights.is_file():
             raise RunError(
-                f"the weights of the best epoch are gone: {self._weights}", fix="train again, in another --work"
+                f"file not found: {self._weights}, the weights of the best epoch", fix="train again, in another --work"
             )
         return load_file(self._weights)
 

@@ -1,4 +1,4 @@
-"""Weights to begin a training with: random ones, a published ResNet-18, or an earlier result."""
+"""Initial weights of a training: random, from a published ResNet-18, or from an earlier training."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ RANDOM = "random"
 _HEAD = "fc."
 
 
-def fill(network: nn.Module, backbone: ResNet18, init: str, *, role: str, config: Mapping[str, Any], seed: int) -> None:
-    """Give a network its first weights.
+def set_initial_weights(
+    network: nn.Module, backbone: ResNet18, init: str, *, role: str, config: Mapping[str, Any], seed: int
+) -> None:
+    """Set a network's initial weights in place.
 
     Args:
-        network: to fill.
-        backbone: the part of it that is a ResNet-18; all that a published file fills, but for its last layer.
+        network: to initialise.
+        backbone: its ResNet-18; a published file fills this part only, except for a last linear layer.
         init: "random", or the path of a file: torchvision's or timm's state dict of a ResNet-18, or a weight file of
             this project.
         role: of the network.
-        config: that built it.
+        config: the arguments that built it.
         seed: of random weights.
 
     Raises:
         CheckpointError: the file is missing or damaged, or not a ResNet-18.
-        ConfigError: the file's network has other sizes than the settings.
+        ConfigError: the sizes of the file's network differ from the settings.
     """
     torch.manual_seed(seed)
     for module in network.modules():
@@ -49,21 +51,21 @@ def fill(network: nn.Module, backbone: ResNet18, init: str, *, role: str, config
         state, header = load_weights(path, role=role)
         if {**config, **header.config} != dict(config):
             raise ConfigError(
-                f"{path} has another network than the settings", expected=dict(config), got=header.config,
+                f"the network in {path} differs from the settings", expected=dict(config), got=header.config,
                 fix="set network.* to the file's",
             )  # fmt: skip
-        with unreadable(path, "a network of its own description"):
+        with unreadable(path, "tensors that match its description"):
             network.load_state_dict(state)
         return
     state = {name: value for name, value in _published(path).items() if not name.startswith(_HEAD)}
     own = {name: value for name, value in backbone.state_dict().items() if not name.startswith(_HEAD)}
     for what, names in (("lacks", own.keys() - state.keys()), ("has an unknown", state.keys() - own.keys())):
         if names:
-            raise CheckpointError(f"{path} is not a ResNet-18: it {what} entry {min(names)}", fix="give another init")
+            raise CheckpointError(f"{path} is not a ResNet-18: it {what} entry {min(names)}", fix="choose another init")
     for name, value in own.items():
         if state[name].shape != value.shape:
             raise ConfigError(
-                f"{path} has another width than network.widths",
+                f"the widths in {path} differ from network.widths",
                 expected=f"{name} of {list(value.shape)}",
                 got=list(state[name].shape),
                 fix="use --set network.widths=[64,128,256,512]",
@@ -74,7 +76,7 @@ def fill(network: nn.Module, backbone: ResNet18, init: str, *, role: str, config
 
 
 def _is_own(path: Path) -> bool:
-    """Whether it is a weight file of this project."""
+    """Whether a file is a weight file of this project."""
     try:
         with safe_open(path, framework="pt") as file:
             return HEADER_KEY in (file.metadata() or {})
@@ -83,7 +85,7 @@ def _is_own(path: Path) -> bool:
 
 
 def _published(path: Path) -> Mapping[str, Tensor]:
-    """The state dict in a file.
+    """Read the state dict in a file.
 
     Raises:
         CheckpointError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that a training sees between two steps, when its state can be saved."""
+"""Turns Ctrl-C and SIGTERM into a request that a training checks between steps, when its state can be saved."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from types import FrameType
 
 SECOND_AFTER_S = 2.0
-"""A signal this long after the first one interrupts at once. Terminals and launchers may both send the first one."""
+"""A signal this long after the first interrupts at once; terminals and launchers may both send the first."""
 
 
 class StopRequest:
-    """Whether the training is to stop."""
+    """Whether the training should stop."""
 
     def __init__(self) -> None:
         self.is_set = False
         self._since = 0.0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Receive a signal.
+        """Handle a signal.
 
         Raises:
-            KeyboardInterrupt: it is the second one.
+            KeyboardInterrupt: it is the second signal.
         """
         del number, frame
         if self.is_set and time.monotonic() - self._since > SECOND_AFTER_S:
@@ -35,7 +35,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Generator[StopRequest]:
-    """Receive SIGINT and SIGTERM as a request; in other threads than the main one none ever comes."""
+    """Handle SIGINT and SIGTERM as a request. Outside the main thread, signals are not handled."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

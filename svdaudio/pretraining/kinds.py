@@ -14,12 +14,12 @@ class Kind:
 
     command: str
     role: str
-    """That it fills."""
+    """Role of the trained network."""
     frozen: str
-    """Role of the network that it is trained towards."""
+    """Role of the frozen network that provides its targets."""
     schema: type[TrainSettings]
     base: str
-    """The bundle that has it, unless another is given."""
+    """The default bundle for the frozen network and all other roles."""
     title: str
     architecture: str
 
@@ -43,4 +43,4 @@ SOUND_ENCODER = Kind(
     architecture="svdaudio.models.sound_clip.SoundEncoderNetwork",
 )
 KINDS = {kind.command: kind for kind in (CIAP, SOUND_ENCODER)}
-"""By their commands."""
+"""Command → network."""

@@ -1,4 +1,4 @@
-"""Several processes of one command that train together, described to each as `torchrun` does."""
+"""Launches several processes that train together, with the environment variables of `torchrun`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from svdaudio.errors import RunError
 
-LOOK_AGAIN_S = 0.2
-PATIENCE_S = 60.0
-"""Seconds that processes may take to save their state when they are asked to stop."""
+POLL_INTERVAL_S = 0.2
+STOP_TIMEOUT_S = 60.0
+"""Seconds that processes have to save their state when they are asked to stop."""
 
 
 def is_launched() -> bool:
-    """Whether the environment describes this process as one of several."""
+    """Whether the environment declares this process one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -25,8 +25,8 @@ def launch(command: Sequence[str], n: int) -> None:
     """Run a command in `n` processes on this machine, until all have ended.
 
     Raises:
-        RunError: one failed; the others are stopped.
-        KeyboardInterrupt: this process was interrupted; they have ended.
+        RunError: a process failed; the others are stopped.
+        KeyboardInterrupt: this process was interrupted; the others have ended.
     """
     running = [subprocess.Popen(command, env={**os.environ, **one}) for one in _environments(n)]
     try:
@@ -36,14 +36,14 @@ def launch(command: Sequence[str], n: int) -> None:
                 raise RunError("a process of the training failed", got=f"exit status {failed[0]}", fix="see its error")
             if None not in statuses:
                 return
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(POLL_INTERVAL_S)
     finally:
         for process in running:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
         for process in running:
             try:
-                process.wait(PATIENCE_S)
+                process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

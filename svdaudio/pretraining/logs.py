@@ -1,4 +1,4 @@
-"""Where a training's losses are written: JSON lines, a table for spreadsheets, or TensorBoard."""
+"""Logs of a training's losses: JSON lines, CSV, or TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Log(Protocol):
     """Receives the mean losses of every few steps."""
 
     def begin(self, step: int) -> None:
-        """Prepare for rows after `step`: what an interrupted training wrote about later steps is written again."""
+        """Prepare for rows after `step`, discarding rows of later steps that an interrupted training wrote."""
         ...
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Add a row; `step` is among its names."""
+        """Add a row, which must have a `step`."""
         ...
 
     def close(self) -> None:
-        """Complete what was written."""
+        """Finish writing."""
         ...
 
 
@@ -35,7 +35,7 @@ class JsonLines:
         self._path = path
 
     def begin(self, step: int) -> None:
-        """Remove rows of later steps, and one that was cut off."""
+        """Remove rows of later steps, and an incomplete row."""
         if not self._path.is_file():
             return
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -53,14 +53,14 @@ class JsonLines:
 
 
 class CsvTable:
-    """A CSV file with a heading; a row has every column, or leaves it empty."""
+    """A CSV file with a header; missing values are empty cells."""
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self._path = path
         self._columns = columns
 
     def begin(self, step: int) -> None:
-        """Write the heading and the rows up to `step`."""
+        """Write the header and the rows up to `step`."""
         rows: list[dict[str, Any]] = []
         if self._path.is_file():
             with self._path.open(newline="", encoding="utf-8") as file:
@@ -81,14 +81,14 @@ class CsvTable:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard, in a folder that `tensorboard --logdir` shows; of the extra `tensorboard`."""
+    """Scalars in a folder for `tensorboard --logdir`; needs the extra `tensorboard`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: Any = None
 
     def begin(self, step: int) -> None:
-        """Open a file of events; TensorBoard hides events of earlier files after `step`."""
+        """Open an event file; TensorBoard hides events after `step` in earlier files."""
         from torch.utils.tensorboard import SummaryWriter  # pyright: ignore[reportPrivateImportUsage]
 
         self._writer = SummaryWriter(str(self._folder), purge_step=step + 1)
@@ -100,7 +100,7 @@ class TensorBoard:
                 self._writer.add_scalar(name, value, int(row["step"]))
 
     def close(self) -> None:
-        """Write what is buffered."""
+        """Flush and close the event file."""
         if self._writer is not None:
             self._writer.close()
 
@@ -114,5 +114,5 @@ def _step_of(line: str) -> float:
 
 
 def _whole(text: str | None) -> float:
-    """A whole number; infinite if it is none."""
+    """A whole number; infinite if the text is not one."""
     return int(text) if text is not None and text.isdecimal() else float("inf")

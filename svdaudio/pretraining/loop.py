@@ -1,7 +1,7 @@
-"""The one training loop of this project: seeded, resumable after a kill, logged, with an averaged copy of the weights.
+"""The training loop of this project: seeded, resumable after a kill, logged, with an averaged copy of the weights.
 
 Every step draws from generators seeded by (seed, step), so that on a CPU a resumed training computes the same numbers
-as an undisturbed one, bit for bit. What is trained, by which optimizers and on what, is a `Task`.
+as an uninterrupted one, bit for bit. A `Task` defines the model, its losses and its optimizers.
 """
 
 from __future__ import annotations
@@ -34,50 +34,50 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Stateful(Protocol):
-    """What a checkpoint keeps beside the model: plain values and tensors."""
+    """Something that a checkpoint saves, as plain values and tensors."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What it holds."""
+        """The state."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
-        """Go on from what it held."""
+        """Restore a state."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Generic[M]):
-    """What is trained, how, and where its state is kept."""
+    """A training: model, losses, optimizers, and the folder of its state."""
 
     name: str
     """Names the checkpoint and the lock."""
     model: M
     losses: Callable[[int, int, np.random.Generator], Losses]
-    """Called with the step, the part of it that is computed (0 up to `n_parts`), and a generator seeded by both; their
-    sum is minimised. Gradients flow through `model`'s parameters only."""
+    """Called with the step, the part of the step (0 up to `n_parts`), and a generator seeded by both; the sum of the
+    losses is minimised. Gradients flow only through `model`'s parameters."""
     optimizers: Mapping[str, torch.optim.Optimizer]
-    """By the names under which a checkpoint keeps their state."""
+    """Name in the checkpoint → optimizer."""
     set_rates: Callable[[int], Mapping[str, float]]
-    """Sets the optimizers' rates for a step; what it returns is logged."""
+    """Sets the optimizers' rates for a step, and returns them for the log."""
     n_steps: int
     seed: int
     folder: Path
     clip_norm: float | None = 1.0
-    """Gradients are scaled down to this norm; None for as they are."""
+    """Largest norm of the gradients; None for no limit."""
     ema_decay: float = 0.998
-    """Of the averaged copy; 0 for a copy of the last weights."""
+    """Decay of the averaged copy; 0 copies the last weights."""
     n_parts: int = 1
     """Batches whose gradients are averaged for one step."""
     scaler: torch.amp.GradScaler | None = None  # pyright: ignore[reportPrivateImportUsage]
     """For float16."""
-    kept: Mapping[str, Stateful] = field(default_factory=dict[str, Stateful])
-    """What the checkpoint keeps besides, by name."""
+    extra_state: Mapping[str, Stateful] = field(default_factory=dict[str, Stateful])
+    """Further entries of the checkpoint, by name."""
     after_step: Callable[[nn.Module, int], None] | None = None
-    """Called with the averaged copy and the number of steps done, in every process, before a checkpoint is written."""
+    """Called in every process with the averaged copy and the number of completed steps, before a checkpoint."""
     logs: Sequence[Log] = ()
     ranks: Ranks = ALONE
     unsynchronised: Callable[[], Any] = nullcontext
-    """A context in which gradients are not exchanged between processes: for all parts of a step but the last."""
+    """A context that skips the exchange of gradients between processes, for all parts of a step but the last."""
     save_every_s: float = 60.0
     log_every: int = 25
 
@@ -85,11 +85,11 @@ class Task(Generic[M]):
 def run(task: Task[M]) -> M:
     """Train until the last step, and return the copy with averaged weights.
 
-    The state is kept in `<name>.ckpt`; an interrupted training resumes from it. Ctrl-C and SIGTERM end it after the
-    step that is computed, with its state saved.
+    The state is kept in `<name>.ckpt`; an interrupted training resumes from it. Ctrl-C and SIGTERM end the training
+    after the current step, with its state saved.
 
     Raises:
-        RunError: another process trains it in the folder, or the checkpoint there has another seed or model.
+        RunError: another process is training in the folder, or the checkpoint there has another seed or model.
         KeyboardInterrupt: the training was asked to stop.
     """
     keep_freed_memory()
@@ -99,7 +99,9 @@ def run(task: Task[M]) -> M:
             try:
                 stack.enter_context(file_lock(task.folder / f"{task.name}.lock", refuse_to_wait))
             except HeldError as error:
-                raise RunError(f"another process trains {task.name} in {task.folder}", fix="wait for it") from error
+                raise RunError(
+                    f"another process trains {task.name} in {task.folder}", fix="wait for it to end"
+                ) from error
         state = _State(task)
         task.ranks.wait()  # the first process saves only after all have loaded
         journal = stack.enter_context(_Journal(task, state))
@@ -120,7 +122,7 @@ def run(task: Task[M]) -> M:
 
 
 class _State(Generic[M]):
-    """The averaged copy of the weights, the step, the time spent, and all that a checkpoint keeps."""
+    """The state of a training: averaged weights, step, time spent, and all else that a checkpoint keeps."""
 
     def __init__(self, task: Task[M]) -> None:
         self.average = copy.deepcopy(task.model.train()).requires_grad_(False)
@@ -129,21 +131,21 @@ class _State(Generic[M]):
         self._checkpoint = task.folder / f"{task.name}.ckpt"
         self._began = time.monotonic()
         if self._checkpoint.is_file():
-            self._go_on()
+            self._resume()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Resume an interrupted training of the same model."""
-        another, seed = "remove it, or give another --work", self._task.seed
+        fix, seed = "remove it, or choose another --work", self._task.seed
         try:
             saved = read_plain(self._checkpoint, what="a training's state")
         except CheckpointError as error:
-            raise RunError(f"{self._checkpoint} is damaged", got=error.got, fix=another) from error
+            raise RunError(f"{self._checkpoint} is damaged", got=error.got, fix=fix) from error
         if saved.get("seed") != seed:
             raise RunError(
-                f"{self._checkpoint} is of a training with another seed",
+                f"{self._checkpoint} belongs to a training with another seed",
                 expected=seed,
                 got=saved.get("seed"),
-                fix=another,
+                fix=fix,
             )
         step, seconds = saved.get("step"), saved.get("seconds")
         try:
@@ -153,18 +155,18 @@ class _State(Generic[M]):
                 part.load_state_dict(saved[key])
         except Exception as error:
             raise RunError(
-                f"{self._checkpoint} is of a training of another model", got=str(error)[:200], fix=another
+                f"{self._checkpoint} belongs to a training of another model", got=str(error)[:200], fix=fix
             ) from error
         self.step = step
         self._began -= seconds
 
     @property
     def seconds(self) -> float:
-        """Time spent, earlier interrupted parts included."""
+        """Time spent, including earlier interrupted runs."""
         return time.monotonic() - self._began
 
     def advance(self) -> dict[str, float]:
-        """One step of every optimizer; a step whose gradient is not finite is skipped.
+        """Make one step with every optimizer; a step whose gradient is not finite is skipped.
 
         Returns:
             The losses, as means over the parts of the step, and the rates.
@@ -196,7 +198,7 @@ class _State(Generic[M]):
         norm = nn.utils.clip_grad_norm_(task.model.parameters(), math.inf if task.clip_norm is None else task.clip_norm)
         for optimizer in task.optimizers.values():
             if task.scaler is not None:
-                task.scaler.step(optimizer)  # which skips it for a gradient that is not finite
+                task.scaler.step(optimizer)  # it skips gradients that are not finite
             elif torch.isfinite(norm):
                 optimizer.step()
         if task.scaler is not None:
@@ -215,7 +217,7 @@ class _State(Generic[M]):
     def _parts(self) -> dict[str, Stateful]:
         task = self._task
         scaler = {} if task.scaler is None else {"scaler": task.scaler}
-        return {"model": task.model, "average": self.average, **task.optimizers, **scaler, **task.kept}
+        return {"model": task.model, "average": self.average, **task.optimizers, **scaler, **task.extra_state}
 
 
 class _Journal:
@@ -244,7 +246,7 @@ class _Journal:
             log.close()
 
     def note(self, numbers: Mapping[str, float]) -> None:
-        """Enter the losses of the step just done."""
+        """Add the losses of the step just completed."""
         for key, value in numbers.items():
             self._totals[key] = self._totals.get(key, 0.0) + value
         self._n_summed += 1

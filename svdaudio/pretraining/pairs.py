@@ -1,12 +1,12 @@
-"""The layout "pairs": a folder of pictures and sounds that share their names, and perhaps a table of labels.
+"""The layout "pairs": a folder of pictures and sounds with common names, and optionally a table of labels.
 
     street/dog1.jpg, street/dog1.wav      # an item, "street/dog1"
     rain.flac                             # an item without a picture
-    labels.csv                            # stem,label[,group]: several rows, or "dog;rain", for several labels
+    labels.csv                            # stem,label[,group]; several rows or "dog;rain" give several labels
 
 Folders are read recursively, without hidden files, and an item's name is its path in the folder without suffix. In
-labels.csv a name without its folders will do as long as it is the only one. Items of a group are never split between
-training and validation; without a group, an item is a group of its own.
+labels.csv the folders of a name may be omitted if it is unique. Items of a group are never split between training and
+validation; an item without a group is its own group.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from pathlib import Path
 from svdaudio.errors import InputError
 from svdaudio.files import read_text
 from svdaudio.pretraining.items import DataSet, Fault, Item, Layout
+from svdaudio.pretraining.layouts.found import PICTURE_SUFFIXES, SOUND_SUFFIXES
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 LABELS = "labels.csv"
 HEADER = ("stem", "label")
 HEADER_WITH_GROUP = (*HEADER, "group")
-BETWEEN_LABELS = ";"
+LABEL_SEPARATOR = ";"
 
 
 @dataclass(kw_only=True)
@@ -38,26 +37,30 @@ class _Labels:
 
 
 def find_pairs(folder: Path) -> DataSet:
-    """Items of a folder, and the files and rows that belong to none, from names and the table of labels alone.
+    """Find the items of a folder, and files and rows without an item, from file names and the table of labels.
 
     Raises:
         InputError: the folder does not exist or cannot be listed, or labels.csv cannot be read.
     """
     files = _files(folder)
-    sounds, twice = _by_name(folder, (path for path in files if path.suffix.lower() in SOUND_SUFFIXES))
-    pictures, also = _by_name(folder, (path for path in files if path.suffix.lower() in PICTURE_SUFFIXES))
-    lonely = [
-        Fault(where=_below(folder, path), what=f"a picture without a sound of that name ({' '.join(SOUND_SUFFIXES)})")
+    sounds, duplicate_sounds = _by_name(folder, (path for path in files if path.suffix.lower() in SOUND_SUFFIXES))
+    pictures, duplicate_pictures = _by_name(folder, (path for path in files if path.suffix.lower() in PICTURE_SUFFIXES))
+    unpaired = [
+        Fault(
+            where=_relative(folder, path),
+            what=f"a picture without a sound of the same name ({' '.join(SOUND_SUFFIXES)})",
+        )
         for name, path in pictures.items()
         if name not in sounds
     ]
-    labels, unknown = _labels(folder / LABELS, (*sounds, *pictures))
+    labels, bad_rows = _labels(folder / LABELS, (*sounds, *pictures))
     items: list[Item] = []
-    torn: list[Fault] = []
+    conflicts: list[Fault] = []
     for name, sound in sounds.items():
         given = labels.get(name, _Labels())
         if len(set(given.groups)) > 1:
-            torn.append(Fault(where=f"{LABELS}, {name}", what=f"two groups, {' and '.join(sorted(set(given.groups)))}"))
+            groups = " and ".join(sorted(set(given.groups)))
+            conflicts.append(Fault(where=f"{LABELS}, {name}", what=f"more than one group: {groups}"))
         items.append(
             Item(
                 name=name,
@@ -68,13 +71,13 @@ def find_pairs(folder: Path) -> DataSet:
             )
         )
     classes = dict.fromkeys(label for item in items for label in item.labels)
-    faults = (*twice, *also, *lonely, *unknown, *torn)
+    faults = (*duplicate_sounds, *duplicate_pictures, *unpaired, *bad_rows, *conflicts)
     return DataSet(items=tuple(items), classes=tuple(classes), faults=faults)
 
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}", fix="check the path")
+        raise InputError(f"folder not found: {folder}", fix="check the path")
     try:
         found = [path for path in folder.rglob("*") if path.is_file()]
     except OSError as error:
@@ -83,21 +86,21 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _by_name(folder: Path, files: Iterable[Path]) -> tuple[dict[str, Path], list[Fault]]:
-    """Files by their names without suffix; of several with one name the first is taken, and the others are faults."""
+    """Files by their names without suffix; further files of the same name are faults."""
     found: dict[str, Path] = {}
-    twice: list[Fault] = []
+    duplicates: list[Fault] = []
     for path in files:
         name = path.relative_to(folder).with_suffix("").as_posix()
         if found.setdefault(name, path) != path:
-            twice.append(Fault(where=_below(folder, path), what=f"has the same name as {found[name].name}"))
-    return found, twice
+            duplicates.append(Fault(where=_relative(folder, path), what=f"has the same name as {found[name].name}"))
+    return found, duplicates
 
 
 def _labels(path: Path, names: Iterable[str]) -> tuple[Mapping[str, _Labels], list[Fault]]:
-    """Labels and groups by item, and rows that name no item.
+    """Labels and groups by item, and rows that are not valid.
 
     Raises:
-        InputError: the table cannot be read, or has other columns.
+        InputError: the table cannot be read, or has the wrong columns.
     """
     if not path.exists():
         return {}, []
@@ -110,16 +113,16 @@ def _labels(path: Path, names: Iterable[str]) -> tuple[Mapping[str, _Labels], li
     faults: list[Fault] = []
     for line, row in rows:
         where, stem = f"{LABELS}, line {line}", row["stem"]
-        meant = [stem] if stem in full else by_stem.get(stem, [])
-        labels = [label for part in row["label"].split(BETWEEN_LABELS) if (label := part.strip())]
-        if len(meant) != 1:
-            what = f"'{stem}' is the name of {len(meant)} items; write its folders, too" if meant else None
-            faults.append(Fault(where=where, what=what or f"there are no files '{stem}'"))
+        matches = [stem] if stem in full else by_stem.get(stem, [])
+        labels = [label for part in row["label"].split(LABEL_SEPARATOR) if (label := part.strip())]
+        if len(matches) != 1:
+            what = f"{len(matches)} items are named '{stem}'; add the folder to the name" if matches else None
+            faults.append(Fault(where=where, what=what or f"no files named '{stem}'"))
         elif not labels and not row.get("group"):
             faults.append(Fault(where=where, what=f"no label for '{stem}'"))
         else:
-            found[meant[0]].labels += labels
-            found[meant[0]].groups += [row["group"]] if row.get("group") else []
+            found[matches[0]].labels += labels
+            found[matches[0]].groups += [row["group"]] if row.get("group") else []
     return found, faults
 
 
@@ -127,7 +130,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each row; empty lines are skipped.
 
     Raises:
-        InputError: the table cannot be read, or has other columns, or a row has more or fewer of them.
+        InputError: the table cannot be read, has the wrong columns, or has a row of another length.
     """
     try:
         reader = csv.reader(read_text(path).removeprefix("\ufeff").splitlines(keepends=True), strict=True)
@@ -137,10 +140,10 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     header = tuple(cell.strip().lower() for cell in lines[0][1]) if lines else ()
     if header not in (HEADER, HEADER_WITH_GROUP):
         raise InputError(
-            f"the table {path} has another first line",
+            f"the table {path} has the wrong first line",
             expected=f"{','.join(HEADER)} or {','.join(HEADER_WITH_GROUP)}",
             got=",".join(header)[:200] or "an empty table",
-            fix="write the names of its columns into the first line",
+            fix="put the column names in the first line",
         )
     rows: list[tuple[int, dict[str, str]]] = []
     for line, cells in lines[1:]:
@@ -157,12 +160,12 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _below(folder: Path, path: Path) -> str:
+def _relative(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
 def _recognises(folder: Path) -> bool:
-    """Whether a folder holds a sound anywhere."""
+    """Whether a folder contains a sound at any depth."""
     return any(path.suffix.lower() in SOUND_SUFFIXES for path in folder.rglob("*"))
 
 

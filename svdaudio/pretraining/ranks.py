@@ -1,6 +1,6 @@
-"""The processes that train one model together: which one this is, and what they exchange.
+"""The processes that train one model together, and the exchange between them.
 
-`torchrun` describes them in the environment (`RANK`, `WORLD_SIZE`, …), and `svdaudio train … --devices N` does, too.
+`torchrun` and `svdaudio train … --devices N` describe them in the environment (`RANK`, `WORLD_SIZE`, …).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch.distributed.nn import functional as exchange
 
 from svdaudio.pretraining.launch import is_launched
 
-PATIENCE = timedelta(days=2)
-"""How long processes wait for the first one, which embeds the frozen side of a large data set."""
+TIMEOUT = timedelta(days=2)
+"""Longest wait for the first process, which embeds the frozen side of a large data set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
-    """One of several processes."""
+    """The place of this process among those that train together."""
 
     rank: int = 0
     n_ranks: int = 1
@@ -34,7 +34,7 @@ class Ranks:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process gets here."""
         if self.n_ranks > 1:
             distributed.barrier()
 
@@ -47,7 +47,7 @@ class Ranks:
         return bool(common.item())
 
     def gathered(self, rows: Float[Tensor, "n dim"]) -> Float[Tensor, "all dim"]:
-        """The rows of all processes, those of the first one first; gradients flow back to where rows come from."""
+        """The rows of all processes in order of rank; gradients flow back to the process that a row comes from."""
         return rows if self.n_ranks == 1 else torch.cat(exchange.all_gather(rows))
 
 
@@ -56,12 +56,12 @@ ALONE = Ranks()
 
 @contextmanager
 def joined_ranks(device: torch.device) -> Generator[Ranks]:
-    """Join the processes that the environment describes; alone if it describes none."""
+    """Join the processes that the environment describes; without any, train alone."""
     if not is_launched():
         yield ALONE
         return
     on_gpu = device.type == "cuda"
-    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE, device_id=device if on_gpu else None)
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT, device_id=device if on_gpu else None)
     try:
         yield Ranks(rank=distributed.get_rank(), n_ranks=distributed.get_world_size())
     finally:

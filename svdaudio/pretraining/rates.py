@@ -1,4 +1,4 @@
-"""Optimisers, and their rates for every step."""
+"""Optimisers, and their learning rates for every step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 from svdaudio.pretraining.settings import ScheduleSettings, TrainSettings
 
 LEAST_MOMENTUM = 0.8
-"""Of a cyclic schedule, reached at the highest rate (torch's CyclicLR)."""
+"""Lowest momentum of a cyclic schedule, reached at the highest rate, as in torch's CyclicLR."""
 
 
 def build_optimiser(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """The optimiser of all parameters; biases and norms do not decay in AdamW."""
+    """The optimiser for all parameters; AdamW does not decay biases and norms."""
     parameters = [one for one in model.parameters() if one.requires_grad]
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimiser == "sgd":
@@ -30,14 +30,14 @@ def build_optimiser(model: nn.Module, settings: TrainSettings) -> torch.optim.Op
 
 
 def rate_at(step: int, *, schedule: ScheduleSettings, peak: float, n_steps: int, steps_per_epoch: int) -> float:
-    """Learning rate of a step, counted from 0.
+    """Learning rate of a step.
 
     Args:
-        step: of the optimiser.
-        schedule: its form.
+        step: step of the optimiser, counted from 0.
+        schedule: the schedule.
         peak: the highest rate.
-        n_steps: of the whole training.
-        steps_per_epoch: of the optimiser.
+        n_steps: number of steps of the whole training.
+        steps_per_epoch: number of steps in an epoch.
     """
     epoch = step // steps_per_epoch
     if schedule.form == "step":
@@ -54,7 +54,7 @@ def rate_at(step: int, *, schedule: ScheduleSettings, peak: float, n_steps: int,
 
 
 def _height(epoch: int, schedule: ScheduleSettings) -> float:
-    """Where in a triangle an epoch lies: 0 at its feet, 1 at its top."""
+    """Height of the schedule's triangle wave at an epoch, 0 to 1."""
     within = epoch % (schedule.up_epochs + schedule.down_epochs)
     if within <= schedule.up_epochs:
         return within / schedule.up_epochs

@@ -1,7 +1,7 @@
-"""Retrieval figures on held-out pairs: how often the right partner is among the nearest, and chance beside it.
+"""Retrieval figures on held-out pairs: how often the right partner is among the nearest, and the chance level.
 
-Partners that are equally near, such as one sound of two pictures, are taken in random order: the figure is the
-expectation over all orders, so an encoder that maps everything to one point does no better than chance.
+Ties, such as one sound of two pictures, are broken at random: a figure is the expectation over all orders, so an
+encoder that maps everything to one point does no better than chance.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from svdaudio.figures import ENDS, Figure, resampled_means
 RANKS = (1, 5, 10)
 _ROWS_AT_ONCE = 1024
 _TIE = 1e-6
-"""Cosines nearer to each other than this are equal: float32 rounds differently in each row."""
+"""Cosines closer than this count as equal: float32 rounds differently in each row."""
 
 Vectors = Float[NDArray[np.float32], "item dim"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recall(Figure):
-    """A share of held-out queries that were answered rightly; its interval is by a bootstrap over groups."""
+    """A share of held-out queries with a right answer; its interval is from a bootstrap over groups."""
 
     chance: float
-    """Of an encoder that orders the answers at random."""
+    """Recall of an encoder that orders the answers at random."""
     n_groups: int
 
 
@@ -39,8 +39,8 @@ def hits_at(
 
     Args:
         similarity: of each query to each answer.
-        right: [query, answer], which answers are right; one for each query, except for k = 1.
-        k: how many of the nearest count.
+        right: [query, answer], which answers are right; one for each query unless k = 1.
+        k: number of nearest answers that count.
     """
     best = np.where(right, similarity, -np.inf).max(axis=1, keepdims=True)
     n_nearer = (similarity > best + _TIE).sum(axis=1)
@@ -60,7 +60,7 @@ def recall(
     k: int = 1,
     with_interval: bool = False,
 ) -> Recall:
-    """Recall at k of some queries.
+    """Recall at k.
 
     Args:
         name: of the figure.
@@ -68,8 +68,8 @@ def recall(
         answers: unit vectors of the other side.
         right: [query, answer], as for `hits_at`.
         groups: of the queries; the bootstrap draws whole groups.
-        k: how many of the nearest count.
-        with_interval: whether to draw resamples.
+        k: number of nearest answers that count.
+        with_interval: whether to compute the interval.
     """
     pieces = [
         hits_at(queries[first : first + _ROWS_AT_ONCE] @ answers.T, right[first : first + _ROWS_AT_ONCE], k)
@@ -98,20 +98,20 @@ def both_ways(
     labels: Sequence[frozenset[str]],
     with_intervals: bool = False,
 ) -> list[Recall]:
-    """Recall at 1, 5 and 10 of each side's partners; at 1 of something with a common label, if there are labels.
+    """Recall at 1, 5 and 10 of partners in both directions, and at 1 of items with a common label, if any have labels.
 
-    Ranks that do not exceed the number of pairs are measured.
+    Ranks above the number of pairs are skipped.
 
     Args:
         first: unit vectors of one side.
-        second: of the other, in the same order.
+        second: unit vectors of the other side, in the same order.
         names: of the sides.
         groups: of the pairs.
-        labels: of the pairs; a pair without labels asks for no class.
-        with_intervals: whether to draw resamples.
+        labels: of the pairs; those without labels are not queried for a class.
+        with_intervals: whether to compute intervals.
     """
     figures: list[Recall] = []
-    own, alike = np.eye(len(first), dtype=bool), common_labels(labels, labels)
+    own, same_label = np.eye(len(first), dtype=bool), common_labels(labels, labels)
     labelled = [place for place, one in enumerate(labels) if one]
     for one, other, (a, b) in ((first, second, names), (second, first, names[::-1])):
         for k in (k for k in RANKS if k <= len(first)):
@@ -120,15 +120,15 @@ def both_ways(
         if labelled:
             some = [groups[place] for place in labelled]
             name = f"{a} to {b}: class recall@1"
-            figures.append(recall(name, one[labelled], other, alike[labelled], some, with_interval=with_intervals))
+            figures.append(recall(name, one[labelled], other, same_label[labelled], some, with_interval=with_intervals))
     return figures
 
 
 def common_labels(some: Sequence[frozenset[str]], others: Sequence[frozenset[str]]) -> NDArray[np.bool_]:
-    """[some, others]: whether two have a label in common."""
+    """[some, others]: whether two sets have a label in common."""
     return has_label(some, (names := sorted(set().union(*some, *others)))) @ has_label(others, names).T
 
 
 def has_label(sets: Sequence[frozenset[str]], names: Sequence[str]) -> NDArray[np.bool_]:
-    """[set, name]: which labels each has."""
+    """[set, name]: whether a set has a label."""
     return np.array([[name in one for name in names] for one in sets], bool).reshape(len(sets), len(names))

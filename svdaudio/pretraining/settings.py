@@ -1,4 +1,4 @@
-"""Settings of a training: every one with its default, meaning and valid values, and the published presets."""
+"""Settings of a training, each with its default, meaning and valid values, and the published presets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from svdaudio.errors import ConfigError
 
 
 def _text(value: object) -> object:
-    """The name of a part that looks like a number, such as 5."""
+    """Accept a fold that looks like a number, such as 5."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -27,24 +27,24 @@ class ScheduleSettings(Section):
     form: Literal["cosine", "step", "cyclic", "constant"] = parameter(
         "cosine",
         "cosine: linear warm-up, then decay; step: times `factor` every `step_epochs`; cyclic: up and down between "
-        "`low` and learning_rate, changed once an epoch, as SGSIM was trained",
+        "`low` and learning_rate, once per epoch, as SGSIM was trained",
         '"cosine", "step", "cyclic" or "constant"',
     )
-    warm_up: Number = parameter(0.05, "share of all steps for the warm-up of the cosine", _SHARE, ge=0, le=1)
-    final: Number = parameter(0.02, "where the cosine ends, as a share of learning_rate", _SHARE, ge=0, le=1)
+    warm_up: Number = parameter(0.05, "share of all steps for the warm-up of cosine", _SHARE, ge=0, le=1)
+    final: Number = parameter(0.02, "final rate of cosine, as a share of learning_rate", _SHARE, ge=0, le=1)
     step_epochs: Whole = parameter(10, "epochs between two steps", "a whole number from 1", ge=1)
-    factor: Number = parameter(0.5, "by which a step multiplies the rate", "a number above 0, at most 1", gt=0, le=1)
+    factor: Number = parameter(0.5, "factor of the rate at each step", "a number above 0, at most 1", gt=0, le=1)
     low: Number = parameter(0.001, "lowest rate of a cycle", "a number from 0", ge=0)
     up_epochs: Whole = parameter(5, "epochs from low to learning_rate", "a whole number from 1", ge=1)
     down_epochs: Whole = parameter(5, "epochs back to low", "a whole number from 1", ge=1)
 
 
 class SplitSettings(Section):
-    """What is held out from training and measured."""
+    """The items that are held out from training, for the figures."""
 
-    held_out: Number = parameter(0.1, "share of the items that is held out, whole groups", "0 up to 1", ge=0, lt=1)
+    held_out: Number = parameter(0.1, "share of the items to hold out, in whole groups", "0 up to 1", ge=0, lt=1)
     fold: Annotated[str, BeforeValidator(_text)] = parameter(
-        "", "hold out this part of the data set's own division instead, such as 5 or test", "the name of a part"
+        "", "hold out this fold or split of the data set instead, such as 5 or test", "the name of a fold or split"
     )
 
 
@@ -67,11 +67,11 @@ class CiapNetworkSettings(NetworkSettings):
 
 
 class ImageSettings(Section):
-    """How training pictures vary."""
+    """Augmentation of training pictures."""
 
     flip: Switch = parameter(True, "mirror half of the pictures", "true or false")
     least_share: Number = parameter(
-        0.6, "smallest part of a picture that a random crop keeps; 1 for no crops", "a number above 0, at most 1",
+        0.6, "smallest share of a picture that a random crop keeps; 1 for no crops", "a number above 0, at most 1",
         gt=0, le=1,
     )  # fmt: skip
 
@@ -86,46 +86,44 @@ class SoundSettings(Section):
         "start", "which part of a longer sound", '"start", "centre" or "random"'
     )
     n_crops: Whole = parameter(
-        1, "random parts that are embedded of each sound, one of them used in each epoch", "1 to 64", ge=1, le=64
+        1, "random parts to embed of each sound, of which each epoch uses one", "1 to 64", ge=1, le=64
     )
 
 
 class SoundEncoderSoundSettings(Section):
-    """Which part of a sound is used, and how it becomes a picture."""
+    """Which part of a sound is used, and how it becomes a mel image."""
 
     duration_s: Number = parameter(
         10.0, "longest part that is used", "a number of seconds from 0.5 to 60", ge=0.5, le=60
     )
     place: Literal["start", "centre", "random"] = parameter(
-        "random", "which part of a longer sound, and where a shorter one lies in the picture",
+        "random", "which part of a longer sound, and the position of a shorter one in the mel image",
         '"start", "centre" or "random"',
     )  # fmt: skip
     preset: Literal["corrected", "published"] = parameter(
-        "corrected", "published: every sound's level is discarded; corrected: it stays visible",
+        "corrected", "published: discards the level of every sound; corrected: keeps it visible",
         '"corrected" or "published"',
     )  # fmt: skip
 
 
 class SpecAugmentSettings(Section):
-    """Parts of spectrograms that are blotted out in the second view of a sound."""
+    """Masking of spectrograms in the second view of a sound."""
 
-    rounds: Whole = parameter(
-        2, "times that runs of columns and rows are blotted out; 0 for never", "0 to 10", ge=0, le=10
-    )
-    columns: Number = parameter(0.15, "widest run of columns (time), as a share of all", _SHARE, ge=0, le=1)
-    rows: Number = parameter(0.30, "highest run of rows (frequency), as a share of all", _SHARE, ge=0, le=1)
+    rounds: Whole = parameter(2, "number of masks over columns, and over rows; 0 for none", "0 to 10", ge=0, le=10)
+    columns: Number = parameter(0.15, "widest mask over columns (time), as a share of all", _SHARE, ge=0, le=1)
+    rows: Number = parameter(0.30, "highest mask over rows (frequency), as a share of all", _SHARE, ge=0, le=1)
 
 
 class TextSettings(Section):
-    """How labels become texts, and how these vary."""
+    """How labels become texts, and augmentation of these texts."""
 
-    template: str = parameter("{}", "the text of a label, which replaces {}", "a text with {}")
-    n_variants: Whole = parameter(1, "texts for each label, one of them used in each epoch", "1 to 64", ge=1, le=64)
+    template: str = parameter("{}", "the text of a label; {} is replaced by the label", "a text with {}")
+    n_variants: Whole = parameter(1, "texts for each label, of which each epoch uses one", "1 to 64", ge=1, le=64)
     replace: Whole = parameter(0, "words replaced by synonyms in a variant", "0 to 10", ge=0, le=10)
     swap: Whole = parameter(0, "pairs of words swapped in a variant", "0 to 10", ge=0, le=10)
     insert: Whole = parameter(0, "synonyms of its words inserted into a variant", "0 to 10", ge=0, le=10)
     synonyms: str | dict[str, tuple[str, ...]] = parameter(
-        "", 'a table of synonyms of words, or a file with one (TOML or YAML: dog = ["hound"])',
+        "", 'a table of synonyms, or a TOML or YAML file with one (dog = ["hound"])',
         "a table, or the path of a file", is_table=True,
     )  # fmt: skip
 
@@ -135,7 +133,9 @@ class TextSettings(Section):
             raise ConfigError("text.template has an invalid value", expected="a text with {}", got=repr(self.template))
         if (self.replace or self.insert) and not self.synonyms:
             raise ConfigError(
-                "text.replace and text.insert need synonyms", expected="text.synonyms", fix="give a table or a file"
+                "text.replace and text.insert need synonyms",
+                expected="text.synonyms",
+                fix="set it to a table or a file",
             )
         return self
 
@@ -145,7 +145,7 @@ class CiapLossSettings(Section):
 
     contrastive: Number = parameter(1.0, "weight of the contrastive loss", "a number from 0", ge=0)
     cosine: Number = parameter(
-        10.0, "weight of 1 - cosine of a picture and its own sound, which holds it where AudioLDM's conditions lie",
+        10.0, "weight of 1 - cosine of a picture and its own sound, which keeps it near AudioLDM's conditions",
         "a number from 0", ge=0,
     )  # fmt: skip
 
@@ -159,44 +159,44 @@ class SoundLossSettings(Section):
 
 
 class TrainSettings(Section):
-    """What all trainings have."""
+    """Settings that all trainings have."""
 
     batch: Whole = parameter(64, "pairs in a batch, over all devices", "a whole number from 2", ge=2)
-    accumulate: Whole = parameter(1, "batches for one step of the optimiser", "a whole number from 1", ge=1)
-    epochs: Whole = parameter(30, "times that every pair is used", "a whole number from 1", ge=1)
+    accumulate: Whole = parameter(1, "batches per step of the optimiser", "a whole number from 1", ge=1)
+    epochs: Whole = parameter(30, "number of times that every pair is used", "a whole number from 1", ge=1)
     steps: Whole = parameter(0, "steps of the optimiser, instead of epochs; 0 for epochs", "a whole number", ge=0)
     seed: Whole = parameter(0, "seed of every random choice", "a whole number from 0", ge=0, lt=2**31)
     learning_rate: Number = parameter(0.001, "highest learning rate", "a number above 0", gt=0)
     optimiser: Literal["adamw", "adam", "sgd"] = parameter("adamw", "the optimiser", '"adamw", "adam" or "sgd"')
     momentum: Number = parameter(
-        0.9, "momentum of SGD; a cyclic schedule moves it between 0.8 and this", "0 up to 1", ge=0, lt=1
+        0.9, "momentum of SGD; a cyclic schedule varies it between 0.8 and this", "0 up to 1", ge=0, lt=1
     )
-    weight_decay: Number = parameter(
-        0.01, "decay of the weights; in AdamW not of biases and norms", "a number from 0", ge=0
-    )
-    clip_norm: Number = parameter(1.0, "largest norm of a gradient; 0 for any", "a number from 0", ge=0)
+    weight_decay: Number = parameter(0.01, "weight decay; AdamW excludes biases and norms", "a number from 0", ge=0)
+    clip_norm: Number = parameter(1.0, "largest norm of the gradient; 0 for no limit", "a number from 0", ge=0)
     ema_decay: Number = parameter(
-        0.99, "decay of the averaged weights, which are kept; 0 for the last", "0 up to 1", ge=0, lt=1
+        0.99, "decay of the averaged weights, which are the result; 0 for the last weights", "0 up to 1", ge=0, lt=1
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = parameter(
         "auto", "precision of the network; auto: bfloat16 on a GPU that has it, else float32; float16 scales the loss",
         '"auto", "float32", "bfloat16" or "float16"',
     )  # fmt: skip
     temperature: Number = parameter(
-        0.07, "temperature of the contrastive losses, by which cosines are divided", "a number above 0", gt=0
+        0.07, "temperature of the contrastive losses, which divides cosines", "a number above 0", gt=0
     )
     targets: Literal["identity", "soft"] = parameter(
-        "soft", "which of a batch answer an item: its own partner, or all that are like it", '"identity" or "soft"'
+        "soft", "which items of a batch are right for an item: its partner, or all similar ones", '"identity" or "soft"'
     )
     soft_by: Literal["labels", "likeness"] = parameter(
-        "likeness", "what soft answers go by: common labels, or the frozen encoder's cosines", '"labels" or "likeness"'
+        "likeness",
+        "similarity for soft targets: common labels, or the frozen encoder's cosines",
+        '"labels" or "likeness"',
     )
     soft_temperature: Number = parameter(
-        0.07, "by which likeness is divided for soft answers; if small, only the most alike answer", "above 0", gt=0
+        0.07, "temperature of soft targets; if small, only the most similar items are right", "above 0", gt=0
     )
     init: str = parameter(
         "random",
-        "weights to begin with: a file of torchvision's ResNet-18, or of this project to fine-tune",
+        "initial weights: a file of torchvision's ResNet-18, or a weight file of this project to fine-tune",
         '"random", or the path of a file',
     )
     workers: Whole = parameter(2, "processes that read files; 0 for none", "0 to 64", ge=0, le=64)
@@ -205,7 +205,7 @@ class TrainSettings(Section):
 
 
 class CiapSettings(TrainSettings):
-    """Of CIAP's image encoder."""
+    """Settings of the training of CIAP's image encoder."""
 
     network: CiapNetworkSettings = CiapNetworkSettings()
     image: ImageSettings = ImageSettings()
@@ -222,7 +222,7 @@ class CiapSettings(TrainSettings):
 
 
 class SoundEncoderSettings(TrainSettings):
-    """Of the sound encoder."""
+    """Settings of the training of the sound encoder."""
 
     network: NetworkSettings = NetworkSettings()
     sound: SoundEncoderSoundSettings = SoundEncoderSoundSettings()
@@ -244,10 +244,10 @@ class SoundEncoderSettings(TrainSettings):
 
 
 class Preset(Section):
-    """Settings under a name."""
+    """Named settings."""
 
     settings: dict[str, Any] = Field(default={})
-    remark: str | None = None
+    note: str | None = None
 
 
 PRESETS: Mapping[type[TrainSettings], Mapping[str, Preset]] = {
@@ -259,7 +259,7 @@ PRESETS: Mapping[type[TrainSettings], Mapping[str, Preset]] = {
                 "targets": "identity", "schedule.form": "step", "schedule.step_epochs": 10, "schedule.factor": 0.5,
                 "image.flip": False, "image.least_share": 1.0, "sound.duration_s": 5.0, "loss.cosine": 0,
             },
-            remark="published: trained from ImageNet weights, which --set init=FILE gives it",
+            note="the published training begins with ImageNet weights, which --set init=FILE provides",
         ),
     },
     SoundEncoderSettings: {
@@ -270,13 +270,13 @@ PRESETS: Mapping[type[TrainSettings], Mapping[str, Preset]] = {
                 "clip_norm": 0, "ema_decay": 0, "targets": "identity", "temperature": 0.9323938199059483,
                 "schedule.form": "cyclic", "split.held_out": 0.2, "sound.preset": "published", "loss.picture": 0,
             },
-            remark="published: trained from ImageNet weights, which --set init=FILE gives it, and with variants of "
-            "texts, for which text.synonyms needs a table; its scale of e^0.07 separates little",
+            note="the published training begins with ImageNet weights, which --set init=FILE provides, and uses text "
+            "variants, which need a table in text.synonyms; its scale of e^0.07 hardly separates items",
         ),
     },
 }  # fmt: skip
-"""Schema → name → settings. The published ones are those of the authors' code: CIAP's notebook (luffy-taro-106/IE-643
-at b6ffb64), SGSIM's train.py (kuai-lab/sound-guided-semantic-image-manipulation at dfba091)."""
+"""Schema → name → preset. The published presets follow the authors' code: CIAP's notebook (luffy-taro-106/IE-643 at
+b6ffb64), SGSIM's train.py (kuai-lab/sound-guided-semantic-image-manipulation at dfba091)."""
 
 NOT_OF_THE_RESULT = ("workers",)
-"""Settings that do not change what is computed."""
+"""Settings that do not change the result."""

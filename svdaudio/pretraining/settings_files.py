@@ -1,4 +1,4 @@
-"""Settings from a preset, a TOML or YAML file and the command line, and an example file with all of them."""
+"""Reads settings from a preset, a TOML or YAML file and the command line, and writes an example file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
-from svdaudio.config.names import flatten, nested, unknown_parameter
+from svdaudio.config.names import flatten, nearest_name, nested
 from svdaudio.config.resolve import parse_value
 from svdaudio.config.run import Parameters, described_parameters
 from svdaudio.errors import ConfigError
@@ -22,14 +22,14 @@ from svdaudio.pretraining.settings import PRESETS, TrainSettings
 S = TypeVar("S", bound=TrainSettings)
 
 FILES = ("init", "text.synonyms")
-"""Settings that may name a file: relative to the settings file that names it."""
+"""Settings that may name a file, relative to the settings file."""
 _WIDTH = 100
 
 
 def resolve_settings(
     schema: type[S], *, preset: str = "default", file: Path | None = None, overrides: Sequence[str] = ()
 ) -> S:
-    """Settings from all sources, weakest first: defaults, preset, file, overrides.
+    """Settings from all sources in increasing precedence: defaults, preset, file, overrides.
 
     Args:
         schema: of the training.
@@ -38,7 +38,7 @@ def resolve_settings(
         overrides: texts such as `batch=32`.
 
     Raises:
-        ConfigError: an unknown name (with the nearest one), an invalid value, or a file that cannot be read.
+        ConfigError: a name is unknown, a value is invalid, or the file cannot be read.
     """
     known, presets = parameters_of(schema), PRESETS[schema]
     given = {} if file is None else read_table(file)
@@ -47,13 +47,13 @@ def resolve_settings(
     chosen = dict(presets[preset].settings)
     sources = dict.fromkeys(chosen, f"preset {preset}")
     for name, value in _dotted(given, known, str(file)).items():
-        beside = name in FILES and isinstance(value, str) and value not in ("", "random") and file is not None
-        chosen[name] = str(file.parent / value) if beside and file is not None else value
+        is_path = name in FILES and isinstance(value, str) and value not in ("", "random") and file is not None
+        chosen[name] = str(file.parent / value) if is_path and file is not None else value
         sources[name] = str(file)
     for text in overrides:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals:
-            raise ConfigError("a setting cannot be read", expected="name=value, such as batch=32", got=repr(text))
+            raise ConfigError("invalid setting", expected="name=value, such as batch=32", got=repr(text))
         if name not in tuple(known):
             raise unknown_setting(name, known, "--set")
         chosen[name], sources[name] = parse_value(value), "--set"
@@ -69,7 +69,7 @@ def resolve_settings(
 
 @cache
 def parameters_of(schema: type[TrainSettings]) -> Parameters:
-    """Every setting by its dotted name."""
+    """All settings by their dotted names."""
     return Parameters(described_parameters(schema))
 
 
@@ -86,10 +86,10 @@ def flat(settings: TrainSettings) -> dict[str, Any]:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """The content of a TOML or YAML file.
+    """Read a TOML or YAML file.
 
     Raises:
-        ConfigError: it is missing, is neither, or is not a table of names.
+        ConfigError: the file is missing, is neither TOML nor YAML, or is not a table of names.
     """
     import yaml
 
@@ -112,9 +112,9 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def example_file(schema: type[TrainSettings], *, preset: str = "default") -> str:
-    """A commented TOML file with every setting, at the values of a preset."""
+    """A commented TOML file with all settings at the values of a preset."""
     values = flat(resolve_settings(schema, preset=preset))
-    lines = [f"# Every setting, at its value in the preset {preset}. Files are relative to this one.", ""]
+    lines = [f"# All settings, with the values of the preset {preset}. Paths are relative to this file.", ""]
     section = ""
     ordered = sorted(parameters_of(schema).values(), key=lambda one: "." in one.name)
     for one in ordered:
@@ -143,17 +143,17 @@ def _dotted(tables: Mapping[str, Any], known: Parameters, source: str, prefix: s
             below = {name: value}
         else:
             raise unknown_setting(name, known, source)
-        for twice in found.keys() & below.keys():
-            raise ConfigError(f"'{twice}' is given twice in {source}", fix="keep one of them")
+        for duplicate in found.keys() & below.keys():
+            raise ConfigError(f"'{duplicate}' is given twice in {source}", fix="keep one of them")
         found.update(below)
     return found
 
 
 def unknown_setting(name: str, known: Parameters, source: str) -> ConfigError:
-    """The error for a setting that does not exist, with the nearest one that does."""
-    error = unknown_parameter(name, known, source)
-    fix = error.fix if error.fix and "perhaps" in error.fix else "`--example-config` lists them"
-    return ConfigError(error.what.replace("parameter", "setting", 1), fix=fix)
+    """The error for an unknown setting, with the most similar name."""
+    near = nearest_name(name, known)
+    fix = f"perhaps you mean '{near}'" if near else "`--example-config` lists them"
+    return ConfigError(f"unknown setting '{name}' (from {source})", fix=fix)
 
 
 def _synonyms(path: Path) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
-"""The sound encoder on a user's sounds: towards a frozen CLIP's embeddings of their labels and pictures.
+"""Trains the sound encoder on a user's sounds, to match a frozen CLIP's embeddings of their labels and pictures.
 
 The terms are those of Sound-Guided Semantic Image Manipulation (Lee et al. 2022): sound against text, sound against
-picture, sound against its second view. The loss is their mean by weight.
+picture, sound against its second view. The loss is their weighted mean.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from svdaudio.models.sound_clip.encoder import ROLE, SoundEncoderNetwork
 from svdaudio.models.sound_clip.spectrogram import Place as PlaceInPicture
 from svdaudio.models.sound_clip.spectrogram import mel_image
 from svdaudio.pretraining.checks import Checked
-from svdaudio.pretraining.clips import fitted
+from svdaudio.pretraining.clips import fit_length
 from svdaudio.pretraining.data_sets import Split
 from svdaudio.pretraining.feed import Place
 from svdaudio.pretraining.frozen import FrozenVectors, Progress
-from svdaudio.pretraining.initial import fill
+from svdaudio.pretraining.initial import set_initial_weights
 from svdaudio.pretraining.losses import contrastive
 from svdaudio.pretraining.ranks import Ranks
 from svdaudio.pretraining.retrieval import Recall, both_ways, has_label, recall
 from svdaudio.pretraining.settings import SoundEncoderSettings, TextSettings
-from svdaudio.pretraining.spec_augment import blotted
-from svdaudio.pretraining.subject import Forward, answers
+from svdaudio.pretraining.spec_augment import mask_spectrogram
+from svdaudio.pretraining.subject import Forward, batch_targets
 from svdaudio.pretraining.text_augment import Synonyms, variant
 from svdaudio.sounds.reading import read_sound
 from svdaudio.svd.images import Pixels, load_image
 
 _AT_ONCE = 32
 _LEAST_PAIRS = 2
-"""A contrastive loss needs something to tell a pair from."""
+"""Fewest pairs of a contrastive loss, which compares a pair with others."""
 
 
 class Guide(Protocol):
@@ -59,30 +59,30 @@ class Guide(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guided:
-    """The frozen side's embeddings."""
+class GuideEmbeddings:
+    """The frozen side: embeddings of texts and pictures by the guide."""
 
     names: tuple[str, ...]
     """All labels."""
     texts: Float[NDArray[np.float32], "label variant dim"]
-    """Of the variants of each label's text; the first is the text itself."""
+    """Embeddings of the variants of each label's text; the first is the text itself."""
     pictures: Float[NDArray[np.float32], "item dim"]
-    """Of each item's picture; zeros for one without."""
+    """Embedding of each item's picture; zeros if it has none."""
 
 
 class SoundSubject:
-    """Pictures of sounds, and the guide's embeddings of what belongs to them.
+    """The training of the sound encoder on sounds and the guide's embeddings of their labels and pictures.
 
     Args:
         settings: of the training.
         data: items with labels, pictures or both.
-        split: which of them are held out.
-        guided: their embeddings.
+        split: the items to train on and to hold out.
+        guided: embeddings of labels and pictures, from `embed_with_guide`.
     """
 
     terms: tuple[str, ...] = ("text", "picture", "view")
 
-    def __init__(self, settings: SoundEncoderSettings, data: Checked, split: Split, guided: Guided) -> None:
+    def __init__(self, settings: SoundEncoderSettings, data: Checked, split: Split, guided: GuideEmbeddings) -> None:
         self._settings, self._items, self._split, self._guided = settings, data.items, split, guided
         self._labels = [frozenset(item.labels) for item in data.items]
         self._pictures = torch.from_numpy(guided.pictures)
@@ -92,11 +92,13 @@ class SoundSubject:
         n_dims = guided.pictures.shape[1]
         self.config: dict[str, Any] = {"widths": list(settings.network.widths), "n_dims": n_dims}
         network = SoundEncoderNetwork(**self.config)
-        fill(network, network.feature_extractor, settings.init, role=ROLE, config=self.config, seed=settings.seed)
+        set_initial_weights(
+            network, network.feature_extractor, settings.init, role=ROLE, config=self.config, seed=settings.seed
+        )
         self.network: nn.Module = network
 
     def example(self, index: int, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
-        """Both views of a sound, [1, 128, 512] float32: the second is blotted, or of another part."""
+        """Both views of a sound, [1, 128, 512] float32; the second one is masked, or shows another part."""
         sound, spec = self._settings.sound, self._settings.spec_augment
         first = self._mel_image(index, rng, place=sound.place)
         if not self._settings.loss.view:
@@ -104,7 +106,7 @@ class SoundSubject:
         second = first if spec.rounds else self._mel_image(index, rng, place=sound.place)
         return {
             "sound": first,
-            "view": blotted(second, rng, rounds=spec.rounds, columns=spec.columns, rows=spec.rows),
+            "view": mask_spectrogram(second, rng, rounds=spec.rounds, columns=spec.columns, rows=spec.rows),
         }
 
     def _mel_image(
@@ -113,14 +115,14 @@ class SoundSubject:
         waveform, rate_hz = read_sound(self._items[index].sound)
         n_samples = round(self._settings.sound.duration_s * rate_hz)
         if len(waveform) > n_samples:
-            waveform = fitted(waveform, n_samples, place=place, rng=rng)
+            waveform = fit_length(waveform, n_samples, place=place, rng=rng)
         seed = int(rng.integers(2**31))
         return mel_image(waveform, rate_hz, preset=self._settings.sound.preset, place=place, seed=seed)
 
     def losses(
         self, forward: Forward, batch: Mapping[str, Tensor], places: Sequence[Place], ranks: Ranks
     ) -> dict[str, Tensor]:
-        """Contrastive losses of sounds with texts, pictures and second views, as far as the batch has them."""
+        """Contrastive losses of sounds with texts, pictures and second views, where the batch has enough of them."""
         views = [batch[name] for name in ("sound", "view") if name in batch]
         # Both views in one pass: batch norm sees them together, and gradients are exchanged once.
         heard = [ranks.gathered(one) for one in functional.normalize(forward(torch.cat(views))).chunk(len(views))]
@@ -139,13 +141,14 @@ class SoundSubject:
         for name in used:
             other, rows = sides[name]
             labels = [self._labels[indices[row]] for row in rows]
-            right = answers(self._settings, (meaning if name == "view" else other)[rows].detach(), labels)
-            loss = contrastive(heard[0][rows], other[rows], scale=1 / self._settings.temperature, targets=right)
+            vectors = (meaning if name == "view" else other)[rows].detach()
+            targets = batch_targets(self._settings, vectors, labels)
+            loss = contrastive(heard[0][rows], other[rows], scale=1 / self._settings.temperature, targets=targets)
             terms[name] = self._weights[name] / total * loss
         return terms
 
     def _text(self, epoch: int, index: int) -> Float[Tensor, " dim"]:
-        """The direction of an item's labels, in the variants of an epoch; zeros for an item without labels."""
+        """The mean direction of an item's labels, in an epoch's variants; zeros without labels."""
         rng = np.random.default_rng((self._settings.seed, epoch, index, 1))
         labels = self._items[index].labels
         if not labels:
@@ -155,7 +158,7 @@ class SoundSubject:
         return functional.normalize(rows.mean(dim=0), dim=0)
 
     def measure(self, network: nn.Module, *, with_intervals: bool) -> list[Recall]:
-        """Retrieval among the held-out items' pictures, and among the texts of all labels."""
+        """Retrieval figures among the held-out items' pictures, and among the texts of all labels."""
         chosen = self._split.held_out
         if not chosen:
             return []
@@ -183,7 +186,7 @@ class SoundSubject:
 
     @torch.inference_mode()
     def _embed(self, network: nn.Module, indices: Sequence[int]) -> Float[NDArray[np.float32], "item dim"]:
-        """Unit vectors of the middle of sounds."""
+        """Unit vectors of the middle part of sounds."""
         network.eval()
         device = next(network.parameters()).device
         rows: list[NDArray[np.float32]] = []
@@ -196,7 +199,7 @@ class SoundSubject:
 
 
 def label_texts(names: Sequence[str], settings: TextSettings, *, seed: int) -> list[list[str]]:
-    """The texts of each label: the template's, then variants of it."""
+    """The texts of each label: the filled template, then its variants."""
     synonyms: Synonyms = settings.synonyms if isinstance(settings.synonyms, dict) else {}
     texts: list[list[str]] = []
     for number, name in enumerate(names):
@@ -210,10 +213,10 @@ def label_texts(names: Sequence[str], settings: TextSettings, *, seed: int) -> l
     return texts
 
 
-def embed_guided(
+def embed_with_guide(
     guide: Guide, digest: str, data: Checked, settings: SoundEncoderSettings, *, folder: Path, progress: Progress
-) -> Guided:
-    """The frozen side: embeddings of all labels' texts and all pictures, from disk as far as they are there.
+) -> GuideEmbeddings:
+    """The frozen side: embeddings of all labels' texts and all pictures, cached on disk.
 
     Args:
         guide: the CLIP.
@@ -221,7 +224,7 @@ def embed_guided(
         data: the items.
         settings: of the training.
         folder: of the cache.
-        progress: receives how many were computed, of how many.
+        progress: receives the number of computed embeddings and the total.
 
     Raises:
         InputError: the guide does not know a label's text.
@@ -235,7 +238,7 @@ def embed_guided(
             "the guide does not know the text of every label",
             expected=f"labels among {', '.join(guide.texts)}",
             got=", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""),
-            fix="rename them in labels.csv, or give --base a bundle whose guide takes any text",
+            fix="rename them in labels.csv, or use --base with a bundle whose guide takes any text",
         )
     n_variants = settings.text.n_variants
     embedded = np.zeros((0, n_variants, guide.dim), np.float32)
@@ -252,4 +255,4 @@ def embed_guided(
             lambda places: guide.embed_pictures([load_image(seen[place][1]) for place in places]),
             progress,
         )
-    return Guided(names=tuple(names), texts=embedded, pictures=pictures)
+    return GuideEmbeddings(names=tuple(names), texts=embedded, pictures=pictures)

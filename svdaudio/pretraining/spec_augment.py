@@ -1,7 +1,7 @@
-"""SpecAugment (Park et al. 2019) as the published sound encoder was trained with it.
+"""SpecAugment (Park et al. 2019), as used to train the published sound encoder.
 
-Facts are from soundclip/datasets.py of kuai-lab/sound-guided-semantic-image-manipulation at dfba091: it works on the
-stretched spectrogram of 512 rows and 128 columns, before that is read as 128 rows of 512, and 0 is the lowest level.
+As in soundclip/datasets.py of kuai-lab/sound-guided-semantic-image-manipulation at dfba091, it masks the stretched
+spectrogram of 512 rows and 128 columns, before it is read as 128 rows of 512; 0 is the lowest level.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ N_ROWS, N_COLUMNS = 512, 128
 """Frequency and time of the stretched spectrogram."""
 
 
-def blotted(
+def mask_spectrogram(
     mel_image: Float[NDArray[np.float32], "1 128 512"],
     rng: np.random.Generator,
     *,
@@ -22,14 +22,14 @@ def blotted(
     columns: float,
     rows: float,
 ) -> Float[NDArray[np.float32], "1 128 512"]:
-    """A copy in which runs of time and of frequency are 0.
+    """A copy with time masks and frequency masks, which are 0.
 
     Args:
-        mel_image: the picture of a sound.
-        rng: draws widths, heights and places.
-        rounds: runs of each kind.
-        columns: a run of columns is up to this share of all, uniformly.
-        rows: a run of rows likewise.
+        mel_image: mel image of a sound.
+        rng: draws widths, heights and positions.
+        rounds: number of masks of each kind.
+        columns: widest time mask, as a share of all columns; widths are uniform.
+        rows: highest frequency mask, likewise.
     """
     stretched = mel_image.reshape(N_ROWS, N_COLUMNS).copy()
     for _ in range(rounds):

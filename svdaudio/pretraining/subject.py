@@ -1,4 +1,4 @@
-"""What a training is of: a network, examples for it, its losses, and its held-out figures."""
+"""The subject of a training: a network, its examples, its losses, and its held-out figures."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from svdaudio.pretraining.retrieval import Recall
 from svdaudio.pretraining.settings import TrainSettings
 
 Forward = Callable[[Tensor], Tensor]
-"""The network in the training's precision; its answers are float32."""
+"""Calls the network in the training's precision; the result is float32."""
 
 
 class Subject(Examples, Protocol):
-    """A training's network and data."""
+    """The network and data of a training."""
 
     network: nn.Module
     config: dict[str, Any]
-    """Builds the network again."""
+    """Arguments that build the network."""
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -39,37 +39,37 @@ class Subject(Examples, Protocol):
 
         Args:
             forward: calls the network that is trained.
-            batch: this process's part of the examples.
-            places: epoch and item of each example of the whole batch.
-            ranks: the processes that have the other parts.
+            batch: this process's share of the examples.
+            places: epoch and item of each example in the whole batch.
+            ranks: the processes that share the batch.
         """
         ...
 
     def measure(self, network: nn.Module, *, with_intervals: bool) -> list[Recall]:
-        """Figures of a network on the held-out items; none if nothing is held out."""
+        """Figures of a network on the held-out items; empty if nothing is held out."""
         ...
 
 
-def answers(
+def batch_targets(
     settings: TrainSettings,
     vectors: Float[Tensor, "n dim"],
     labels: Sequence[frozenset[str]],
 ) -> Float[Tensor, "n n"]:
-    """Which of a batch answer each item, as the settings have it.
+    """Targets of a batch, as the settings define them.
 
     Args:
         settings: of the training.
         vectors: unit vectors of the frozen side.
-        labels: of the items; those without any are like themselves alone.
+        labels: of the items; an item without labels is only similar to itself.
     """
     if settings.targets == "identity":
         return identity_targets(len(vectors), vectors.device)
-    alike = vectors @ vectors.T if settings.soft_by == "likeness" else label_likeness(labels).to(vectors.device)
-    return soft_targets(alike, temperature=settings.soft_temperature)
+    similarity = vectors @ vectors.T if settings.soft_by == "likeness" else label_likeness(labels).to(vectors.device)
+    return soft_targets(similarity, temperature=settings.soft_temperature)
 
 
 def label_likeness(labels: Sequence[frozenset[str]]) -> Float[Tensor, "n n"]:
-    """Cosines of what items are labelled with; one without labels is like itself alone."""
+    """Cosines of the items' labels; an item without labels is only similar to itself."""
     names = sorted(set().union(*labels))
     present = torch.tensor([[name in one for name in names] for one in labels], dtype=torch.float32)
     directions = functional.normalize(present.reshape(len(labels), len(names)), dim=1)

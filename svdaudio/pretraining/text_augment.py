@@ -1,6 +1,6 @@
 """Variants of short texts (Wei and Zou 2019, EDA): synonyms, swapped words, inserted words.
 
-The published training took synonyms from WordNet; here a table gives them, so that nothing is downloaded.
+The published training took synonyms from WordNet; here they come from a table, so that nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ def variant(text: str, rng: np.random.Generator, synonyms: Synonyms, *, replace:
 
     Args:
         text: words between spaces.
-        rng: draws words, synonyms and places.
-        synonyms: word → others for it; looked up in lower case.
-        replace: words replaced, as far as they have synonyms.
-        swap: pairs of words swapped.
-        insert: synonyms inserted at random places.
+        rng: draws words, synonyms and positions.
+        synonyms: word → its synonyms; looked up in lower case.
+        replace: number of words to replace, if they have synonyms.
+        swap: number of pairs of words to swap.
+        insert: number of synonyms to insert at random positions.
     """
     words = text.split()
     table = {word.lower(): list(others) for word, others in synonyms.items() if others}

@@ -1,4 +1,4 @@
-"""A subject trained as its settings say: precision, optimiser, several devices, held-out figures, best weights."""
+"""Trains a subject with its settings: precision, optimiser, several devices, held-out figures, best weights."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from svdaudio.pretraining.subject import Subject
 
 CHECKPOINT = "training"
 """Name of the files of a training's state."""
-_BETWEEN_LINES_S = 5.0
-"""Seconds between two lines for people: epochs of little data take less."""
+_LINE_INTERVAL_S = 5.0
+"""Shortest time between two lines for the user: epochs of small data sets take less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +50,25 @@ def train(
     folder: Path,
     device: torch.device,
     ranks: Ranks,
-    say: Callable[[str], None],
+    on_epoch: Callable[[str], None],
     save_every_s: float = 60.0,
 ) -> Outcome:
-    """Train a subject, from its state in `folder` if there is one.
+    """Train a subject, resuming from the state in `folder` if there is one.
 
     Args:
-        subject: what is trained.
-        settings: how.
+        subject: the network and data to train.
+        settings: of the training.
         order: which items are in which batch.
-        folder: of state, logs and best weights.
-        device: that computes.
+        folder: for state, logs and best weights.
+        device: to train on.
         ranks: processes that train together.
-        say: receives a line for each epoch.
+        on_epoch: receives a line about an epoch, every few seconds at most.
         save_every_s: seconds between checkpoints.
 
     Raises:
-        ConfigError: the batch fits neither data nor devices, or the device lacks the precision.
-        RunError: another process trains in the folder, or its state is of another training.
-        KeyboardInterrupt: it was asked to stop; its state is saved.
+        ConfigError: the batch does not fit the data or the devices, or the device lacks the precision.
+        RunError: another process is training in the folder, or its state belongs to another training.
+        KeyboardInterrupt: the training was asked to stop; its state is saved.
     """
     order.check(ranks)
     kind = _precision(settings.precision, device)
@@ -101,7 +101,7 @@ def train(
             line += "".join(f", {one.name} {one.value:.3f}" for one in figures if one.name.endswith("@1"))
             line += " (best so far)" if is_best else ""
         if meter.is_due(step):
-            say(f"{line}; {meter.left(step)}")
+            on_epoch(f"{line}; {meter.remaining(step)}")
 
     optimiser = build_optimiser(model, settings)
     columns = ("step", "seconds", "learning_rate", *subject.terms)
@@ -122,7 +122,7 @@ def train(
             ema_decay=settings.ema_decay,
             n_parts=order.accumulate,
             scaler=torch.amp.GradScaler(device.type) if kind is torch.float16 else None,  # pyright: ignore[reportPrivateImportUsage]
-            kept={"history": history},
+            extra_state={"history": history},
             after_step=after_step,
             logs=logs,
             ranks=ranks,
@@ -138,28 +138,28 @@ def train(
 
 
 class _Meter:
-    """The time that the rest of a training takes, by the steps of this process."""
+    """Estimates the remaining time of a training from the steps of this process."""
 
     def __init__(self, n_steps: int) -> None:
         self._n_steps = n_steps
         self._first: tuple[int, float] | None = None
-        self._said = -_BETWEEN_LINES_S
+        self._printed_at = -_LINE_INTERVAL_S
 
     def begin(self, step: int) -> None:
-        """Note when the first step began."""
+        """Record when the first step began."""
         if self._first is None:
             self._first = step, time.monotonic()
 
     def is_due(self, step: int) -> bool:
-        """Whether a line is to be printed after `step` steps."""
+        """Whether to print a line after `step` steps."""
         now = time.monotonic()
-        due = now - self._said >= _BETWEEN_LINES_S or step == self._n_steps
-        self._said = now if due else self._said
+        due = now - self._printed_at >= _LINE_INTERVAL_S or step == self._n_steps
+        self._printed_at = now if due else self._printed_at
         return due
 
-    def left(self, step: int) -> str:
-        """In words, after `step` steps."""
-        assert self._first is not None, "a step was made"
+    def remaining(self, step: int) -> str:
+        """The remaining time after `step` steps, as text."""
+        assert self._first is not None, "the first step has begun"
         first, since = self._first
         seconds = round((time.monotonic() - since) / (step - first) * (self._n_steps - step))
         minutes, hours = seconds // 60 % 60, seconds // 3600
@@ -170,11 +170,11 @@ def _precision(name: str, device: torch.device) -> torch.dtype | None:
     """The type of autocast; None for float32.
 
     Raises:
-        ConfigError: the GPU has no bfloat16.
+        ConfigError: the GPU does not support bfloat16.
     """
     has_bfloat16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" and has_bfloat16 else None
     if name == "bfloat16" and not has_bfloat16:
-        raise ConfigError("this GPU has no bfloat16", fix="use --set precision=float16")
+        raise ConfigError("this GPU does not support bfloat16", fix="use --set precision=float16")
     return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]

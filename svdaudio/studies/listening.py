@@ -27,8 +27,8 @@ from svdaudio.evaluation.judges import (
     embed,
     embed_texts,
     hear,
+    ignore,
     network_name,
-    unheeded,
 )
 from svdaudio.evaluation.sets import SetFigure, SoundSet, clap_score, set_figures
 from svdaudio.evaluation.sounds import Facts, Source, differences_of, facts_of, warnings_of
@@ -245,7 +245,7 @@ def listen(
     models: ModelsByRole,
     *,
     reference: Sequence[Path] = (),
-    on_sound: OnSound = unheeded,
+    on_sound: OnSound = ignore,
 ) -> Listening:
     """Score every sound of some items by the judges of a bundle, and compare the results with a reference set.
 
@@ -269,7 +269,7 @@ def listen(
     facts = {source.name: facts_of(source) for source in sources}
     reference_facts = {source.name: facts_of(source) for source in references}
     judged = [source for source in sources if not facts[source.name].is_short]
-    counting = [source for source in references if reference_facts[source.name].counts]
+    counting = [source for source in references if reference_facts[source.name].is_usable]
     both = [*judged, *counting]  # together: each model is loaded once
     heard, clap = hear(bundle, models, both, on_sound), embed(bundle, models, both, on_sound)
     n = len(judged)
@@ -277,7 +277,7 @@ def listen(
     clap_name = network_name(bundle, AUDIO_ENCODER) if clap is not None else ""
     warnings = [*warnings_of(list(facts.values()))]
     results = [item for item in items if item.result in item.sounds]
-    counted = [item for item in results if facts[item.sounds[item.result].name].counts]
+    counted = [item for item in results if facts[item.sounds[item.result].name].is_usable]
     sets: list[SetFigure] = []
     if references:
         warnings += [f"reference: {text}" for text in warnings_of(list(reference_facts.values()))]

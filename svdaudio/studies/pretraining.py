@@ -23,7 +23,7 @@ from svdaudio.pretraining.items import Fault
 from svdaudio.pretraining.kinds import CIAP
 from svdaudio.pretraining.ranks import Ranks, joined_ranks
 from svdaudio.pretraining.settings import CiapSettings, SoundEncoderSettings
-from svdaudio.pretraining.sound_encoder import SoundSubject, embed_guided
+from svdaudio.pretraining.sound_encoder import SoundSubject, embed_with_guide
 from svdaudio.pretraining.subject import Subject
 from svdaudio.pretraining.train import train
 from svdaudio.studies.pretraining_bundle import Trained, find_trained, write_bundle
@@ -104,7 +104,7 @@ def pretrain(request: Request, listener: Listener) -> Trained:
             folder=folder,
             device=device,
             ranks=ranks,
-            say=listener.say,
+            on_epoch=listener.say,
             save_every_s=request.save_every_s,
         )
         if ranks.is_first:
@@ -188,6 +188,6 @@ def _subject(
         return CiapSubject(settings, data, split, heard)
     assert isinstance(settings, SoundEncoderSettings)
     guided = _first_then_all(
-        lambda: embed_guided(models["guide"], digest, data, settings, folder=cache, progress=progress), ranks
+        lambda: embed_with_guide(models["guide"], digest, data, settings, folder=cache, progress=progress), ranks
     )
     return SoundSubject(settings, data, split, guided)

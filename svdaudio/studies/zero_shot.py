@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from svdaudio.engine.batches import write_table
 from svdaudio.errors import InputError
 from svdaudio.evaluation.zero_shot import (
-    Answers,
-    ClassFigure,
     Confusion,
+    Predictions,
     accuracies,
     average_precisions,
     confusions,
@@ -132,7 +131,7 @@ class ZeroShotStudy:
         if not items:
             raise InputError("no sound could be embedded", got=next(iter(failed.values()), "no sound"))
         classes = self.data.classes
-        answers = Answers(
+        answers = Predictions(
             cosines=np.stack([cosines(embeddings[item.name], texts) for item in items]),
             truth=np.array([[name in item.labels for name in classes] for item in items]),
             classes=classes,
@@ -172,7 +171,7 @@ class ZeroShot:
 
     study: ZeroShotStudy
     items: tuple[Item, ...]
-    answers: Answers
+    answers: Predictions
     """Of the items."""
     bad: Mapping[str, str] = field(default_factory=dict[str, str])
     """Name → reason of sounds without an answer."""
@@ -190,10 +189,14 @@ class ZeroShot:
         return accuracies(self.answers, goals=self.study.protocol.goals)
 
     @cached_property
-    def per_class(self) -> list[ClassFigure]:
+    def per_class(self) -> list[Figure]:
         """Recall of each class, or its average precision, the worst first."""
         found = average_precisions(self.answers) if self.ranks else recalls(self.answers)
         return sorted(found, key=lambda one: (one.value, one.name))
+
+    @property
+    def _class_rows(self) -> list[dict[str, Any]]:
+        return [{"name": one.name, "n": one.n, "value": one.value} for one in self.per_class]
 
     @cached_property
     def confusions(self) -> list[Confusion]:
@@ -218,10 +221,10 @@ class ZeroShot:
             }
             for item, heard, near, truth, right in zip(
                 self.items,
-                self.answers.heard,
+                self.answers.predicted,
                 self.answers.cosines,
                 self.answers.truth,
-                self.answers.right,
+                self.answers.correct,
                 strict=True,
             )
         ]
@@ -250,7 +253,7 @@ class ZeroShot:
                 }
                 for one in self.figures
             ],
-            "per_class": [asdict(one) for one in self.per_class],
+            "per_class": self._class_rows,
             "confusions": [asdict(one) for one in self.confusions[:N_LISTED]],
             "bad_sounds": [{"name": name, "reason": reason} for name, reason in self.bad.items()],
             "rows_without_file": len(self.study.data.missing),
@@ -266,7 +269,7 @@ class ZeroShot:
         folder = self.study.folder
         files = {
             "every sound": write_table(folder / "sounds.csv", self.rows()),
-            "every class": write_table(folder / "classes.csv", [asdict(one) for one in self.per_class]),
+            "every class": write_table(folder / "classes.csv", self._class_rows),
         }
         if self.confusions:
             rows = [asdict(one) for one in self.confusions]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from svdaudio.memory_layout import to_tensor
-from svdaudio.models.audioldm.diffuser import GuidedAway
+from svdaudio.models.audioldm.diffuser import NegativePromptDiffuser
 from svdaudio.models.audioldm.settings import Precision
 from svdaudio.tasks.synthesis import diffuse_each
 
@@ -42,5 +42,5 @@ def run(
         seed=seed,
         backend=backend,
         precision=precision,
-        diffuser=GuidedAway(diffuser, to_tensor(away)),
+        diffuser=NegativePromptDiffuser(diffuser, to_tensor(away)),
     )

@@ -91,7 +91,7 @@ def test_a_table_is_compared_with_a_reference(cli, folder):
     assert told.code == 0, told.err
     figures = {one["name"]: one for one in told.json()["sets"]}
     assert figures["FD-tagger(mini)"]["value"] is None
-    assert figures["FD-tagger(mini)"]["why"].startswith("12 clips give no covariance of 128 dimensions")
+    assert figures["FD-tagger(mini)"]["why"].startswith("12 clips are too few for a covariance of 128 dimensions")
     kad = figures["KAD-tagger(mini)"]
     assert kad["low"] <= kad["value"] <= kad["high"]
     assert figures["KL-tagger(mini) (softmax)"]["n"] == 12
@@ -114,7 +114,7 @@ def test_help_lists_every_subcommand(cli, folder):
         (("--json",), "nothing to evaluate"),
         (("a.wav", "--label", "dg"), "no judge knows the class 'dg': expected dog"),
         (("a.wav", "--reference", "a.wav"), "the reference a.wav is not a folder"),
-        (("a.wav", "--reference", "empty"), "there are no sounds in empty"),
+        (("a.wav", "--reference", "empty"), "no sounds in empty"),
         (("a.wav", "--table", "x.txt"), "is not a valid table file"),
         (("notes.wav",), "notes.wav is not a readable sound"),
         (("a.wav", "--bundle", "none"), "there is no bundle 'none'"),

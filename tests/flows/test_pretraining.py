@@ -94,4 +94,4 @@ def test_an_example_of_all_settings(cli, place):
     assert "no data given: expected --data FOLDER" in cli("train", "ciap").err
     wrong = cli("train", "ciap", "--data", place / "farm", "--config", place / "all.toml")
     assert (wrong.code, json.dumps(wrong.out)) == (2, '""')
-    assert "there is no setting 'loss.text'" in wrong.err or "there is no setting 'sound.preset'" in wrong.err
+    assert "unknown setting 'loss.text'" in wrong.err or "unknown setting 'sound.preset'" in wrong.err

@@ -228,7 +228,7 @@ def test_models_that_do_not_fit_are_refused(cli, models, esc50):
     models["guide"] = Guide(4)
     call = cli(*words)
     assert call.code == 3
-    assert "belong to different spaces: expected 4 dimensions, those of the guide, got 3" in call.err
+    assert "have different spaces: expected 4 dimensions, as in the guide, got 3" in call.err
     del models["guide"]
     call = cli(*words)
     assert (call.code, "has no guide" in call.err) == (3, True)

@@ -22,17 +22,10 @@ from svdaudio.models.audioldm.convert import to_checkpoint, to_folder
 from svdaudio.models.audioldm.diffuse import diffuse
 from svdaudio.models.audioldm.diffuser import build_unet
 from svdaudio.models.audioldm.diffuser import load_diffuser as load_own_diffuser
+from svdaudio.models.audioldm.loaders import load_audio_encoder, load_autoencoder, load_diffuser, load_vocoder
 from svdaudio.models.audioldm.magnitude_vocoder import MagnitudeVocoder
 from svdaudio.models.audioldm.noise import joint_noise
-from svdaudio.models.audioldm.published import (
-    UNET,
-    load_audio_encoder,
-    load_autoencoder,
-    load_diffuser,
-    load_text_encoder,
-    load_vocoder,
-    names_of,
-)
+from svdaudio.models.audioldm.published import UNET, load_text_encoder, names_of
 from svdaudio.models.audioldm.settings import BACKENDS, DiffusionSettings
 from svdaudio.models.audioldm.vocoder import build_vocoder, vocode
 

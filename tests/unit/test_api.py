@@ -187,7 +187,7 @@ def test_get_mask_takes_one_click_or_several(models, pictures):
     assert np.array_equal(one, several)
     with pytest.raises(InputError, match="as many x as y"):
         svdaudio.get_mask(pictures["original"], [1, 2], [3], bundle=models)
-    with pytest.raises(InputError, match="outside the image"):
+    with pytest.raises(InputError, match="outside the"):
         svdaudio.get_mask(pictures["original"], WIDTH, 3, bundle=models)
 
 
@@ -455,5 +455,5 @@ def test_unknown_settings_and_wrong_embeddings_are_refused(models, pictures):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"svd.k": 3})
     with pytest.raises(InputError, match="another shape"):
         svdaudio.manipulated_image_to_audio(pictures["edited"], np.ones(5), bundle=models, settings=SETTINGS)
-    with pytest.raises(InputError, match="outside the image"):
+    with pytest.raises(InputError, match="outside the"):
         svdaudio.main_pipeline(*pictures.values(), (WIDTH, 3), (3, 3), bundle=models, settings=SETTINGS)

@@ -30,7 +30,7 @@ from svdaudio.models.resnet import initialise
 from svdaudio.models.sound_clip import spectrogram
 from svdaudio.models.sound_clip.encoder import SoundEncoderNetwork, load_sound_encoder
 from svdaudio.pretraining.losses import contrastive, soft_targets
-from svdaudio.pretraining.spec_augment import blotted
+from svdaudio.pretraining.spec_augment import mask_spectrogram
 
 CONFIG: dict[str, Any] = {"widths": [16, 32, 64, 128], "n_dims": 768}
 N_BATCH = 16
@@ -87,7 +87,7 @@ def train(training: Training) -> None:
         waveforms = torch.stack([waveform[:n_samples] for waveform, _ in drawn])
         shares = torch.stack([share for _, share in drawn])
         images = spectrogram.mel_images(waveforms, place="random", random=rng)
-        hidden = [blotted(image, rng, rounds=2, columns=0.15, rows=0.3) for image in images.numpy()]
+        hidden = [mask_spectrogram(image, rng, rounds=2, columns=0.15, rows=0.3) for image in images.numpy()]
         both = torch.cat([images, torch.from_numpy(np.stack(hidden))])
         with torch.autocast("cpu", torch.bfloat16):
             embeddings = model(both.contiguous(memory_format=torch.channels_last))

@@ -1,1 +1,1 @@
-"""From a CLAP embedding to sound: latent diffusion, VAE, vocoder, and the choice among candidates."""
+"""Generates sound from a CLAP embedding: latent diffusion, VAE, vocoder, and the choice among candidates."""

@@ -28,7 +28,7 @@ class Architecture:
 
 
 HEAD_CHANNELS = 32
-"""Every attention head of the UNet has 32 channels, however wide the level is."""
+"""Channels of every attention head of the UNet, however wide the level is."""
 
 
 def unet_config(base: int, multiples: tuple[int, ...] = (1, 2, 3, 5), n_layers: int = 2) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def unet_config(base: int, multiples: tuple[int, ...] = (1, 2, 3, 5), n_layers: 
         "mid_block_type": "UNetMidBlock2DCrossAttn",
         "up_block_types": ["CrossAttnUpBlock2D"] * (len(widths) - 1) + ["UpBlock2D"],
         "cross_attention_dim": widths,
-        # diffusers' name for the number of heads
+        # despite its name, diffusers takes this as the number of heads
         "attention_head_dim": [width // HEAD_CHANNELS for width in widths],
         "class_embed_type": "simple_projection",
         "projection_class_embeddings_input_dim": 512,

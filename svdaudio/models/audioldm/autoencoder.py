@@ -30,7 +30,7 @@ def load_autoencoder(path: Path, device: str | torch.device = "cpu") -> Autoenco
 
 @torch.inference_mode()
 def decode(autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]) -> Float[Tensor, "batch frame 64"]:
-    """Log-mel spectrograms of latents from diffusion (unit variance), one at a time to save memory."""
+    """Decode latents from diffusion (unit variance) to log-mel spectrograms, one at a time to save memory."""
     network: Any = autoencoder  # diffusers' annotations include tuples that are never returned
     device = next(autoencoder.parameters()).device
     scale = float(network.config["scaling_factor"])
@@ -38,7 +38,7 @@ def decode(autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]
 
 
 def encode(autoencoder: AutoencoderKL, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch 8 time 16"]:
-    """Mean latents of log-mel spectrograms, before they are scaled to unit variance; keeps gradients."""
+    """Encode log-mel spectrograms as mean latents, not yet scaled to unit variance; keeps gradients."""
     network: Any = autoencoder
     return network.encode(mel.unsqueeze(1)).latent_dist.mean
 

@@ -1,6 +1,6 @@
-"""Step 8c: of several candidates, keep the one whose CLAP embedding is nearest to the target.
+"""Step 8c: keeps the candidate whose CLAP embedding is nearest to the target.
 
-Upstream ranks candidates against the empty text, so its choice is random; here they are ranked against the target.
+Upstream ranks candidates by the empty text, so its choice is random; here they are ranked by the target.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def choose(
     *,
     duration_s: float,
 ) -> Choice:
-    """Rank candidates at 16 kHz, then take the best as `at_output_rate` gives it."""
+    """Rank candidates at 16 kHz, and convert the best with `at_output_rate`."""
     similarity = (encoder.embed(waveforms, SAMPLE_RATE_HZ).cpu() @ clap.cpu()).float()
     best = similarity.argmax()
     waveform = at_output_rate(waveforms[best], duration_s=duration_s)

@@ -1,8 +1,8 @@
-"""CLAP as AudioLDM uses it: sound and text in one space of 512 numbers, both as unit vectors.
+"""CLAP as AudioLDM uses it: embeds sounds and texts as unit vectors in one space of 512 dimensions.
 
 The networks are transformers' (`ClapAudioModelWithProjection`, HTS-AT without fusion; `ClapTextModelWithProjection`,
-RoBERTa). Audio is prepared as upstream does: 48 kHz, ten seconds, shorter sounds repeated and padded with
-silence. Upstream takes a random ten seconds of a longer sound; here the first ten are used, which are what a run keeps.
+RoBERTa). Audio is prepared as upstream: 48 kHz, ten seconds, shorter sounds repeated and padded with silence. Of a
+longer sound, upstream takes ten seconds at random; here the first ten are used, which are those that a run keeps.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ HOP_LENGTH = 480
 N_MELS = 64
 MIN_FREQUENCY_HZ, MAX_FREQUENCY_HZ = 50.0, 14_000.0
 POWER_FLOOR = 1e-10
-EMPTY_TEXT = (0, 2)  # RoBERTa's start and end; the padding to 512 is masked, and so omitted
+EMPTY_TEXT = (0, 2)  # RoBERTa's start and end; the padding to 512 is masked anyway, so it is omitted
 N_TEXT_TOKENS = 512
 
 
 class Tokenizer(Protocol):
-    """RoBERTa's, as transformers loads it."""
+    """RoBERTa's tokenizer, as transformers loads it."""
 
     def __call__(self, text: list[str], **options: Any) -> Mapping[str, Tensor]:
         """Token numbers and mask of each text."""
@@ -69,7 +69,7 @@ def mel_filters() -> Tensor:
 
 
 def to_ten_seconds(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch 480000"]:
-    """Exactly ten seconds at 48 kHz: the first ten of a longer sound; a shorter one repeated, then silence."""
+    """Exactly ten seconds at 48 kHz: the start of a longer sound; a shorter one repeated, then silence."""
     n_samples = waveforms.shape[1]
     if n_samples >= N_SAMPLES:
         return waveforms[:, :N_SAMPLES]
@@ -137,8 +137,8 @@ class ClapTextEncoder:
         if self.tokenizer is None:
             raise ConfigError(
                 "the text cannot be split into tokens",
-                got="the authors' checkpoint, which includes no tokenizer",
-                fix="use the diffusers folder, which does",
+                got="the authors' checkpoint, which has no tokenizer",
+                fix="use the diffusers folder, which has one",
             )
         found = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=N_TEXT_TOKENS, return_tensors="pt"

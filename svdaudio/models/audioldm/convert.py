@@ -1,10 +1,10 @@
-"""Converting the AudioLDM authors' `.ckpt` to a diffusers folder, and back.
+"""Converts the AudioLDM authors' `.ckpt` to a diffusers folder, and back.
 
-diffusers and transformers can read the folder themselves. It has two additions to the published one: `audio_encoder`
-(CLAP's audio branch, transformers' `ClapAudioModelWithProjection`) and `rest.safetensors`, which holds everything in
-the checkpoint that our networks do not need, under its own name. So the reverse conversion yields a checkpoint that
-the `audioldm` package loads strictly. Only the noise network's raw weights are lost: both directions keep just their
-running averages, which sampling uses.
+diffusers and transformers can read the folder. Compared with the published folder it has two additions:
+`audio_encoder` (CLAP's audio branch, transformers' `ClapAudioModelWithProjection`) and `rest.safetensors`, which holds
+everything else in the checkpoint under its own name. So the reverse conversion yields a checkpoint that the `audioldm`
+package loads strictly. Only the noise network's raw weights are lost: both directions keep just their running
+averages, which sampling uses.
 """
 
 from __future__ import annotations
@@ -87,14 +87,14 @@ def to_checkpoint(folder: Path, checkpoint: Path) -> None:
     """Write a folder created by `to_folder` as an authors' checkpoint, atomically.
 
     Raises:
-        CheckpointError: the folder has no CLAP audio branch (the published one does not), so a complete checkpoint
-            cannot be written.
+        CheckpointError: the folder lacks the CLAP audio branch, as the published one does, or `rest.safetensors`, so a
+            complete checkpoint cannot be written.
     """
     source = DiffusersFolder(folder)
     audio = source.audio()
     if not (folder / REST).is_file():
         raise CheckpointError(
-            f"the folder {folder} does not hold all of the authors' checkpoint",
+            f"the folder {folder} lacks parts of the authors' checkpoint",
             expected=REST,
             fix="convert a folder that was created from a .ckpt",
         )
@@ -104,12 +104,12 @@ def to_checkpoint(folder: Path, checkpoint: Path) -> None:
     state |= {f"{UNET}{name}": tensor for name, tensor in noise.items()}
     state |= {f"{UNET_AVERAGE}{naming.averaged_name(name)}": tensor for name, tensor in noise.items()}
     places = naming.autoencoder_places(autoencoder.state, autoencoder.config)
-    state |= _below(VAE, naming.to_published(autoencoder.state, places))
-    state |= _below(VOCODER, naming.to_published(vocoder.state, naming.vocoder_places(vocoder.state)))
-    # the rest determines whether the two counters are included
+    state |= _prefixed(VAE, naming.to_published(autoencoder.state, places))
+    state |= _prefixed(VOCODER, naming.to_published(vocoder.state, naming.vocoder_places(vocoder.state)))
+    # `rest.safetensors` determines whether the two counters are included
     words = [name for name in text.state if name not in TEXT_CONSTANTS]
-    state |= _below(CLAP, naming.to_published(text.state, naming.text_places(words)))
-    state |= _below(CLAP, naming.to_published(audio.state, naming.audio_places(audio.state)))
+    state |= _prefixed(CLAP, naming.to_published(text.state, naming.text_places(words)))
+    state |= _prefixed(CLAP, naming.to_published(audio.state, naming.audio_places(audio.state)))
     state[SCALE] = torch.tensor(float(autoencoder.config["scaling_factor"]))
     partial = checkpoint.with_name(f".{checkpoint.name}.partial")
     try:
@@ -120,7 +120,7 @@ def to_checkpoint(folder: Path, checkpoint: Path) -> None:
 
 
 def _rest(source: AuthorsCheckpoint) -> dict[str, Tensor]:
-    """Everything that the networks in the folder do not hold."""
+    """All tensors that the networks in the folder do not hold."""
     every = {
         UNET: naming.unet_places(names_of(build_unet, source.unet().config), source.unet().config),
         VAE: naming.autoencoder_places(
@@ -136,7 +136,7 @@ def _rest(source: AuthorsCheckpoint) -> dict[str, Tensor]:
     return {name: tensor.clone().contiguous() for name, tensor in source.state.items() if name not in held}
 
 
-def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
@@ -146,7 +146,7 @@ def _write(folder: Path, stem: str, weights: Weights, part: str) -> None:
     if part == "vocoder":
         described["model_type"] = "hifigan"
     _write_json(folder / "config.json", {**described, **weights.config})
-    # safetensors rejects tensors that share memory, as parts of one matrix do
+    # safetensors rejects tensors that share memory, such as parts of one matrix
     state = {key: tensor.clone().contiguous() for key, tensor in weights.state.items()}
     save_file(state, folder / f"{stem}.safetensors", metadata={"format": "pt"})
 

@@ -1,8 +1,8 @@
-"""Step 8b: latent diffusion from a CLAP embedding, one batch of candidates.
+"""Step 8b: latent diffusion of a batch of candidates from a CLAP embedding.
 
 As published: DDIM with eta 1, classifier-free guidance. Where 200 steps are too slow, DPM-Solver++ (arXiv 2211.01095)
-with 20 to 50 steps produces nearly the same sounds. Unlike upstream, whose noise always comes from
-seed 42, all noise comes from the given source.
+produces nearly the same sounds in 20 to 50 steps. Upstream always seeds its noise with 42; here all noise comes from
+the given source.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def diffuse(
     Args:
         diffuser: noise network and the embedding of the empty text.
         clap: the target CLAP embedding, unit length.
-        settings: how they are drawn.
-        noise: every random number comes from it.
+        settings: of the diffusion.
+        noise: source of all random numbers.
 
     Raises:
-        ConfigError: an unknown scheduler.
+        ConfigError: unknown scheduler.
     """
     device = diffuser.unconditional.device
     n_candidates, guidance_scale = settings.n_candidates, settings.guidance_scale
@@ -66,8 +66,8 @@ def diffuse(
         network: Any = diffuser.unet
         network.to(memory_format=torch.channels_last)  # the layout that tensor cores need for convolutions
     unguided = guidance_scale == 1.0
-    wanted = clap.to(device)[None] if unguided else torch.stack([diffuser.unconditional, clap.to(device)])
-    conditions = wanted.repeat_interleave(n_candidates, dim=0)
+    condition = clap.to(device)[None] if unguided else torch.stack([diffuser.unconditional, clap.to(device)])
+    conditions = condition.repeat_interleave(n_candidates, dim=0)
     for time in steps.timesteps:
         with reduced_precision(device, settings.precision):
             predicted = diffuser.noise(latents if unguided else torch.cat([latents, latents]), time, conditions).float()
@@ -85,19 +85,19 @@ def diffuse(
 
 
 def reduced_precision(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    """Context in which matrix products and convolutions use `precision`; operations that need float32 keep it."""
+    """Context in which matrix products and convolutions use `precision`; operations that need float32 still use it."""
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def scheduler_of(name: str) -> DDIMScheduler | DPMSolverMultistepScheduler:
-    """The sampler of that name with AudioLDM's noise schedule."""
+    """The sampler of the given name, with AudioLDM's noise schedule."""
     if name == "ddim":
         return DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     if name == "dpm-solver++":
         return DPMSolverMultistepScheduler(**SCHEDULE, algorithm_type="dpmsolver++", use_karras_sigmas=True)
     if name == "ddpm":
-        # Ho et al. 2020: DDIM with eta 1 draws from DDPM's posterior; every level is used, down to a clean sound.
+        # Ho et al. 2020: DDIM with eta 1 draws from DDPM's posterior; the last step ends at a clean sound.
         return DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=True, steps_offset=0)
-    raise ConfigError("there is no such scheduler", expected=" or ".join(SCHEDULERS), got=name)
+    raise ConfigError("unknown scheduler", expected=" or ".join(SCHEDULERS), got=name)

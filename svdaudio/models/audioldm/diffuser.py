@@ -54,10 +54,10 @@ class Diffuser(nn.Module):
         self.register_buffer("unconditional", torch.zeros(config["projection_class_embeddings_input_dim"]))
 
     def compile_noise(self) -> None:
-        """Let torch compile the noise network when it first runs: slow once, faster after; results differ by rounding.
+        """Have torch compile the noise network on its first run, for faster later ones; results differ by rounding.
 
         Raises:
-            ConfigError: torch needs a C++ compiler to compile for the CPU, and found none.
+            ConfigError: the device is the CPU, and no C++ compiler is installed.
         """
         compilers = (os.environ.get("CXX", "g++"), "clang++")
         if self.unconditional.device.type == "cpu" and not any(shutil.which(each) for each in compilers):
@@ -78,14 +78,14 @@ class Diffuser(nn.Module):
         return predicted.sample
 
 
-class GuidedAway(Diffuser):
-    """The same noise network with another embedding in the place of the empty text's: a negative prompt.
+class NegativePromptDiffuser(Diffuser):
+    """A noise network with a negative prompt: an embedding that replaces that of the empty text.
 
-    Classifier-free guidance then leads from that embedding to the wanted one.
+    Classifier-free guidance then leads away from that embedding.
 
     Args:
-        diffuser: the noise network, which is shared.
-        clap: what the sound is not to be, a unit vector.
+        diffuser: provides the noise network, which is shared.
+        clap: the CLAP embedding to lead away from, a unit vector.
     """
 
     def __init__(self, diffuser: Diffuser, clap: Float[Tensor, "512"]) -> None:

@@ -1,4 +1,4 @@
-"""The parts of diffusers that are used here, imported without the rest of it."""
+"""The parts of diffusers that are used here, imported without the rest of the package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ POSTPONED_PACKAGES = (
     "diffusers.models.transformers",
     "diffusers.models.unets",
 )
-"""Packages whose `__init__` imports every network of its kind."""
+"""Packages whose `__init__` imports every network of a kind."""
 POSTPONED_MODULES = ("transformers", "peft", "scipy.integrate", "scipy.stats", "requests")
-"""Modules that diffusers imports for annotations, checks of types, and functions that are not called here."""
+"""Modules that diffusers imports only for annotations, type checks, and functions that are not called here."""
 
 with deferred_imports(packages=POSTPONED_PACKAGES, modules=POSTPONED_MODULES):
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL

@@ -1,4 +1,4 @@
-"""Phases for magnitudes by fast Griffin-Lim, and magnitudes for a mel spectrogram without learning."""
+"""Fast Griffin-Lim, which finds phases for magnitudes, and magnitudes for a mel spectrogram without a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def griffin_lim(
     Source: fast Griffin-Lim with momentum 0.99 (Perraudin, Balazs and Søndergaard 2013).
     """
     columns = magnitudes.transpose(1, 2)
-    # one more frame, so that one is centred on the last samples
+    # repeat the last frame, so that one is centred on the last samples
     columns = torch.cat([columns, columns[..., -1:]], dim=2)
     window = torch.hann_window(N_FFT, device=magnitudes.device)
     return griffinlim(
@@ -33,7 +33,7 @@ def griffin_lim(
 
 
 def pseudo_inverse(log_mel: Float[Tensor, "*batch 64"]) -> Float[Tensor, "*batch 513"]:
-    """STFT magnitudes by the pseudo-inverse of the mel filters, clamped at 0; needs no learning."""
+    """STFT magnitudes by the pseudo-inverse of the mel filters, clamped at 0."""
     return (log_mel.exp() @ _inverse().to(log_mel)).clamp(min=0)
 
 

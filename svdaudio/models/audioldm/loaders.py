@@ -1,7 +1,7 @@
-"""AudioLDM's networks from either published form, with quick copies.
+"""Loads AudioLDM's networks from either published form, with quick copies.
 
 `svdaudio.models.audioldm.published` reads both forms. Finding a network's tensors among thousands, renaming them,
-and for the noise network running the text branch on the empty text is done once; the result is kept under the file's
+and, for the noise network, running the text branch on the empty text is done once; the result is kept under the file's
 digest.
 """
 
@@ -36,16 +36,16 @@ def load_diffuser(
     digest: str | None = None,
     architecture: Architecture = AUDIOLDM_S_FULL_V2,
 ) -> Diffuser:
-    """The noise network and the embedding of the empty text.
+    """Load the noise network and the embedding of the empty text.
 
     Args:
         path: the authors' `.ckpt`, or the diffusers folder.
         device: target device.
-        digest: sha256 of the file or folder at `path`, if it has been checked; then a quick copy is kept beside it.
-        architecture: of the `.ckpt`, for another size.
+        digest: sha256 of the file or folder at `path`, if it has been checked; then a quick copy is kept next to it.
+        architecture: of the `.ckpt`, if it has another size.
 
     Raises:
-        CheckpointError: a tensor is missing, unknown, or of another shape.
+        CheckpointError: a tensor is missing, unknown, or of the wrong shape.
     """
 
     def read() -> published.Weights:
@@ -61,7 +61,7 @@ def load_autoencoder(
     digest: str | None = None,
     architecture: Architecture = AUDIOLDM_S_FULL_V2,
 ) -> AutoencoderKL:
-    """The VAE; see `load_diffuser`."""
+    """Load the VAE; see `load_diffuser`."""
 
     def read() -> published.Weights:
         return published.open_published(path, architecture=architecture).autoencoder()
@@ -76,7 +76,7 @@ def load_vocoder(
     digest: str | None = None,
     architecture: Architecture = AUDIOLDM_S_FULL_V2,
 ) -> SpeechT5HifiGan:
-    """The HiFi-GAN; see `load_diffuser`."""
+    """Load the HiFi-GAN; see `load_diffuser`."""
 
     def read() -> published.Weights:
         return published.open_published(path, architecture=architecture).vocoder()
@@ -91,7 +91,7 @@ def load_audio_encoder(
     digest: str | None = None,
     architecture: Architecture = AUDIOLDM_S_FULL_V2,
 ) -> ClapAudioEncoder:
-    """CLAP's audio branch, which the published diffusers folder lacks; see `load_diffuser`."""
+    """Load CLAP's audio branch, which the published diffusers folder lacks; see `load_diffuser`."""
 
     def read() -> published.Weights:
         return published.open_published(path, architecture=architecture).audio()
@@ -100,15 +100,15 @@ def load_audio_encoder(
 
 
 def load_text_encoder(path: Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> ClapTextEncoder:
-    """CLAP's text branch with RoBERTa's tokenizer, from the folders of diffusers, `text_encoder` and `tokenizer`.
+    """Load CLAP's text branch and RoBERTa's tokenizer from the diffusers folders `text_encoder` and `tokenizer`.
 
     Args:
-        path: the folder of both.
+        path: the folder that contains both.
         device: target device.
         digest: not needed: safetensors are mapped directly.
 
     Raises:
-        CheckpointError: a tensor is missing, unknown, or of another shape; or there is no tokenizer.
+        CheckpointError: a tensor is missing, unknown, or of the wrong shape; or there is no tokenizer.
     """
     del digest
     source = published.DiffusersFolder(path)
@@ -129,13 +129,13 @@ def _load(
     digest: str | None,
     read: Callable[[], published.Weights],
 ) -> M:
-    def take() -> quick_copy.Weights:
+    def convert() -> quick_copy.Weights:
         weights = read()
-        # In the precision that the network computes in, so that the copy can be mapped directly.
+        # In the network's own precision, so that the copy can be mapped directly.
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in weights.state.items()}
         return quick_copy.Weights(tensors=tensors, facts={"config": weights.config})
 
-    kept = quick_copy.cached(path, name=role, digest=digest, read=take)
+    kept = quick_copy.cached(path, name=role, digest=digest, read=convert)
     weights = published.Weights(dict(kept.facts["config"]), dict(kept.tensors))
     model: Any = published.fill(build, weights, path)
     return model.to(torch.device(device))

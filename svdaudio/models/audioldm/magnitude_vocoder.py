@@ -1,8 +1,8 @@
-"""A small vocoder: a network fills in the magnitudes between the mel bands, fast Griffin-Lim finds their phases.
+"""A small vocoder: a network predicts magnitudes from mel bands, and fast Griffin-Lim finds their phases.
 
-At a hop of 160 and 1024 points frames overlap more than six times, so magnitudes almost determine the sound: from the
-true ones Griffin-Lim's error is a quarter of its error from the pseudo-inverse of the mel filters. Only the mapping
-from 64 bands to 513 magnitudes is missing, which is learned in minutes; a network that generates samples needs days.
+Frames of 1024 points at a hop of 160 overlap more than six times, so magnitudes almost determine the sound: with the
+true ones, Griffin-Lim's error is a quarter of that with the pseudo-inverse of the mel filters. Only the mapping from 64
+bands to 513 magnitudes has to be learned, which takes minutes; a network that generates samples needs days.
 AudioLDM's own vocoder is a HiFi-GAN (`svdaudio.models.audioldm.vocoder`).
 """
 
@@ -20,7 +20,7 @@ from svdaudio.models.audioldm.mel import N_FFT, N_MELS
 
 N_BINS = N_FFT // 2 + 1
 FLOOR = 1e-4
-"""The smallest magnitude in the network's initial estimate; silence is below it."""
+"""Smallest magnitude in the network's initial estimate; silence is below it."""
 
 
 class MagnitudeVocoder(nn.Module):
@@ -44,9 +44,8 @@ class MagnitudeVocoder(nn.Module):
 
     def log_magnitudes(self, log_mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch frame 513"]:
         """Natural logarithm of the STFT magnitudes: those of the pseudo-inverse, corrected by the network."""
-        x = self.first((log_mel.transpose(1, 2) + 5) / 3).transpose(
-            1, 2
-        )  # log-mels have mean -5 and deviation 3, roughly
+        # log-mels have a mean of about -5 and a standard deviation of about 3
+        x = self.first((log_mel.transpose(1, 2) + 5) / 3).transpose(1, 2)
         for block in self.blocks:
             x = cast("Tensor", block(x))
         return pseudo_inverse(log_mel).clamp(min=FLOOR).log() + self.last(self.norm(x))

@@ -1,8 +1,8 @@
-"""Names and forms of our tensors in the authors' checkpoint.
+"""Maps our tensors to their names and forms in the authors' checkpoint.
 
 Our names are those of diffusers' and transformers' classes. The authors' UNet and VAE number their blocks
-consecutively, their VAE keeps linear maps as 1 x 1 convolutions, and their CLAP keeps query, key and value in one
-matrix. One table serves both directions: `to_ours` and `to_published` are each other's inverse.
+consecutively, their VAE stores linear maps as 1 x 1 convolutions, and their CLAP stores query, key and value in one
+matrix. One table serves both directions: `to_ours` and `to_published` are inverse to each other.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _PROJECTION = {"linear1": "0", "linear2": "2"}
 
 
 def unet_places(names: Iterable[str], config: Mapping[str, Any]) -> Places:
-    """Places of the noise network; published below `model.diffusion_model.`."""
+    """Places of the noise network; the published prefix is `model.diffusion_model.`."""
     n_layers = int(config["layers_per_block"])
     has_attention = ["CrossAttn" in str(kind) for kind in config["up_block_types"]]
 
@@ -88,7 +88,7 @@ def unet_places(names: Iterable[str], config: Mapping[str, Any]) -> Places:
 
 
 def autoencoder_places(names: Iterable[str], config: Mapping[str, Any]) -> Places:
-    """Places of the VAE; published below `first_stage_model.`."""
+    """Places of the VAE; the published prefix is `first_stage_model.`."""
     last = len(config["block_out_channels"]) - 1
 
     def place(name: str) -> Place:
@@ -112,7 +112,7 @@ def autoencoder_places(names: Iterable[str], config: Mapping[str, Any]) -> Place
 
 
 def vocoder_places(names: Iterable[str]) -> Places:
-    """Places of the HiFi-GAN, below `first_stage_model.vocoder.`. `mean` and `scale` are transformers' own."""
+    """Places of the HiFi-GAN, published as `first_stage_model.vocoder.`; only transformers has `mean` and `scale`."""
     own = ("mean", "scale")
     return _places(
         (name for name in names if name not in own), lambda name: Place(name=re.sub(r"^upsampler\.", "ups.", name))
@@ -120,7 +120,7 @@ def vocoder_places(names: Iterable[str]) -> Places:
 
 
 def text_places(names: Iterable[str]) -> Places:
-    """Places of CLAP's text branch; published below `cond_stage_model.model.`."""
+    """Places of CLAP's text branch; the published prefix is `cond_stage_model.model.`."""
 
     def place(name: str) -> Place:
         head, _, tail = name.partition(".")
@@ -132,7 +132,7 @@ def text_places(names: Iterable[str]) -> Places:
 
 
 def audio_places(names: Iterable[str]) -> Places:
-    """Places of CLAP's audio branch; published below `cond_stage_model.model.`."""
+    """Places of CLAP's audio branch; the published prefix is `cond_stage_model.model.`."""
 
     def place(name: str) -> Place:
         head, _, tail = name.partition(".")
@@ -179,7 +179,7 @@ def to_published(state: Mapping[str, Tensor], places: Mapping[str, Place]) -> di
 
 
 def averaged_name(name: str) -> str:
-    """Name, below `model_ema.`, of the running average of the noise network's parameter `name`: without dots."""
+    """Name, after the prefix `model_ema.`, of a noise network parameter's running average: without dots."""
     return f"diffusion_model.{name}".replace(".", "")
 
 

@@ -1,9 +1,8 @@
-"""Generation by the authors' own code, the `audioldm` package, with the weights of our networks.
+"""Generates sound with the authors' own code, the `audioldm` package, and the weights of our networks.
 
 Each of our networks is converted to the package's class: same tensors, published names. The package's sampler is used
-with three changes. It requests a GPU by name, wherever the network is; here its tables stay with the network. It draws
-noise from the global generator; here the noise is that of the run, the same for both backends. It prints; here the
-output is suppressed.
+with three changes: its tables stay on the network's device instead of a GPU requested by name; it uses the noise of the
+run, as our own backend does, instead of the global generator; and its output is suppressed.
 """
 
 from __future__ import annotations
@@ -35,70 +34,66 @@ if TYPE_CHECKING:
     from svdaudio.models.audioldm.diffuser import Diffuser
 
 N_GROUPS = 32  # in every group norm of the package
-NOTHING = {"target": "torch.nn.Identity"}
+IDENTITY = {"target": "torch.nn.Identity"}
 
 
-class PackageBackend:
-    """The package's functions, with our arguments; see `svdaudio.models.audioldm.backends.Backend`."""
+@torch.inference_mode()
+def diffuse(
+    diffuser: Diffuser,
+    clap: Float[Tensor, "512"],
+    settings: DiffusionSettings,
+    *,
+    noise: Noise,
+) -> Float[Tensor, "candidate 8 time 16"]:
+    """Same as `svdaudio.models.audioldm.diffuse.diffuse`, but by the package's `DDIMSampler`.
 
-    @torch.inference_mode()
-    def diffuse(
-        self,
-        diffuser: Diffuser,
-        clap: Float[Tensor, "512"],
-        settings: DiffusionSettings,
-        *,
-        noise: Noise,
-    ) -> Float[Tensor, "candidate 8 time 16"]:
-        """As `svdaudio.models.audioldm.diffuse.diffuse`, by the package's `DDIMSampler`.
+    Raises:
+        ConfigError: the package lacks the scheduler, or cannot build the network.
+    """
+    check_backend("audioldm", settings.scheduler)
+    n_candidates = settings.n_candidates
+    device = diffuser.unconditional.device
+    shape = (N_CHANNELS, n_latent_frames(settings.duration_s), N_BANDS)
+    with _quietly(), reduced_precision(device, settings.precision):
+        latents, _ = _sampler(noise_network(diffuser), device, noise).sample(
+            settings.n_steps,
+            n_candidates,
+            shape,
+            conditioning=clap.to(device).expand(n_candidates, 1, -1),
+            x_T=noise((n_candidates, *shape)).to(device),
+            eta=ETA,
+            verbose=False,
+            unconditional_guidance_scale=settings.guidance_scale,
+            unconditional_conditioning=diffuser.unconditional.expand(n_candidates, 1, -1),
+        )
+    return latents.float().cpu()
 
-        Raises:
-            ConfigError: a scheduler that the package does not have, or a network that it cannot build.
-        """
-        check_backend("audioldm", settings.scheduler)
-        n_candidates = settings.n_candidates
-        device = diffuser.unconditional.device
-        shape = (N_CHANNELS, n_latent_frames(settings.duration_s), N_BANDS)
-        with _quietly(), reduced_precision(device, settings.precision):
-            latents, _ = _sampler(noise_network(diffuser), device, noise).sample(
-                settings.n_steps,
-                n_candidates,
-                shape,
-                conditioning=clap.to(device).expand(n_candidates, 1, -1),
-                x_T=noise((n_candidates, *shape)).to(device),
-                eta=ETA,
-                verbose=False,
-                unconditional_guidance_scale=settings.guidance_scale,
-                unconditional_conditioning=diffuser.unconditional.expand(n_candidates, 1, -1),
-            )
-        return latents.float().cpu()
 
-    @torch.inference_mode()
-    def decode(
-        self, autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]
-    ) -> Float[Tensor, "batch frame 64"]:
-        """As `svdaudio.models.audioldm.autoencoder.decode`.
+@torch.inference_mode()
+def decode(autoencoder: AutoencoderKL, latents: Float[Tensor, "batch 8 time 16"]) -> Float[Tensor, "batch frame 64"]:
+    """Same as `svdaudio.models.audioldm.autoencoder.decode`, but by the package's VAE.
 
-        Raises:
-            ConfigError: a network that the package cannot build.
-        """
-        ours: Any = autoencoder
-        scale = float(ours.config["scaling_factor"])
-        network = first_stage(autoencoder)
-        device = next(autoencoder.parameters()).device
-        return torch.cat([network.decode(one[None].to(device) / scale)[:, 0].cpu() for one in latents])
+    Raises:
+        ConfigError: the package cannot build the network.
+    """
+    ours: Any = autoencoder
+    scale = float(ours.config["scaling_factor"])
+    network = first_stage(autoencoder)
+    device = next(autoencoder.parameters()).device
+    return torch.cat([network.decode(one[None].to(device) / scale)[:, 0].cpu() for one in latents])
 
-    @torch.inference_mode()
-    def vocode(self, vocoder: nn.Module, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
-        """As `svdaudio.models.audioldm.vocoder.vocode`.
 
-        Raises:
-            ConfigError: a vocoder that the package does not have.
-        """
-        network = hifi_gan(vocoder)
-        device = next(chain(vocoder.parameters(), vocoder.buffers())).device
-        n_samples = mel.shape[1] * HOP_LENGTH
-        return torch.cat([network(one.T[None].to(device))[:, 0, :n_samples].cpu() for one in mel])
+@torch.inference_mode()
+def vocode(vocoder: nn.Module, mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch sample"]:
+    """Same as `svdaudio.models.audioldm.vocoder.vocode`, but by the package's HiFi-GAN.
+
+    Raises:
+        ConfigError: the package cannot build the vocoder.
+    """
+    network = hifi_gan(vocoder)
+    device = next(chain(vocoder.parameters(), vocoder.buffers())).device
+    n_samples = mel.shape[1] * HOP_LENGTH
+    return torch.cat([network(one.T[None].to(device))[:, 0, :n_samples].cpu() for one in mel])
 
 
 def noise_network(diffuser: Diffuser) -> nn.Module:
@@ -139,7 +134,7 @@ def noise_network(diffuser: Diffuser) -> nn.Module:
 
 
 def first_stage(autoencoder: AutoencoderKL) -> Any:
-    """The package's `AutoencoderKL` with our weights, and no vocoder in it.
+    """The package's `AutoencoderKL` with our weights, and without a vocoder.
 
     Raises:
         ConfigError: the package cannot build a network of this kind.
@@ -176,14 +171,14 @@ def hifi_gan(vocoder: nn.Module) -> nn.Module:
     """The package's HiFi-GAN `Generator` with our weights.
 
     Raises:
-        ConfigError: ours is not a HiFi-GAN, or normalises its input, which the package's does not.
+        ConfigError: our vocoder is not a HiFi-GAN, or normalises its input, which the package's does not.
     """
     import_quietly("audioldm")
     from audioldm import hifigan
     from transformers import SpeechT5HifiGan
 
     if not isinstance(vocoder, SpeechT5HifiGan):
-        raise _cannot("the vocoder", "a HiFi-GAN", type(vocoder).__name__)
+        raise _unsupported("the vocoder", "a HiFi-GAN", type(vocoder).__name__)
     config: Any = vocoder.config
     _require("the vocoder", "a HiFi-GAN that takes unnormalised log-mel", not config.normalize_before)
     sizes = hifigan.AttrDict(
@@ -207,14 +202,14 @@ def _sampler(network: nn.Module, device: torch.device, noise: Noise) -> Any:
     from audioldm import LatentDiffusion
     from audioldm.latent_diffusion import ddim
 
-    theirs: Any = ddim.DDIMSampler  # its inferred types are wrong: most are guessed from defaults of False
+    theirs: Any = ddim.DDIMSampler  # most of its inferred types are wrong, taken from defaults of False
 
     class Sampler(theirs):
         def register_buffer(self, name: str, attr: Any) -> None:
             setattr(self, name, attr)
 
         def p_sample_ddim(self, x: Tensor, c: Tensor, t: Tensor, index: int, **options: Any) -> tuple[Tensor, Tensor]:
-            with torch.random.fork_rng():  # the package draws noise, and multiplies it by a temperature of 0
+            with torch.random.fork_rng():  # the package draws noise, but multiplies it by a temperature of 0
                 earlier, clean = super().p_sample_ddim(x, c, t, index, **{**options, "temperature": 0.0})
             fresh = noise(x.shape).to(x.device)
             return earlier + float(self.ddim_sigmas[index]) * fresh, clean
@@ -222,11 +217,11 @@ def _sampler(network: nn.Module, device: torch.device, noise: Noise) -> Any:
     build: Any = LatentDiffusion
     diffusion = build(
         device=device,
-        first_stage_config=NOTHING,
-        cond_stage_config=NOTHING,
+        first_stage_config=IDENTITY,
+        cond_stage_config=IDENTITY,
         cond_stage_trainable=True,
         conditioning_key="film",
-        unet_config=NOTHING,
+        unet_config=IDENTITY,
         timesteps=N_TRAIN_STEPS,
         linear_start=BETA_START,
         linear_end=BETA_END,
@@ -242,16 +237,16 @@ def _filled(network: Any, state: Mapping[str, Tensor], what: str) -> Any:
     try:
         fill_network(network, state)
     except RuntimeError as error:
-        raise _cannot(what, "AudioLDM's", str(error).strip().splitlines()[-1].strip()[:160]) from error
+        raise _unsupported(what, "AudioLDM's", str(error).strip().splitlines()[-1].strip()[:160]) from error
     return network.eval().requires_grad_(requires_grad=False)
 
 
 def _require(what: str, expected: str, fits: bool) -> None:
     if not fits:
-        raise _cannot(what, expected, "another kind")
+        raise _unsupported(what, expected, "another kind")
 
 
-def _cannot(what: str, expected: str, got: str) -> ConfigError:
+def _unsupported(what: str, expected: str, got: str) -> ConfigError:
     return ConfigError(
         f"the package audioldm cannot run {what} of this bundle",
         expected=expected,

@@ -1,9 +1,8 @@
-"""AudioLDM from its two published forms: the authors' single `.ckpt`, and the diffusers folder.
+"""Reads AudioLDM from its two published forms: the authors' single `.ckpt`, and the diffusers folder.
 
 `open_published` returns a `Published`, whose methods return each network's configuration and tensors under our names,
-whichever form they come from. `load_diffuser`, `load_autoencoder`, `load_vocoder`, `load_audio_encoder` and
-`load_text_encoder` build the networks from them. Every key of a file must be known, and every tensor of a network must
-be present with its shape. Only tensors are unpickled.
+whichever form they come from; `svdaudio.models.audioldm.loaders` builds the networks. Every key of a file must be
+known, and every tensor of a network must be present with its shape. Only tensors are unpickled.
 
 Sampling uses the running averages of the noise network's weights (`model_ema.*`), as upstream does.
 """
@@ -14,7 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from safetensors.torch import load_file
@@ -25,21 +24,17 @@ from svdaudio.files import read_text
 from svdaudio.memory_layout import fill_network
 from svdaudio.models.audioldm import naming
 from svdaudio.models.audioldm.architecture import AUDIOLDM_S_FULL_V2, HEAD_CHANNELS, Architecture
-from svdaudio.models.audioldm.autoencoder import AutoencoderKL, build_autoencoder
+from svdaudio.models.audioldm.autoencoder import build_autoencoder
 from svdaudio.models.audioldm.clap import (
-    ClapAudioEncoder,
     ClapTextEncoder,
     Tokenizer,
     build_audio_network,
     build_text_network,
     mel_filters,
 )
-from svdaudio.models.audioldm.diffuser import Diffuser, build_unet
+from svdaudio.models.audioldm.diffuser import build_unet
 from svdaudio.models.audioldm.vocoder import build_vocoder
 from svdaudio.weights.reading import read_inert, read_plain, unreadable
-
-if TYPE_CHECKING:
-    from transformers import SpeechT5HifiGan
 
 UNET, UNET_AVERAGE, VAE, VOCODER, CLAP = (
     "model.diffusion_model.",
@@ -58,16 +53,16 @@ SCHEDULE_BUFFERS = frozenset(
         "lvlb_weights", "logvar",
     )
 )  # fmt: skip
-"""Derived from the noise schedule, which `svdaudio.models.audioldm.diffuser.SCHEDULE` defines."""
+"""Buffers derived from the noise schedule, which `svdaudio.models.audioldm.diffuser.SCHEDULE` defines."""
 UNUSED_CLAP = (
     "audio_branch.spectrogram_extractor.", "audio_branch.logmel_extractor.", "audio_branch.tscam_conv.",
     "audio_branch.head.", "audio_transform.", "text_transform.", "logit_scale_a", "logit_scale_t",
 )  # fmt: skip
-"""Parts of CLAP that embeddings do not use, and its spectrogram, which is the same for all checkpoints."""
+"""Parts of CLAP that embeddings do not use, and its spectrogram, which is the same in all checkpoints."""
 TEXT_CONSTANTS = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
 """Counters that some releases of transformers store with the weights and others do not."""
 LEGACY_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-"""Names in the VAE's attention before diffusers 0.17; the published folder is older."""
+"""Names in the VAE's attention before diffusers 0.17, which the published folder has → current names."""
 N_MISSING_SHOWN = 3
 
 M = TypeVar("M", bound=nn.Module)
@@ -115,7 +110,7 @@ def open_published(path: Path, *, architecture: Architecture = AUDIOLDM_S_FULL_V
     """Detect which form `path` has. `architecture` is only needed for the authors' checkpoint.
 
     Raises:
-        CheckpointError: it is neither, or holds tensors that AudioLDM does not have.
+        CheckpointError: it is neither, or holds unknown tensors.
     """
     if path.is_dir():
         return DiffusersFolder(path if (path / "unet").is_dir() else path.parent)
@@ -132,9 +127,8 @@ class AuthorsCheckpoint:
         self.path = path
         self.state = read_state_dict(path)
         self._architecture = architecture
-        strangers = [name for name in self.state if not _is_known(name)]
-        if strangers:
-            raise _misfit(path, "holds tensors that AudioLDM does not have", strangers)
+        if unknown := [name for name in self.state if not _is_known(name)]:
+            raise _misfit(path, "holds tensors that AudioLDM does not have", unknown)
 
     def unet(self) -> Weights:
         """The noise network, from its running averages if present."""
@@ -215,10 +209,9 @@ class AuthorsCheckpoint:
         places: naming.Places,
         optional: Iterable[str] = (),
     ) -> Weights:
-        wanted = {place.name for place in places.values()}
-        strangers = [name for name in state if name not in wanted]
-        if strangers:
-            raise _misfit(self.path, "holds tensors that AudioLDM does not have", strangers)
+        expected = {place.name for place in places.values()}
+        if unknown := [name for name in state if name not in expected]:
+            raise _misfit(self.path, "holds tensors that AudioLDM does not have", unknown)
         ours = naming.to_ours(state, places)
         missing = [places[name].name for name in places if name not in ours and name not in optional]
         if missing:
@@ -227,9 +220,9 @@ class AuthorsCheckpoint:
 
 
 class DiffusersFolder:
-    """The folder that diffusers and transformers write: `unet`, `vae`, `vocoder`, `text_encoder`, `tokenizer`.
+    """A folder written by diffusers and transformers: `unet`, `vae`, `vocoder`, `text_encoder`, `tokenizer`.
 
-    The published one has no CLAP audio branch; one that `svdaudio.models.audioldm.convert` wrote has it in
+    The published folder lacks CLAP's audio branch; folders written by `svdaudio.models.audioldm.convert` have it in
     `audio_encoder`.
     """
 
@@ -239,8 +232,8 @@ class DiffusersFolder:
     def unet(self) -> Weights:
         """The noise network, with heads of 32 channels regardless of the folder's configuration.
 
-        diffusers' own conversion omits the number of heads, so that its default, 8 at every level, splits the third and
-        fourth level differently than in training.
+        diffusers' own conversion omits the number of heads. Its default of 8 at every level splits the third and fourth
+        level differently than in training.
         """
         config, state = self._read("unet", "diffusion_pytorch_model")
         widths = config.get("block_out_channels", [])
@@ -253,7 +246,7 @@ class DiffusersFolder:
     def autoencoder(self) -> Weights:
         """The VAE."""
         config, state = self._read("vae", "diffusion_pytorch_model")
-        return Weights(config, {_modern(name): tensor for name, tensor in state.items()})
+        return Weights(config, {_current_name(name): tensor for name, tensor in state.items()})
 
     def vocoder(self) -> Weights:
         """The HiFi-GAN."""
@@ -267,7 +260,7 @@ class DiffusersFolder:
         """CLAP's audio branch.
 
         Raises:
-            CheckpointError: the folder has none, like the published one.
+            CheckpointError: the folder lacks it, as the published one does.
         """
         if not (self.path / "audio_encoder").is_dir():
             raise CheckpointError(
@@ -296,7 +289,7 @@ class DiffusersFolder:
                 raise TypeError("not a JSON object")
         except OSError as error:
             raise CheckpointError(
-                f"the folder {self.path} is not a diffusers AudioLDM",
+                f"the folder {self.path} is not AudioLDM in diffusers' format",
                 expected=f"{part}/config.json",
                 got=error.strerror or str(error),
                 fix="pass the folder with unet, vae, vocoder and text_encoder in it, or the authors' .ckpt",
@@ -317,85 +310,39 @@ class DiffusersFolder:
         )
 
 
-def load_diffuser(
-    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
-) -> Diffuser:
-    """The noise network and the embedding of the empty text, from the `.ckpt` or the folder.
-
-    Raises:
-        CheckpointError: a tensor is missing, unknown, or of another shape.
-    """
-    weights = read_diffuser(open_published(path, architecture=architecture))
-    return fill(Diffuser, weights, path).to(device)
-
-
 def read_diffuser(source: Published) -> Weights:
-    """The parts of a `Diffuser`: the noise network, and the embedding of the empty text.
+    """Read the parts of a `Diffuser`: the noise network, and the embedding of the empty text.
 
     Raises:
-        CheckpointError: as `load_diffuser`.
+        CheckpointError: a tensor is missing, unknown, or of the wrong shape.
     """
-    # The text branch first: it is released before the larger network is loaded.
-    nothing = ClapTextEncoder(fill(build_text_network, source.text(), source.path)).embed_empty_text()
+    # The text branch first, so that it is released before the larger network is loaded.
+    empty_text = ClapTextEncoder(fill(build_text_network, source.text(), source.path)).embed_empty_text()
     unet = source.unet()
     state = {f"unet.{name}": tensor for name, tensor in unet.state.items()}
-    return Weights(unet.config, {**state, "unconditional": nothing})
-
-
-def load_autoencoder(
-    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
-) -> AutoencoderKL:
-    """The VAE, from the `.ckpt` or the folder.
-
-    Raises:
-        CheckpointError: as `load_diffuser`.
-    """
-    network = fill(build_autoencoder, open_published(path, architecture=architecture).autoencoder(), path)
-    return _moved(network, device)
-
-
-def load_vocoder(
-    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
-) -> SpeechT5HifiGan:
-    """The HiFi-GAN, from the `.ckpt` or the folder.
-
-    Raises:
-        CheckpointError: as `load_diffuser`.
-    """
-    return _moved(fill(build_vocoder, open_published(path, architecture=architecture).vocoder(), path), device)
-
-
-def load_audio_encoder(
-    path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
-) -> ClapAudioEncoder:
-    """CLAP's audio branch, from the `.ckpt`, or from a folder that has it.
-
-    Raises:
-        CheckpointError: as `load_diffuser`; or the folder has no audio branch.
-    """
-    source = open_published(path, architecture=architecture)
-    return ClapAudioEncoder(_moved(fill(build_audio_network, source.audio(), path), device))
+    return Weights(unet.config, {**state, "unconditional": empty_text})
 
 
 def load_text_encoder(
     path: Path, device: str | torch.device = "cpu", *, architecture: Architecture = AUDIOLDM_S_FULL_V2
 ) -> ClapTextEncoder:
-    """CLAP's text branch, with the tokenizer if there is one.
+    """Load CLAP's text branch, with the tokenizer if there is one.
 
     Raises:
-        CheckpointError: as `load_diffuser`.
+        CheckpointError: as `read_diffuser`.
     """
     source = open_published(path, architecture=architecture)
-    return ClapTextEncoder(_moved(fill(build_text_network, source.text(), path), device), source.tokenizer())
+    network: Any = fill(build_text_network, source.text(), path)
+    return ClapTextEncoder(network.to(torch.device(device)), source.tokenizer())
 
 
 def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> M:
-    """Load the network of `weights` strictly, as float32, in evaluation mode.
+    """Build the network of `weights` strictly, as float32, in evaluation mode.
 
     Tensors are copied only if they do not have the canonical layout.
 
     Raises:
-        CheckpointError: they do not fit.
+        CheckpointError: they do not match the network.
     """
     try:
         with torch.device("meta"):
@@ -404,7 +351,7 @@ def fill(build: Callable[[dict[str, Any]], M], weights: Weights, path: Path) -> 
         fill_network(model, state)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"the weights in {path} do not fit AudioLDM",
+            f"the weights in {path} do not match AudioLDM",
             got=str(error).strip().splitlines()[-1].strip()[:200],
             fix="fetch them again",
         ) from error
@@ -418,7 +365,7 @@ def names_of(build: Callable[[dict[str, Any]], nn.Module], config: Mapping[str, 
 
 
 def with_text_constants(weights: Weights, path: Path) -> Weights:
-    """Add the two counters of RoBERTa if the file lacks them.
+    """Add RoBERTa's two counters if the file lacks them.
 
     Raises:
         CheckpointError: the word or position embeddings are missing.
@@ -432,10 +379,10 @@ def with_text_constants(weights: Weights, path: Path) -> Weights:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The `state_dict` of the authors' checkpoint, mapped into memory.
+    """Map the `state_dict` of the authors' checkpoint into memory.
 
     A training checkpoint may include settings and callbacks, which are objects of packages that may not be
-    installed. They are skipped; no code that the file names is executed.
+    installed. They are skipped; no code named in the file is executed.
 
     Raises:
         CheckpointError: the file does not exist, or its state dict holds something other than tensors.
@@ -452,7 +399,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _tensors(path: Path, found: Any) -> dict[str, Tensor]:
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise CheckpointError(f"{path} holds something other than tensors", expected="a state_dict")
+        raise CheckpointError(f"{path} contains something other than tensors", expected="a state_dict")
     return {str(name): tensor for name, tensor in found.items()}
 
 
@@ -465,7 +412,7 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if not name.startswith("_")}
 
 
-def _modern(name: str) -> str:
+def _current_name(name: str) -> str:
     for old, new in LEGACY_ATTENTION.items():
         if ".attentions." in name and old in name:
             return name.replace(old, new)
@@ -492,8 +439,3 @@ def _misfit(path: Path, what: str, names: Iterable[str]) -> CheckpointError:
     return CheckpointError(
         f"the checkpoint {path} {what}", expected="AudioLDM-s-full-v2", got=shown, fix="fetch it again"
     )
-
-
-def _moved(network: M, device: str | torch.device) -> M:
-    moved: Any = network  # the annotations of transformers' and diffusers' `to` are wrong
-    return moved.to(device)

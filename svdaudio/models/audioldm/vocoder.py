@@ -1,6 +1,6 @@
 """The vocoder: log-mel [frames, 64] to 160 samples per frame at 16 kHz.
 
-AudioLDM's is transformers' `SpeechT5HifiGan`, the mini bundle's a `svdaudio.models.audioldm.magnitude_vocoder`.
+AudioLDM uses transformers' `SpeechT5HifiGan`, the mini bundle `svdaudio.models.audioldm.magnitude_vocoder`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def build_vocoder(config: Mapping[str, Any]) -> SpeechT5HifiGan:
     """Build the network from the keyword arguments of transformers' configuration class, without weight norm."""
-    with kept_process_state():  # half a second that the mini bundle's vocoder does not need
+    with kept_process_state():  # imported here, since it takes half a second that the mini bundle does not need
         from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
     return SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
 
@@ -47,7 +47,7 @@ def load_vocoder(path: Path, device: str | torch.device = "cpu") -> nn.Module:
     architecture = load_weights(path, role="vocoder")[1].architecture
     if architecture not in ARCHITECTURES:
         raise CheckpointError(
-            f"the checkpoint {path} is of an unknown architecture",
+            f"unknown architecture of the checkpoint {path}",
             expected=" or ".join(ARCHITECTURES),
             got=architecture,
         )

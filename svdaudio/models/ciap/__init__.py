@@ -1,1 +1,1 @@
-"""CIAP (Contrastive Image-Audio Pretraining): a picture to a point of AudioLDM's CLAP space."""
+"""CIAP (Contrastive Image-Audio Pretraining): embeds pictures in AudioLDM's CLAP space."""

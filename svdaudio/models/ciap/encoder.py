@@ -1,14 +1,13 @@
-"""CIAP's image encoder: ResNet-18, a linear projection and a layer norm, to 512 numbers of unit length.
+"""CIAP's image encoder: ResNet-18, a linear projection and a layer norm; the output is a unit vector of 512 numbers.
 
-Facts are from the published code (luffy-taro-106/IE-643 at b6ffb64, AudioLDM/audioldm/ciap): a picture is stretched to
-a square by Pillow's bilinear filter, scaled to 0..1, and not normalised otherwise.
+As in the published code (luffy-taro-106/IE-643 at b6ffb64, AudioLDM/audioldm/ciap), a picture is stretched to a square
+by Pillow's bilinear filter, scaled to 0..1, and not normalised otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ LEAST_NORM = 1e-8
 
 
 class CiapNetwork(nn.Module):
-    """Pictures to embeddings that are not yet of unit length.
+    """Maps pictures to embeddings that are not yet normalised.
 
     Args:
         widths: channels of the ResNet's layers.
@@ -48,17 +47,17 @@ class CiapNetwork(nn.Module):
         self.ln = nn.LayerNorm(CLAP_DIM) if layer_norm else nn.Identity()
 
     def forward(self, pictures: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 512"]:
-        """Embeddings of pictures whose values are 0..1."""
+        """Embeddings of pictures with values in 0..1."""
         return self.ln(self.proj(self.backbone(pictures)))
 
 
 def unit(embeddings: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-    """Embeddings of unit length, up to `LEAST_NORM`."""
+    """Embeddings scaled to unit length, up to `LEAST_NORM`."""
     return embeddings / (embeddings.norm(dim=1, keepdim=True) + LEAST_NORM)
 
 
 def as_input(squares: UInt8[NDArray[np.uint8], "batch side side 3"]) -> Float[Tensor, "batch 3 side side"]:
-    """Square pictures as the network takes them: 0..1, channels first."""
+    """Square pictures in the network's input format: 0..1, channels first."""
     return torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
 
 
@@ -74,7 +73,7 @@ class CiapImageEncoder:
 
         Args:
             pictures: [height, width, 3] uint8 each.
-            geometry: how they become squares; the published encoder stretches them.
+            geometry: how they are made square; the published encoder stretches them.
         """
         device = next(self.network.parameters()).device
         size_px, resampling = self.network.image_size, Image.Resampling.BILINEAR
@@ -88,14 +87,4 @@ def load_image_encoder(path: Path, device: str | torch.device = "cpu") -> CiapIm
     Raises:
         CheckpointError: the file is missing, damaged, of another role, or does not match its own description.
     """
-    network, _ = load_module(path, role=ROLE, build=build_network, device=device)
-    return CiapImageEncoder(network)
-
-
-def build_network(config: dict[str, Any]) -> CiapNetwork:
-    """An untrained network.
-
-    Args:
-        config: arguments of `CiapNetwork`.
-    """
-    return CiapNetwork(**config)
+    return CiapImageEncoder(load_module(path, role=ROLE, build=lambda config: CiapNetwork(**config), device=device)[0])

@@ -1,10 +1,10 @@
-"""CIAP's image encoder as published (format `ciap-resnet18`): a state dict that torch has saved.
+"""CIAP's image encoder as published (format `ciap-resnet18`): a state dict saved by torch.
 
-Its backbone is torchvision's ResNet-18 as a list of parts without the last layer, so that entries are numbered:
-`backbone.0` is `conv1`, `backbone.1` is `bn1`, `backbone.4` to `backbone.7` are the layers. The projection is `proj`
-and the layer norm `ln`. In an older form the projection is named `fc`, and there is no layer norm; the published
-programs then skip the trained projection and use a random one. Here both forms are read whole, and nothing is skipped:
-a file with a missing or an extra entry is rejected.
+Its backbone is torchvision's ResNet-18 as a numbered list of parts without the last layer: `backbone.0` is `conv1`,
+`backbone.1` is `bn1`, `backbone.4` to `backbone.7` are the layers. The projection is `proj` and the layer norm `ln`. In
+an older form the projection is named `fc`, and there is no layer norm; the published programs then skip the trained
+projection and use a random one. Here both forms are read completely: a file with a missing or an extra entry is
+rejected.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMAT = "ciap-resnet18"
 PARTS: Mapping[str, str] = {
     "0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4",
 }  # fmt: skip
-"""Number of a part of the backbone → its name in torchvision."""
+"""Number of a backbone part → its name in torchvision."""
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ def load_image_encoder(
     """Load CIAP's image encoder from a published file.
 
     Args:
-        path: a state dict, or a checkpoint with one.
+        path: a state dict, or a checkpoint that contains one.
         device: target device.
-        digest: sha256 of the file, if it has been checked; then a quick copy is kept beside it.
+        digest: sha256 of the file, if it has been checked; then a quick copy is kept next to it.
 
     Raises:
         CheckpointError: the file is missing or damaged, or lacks an entry or has an extra one.
@@ -49,7 +49,7 @@ def load_image_encoder(
 
 
 def read_weights(path: Path) -> Weights:
-    """The entries of a file under this project's names.
+    """Read the entries of a file, under this project's names.
 
     Raises:
         CheckpointError: the file is missing or damaged.

@@ -1,1 +1,1 @@
-"""CLIP: every token of a picture."""
+"""CLIP: tokens and embeddings of pictures and texts."""

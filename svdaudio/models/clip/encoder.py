@@ -1,14 +1,14 @@
 """Step 2: all 257 CLIP tokens of a picture, in the space of CLIP's image embedding.
 
 CLIP projects only its class token. Here every token of the last block goes through `ln_post` and the projection,
-so that a patch can be compared and mixed with whole images. The network is open_clip's own class at any
-size: `ImageEncoderConfig` describes ViT-L/14 with QuickGELU as well as a small one.
+so that patches can be compared and mixed with whole pictures. The network is open_clip's own class at any size:
+`ImageEncoderConfig` describes ViT-L/14 with QuickGELU as well as small networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -53,7 +53,7 @@ class ImageTokens(NamedTuple):
     tokens: Float[NDArray[np.float32], "257 768"]
     """CLS, then the 16 x 16 patches row by row; each L2-normalised."""
     embedding: Float[NDArray[np.float32], " 768"]
-    """CLIP's ordinary image embedding, on CLIP's own preprocessing; L2-normalised."""
+    """CLIP's ordinary image embedding, with CLIP's own preprocessing; L2-normalised."""
 
 
 def build_image_encoder(config: Mapping[str, Any]) -> VisionTransformer:
@@ -63,25 +63,17 @@ def build_image_encoder(config: Mapping[str, Any]) -> VisionTransformer:
         config: fields of `ImageEncoderConfig`; the defaults are those of ViT-L/14.
 
     Raises:
-        TypeError: a field that does not exist.
+        TypeError: unknown field.
     """
-    shape = ImageEncoderConfig(**config)
-    return VisionTransformer(
-        image_size=shape.image_size,
-        patch_size=shape.patch_size,
-        width=shape.width,
-        layers=shape.layers,
-        heads=shape.heads,
-        mlp_ratio=shape.mlp_ratio,
-        output_dim=shape.output_dim,
-        act_layer=QuickGELU if shape.quick_gelu else nn.GELU,
-    )
+    shape = asdict(ImageEncoderConfig(**config))
+    act_layer = QuickGELU if shape.pop("quick_gelu") else nn.GELU
+    return VisionTransformer(**shape, act_layer=act_layer)
 
 
 def project_tokens(
     visual: VisionTransformer, images: Float[Tensor, "batch 3 size size"]
 ) -> Float[Tensor, "batch token dim"]:
-    """Every token of the last block through `ln_post` and the projection, not normalised, with gradients if enabled.
+    """Every token of the last block after `ln_post` and the projection, not normalised, with gradients if enabled.
 
     The first token is what open_clip's `visual(images)` returns: CLIP's image embedding before normalisation.
 
@@ -127,10 +119,10 @@ class ImageEncoder:
         return _projection(self.visual).device
 
     def tokens(self, pixels: Pixels, geometry: Geometry) -> ImageTokens:
-        """All tokens of one picture in a geometry, and its embedding, always in CLIP's own geometry."""
+        """All tokens of one picture in a geometry, and its embedding, which always uses CLIP's own geometry."""
         tokens = self.token_batch([pixels], geometry)[0]
         # In CLIP's geometry the class token equals the embedding up to rounding, but must not replace it: the embedding
-        # must be bitwise the same in every geometry.
+        # must have the same bits in every geometry.
         return ImageTokens(tokens, self.embed([pixels])[0])
 
     def token_batch(
@@ -140,7 +132,7 @@ class ImageEncoder:
         return self._in_batches(images, geometry, batch_size, partial(project_tokens, self.visual))
 
     def embed(self, images: Sequence[Pixels], batch_size: int = 16) -> Float[NDArray[np.float32], "image dim"]:
-        """CLIP's ordinary image embeddings, [n, 768], by CLIP's own preprocessing. No pictures give [0, 768]."""
+        """CLIP's ordinary image embeddings, [n, 768], with CLIP's own preprocessing; [0, 768] without pictures."""
         if not images:
             return np.zeros((0, self.visual.output_dim), np.float32)
         return self._in_batches(images, Geometry.CROP, batch_size, self.visual)

@@ -1,7 +1,7 @@
-"""The guide: a CLIP of which both sides are used, so that sounds, pictures and texts can be compared in its space.
+"""The guide: a CLIP with both towers, in whose space sounds, pictures and texts can be compared.
 
-A guide in this project's own format has a picture tower, and a table of vectors in place of a text tower: it knows the
-texts of its table only. Published ones (`svdaudio.models.clip.published`) know any text.
+A guide in this project's own format has an image tower, and a table of vectors in place of a text tower: it knows only
+the texts in its table. Published guides (`svdaudio.models.clip.published`) embed any text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EmbedTexts = Callable[[Sequence[str]], Float[Tensor, "text dim"]]
 
 
 class GuideNetwork(nn.Module):
-    """A picture tower, and the vectors of a few texts in its space.
+    """An image tower, and the vectors of a few texts in its space.
 
     Args:
         visual: fields of `svdaudio.models.clip.encoder.ImageEncoderConfig`.
@@ -52,9 +52,9 @@ class Guide:
     """Embeds pictures and texts as unit vectors of one space.
 
     Args:
-        network: both sides; `visual` is its picture tower.
-        embed_texts: its text side; need not return unit vectors.
-        texts: those it knows only; empty if it knows any.
+        network: both towers; `visual` is its image tower.
+        embed_texts: the text tower; need not return unit vectors.
+        texts: the only texts that it knows; empty if it embeds any text.
     """
 
     def __init__(self, network: nn.Module, embed_texts: EmbedTexts, *, texts: tuple[str, ...] = ()) -> None:
@@ -66,17 +66,17 @@ class Guide:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Float[NDArray[np.float32], "text dim"]:
-        """Unit vectors of texts. No texts give [0, dim].
+        """Unit vectors of texts; [0, dim] without texts.
 
         Raises:
-            ConfigError: it does not know one of them, or one is too long.
+            ConfigError: a text is unknown or too long.
         """
         if not texts:
             return np.zeros((0, self.dim), np.float32)
         return nn.functional.normalize(self._embed_texts(texts).float(), dim=1).cpu().numpy()
 
     def embed_pictures(self, pictures: Sequence[Pixels]) -> Float[NDArray[np.float32], "picture dim"]:
-        """Unit vectors of pictures of any size, by CLIP's own preprocessing. No pictures give [0, dim]."""
+        """Unit vectors of pictures of any size, with CLIP's own preprocessing; [0, dim] without pictures."""
         return self._pictures.embed(pictures)
 
 
@@ -87,7 +87,7 @@ def load_guide(path: Path, device: str | torch.device = "cpu") -> Guide:
         CheckpointError: the file is missing, damaged, of another role, does not match its own description, or does not
             name as many texts as it has vectors.
     """
-    network, header = load_module(path, role=ROLE, build=build_network, device=device)
+    network, header = load_module(path, role=ROLE, build=lambda config: GuideNetwork(**config), device=device)
     texts = tuple(header.extra.get(TEXTS, ()))
     if len(texts) != len(network.texts):
         raise CheckpointError(
@@ -96,18 +96,9 @@ def load_guide(path: Path, device: str | torch.device = "cpu") -> Guide:
             got=len(texts),
         )
 
-    def look_up(wanted: Sequence[str]) -> Tensor:
-        for text in wanted:
-            check_text(text, texts)
-        return network.texts[[texts.index(text) for text in wanted]]
+    def embed_texts(names: Sequence[str]) -> Tensor:
+        for name in names:
+            check_text(name, texts)
+        return network.texts[[texts.index(name) for name in names]]
 
-    return Guide(network, look_up, texts=texts)
-
-
-def build_network(config: dict[str, Any]) -> GuideNetwork:
-    """An untrained network.
-
-    Args:
-        config: arguments of `GuideNetwork`.
-    """
-    return GuideNetwork(**config)
+    return Guide(network, embed_texts, texts=texts)

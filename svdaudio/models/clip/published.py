@@ -1,9 +1,9 @@
 """CLIP as OpenAI published it: a TorchScript archive such as ViT-L-14.pt, or the same entries as a plain state dict.
 
-The image encoder is the image tower of ViT-L/14; a guide has both towers, of any vision transformer of OpenAI's. All
-entries of a file are checked in either case: one that lacks some is not the published one. OpenAI's weights need
-QuickGELU, which no entry records; weights trained with another activation (LAION's) have other digests, and are
-rejected unless the user passes `--trust`.
+The image encoder is the image tower of ViT-L/14; a guide has both towers of any of OpenAI's vision transformers. In
+either case all entries of a file are checked, and a file that lacks some is rejected. OpenAI's weights need QuickGELU,
+which no entry records; weights trained with another activation (LAION's) have other digests, and are rejected unless
+the user passes `--trust`.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def load_image_encoder(path: Path, device: str | torch.device = "cpu", *, digest
     """Load the image encoder of a published CLIP.
 
     Args:
-        path: the archive, a state dict saved by torch, or the same as safetensors.
+        path: the archive, or a state dict saved by torch or as safetensors.
         device: target device.
-        digest: sha256 of the file, if it has been checked; then a quick copy is kept beside it.
+        digest: sha256 of the file, if it has been checked; then a quick copy is kept next to it.
 
     Raises:
-        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one, or is another CLIP.
+        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one, or is the wrong CLIP.
     """
     weights = cached(path, name=ROLE, digest=digest, read=lambda: read_visual(path))
     visual = fill(lambda: build_image_encoder(weights.facts), weights.tensors, path)
@@ -82,14 +82,14 @@ def load_guide(path: Path, device: str | torch.device = "cpu", *, digest: str | 
 
 
 def read_visual(path: Path) -> Weights:
-    """The image tower of ViT-L/14 in float32, with its shape, after checking all entries of the file."""
+    """Read the image tower of ViT-L/14 in float32, with its shape, after checking all entries of the file."""
     state = _entries(path)
     with unreadable(path, "the entries of CLIP"):
         shape = _vision_shape(path, state)
         n_tokens = (shape.image_size // shape.patch_size) ** 2 + 1
         if (n_tokens, shape.output_dim) != (N_TOKENS, EMBEDDING_DIM):
             raise CheckpointError(
-                f"the checkpoint {path} is another CLIP",
+                f"the checkpoint {path} is the wrong CLIP",
                 expected=f"ViT-L/14: {N_TOKENS} tokens of {EMBEDDING_DIM}",
                 got=f"{n_tokens} tokens of {shape.output_dim}",
                 fix="run `svdaudio checkpoints fetch clip-vit-l-14`",
@@ -102,18 +102,18 @@ def read_visual(path: Path) -> Weights:
 
 
 def read_both(path: Path) -> Weights:
-    """Both towers in float32, with their shapes, after checking all entries of the file."""
+    """Read both towers in float32, with their shapes, after checking all entries of the file."""
     state = _entries(path)
     with unreadable(path, "the entries of CLIP"):
         shape, text = _vision_shape(path, state), _text_shape(path, state)
-        wanted = _check_entries(path, state, shape, text)
-    tensors = {key: _like(value.detach().float(), wanted[key]) for key, value in state.items()}
+        entries = _check_entries(path, state, shape, text)
+    tensors = {key: _like(value.detach().float(), entries[key]) for key, value in state.items()}
     of_text = {name: getattr(text, name) for name in ("context_length", "vocab_size", "width", "heads", "layers")}
     return Weights(tensors=tensors, facts={"vision": asdict(shape), "text": of_text})
 
 
 def read_patch_size(path: Path) -> int:
-    """Side of the picture tower's patches in pixels: 14 in ViT-L/14, 32 in ViT-B/32.
+    """Side of the image tower's patches in pixels: 14 in ViT-L/14, 32 in ViT-B/32.
 
     Raises:
         CheckpointError: the file is missing or damaged, or has no such tower.
@@ -146,7 +146,7 @@ def _vision_shape(path: Path, state: Mapping[str, Tensor]) -> ImageEncoderConfig
         projection = state["visual.proj"]
     except KeyError as error:
         raise CheckpointError(
-            f"the checkpoint {path} is not CLIP's vision transformer", expected=f"an entry {error}", got=names(state)
+            f"the checkpoint {path} has no vision transformer of CLIP", expected=f"an entry {error}", got=names(state)
         ) from error
     width, patch_size = int(patches.shape[0]), int(patches.shape[-1])
     return ImageEncoderConfig(
@@ -178,12 +178,12 @@ def _text_shape(path: Path, state: Mapping[str, Tensor]) -> CLIPTextCfg:
 def _check_entries(
     path: Path, state: Mapping[str, Tensor], shape: ImageEncoderConfig, text: CLIPTextCfg
 ) -> Mapping[str, Tensor]:
-    """Check names and shapes of both towers against open_clip's own class on the meta device; returns its entries."""
+    """Check names and shapes of both towers against open_clip's class on the meta device, and return its entries."""
     with torch.device("meta"):
         model = _clip(shape, text)
-    wanted = model.state_dict()
-    fill(lambda: model, {key: _like(value.to("meta"), wanted.get(key)) for key, value in state.items()}, path)
-    return wanted
+    entries = model.state_dict()
+    fill(lambda: model, {key: _like(value.to("meta"), entries.get(key)) for key, value in state.items()}, path)
+    return entries
 
 
 def _clip(shape: ImageEncoderConfig, text: CLIPTextCfg) -> CLIP:
@@ -204,7 +204,7 @@ def _tokens(texts: Sequence[str], n_context: int) -> Tensor:
     """Tokens of texts, [n, n_context].
 
     Raises:
-        ConfigError: a text has too many; open_clip would cut it.
+        ConfigError: a text has too many tokens; open_clip would cut it.
     """
     tokenizer = _tokenizer()
     for text in texts:
@@ -216,6 +216,6 @@ def _tokens(texts: Sequence[str], n_context: int) -> Tensor:
     return tokenizer(list(texts), n_context)
 
 
-def _like(value: Tensor, wanted: Tensor | None) -> Tensor:
-    """Accept a vector of one element for a number: OpenAI and older open_clip store the temperature as a number."""
-    return value.reshape(wanted.shape) if wanted is not None and value.numel() == wanted.numel() == 1 else value
+def _like(value: Tensor, model: Tensor | None) -> Tensor:
+    """Give a single value the shape of `model`: OpenAI and older open_clip store the temperature as a scalar."""
+    return value.reshape(model.shape) if model is not None and value.numel() == model.numel() == 1 else value

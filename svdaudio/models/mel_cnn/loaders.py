@@ -1,4 +1,4 @@
-"""The mini bundle's audio encoder and tagger, with the interfaces that all bundles share."""
+"""The mini bundle's audio encoder, text encoder and tagger, with the interfaces that all bundles share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MiniAudioEncoder:
 
 
 class MiniTextEncoder:
-    """The texts of CLAP-mini: a table of the embeddings of class names.
+    """CLAP-mini's text encoder: a table of embeddings of class names.
 
     Args:
         network: holds the table.
@@ -68,7 +68,7 @@ class MiniTagger:
 
     @torch.inference_mode()
     def hear(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Hearing:
-        """Logits, and the mean over time of the 128 features that they are made of."""
+        """Logits, and the mean over time of the 128 features that they are computed from."""
         device = next(self._network.parameters()).device
         features = self._network.features(_mel(waveforms, sample_rate_hz, device))
         return Hearing(logits=self._network.pool(features).cpu(), embedding=features.mean(dim=2).cpu())

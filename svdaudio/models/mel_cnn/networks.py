@@ -23,7 +23,7 @@ class _Block(nn.Sequential):
 
 
 def _standardised(log_mel: Tensor) -> Tensor:
-    """Scale log-mel (about -11.5..2) to about -1..1, as a one-channel picture."""
+    """Log-mel (about -11.5..2) scaled to about -1..1, as a one-channel image."""
     return (log_mel.unsqueeze(1) + 5.0) / 5.0
 
 
@@ -63,7 +63,7 @@ class TaggerNetwork(nn.Module):
         self.attention = nn.Conv1d(128, n_classes, 1)
 
     def features(self, log_mel: Float[Tensor, "batch frame 64"]) -> Float[Tensor, "batch 128 shorter"]:
-        """What evidence and attention are made of, over time."""
+        """Features over time that evidence and attention are computed from."""
         features = self.blocks(_standardised(log_mel))
         return self.mix(torch.cat([features.mean(dim=3), features.amax(dim=3)], dim=1))
 

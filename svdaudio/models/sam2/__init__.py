@@ -1,1 +1,1 @@
-"""SAM 2: masks from clicks."""
+"""SAM 2: masks of objects from clicks or a box."""

@@ -47,5 +47,5 @@ def _read(path: Path) -> Weights:
     contents = read_plain(path)
     state = contents.get("model")
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"the checkpoint {path} is not SAM 2's", expected="'model' in it", got=names(contents))
+        raise CheckpointError(f"{path} is not a SAM 2 checkpoint", expected="'model' in it", got=names(contents))
     return Weights(tensors=cast("Mapping[str, torch.Tensor]", state))

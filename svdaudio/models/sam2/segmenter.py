@@ -1,8 +1,8 @@
 """Step 1: the mask of an object from clicks or a box, by SAM 2.
 
 The network is sam2's own at any size: `SegmenterConfig()` is SAM 2.1 Hiera-L, and a small one for 256 px
-uses the same classes with other numbers. A weight file carries those numbers only, never the names of classes to
-instantiate, so that loading one cannot run anything.
+uses the same classes with other numbers. A weight file contains only those numbers, never names of classes to
+instantiate, so loading one cannot run any code.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ with kept_process_state():
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 N_PICTURES_KEPT = 4
-"""How many embedded pictures a segmenter keeps, some 16 MB each at full size: clicks on one picture come in a row."""
+"""Picture embeddings that a segmenter caches for further clicks, about 16 MB each at full size."""
 
 # sam2 logs through the root logger, to which `logging.info` adds a handler if it has none.
 cast("Any", sam2_image_predictor).logging = logging.getLogger("sam2")
 
 ROLE = "segmenter"
 BACKBONE_STRIDE = 16
-LEAST_TO_LOOK_AT = 20
-"""Pixels; smaller objects are not cropped for a second look."""
-LEAST_WINDOW = 64
-"""Pixels per side."""
+MIN_REFINED_PX = 20
+"""Area in pixels of the smallest object that is refined in a second look at a crop."""
+MIN_WINDOW_PX = 64
+"""Shortest side of a crop."""
 OUTSIDE = -10.0
 """Logit outside a crop."""
 
@@ -85,7 +85,7 @@ class Mask:
     logits: Float[NDArray[np.float32], "side side"]
     """Before thresholding at 0, at a quarter of the network's input size."""
     n_united: int = 1
-    """Number of single-click masks united in this one; 1 if none were united."""
+    """Number of single-click masks merged into this one; 1 if none were merged."""
     missed: tuple[tuple[float, float], ...] = ()
     """Clicks (x, y) on the object that the mask does not cover."""
     unwanted: tuple[tuple[float, float], ...] = ()
@@ -98,10 +98,10 @@ class Mask:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Remarks for the user about anything unusual."""
+        """Notes for the user about anything unusual."""
         remarks: list[str] = []
         if self.n_united > 1:
-            remarks.append(f"the mask of all clicks together misses some of them, so {self.n_united} masks are united")
+            remarks.append(f"the mask of all clicks together misses some of them, so {self.n_united} masks are merged")
         if self.missed:
             remarks.append(f"the mask does not cover {_listed(self.missed)}; click elsewhere on the object")
         if self.unwanted:
@@ -123,7 +123,7 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
         config: fields of `SegmenterConfig`; the defaults are those of Hiera-L.
 
     Raises:
-        TypeError: a field that does not exist.
+        TypeError: unknown field.
     """
     shape = SegmenterConfig(**config)
     width = shape.d_model
@@ -206,33 +206,31 @@ def build_segmenter(config: Mapping[str, Any]) -> SAM2Base:
 
 
 def check_points(
-    points: ArrayLike, labels: ArrayLike, height: int, width: int, *, beside_box: bool = False
+    points: ArrayLike, labels: ArrayLike, height: int, width: int, *, has_box: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Clicks as arrays, [n, 2] (x, y) and [n] (1 on the object, 0 outside it), after checking them.
 
     Raises:
-        InputError: no click on the object, unless there is a box; an invalid label, or a point outside the picture.
+        InputError: no click is on the object and no box is given, a label is invalid, or a point is outside.
     """
     where = np.atleast_2d(np.asarray(points, dtype=np.float32))
     kind = np.atleast_1d(np.asarray(labels))
-    if where.size == 0 and not beside_box:
-        raise InputError("no point to segment", fix="click on the object")
+    if where.size == 0 and not has_box:
+        raise InputError("no point given", fix="click on the object")
     if where.shape != (len(kind), 2):
         raise InputError(
             "points and labels do not match",
-            expected="an (x, y) and a label each",
+            expected="an (x, y) and a label for each",
             got=f"{where.shape} and {kind.shape}",
         )
     if not np.isin(kind, (0, 1)).all():
-        raise InputError(
-            "a point has an unknown label", expected="1 (on the object) or 0 (not on it)", got=kind.tolist()
-        )
-    if not (kind == 1).any() and not beside_box:
-        raise InputError("no point lies on the object", expected="at least one point with label 1", got="label 0 only")
+        raise InputError("unknown label of a point", expected="1 (on the object) or 0 (not on it)", got=kind.tolist())
+    if not (kind == 1).any() and not has_box:
+        raise InputError("no point is on the object", expected="at least one point with label 1", got="label 0 only")
     for x, y in where.tolist():
         if not (0 <= x < width and 0 <= y < height):
             raise InputError(
-                "the point is outside the image",
+                "the point is outside the picture",
                 expected=f"x in 0..{width - 1}, y in 0..{height - 1}",
                 got=f"({x:g}, {y:g})",
                 fix="use pixel coordinates of the upright image",
@@ -241,15 +239,15 @@ def check_points(
 
 
 def check_box(box: Sequence[float], height: int, width: int) -> None:
-    """Refuse a box (left, top, right, bottom) that is empty or reaches outside the picture.
+    """Check a box (left, top, right, bottom).
 
     Raises:
-        InputError: it does.
+        InputError: it is empty or reaches outside the picture.
     """
     left, top, right, bottom = box
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise InputError(
-            "the box is empty or reaches outside the image",
+            "the box is empty or reaches outside the picture",
             expected=f"LEFT < RIGHT within 0..{width}, TOP < BOTTOM within 0..{height}",
             got=", ".join(f"{value:g}" for value in box),
             fix="use pixel coordinates of the upright image",
@@ -257,19 +255,19 @@ def check_box(box: Sequence[float], height: int, width: int) -> None:
 
 
 def split_points(points: Sequence[Sequence[float]]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Clicks written as (x, y, label), as two arrays [n, 2] and [n]."""
+    """Split clicks (x, y, label) into two arrays, [n, 2] and [n]."""
     table = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     return table[:, :2].astype(np.float32), table[:, 2].astype(np.int32)
 
 
 class Segmenter:
-    """Returns the mask of an object from clicks on a picture, or a box in it. Deterministic and thread-safe.
+    """Segments an object from clicks on a picture or a box in it. Deterministic and thread-safe.
 
     Args:
         model: the network.
         second_looks: margins, as shares of the object's longer side. The network is run again on a crop of the
-            picture around the object, once for each margin and once on that crop's mirror image, and the mean of the
-            logits decides. This helps networks of a small input size, in which a small object covers only a few pixels.
+            picture around the object, once for each margin and once on that crop's mirror image, and the logits are
+            averaged. This helps networks with a small input size, in which a small object covers only a few pixels.
             Published SAM 2 runs once.
         takes_boxes: whether the network was trained on boxes, as published SAM 2 was.
     """
@@ -283,18 +281,18 @@ class Segmenter:
         sides = (model.image_size // stride for stride in (4, 8, 16))
         self._predictor._bb_feat_sizes = [(side, side) for side in sides]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         self._pictures: dict[bytes, SAM2ImagePredictor] = {}
-        """Digest of a picture → predictor that has embedded it, the last used one at the end."""
+        """Digest of a picture → predictor that has embedded it, the last used at the end."""
         self._lock = threading.Lock()
         self._second_looks = tuple(second_looks)
         self._takes_boxes = takes_boxes
 
     def segment(self, pixels: Pixels, points: Num[NDArray[Any], "n 2"], labels: Int[NDArray[Any], " n"]) -> Mask:
-        """Segment the clicked object. Of the network's three proposals the one with the best predicted score is kept.
+        """Segment the clicked object, keeping the best of the network's three proposals by predicted score.
 
         The network assumes that all clicks belong to one object. If its mask misses one of several clicks with label 1,
-        they may be on several objects: each one that is not covered yet is segmented separately, with all clicks
-        of label 0, and the masks are united. The union is used if it contradicts fewer clicks than the mask of all
-        clicks together.
+        they may be on several objects: each click that is not covered yet is segmented separately, with all clicks
+        of label 0, and the masks are merged. The merged mask is used if it contradicts fewer clicks than the mask of
+        all clicks together.
 
         Args:
             pixels: the upright picture.
@@ -320,8 +318,8 @@ class Segmenter:
     ) -> Mask:
         """Segment the object in a box. The mask is cut to the box, which sam2 itself does not do.
 
-        A network that was not trained on boxes gets the clicks alone, and the box's centre if none of them is on the
-        object. One that was gets box and clicks, and gives a single proposal, as sam2 advises for boxes.
+        A network that was not trained on boxes gets only the clicks, and the box's centre if none of them is on the
+        object. One that was gets box and clicks, and makes a single proposal, as sam2 recommends for boxes.
 
         Args:
             pixels: the upright picture.
@@ -330,12 +328,12 @@ class Segmenter:
             labels: of the clicks, as in `segment`.
 
         Raises:
-            InputError: the box is empty or reaches outside the picture; or see `check_points`.
+            InputError: see `check_box` and `check_points`.
         """
         height, width = pixels.shape[:2]
         check_box(box, height, width)
         left, top, right, bottom = box
-        where, kind = check_points(points, labels, height, width, beside_box=True)
+        where, kind = check_points(points, labels, height, width, has_box=True)
         if self._takes_boxes:
             found = self._look(pixels, where, kind, box)
         elif (kind == 1).any():
@@ -350,7 +348,7 @@ class Segmenter:
     def _several_objects(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
         """The union of the masks of single clicks, in the order of the clicks, until all of them are covered.
 
-        Its score is the lowest of theirs; its logits are the maximum at each position.
+        Its score is the lowest of the masks' scores; its logits are the maximum at each position.
         """
         found: list[Mask] = []
         for index in np.flatnonzero(kind == 1):
@@ -370,7 +368,7 @@ class Segmenter:
     def _one_object(self, pixels: Pixels, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
         """The mask of all clicks together, after a second look."""
         found = self._look(pixels, where, kind)
-        if not self._second_looks or found.mask.sum() < LEAST_TO_LOOK_AT:
+        if not self._second_looks or found.mask.sum() < MIN_REFINED_PX:
             return found
         height, width = found.mask.shape
         windows = [window_around(found.mask, where[kind == 1], margin) for margin in self._second_looks]
@@ -399,15 +397,15 @@ class Segmenter:
         )
 
     def _embedded(self, pixels: Pixels) -> SAM2ImagePredictor:
-        """A predictor with the embedding of a picture, which takes far longer than a mask.
+        """A predictor with the embedding of a picture, cached for the last few pictures.
 
-        That of an earlier call, if it is one of the last few pictures.
+        Embedding takes far longer than predicting a mask.
         """
         digest = hashlib.sha256(pixels.tobytes()).digest() + str(pixels.shape).encode()
         with self._lock:
             known = self._pictures.pop(digest, None)
         if known is None:
-            known = copy.copy(self._predictor)  # it keeps the picture in its attributes, so each needs its own
+            known = copy.copy(self._predictor)  # it stores the picture in its attributes
             known.set_image(pixels)
         with self._lock:
             self._pictures[digest] = known
@@ -437,7 +435,7 @@ class Segmenter:
 
 
 def _compared(found: Mask, where: NDArray[np.float32], kind: NDArray[np.int32]) -> Mask:
-    """A mask with the clicks that it contradicts."""
+    """The mask, with the clicks that it contradicts."""
     columns, rows = where.astype(int).T
     wrong = found.mask[rows, columns] != (kind == 1)
     clicks = [(x, y) for x, y in where.tolist()]
@@ -456,15 +454,15 @@ def window_around(
     """Rows and columns of a square around a mask and the points (x, y) on it, cut to the picture's size.
 
     Args:
-        mask: at least one pixel; a hundredth of its pixels at each side may lie outside.
-        points: must lie inside.
+        mask: at least one pixel; up to a hundredth of its pixels at each side may be outside the square.
+        points: are always inside the square.
         margin: how much longer the square is than the object, as a share of the object's longer side.
     """
     ys, xs = np.nonzero(mask)
     low, high = (np.array([np.quantile(xs, share), np.quantile(ys, share)]) for share in (0.01, 0.99))
     low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
     limit = np.array(mask.shape[::-1])
-    side = max(float((high - low).max()) * (1 + margin), LEAST_WINDOW)
+    side = max(float((high - low).max()) * (1 + margin), MIN_WINDOW_PX)
     size = np.minimum(int(side) + 1, limit)
     start = np.clip(((low + high + 1 - size) / 2).astype(int), 0, limit - size)
     (x, y), (width, height) = start.tolist(), size.tolist()

@@ -1,1 +1,1 @@
-"""Sounds in CLIP's space: an encoder that embeds a sound where CLIP embeds pictures and texts of the same things."""
+"""Sounds in CLIP's space: an encoder that embeds a sound near CLIP's embeddings of pictures and texts of its source."""

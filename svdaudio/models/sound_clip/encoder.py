@@ -1,4 +1,4 @@
-"""The sound encoder: a ResNet-18 on pictures of sounds, to unit vectors in the space of a CLIP.
+"""The sound encoder: a ResNet-18 that maps mel images of sounds to unit vectors in the space of a CLIP.
 
 The layout is that of Sound-Guided Semantic Image Manipulation (Lee et al. 2022; soundclip/models.py at dfba091): a
 convolution turns one channel into three, then timm's `resnet18` with a linear layer to CLIP's dimension.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ CLIP_DIM = 512
 
 
 class SoundEncoderNetwork(nn.Module):
-    """Pictures of sounds to embeddings that are not yet of unit length.
+    """Maps mel images to embeddings that are not yet normalised.
 
     Args:
         widths: channels of the ResNet's layers.
@@ -40,17 +39,17 @@ class SoundEncoderNetwork(nn.Module):
         self.feature_extractor = ResNet18(widths=widths, n_dims=n_dims)
 
     def forward(self, mel_images: Float[Tensor, "batch 1 128 512"]) -> Float[Tensor, "batch dim"]:
-        """Embeddings of pictures that `spectrogram.mel_images` made."""
+        """Embeddings of images that `spectrogram.mel_images` made."""
         return self.feature_extractor(self.conv(mel_images))
 
 
 class SoundEncoder:
-    """Embeds pictures of sounds where a CLIP embeds pictures and texts.
+    """Embeds mel images of sounds in the space of a CLIP.
 
     Args:
         network: a trained network.
         dim: size of the space.
-        preset: how the pictures were made that it was trained on.
+        preset: preset of the mel images that it was trained on.
     """
 
     def __init__(self, network: SoundEncoderNetwork, *, dim: int, preset: Preset) -> None:
@@ -59,14 +58,14 @@ class SoundEncoder:
         self.preset: Preset = preset
 
     def check_preset(self, preset: Preset) -> None:
-        """Refuse pictures of another preset, which would look unlike everything that the network has seen.
+        """Check that mel images have the preset that the network was trained on.
 
         Raises:
-            ConfigError: the encoder was trained with the other one.
+            ConfigError: the encoder was trained with the other preset.
         """
         if preset != self.preset:
             raise ConfigError(
-                "the sound encoder was trained on pictures of another preset",
+                "the sound encoder was trained with another preset",
                 expected=f"hear.preset = {self.preset}",
                 got=preset,
                 fix=f"use --set hear.preset={self.preset}",
@@ -76,7 +75,7 @@ class SoundEncoder:
     def embed(
         self, mel_images: Float[NDArray[np.float32], "batch 1 128 512"]
     ) -> Float[NDArray[np.float32], "batch dim"]:
-        """Unit vectors of pictures that `spectrogram.mel_image` made with this encoder's preset."""
+        """Unit vectors of images that `spectrogram.mel_image` made with this encoder's preset."""
         device = next(self.network.parameters()).device
         embeddings = self.network(torch.from_numpy(np.ascontiguousarray(mel_images)).to(device))
         return functional.normalize(embeddings, dim=1).cpu().numpy()
@@ -89,7 +88,7 @@ def load_sound_encoder(path: Path, device: str | torch.device = "cpu") -> SoundE
         CheckpointError: the file is missing, damaged, of another role, does not match its own description, or does not
             name its preset.
     """
-    network, header = load_module(path, role=ROLE, build=build_network, device=device)
+    network, header = load_module(path, role=ROLE, build=lambda config: SoundEncoderNetwork(**config), device=device)
     preset = header.extra.get("preset")
     if preset not in PRESETS:
         raise CheckpointError(
@@ -98,12 +97,3 @@ def load_sound_encoder(path: Path, device: str | torch.device = "cpu") -> SoundE
             got=preset,
         )
     return SoundEncoder(network, dim=header.config.get("n_dims", CLIP_DIM), preset=preset)
-
-
-def build_network(config: dict[str, Any]) -> SoundEncoderNetwork:
-    """An untrained network.
-
-    Args:
-        config: arguments of `SoundEncoderNetwork`.
-    """
-    return SoundEncoderNetwork(**config)

@@ -1,4 +1,4 @@
-"""Zero-shot classification: which texts or pictures are nearest to a sound in CLIP's space."""
+"""Zero-shot classification: finds the texts or pictures nearest to a sound in CLIP's space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from svdaudio.errors import CheckpointError
 
 
 class Match(NamedTuple):
-    """How near labels are to a sound."""
+    """Similarity of labels to a sound."""
 
     scores: Float[NDArray[np.float32], " label"]
     """Softmax of the scaled cosines."""
@@ -25,16 +25,16 @@ def cosines(
     """Cosines of a sound with texts or pictures.
 
     Args:
-        embedding: of the sound, of unit length.
-        vectors: of the guide, of unit length.
+        embedding: unit vector of the sound.
+        vectors: unit vectors of texts or pictures, by the guide.
 
     Raises:
-        CheckpointError: the sound encoder and the guide belong to different spaces.
+        CheckpointError: the sound encoder and the guide have different spaces.
     """
     if len(embedding) != vectors.shape[1]:
         raise CheckpointError(
-            "the sound encoder and the guide of the bundle belong to different spaces",
-            expected=f"{vectors.shape[1]} dimensions, those of the guide",
+            "the sound encoder and the guide of the bundle have different spaces",
+            expected=f"{vectors.shape[1]} dimensions, as in the guide",
             got=len(embedding),
             fix="use a pair that was trained together, such as sgsim-resnet18 and clip-vit-b-32",
         )
@@ -47,12 +47,12 @@ def match(
     *,
     scale: float,
 ) -> Match:
-    """How near each label is to a sound.
+    """Cosine and probability of each label for a sound.
 
     Args:
-        embedding: of the sound, of unit length.
-        vectors: of the labels, of unit length.
-        scale: by which cosines are multiplied before the softmax.
+        embedding: unit vector of the sound.
+        vectors: unit vectors of the labels.
+        scale: factor of the cosines before the softmax.
 
     Raises:
         CheckpointError: as of `cosines`.

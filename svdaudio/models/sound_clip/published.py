@@ -1,7 +1,7 @@
 """The sound encoder of Sound-Guided Semantic Image Manipulation as its authors published it: resnet18_57.pth.
 
-A plain state dict of 124 entries, with the prefix `module.` if it was trained on several GPUs. It goes with OpenAI's
-CLIP ViT-B/32, and with pictures of the preset "published".
+A plain state dict of 124 entries, with the prefix `module.` if it was trained on several GPUs. It belongs to OpenAI's
+CLIP ViT-B/32, and to mel images of the preset "published".
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def load_sound_encoder(path: Path, device: str | torch.device = "cpu", *, digest
     Args:
         path: the state dict.
         device: target device.
-        digest: sha256 of the file, if it has been checked; then a quick copy is kept beside it.
+        digest: sha256 of the file, if it has been checked; then a quick copy is kept next to it.
 
     Raises:
-        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one, or one has another shape.
+        CheckpointError: the file is missing or damaged, lacks an entry or has an extra one, or one has the wrong shape.
     """
     weights = cached(path, name=ROLE, digest=digest, read=lambda: read_network(path))
     network = fill(SoundEncoderNetwork, weights.tensors, path)
@@ -36,7 +36,7 @@ def load_sound_encoder(path: Path, device: str | torch.device = "cpu", *, digest
 
 
 def read_network(path: Path) -> Weights:
-    """All entries of the file, without the prefix, after checking them."""
+    """Read all entries of the file, without the prefix, and check them."""
     require_file(path)
     state: dict[str, Any] = {str(key).removeprefix(PREFIX): value for key, value in read_plain(path).items()}
     with torch.device("meta"):

@@ -1,13 +1,13 @@
-"""Sounds as the sound encoder sees them: a picture of 128 x 512 values from a mel spectrogram in decibels.
+"""The sound encoder's input: a mel image of 128 x 512 values, made of a mel spectrogram in decibels.
 
 The steps are those of Sound-Guided Semantic Image Manipulation (Lee et al. 2022; kuai-lab/sound-guided-semantic-image-
-manipulation at dfba091, soundclip/curate.py and datasets.py), restated: 128 Slaney mel bands of power in decibels, 864
-frames, stretched to 512 rows and squeezed to 128 columns, and read line by line as 128 rows of 512. Frequency thus
-stays vertical, and the time axis is repeated four times along each row.
+manipulation at dfba091, soundclip/curate.py and datasets.py): 128 Slaney mel bands of power in decibels and 864 frames
+are stretched to 512 rows, squeezed to 128 columns, and read line by line as 128 rows of 512. Frequency thus stays
+vertical, and the time axis is repeated four times along each row.
 
 Presets:
-    published: the maximum of the sound is subtracted, so that a quiet and a loud copy look alike.
-    corrected: `REFERENCE_DB` is subtracted instead, so that level stays visible.
+    published: the maximum of the sound is subtracted, so that quiet and loud copies look the same.
+    corrected: `REFERENCE_DB` is subtracted instead, so that the level stays visible.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ N_FFT = 2048
 HOP_LENGTH = 512
 N_MELS = 128
 N_FRAMES = 864
-"""Frames of a picture: 10.03 s."""
+"""Frames of an image: 10.03 s."""
 N_ROWS, N_COLUMNS = 128, 512
-"""Shape of the picture."""
+"""Shape of an image."""
 LEAST_POWER = 1e-10
 RANGE_DB = 80.0
-"""Power this far below the reference is 0 in the picture, and the reference is 1."""
+"""Power this far below the reference is 0 in the image; the reference is 1."""
 REFERENCE_DB = 40.0
-"""Mel power that is 1 in the corrected preset: that of a sine of amplitude 1 where the bands are narrow (39.8 dB at
-280 Hz, 39.2 dB at 1 kHz). Sounds above it are clipped."""
+"""Mel power that is 1 in the corrected preset: about that of a sine of amplitude 1 in narrow bands (39.8 dB at 280 Hz,
+39.2 dB at 1 kHz). Higher power is clipped."""
 
 _FRAMES_AT_ONCE = 64
 _KAISER_WIDTH, _KAISER_ROLLOFF, _KAISER_BETA = 64, 0.9475937167399596, 14.769656459379492
@@ -56,13 +56,13 @@ def mel_image(
     place: Place = "start",
     seed: int = 0,
 ) -> Float[NDArray[np.float32], "1 128 512"]:
-    """The picture of a sound of any length and sample rate, 0..1.
+    """The mel image of a sound of any length and sample rate, 0..1.
 
     Args:
         waveform: -1..1, at least one sample.
         sample_rate_hz: of the waveform; resampled to 44.1 kHz.
-        preset: what is 1 in the picture, see the module.
-        place: as for `first_frames`.
+        preset: see the module.
+        place: see `first_frames`.
         seed: of the random place.
     """
     sound = at_rate(waveform, sample_rate_hz)
@@ -76,34 +76,34 @@ def mel_images(
     place: Place = "start",
     random: np.random.Generator | None = None,
 ) -> Float[Tensor, "batch 1 128 512"]:
-    """Pictures of sounds of one length at 44.1 kHz, 0..1.
+    """Mel images of sounds of one length at 44.1 kHz, 0..1.
 
-    The corrected preset needs only the 256 frames that the resize looks at, and computes no others.
+    In the corrected preset, only the 256 frames that the resize uses are computed.
 
     Args:
         waveforms: -1..1.
-        preset: what is 1 in a picture, see the module.
-        place: as for `first_frames`.
-        random: draws the random places, one for each sound; needed for `place="random"` only.
+        preset: see the module.
+        place: see `first_frames`.
+        random: draws a random place for each sound; only needed for `place="random"`.
     """
     frames = _frames(waveforms)
     n_frames = frames.shape[1]
     taps, weights = _columns()
-    wanted = first_frames(len(waveforms), n_frames, place=place, random=random)[:, None] + taps
-    sounds, within = torch.arange(len(waveforms))[:, None], wanted.clamp(0, n_frames - 1)
+    indices = first_frames(len(waveforms), n_frames, place=place, random=random)[:, None] + taps
+    sounds, within = torch.arange(len(waveforms))[:, None], indices.clamp(0, n_frames - 1)
     if preset == "published":
         every = _mel_power_db(frames)
         power_db, reference = every[sounds, within], every.amax(dim=(1, 2), keepdim=True)
     else:
         power_db, reference = _mel_power_db(frames[sounds, within]), REFERENCE_DB
     values = ((power_db - reference) / RANGE_DB + 1).clamp(0, 1)
-    values = values * (wanted == within)[:, :, None]
+    values = values * (indices == within)[:, :, None]
     bands = _bilinear(N_MELS, N_COLUMNS) @ values.transpose(1, 2)
     return (bands @ weights).reshape(len(waveforms), 1, N_ROWS, N_COLUMNS)
 
 
 def level_db(waveform: Float[NDArray[np.float32], " sample"], sample_rate_hz: int) -> Float[NDArray[np.float32], "2"]:
-    """What the published preset discards: the highest mel power, and the loudness, both in dB.
+    """The highest mel power and the loudness, both in dB, which the published preset discards.
 
     The first is relative to `REFERENCE_DB`. The second is the root mean square of the samples relative to that of a
     sine of amplitude 1.
@@ -115,7 +115,7 @@ def level_db(waveform: Float[NDArray[np.float32], " sample"], sample_rate_hz: in
 
 
 def length_remarks(n_samples: int, sample_rate_hz: int, *, place: Place) -> list[str]:
-    """What a user should know about the length of a sound, a sentence each."""
+    """Notes for the user about the length of a sound."""
     duration_s, seen_s = n_samples / sample_rate_hz, N_FRAMES * HOP_LENGTH / SAMPLE_RATE_HZ
     if duration_s <= seen_s:
         return []
@@ -147,17 +147,17 @@ def mel_power_db(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "bat
 def first_frames(
     n_sounds: int, n_frames: int, *, place: Place, random: np.random.Generator | None = None
 ) -> Int64[Tensor, "{n_sounds}"]:
-    """Which frame of each sound is the first of its picture; negative if zeros precede the sound.
+    """Index of each sound's frame that is the first of its image; negative if zeros precede the sound.
 
     Args:
         n_sounds: how many sounds.
         n_frames: frames of each.
-        place: "start" takes the beginning of a longer sound and appends zeros to a shorter one; "centre" cuts or adds
-            as much at both ends; "random" draws the beginning of the part, or where the sound begins.
-        random: draws one place for each sound.
+        place: "start" takes the beginning of a longer sound and appends zeros to a shorter one; "centre" cuts or pads
+            both ends equally; "random" draws where the part of a longer sound, or the sound itself, begins.
+        random: draws a random place for each sound.
 
     Raises:
-        ValueError: a random place without `random`.
+        ValueError: `place` is "random" without `random`.
     """
     spare = n_frames - N_FRAMES
     sign = -1 if spare < 0 else 1
@@ -179,8 +179,7 @@ def mel_filters() -> Float[Tensor, "1025 128"]:
 def _frames(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch frame 2048"]:
     """A view of the sounds' frames.
 
-    Sounds continue beyond their ends by reflection, as in librosa 0.8; those shorter than half a frame are reflected
-    as often as it takes.
+    Both ends are padded by reflection, as in librosa 0.8; sounds shorter than half a frame are reflected repeatedly.
     """
     n, half = waveforms.shape[1], N_FFT // 2
     before, after = _reflected(torch.arange(-half, 0), n), _reflected(torch.arange(n, n + half), n)
@@ -188,7 +187,7 @@ def _frames(waveforms: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch fr
 
 
 def _mel_power_db(frames: Float[Tensor, "batch frame 2048"]) -> Float[Tensor, "batch frame 128"]:
-    """A few frames at a time, which bounds memory and is faster."""
+    """Mel power of frames, a few at a time to save memory and time."""
     return torch.stack([torch.cat([_of_few(some) for some in sound.split(_FRAMES_AT_ONCE)]) for sound in frames])
 
 
@@ -205,7 +204,7 @@ def _window() -> Tensor:
 
 
 def _reflected(positions: Tensor, n: int) -> Tensor:
-    """Samples that stand at `positions` beyond the ends of `n` samples, by reflection that omits the end itself."""
+    """Indices of the samples at `positions` beyond the ends of `n` samples, by reflection without repeating the end."""
     folded = positions % max(2 * (n - 1), 1)
     return torch.where(folded < n, folded, 2 * (n - 1) - folded)
 
@@ -214,7 +213,7 @@ def _reflected(positions: Tensor, n: int) -> Tensor:
 def _bilinear(n_in: int, n_out: int) -> Float[Tensor, "{n_out} {n_in}"]:
     """Weights that resize `n_in` values to `n_out` by linear interpolation between two, without smoothing.
 
-    Value i of the result stands at (i + 1/2) n_in / n_out - 1/2 among the given ones; the ends are held.
+    Value i of the result lies at (i + 1/2) n_in / n_out - 1/2 in the input; the ends are held.
     """
     at = ((np.arange(n_out) + 0.5) * n_in / n_out - 0.5).clip(0, n_in - 1)
     left = np.minimum(at.astype(int), n_in - 2)
@@ -226,7 +225,7 @@ def _bilinear(n_in: int, n_out: int) -> Float[Tensor, "{n_out} {n_in}"]:
 
 @functools.cache
 def _columns() -> tuple[Int64[Tensor, " tap"], Float[Tensor, "tap 128"]]:
-    """Frames of the 864 that the resize to 128 columns looks at, and their weights."""
+    """Those of the 864 frames that the resize to 128 columns uses, and their weights."""
     weights = _bilinear(N_FRAMES, N_ROWS)
     taps = weights.any(dim=0).nonzero()[:, 0]
     return taps, weights[:, taps].T.contiguous()

@@ -52,7 +52,7 @@ class StylerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RemixerConfig:
-    """The remixer: how many slots it reads, and how. `cfg` only affects training."""
+    """The remixer: number of slots, guidance and styler. `cfg` only affects training."""
 
     slot: int = 64
     cfg: float = 0.2
@@ -63,14 +63,14 @@ class RemixerConfig:
         _check_count("slot", self.slot)
         _check_fraction("cfg", self.cfg)
         if self.slot < 2:
-            raise ConfigError("the remixer compares slots", expected="at least 2 slots", got=self.slot)
+            raise ConfigError("the remixer needs slots to compare", expected="at least 2 slots", got=self.slot)
         if self.guidance != "manifold":
-            raise ConfigError("this guidance of the remixer is not supported", expected="manifold", got=self.guidance)
+            raise ConfigError("unsupported guidance of the remixer", expected="manifold", got=self.guidance)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The whole of SSV2A. `Config()` is the published full size."""
+    """The whole architecture of SSV2A. `Config()` is the published full size."""
 
     clip_dim: int = 768
     clap_dim: int = 512
@@ -92,7 +92,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """The inverse of `to_dict`. Missing fields keep their published values.
+        """The inverse of `to_dict`; missing fields take their published values.
 
         Raises:
             ConfigError: an unknown field, or an invalid value.
@@ -123,9 +123,7 @@ class Config:
         for name, section in (("manifold", manifold), ("generator", generator), ("styler", styler)):
             for flag in ("variational", "resnet"):
                 if _find(section, flag, default=True) is not True:
-                    raise ConfigError(
-                        f"this SSV2A's {name} is of an unsupported kind", expected=f"{flag} true", got="false"
-                    )
+                    raise ConfigError(f"unsupported {name} of SSV2A", expected=f"{flag} true", got="false")
         return cls(
             **{name: _find(document, name) for name in ("clip_dim", "clap_dim", "manifold_dim")},
             manifold=_mlp({name: _find(manifold, name) for name in ("layers", "dropout")}, "manifold"),
@@ -183,7 +181,7 @@ def _checked(kind: type, where: str, values: object) -> dict[str, Any]:
     unknown = sorted(set(given) - names)
     if unknown:
         raise ConfigError(
-            f"SSV2A's configuration has no '{where}{unknown[0]}'", expected=f"one of {', '.join(sorted(names))}"
+            f"unknown field '{where}{unknown[0]}' of SSV2A", expected=f"one of {', '.join(sorted(names))}"
         )
     return given
 

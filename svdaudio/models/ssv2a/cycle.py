@@ -16,7 +16,7 @@ The computation here has the same distribution. Each saving is exact because:
    q · Σ k ⊗ v = Σ (q · k) v: the sum over the other tokens is computed once, and slot 0 adds one term.
 5. Slot 0's code depends on the past only through the best candidate so far, which changes only on a record. Given
    that candidate, rounds are independent. So several rounds are computed at once as if none held a record; all up to
-   the first record stand, and those after it are recomputed with the new best. Their noise may be reused: no
+   the first record are kept, and those after it are recomputed with the new best. Their noise may be reused: no
    decision depended on it. The CLAP encoder runs on records only.
 
 A round's noise is drawn for that round, whatever is computed together, so the look-ahead does not change the result
@@ -40,7 +40,7 @@ from svdaudio.models.ssv2a.layers import spread
 
 
 class CycleModel(Protocol):
-    """What the search needs of `SSV2A`, whose functions of these names say what they return."""
+    """The part of `SSV2A` that the search uses; see its methods of the same names."""
 
     config: Any
     remixer: Any
@@ -64,7 +64,7 @@ class CycleModel(Protocol):
         ...
 
 
-# Bounds on memory, not on the settings: no more noise than this is held, unless a single round needs more.
+# Limits on memory, not on the settings: no more noise than this is held, unless a single round needs more.
 N_ELEMENTS_AT_ONCE = 16
 N_NOISE_AT_ONCE = 32 * 1024 * 1024
 # Enough trials to keep the processor busy, few enough for their candidates to stay in its cache.
@@ -100,7 +100,7 @@ def cycle_mix(
 class _Noise:
     """The noise of the rounds that may still be needed; round n is held at n % n_held.
 
-    All views have one row for each round held and element: a trial is such a row.
+    All views have one row for each pair of a held round and an element: such a pair is a trial.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class _Noise:
         self.sample = sample.unflatten(-1, (-1, n_clap)).flatten(0, 1)
 
     def order(self, n_free: int) -> None:
-        """Let the worker draw as many rounds ahead as fit; rounds before `n_free` are no longer needed."""
+        """Let the worker draw as many rounds ahead as fit in memory; rounds before `n_free` are no longer needed."""
         for n_round in range(self.n_ready + len(self.ordered), min(self.n_rounds, n_free + self.n_held)):
             self.ordered.append(self.worker.submit(self._draw, n_round % self.n_held))
 
@@ -232,7 +232,7 @@ class _Cycle:
     def _trials(
         self, done: list[int], ahead: list[int], n_held: int
     ) -> tuple[Int[Tensor, " trial"], Int[Tensor, " trial"], Int[Tensor, " trial"]]:
-        """Each trial's element, how many rounds it is ahead of the decided ones, and its row of noise."""
+        """Each trial's element, how many rounds it is ahead of the completed ones, and its row of noise."""
         trials = [(b, i, (done[b] + i) % n_held * self.n_batch + b) for b, n in enumerate(ahead) for i in range(n)]
         elements, offsets, rows = torch.tensor(trials, device=self.clips.device).unbind(1)
         return elements, offsets, rows

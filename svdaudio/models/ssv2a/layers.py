@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """`proj(x) + mod(x)`: a linear shortcut beside two normalised linear layers.
+    """`proj(x) + mod(x)`: a linear shortcut in parallel with two normalised linear layers.
 
     Args:
         n_in, n_hidden, n_out: the three widths.
@@ -50,7 +50,7 @@ class MLP(nn.Module):
         self.model = nn.Sequential(*parts)
 
     def forward(self, x: Float[Tensor, "*batch first"]) -> Float[Tensor, "*batch last"]:
-        """The last width's features."""
+        """Features of the last width."""
         return self.model(x)
 
 

@@ -1,4 +1,4 @@
-"""Loading SSV2A, strictly: the published pair of ssv2a.pth and ssv2a.json, or this project's own weight file."""
+"""Loads SSV2A strictly, from the published pair of ssv2a.pth and ssv2a.json or from this project's own weight file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | t
         device: target device.
 
     Raises:
-        CheckpointError: a file is missing, cannot be read, or is of another kind; a key or a shape does not fit.
+        CheckpointError: a file is missing, cannot be read, or is not SSV2A's; a key or a shape does not match.
         ConfigError: `ssv2a.json` lacks a field, or requires what this implementation does not support.
     """
     checkpoint = Path(checkpoint)
@@ -41,7 +41,7 @@ def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | t
         entries = contents.get(f"{part}_state")
         if not isinstance(entries, Mapping):
             raise CheckpointError(
-                f"the checkpoint {checkpoint} is not SSV2A's",
+                f"{checkpoint} is not an SSV2A checkpoint",
                 expected=f"'{part}_state' in it",
                 got=names(contents),
                 fix="use ssv2a.pth",
@@ -51,7 +51,7 @@ def load(checkpoint: str | Path, config: str | Path | Config, *, device: str | t
 
 
 def load_pair(path: str | Path, device: str | torch.device = "cpu", *, digest: str | None = None) -> SSV2A:
-    """Load the published SSV2A from `ssv2a.pth`, with `ssv2a.json` beside it, in evaluation mode and float32.
+    """Load the published SSV2A from `ssv2a.pth` and the `ssv2a.json` next to it, in evaluation mode and float32.
 
     Args:
         path: `ssv2a.pth`.
@@ -78,7 +78,9 @@ def load_ssv2a(path: str | Path, device: str | torch.device = "cpu") -> SSV2A:
     try:
         config = Config.from_dict(header.config)
     except ConfigError as error:
-        raise CheckpointError(f"the checkpoint {path} has a header that is not SSV2A's", got=str(error)) from error
+        raise CheckpointError(
+            f"the header of the checkpoint {path} is not a valid SSV2A header", got=str(error)
+        ) from error
     return _build(config, state, path).to(device)
 
 
@@ -90,13 +92,13 @@ def _build(config: Config, state: Mapping[str, object], path: Path) -> SSV2A:
 
 def _read_config(path: Path) -> Config:
     if not path.is_file():
-        raise CheckpointError(f"there is no configuration {path}", fix="put ssv2a.json beside ssv2a.pth")
+        raise CheckpointError(f"file not found: {path}", fix="put ssv2a.json next to ssv2a.pth")
     try:
         document: object = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise CheckpointError(f"the configuration {path} cannot be read", expected="JSON", got=str(error)) from error
     if not isinstance(document, Mapping):
         raise CheckpointError(
-            f"the configuration {path} is not SSV2A's", expected="a JSON object", got=type(document).__name__
+            f"{path} is not an SSV2A configuration", expected="a JSON object", got=type(document).__name__
         )
     return Config.from_published(cast("Mapping[str, Any]", document))

@@ -1,4 +1,4 @@
-"""The whole of SSV2A as one module: training reads means and log variances, inference draws from them."""
+"""SSV2A as one module: training uses means and log variances, inference draws from them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class SSV2A(nn.Module):
     """SSV2A: manifold, generator and remixer, with the published names of parameters under each.
 
     The four methods that return a pair (`encode_clips`, `encode_claps`, `generate`, `remix`) return μ and
-    log σ² with gradients, in training mode with dropout, and leave the drawing to the loss. The other methods
-    draw, need evaluation mode, and keep no gradients.
+    log σ² with gradients, in training mode with dropout, and leave sampling to the loss. The other methods
+    sample, need evaluation mode, and keep no gradients.
     """
 
     def __init__(self, config: Config) -> None:
@@ -47,13 +47,13 @@ class SSV2A(nn.Module):
     def generate(
         self, codes: Float[Tensor, "*batch manifold"]
     ) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
-        """μ and log σ² of the CLAP embeddings of manifold codes, each by itself."""
+        """μ and log σ² of the CLAP embeddings of manifold codes, each independently."""
         return self.generator(codes)
 
     def remix(
         self, codes: Float[Tensor, "*batch slot manifold"], clips: Float[Tensor, "*batch slot clip"]
     ) -> tuple[Float[Tensor, "*batch clap"], Float[Tensor, "*batch clap"]]:
-        """μ and log σ² of the one CLAP embedding of all slots together; their order does not matter."""
+        """μ and log σ² of one CLAP embedding for all slots together; their order does not matter."""
         return self.remixer.styler(codes, clips)
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ class SSV2A(nn.Module):
     def fold2claps(
         self, codes: Float[Tensor, "*batch manifold"], *, var_samples: int = 64, generator: Generator
     ) -> Float[Tensor, "*batch clap"]:
-        """CLAP embeddings of manifold codes by the generator: the mean of `var_samples` draws, L2-normalised."""
+        """CLAP embeddings that the generator makes of manifold codes: means of `var_samples` draws, L2-normalised."""
         self._check_use(var_samples=var_samples)
         return functional.normalize(
             mean_of_draws(*self.generate(codes), var_samples=var_samples, generator=generator), dim=-1
@@ -107,32 +107,32 @@ class SSV2A(nn.Module):
         """One CLAP embedding for each picture, from the CLIP embeddings in its slots (`svdaudio.models.ssv2a.cycle`).
 
         Args:
-            clips: slot 0 the whole picture, 1… its objects, zeros in slots without one.
+            clips: the whole picture in slot 0, its objects in slots 1…, zeros in the rest.
             its: rounds after the first.
             samples: candidates in each round.
-            var_samples: how many draws each embedding is the mean of; more mean less noise.
-            generator: where all random numbers come from, in an order that depends only on the shapes.
+            var_samples: number of draws averaged for each embedding; more draws mean less noise.
+            generator: source of all random numbers, in an order that depends only on the shapes.
 
         Returns:
             The best candidate of each element, L2-normalised.
 
         Raises:
             ConfigError: a count is invalid, or the model is in training mode.
-            InputError: `clips` has another shape, or a number that is not finite.
+            InputError: `clips` has the wrong shape, or a number that is not finite.
         """
         self._check_use(var_samples=var_samples)
         check_count("its", its, least=0)
         check_count("samples", samples, least=1)
         expected = (self.config.remixer.slot, self.config.clip_dim)
         if clips.ndim != 3 or tuple(clips.shape[1:]) != expected:
-            raise InputError("the slots have another shape", expected=["batch", *expected], got=list(clips.shape))
+            raise InputError("the slots have the wrong shape", expected=["batch", *expected], got=list(clips.shape))
         if not bool(torch.isfinite(clips).all()):
-            raise InputError("the slots hold numbers that are not finite")
+            raise InputError("the slots contain numbers that are not finite")
         return cycle_mix(self, clips, its=its, samples=samples, var_samples=var_samples, generator=generator)
 
     def _check_use(self, *, var_samples: int) -> None:
         if self.training:
-            raise ConfigError("SSV2A draws in evaluation mode only", fix="call `eval()` on the model first")
+            raise ConfigError("SSV2A samples in evaluation mode only", fix="call `eval()` on the model first")
         check_count("var_samples", var_samples, least=1)
 
 

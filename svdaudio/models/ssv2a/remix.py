@@ -26,7 +26,7 @@ class RemixSettings:
     cycle_samples: int = 64
     """Candidates in each round."""
     var_samples: int = 64
-    """Draws that each code is the mean of."""
+    """Number of draws averaged for each code."""
 
     def __post_init__(self) -> None:
         """Reject invalid counts."""
@@ -41,8 +41,8 @@ def fill_slots(
     """Fill slot 0 with the global embedding, slots 1… with the objects, the rest with zeros.
 
     Args:
-        embedding: of the whole picture, or the manipulated one.
-        objects: the most confident first; those beyond the last slot are dropped (SSV2A draws at random).
+        embedding: of the whole picture, or the manipulated embedding.
+        objects: the most confident first; those beyond the last slot are dropped (SSV2A keeps a random choice).
         n_slots: total number of slots.
 
     Raises:
@@ -66,14 +66,14 @@ def remix(
     settings: RemixSettings,
     generator: torch.Generator,
 ) -> Float[NDArray[np.float32], " clap"]:
-    """The CLAP embedding of the sound of a picture, L2-normalised, [512].
+    """The CLAP embedding of a picture's sound, L2-normalised, [512].
 
     Args:
         model: SSV2A.
-        embedding: global CLIP embedding of the picture, or the manipulated one.
+        embedding: global CLIP embedding of the picture, or the manipulated embedding.
         objects: CLIP embeddings of the picture's objects.
         settings: of SSV2A's search.
-        generator: every draw comes from it.
+        generator: source of all random numbers.
     """
     device = next(model.parameters()).device
     clips = to_tensor(fill_slots(embedding, objects))[None].to(device)

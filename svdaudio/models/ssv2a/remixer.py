@@ -1,4 +1,4 @@
-"""The remixer: reads the slots' manifold codes and CLIP embeddings, returns the distribution of one CLAP embedding."""
+"""The remixer: maps the slots' manifold codes and CLIP embeddings to the distribution of one CLAP embedding."""
 
 from __future__ import annotations
 

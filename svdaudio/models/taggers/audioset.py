@@ -1,8 +1,8 @@
 """The 527 classes of AudioSet, and the short names of their scores.
 
 `audioset.txt` lists AudioSet's display names in the order of its class indices (research.google.com/audioset, CC BY
-4.0). A score is named by the first of a class's names in lower case ("Chicken, rooster" is `chicken`), except for
-ambiguous ones, which keep the full name, and those with a plainer word.
+4.0). A score is named after the first of a class's names in lower case ("Chicken, rooster" is `chicken`). Ambiguous
+names are kept in full, and a few are replaced by a plainer word.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PLAINER = {"Cattle, bovinae": "cow"}
 
 @cache
 def audioset_names() -> tuple[str, ...]:
-    """AudioSet's display names, in the order of the indices of PANNs and AST."""
+    """AudioSet's display names, in the order of the outputs of PANNs and AST."""
     text = (files("svdaudio.models.taggers") / "audioset.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 

@@ -1,7 +1,7 @@
 """PANNs' Cnn14 (Kong et al. 2020, arXiv 1912.10211): ten seconds at 32 kHz as scores of 527 AudioSet classes.
 
-An implementation from the paper and the entries of the published file `Cnn14_mAP=0.431.pth`. The file includes its
-spectrogram as convolutions and its mel filters as a matrix, so they are read from there.
+Implemented from the paper and the entries of the published file `Cnn14_mAP=0.431.pth`, which also holds the spectrogram
+as convolutions and the mel filters as a matrix.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MIN_SAMPLES = 32 * HOP_LENGTH  # five halvings need 32 frames
 
 
 class _Fourier(nn.Module):
-    """One frame's Fourier transform as two convolutions, with the window in their weights."""
+    """The Fourier transform of each frame as two convolutions, with the window in their weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class _Spectrogram(nn.Module):
         self.stft = _Fourier()
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """Power, [batch, bin, frame]; frames are centred, and the ends are mirrored."""
+        """Power, [batch, bin, frame]; frames are centred, and the ends are padded by reflection."""
         padded = functional.pad(waveforms.unsqueeze(1), (N_FFT // 2, N_FFT // 2), mode="reflect")
         return self.stft.conv_real(padded) ** 2 + self.stft.conv_imag(padded) ** 2
 
@@ -76,7 +76,7 @@ class _Block(nn.Module):
 
 
 class Cnn14(nn.Module):
-    """The network, with the published names of its entries. Dropout is omitted: it has no effect outside training."""
+    """The network, with the published entry names. Dropout is omitted: it has no effect outside training."""
 
     def __init__(self, n_classes: int = N_CLASSES) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Cnn14Tagger:
 
     @torch.inference_mode()
     def hear(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Hearing:
-        """Logits, and the 2048 numbers that they are made of."""
+        """Logits, and the 2048 features that they are computed from."""
         embedding = self._network.embed(self._prepared(waveforms, sample_rate_hz))
         return Hearing(logits=self._network.fc_audioset(embedding).cpu(), embedding=embedding.cpu())
 
@@ -150,5 +150,5 @@ def _read(path: Path) -> Weights:
     contents = read_plain(path)
     state = contents.get("model")
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"the checkpoint {path} is not PANNs'", expected="'model' in it", got=names(contents))
+        raise CheckpointError(f"{path} is not a PANNs checkpoint", expected="'model' in it", got=names(contents))
     return Weights(tensors=cast("Mapping[str, Tensor]", state))

@@ -1,4 +1,4 @@
-"""Step 9: an audio tagger's scores, 0 to 1 for each class."""
+"""Step 9: scores of an audio tagger, 0 to 1 for each class."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 
 
 class Hearing(NamedTuple):
-    """What a tagger makes of sounds, on the CPU."""
+    """A tagger's outputs for a batch of sounds, on the CPU."""
 
     logits: Float[Tensor, "batch class"]
-    """Before the sigmoid that makes scores of them."""
+    """Class scores before the sigmoid."""
     embedding: Float[Tensor, "batch dim"]
-    """The features that the logits are made of."""
+    """The features that the logits are computed from."""
 
 
 class Tagger(Protocol):

@@ -45,7 +45,7 @@ class SpectrogramTransformerTagger:
 
     @torch.inference_mode()
     def hear(self, waveforms: Float[Tensor, "batch sample"], sample_rate_hz: int) -> Hearing:
-        """Logits, and the 768 numbers that they are made of: the mean of the class and the distillation token."""
+        """Logits, and the 768 features that they are computed from: the mean of the class and distillation tokens."""
         prepared = self._prepared(waveforms, sample_rate_hz)
         embedding: Tensor = self._network.audio_spectrogram_transformer(prepared).pooler_output
         logits: Tensor = self._network.classifier(embedding)
@@ -59,7 +59,7 @@ class SpectrogramTransformerTagger:
 
 
 def read_classes(folder: Path) -> tuple[str, ...]:
-    """Score names in the order of the network's outputs, from the folder's configuration. Reads no weights.
+    """Read the score names from the folder's configuration, in the order of the network's outputs. Reads no weights.
 
     Raises:
         CheckpointError: the configuration is missing, or belongs to another network.
@@ -85,7 +85,7 @@ def load_tagger(
     """Load the published tagger.
 
     Args:
-        path: folder of config.json, preprocessor_config.json and model.safetensors.
+        path: folder with config.json, preprocessor_config.json and model.safetensors.
         device: target device.
         digest: not needed: safetensors are mapped directly.
 
@@ -97,7 +97,7 @@ def load_tagger(
     for name in ("preprocessor_config.json", "model.safetensors"):
         if not (path / name).is_file():
             raise CheckpointError(
-                f"there is no {path / name}", fix="run `svdaudio checkpoints fetch ast-audioset --trust`"
+                f"file not found: {path / name}", fix="run `svdaudio checkpoints fetch ast-audioset --trust`"
             )
     with unreadable(path, "an Audio Spectrogram Transformer of transformers"):
         extractor = ASTFeatureExtractor.from_pretrained(path, local_files_only=True)

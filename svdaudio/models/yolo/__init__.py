@@ -1,1 +1,1 @@
-"""YOLO: the objects of a picture."""
+"""YOLO: detects the objects in a picture."""

@@ -1,8 +1,8 @@
 """Step 8, the objects: YOLO detects them, and CLIP embeds each one separately.
 
-As SSV2A does: test-time augmentation, the `top_k` boxes by confidence, each cut from the picture, enlarged to the
-whole picture's size and embedded. SSV2A draws 63 objects at random if it has more; here the most confident 63 are
-kept. Pictures without objects are allowed.
+As in SSV2A: test-time augmentation, the `top_k` boxes by confidence, each cut from the picture, enlarged to the whole
+picture's size and embedded. Of more than 63 objects, SSV2A draws 63 at random; here the most confident 63 are kept.
+Pictures without objects are allowed.
 """
 
 from __future__ import annotations
@@ -96,13 +96,13 @@ def build_detector(config: Mapping[str, Any]) -> DetectionModel:
         config: fields of `DetectorConfig`.
 
     Raises:
-        TypeError: a field that does not exist.
-        ValueError: the scale does not exist.
+        TypeError: unknown field.
+        ValueError: unknown scale.
     """
     shape = DetectorConfig(**config)
     plan: dict[str, Any] = yaml.safe_load((ROOT / "cfg/models/v8/yolov8.yaml").read_text())
     if shape.scale not in plan["scales"]:
-        raise ValueError(f"no YOLOv8 of scale {shape.scale!r}, only {', '.join(plan['scales'])}")
+        raise ValueError(f"unknown YOLOv8 scale {shape.scale!r}: expected {' or '.join(plan['scales'])}")
     described: Any = {**plan, "scale": shape.scale, "nc": shape.n_classes}
     return DetectionModel(described, ch=3, verbose=False)
 
@@ -141,14 +141,14 @@ class Letterbox:
 
 
 class Detector:
-    """Detects the objects of a picture. Deterministic; one thread at a time uses the network, others wait."""
+    """Detects the objects in a picture. Deterministic; one thread uses the network at a time."""
 
     def __init__(self, model: DetectionModel, *, image_size_px: int, names: tuple[str, ...]) -> None:
         self.model = model.eval()
         self.names = names
-        self._lock = threading.Lock()  # the network keeps the anchors of the last picture's size
+        self._lock = threading.Lock()  # the network caches the anchors of the last picture's size
         self.stride_px = int(model.stride.max())
-        # Detection works on whole strides.
+        # The detector needs a multiple of its stride.
         self.image_size_px = math.ceil(image_size_px / self.stride_px) * self.stride_px
 
     @torch.inference_mode()
@@ -184,13 +184,13 @@ def crops(pixels: Pixels, boxes: Float[NDArray[np.float32], "n 4"]) -> Iterator[
 def embed_boxes(
     pixels: Pixels, boxes: Float[NDArray[np.float32], "n 4"], encoder: ImageEncoder
 ) -> Float[NDArray[np.float32], "n dim"]:
-    """CLIP embeddings of boxes of a picture, each L2-normalised; [0, 768] for none."""
-    # Reduced one by one to CLIP's input size: sixteen copies of a large picture would not fit into memory.
+    """CLIP embeddings of boxes in a picture, each L2-normalised; [0, 768] without boxes."""
+    # Scaled down one by one to CLIP's input size: sixteen copies of a large picture would not fit into memory.
     return encoder.embed([fit_image(crop, Geometry.CROP, encoder.size_px) for crop in crops(pixels, boxes)])
 
 
 def find_objects(pixels: Pixels, *, detector: Detector, encoder: ImageEncoder, settings: DetectionSettings) -> Objects:
-    """The objects of a picture with their embeddings."""
+    """The objects in a picture, with their embeddings."""
     found = detector.detect(pixels, settings)
     embeddings = embed_boxes(pixels, found.boxes, encoder)
     return Objects(boxes=found.boxes, scores=found.scores, classes=found.classes, embeddings=embeddings)

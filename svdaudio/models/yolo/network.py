@@ -2,9 +2,9 @@
 
 On import ultralytics looks for the network, writes a settings file into the user's home, prints to standard
 output, and changes environment variables that child processes inherit, how numpy and torch print, and OpenCV's
-threads. Here it is imported with the network disabled, a temporary settings folder and its output suppressed, and all
-of that is restored afterwards. If the user has set one of these variables, or has already imported ultralytics, that
-choice is kept.
+threads. Here it is imported with network access disabled, a temporary settings folder and its output suppressed, and
+all changes are undone afterwards. Variables that the user has set are kept, and so is an earlier import of
+ultralytics.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import atexit
 import os
 import tempfile
 
-import cv2  # noqa: F401  # pyright: ignore[reportUnusedImport]  # imported first, so that ultralytics' changes to it can be undone
+import cv2  # noqa: F401  # pyright: ignore[reportUnusedImport]  # first, so that changes by ultralytics can be undone
 import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as cv2
 
 from svdaudio.process_state import kept_process_state
 
-# ultralytics remembers the path for the lifetime of the process.
+# ultralytics keeps the path for the lifetime of the process.
 _settings_folder = tempfile.TemporaryDirectory(prefix="svdaudio-ultralytics-")
 atexit.register(_settings_folder.cleanup)
 

@@ -14,7 +14,7 @@ from svdaudio.weights.quick_copy import Weights, cached
 from svdaudio.weights.reading import Shell, fill, names, read_inert, shell_state, unreadable
 
 SCALES: Mapping[int, str] = {16: "n", 32: "s", 48: "m", 64: "l", 80: "x"}
-"""Channels of the first convolution → the size's letter."""
+"""Channels of the first convolution → letter of the size."""
 IMAGE_SIZE_PX = 640
 """Input size at which every published YOLOv8 detector was trained."""
 
@@ -25,7 +25,7 @@ def load_detector(path: Path, device: str | torch.device = "cpu", *, digest: str
     Args:
         path: the published file.
         device: target device.
-        digest: sha256 of the file, if it has been checked; then a quick copy is kept beside it.
+        digest: sha256 of the file, if it has been checked; then a quick copy is kept next to it.
 
     Raises:
         CheckpointError: the file is missing or damaged, is not a YOLOv8 detector, lacks an entry or has an extra one.
@@ -39,7 +39,7 @@ def load_detector(path: Path, device: str | torch.device = "cpu", *, digest: str
 
 
 def read_detector(path: Path) -> Weights:
-    """State dict in float32, with the class names, the network's size and its input size.
+    """Read the state dict in float32, with the class names, the network's size and its input size.
 
     Raises:
         CheckpointError: as `load_detector`.
@@ -50,7 +50,7 @@ def read_detector(path: Path) -> Weights:
 
 
 def _detector(path: Path, contents: Mapping[str, Any]) -> Weights:
-    # Like ultralytics: the averaged weights if present.
+    # Like ultralytics, use the averaged weights if present.
     network = contents.get("ema") or contents.get("model")
     if not isinstance(network, Shell) or not network.named.endswith(".DetectionModel"):
         raise CheckpointError(

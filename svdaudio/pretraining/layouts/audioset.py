@@ -6,11 +6,11 @@
     class_labels_indices.csv      index,mid,display_name
     eval_segments/Y-0RWZT-miFs.wav
 
-From research.google.com/audioset/download.html: three lines of comments, no header; segments are from distinct videos,
-so that an id alone names a clip. The tables may be in a folder of their own, and sounds and frames at any depth. Every
-user downloads the clips, and names differ: `YID` with a letter Y in front (PANNs' audioset_tagging_cnn, and the
+From research.google.com/audioset/download.html: three lines of comments, no header; all segments are from different
+videos, so an id alone identifies a clip. The tables may be in a subfolder, and sounds and frames at any depth. Users
+download the clips themselves, and names differ: `YID` with the letter Y in front (PANNs' audioset_tagging_cnn, and the
 archives shared since), `ID`, `ID_420000_430000` in milliseconds (audiosetdl), `ID_420.0-430.0` (audioset-download),
-`ID_420.000_430.000`, `ID-420.0-430.0`, `ID_420_430`, `ID_420` and `ID_000420`. The clips are cut already.
+`ID_420.000_430.000`, `ID-420.0-430.0`, `ID_420_430`, `ID_420` and `ID_000420`. Clips are already cut.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ SUFFIX = "_segments.csv"
 COLUMNS = ("YTID", "start_seconds", "end_seconds", "positive_labels")
 
 
-def beside_or_below(folder: Path, pattern: str) -> list[Path]:
-    """Files of a name in a folder and in the folders in it."""
+def find_tables(folder: Path, pattern: str) -> list[Path]:
+    """Files that match a pattern, in a folder and its direct subfolders."""
     return [path for path in (*sorted(folder.glob(pattern)), *sorted(folder.glob(f"*/{pattern}"))) if path.is_file()]
 
 
 def read(folder: Path) -> DataSet:
-    """What a folder holds of AudioSet; an item's fold is its table: "eval", "balanced_train" or "unbalanced_train".
+    """Read a folder of AudioSet; an item's fold is its table: "eval", "balanced_train" or "unbalanced_train".
 
     Raises:
-        InputError: a table is missing or cannot be read, a cell is invalid, a label is unknown, a clip is in two
-            tables, or no file is there.
+        InputError: a table is missing or cannot be read, a cell is invalid, a label is unknown, a clip is listed twice,
+            or no clip has a file.
     """
     names, classes = read_classes(folder)
     found = find_files(folder)
     items: list[Item] = []
     missing: list[str] = []
     seen: dict[str, Line] = {}
-    for table in beside_or_below(folder, f"*{SUFFIX}"):
+    for table in find_tables(folder, f"*{SUFFIX}"):
         for line in read_table(table, COLUMNS, header=False, comment="#"):
             clip = line.file_name("YTID")
             if (first := seen.setdefault(clip, line)) is not line:
@@ -68,12 +68,12 @@ def read(folder: Path) -> DataSet:
 
 
 def read_classes(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Machine id → name of each label, and all names in the order of their index.
+    """Read the names of the labels: machine id → name, and all names in the order of their index.
 
     Raises:
-        InputError: the table is missing or cannot be read, or a label is in it twice.
+        InputError: the table is missing, cannot be read, or contradicts itself.
     """
-    place = beside_or_below(folder, CLASSES)
+    place = find_tables(folder, CLASSES)
     if not place:
         raise InputError(
             f"{folder} has no {CLASSES}", fix="download it from research.google.com/audioset/download.html"
@@ -90,13 +90,13 @@ def read_classes(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
 def _label(line: Line, mid: str, names: dict[str, str]) -> str:
     if mid not in names:
         raise InputError(
-            f"{line.place}, column 'positive_labels': the label is unknown", expected=f"one of {CLASSES}", got=mid[:60]
+            f"{line.place}, column 'positive_labels': unknown label", expected=f"one of {CLASSES}", got=mid[:60]
         )
     return names[mid]
 
 
 def stems_of(clip: str, start_s: float, end_s: float) -> tuple[str, ...]:
-    """The names that a clip's file may have, without suffix."""
+    """Possible names of a clip's file, without suffix."""
     start, end = int(start_s), int(end_s)
     return (
         f"Y{clip}",
@@ -114,7 +114,7 @@ def stems_of(clip: str, start_s: float, end_s: float) -> tuple[str, ...]:
 
 def is_audioset(folder: Path) -> bool:
     """Whether a folder has tables of segments."""
-    return bool(beside_or_below(folder, f"*{SUFFIX}"))
+    return bool(find_tables(folder, f"*{SUFFIX}"))
 
 
 AUDIOSET = Layout(name="audioset", recognises=is_audioset, read=read)

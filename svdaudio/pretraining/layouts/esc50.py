@@ -3,8 +3,8 @@
     meta/esc50.csv      filename,fold,target,category,esc10,src_file,take
     audio/1-100032-A-0.wav
 
-Its README: the folds are for comparable cross-validation, and clips from one original recording (`src_file`, the
-Freesound clip) are in a single fold.
+According to its README, the folds are for comparable cross-validation, and clips from one original recording
+(`src_file`, the Freesound clip) are in a single fold.
 """
 
 from __future__ import annotations

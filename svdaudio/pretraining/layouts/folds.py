@@ -1,4 +1,4 @@
-"""Data sets with one label a sound and a table that puts each sound into one of several folds."""
+"""Data sets with one label per sound and a table that assigns each sound to a fold."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from svdaudio.pretraining.layouts.tables import Line, classes_by_number, read_ta
 
 @dataclass(frozen=True, kw_only=True)
 class FoldTable:
-    """Where such a table is, and what its columns are called."""
+    """Path and columns of such a table."""
 
     path: Path
     """Relative to the folder of the data set."""
     columns: Sequence[str]
-    """All of them, in their order."""
+    """All columns, in order."""
     file: str
-    """Column of the file's name."""
+    """Column of the file name."""
     group: str
-    """Column of the recording that it was cut from."""
+    """Column of the recording that the sound was cut from."""
     number: str
-    """Column of the class's number."""
+    """Column of the class number."""
     label: str
-    """Column of the class's name, whose words are joined by underscores."""
+    """Column of the class name, with underscores between words."""
     folder: str
-    """Of the file: "audio/fold{fold}"."""
+    """Folder of the files: "audio/fold{fold}"."""
     n_folds: int
 
     def recognises(self, folder: Path) -> bool:
-        """Whether a folder has it."""
+        """Whether a folder has the table."""
         return (folder / self.path).is_file()
 
     def read(self, folder: Path) -> DataSet:
-        """What a folder holds of the data set.
+        """Read a folder of the data set.
 
         Raises:
-            InputError: the table cannot be read or a cell of it is invalid, or no file is there.
+            InputError: the table cannot be read, a cell is invalid, or no sound exists.
         """
         lines = read_table(folder / self.path, self.columns)
         found = find_files(folder)
@@ -52,7 +52,7 @@ class FoldTable:
                 raise line.error(self.file, f"the file is already in line {first.number}")
             fold = line.whole("fold")
             if not 1 <= fold <= self.n_folds:
-                raise line.error("fold", "there is no such fold", expected=f"1 to {self.n_folds}")
+                raise line.error("fold", "unknown fold", expected=f"1 to {self.n_folds}")
             group, label = line.text(self.group), _words(line.text(self.label))
             place = f"{self.folder.format(fold=fold)}/{name}"
             path = folder / place
@@ -68,5 +68,5 @@ class FoldTable:
 
 
 def _words(label: str) -> str:
-    """The words of a label: "crying baby" for "crying_baby"."""
+    """A label with spaces between words: "crying baby" for "crying_baby"."""
     return label.replace("_", " ")

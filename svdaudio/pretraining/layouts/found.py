@@ -1,4 +1,4 @@
-"""Which sounds and pictures a folder holds, by the stems of their names."""
+"""Finds the sounds and pictures in a folder by the stems of their names."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from pathlib import Path
 from svdaudio.errors import InputError
 from svdaudio.pretraining.items import DataSet, Item
 
-SOUND_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"))
-"""Of files that libsndfile reads; it reads no video and no .m4a."""
-PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp"))
+SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf")
+"""Suffixes of files that libsndfile reads; it reads neither videos nor .m4a."""
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Files of a folder and of all folders below it."""
+    """The sounds and pictures in a folder, at any depth."""
 
     sounds: dict[str, Path] = field(default_factory=dict[str, Path])
-    """Stem → file. Of several, the one nearest the top, then first by path: downloaders that file a sound by its
-    labels keep a copy of it in the folder of each (MorenoLaQuatra/audioset-download)."""
+    """Stem → file. Of several, the one nearest the top, then the first by path: downloaders that sort sounds by label
+    keep a copy in the folder of each label (MorenoLaQuatra/audioset-download)."""
     pictures: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
     """Stem → files, by path."""
 
     def sound(self, stems: Iterable[str]) -> Path | None:
-        """The sound that has the first of some stems that is there."""
+        """The sound of the first stem that has one; None if there is none."""
         return next((self.sounds[stem] for stem in stems if stem in self.sounds), None)
 
     def picture(self, stem: str) -> Path | None:
-        """The picture of a stem; of several the middle one, as CAV-MAE takes frame 5 of `frame_0` to `frame_9`."""
+        """The picture with a stem; of several, the middle one, as CAV-MAE takes frame 5 of `frame_0` to `frame_9`."""
         found = self.pictures.get(stem)
         return found[len(found) // 2] if found else None
 
 
 def find_files(folder: Path) -> Found:
-    """The sounds and pictures of a folder. Hidden files and folders are left out.
+    """Find the sounds and pictures in a folder, without hidden files and folders.
 
     Raises:
-        InputError: it, or a folder in it, cannot be read.
+        InputError: the folder or a subfolder cannot be read.
     """
     sounds: list[Path] = []
     pictures: list[Path] = []
@@ -66,15 +66,15 @@ def find_files(folder: Path) -> Found:
 
 
 def data_set(folder: Path, items: list[Item], classes: tuple[str, ...], missing: list[str]) -> DataSet:
-    """What was found of a data set.
+    """The data set of the items found.
 
     Raises:
-        InputError: no row of its tables has a file.
+        InputError: no row of the tables has a file.
     """
     if not items:
         raise InputError(
             f"no row of the tables in {folder} has a file",
             got=f"{len(missing)} rows such as {missing[0]}",
-            fix="put the sounds there; of videos, extract them as WAV or FLAC",
+            fix="put the sounds there; extract the sound of videos as WAV or FLAC",
         )
     return DataSet(items=tuple(items), classes=classes, missing=tuple(missing))

@@ -1,4 +1,4 @@
-"""Reading the tables of data sets: every error names file, line and column."""
+"""Reads the tables of data sets; every error names file, line and column."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class Line:
     number: int
     """Counted from 1."""
     cells: Mapping[str, str]
-    """Column → text without spaces around it."""
+    """Column → text without surrounding spaces."""
 
     @property
     def place(self) -> str:
-        """Where it is: "esc50.csv, line 3"."""
+        """File and line: "esc50.csv, line 3"."""
         return f"{self.table.name}, line {self.number}"
 
     def error(self, column: str, what: str, *, expected: object = None, fix: str | None = None) -> InputError:
-        """The error of a cell."""
+        """An error about a cell."""
         got = self.cells[column]
         return InputError(f"{self.place}, column '{column}': {what}", expected=expected, got=got[:N_SHOWN], fix=fix)
 
     def text(self, column: str) -> str:
-        """A cell that must not be empty.
+        """The text of a cell.
 
         Raises:
-            InputError: it is empty.
+            InputError: the cell is empty.
         """
         if not self.cells[column]:
             raise InputError(f"{self.place}, column '{column}': the cell is empty")
@@ -48,7 +48,7 @@ class Line:
         """A whole number of at least 0.
 
         Raises:
-            InputError: it is something else.
+            InputError: the cell is something else.
         """
         if not (self.cells[column].isascii() and self.cells[column].isdigit()):
             raise self.error(column, "the cell is invalid", expected="a whole number")
@@ -58,7 +58,7 @@ class Line:
         """A time of at least 0 s.
 
         Raises:
-            InputError: it is something else.
+            InputError: the cell is something else.
         """
         try:
             value = float(self.cells[column])
@@ -69,28 +69,28 @@ class Line:
         return value
 
     def file_name(self, column: str) -> str:
-        """The name of a file without a folder.
+        """A file name without a folder.
 
         Raises:
-            InputError: it is empty or a path.
+            InputError: the cell is empty or a path.
         """
         name = self.text(column)
         if Path(name).name != name or name in (".", "..") or "\\" in name:
-            raise self.error(column, "the cell is invalid", expected="the name of a file, without a folder")
+            raise self.error(column, "the cell is invalid", expected="a file name without a folder")
         return name
 
 
 def read_table(path: Path, columns: Sequence[str], *, header: bool = True, comment: str | None = None) -> list[Line]:
-    """The lines of a comma-separated table.
+    """Read a comma-separated table.
 
     Args:
         path: of the table.
-        columns: names of its columns. With a header, others may stand between them.
-        header: whether its first line has the names of columns.
-        comment: how lines begin that are none of the table.
+        columns: names of its columns. With a header, the table may have further columns.
+        header: whether the first line has the names of the columns.
+        comment: prefix of lines to skip.
 
     Raises:
-        InputError: it cannot be read, has another header or no line, or a line has fewer or more cells.
+        InputError: the table cannot be read, lacks a column, has no rows, or a row has a wrong number of cells.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -105,8 +105,9 @@ def read_table(path: Path, columns: Sequence[str], *, header: bool = True, comme
             continue
         if len(cells) != len(names):
             raise InputError(
-                f"{path.name}, line {number}: there are {len(cells)} cells",
-                expected=f"{len(names)}: {', '.join(names)}",
+                f"{path.name}, line {number}: wrong number of cells",
+                expected=f"{len(names)} ({', '.join(names)})",
+                got=len(cells),
                 fix='put double quotes around a cell that contains a comma: "dog, barking"' if not header else None,
             )
         found.append(Line(table=path, number=number, cells=dict(zip(names, cells, strict=True))))
@@ -116,7 +117,7 @@ def read_table(path: Path, columns: Sequence[str], *, header: bool = True, comme
 
 
 def _rows(path: Path, lines: Iterable[str], comment: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of every line that is neither empty nor a comment; a cell does not reach over lines."""
+    """Number and cells of every line that is neither empty nor a comment; cells cannot span lines."""
     for number, line in enumerate(lines, 1):
         if not line.strip() or (comment is not None and line.startswith(comment)):
             continue
@@ -140,14 +141,14 @@ def _header(path: Path, number: int, cells: list[str], columns: Sequence[str]) -
 
 
 def classes_by_number(numbered: Iterable[tuple[Line, int, str]], columns: tuple[str, str]) -> tuple[str, ...]:
-    """The classes of a table that gives each a number, in the order of the numbers.
+    """The classes of a table, in the order of their numbers.
 
     Args:
-        numbered: line, number and name of the class of each row.
+        numbered: line, class number and class name of each row.
         columns: names of the columns of number and name.
 
     Raises:
-        InputError: a number has two names, or a name two numbers.
+        InputError: a number has two names, or a name has two numbers.
     """
     names: dict[int, str] = {}
     numbers: dict[str, int] = {}

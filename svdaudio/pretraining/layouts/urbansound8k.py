@@ -4,8 +4,8 @@
     audio/fold5/100032-3-0-0.wav
 
 From urbansounddataset.weebly.com/urbansound8k.html: `fsID` is the Freesound recording that a slice was cut from, and
-`start` and `end` are its place in *that* recording, not in the file, which is read whole. Sample rates, bit depths and
-channels vary from file to file. The folds must not be reshuffled: slices of one recording would lie on both sides.
+`start` and `end` are positions in *that* recording, not in the file, which is read completely. Sample rates, bit depths
+and channels vary from file to file. The folds must not be reshuffled: slices of one recording would be on both sides.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     vggsound.csv        no header: YouTube id, start seconds, label, "train" or "test"
     audio/-0yRK50zyTI_000030.wav
 
-The table may also be in a folder of its own, and sounds and frames at any depth. Every user downloads the clips, and
-names differ: `ID_000030` with the start on six digits (the authors' archives; CAV-MAE, ACL-SSL), `ID_30000_40000` in
-milliseconds (audiosetdl), `ID_30_40`, `ID_30`, and `ID` alone (LAION's audio-dataset), which is accepted for an id that
-has one row only. The clips are cut already: a file begins at its start seconds.
+The table may also be in a subfolder, and sounds and frames at any depth. Users download the clips themselves, and names
+differ: `ID_000030` with the start in six digits (the authors' archives; CAV-MAE, ACL-SSL), `ID_30000_40000` in
+milliseconds (audiosetdl), `ID_30_40`, `ID_30`, and `ID` alone (LAION's audio-dataset), which is accepted for an id with
+a single row. Clips are already cut: a file begins at its start seconds.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ CLIP_S = 10
 
 
 def tables(folder: Path) -> list[Path]:
-    """The table of a folder, in it or in a folder in it."""
+    """Tables in a folder and its direct subfolders."""
     return [path for path in (folder / NAME, *sorted(folder.glob(f"*/{NAME}"))) if path.is_file()]
 
 
 def read(folder: Path) -> DataSet:
-    """What a folder holds of VGGSound.
+    """Read a folder of VGGSound.
 
     Raises:
-        InputError: there is no table or several, it cannot be read or a cell of it is invalid, or no file is there.
+        InputError: there is not exactly one table, it cannot be read, a cell is invalid, or no clip has a file.
     """
     place = tables(folder)
     if len(place) != 1:
@@ -51,7 +51,7 @@ def read(folder: Path) -> DataSet:
         clip, start_s = line.file_name("YouTube id"), line.whole("start seconds")
         name, label, split = f"{clip}_{start_s:06d}", line.text("label"), line.text("split")
         if split not in SPLITS:
-            raise line.error("split", "there is no such split", expected=" or ".join(SPLITS))
+            raise line.error("split", "unknown split", expected=" or ".join(SPLITS))
         if (first := seen.setdefault(name, line.number)) != line.number:
             raise line.error("YouTube id", f"the clip is already in line {first}")
         classes[label] = None
@@ -66,12 +66,12 @@ def read(folder: Path) -> DataSet:
 
 
 def stems_of(clip: str, start_s: int, *, alone: bool) -> tuple[str, ...]:
-    """The names that a clip's file may have, without suffix.
+    """Possible names of a clip's file, without suffix.
 
     Args:
         clip: id of the video.
-        start_s: where the clip begins in it.
-        alone: whether it is the only clip of its video.
+        start_s: start of the clip in the video.
+        alone: whether it is the only clip of the video.
     """
     end_s = start_s + CLIP_S
     stems = (

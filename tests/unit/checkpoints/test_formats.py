@@ -82,8 +82,8 @@ def test_clip_as_a_state_dict(clip_model, tmp_path, layout):
         (lambda state: state.pop("token_embedding.weight"), "lacks entry token_embedding.weight"),
         (lambda state: state.update(extra=torch.ones(1)), "unknown entry extra"),
         (lambda state: state.update({"ln_final.bias": torch.ones(3)}), "another shape for ln_final.bias"),
-        (lambda state: state.update({"visual.proj": torch.ones(64, 512)}), "another CLIP: expected ViT-L/14"),
-        (lambda state: state.pop("visual.conv1.weight"), "not CLIP's vision transformer"),
+        (lambda state: state.update({"visual.proj": torch.ones(64, 512)}), "the wrong CLIP: expected ViT-L/14"),
+        (lambda state: state.pop("visual.conv1.weight"), "no vision transformer of CLIP"),
     ],
 )
 def test_another_clip_is_refused(clip_model, tmp_path, change, words):
@@ -134,7 +134,7 @@ def test_another_sam_is_refused(sam_file, tmp_path):
     with pytest.raises(CheckpointError, match=r"shape for|lacks entry|unknown entry"):
         sam2_hiera.load_segmenter(sam_file)
     torch.save({"weights": {}}, tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match="is not SAM 2's: expected 'model' in it, got weights"):
+    with pytest.raises(CheckpointError, match="is not a SAM 2 checkpoint: expected 'model' in it, got weights"):
         sam2_hiera.load_segmenter(tmp_path / "x.pt")
 
 

@@ -23,7 +23,7 @@ def test_an_ordinary_sound_has_nothing_to_remark(tmp_path):
     one = facts(tmp_path, TONE)
     assert (one.sample_rate_hz, one.duration_s, one.n_channels) == (22_050, 2.0, 1)
     assert one.peak == pytest.approx(0.5, abs=1e-3)
-    assert one.counts
+    assert one.is_usable
     assert warnings_of([one]) == []
 
 
@@ -32,17 +32,17 @@ def test_an_ordinary_sound_has_nothing_to_remark(tmp_path):
     [
         (TONE[:20_000], 22_050, "a.wav is shorter than 1 s, too short to be judged", False),
         (np.zeros(44_100), 22_050, "a.wav is silent (peak below -80 dB)", False),
-        (np.clip(9 * TONE, -1, 1), 22_050, "a.wav is clipped (3 or more neighbouring samples at full scale)", True),
+        (np.clip(9 * TONE, -1, 1), 22_050, "a.wav is clipped (3 or more consecutive samples at full scale)", True),
         (np.stack([TONE, TONE], axis=1), 22_050, "a.wav is not mono: the mean of the channels is judged", True),
         (TONE, 8_000, "a.wav is sampled at less than 16000 Hz", True),
-        (np.tile(TONE, 6), 22_050, "a.wav is longer than 10 s: AST and CLAP hear the first ten seconds only", True),
+        (np.tile(TONE, 6), 22_050, "a.wav is longer than 10 s: AST and CLAP hear only the first ten seconds", True),
     ],
 )
 def test_each_fault_is_one_line(tmp_path, samples, rate, warning, counts):
     one = facts(tmp_path, samples, rate)
     (line,) = warnings_of([one])
     assert line.startswith(warning)
-    assert one.counts is counts
+    assert one.is_usable is counts
 
 
 def test_a_single_peak_is_not_clipped(tmp_path):
@@ -82,13 +82,13 @@ def made(rate=22_050, seconds=10.0):
 def test_what_tells_sets_apart_besides_their_content():
     assert differences_of([made()], [made(), made(seconds=10.5)]) == []
     (rate,) = differences_of([made()], [made(rate=44_100)])
-    assert rate == "the set is at 22050 Hz, the reference at 44100 Hz: missing treble counts as a distance"
+    assert rate == "the set is at 22050 Hz, the reference at 44100 Hz: missing treble increases distances"
     (length,) = differences_of([made()], [made(seconds=8.0)])
     assert length.startswith("sounds of the set last 10.0 s, those of the reference 8.0 s")
 
 
 def test_a_folder_of_sounds(tmp_path):
-    with pytest.raises(InputError, match="there are no sounds in"):
+    with pytest.raises(InputError, match="no sounds in"):
         sounds_in(tmp_path)
     for name in ("b.wav", "a.FLAC", "notes.txt"):
         (tmp_path / name).touch()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from svdaudio.evaluation.zero_shot import (
-    Answers,
+    Predictions,
     accuracies,
     average_precisions,
     confusions,
@@ -22,7 +22,7 @@ def answers(rows):
     """Answers of rows: labels, cosines, fold, recording."""
     labels, cosines, folds, groups = zip(*rows, strict=True)
     truth = np.array([[name in each.split() for name in CLASSES] for each in labels])
-    return Answers(
+    return Predictions(
         cosines=np.array(cosines, np.float32), truth=truth, classes=CLASSES, folds=folds, groups=groups
     )  # fmt: skip
 
@@ -115,7 +115,7 @@ def many():
     truth[np.arange(40), rng.integers(3, size=40)] = True
     cosines = (np.round(truth + rng.normal(0, 0.8, truth.shape), 1) / 4).astype(np.float32)
     groups = tuple(f"video {index // 2}" for index in range(40))
-    return Answers(cosines=cosines, truth=truth, classes=CLASSES, folds=("eval",) * 40, groups=groups)
+    return Predictions(cosines=cosines, truth=truth, classes=CLASSES, folds=("eval",) * 40, groups=groups)
 
 
 def test_average_precision_is_that_of_its_definition_with_ties(many):

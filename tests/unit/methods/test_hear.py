@@ -78,7 +78,7 @@ def test_a_picture_of_another_preset_is_refused(session, hearing):
 
 
 def test_a_sound_encoder_of_another_space_is_refused(session, hearing):
-    with pytest.raises(CheckpointError, match="different spaces: expected 24 dimensions, those of the guide, got 16"):
+    with pytest.raises(CheckpointError, match="different spaces: expected 24 dimensions, as in the guide, got 16"):
         heard(session, hearing, bundle="misfit")
 
 

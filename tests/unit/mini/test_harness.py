@@ -102,9 +102,9 @@ def toy(folder, *, seed=3, width=8):
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     toy(tmp_path)
-    with pytest.raises(RunError, match=r"of a training with another seed: expected 4, got 3\. Remove it"):
+    with pytest.raises(RunError, match=r"belongs to a training with another seed: expected 4, got 3\. Remove it"):
         toy(tmp_path, seed=4)
-    with pytest.raises(RunError, match="of a training of another model"):
+    with pytest.raises(RunError, match="belongs to a training of another model"):
         toy(tmp_path, width=9)
 
 
@@ -128,7 +128,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
     path = tmp_path / "toy.ckpt"
     damaged = damage(torch.load(path, weights_only=True))
     path.write_bytes(damaged) if isinstance(damaged, bytes) else torch.save(damaged, path)
-    with pytest.raises(RunError, match=r"toy\.ckpt is (damaged|of a training of another model).*Remove it"):
+    with pytest.raises(RunError, match=r"toy\.ckpt (is damaged|belongs to a training of another model).*Remove it"):
         toy(tmp_path)
 
 

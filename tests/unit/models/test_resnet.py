@@ -27,7 +27,7 @@ def test_places_average_to_the_features():
     network = ResNet18(widths=(4, 4, 8, 8)).eval()
     pictures = torch.rand(2, 3, 224, 224)
     with torch.inference_mode():
-        places = network.places(pictures)
+        places = network.feature_map(pictures)
         assert places.shape == (2, 8, 7, 7)
         torch.testing.assert_close(places.mean(dim=(2, 3)), network(pictures))
 

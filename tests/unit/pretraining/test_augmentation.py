@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from svdaudio.pretraining.ciap import varied
-from svdaudio.pretraining.spec_augment import blotted
+from svdaudio.pretraining.ciap import random_crop
+from svdaudio.pretraining.spec_augment import mask_spectrogram
 from svdaudio.pretraining.text_augment import variant
 
 SYNONYMS = {"dog": ["hound", "puppy"], "loud": ["noisy"]}
 
 
-def test_runs_of_time_and_frequency_are_blotted():
+def test_runs_of_time_and_frequency_are_masked():
     whole = np.ones((1, 128, 512), np.float32)
     for seed in range(20):
-        found = blotted(whole, np.random.default_rng(seed), rounds=1, columns=0.15, rows=0.30)
+        found = mask_spectrogram(whole, np.random.default_rng(seed), rounds=1, columns=0.15, rows=0.30)
         stretched = found.reshape(512, 128)  # rows of frequency, columns of time
         columns, rows = np.flatnonzero((stretched == 0).all(axis=0)), np.flatnonzero((stretched == 0).all(axis=1))
         assert len(columns) <= 0.15 * 128
@@ -25,13 +25,13 @@ def test_runs_of_time_and_frequency_are_blotted():
     assert whole.all()
 
 
-def test_nothing_is_blotted_in_no_rounds_and_twice_as_much_in_two():
+def test_nothing_is_masked_in_no_rounds_and_twice_as_much_in_two():
     whole = np.ones((1, 128, 512), np.float32)
-    assert np.array_equal(blotted(whole, np.random.default_rng(0), rounds=0, columns=1, rows=1), whole)
+    assert np.array_equal(mask_spectrogram(whole, np.random.default_rng(0), rounds=0, columns=1, rows=1), whole)
     shares = [
         np.mean(
             [
-                (blotted(whole, np.random.default_rng(s), rounds=n, columns=0.15, rows=0.3) == 0).mean()
+                (mask_spectrogram(whole, np.random.default_rng(s), rounds=n, columns=0.15, rows=0.3) == 0).mean()
                 for s in range(99)
             ]
         )
@@ -60,9 +60,9 @@ def test_pictures_are_cropped_with_their_proportions_and_mirrored():
     picture = np.arange(40 * 80, dtype=np.uint32).reshape(40, 80, 1).repeat(3, axis=2).astype(np.uint8)
     mirrored = 0
     for seed in range(60):
-        part = varied(picture, np.random.default_rng(seed), flip=True, least_share=0.25)
+        part = random_crop(picture, np.random.default_rng(seed), flip=True, least_share=0.25)
         assert 20 <= part.shape[0] <= 40
         assert abs(part.shape[1] - 2 * part.shape[0]) <= 1
         mirrored += int(part[0, 0, 0]) == (int(part[0, 1, 0]) + 1) % 256
     assert 15 < mirrored < 45
-    assert np.array_equal(varied(picture, np.random.default_rng(0), flip=False, least_share=1.0), picture)
+    assert np.array_equal(random_crop(picture, np.random.default_rng(0), flip=False, least_share=1.0), picture)

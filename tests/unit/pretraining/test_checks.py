@@ -35,7 +35,7 @@ def test_files_that_cannot_be_used_are_listed(tmp_path):
         "dog1: ",
         "dog4: dog4.wav has samples that are not finite",
         "duck2: duck2.wav is silent",
-        "duck5: a sound without a picture of that name",
+        "duck5: a sound without a picture of the same name",
     ):
         assert any(line.startswith(part) for line in lines), part
     assert "is not an image" in lines[0]
@@ -61,8 +61,8 @@ def test_items_that_share_a_file_are_one_group(tmp_path):
 
 def test_what_was_found_is_remembered_until_a_file_changes(tmp_path, monkeypatch):
     data, memory, looked = write_pairs(tmp_path / "data", 3), tmp_path / "memory.json", []
-    look = checks._look
-    monkeypatch.setattr(checks, "_look", lambda item: looked.append(item.name) or look(item))
+    look = checks._read_files
+    monkeypatch.setattr(checks, "_read_files", lambda item: looked.append(item.name) or look(item))
     first = check(data, memory)
     assert sorted(looked) == ["cat0", "dog1", "duck2"]
     assert check(data, memory) == first

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from svdaudio.errors import InputError
-from svdaudio.pretraining.clips import fitted
+from svdaudio.pretraining.clips import fit_length
 from svdaudio.pretraining.data_sets import find_layout, split_by_fold, split_by_group
 from svdaudio.pretraining.items import Item
 
@@ -20,7 +20,7 @@ def test_a_folder_is_recognised_or_a_layout_named(tmp_path):
     assert find_layout(tmp_path, "pairs").name == "pairs"
     with pytest.raises(InputError, match=r"unknown layout: expected .*pairs, got nothing"):
         find_layout(tmp_path, "nothing")
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="folder not found"):
         find_layout(tmp_path / "b")
     (tmp_path / "a.wav").unlink()
     with pytest.raises(InputError, match=r"is not a data set: expected one of the layouts .*, got no sounds"):
@@ -49,16 +49,16 @@ def test_a_data_sets_own_part_is_held_out():
     made = [replace(item, fold=fold) for item, fold in zip(items(*"abcd"), ("1", "2", "2", None), strict=True)]
     split = split_by_fold(made, "2")
     assert (split.training, split.held_out) == ((0, 3), (1, 2))
-    with pytest.raises(InputError, match=r"the part '3' cannot be held out: expected one of 1, 2, got 0 of 4 items"):
+    with pytest.raises(InputError, match=r"the fold '3' cannot be held out: expected one of 1, 2, got 0 of 4 items"):
         split_by_fold(made, "3")
-    with pytest.raises(InputError, match="expected a data set that is divided into parts"):
+    with pytest.raises(InputError, match="expected a data set with folds or splits"):
         split_by_fold(items("a", "b"), "1")
 
 
 def test_parts_of_sounds():
     sound = np.arange(10, dtype=np.float32)
     rng = np.random.default_rng(0)
-    assert fitted(sound, 4, place="start", rng=rng).tolist() == [0, 1, 2, 3]
-    assert fitted(sound, 4, place="centre", rng=rng).tolist() == [3, 4, 5, 6]
-    assert {int(fitted(sound, 4, place="random", rng=rng)[0]) for _ in range(200)} == set(range(7))
-    assert fitted(sound, 12, place="random", rng=rng).tolist() == [*range(10), 0, 1]
+    assert fit_length(sound, 4, place="start", rng=rng).tolist() == [0, 1, 2, 3]
+    assert fit_length(sound, 4, place="centre", rng=rng).tolist() == [3, 4, 5, 6]
+    assert {int(fit_length(sound, 4, place="random", rng=rng)[0]) for _ in range(200)} == set(range(7))
+    assert fit_length(sound, 12, place="random", rng=rng).tolist() == [*range(10), 0, 1]

@@ -5,7 +5,7 @@ from torchvision.models import resnet18
 
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.models.ciap.encoder import ROLE, CiapNetwork
-from svdaudio.pretraining.initial import fill
+from svdaudio.pretraining.initial import set_initial_weights
 from svdaudio.weights.own import Header, save_weights
 
 SMALL = {"widths": [8, 8, 8, 8], "image_size": 32}
@@ -13,7 +13,7 @@ SMALL = {"widths": [8, 8, 8, 8], "image_size": 32}
 
 def network(init, config=SMALL, seed=0):
     made = CiapNetwork(**config)
-    fill(made, made.backbone, str(init), role=ROLE, config=config, seed=seed)
+    set_initial_weights(made, made.backbone, str(init), role=ROLE, config=config, seed=seed)
     return made
 
 
@@ -36,7 +36,9 @@ def test_torchvisions_weights_fill_the_backbone(tmp_path, kind):
         torch.save({"state_dict": state} if kind == "nested" else state, path)
     made = network(path, {"widths": [64, 128, 256, 512], "image_size": 64})
     assert torch.equal(made.backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
-    with pytest.raises(ConfigError, match=r"another width than network\.widths: .* Use --set network\.widths="):
+    with pytest.raises(
+        ConfigError, match=r"the widths in .* differ from network\.widths: .* Use --set network\.widths="
+    ):
         network(path)
     del state["layer1.0.conv1.weight"]
     torch.save(state, tmp_path / "other.pth")
@@ -49,10 +51,10 @@ def test_an_earlier_result_is_fine_tuned(tmp_path):
     header = Header(role=ROLE, architecture="", config=SMALL, recipe="", recipe_version=1)
     save_weights(path, first.state_dict(), header)
     assert torch.equal(network(path).proj.weight, first.proj.weight.half().float())
-    with pytest.raises(ConfigError, match="has another network than the settings"):
+    with pytest.raises(ConfigError, match=r"the network in .* differs from the settings"):
         network(path, {**SMALL, "image_size": 64})
     save_weights(path, {"proj.weight": first.proj.weight}, header)
-    with pytest.raises(CheckpointError, match="cannot be read: expected a network of its own description"):
+    with pytest.raises(CheckpointError, match="cannot be read: expected tensors that match its description"):
         network(path)
 
 

@@ -114,13 +114,13 @@ def test_names_of_one_clip_begin_with_its_id():
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("x.wav,6,0,dog,True,1,A", "line 2, column 'fold': there is no such fold: expected 1 to 5, got 6"),
+        ("x.wav,6,0,dog,True,1,A", "line 2, column 'fold': unknown fold: expected 1 to 5, got 6"),
         ("x.wav,a,0,dog,True,1,A", "line 2, column 'fold': the cell is invalid: expected a whole number, got a"),
-        ("../x.wav,1,0,dog,True,1,A", "line 2, column 'filename': the cell is invalid: expected the name of a file"),
+        ("../x.wav,1,0,dog,True,1,A", "line 2, column 'filename': the cell is invalid: expected a file name"),
         (",1,0,dog,True,1,A", "line 2, column 'filename': the cell is empty"),
         ("x.wav,1,0,,True,1,A", "line 2, column 'category': the cell is empty"),
         ("x.wav,1,0,dog,True,,A", "line 2, column 'src_file': the cell is empty"),
-        ("x.wav,1,0,dog,True,1", "line 2: there are 6 cells: expected 7"),
+        ("x.wav,1,0,dog,True,1", "line 2: wrong number of cells: expected 7"),
         ('x.wav,1,0,"dog,True,1,A', "line 2 is not valid CSV"),
         ("x.wav,1,0,dog,True,1,A\nx.wav,1,0,dog,True,1,A", "line 3, column 'filename': the file is already in line 2"),
         ("x.wav,1,0,dog,True,1,A\ny.wav,1,0,cat,True,1,A", "line 3, column 'category': target 0 has two names"),
@@ -161,10 +161,10 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ('CCCCCCCCCCC, 0, 10, "/m/none"', "line 6, column 'positive_labels': the label is unknown"),
+        ('CCCCCCCCCCC, 0, 10, "/m/none"', "line 6, column 'positive_labels': unknown label"),
         ('CCCCCCCCCCC, ten, 10, "/m/09x0r"', "column 'start_seconds': the cell is invalid: expected a time in seconds"),
         ('CCCCCCCCCCC, 10, 10, "/m/09x0r"', "column 'end_seconds': the clip ends before it begins"),
-        ("CCCCCCCCCCC, 0, 10, /m/09x0r,/m/0jbk", "line 6: there are 5 cells: expected 4"),
+        ("CCCCCCCCCCC, 0, 10, /m/09x0r,/m/0jbk", "line 6: wrong number of cells: expected 4"),
         ('-0RWZT-miFs, 0, 10, "/m/09x0r"', "column 'YTID': the clip is already in eval_segments.csv, line 4"),
     ],
 )
@@ -185,9 +185,9 @@ def test_audioset_needs_its_names_of_labels(segments):
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("CCCCCCCCCCC,3,dog,val", "column 'split': there is no such split: expected train or test, got val"),
+        ("CCCCCCCCCCC,3,dog,val", "column 'split': unknown split: expected train or test, got val"),
         ("CCCCCCCCCCC,3.5,dog,test", "column 'start seconds': the cell is invalid"),
-        ("CCCCCCCCCCC,3,bird, tweeting,test", "there are 5 cells: expected 4"),
+        ("CCCCCCCCCCC,3,bird, tweeting,test", "wrong number of cells: expected 4"),
         ("-0yRK50zyTI,30,dog,test", "column 'YouTube id': the clip is already in line 1"),
     ],
 )

@@ -13,13 +13,13 @@ def put(folder, *names):
 
 
 def test_files_of_one_name_are_an_item_in_any_folder(tmp_path):
-    put(tmp_path, "a.jpg", "a.wav", "street/b.PNG", "street/b.flac", "c.ogg", "notes.txt", ".cache/d.wav")
+    put(tmp_path, "a.jpg", "a.wav", "street/b.PNG", "street/b.flac", "c.opus", "notes.txt", ".cache/d.wav")
     found = find_pairs(tmp_path)
     assert found.faults == ()
     facts = [(item.name, item.sound.name, item.picture and item.picture.name, item.group) for item in found.items]
     assert facts == [
         ("a", "a.wav", "a.jpg", "a"),
-        ("c", "c.ogg", None, "c"),
+        ("c", "c.opus", None, "c"),
         ("street/b", "b.flac", "b.PNG", "street/b"),
     ]
     assert PAIRS.recognises(tmp_path)
@@ -44,18 +44,18 @@ def test_everything_that_is_wrong_is_found_at_once(tmp_path):
     assert [str(fault) for fault in find_pairs(tmp_path).faults] == [
         "a.wav: has the same name as a.flac",
         "a.png: has the same name as a.jpg",
-        "lonely.png: a picture without a sound of that name (.wav .flac .ogg .mp3)",
-        "labels.csv, line 2: 'b' is the name of 2 items; write its folders, too",
-        "labels.csv, line 3: there are no files 'nobody'",
+        "lonely.png: a picture without a sound of the same name (.wav .flac .ogg .oga .opus .mp3 .aif .aiff .au .caf)",
+        "labels.csv, line 2: 2 items are named 'b'; add the folder to the name",
+        "labels.csv, line 3: no files named 'nobody'",
         "labels.csv, line 4: no label for 'a'",
-        "labels.csv, torn: two groups, 1 and 2",
+        "labels.csv, torn: more than one group: 1 and 2",
     ]
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("name,class\na,dog\n", "has another first line: expected stem,label or stem,label,group, got name,class"),
+        ("name,class\na,dog\n", "has the wrong first line: expected stem,label or stem,label,group, got name,class"),
         ("", "got an empty table"),
         ("stem,label\na,dog,more\n", "expected 2 columns, got 3 in line 2. Quote cells"),
         ('stem,label\na,"dog\n', "cannot be read: expected CSV"),
@@ -70,7 +70,7 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path, table, message):
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="folder not found"):
         find_pairs(tmp_path / "none")
 
 

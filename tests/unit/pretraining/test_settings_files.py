@@ -41,9 +41,9 @@ def test_later_sources_win(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["lerning_rate=1"], "there is no setting 'lerning_rate' (from --set). Perhaps you mean 'learning_rate'."),
+        (["lerning_rate=1"], "unknown setting 'lerning_rate' (from --set). Perhaps you mean 'learning_rate'."),
         (["qqq=1"], "`--example-config` lists them."),
-        (["batch"], "a setting cannot be read: expected name=value"),
+        (["batch"], "invalid setting: expected name=value"),
         (["batch=1"], "batch has an invalid value (from --set): expected a whole number from 2, got 1."),
         (["network.widths=[1, 2]"], "network.widths has an invalid value (from --set): expected four whole numbers"),
         (["network.widths=[0, 8, 8, 8]"], "network.widths has an invalid value"),
@@ -81,7 +81,7 @@ def test_sounds_have_checks_of_their_own(overrides, message):
         ("a.yaml", "batch: [", "are not YAML"),
         ("a.yaml", "- batch", "expected names with values, got list"),
         ("a.json", "{}", "a name that ends in .toml, .yaml or .yml"),
-        ("a.toml", "[schedule]\nfrom = 'step'", "there is no setting 'schedule.from'"),
+        ("a.toml", "[schedule]\nfrom = 'step'", "unknown setting 'schedule.from'"),
         ("a.toml", "schedule.form = 'step'\n[split]\nheld_out = 2", "split.held_out has an invalid value"),
     ],
 )

@@ -13,8 +13,8 @@ from svdaudio.pretraining.data_sets import Split
 from svdaudio.pretraining.pairs import find_pairs
 from svdaudio.pretraining.ranks import ALONE
 from svdaudio.pretraining.settings import CiapSettings, SoundEncoderSettings
-from svdaudio.pretraining.sound_encoder import SoundSubject, embed_guided, label_texts
-from svdaudio.pretraining.subject import answers, label_likeness
+from svdaudio.pretraining.sound_encoder import SoundSubject, embed_with_guide, label_texts
+from svdaudio.pretraining.subject import batch_targets, label_likeness
 
 SMALL = {"widths": (8, 8, 8, 8)}
 SPLIT = Split(training=(0, 1, 2), held_out=(3, 4, 5))
@@ -106,7 +106,7 @@ def test_ciap_learns_from_pictures_of_the_right_size(data, tmp_path):
 
 def sound_subject(data, tmp_path, clip=None, **changes):
     settings = SoundEncoderSettings.model_validate({"batch": 4, "network": SMALL, **changes})
-    guided = embed_guided(clip or Clip(), "digest", data, settings, folder=tmp_path, progress=ignore)
+    guided = embed_with_guide(clip or Clip(), "digest", data, settings, folder=tmp_path, progress=ignore)
     return SoundSubject(settings, data, SPLIT, guided)
 
 
@@ -158,7 +158,7 @@ def test_texts_of_labels_and_their_variants(data, tmp_path):
     assert label_texts(["cat"], settings.text, seed=0) == [
         ["the sound of a cat", "the noise of a cat", "the noise of a cat"]
     ]
-    embedded = embed_guided(Clip(), "digest", data, settings, folder=tmp_path, progress=ignore)
+    embedded = embed_with_guide(Clip(), "digest", data, settings, folder=tmp_path, progress=ignore)
     assert embedded.texts.shape == (3, 3, 8)
 
     class Limited(Clip):
@@ -171,9 +171,9 @@ def test_texts_of_labels_and_their_variants(data, tmp_path):
 def test_answers_by_labels_and_by_likeness():
     vectors = torch.eye(3)[[0, 0, 1]]
     labels = [frozenset("a"), frozenset("ab"), frozenset()]
-    identity = answers(CiapSettings(targets="identity"), vectors, labels)
+    identity = batch_targets(CiapSettings(targets="identity"), vectors, labels)
     assert torch.equal(identity, torch.eye(3))
-    soft = answers(CiapSettings(targets="soft", soft_by="likeness"), vectors, labels)
+    soft = batch_targets(CiapSettings(targets="soft", soft_by="likeness"), vectors, labels)
     assert soft[0].tolist() == pytest.approx([0.5, 0.5, 0.0], abs=1e-6)
     assert label_likeness(labels).flatten().tolist() == pytest.approx(
         [1, math.sqrt(0.5), 0, math.sqrt(0.5), 1, 0, 0, 0, 1]

@@ -155,9 +155,9 @@ def test_a_figure_that_cannot_be_given_says_why(sound):
     reference = [sound(name, 1, folder="reference") for name in ("x", "y")]
     found = listen(items, ToyBundle(), MODELS, reference=reference)
     figures = {one.name: one for one in found.sets}
-    assert figures["FD-AST"].why == "2 clips give no covariance of 2 dimensions; more than 2 would"
+    assert figures["FD-AST"].why == "2 clips are too few for a covariance of 2 dimensions, which needs more than 2"
     assert figures["KAD-AST"].why == "more than half of the pairs of the reference are identical"
-    assert figures["KL-AST (softmax)"].why == "no sound of the set has the name of one of the reference"
+    assert figures["KL-AST (softmax)"].why == "no sound of the set has the same name as one of the reference"
     assert all(str(one) == "–" for one in found.sets if one.value is None)
     with pytest.raises(InputError, match="two sounds of the reference have the same name: got x"):
         listen(items, ToyBundle(), MODELS, reference=[reference[0], reference[0]])

@@ -77,7 +77,7 @@ def test_its_card_says_what_it_was_trained_on_and_how_well_it_finds(trained):
         "`svdaudio train ciap --data farm`: 4 steps in",
         "| on held-out items | value [95 % interval, bootstrap over groups] | chance | items | groups |",
         "| picture to sound: recall@1 | ",
-        "That of the data decides",
+        "The licences of the data decide",
         "| `network.widths` | [8, 8, 8, 8] |",
     ):
         assert part in text, part
@@ -124,7 +124,7 @@ def test_what_cannot_be_trained_is_refused(trained, bundles, tmp_path):
     request = trained[0]
     with pytest.raises(CheckpointError, match="there is no bundle 'none'"):
         go(request, base="none")
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="folder not found"):
         go(request, data=tmp_path / "none", work=tmp_path / "a")
     with pytest.raises(ConfigError, match=r"the batch is larger than the training data: .*Use --set batch=8"):
         go(request, name="new", work=tmp_path / "b", settings=with_settings(request, "batch=9"))

@@ -27,7 +27,7 @@ def test_a_package_that_is_not_there_is_named_with_the_remedy(monkeypatch):
 
 
 def test_an_unknown_backend_is_refused():
-    with pytest.raises(ConfigError, match="no such backend"):
+    with pytest.raises(ConfigError, match="unknown backend"):
         check_backend("tensorflow")
     with pytest.raises(ConfigError, match=r"generate\.backend"):
         resolve(METHOD.config, given={"generate.backend": "tensorflow"})

@@ -13,14 +13,8 @@ from tiny_audioldm import TINY
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.models.audioldm.autoencoder import decode
 from svdaudio.models.audioldm.convert import to_checkpoint, to_folder
-from svdaudio.models.audioldm.published import (
-    load_audio_encoder,
-    load_autoencoder,
-    load_diffuser,
-    load_text_encoder,
-    load_vocoder,
-    open_published,
-)
+from svdaudio.models.audioldm.loaders import load_audio_encoder, load_autoencoder, load_diffuser, load_vocoder
+from svdaudio.models.audioldm.published import load_text_encoder, open_published
 from svdaudio.models.audioldm.vocoder import vocode
 
 

@@ -71,7 +71,7 @@ def test_a_published_clip_knows_any_text(tmp_path, picture):
         assert np.array_equal(again.embed_texts(["thunder", "rain on a roof"]), texts)
     with pytest.raises(ConfigError, match=r"the text 'rain .*' is too long: expected at most 77 tokens, got 102"):
         guide.embed_texts(["rain " * 100])
-    with pytest.raises(CheckpointError, match=r"another CLIP: expected ViT-L/14: 257 tokens of 768, got 50 tokens"):
+    with pytest.raises(CheckpointError, match=r"the wrong CLIP: expected ViT-L/14: 257 tokens of 768, got 50 tokens"):
         published.load_image_encoder(path)
 
 

@@ -15,7 +15,7 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.models.sam2.segmenter import (
-    LEAST_WINDOW,
+    MIN_WINDOW_PX,
     N_PICTURES_KEPT,
     Mask,
     Segmenter,
@@ -161,14 +161,14 @@ def test_other_clicks_are_seen(segmenter, pixels):
 
 @pytest.mark.parametrize("point", [(-1, 5), (5, -0.5), (140, 5), (5, 90), (float("nan"), 5), (1e9, 1)])
 def test_a_point_outside_of_the_picture_is_refused(segmenter, pixels, point):
-    with pytest.raises(InputError, match=r"outside the image: expected x in 0\.\.139, y in 0\.\.89"):
+    with pytest.raises(InputError, match=r"outside the picture: expected x in 0\.\.139, y in 0\.\.89"):
         segmenter.segment(pixels, np.array([point]), np.array([1]))
 
 
 @pytest.mark.parametrize(
     ("points", "labels", "words"),
     [
-        (np.zeros((0, 2)), np.zeros(0, int), "no point to segment"),
+        (np.zeros((0, 2)), np.zeros(0, int), "no point given"),
         (np.array([[1, 1]]), np.array([0]), "at least one point with label 1"),
         (np.array([[1, 1]]), np.array([2]), "unknown label"),
         (np.array([[1, 1]]), np.array([1, 1]), "do not match"),
@@ -246,7 +246,7 @@ def test_clicks_on_several_objects_give_the_union_of_their_masks(pixels):
     assert np.array_equal(found.logits > 0, wanted[:32, :32])
     # Together; then one by one, unless it is covered by now, and always with what is excluded.
     assert segmenter.asked[1:] == [[(20, 20, 1), (5, 85, 0)], [(5, 85, 0), (70, 60, 1)]]
-    assert found.remarks == ("the mask of all clicks together misses some of them, so 2 masks are united",)
+    assert found.remarks == ("the mask of all clicks together misses some of them, so 2 masks are merged",)
 
 
 def test_clicks_that_are_all_covered_are_segmented_together_only(pixels):
@@ -365,7 +365,7 @@ def test_a_second_look_is_at_a_square_around_what_was_found(mask, point, margin,
     for found, expected in zip(window, wanted, strict=True):
         assert abs(found.start - expected.start) <= 2  # a hundredth of the mask sticks out
         assert abs(found.stop - expected.stop) <= 2
-        assert found.stop - found.start >= min(LEAST_WINDOW, mask.shape[1])
+        assert found.stop - found.start >= min(MIN_WINDOW_PX, mask.shape[1])
 
 
 def test_a_second_look_takes_in_a_click_that_the_first_left_out():
@@ -383,7 +383,7 @@ def test_second_looks_do_not_depend_on_which_way_round_the_object_is(model):
     window = (slice(0, 128), slice(0, 128))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("svdaudio.models.sam2.segmenter.window_around", lambda *_: window)
-        patched.setattr("svdaudio.models.sam2.segmenter.LEAST_TO_LOOK_AT", 0)
+        patched.setattr("svdaudio.models.sam2.segmenter.MIN_REFINED_PX", 0)
         there = twice.segment(pixels, np.array([[40, 60]]), np.array([1]))
         back = twice.segment(pixels[:, ::-1].copy(), np.array([[127 - 40, 60]]), np.array([1]))
     np.testing.assert_allclose(there.logits, back.logits[:, ::-1], atol=2e-4)
@@ -395,7 +395,7 @@ def test_what_a_second_look_does_not_show_is_not_the_object(model):
     pixels = np.random.default_rng(4).integers(0, 256, (200, 300, 3), np.uint8)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("svdaudio.models.sam2.segmenter.window_around", lambda *_: (slice(20, 90), slice(30, 100)))
-        patched.setattr("svdaudio.models.sam2.segmenter.LEAST_TO_LOOK_AT", 0)
+        patched.setattr("svdaudio.models.sam2.segmenter.MIN_REFINED_PX", 0)
         found = twice.segment(pixels, np.array([[50, 60], [250, 150]]), np.array([1, 0])).mask
     assert found.shape == (200, 300)
     assert not found[90:].any()

@@ -21,5 +21,5 @@ def test_probabilities_are_the_softmax_of_scaled_cosines():
 
 
 def test_a_pair_of_two_spaces_is_refused():
-    with pytest.raises(CheckpointError, match="different spaces: expected 4 dimensions, those of the guide, got 2"):
+    with pytest.raises(CheckpointError, match="different spaces: expected 4 dimensions, as in the guide, got 2"):
         match(SOUND[:2], VECTORS, scale=1.0)

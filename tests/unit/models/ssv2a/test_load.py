@@ -89,7 +89,7 @@ def another_kind(contents: dict[str, Any]) -> None:
         (no_tensor, r"got float"),
         (
             another_kind,
-            r"is not SSV2A's: expected 'manifold_state' in it, got generator_state, remixer_state, timestamp",
+            r"is not an SSV2A checkpoint: expected 'manifold_state' in it, got generator_state, remixer_state, time",
         ),
     ],
 )
@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_refused(
 def test_files_that_are_not_there(pair: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         load(tmp_path / "none.pth", pair[1])
-    with pytest.raises(CheckpointError, match="there is no configuration"):
+    with pytest.raises(CheckpointError, match="file not found"):
         load(pair[0], tmp_path / "none.json")
 
 
@@ -143,7 +143,7 @@ def test_a_tensor_is_no_checkpoint(pair: tuple[Path, Path]) -> None:
         load(*pair)
 
 
-@pytest.mark.parametrize(("text", "says"), [("{", "cannot be read"), ("[]", "is not SSV2A's")])
+@pytest.mark.parametrize(("text", "says"), [("{", "cannot be read"), ("[]", "is not an SSV2A configuration")])
 def test_a_configuration_of_another_kind(pair: tuple[Path, Path], text: str, says: str) -> None:
     pair[1].write_text(text)
     with pytest.raises(CheckpointError, match=says):
@@ -174,7 +174,7 @@ def test_our_own_format(model: SSV2A, tmp_path: Path) -> None:
     ("changes", "says"),
     [
         ({"role": "tagger"}, "another kind: expected ssv2a, got tagger"),
-        ({"config": {"clap": 3}}, "header that is not SSV2A's"),
+        ({"config": {"clap": 3}}, "is not a valid SSV2A header"),
         ({"config": {}}, "lacks entry"),
     ],
 )
