@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,8 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from svdaudio.engine.batch import OutputWriter, Progress, execute_batch
-from svdaudio.engine.batches import Asked, Job, OnError, table
-from svdaudio.engine.body import ModelSource
+from svdaudio.engine.batch import BatchWork, Progress, execute_batch
+from svdaudio.engine.batches import Asked, OnError, table
 from svdaudio.engine.run import Stopping
 from svdaudio.errors import InputError, SvdAudioError
 from svdaudio.flows import pages
@@ -20,7 +20,6 @@ from svdaudio.flows.handover import failed, handed_over, run_here
 from svdaudio.flows.stages import ThisFlow, one_at_a_time, run_step
 from svdaudio.methods import find_method
 from svdaudio.session import Session
-from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 from svdaudio.studies.pairs import Common, Row, prepare, read_rows
 
@@ -112,45 +111,27 @@ def compute_rows(
 
 
 def execute_through_prefect(
-    jobs: Sequence[Job],
-    store: Store,
-    models: ModelSource,
-    *,
-    title: str,
-    api_url: str | None = None,
-    output: OutputWriter | None,
-    on_error: OnError,
-    progress: Progress,
-    stopping: Stopping,
+    work: BatchWork, progress: Progress, stopping: Stopping, *, title: str, api_url: str | None = None
 ) -> list[RunRecord]:
     """Do what `svdaudio.engine.batch.execute_batch` does, as a flow of this process.
 
     Args:
-        jobs: see there, as for what is not named here.
-        store: where artifacts and runs are.
-        models: models by role.
+        work: the jobs.
+        progress: receives every event.
+        stopping: called before each node; if true, no further node is started.
         title: id of the batch.
         api_url: of the server.
-        output: writes the files of a run.
-        on_error: whether the others go on.
-        progress: receives every event.
-        stopping: asked before each node.
     """
-
-    def compute() -> list[RunRecord]:
-        return execute_batch(
-            jobs, store, models, output=output, on_error=on_error, progress=progress, stopping=stopping,
-            step=run_step,
-        )  # fmt: skip
+    compute = partial(execute_batch, work, progress, stopping, step=run_step)
 
     def show(runs: list[RunRecord]) -> None:
-        pages.show_table(table([job.member for job in jobs], runs), title)
+        pages.show_table(table([job.member for job in work.jobs], runs), title)
 
     parameters = {
-        "pairs": [pages.readable(job.name) for job in jobs],
-        "method": jobs[0].request.kind,
-        "store": pages.readable(store.location),
-        "on_error": on_error,
+        "pairs": [pages.readable(job.name) for job in work.jobs],
+        "method": work.jobs[0].request.kind,
+        "store": pages.readable(work.store.location),
+        "on_error": work.on_error,
         "batch": title,
     }
     return run_here(run_pairs, parameters, key=title, compute=compute, show=show, api_url=api_url)

@@ -7,7 +7,7 @@ run_method.with_options(name="baseline").to_deployment(...)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,19 +15,17 @@ from typing import Any, Literal
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from svdaudio.engine.body import ModelSource
+from svdaudio.engine.batch import BatchExecutor
 from svdaudio.engine.journal import Progress
 from svdaudio.engine.request import Request
-from svdaudio.engine.run import Stopping
-from svdaudio.engine.workers import BatchExecutor
+from svdaudio.engine.run import RunWork, Stopping
 from svdaudio.errors import InputError, RunError, SvdAudioError
 from svdaudio.flows import pages
 from svdaudio.flows.clusters import Cluster
 from svdaudio.flows.handover import failed, handed_over, run_here
 from svdaudio.flows.stages import ThisFlow, one_at_a_time, walk
 from svdaudio.places import out_root
-from svdaudio.session import InProcess, Session
-from svdaudio.store.base import Store
+from svdaudio.session import Runner, Session
 from svdaudio.store.runs import RunRecord, new_run_id
 from svdaudio.views.outputs import report_of
 
@@ -116,7 +114,7 @@ def _asks_for(request: Request, run: RunRecord) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrefectRunner(InProcess):
+class PrefectRunner(Runner):
     """Runs each request as a flow of this process, through a Prefect server."""
 
     name: Literal["prefect", "dask", "ray"] = "prefect"
@@ -126,49 +124,36 @@ class PrefectRunner(InProcess):
     api_url: str | None = None
     """Of the server; that of PREFECT_API_URL or of `svdaudio server start` if not given."""
 
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request as a task.
+    def execute(self, work: RunWork, progress: Progress, stopping: Stopping) -> RunRecord:
+        """Execute every node of a run as a task.
 
         Raises:
             RunError: there is no server, or no cluster, or its workers die.
             Exception: as in process.
         """
         cluster = None if self.name == "prefect" else Cluster(kind=self.name, address=self.address)
-        compute = partial(
-            walk, request, store, models, run=run, progress=progress, stopping=stopping, record=record,
-            on_cluster=cluster is not None,
-        )  # fmt: skip
+        compute = partial(walk, work, progress, stopping, on_cluster=cluster is not None)
+        request, store = work.request, work.store
 
         def show(run: RunRecord) -> None:
-            if record and run.state == "finished":
-                report = report_of(request, store, models, run, root=out_root(store.location))
-                pages.show_run(run, report)
+            if work.record and run.state == "finished":
+                pages.show_run(run, report_of(replace(work, run=run), root=out_root(store.location)))
 
         parameters = {
             "method": request.kind,
-            "files": {name: pages.readable(use.path) for name, use in run.files.items()},
+            "files": {name: pages.readable(use.path) for name, use in work.run.files.items()},
             "settings": request.config.flat(),
             "targets": list(request.targets),
             "store": pages.readable(store.location),
-            "run": run.id,
+            "run": work.run.id,
         }
         named = run_method.with_options(
             name=request.kind, task_runner=cluster.task_runner() if cluster else one_at_a_time()
         )
-        return run_here(named, parameters, key=run.id, compute=compute, show=show, api_url=self.api_url)
+        return run_here(named, parameters, key=work.run.id, compute=compute, show=show, api_url=self.api_url)
 
     def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch of that title, each node as a task; picklable.
+        """The function that executes jobs of the batch of that title, each node as a task; picklable.
 
         Raises:
             InputError: the stages are computed by a cluster.

@@ -18,19 +18,15 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from svdaudio.engine.batch import execute_batch
+from svdaudio.engine.batch import BatchExecutor, execute_batch
 from svdaudio.engine.batches import Job
-from svdaudio.engine.body import ModelSource
 from svdaudio.engine.execute import Context, NodeEvent, OnNodeEvent, Reference, execute
-from svdaudio.engine.journal import UNRECORDED, Journal, Progress, keep_journal, no_progress
-from svdaudio.engine.request import Request
-from svdaudio.engine.run import Stopping, never
+from svdaudio.engine.journal import Journal, Progress, no_progress
+from svdaudio.engine.run import RunWork, Stopping, never
 from svdaudio.engine.stage import Node
-from svdaudio.engine.workers import BatchExecutor
 from svdaudio.errors import SvdAudioError
 from svdaudio.flows.clusters import worker_death
-from svdaudio.session import InProcess
-from svdaudio.store.base import Store
+from svdaudio.session import Runner
 from svdaudio.store.runs import RunRecord
 
 _listener: ContextVar[OnNodeEvent | None] = ContextVar("_listener", default=None)
@@ -120,33 +116,21 @@ def _arguments(context: Context, node: Node, label: str, references: Mapping[str
 
 
 def walk(
-    request: Request,
-    store: Store,
-    models: ModelSource,
-    *,
-    run: RunRecord,
-    progress: Progress = no_progress,
-    stopping: Stopping = never,
-    record: bool = True,
-    on_cluster: bool = False,
+    work: RunWork, progress: Progress = no_progress, stopping: Stopping = never, *, on_cluster: bool = False
 ) -> RunRecord:
     """Do what `svdaudio.engine.run.execute_run` does, each node as a task of the flow that calls this.
 
     Args:
-        request: what is to be computed.
-        store: where artifacts and runs are.
-        models: models by role.
-        run: the run's record.
+        work: the run.
         progress: receives every event; from inside a stage, only if it runs in this process.
-        stopping: asked before each node; if true, the run ends as "interrupted".
-        record: keep the run in the store.
+        stopping: called before each node; if true, the run ends as "interrupted".
         on_cluster: whether the flow's task runner has workers elsewhere. They are given every node that is ready, but
             for stages that read the user's files: those run here, since workers may not have the files.
     """
-    with keep_journal(request, store.runs if record else UNRECORDED, run, progress) as journal:
-        context = Context(request, store, models, earlier=None if record else ())
+    with work.journal(progress) as journal:
+        context = work.context()
         if on_cluster:
-            _ = context.previous, request.file_digests  # looked up once, and sent along
+            _ = context.previous, work.request.file_digests  # looked up once, and sent along
         _walk(journal, context, stopping, on_cluster=on_cluster)
     return journal.run
 
@@ -203,26 +187,16 @@ def run_step(
     return run_task(context, node, f"{job.name}: {node.name}", references, notes_only)
 
 
-class ThisFlow(InProcess):
+class ThisFlow(Runner):
     """The runner of a `Session` inside a flow: every stage is a task of that flow."""
 
     name = "prefect"
 
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request."""
-        return walk(request, store, models, run=run, progress=progress, stopping=stopping, record=record)
+    def execute(self, work: RunWork, progress: Progress, stopping: Stopping) -> RunRecord:
+        """Execute every node of a run."""
+        return walk(work, progress, stopping)
 
     def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch."""
+        """The function that executes jobs of a batch."""
         del title
         return partial(execute_batch, step=run_step)

@@ -19,13 +19,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from svdaudio import store as stores
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import RunConfig, resolve
 from svdaudio.engine.arrays import RunArrays
-from svdaudio.engine.batch import BatchExecutor, OutputWriter, execute_batch, run_batch
+from svdaudio.engine.batch import BatchExecutor, BatchWork, OutputWriter, execute_batch, run_batch
 from svdaudio.engine.batch import Progress as BatchProgress
 from svdaudio.engine.batch import no_progress as no_batch_progress
 from svdaudio.engine.batches import KIND as BATCH
@@ -46,7 +46,7 @@ from svdaudio.engine.request import (
     recorded_config,
     resumed_request,
 )
-from svdaudio.engine.run import Stopping, execute_run, never
+from svdaudio.engine.run import RunWork, Stopping, execute_run, never
 from svdaudio.errors import ConfigError, RunError
 from svdaudio.files import write_bytes
 from svdaudio.methods import find_method, other_parameters
@@ -64,66 +64,22 @@ PAGE = "report.html"
 """Name of the report of a run, in the folder of its files."""
 
 
-class Runner(Protocol):
-    """What computes the stages of a run: this process, or Prefect and its clusters."""
-
-    @property
-    def name(self) -> str:
-        """For the record of the run."""
-        ...
-
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request; see `svdaudio.engine.run.execute_run`."""
-        ...
-
-    def report(
-        self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool
-    ) -> Report:
-        """Write the files of a finished run; see `svdaudio.views.outputs.report_of`."""
-        ...
-
-    def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch of that title."""
-        ...
-
-
-class InProcess:
-    """Computes everything in this process."""
+class Runner:
+    """Computes the stages of runs in this process. Subclasses compute them elsewhere: Prefect, resident processes."""
 
     name = "in-process"
+    """Entered into the record of each run."""
 
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request; see `svdaudio.engine.run.execute_run`."""
-        return execute_run(request, store, models, run=run, progress=progress, stopping=stopping, record=record)
+    def execute(self, work: RunWork, progress: Progress, stopping: Stopping) -> RunRecord:
+        """Execute every node of a run; see `svdaudio.engine.run.execute_run`."""
+        return execute_run(work, progress, stopping)
 
-    def report(
-        self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool
-    ) -> Report:
+    def report(self, work: RunWork, *, root: Path, pictures: bool) -> Report:
         """Write the files of a finished run; see `svdaudio.views.outputs.report_of`."""
-        return report_of(request, store, models, run, root=root, pictures=pictures)
+        return report_of(work, root=root, pictures=pictures)
 
     def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch of that title."""
+        """The function that executes jobs of the batch of that title."""
         del title
         return execute_batch
 
@@ -188,7 +144,7 @@ class Session:
             location = store if store is not None else os.environ.get(ENVIRONMENT_STORE) or default_store()
             store = stores.open_store(location)
         self.store: Store = store
-        self.runner: Runner = runner or InProcess()
+        self.runner: Runner = runner or Runner()
         self._open_bundle = open_bundle
         self._open_models = open_models
         self._quietly = quietly
@@ -388,11 +344,9 @@ class Session:
             from svdaudio.pages.progress import default_progress
 
             progress = default_progress()
-        models = self.models(request)
+        work = self._work(request, run, record=record)
         with self._quietly():
-            run = self.runner.execute(
-                request, self.store, models, run=run, progress=progress, stopping=stopping, record=record
-            )
+            run = self.runner.execute(work, progress, stopping)
             if run.state != "finished" or not record:
                 return Result(run=run, report=Report(folder=self.out_root))
             report = self._report(request, run, pictures=pictures)
@@ -454,7 +408,7 @@ class Session:
         if not recompute:
             return RunArrays.in_store(run, self.method_of(run), self.store, self.bundle(run.bundle).classes)
         request = self.request_of(run)
-        return arrays_of(request, self.store, self.models(request), run)
+        return arrays_of(self._work(request, run))
 
     def result(self, run: RunRecord | str, *, pictures: bool = True) -> Result:
         """An earlier finished run with its files, as `run` returned it.
@@ -597,17 +551,13 @@ class Session:
         executor = self.runner.batch_executor(batch.record.id)
 
         def execute(jobs: Sequence[Job]) -> list[RunRecord]:
+            models = self.models(jobs[0].request)
+            work = BatchWork(jobs=jobs, store=self.store, models=models, output=output, on_error=asked.on_error)
             if n_workers > 1 and len(jobs) > 1:
                 from svdaudio.engine.workers import execute_shares
 
-                return execute_shares(
-                    jobs, self.store.location, n_workers=n_workers, open_models=self._open_models, execute=executor,
-                    output=output, on_error=asked.on_error, progress=progress,
-                )  # fmt: skip
-            models = self.models(jobs[0].request)
-            return executor(
-                jobs, self.store, models, output=output, on_error=asked.on_error, progress=progress, stopping=stopping
-            )
+                return execute_shares(work, progress, n_workers=n_workers, execute=executor)
+            return executor(work, progress, stopping)
 
         with self._quietly():
             return run_batch(batch, self.store, execute, table_path=path)
@@ -660,8 +610,11 @@ class Session:
         """Where the files of runs go."""
         return out_root(self.store.location)
 
+    def _work(self, request: Request, run: RunRecord, *, record: bool = True) -> RunWork:
+        return RunWork(request=request, store=self.store, models=self.models(request), run=run, record=record)
+
     def _report(self, request: Request, run: RunRecord, *, pictures: bool) -> Report:
-        return self.runner.report(request, self.store, self.models(request), run, root=self.out_root, pictures=pictures)
+        return self.runner.report(self._work(request, run), root=self.out_root, pictures=pictures)
 
 
 def run_state(store: Store, run: RunRecord) -> str:

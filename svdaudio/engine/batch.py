@@ -22,7 +22,7 @@ from svdaudio.engine.body import BodyLoader, ModelSource, load_body
 from svdaudio.engine.execute import Context, NodeEvent, OnNodeEvent, Reference, execute
 from svdaudio.engine.journal import Event, Journal, one_line
 from svdaudio.engine.plan import N_RUNS_COMPARED
-from svdaudio.engine.run import Stopping, never
+from svdaudio.engine.run import RunWork, Stopping, never
 from svdaudio.engine.stage import Node, ancestors, in_order
 from svdaudio.errors import CheckpointError, CorruptArtifactError, StoreError
 from svdaudio.store.base import Store
@@ -74,8 +74,8 @@ def no_progress(event: BatchEvent) -> None:
 class OutputWriter(Protocol):
     """Writes the outputs of a pair's run: sounds, scores and, if wanted, pictures. Must be picklable."""
 
-    def write(self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: BodyLoader) -> RunRecord:
-        """Write the files of a finished run, and enter them into its record.
+    def write(self, job: Job, work: RunWork) -> RunRecord:
+        """Write the files of the job's finished run, and enter them into its record.
 
         Raises:
             StoreError: the files in the store cannot be written.
@@ -83,35 +83,29 @@ class OutputWriter(Protocol):
         ...
 
 
-class BatchExecutor(Protocol):
-    """Executes jobs of one bundle and workflow: `execute_batch`, or the same through another runner. Picklable."""
+@dataclass(frozen=True, kw_only=True)
+class BatchWork:
+    """Jobs of one bundle and one workflow, and everything needed to execute them. Picklable if its parts are."""
 
-    def __call__(
-        self,
-        jobs: Sequence[Job],
-        store: Store,
-        models: ModelSource,
-        *,
-        output: OutputWriter | None,
-        on_error: OnError,
-        progress: Progress,
-        stopping: Stopping,
-    ) -> list[RunRecord]:
-        """Return the record of each job's run."""
-        ...
+    jobs: Sequence[Job]
+    store: Store
+    models: ModelSource
+    """Models by role; nothing is loaded unless something is computed."""
+    output: OutputWriter | None = None
+    """Writes the files of a run as soon as it is finished; without it none are written."""
+    on_error: OnError = "continue"
+    """Whether the other pairs continue after the run of one has failed. A store that cannot be written and a checkpoint
+    that cannot be loaded concern all pairs, and always end the batch."""
+    body: BodyLoader = load_body
+    """Finds the body of a stage."""
+
+
+BatchExecutor = Callable[[BatchWork, Progress, Stopping], list[RunRecord]]
+"""Executes jobs and returns the record of each job's run: `execute_batch`, or another runner's. Picklable."""
 
 
 def execute_batch(
-    jobs: Sequence[Job],
-    store: Store,
-    models: ModelSource,
-    *,
-    output: OutputWriter | None = None,
-    on_error: OnError = "continue",
-    progress: Progress = no_progress,
-    stopping: Stopping = never,
-    step: Step = in_process,
-    body: BodyLoader = load_body,
+    work: BatchWork, progress: Progress = no_progress, stopping: Stopping = never, *, step: Step = in_process
 ) -> list[RunRecord]:
     """Execute every node of every job: each node for all jobs, then the next node.
 
@@ -119,42 +113,36 @@ def execute_batch(
     for, so that several processes can share similar jobs. (Prefect's tasks wait at once.)
 
     Args:
-        jobs: of one bundle and one workflow.
-        store: where artifacts and runs are.
-        models: models by role; nothing is loaded unless something is computed.
-        output: writes the files of a run as soon as it is finished; without it none are written.
-        on_error: whether the other pairs continue after the run of one has failed. A store that cannot be written and
-            a checkpoint that cannot be loaded concern all pairs, and always end the batch.
+        work: the jobs.
         progress: receives every event, in this thread.
         stopping: called before each node; if true, no further node is started.
         step: how a node is executed.
-        body: finds the body of a stage.
 
     Returns:
         The record of each job's run, as it is in the store, in the order of `jobs`. Runs that were not reached, or not
         finished, are "interrupted".
 
     Raises:
-        StoreError, CheckpointError: see `on_error`; every record has the progress of its run.
+        StoreError, CheckpointError: see `BatchWork.on_error`; every record has the progress of its run.
         KeyboardInterrupt: likewise.
     """
-    earlier = list(islice(store.runs, N_RUNS_COMPARED))
-    runs = {job.name: job.run for job in jobs}
-    for start in range(0, len(jobs), N_TOGETHER):
+    earlier = list(islice(work.store.runs, N_RUNS_COMPARED))
+    runs = {job.name: job.run for job in work.jobs}
+    for start in range(0, len(work.jobs), N_TOGETHER):
         with ExitStack() as stack:
             opened: list[_OpenRun] = []
-            for job in jobs[start : start + N_TOGETHER]:
-                opened.append(_OpenRun(job, Context(job.request, store, models, body, earlier), progress))
+            for job in work.jobs[start : start + N_TOGETHER]:
+                context = Context(job.request, work.store, work.models, work.body, earlier)
+                opened.append(_OpenRun(job, context, progress))
                 stack.callback(opened[-1].close, "interrupted")
-            walk = _Walk(opened, output=output, on_error=on_error, stopping=stopping, step=step)
             try:
-                goes_on = walk.through(models)
+                goes_on = _Walk(work, opened, stopping, step).through()
             finally:
                 stack.close()
                 runs.update({one.job.name: one.run for one in opened})
         if not goes_on:
             break
-    return [runs[job.name] for job in jobs]
+    return [runs[job.name] for job in work.jobs]
 
 
 class _OpenRun:
@@ -182,6 +170,13 @@ class _OpenRun:
         self.left.discard(reference.node)
         self.journal.finished(reference)
 
+    def work(self) -> RunWork:
+        """The run alone, to write its files."""
+        context = self.context
+        return RunWork(
+            request=context.request, store=context.store, models=context.models, run=self.run, body=context.body
+        )
+
     def close(self, state: RunState, error: BaseException | None = None) -> None:
         """Write the final record, once."""
         if not self.is_open:
@@ -201,22 +196,13 @@ class _OpenRun:
 class _Walk:
     """One walk over a workflow for several runs."""
 
-    def __init__(
-        self,
-        opened: Sequence[_OpenRun],
-        *,
-        output: OutputWriter | None,
-        on_error: OnError,
-        stopping: Stopping,
-        step: Step,
-    ) -> None:
+    def __init__(self, work: BatchWork, opened: Sequence[_OpenRun], stopping: Stopping, step: Step) -> None:
+        self._work = work
         self._opened = opened
-        self._output = output
-        self._on_error: OnError = on_error
         self._stopping = stopping
         self._step = step
 
-    def through(self, models: ModelSource) -> bool:
+    def through(self) -> bool:
         """Walk it; return false if the batch has to stop."""
         for node in _order([one.job for one in self._opened]):
             queue = deque((one, False) for one in self._opened if one.is_open and node.name in one.nodes)
@@ -225,7 +211,7 @@ class _Walk:
                 if self._stopping():
                     return False
                 try:
-                    goes_on = self._execute(one, node, models, waits=waits)
+                    goes_on = self._execute(one, node, waits=waits)
                 except HeldError:
                     queue.append((one, True))
                     continue
@@ -233,7 +219,7 @@ class _Walk:
                     return False
         return True
 
-    def _execute(self, one: _OpenRun, node: Node, models: ModelSource, *, waits: bool) -> bool:
+    def _execute(self, one: _OpenRun, node: Node, *, waits: bool) -> bool:
         def on_event(what: NodeEvent, text: str) -> None:
             if what == "waiting" and not waits:
                 refuse_to_wait()
@@ -248,13 +234,13 @@ class _Walk:
             one.close("failed", error)
             if is_global_failure(error):
                 raise
-            return self._on_error == "continue"
+            return self._work.on_error == "continue"
         one.took(reference)
         if not one.left:
             one.close("finished")
-            if self._output is not None:
-                one.run = self._output.write(one.job, one.run, one.context.store, models, one.context.body)
-        return one.run.state != "failed" or self._on_error == "continue"
+            if self._work.output is not None:
+                one.run = self._work.output.write(one.job, one.work())
+        return one.run.state != "failed" or self._work.on_error == "continue"
 
 
 def is_global_failure(error: Exception) -> bool:

@@ -11,13 +11,13 @@ from typing import Any
 from svdaudio.engine.batch import BatchEvent
 from svdaudio.engine.journal import Event
 from svdaudio.engine.run import Stopping
-from svdaudio.resident.messages import STOP, Ask, AskBatch, AskReport, Done, Failed, Refused, Waiting
+from svdaudio.resident.messages import STOP, Done, Failed, Refused, Waiting, Work
 from svdaudio.resident.place import Resident
 
 POLL_S = 0.2
 """How often `stopping` is asked while nothing is told."""
 
-Told = Callable[[Any], None]
+OnEvent = Callable[[Any], None]
 """Receives the events of a request: those of a run, or of a batch."""
 
 
@@ -31,8 +31,8 @@ def _ignore(n_before: int) -> None:
 
 def ask(
     resident: Resident,
-    asked: Ask | AskReport | AskBatch,
-    progress: Told,
+    work: Work,
+    progress: OnEvent,
     stopping: Stopping,
     *,
     waiting: Callable[[int], None] = _ignore,
@@ -41,7 +41,7 @@ def ask(
 
     Args:
         resident: that process.
-        asked: what to compute.
+        work: what to compute.
         progress: receives every event.
         stopping: asked all the time; if true, the request ends between two stages.
         waiting: called with the number of requests that are served first, if there are any.
@@ -52,7 +52,7 @@ def ask(
         KeyboardInterrupt: once the resident process has ended the run.
     """
     try:
-        message = pickle.dumps(asked)
+        message = pickle.dumps(work)
     except Exception as error:
         raise GoneError(f"cannot be sent this request ({type(error).__name__}: {error})") from error
     try:
@@ -67,7 +67,7 @@ def ask(
             raise GoneError("died") from error
 
 
-def _listen(connection: Connection, progress: Told, stopping: Stopping, waiting: Callable[[int], None]) -> Any:
+def _listen(connection: Connection, progress: OnEvent, stopping: Stopping, waiting: Callable[[int], None]) -> Any:
     interrupted: KeyboardInterrupt | None = None
     told_to_stop = False
     while True:

@@ -25,25 +25,25 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.checkpoints.bundle import Models
-from svdaudio.engine.batch import execute_batch
-from svdaudio.engine.run import execute_run
+from svdaudio.engine.batch import BatchWork, execute_batch
+from svdaudio.engine.run import Stopping, execute_run
 from svdaudio.engine.workers import portable
 from svdaudio.files import write_bytes
 from svdaudio.processes import began
-from svdaudio.resident.messages import STOP, Ask, AskBatch, AskReport, Done, Failed, Refused, Waiting
+from svdaudio.resident.client import OnEvent
+from svdaudio.resident.messages import STOP, Done, Failed, Refused, ReportWork, Waiting, Work
 from svdaudio.resident.place import STATE, Resident, identity
-from svdaudio.store import open_store
 from svdaudio.views.outputs import report_of
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
-    """A request and the command that waits for it."""
+class _Request:
+    """Work and the command that waits for it."""
 
-    asked: bytes
-    """A pickled `Ask`, `AskReport` or `AskBatch`."""
+    pickled: bytes
+    """A `Work`."""
     connection: Connection
     stop: threading.Event = field(default_factory=threading.Event)
     """The command was interrupted, or is gone."""
@@ -69,7 +69,7 @@ class Server:
         self._folder = folder
         self._warm = warm
         self._idle_s = idle_s
-        self._queue: queue.Queue[_Work] = queue.Queue()
+        self._queue: queue.Queue[_Request] = queue.Queue()
         self._is_busy = False
 
     def serve(self) -> None:
@@ -90,11 +90,11 @@ class Server:
                     warm_up()
                 while True:
                     try:
-                        work = self._queue.get(timeout=self._idle_s)
+                        request = self._queue.get(timeout=self._idle_s)
                     except queue.Empty:
                         return
                     self._is_busy = True
-                    _compute(work)
+                    _answer(request)
                     self._is_busy = False
         finally:
             with contextlib.suppress(OSError):
@@ -112,15 +112,15 @@ class Server:
     def _attend(self, connection: Connection) -> None:
         """Read the request of a command, then wait for its interrupt or its end."""
         with contextlib.suppress(EOFError, OSError):
-            work = _Work(asked=connection.recv_bytes(), connection=connection)
+            request = _Request(pickled=connection.recv_bytes(), connection=connection)
             if n_before := self._queue.qsize() + self._is_busy:
-                work.send(Waiting(n_before=n_before))
-            self._queue.put(work)
+                request.send(Waiting(n_before=n_before))
+            self._queue.put(request)
             try:
                 while connection.recv() != STOP:
                     pass
             finally:
-                work.stop.set()
+                request.stop.set()
 
 
 def warm_up() -> None:
@@ -134,67 +134,34 @@ def warm_up() -> None:
         import_module(module)
 
 
-def _compute(work: _Work) -> None:
+def _answer(request: _Request) -> None:
     try:
-        asked: Any = pickle.loads(work.asked)  # noqa: S301 - from a socket that only this user can reach
+        work: Work = pickle.loads(request.pickled)  # noqa: S301 - from a socket that only this user can reach
     except Exception as error:  # noqa: BLE001 - a method or model that this process cannot import
-        work.send(Refused(why=f"{type(error).__name__}: {error}"))
-        work.connection.close()
+        request.send(Refused(why=f"{type(error).__name__}: {error}"))
+        request.connection.close()
         return
-    if isinstance(asked.models, Models):
-        asked.models.keep_all()
+    if isinstance(work.models, Models):
+        work.models.keep_all()
     try:
-        work.send(Done(value=_answer(asked, work)))
+        request.send(Done(value=_compute(work, request.send, request.stop.is_set)))
     except Exception as error:  # noqa: BLE001 - the command raises it again
         error = portable(error)
         try:
             pickle.dumps(error)
         except Exception:  # noqa: BLE001
             error = RuntimeError(f"{type(error).__name__}: {error}")
-        work.send(Failed(error=error))
+        request.send(Failed(error=error))
     finally:
-        work.connection.close()
+        request.connection.close()
 
 
-def _answer(asked: Any, work: _Work) -> Any:
-    if isinstance(asked, AskReport):
-        return _report(asked)
-    return _execute_batch(asked, work) if isinstance(asked, AskBatch) else _execute(asked, work)
-
-
-def _execute(asked: Ask, work: _Work) -> Any:
-    return execute_run(
-        asked.request,
-        open_store(asked.location),
-        asked.models,
-        run=asked.run,
-        progress=work.send,
-        stopping=work.stop.is_set,
-        record=asked.record,
-    )
-
-
-def _execute_batch(asked: AskBatch, work: _Work) -> Any:
-    return execute_batch(
-        asked.jobs,
-        open_store(asked.location),
-        asked.models,
-        output=asked.output,
-        on_error=asked.on_error,
-        progress=work.send,
-        stopping=work.stop.is_set,
-    )
-
-
-def _report(asked: AskReport) -> Any:
-    return report_of(
-        asked.request,
-        open_store(asked.location),
-        asked.models,
-        asked.run,
-        root=Path(asked.root),
-        pictures=asked.pictures,
-    )
+def _compute(work: Work, progress: OnEvent, stopping: Stopping) -> Any:
+    if isinstance(work, ReportWork):
+        return report_of(work.run, root=work.root, pictures=work.pictures)
+    if isinstance(work, BatchWork):
+        return execute_batch(work, progress, stopping)
+    return execute_run(work, progress, stopping)
 
 
 def _leave(number: int, frame: object) -> None:

@@ -11,26 +11,20 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from svdaudio.engine.batch import BatchExecutor, OutputWriter
-from svdaudio.engine.batch import Progress as BatchProgress
-from svdaudio.engine.batches import Job, OnError
-from svdaudio.engine.body import ModelSource
+from svdaudio.engine.batch import BatchExecutor
 from svdaudio.engine.journal import Progress, no_progress
-from svdaudio.engine.request import Request
-from svdaudio.engine.run import Stopping, never
+from svdaudio.engine.run import RunWork, Stopping, never
 from svdaudio.errors import RunError
 from svdaudio.processes import began, end_group
-from svdaudio.resident.client import GoneError, Told, ask
+from svdaudio.resident.client import GoneError, OnEvent, ask
 from svdaudio.resident.control import launch
-from svdaudio.resident.messages import Ask, AskBatch, AskReport
+from svdaudio.resident.messages import ReportWork, Work
 from svdaudio.resident.place import Resident
-from svdaudio.session import InProcess
-from svdaudio.store.base import Store
+from svdaudio.session import Runner
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.report import Report
 
@@ -94,8 +88,8 @@ class Worker:
                 )
             return self._resident
 
-    def ask(self, asked: Ask | AskReport | AskBatch, progress: Told, stopping: Stopping) -> Any:
-        """Its answer; see `svdaudio.resident.client.ask`.
+    def ask(self, work: Work, progress: OnEvent, stopping: Stopping) -> Any:
+        """Have it do some work and return the result; see `svdaudio.resident.client.ask`.
 
         Raises:
             RunError: it died, or cannot take the request. What was computed is in the store.
@@ -103,7 +97,7 @@ class Worker:
         """
         resident = self.start()
         try:
-            return ask(resident, asked, progress, stopping)
+            return ask(resident, work, progress, stopping)
         except GoneError as error:
             raise self._fault(error) from error
 
@@ -145,7 +139,7 @@ class Worker:
             shutil.rmtree(Path(self._resident.address).parent, ignore_errors=True)
 
 
-class WorkerRunner(InProcess):
+class WorkerRunner(Runner):
     """Hands runs, their files and batches to a worker.
 
     Args:
@@ -157,53 +151,23 @@ class WorkerRunner(InProcess):
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request; see `svdaudio.engine.run.execute_run`.
+    def execute(self, work: RunWork, progress: Progress, stopping: Stopping) -> RunRecord:
+        """Execute every node of a run; see `svdaudio.engine.run.execute_run`.
 
         Raises:
             RunError: the worker died; the run can be resumed.
         """
-        asked = Ask(request=request, location=store.location, models=models, run=run, record=record)
-        return self._worker.ask(asked, progress, stopping)
+        return self._worker.ask(work, progress, stopping)
 
-    def report(
-        self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool
-    ) -> Report:
+    def report(self, work: RunWork, *, root: Path, pictures: bool) -> Report:
         """Write the files of a finished run; see `svdaudio.views.outputs.report_of`.
 
         Raises:
             RunError: the worker died.
         """
-        asked = AskReport(
-            request=request, location=store.location, models=models, run=run, root=str(root), pictures=pictures
-        )
-        return self._worker.ask(asked, no_progress, never)
+        return self._worker.ask(ReportWork(run=work, root=root, pictures=pictures), no_progress, never)
 
     def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch."""
+        """The function that executes jobs of a batch."""
         del title
-        return self._execute_batch
-
-    def _execute_batch(
-        self,
-        jobs: Sequence[Job],
-        store: Store,
-        models: ModelSource,
-        *,
-        output: OutputWriter | None,
-        on_error: OnError,
-        progress: BatchProgress,
-        stopping: Stopping,
-    ) -> list[RunRecord]:
-        asked = AskBatch(jobs=tuple(jobs), location=store.location, models=models, output=output, on_error=on_error)
-        return self._worker.ask(asked, progress, stopping)
+        return self._worker.ask

@@ -154,15 +154,17 @@ def test_several_tasks_under_way_give_the_same(world, notes, prefect_api):
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.task_runners import ThreadPoolTaskRunner
 
+    from svdaudio.engine.run import RunWork
     from svdaudio.flows.stages import walk
 
     session = world.session()
     request = world.request(session)
+    work = RunWork(request=request, store=session.store, models={}, run=session.new_run(request))
     finished = []
 
     @flow(name="toy", task_runner=ThreadPoolTaskRunner(max_workers=3))
     def several():
-        finished.append(walk(request, session.store, {}, run=session.new_run(request), on_cluster=True))
+        finished.append(walk(work, on_cluster=True))
 
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         several()

@@ -15,7 +15,7 @@ from svdaudio.engine.journal import no_progress
 from svdaudio.engine.request import new_run
 from svdaudio.errors import CheckpointError, ConfigError, InputError, MissingArtifactError, RunError
 from svdaudio.methods import VARIABLE, find_method
-from svdaudio.session import InProcess, Session, is_unfinished, run_state
+from svdaudio.session import Runner, Session, is_unfinished, run_state
 from svdaudio.store import LocalStore
 
 
@@ -355,7 +355,7 @@ print([m for m in ("torch", "matplotlib", "prefect", "typer") if m in sys.module
 
 
 def test_another_runner_shares_bundles_and_models(session, toy, opened):
-    class Elsewhere(InProcess):
+    class Elsewhere(Runner):
         name = "elsewhere"
 
     other = session.with_runner(Elsewhere())
