@@ -17,7 +17,7 @@ from svdaudio.config import Resolved
 from svdaudio.engine.journal import Progress, no_progress
 from svdaudio.engine.method import FileKind, Method
 from svdaudio.engine.request import Request, new_run
-from svdaudio.engine.run import RunWork, Stopping, execute_run, never
+from svdaudio.engine.run import RunWork, Stopping, execute_run, never_stop
 from svdaudio.engine.stage import Node, Nodes, Stage, by_name
 from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.store import LocalStore, RunRecord
@@ -195,7 +195,11 @@ class ToyWorld:
         return RunWork(request=request, store=self.store, run=run, **parts)
 
     def run(
-        self, request: Request | None = None, progress: Progress = no_progress, stopping: Stopping = never, **work: Any
+        self,
+        request: Request | None = None,
+        progress: Progress = no_progress,
+        stopping: Stopping = never_stop,
+        **work: Any,
     ) -> RunRecord:
         """Execute a request in process."""
         self.calls.clear()

@@ -1,4 +1,4 @@
-"""Run a request in this process: its nodes in order, each by `execute`."""
+"""Runs a request in this process, node by node."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class RunWork:
         return keep_journal(self.request, self.store.runs if self.record else UNRECORDED, self.run, progress)
 
 
-def never() -> bool:
-    """Never stop."""
+def never_stop() -> bool:
+    """Return false, so that the run continues."""
     return False
 
 
-def execute_run(work: RunWork, progress: Progress = no_progress, stopping: Stopping = never) -> RunRecord:
+def execute_run(work: RunWork, progress: Progress = no_progress, stopping: Stopping = never_stop) -> RunRecord:
     """Execute every node of a request and update the record of the run after each.
 
     The same call starts a run (`run` from `new_run`) and continues one (`run` from the store, `request` from
@@ -67,7 +67,7 @@ def execute_run(work: RunWork, progress: Progress = no_progress, stopping: Stopp
         The record of the run, as it is in the store: "finished", or "interrupted" if it was stopped.
 
     Raises:
-        Exception: the error of a stage, once it is in the record (state "failed").
+        Exception: the error of a stage, which is then also in the record (state "failed").
         KeyboardInterrupt: likewise (state "interrupted").
     """
     with work.journal(progress) as journal:
@@ -97,7 +97,7 @@ def execute_run(work: RunWork, progress: Progress = no_progress, stopping: Stopp
 
 
 def read_outputs(work: RunWork, node: str, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
-    """The arrays of a node of a run. If they are damaged or gone, they are recomputed first.
+    """The arrays of a node of a run; damaged or missing ones are recomputed first.
 
     Raises:
         RunError: the run has no such node, or did not reach it.

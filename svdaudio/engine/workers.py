@@ -1,7 +1,7 @@
-"""A batch divided among processes of this machine, each with its own models; they share only the store.
+"""Divides a batch among processes on this machine, each with its own models; they share only the store.
 
-Workers that need the same key wait for each other there, so nothing is computed twice. Each worker reports through
-its own pipe: its death closes the pipe, and a worker exits when its parent no longer reads.
+Workers that need the same key wait for each other in the store, so nothing is computed twice. Each worker reports
+through its own pipe, which closes if the worker dies; a worker exits when its parent no longer reads.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def execute_shares(
     """Do what `svdaudio.engine.batch.execute_batch` does, with `n_workers` processes.
 
     Args:
-        work: the jobs; picklable.
+        work: the jobs; must be picklable.
         progress: receives every event, in this thread.
-        n_workers: how many processes, at most one for each job.
-        execute: how each of them executes its share.
+        n_workers: number of processes; at most one for each job is started.
+        execute: executes the share of a worker, in its process.
 
     Raises:
         RunError: a worker died.
-        Exception: the error that ended a worker; the others are then stopped.
+        Exception: the error that ended a worker; the other workers are stopped.
     """
     context = multiprocessing.get_context("spawn")  # torch and its threads do not survive a fork
     stop = context.Event()
@@ -58,7 +58,7 @@ def execute_shares(
             share = replace(work, jobs=work.jobs[number::n_workers])
             reader, writer = context.Pipe(duplex=False)
             worker = context.Process(target=_work, args=(execute, share, writer, stop), name=f"worker {number + 1}")
-            with writer:  # the worker's alone once it has started
+            with writer:  # only the worker keeps it open
                 worker.start()
             workers[reader] = worker
         for reader, message in _messages(workers):
@@ -77,7 +77,7 @@ def execute_shares(
         stop.set()
         raise
     finally:
-        for reader in workers:  # before waiting for them: one that is sending waits to be read
+        for reader in workers:  # before joining: a worker that is sending blocks until its message is read
             reader.close()
         for worker in workers.values():
             worker.join()
@@ -88,13 +88,13 @@ def execute_shares(
 def _messages(
     pipes: Iterable[Connection],
 ) -> Generator[tuple[Connection, BatchEvent | _Done | _Failed | None]]:
-    """The messages from pipes, until all have ended; the last message of each is None."""
+    """The messages from pipes until all have ended; the last message of each is None."""
     open_ones = list(pipes)
     while open_ones:
         for pipe in cast("list[Connection]", wait(open_ones)):
             try:
                 message = pipe.recv()
-            except (EOFError, OSError):  # the worker has ended, perhaps in the middle of a message
+            except (EOFError, OSError):  # the worker has ended, perhaps within a message
                 message = None
                 open_ones.remove(pipe)
             yield pipe, message
@@ -103,10 +103,9 @@ def _messages(
 def _death(worker: SpawnProcess) -> RunError:
     worker.join()
     code = worker.exitcode or 0
-    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     return RunError(
         f"{worker.name} of the batch died",
-        got=how,
+        got=f"killed by signal {-code}" if code < 0 else f"exit code {code}",
         fix="repeat the command to continue the batch, with fewer --workers if memory ran out",
     )
 
@@ -120,20 +119,20 @@ def _work(execute: BatchExecutor, share: BatchWork, writer: Connection, stop: Fl
         nonlocal alone
         try:
             writer.send(message)
-        except OSError:  # the parent no longer reads; the run that the message is about has not failed
+        except OSError:  # the parent no longer reads; this is not a failure of the run
             alone = True
 
     def stopping() -> bool:
         return alone or stop.is_set() or (parent is not None and not parent.is_alive())
 
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # the parent receives the signal as well
+        with contextlib.suppress(KeyboardInterrupt):  # the parent receives the signal, too
             send(_Done(runs=execute(share, send, stopping)))
     except Exception as error:  # noqa: BLE001 - the parent raises it again
         send(_Failed(error=portable(error)))
 
 
 def portable(error: Exception) -> Exception:
-    """The error without its traceback and causes, which cannot be sent to another process."""
+    """The error without its traceback and causes, which cannot be pickled."""
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return error

@@ -1,4 +1,4 @@
-"""Asking a resident process, from a command or from the program that holds it."""
+"""Sends work to a resident process, from a command or from the program that owns the process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from svdaudio.resident.messages import STOP, Done, Failed, Refused, Waiting, Wor
 from svdaudio.resident.place import Resident
 
 POLL_S = 0.2
-"""How often `stopping` is asked while nothing is told."""
+"""Interval at which `stopping` is called while no message arrives."""
 
 OnEvent = Callable[[Any], None]
 """Receives the events of a request: those of a run, or of a batch."""
 
 
 class GoneError(Exception):
-    """The resident process took nothing, or died; a clause that says which."""
+    """The resident process did not accept the work, or died; the text is the predicate of a clause that says so."""
 
 
 def _ignore(n_before: int) -> None:
@@ -37,19 +37,19 @@ def ask(
     *,
     waiting: Callable[[int], None] = _ignore,
 ) -> Any:
-    """The answer of a resident process.
+    """Have a resident process do some work, and return the result.
 
     Args:
-        resident: that process.
+        resident: the process.
         work: what to compute.
         progress: receives every event.
-        stopping: asked all the time; if true, the request ends between two stages.
-        waiting: called with the number of requests that are served first, if there are any.
+        stopping: called repeatedly; once it is true, the work ends before the next stage.
+        waiting: called with the number of requests ahead in the queue, if there are any.
 
     Raises:
-        GoneError: it took nothing, or died.
+        GoneError: the process did not accept the work, or died.
         Exception: the error of a stage.
-        KeyboardInterrupt: once the resident process has ended the run.
+        KeyboardInterrupt: raised after the resident process has ended the run.
     """
     try:
         message = pickle.dumps(work)
@@ -69,11 +69,11 @@ def ask(
 
 def _listen(connection: Connection, progress: OnEvent, stopping: Stopping, waiting: Callable[[int], None]) -> Any:
     interrupted: KeyboardInterrupt | None = None
-    told_to_stop = False
+    stop_sent = False
     while True:
         try:
-            if not told_to_stop and stopping():
-                told_to_stop = True
+            if not stop_sent and stopping():
+                stop_sent = True
                 connection.send(STOP)
             if not connection.poll(POLL_S):
                 continue

@@ -1,4 +1,4 @@
-"""The runner that hands stages to the resident process, and computes them itself where that cannot take them."""
+"""The runner that sends runs to the resident process, and computes them here if that is not possible."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from svdaudio.engine.journal import Progress, no_progress
-from svdaudio.engine.run import RunWork, Stopping, never
+from svdaudio.engine.run import RunWork, Stopping, never_stop
 from svdaudio.resident.client import GoneError, ask
 from svdaudio.resident.messages import ReportWork
 from svdaudio.resident.place import Resident
@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 
 
 def _warn_of_others(n_before: int) -> None:
-    log.warning("the resident process serves %d others first", n_before)
+    log.warning("the resident process is busy: requests ahead of this one: %d", n_before)
 
 
 class ResidentRunner(Runner):
-    """Hands the stages of runs to the resident process; batches are computed here.
+    """Sends runs to the resident process; batches are computed here.
 
     Args:
-        resident: that process.
+        resident: the process.
     """
 
     name = "resident"
@@ -41,13 +41,13 @@ class ResidentRunner(Runner):
         try:
             return ask(self._resident, work, progress, stopping, waiting=_warn_of_others)
         except GoneError as error:
-            log.warning("the resident process %s: the run goes on without it", error)
+            log.warning("the resident process %s: the run continues without it", error)
         return super().execute(work, progress, stopping)
 
     def report(self, work: RunWork, *, root: Path, pictures: bool) -> Report:
         """Write the files of a finished run; see `svdaudio.views.outputs.report_of`."""
         files = ReportWork(run=work, root=root, pictures=pictures)
         try:
-            return ask(self._resident, files, no_progress, never, waiting=_warn_of_others)
+            return ask(self._resident, files, no_progress, never_stop, waiting=_warn_of_others)
         except GoneError:
             return super().report(work, root=root, pictures=pictures)

@@ -1,8 +1,8 @@
 """A resident process: `python -m svdaudio.resident.serve FOLDER IDLE_S [warm] [owned]`.
 
-A thread for each command reads what it asks for; the main thread computes, one request after another in the order in
-which they came. That of `svdaudio resident start` ends after a while without requests; one that is owned ends when its
-owner closes its standard input, or dies.
+A thread for each command reads its request; the main thread computes the requests one after another, in the order of
+arrival. The process of `svdaudio resident start` ends after IDLE_S seconds without requests; an owned process ends when
+its owner closes its standard input or dies.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """Work and the command that waits for it."""
+    """The request of a command that waits for the answer."""
 
     pickled: bytes
     """A `Work`."""
     connection: Connection
     stop: threading.Event = field(default_factory=threading.Event)
-    """The command was interrupted, or is gone."""
+    """Set if the command was interrupted or has ended."""
 
     def send(self, message: object) -> None:
-        """Send a message; if the command is gone, its run ends between two stages."""
+        """Send a message; if the command has ended, its work ends before the next stage."""
         try:
             self.connection.send(message)
         except OSError:
@@ -57,11 +57,11 @@ class _Request:
 
 
 class Server:
-    """Serves commands until it has been idle for a while.
+    """Serves commands until it has been idle for some time.
 
     Args:
-        folder: where it is described.
-        idle_s: how long it waits for a request before it ends; None for as long as it takes.
+        folder: folder for its state and log.
+        idle_s: time without requests after which it ends; None for never.
         warm: import everything before the first request.
     """
 
@@ -73,8 +73,8 @@ class Server:
         self._is_busy = False
 
     def serve(self) -> None:
-        """Serve; returns when idle."""
-        private = Path(tempfile.mkdtemp(prefix="svdaudio-"))  # short, as the address of a socket must be
+        """Serve until idle."""
+        private = Path(tempfile.mkdtemp(prefix="svdaudio-"))  # short, because addresses of sockets must be
         try:
             with Listener(str(private / "socket"), "AF_UNIX") as listener:
                 threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
@@ -107,9 +107,9 @@ class Server:
                 connection = listener.accept()
             except OSError:  # closed
                 return
-            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve_connection, args=(connection,), daemon=True).start()
 
-    def _attend(self, connection: Connection) -> None:
+    def _serve_connection(self, connection: Connection) -> None:
         """Read the request of a command, then wait for its interrupt or its end."""
         with contextlib.suppress(EOFError, OSError):
             request = _Request(pickled=connection.recv_bytes(), connection=connection)
@@ -124,12 +124,12 @@ class Server:
 
 
 def warm_up() -> None:
-    """Import the bodies of all stages and what draws pictures, so that the first request need not."""
+    """Import the bodies of all stages and the plotting code, so that the first request need not."""
     from svdaudio.methods.stages import STAGES
 
     for stage in STAGES.values():
         stage.load_body()
-    # Loaders and the views of a run import these late.
+    # Imported late by loaders and views.
     for module in ("svdaudio.models.audioldm.diffuser", "matplotlib.backends.backend_agg", "matplotlib.figure"):
         import_module(module)
 
@@ -137,7 +137,7 @@ def warm_up() -> None:
 def _answer(request: _Request) -> None:
     try:
         work: Work = pickle.loads(request.pickled)  # noqa: S301 - from a socket that only this user can reach
-    except Exception as error:  # noqa: BLE001 - a method or model that this process cannot import
+    except Exception as error:  # noqa: BLE001 - such as a method or model that this process cannot import
         request.send(Refused(why=f"{type(error).__name__}: {error}"))
         request.connection.close()
         return
@@ -164,13 +164,13 @@ def _compute(work: Work, progress: OnEvent, stopping: Stopping) -> Any:
     return execute_run(work, progress, stopping)
 
 
-def _leave(number: int, frame: object) -> None:
+def _exit(number: int, frame: object) -> None:
     del number, frame
     raise SystemExit(0)
 
 
 def _end_with_owner() -> None:
-    """Wait until nobody holds the other end of standard input any more, and end this process."""
+    """End this process when the other end of its standard input is closed."""
     while os.read(0, 1):  # not `sys.stdin`, whose lock a waiting thread would hold when the interpreter ends
         pass
     os.kill(os.getpid(), signal.SIGTERM)
@@ -179,11 +179,11 @@ def _end_with_owner() -> None:
 def main() -> None:
     """Serve until idle or terminated."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    signal.signal(signal.SIGTERM, _leave)
-    folder, idle_s, *how = sys.argv[1:]
-    if "owned" in how:
+    signal.signal(signal.SIGTERM, _exit)
+    folder, idle_s, *flags = sys.argv[1:]
+    if "owned" in flags:
         threading.Thread(target=_end_with_owner, daemon=True).start()
-    Server(Path(folder), None if "owned" in how else float(idle_s), warm="warm" in how).serve()
+    Server(Path(folder), None if "owned" in flags else float(idle_s), warm="warm" in flags).serve()
 
 
 if __name__ == "__main__":
