@@ -41,7 +41,7 @@ from torch.utils.flop_counter import flop_registry
 
 from svdaudio.checkpoints import install
 from svdaudio.checkpoints.bundle import Bundle, Models
-from svdaudio.engine.run import execute_run
+from svdaudio.engine.run import RunWork, execute_run
 from svdaudio.engine.stage import Body, Stage
 from svdaudio.session import Session
 from svdaudio.studies.scenes import demo_scene
@@ -273,7 +273,8 @@ def run(folder: Path, bundle: Bundle, rates: Rates, given: argparse.Namespace) -
             variant="no_baselines" if given.no_baselines else None,
         )
         begun = time.perf_counter()
-        record = execute_run(request, session.store, models, run=session.new_run(request), body=measured.body)
+        run = session.new_run(request)
+        record = execute_run(RunWork(request=request, store=session.store, models=models, run=run, body=measured.body))
         whole = time.perf_counter() - begun
     print("", *table(measured.costs, rates), sep="\n")
     cost = measured.costs["diffuse"]

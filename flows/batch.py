@@ -1,8 +1,9 @@
-"""Many requests of one method as one flow, in which every node of every pair is a task."""
+"""Runs many requests of one method as one flow, in which every node of every pair is a task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,8 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from svdaudio.engine.batch import OutputWriter, Progress, execute_batch
-from svdaudio.engine.batches import Asked, Job, OnError, table
-from svdaudio.engine.body import ModelSource
+from svdaudio.engine.batch import BatchWork, Progress, execute_batch
+from svdaudio.engine.batches import Asked, OnError, table
 from svdaudio.engine.run import Stopping
 from svdaudio.errors import InputError, SvdAudioError
 from svdaudio.flows import pages
@@ -20,13 +20,12 @@ from svdaudio.flows.handover import failed, handed_over, run_here
 from svdaudio.flows.stages import ThisFlow, one_at_a_time, run_step
 from svdaudio.methods import find_method
 from svdaudio.session import Session
-from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 from svdaudio.studies.pairs import Common, Row, prepare, read_rows
 
 
 def name_of_batch() -> str:
-    """Name of the flow run: the id of the batch, where it is known."""
+    """Name of the flow run: the id of the batch if it is known, else Prefect's name."""
     return str(flow_run.get_parameters().get("batch") or flow_run.get_name())
 
 
@@ -42,28 +41,28 @@ def run_pairs(
     on_error: OnError = "continue",
     batch: str | None = None,
 ) -> Any:
-    """A method on many pairs of pictures, each model loaded once. An unfinished batch of the same pairs is continued.
+    """Run a method on many pairs, loading each model once. An unfinished batch of the same pairs is continued.
 
     Args:
-        pairs: a CSV or JSONL file or a folder (docs/batch.md), read when the flow runs; or names of pairs of a batch
-            that the process which starts the flow has opened.
+        pairs: a CSV or JSONL file or a folder (docs/batch.md), read when the flow runs; or the names of the pairs of a
+            batch that the process which starts the flow has already opened.
         method: name of the method.
-        settings: dotted parameter → value, for pairs that do not say otherwise.
-        variant: a set of targets that the method names ("no_baselines").
-        store: where artifacts are; that of SVDAUDIO_STORE or `places.default_store()` if not given.
+        settings: dotted parameter → value, for pairs that do not set them.
+        variant: name of a set of targets of the method ("no_baselines").
+        store: location of the store; by default that of SVDAUDIO_STORE or `places.default_store()`.
         pictures: draw masks, spectrograms and scores of every pair.
-        on_error: what happens to the others when one pair fails.
-        batch: id of the batch, if it is open already.
+        on_error: whether the other pairs continue when one fails.
+        batch: id of the batch, if it is already open.
 
     Returns:
-        The batch's id, how many pairs came out how, and where the table is; or, if a pair failed, the state Failed.
+        The batch's id, the number of pairs in each state and the path of the table; if a pair failed, the state Failed.
     """
     try:
         work = handed_over(batch)
         if work is not None:
             return _conclusion([run.state for run in work()])
         if not isinstance(pairs, Path):
-            raise InputError("pairs can be named only for a batch that is open in this process", fix="give their file")
+            raise InputError("the batch of the named pairs is not open in this process", fix="give the file of pairs")
         session = Session(store, runner=ThisFlow())
         found = find_method(method)
         record, _ = compute_rows(
@@ -88,19 +87,19 @@ def compute_rows(
     title: str,
     asked: Asked,
 ) -> tuple[RunRecord, dict[str, RunRecord]]:
-    """Run a batch inside the flow that calls this, and show its table on the flow's page.
+    """Run a batch inside the calling flow, and show its table on the flow's page.
 
     Args:
-        session: whose runner is `ThisFlow`.
-        rows: what is to be run.
-        method: of every row.
-        common: what holds for rows that do not say otherwise.
-        files: what the rows were read from, by a name for each.
-        title: what people see.
-        asked: kept in the record of the batch.
+        session: a session with the runner `ThisFlow`.
+        rows: the pairs to run.
+        method: the method of every row.
+        common: settings for rows that do not set them.
+        files: the files that the rows were read from, by name.
+        title: title of the batch, for display.
+        asked: the batch's options, kept in its record.
 
     Returns:
-        The record of the batch, and that of each run by the name of its row.
+        The record of the batch, and the records of its runs by the names of their rows.
     """
     prepared = prepare(session, rows, find_method(method), common)
     for text in dict.fromkeys(text for one in prepared for text in one.resolved.remarks):
@@ -112,45 +111,27 @@ def compute_rows(
 
 
 def execute_through_prefect(
-    jobs: Sequence[Job],
-    store: Store,
-    models: ModelSource,
-    *,
-    title: str,
-    api_url: str | None = None,
-    output: OutputWriter | None,
-    on_error: OnError,
-    progress: Progress,
-    stopping: Stopping,
+    work: BatchWork, progress: Progress, stopping: Stopping, *, title: str, api_url: str | None = None
 ) -> list[RunRecord]:
     """Do what `svdaudio.engine.batch.execute_batch` does, as a flow of this process.
 
     Args:
-        jobs: see there, as for what is not named here.
-        store: where artifacts and runs are.
-        models: models by role.
+        work: the jobs.
+        progress: receives every event.
+        stopping: called before each node; if true, no further node is started.
         title: id of the batch.
         api_url: of the server.
-        output: writes the files of a run.
-        on_error: whether the others go on.
-        progress: receives every event.
-        stopping: asked before each node.
     """
-
-    def compute() -> list[RunRecord]:
-        return execute_batch(
-            jobs, store, models, output=output, on_error=on_error, progress=progress, stopping=stopping,
-            step=run_step,
-        )  # fmt: skip
+    compute = partial(execute_batch, work, progress, stopping, step=run_step)
 
     def show(runs: list[RunRecord]) -> None:
-        pages.show_table(table([job.member for job in jobs], runs), title)
+        pages.show_table(table([job.member for job in work.jobs], runs), title)
 
     parameters = {
-        "pairs": [pages.readable(job.name) for job in jobs],
-        "method": jobs[0].request.kind,
-        "store": pages.readable(store.location),
-        "on_error": on_error,
+        "pairs": [pages.readable(job.name) for job in work.jobs],
+        "method": work.jobs[0].request.kind,
+        "store": pages.readable(work.store.location),
+        "on_error": work.on_error,
         "batch": title,
     }
     return run_here(run_pairs, parameters, key=title, compute=compute, show=show, api_url=api_url)

@@ -1,8 +1,8 @@
 """Dask and Ray clusters that compute the stages of a run, through Prefect's task runners.
 
-The store is all that the workers and the flow share: stages that read the user's own files run with the flow, every
-other takes its inputs from the store. Weights are those of the worker's own installation, checked against the digests
-that the flow sends.
+Workers and flow share only the store: stages that read the user's files run in the flow's process, all others take
+their inputs from the store. Each worker uses the weights of its own installation, checked against the digests that the
+flow sends.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ CONNECT_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A Dask or Ray cluster: a running one, or one on this machine that lives as long as the flow."""
+    """A Dask or Ray cluster: a running one, or one on this machine that ends with the flow."""
 
     kind: ClusterKind
     address: str | None = None
-    """Of the scheduler (`tcp://host:8786`, `ray://host:10001`); without one, a cluster is started here."""
+    """Address of the scheduler (`tcp://host:8786`, `ray://host:10001`); without one, a cluster is started here."""
     n_workers: int = N_WORKERS
-    """Processes of a cluster that is started here."""
+    """Number of processes of a cluster that is started here."""
 
     def task_runner(self) -> Any:
-        """Prefect's task runner for it.
+        """Prefect's task runner for the cluster.
 
         Raises:
-            RunError: the extra is not installed, or nothing answers at the address.
+            RunError: the extra is not installed, or no cluster answers at the address.
         """
         if self.address is not None:
             _check_answers(self.kind, self.address)
@@ -53,7 +53,7 @@ class Cluster:
 
         if self.address is not None:
             return DaskTaskRunner(address=self.address)
-        # One thread for each worker: models are large, and torch has threads of its own.
+        # One thread for each worker: models are large, and torch has its own threads.
         options = {
             "n_workers": self.n_workers,
             "threads_per_worker": 1,
@@ -65,7 +65,7 @@ class Cluster:
 
     def _ray(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # under `uv run`, Ray would copy the current folder and build an environment from it for every worker
+        # Under `uv run`, Ray would copy the current folder and build an environment from it for every worker.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         from prefect_ray import RayTaskRunner  # pyright: ignore[reportMissingImports] - an extra
 
@@ -75,7 +75,7 @@ class Cluster:
 
 
 def worker_death(node: str, error: Exception) -> RunError | None:
-    """The error for a stage whose workers died again and again; None if that is not what happened."""
+    """The error for a stage whose workers died repeatedly; None for any other error."""
     if type(error).__name__ not in ("KilledWorker", "WorkerCrashedError", "OutOfMemoryError"):
         return None
     return RunError(
@@ -93,7 +93,7 @@ def _check_answers(kind: str, address: str) -> None:
             return
     except (OSError, ValueError, OverflowError) as error:
         raise RunError(
-            f"there is no {kind.capitalize()} cluster at {address}",
+            f"no {kind.capitalize()} cluster answers at {address}",
             got=getattr(error, "strerror", None) or str(error),
             fix="give the address of its scheduler, or omit --cluster to start one here",
         ) from error

@@ -1,4 +1,4 @@
-"""The method on held-out edits, as a flow that can be deployed and scheduled."""
+"""The evaluation on held-out edits, as a flow that can be deployed and scheduled."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def evaluate(
     scenes: int = EDITS_SEED,
     out: Path | None = None,
 ) -> Any:
-    """What `svdaudio evaluate edits` does. An unfinished evaluation is continued.
+    """Do the same as `svdaudio evaluate edits`. An unfinished evaluation is continued.
 
     Args:
         settings: dotted parameter → value.
-        store: where artifacts are; that of SVDAUDIO_STORE or `places.default_store()` if not given.
-        only: edits like "cat-duck" (default all 72).
-        unscaled: a third control, the method with both factors 1.
+        store: location of the store; by default that of SVDAUDIO_STORE or `places.default_store()`.
+        only: edits like "cat-duck"; by default all 72.
+        unscaled: add a third control, the method with both factors 1.
         scenes: seed of the scenes.
-        out: folder for the table, the page and the picture (default in the store's folder of results).
+        out: folder for the table, the page and the picture; by default in the store's folder of results.
 
     Returns:
         The batch's id, the figures of every variant, and the files; or, if an edit failed, the state Failed.

@@ -1,4 +1,4 @@
-"""Making room in a store, as a flow that can be deployed and scheduled."""
+"""Garbage collection in a store, as a flow that can be deployed and scheduled."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def gc(
     max_bytes: int | None = None,
     grace_hours: float = GRACE_HOURS,
 ) -> Any:
-    """Remove what no run uses any more. Safe beside active runs.
+    """Remove everything that no run uses any more. Safe while other runs are active.
 
     Args:
-        store: where artifacts are; that of SVDAUDIO_STORE or `places.default_store()` if not given.
-        keep_days: older runs are forgotten.
-        max_bytes: most bytes that artifacts may take up.
-        grace_hours: younger artifacts are left alone.
+        store: location of the store; by default that of SVDAUDIO_STORE or `places.default_store()`.
+        keep_days: runs older than this are removed.
+        max_bytes: maximum total size of artifacts.
+        grace_hours: artifacts younger than this are kept.
 
     Returns:
-        How many runs, artifacts and leftovers were removed, their bytes, and how many artifacts stay.
+        The numbers of removed runs, artifacts and leftovers, their size in bytes, and the number of artifacts kept.
     """
     log = get_run_logger()
     try:

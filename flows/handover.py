@@ -1,7 +1,7 @@
-"""Flows that run in the process that starts them, with what that process has opened and checked already.
+"""Flows that run in the process that starts them, with the store and models which that process has already opened.
 
-The parameters of a flow are plain data, from which a worker opens store, bundle and request itself. A process that
-has opened them hands over the work under the id of the run: the flow looks there first.
+The parameters of a flow are plain data, from which a worker opens store, bundle and request itself. A process that has
+already opened them hands the work over under the id of the run, where the flow looks first.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect.states import Failed
 
 from svdaudio.errors import SvdAudioError
-from svdaudio.flows.server import answers, require_server, silent
+from svdaudio.flows.server import answers, no_answer, require_server
 
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
 N_RETRIES = 2
-"""Of a call to a server that no longer answers: 6 s. Prefect's own default takes a minute for each call."""
+"""Retries of a call to a server that no longer answers: 6 s. Prefect's default takes a minute for each call."""
 N_CHECKS = 3
-"""Of the server, a second apart, before it counts as gone."""
+"""Checks of the server, a second apart, before it counts as lost."""
 FORGET_TIMEOUT_S = 5.0
 
 _handed_over: dict[str, _Work[Any]] = {}
 
 
 class _Work(Generic[Value]):
-    """What a flow is to do, and what came of it."""
+    """The work of a flow, and its result or error."""
 
     def __init__(self, url: str, compute: Callable[[], Value], show: Callable[[Value], None]) -> None:
         self._url, self._compute, self._show = url, compute, show
@@ -56,13 +56,13 @@ class _Work(Generic[Value]):
         return self.done[0]
 
     def _require_server(self) -> None:
-        """End the flow here, without the reports that Prefect would try to make, if the server is gone."""
-        if not is_there(self._url):
+        """If the server is lost, end the flow here, without the reports that Prefect would try to send."""
+        if not still_answers(self._url):
             raise Abort
 
 
 def handed_over(key: str | None) -> Callable[[], Any] | None:
-    """The work that this process has handed over under a key, if it has."""
+    """The work that this process has handed over under a key, or None."""
     return _handed_over.get(key or "")
 
 
@@ -75,21 +75,21 @@ def run_here(
     show: Callable[[Value], None],
     api_url: str | None = None,
 ) -> Value:
-    """Run a flow in this process whose work is open already, and return what the work returns.
+    """Run a flow in this process on work that is already open, and return the result of the work.
 
-    If the server stops answering meanwhile, the work is completed and a warning says so.
+    If the server stops answering meanwhile, the work is completed and a warning is logged.
 
     Args:
-        flow: calls `handed_over(key)`.
-        parameters: of the flow.
-        key: id of the run.
+        flow: the flow, which calls `handed_over(key)`.
+        parameters: parameters of the flow.
+        key: id of the run or batch.
         compute: the work.
-        show: draws the result on the page of the flow run.
-        api_url: of the server; that of PREFECT_API_URL or of `svdaudio server start` if not given.
+        show: shows the result on the page of the flow run.
+        api_url: address of the server's API; by default that of PREFECT_API_URL or of `svdaudio server start`.
 
     Raises:
-        RunError: there is no server, or it does not answer.
-        Exception: what `compute` raises.
+        RunError: no server is running, or it does not answer.
+        Exception: an error of `compute`.
     """
     url = api_url or require_server()
     work = _handed_over[key] = _Work(url, compute, show)
@@ -98,7 +98,7 @@ def run_here(
         with _silent_prefect(), temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: N_RETRIES}):
             state = flow(**parameters, return_state=True)
             if not work.done and work.error is None:
-                state.result()  # the flow did not get to the work: raises why
+                state.result()  # the flow did not reach the work; this raises its error
     except (Abort, httpx.TransportError, PrefectHTTPStatusError) as error:
         lost = error
     finally:
@@ -108,25 +108,25 @@ def run_here(
     if work.error is not None:
         raise work.error
     if not work.done:
-        raise silent(url, cast("Exception", lost)) from lost
+        raise no_answer(url, cast("Exception", lost)) from lost
     if lost is not None:
         log.warning("the Prefect server at %s no longer answers: the run is complete, but its page is not", url)
     return work.done[0]
 
 
 def failed(error: SvdAudioError) -> Any:
-    """The state in which a flow ends after an error that a user can cause: one line, without a traceback."""
-    logging.getLogger("prefect.flow_runs").addFilter(_not_of_a_user)
+    """The final state of a flow after an error that a user can cause: one line, without a traceback."""
+    logging.getLogger("prefect.flow_runs").addFilter(_is_no_user_error)
     return Failed(message=error.line(), data=error)
 
 
-def _not_of_a_user(record: logging.LogRecord) -> bool:
-    """Drop the traceback with which a worker's process reports once more what the state Failed says already."""
+def _is_no_user_error(record: logging.LogRecord) -> bool:
+    """False for the traceback with which a worker's process repeats an error that the state Failed already shows."""
     return not (record.exc_info and isinstance(record.exc_info[1], SvdAudioError))
 
 
-def is_there(url: str) -> bool:
-    """Whether a server answers; one that restarts has a few seconds to do so."""
+def still_answers(url: str) -> bool:
+    """Whether a server answers; a restarting server has a few seconds to do so."""
     for attempt in range(N_CHECKS):
         if attempt:
             time.sleep(1)
@@ -137,7 +137,7 @@ def is_there(url: str) -> bool:
 
 @contextlib.contextmanager
 def _silent_prefect() -> Generator[None]:
-    """Keep Prefect's log to its page, and what it prints about a server that is gone to itself."""
+    """Show Prefect's log on its page only, and suppress its messages about a lost server."""
     runs, services = logging.getLogger("prefect"), logging.getLogger("prefect._internal.concurrency")
     before = runs.propagate, services.disabled, logging.raiseExceptions
     runs.propagate, services.disabled, logging.raiseExceptions = False, True, False
@@ -148,7 +148,7 @@ def _silent_prefect() -> Generator[None]:
 
 
 def _forget_messages() -> None:
-    """Drop the logs and events that wait for a server that is gone: Prefect would try for minutes to deliver them."""
+    """Drop logs and events that wait for a lost server; Prefect would try for minutes to deliver them."""
     services: Any = import_module("prefect._internal.concurrency.services")  # no public way; the version is pinned
     for service in list(services._active_services):  # noqa: SLF001
         if service._loop is not None and service._task is not None:  # noqa: SLF001

@@ -1,7 +1,7 @@
-"""What the page of a flow run shows beside its tasks: stages, pictures, scores, links to the sounds.
+"""The content of a flow run's page in addition to its tasks: stages, pictures, scores, links to the sounds.
 
-Prefect calls these artifacts; they are not artifacts of the store. Pictures are sent as data, because a browser does
-not show files of a disk in a page that comes from a server; sounds are linked to where they are.
+Prefect calls these artifacts; they are not artifacts of the store. Pictures are sent as data, because browsers do not
+show local files in a page from a server; sounds are links to their files.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from svdaudio.store.runs import RunRecord
 from svdaudio.views.report import Report
 
 LONGEST_SIDE = 900
-"""Pixels. Prefect's database is not made for large pictures."""
+"""In pixels; Prefect's database is not made for large pictures."""
 N_ROWS = 1000
 CHANGE = "change"
 
 
 def show_run(run: RunRecord, report: Report) -> None:
-    """Show a finished run on the page of the flow run that calls this.
+    """Show a finished run on the page of the calling flow run.
 
     Args:
-        run: its record.
-        report: what was written.
+        run: the run's record.
+        report: the run's files.
     """
     stages = [
         {"stage": entry.node, "status": entry.status, "seconds": round(entry.seconds, 3), "reason": entry.reason}
@@ -42,7 +42,7 @@ def show_run(run: RunRecord, report: Report) -> None:
         url = picture_url(report.pictures[name])
         found.append(ImageArtifact(image_url=url, key=key(name), description=f"{escaped(name)} of run {run.id}"))
     if report.scores:
-        found.append(_table("scores", score_rows(report.scores), f"scores of the tagger, run {run.id}"))
+        found.append(_table("scores", score_rows(report.scores), f"class scores of run {run.id}"))
     for sound, path in report.audio.items():
         url = path.absolute().as_uri().replace("(", "%28").replace(")", "%29")
         text = f"sound of {escaped(sound)}, run {run.id}"
@@ -51,13 +51,13 @@ def show_run(run: RunRecord, report: Report) -> None:
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], batch: str) -> None:
-    """Show the results of a batch, as `svdaudio.engine.batches.table` gives them; at most the first `N_ROWS`."""
+    """Show the results of a batch, as `svdaudio.engine.batches.table` returns them; at most `N_ROWS` rows."""
     first = f", the first {N_ROWS} of {len(rows)} pairs" if len(rows) > N_ROWS else ""
     _create([_table("pairs", rows[:N_ROWS], f"pairs of {batch}{first}")])
 
 
 def show_figures(found: Mapping[str, Sequence[Figure]], batch: str) -> None:
-    """Show the figures of an evaluation, one row a figure, one column a variant."""
+    """Show the figures of an evaluation, with one row per figure and one column per variant."""
     rows = [
         {"figure": row[0].name, **{variant: str(figure) for variant, figure in zip(found, row, strict=True)}}
         for row in zip(*found.values(), strict=True)
@@ -75,7 +75,7 @@ def _cell(value: object) -> object:
 
 
 def _create(artifacts: Sequence[Artifact]) -> None:
-    """Send artifacts to the server. A page that cannot be drawn is no reason for a run to fail."""
+    """Send artifacts to the server. An error is logged and does not fail the run."""
     try:
         for artifact in artifacts:
             artifact.create(_sync=True)  # pyright: ignore[reportCallIssue] - `create` dispatches on it
@@ -84,7 +84,7 @@ def _create(artifacts: Sequence[Artifact]) -> None:
 
 
 def score_rows(scores: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """One row a class: its score in each sound, and the change from the first sound to the last."""
+    """One row per class: its score in each sound, and the change from the first sound to the last."""
     sounds = list(scores)
     rows: list[dict[str, Any]] = []
     for name in dict.fromkeys(name for classes in scores.values() for name in classes):
@@ -107,15 +107,15 @@ def picture_url(path: Path) -> str:
 
 
 def key(name: str) -> str:
-    """A name as Prefect's keys are: small letters, digits and dashes."""
+    """A name as a key of Prefect: lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def readable(text: str) -> str:
-    """A text with escapes for characters that file names may have, but neither JSON nor a terminal should."""
+    """A text in which non-printable characters, as file names may contain them, are escaped."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)
 
 
 def escaped(text: str) -> str:
-    """A text as Markdown that shows it and nothing else."""
+    """A text escaped for Markdown."""
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~])", r"\\\1", readable(text))

@@ -1,10 +1,10 @@
-"""Schedules: deployments of this project's flows that a Prefect server starts on a schedule and a worker runs.
+"""Schedules: deployments of this project's flows that a Prefect server schedules and a worker runs.
 
     add(Plan(name="nightly", command="batch", parameters={"pairs": "/data/pairs.csv"}, cron="0 3 * * *", title="..."))
 
-A deployment names its flow as a module (`svdaudio.flows.batch.run_pairs`), so that a worker needs this project
-installed and fetches nothing. Its parameters must hold on the worker's machine: paths are absolute, and the store is
-named.
+A deployment names its flow by module (`svdaudio.flows.batch.run_pairs`), so that a worker only needs this project
+installed and fetches nothing. Its parameters must be valid on the worker's machine: paths are absolute, and the store
+is given.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from pydantic import ValidationError
 from svdaudio.engine.request import code_version
 from svdaudio.errors import InputError, RunError
 from svdaudio.flows import QUIET
-from svdaudio.flows.server import require_api_url, silent
+from svdaudio.flows.server import no_answer, require_api_url
 from svdaudio.processes import python_command
 
 POOL = "svdaudio"
-"""The work pool, of processes on the worker's machine."""
+"""The work pool, which runs processes on the worker's machine."""
 TAG = "svdaudio-schedule"
-"""Marks our schedules among other deployments."""
+"""Marks schedules of this project among other deployments."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 POLL_INTERVAL_S = 1.0
 
@@ -57,7 +57,7 @@ ENTRYPOINTS: Mapping[Command, str] = {
     "evaluate edits": "svdaudio.flows.evaluate.evaluate",
     "gc": "svdaudio.flows.gc.gc",
 }
-"""The flow that does what a command of the command line does."""
+"""The flow of each command that can be scheduled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +71,18 @@ class Plan:
     name: str
     command: Command
     parameters: Mapping[str, Any]
-    """Of the flow, as JSON has them."""
+    """Parameters of the flow, as JSON data."""
     cron: str
     """Five fields: minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
-    """A name of the IANA database (`Europe/Berlin`)."""
+    """A name in the IANA database (`Europe/Berlin`)."""
     title: str
-    """What people see: the command line that it stands for."""
+    """The equivalent command line, for display."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise InputError(
-                "that is not a valid name for a schedule",
+                "invalid name of a schedule",
                 expected="letters, digits, '.', '_' and '-'",
                 got=repr(self.name),
             )
@@ -97,29 +97,31 @@ class Plan:
 
     @property
     def clock(self) -> CronSchedule:
-        """The times.
+        """The schedule as Prefect's value.
 
         Raises:
-            InputError: they are invalid, or never come.
+            InputError: the cron expression or time zone is invalid, or the expression matches no date.
         """
         fields = "five fields: minute hour day month weekday"
         try:
             if len(self.cron.split()) != 5 and not self.cron.startswith("@"):
-                raise ValueError(self.cron)  # six or seven fields count seconds and years: nothing runs that often
+                raise ValueError(self.cron)  # six or seven fields, for seconds and years, are not supported
             clock = CronSchedule(cron=self.cron, timezone=self.timezone)
         except ValueError as error:
             if isinstance(error, ValidationError) and error.errors()[0]["loc"] == ("timezone",):
                 raise InputError(
-                    "there is no such timezone", expected="a name like Europe/Berlin", got=repr(self.timezone)
+                    "unknown time zone", expected="a name like Europe/Berlin", got=repr(self.timezone)
                 ) from error
             raise InputError(
-                "the times cannot be read", expected=fields, got=repr(self.cron),
-                fix='write them like --cron "0 3 * * *", in quotes',
+                "invalid cron expression", expected=fields, got=repr(self.cron),
+                fix='write it in quotes, like --cron "0 3 * * *"',
             ) from error  # fmt: skip
         try:
             croniter(self.cron, datetime.now(UTC)).get_next()
         except ValueError as error:
-            raise InputError("the times never come", expected="a date that exists", got=repr(self.cron)) from error
+            raise InputError(
+                "the cron expression matches no date", expected="a date that exists", got=repr(self.cron)
+            ) from error
         return clock
 
 
@@ -130,20 +132,20 @@ class Started:
     id: str
     name: str
     state: str
-    """Prefect's word for it: Scheduled, Late, Pending, Running, Completed, Failed, Crashed, …"""
+    """Prefect's name of the state: Scheduled, Late, Pending, Running, Completed, Failed, Crashed, …"""
     message: str | None = None
     started_at: datetime | None = None
     ended: bool = False
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended well."""
+        """Whether it ended successfully."""
         return self.state == "Completed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A schedule as the server has it."""
+    """A schedule as stored on the server."""
 
     name: str
     command: str
@@ -153,26 +155,26 @@ class Schedule:
     paused: bool
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     next_at: datetime | None = None
-    """None while it is paused, and for some seconds after it was created or resumed."""
+    """Time of the next run; None while the schedule is paused, and for some seconds after it was created or resumed."""
     last: Started | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """All schedules, and whether a worker is there to run them."""
+    """All schedules, and the number of workers to run them."""
 
     api_url: str
     schedules: tuple[Schedule, ...]
     n_workers: int
-    """Workers of the pool that are online."""
+    """Number of workers of the pool that are online."""
 
 
 def add(plan: Plan) -> Schedule:
-    """Create a schedule, and the work pool if there is none.
+    """Create a schedule, and the work pool unless it exists.
 
     Raises:
-        InputError: the times or a parameter are invalid, or there is a schedule of that name.
-        RunError: there is no server, or it does not answer.
+        InputError: the cron expression or a parameter is invalid, or the name is already in use.
+        RunError: no server is running, or it does not answer.
     """
     clock = plan.clock
     flow: Any = load_flow_from_entrypoint(ENTRYPOINTS[plan.command])
@@ -193,10 +195,12 @@ def add(plan: Plan) -> Schedule:
     with _server() as client:
         if _find(client, plan.name) is not None:
             raise InputError(
-                f"there is a schedule {plan.name} already", fix=f"`svdaudio schedule remove {plan.name}` removes it"
+                f"schedule {plan.name} already exists", fix=f"`svdaudio schedule remove {plan.name}` removes it"
             )
         _ensure_pool(client)
-        version = VersionInfo(type="prefect:simple", version=code_version())  # else Prefect asks git about this folder
+        version = VersionInfo(
+            type="prefect:simple", version=code_version()
+        )  # otherwise Prefect runs git in this folder
         made: Any = deployment.apply(version_info=version, _sync=True)  # pyright: ignore[reportCallIssue]
         return _schedule(client, client.read_deployment(made))
 
@@ -205,7 +209,7 @@ def board() -> Board:
     """Every schedule, by name.
 
     Raises:
-        RunError: there is no server, or it does not answer.
+        RunError: no server is running, or it does not answer.
     """
     with _server() as client:
         found = [_schedule(client, deployment) for deployment in _ours(client)]
@@ -217,20 +221,20 @@ def board() -> Board:
 
 
 def pause(name: str) -> Schedule:
-    """Start nothing more on the schedule, until `resume`. What has started continues."""
+    """Pause a schedule until `resume`. Flow runs that have started continue."""
     return _change(name, lambda client, deployment: client.pause_deployment(deployment.id))
 
 
 def resume(name: str) -> Schedule:
-    """Start on the schedule again."""
+    """Resume a paused schedule."""
     return _change(name, lambda client, deployment: client.resume_deployment(deployment.id))
 
 
 def remove(name: str) -> None:
-    """Remove a schedule, and what it has not started. Its runs, and what they made, stay.
+    """Remove a schedule and its flow runs that have not started. Its runs and their results are kept.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: the schedule is unknown.
     """
     with _server() as client:
         client.delete_deployment(_require(client, name).id)
@@ -240,10 +244,10 @@ def run_now(name: str) -> tuple[Started, int]:
     """Run a schedule once, as soon as a worker is free.
 
     Returns:
-        The flow run, and how many workers there are.
+        The flow run, and the number of workers.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: the schedule is unknown.
     """
     with _server() as client:
         run = client.create_flow_run_from_deployment(_require(client, name).id, tags=[TAG])
@@ -251,11 +255,11 @@ def run_now(name: str) -> tuple[Started, int]:
 
 
 def wait(started: Started, on_change: Callable[[Started], None]) -> Started:
-    """Wait until a flow run has ended, however long that takes.
+    """Wait until a flow run has ended, without a time limit.
 
     Args:
         started: from `run_now`.
-        on_change: receives every other state.
+        on_change: receives every change of state.
     """
     with _server() as client:
         while not started.ended:
@@ -268,10 +272,10 @@ def wait(started: Started, on_change: Callable[[Started], None]) -> Started:
 
 
 def worker_command(*, limit: int) -> list[str]:
-    """The command that starts a worker: Prefect's own, which must install nothing.
+    """The command of Prefect that starts a worker, which does not install anything.
 
     Args:
-        limit: most flow runs at a time.
+        limit: maximum number of flow runs at a time.
     """
     return python_command(
         "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process",
@@ -283,16 +287,16 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a worker and of the flows that it runs.
 
     Raises:
-        RunError: there is no server.
+        RunError: no server is running.
     """
     return {**environment, **QUIET, "PREFECT_API_URL": require_api_url()}
 
 
 def ensure_pool() -> None:
-    """Create the work pool, if there is none.
+    """Create the work pool unless it exists.
 
     Raises:
-        RunError: there is no server, or it does not answer.
+        RunError: no server is running, or it does not answer.
     """
     with _server() as client:
         _ensure_pool(client)
@@ -305,9 +309,9 @@ def _server() -> Generator[SyncPrefectClient]:
         with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
             yield client
     except httpx.TransportError as error:
-        raise silent(url, error) from error
+        raise no_answer(url, error) from error
     except (PrefectHTTPStatusError, DeploymentApplyError) as error:
-        raise RunError("the Prefect server refuses", got=" ".join(str(error).split())[:300]) from error
+        raise RunError("the Prefect server rejected the request", got=" ".join(str(error).split())[:300]) from error
 
 
 def _ensure_pool(client: SyncPrefectClient) -> None:
@@ -317,7 +321,7 @@ def _ensure_pool(client: SyncPrefectClient) -> None:
         from prefect.workers.process import ProcessWorker
 
         template = ProcessWorker.get_default_base_job_template()
-        with contextlib.suppress(ObjectAlreadyExists):  # another process was quicker
+        with contextlib.suppress(ObjectAlreadyExists):  # created by another process meanwhile
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
 
 
@@ -332,7 +336,7 @@ def _find(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
 def _require(client: SyncPrefectClient, name: str) -> DeploymentResponse:
     found = _find(client, name)
     if found is None:
-        raise InputError(f"there is no schedule {name}", fix="`svdaudio schedule list` shows what there is")
+        raise InputError(f"unknown schedule '{name}'", fix="`svdaudio schedule list` lists them")
     return found
 
 
@@ -388,5 +392,5 @@ def _n_workers(client: SyncPrefectClient) -> int:
     except PrefectHTTPStatusError as error:
         if error.response.status_code != 404:
             raise
-        return 0  # the pool comes with the first schedule
+        return 0  # the pool is created with the first schedule
     return sum(worker.status == WorkerStatus.ONLINE for worker in workers)

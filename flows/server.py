@@ -1,9 +1,9 @@
-"""A local Prefect server: started in the background, found again, and stopped.
+"""Starts, finds and stops a local Prefect server in the background.
 
-Its state, database and log are in `$XDG_STATE_HOME/svdaudio/server` (`~/.local/state/svdaudio/server`), apart from any
-Prefect of the user. It is the process of `prefect server start`, in a session of its own: with `--background`, Prefect
-reports success before the server answers (or even if it cannot start), and discards what it prints. Nothing in here
-imports prefect.
+Its state, database and log are in `$XDG_STATE_HOME/svdaudio/server` (`~/.local/state/svdaudio/server`), apart from the
+user's own Prefect. It is the process of `prefect server start` in a new session: with `--background`, Prefect would
+report success before the server answers, even if it cannot start, and discard its output. This module does not import
+prefect.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from svdaudio.store.locks import file_lock
 
 HOST = "127.0.0.1"
 DATA = "data"
-"""Prefect's own folder in ours."""
+"""The folder for Prefect's own data in the server's folder."""
 START_TIMEOUT_S = 240.0
 ANSWER_TIMEOUT_S = 10.0
 N_LOG_LINES = 3
@@ -41,11 +41,11 @@ class Server:
     pid: int
     """Also the id of its process group."""
     began: str
-    """When the process began, as the kernel counts: tells it from a later one with the same pid."""
+    """Start time of the process, as the kernel counts; distinguishes it from a later one with the same pid."""
     url: str
-    """Of the page; the API is below `/api`."""
+    """Address of its page; the API is below `/api`."""
     log: str
-    """Path of what it prints."""
+    """Path of the file with its output."""
 
     @property
     def api_url(self) -> str:
@@ -54,7 +54,7 @@ class Server:
 
 
 def server_home() -> Path:
-    """Where the server keeps everything."""
+    """The folder for the server's state, data and log."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "svdaudio" / "server"
 
@@ -72,12 +72,12 @@ def start(home: Path | None = None, *, port: int | None = None, timeout_s: float
     """Start a server on this machine, or return the running one.
 
     Args:
-        home: where it keeps its state.
-        port: a free one if not given.
-        timeout_s: how long it may take until it answers.
+        home: folder for its state, data and log.
+        port: its port; by default a free one.
+        timeout_s: how long to wait until it answers.
 
     Raises:
-        RunError: it ended at once, or did not answer in time; with the last lines of its log.
+        RunError: the server ended or did not answer in time; the error holds the last lines of its log.
         StoreError: its folder cannot be written.
     """
     home = home or server_home()
@@ -90,7 +90,7 @@ def start(home: Path | None = None, *, port: int | None = None, timeout_s: float
 
 
 def stop(home: Path | None = None) -> Server | None:
-    """Stop the running server and every process that it started; returns it, or None if there was none."""
+    """Stop the running server and every process that it started; returns it, or None if none was running."""
     home = home or server_home()
     server = status(home)
     if server is not None:
@@ -100,30 +100,30 @@ def stop(home: Path | None = None) -> Server | None:
 
 
 def require_api_url(home: Path | None = None) -> str:
-    """PREFECT_API_URL if it is set, else the API of the running server.
+    """PREFECT_API_URL if it is set, else the address of the running server's API.
 
     Raises:
-        RunError: there is neither.
+        RunError: the variable is not set and no server is running.
     """
     if chosen := os.environ.get("PREFECT_API_URL"):
         return chosen
     server = status(home)
     if server is None:
-        raise RunError("there is no Prefect server", fix="run `svdaudio server start`, or set PREFECT_API_URL")
+        raise RunError("no Prefect server is running", fix="run `svdaudio server start`, or set PREFECT_API_URL")
     return server.api_url
 
 
 def require_server(home: Path | None = None) -> str:
-    """The API's address of a server that answers.
+    """The address of the API of a server that answers.
 
     Raises:
-        RunError: there is none, or it does not answer.
+        RunError: no server is running, or it does not answer.
     """
     url = require_api_url(home)
     try:
         _ask(url, ANSWER_TIMEOUT_S)
     except (OSError, ValueError) as error:
-        raise silent(url, error) from error
+        raise no_answer(url, error) from error
     return url
 
 
@@ -136,7 +136,7 @@ def answers(api_url: str, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:
     return True
 
 
-def silent(url: str, error: Exception) -> RunError:
+def no_answer(url: str, error: Exception) -> RunError:
     """The error for a server that does not answer."""
     return RunError(
         f"the Prefect server at {url} does not answer",
@@ -146,7 +146,7 @@ def silent(url: str, error: Exception) -> RunError:
 
 
 def server_environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the server: the user's, without Prefect's settings except those of the database."""
+    """The environment of the server: the user's, but of Prefect's settings only those of the database."""
     kept = {
         name: value
         for name, value in environment.items()
@@ -183,15 +183,15 @@ def _start(home: Path, port: int, timeout_s: float) -> Server:
         end_group(server.pid, server.began)
         process.wait()
         raise
-    process.returncode = 0  # it outlives this object, which would warn of that
+    process.returncode = 0  # it outlives this object, which would otherwise warn about it
     return server
 
 
 def _ask(api_url: str, timeout_s: float) -> None:
-    """Ask a server how it is; any reply will do.
+    """Request a server's health; any reply will do.
 
     Raises:
-        OSError: it does not answer.
+        OSError: the server does not answer.
         ValueError: the address is invalid.
     """
     with suppress(urllib.error.HTTPError):

@@ -1,7 +1,7 @@
-"""Stages as Prefect tasks: one task for each stage, and the walk over a request that runs them.
+"""Stages as Prefect tasks: one task for each stage, and the function that runs the tasks of a run.
 
-Tasks exchange references, never arrays, and Prefect caches nothing (`NO_CACHE`): the only cache is the store. A hit
-ends as `Completed(name="Cached")`, so that Prefect's page shows it.
+Tasks exchange references, never arrays, and Prefect caches nothing (`NO_CACHE`): the only cache is the store. A cached
+node ends as `Completed(name="Cached")`, which Prefect's page shows.
 """
 
 from __future__ import annotations
@@ -18,23 +18,19 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from svdaudio.engine.batch import execute_batch
+from svdaudio.engine.batch import BatchExecutor, execute_batch
 from svdaudio.engine.batches import Job
-from svdaudio.engine.body import ModelSource
 from svdaudio.engine.execute import Context, NodeEvent, OnNodeEvent, Reference, execute
-from svdaudio.engine.journal import UNRECORDED, Journal, Progress, keep_journal, no_progress
-from svdaudio.engine.request import Request
-from svdaudio.engine.run import Stopping, never
+from svdaudio.engine.journal import Journal, Progress, no_progress
+from svdaudio.engine.run import RunWork, Stopping, never_stop
 from svdaudio.engine.stage import Node
-from svdaudio.engine.workers import BatchExecutor
 from svdaudio.errors import SvdAudioError
 from svdaudio.flows.clusters import worker_death
-from svdaudio.session import InProcess
-from svdaudio.store.base import Store
+from svdaudio.session import Runner
 from svdaudio.store.runs import RunRecord
 
 _listener: ContextVar[OnNodeEvent | None] = ContextVar("_listener", default=None)
-"""Receives the events of a task that runs in the thread that started it."""
+"""Receives the events of a task that runs in the calling thread."""
 
 
 def one_at_a_time() -> TaskRunner[Any]:
@@ -43,7 +39,7 @@ def one_at_a_time() -> TaskRunner[Any]:
 
 
 def never_retry(*_: object) -> bool:
-    """Retry no task: the same inputs fail in the same way."""
+    """Never retry a task: the same inputs fail in the same way."""
     return False
 
 
@@ -57,7 +53,7 @@ def execute_node(
 
     Args:
         context: request, store and models; opaque to Prefect.
-        node: its name.
+        node: name of the node.
         label: name of the task run.
         upstream: references of at least the nodes that this one reads from.
     """
@@ -84,10 +80,10 @@ def stage_task(stage: str, summary: str) -> Any:
     """The task of a stage.
 
     Args:
-        stage: its name.
-        summary: what it does, for Prefect's page.
+        stage: name of the stage.
+        summary: description of the stage, for Prefect's page.
     """
-    # With a retry that its condition never allows, Prefect does not log a failure with "NoneType: None" as traceback.
+    # With a retry that the condition never allows, Prefect does not log "NoneType: None" as the traceback of a failure.
     return task(
         name=stage, description=summary, task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False,
         retries=1, retry_condition_fn=never_retry,
@@ -97,11 +93,11 @@ def stage_task(stage: str, summary: str) -> Any:
 def run_task(
     context: Context, node: Node, label: str, references: Mapping[str, Reference], on_event: OnNodeEvent
 ) -> Reference:
-    """Run the task of a node here and now.
+    """Run the task of a node in this thread.
 
     Args:
         context: request, store and models.
-        node: which.
+        node: the node.
         label: name of the task run.
         references: of at least the nodes upstream.
         on_event: receives every event of the node.
@@ -115,38 +111,26 @@ def run_task(
 
 
 def _arguments(context: Context, node: Node, label: str, references: Mapping[str, Reference]) -> tuple[Any, ...]:
-    """Of the task of a node."""
+    """The arguments of a node's task."""
     return context, node.name, label, {source: references[source] for source in node.upstream}
 
 
 def walk(
-    request: Request,
-    store: Store,
-    models: ModelSource,
-    *,
-    run: RunRecord,
-    progress: Progress = no_progress,
-    stopping: Stopping = never,
-    record: bool = True,
-    on_cluster: bool = False,
+    work: RunWork, progress: Progress = no_progress, stopping: Stopping = never_stop, *, on_cluster: bool = False
 ) -> RunRecord:
-    """Do what `svdaudio.engine.run.execute_run` does, each node as a task of the flow that calls this.
+    """Do what `svdaudio.engine.run.execute_run` does, with each node as a task of the calling flow.
 
     Args:
-        request: what is to be computed.
-        store: where artifacts and runs are.
-        models: models by role.
-        run: the run's record.
-        progress: receives every event; from inside a stage, only if it runs in this process.
-        stopping: asked before each node; if true, the run ends as "interrupted".
-        record: keep the run in the store.
-        on_cluster: whether the flow's task runner has workers elsewhere. They are given every node that is ready, but
-            for stages that read the user's files: those run here, since workers may not have the files.
+        work: the run.
+        progress: receives every event; events from inside a stage only if the stage runs in this process.
+        stopping: called before each node; if true, the run ends as "interrupted".
+        on_cluster: whether the flow's task runner has workers elsewhere. They receive every node that is ready except
+            those that read the user's files, which run here because workers may not have the files.
     """
-    with keep_journal(request, store.runs if record else UNRECORDED, run, progress) as journal:
-        context = Context(request, store, models, earlier=None if record else ())
+    with work.journal(progress) as journal:
+        context = work.context()
         if on_cluster:
-            _ = context.previous, request.file_digests  # looked up once, and sent along
+            _ = context.previous, work.request.file_digests  # computed once and sent along
         _walk(journal, context, stopping, on_cluster=on_cluster)
     return journal.run
 
@@ -194,35 +178,25 @@ def _walk(journal: Journal, context: Context, stopping: Stopping, *, on_cluster:
 def run_step(
     job: Job, context: Context, node: Node, references: Mapping[str, Reference], on_event: OnNodeEvent
 ) -> Reference:
-    """A step of a batch as a task of the flow that calls it."""
+    """Execute a node of a batch as a task of the calling flow."""
 
     def notes_only(what: NodeEvent, text: str) -> None:
-        if what != "waiting":  # a task waits where it is, and is not postponed
+        if what != "waiting":  # a task waits at once and is not postponed
             on_event(what, text)
 
     return run_task(context, node, f"{job.name}: {node.name}", references, notes_only)
 
 
-class ThisFlow(InProcess):
+class ThisFlow(Runner):
     """The runner of a `Session` inside a flow: every stage is a task of that flow."""
 
     name = "prefect"
 
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request."""
-        return walk(request, store, models, run=run, progress=progress, stopping=stopping, record=record)
+    def execute(self, work: RunWork, progress: Progress, stopping: Stopping) -> RunRecord:
+        """Execute every node of a run."""
+        return walk(work, progress, stopping)
 
     def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch."""
+        """The function that executes jobs of a batch."""
         del title
         return partial(execute_batch, step=run_step)

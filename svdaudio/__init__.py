@@ -1,8 +1,8 @@
 """Sound that follows an image edit.
 
-Two pictures, the original and its edit, with a click on the removed object and one on the added: the CLIP tokens of
-both regions are manipulated by their singular values, and SSV2A and AudioLDM make the sound. The names below are
-those of the published description; each is imported when it is first used, so that `import svdaudio` is light.
+The input is two pictures, the original and its edit, with a click on the removed object and one on the added. The
+singular values of the CLIP tokens of both regions are modified, and SSV2A and AudioLDM generate the sound. The names
+below are those of the published description; each is imported on first use, so that `import svdaudio` stays fast.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ __all__ = [
 
 
 _PLACES = {"Session": "svdaudio.session"}
-"""Where names are that `svdaudio.api` does not define."""
+"""Modules of the names that `svdaudio.api` does not define."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ssv2a":  # the package lies in `svdaudio.models`; its public name is this one
+    if name == "ssv2a":  # public name of a package in `svdaudio.models`
         return import_module("svdaudio.models.ssv2a")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The single entry point: plan, run, resume and inspect any method, from command line, flows and notebooks alike.
+"""The single entry point to plan, run, resume and inspect any method, for the command line, flows and notebooks.
 
     session = Session("artifacts")
     request = session.request("baseline", ["dog_cat.jpg"], {"generate.steps": 20})
@@ -8,7 +8,7 @@
     print(result.scores["original"], result.audio["original"])
     tokens = session.arrays(result.run)["original.tokens"]["tokens"]     # [257, 768]
 
-A session imports torch when something is computed, not before.
+A session imports torch only when something is computed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from svdaudio import store as stores
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import RunConfig, resolve
 from svdaudio.engine.arrays import RunArrays
-from svdaudio.engine.batch import BatchExecutor, OutputWriter, execute_batch, run_batch
+from svdaudio.engine.batch import BatchExecutor, BatchWork, OutputWriter, execute_batch, run_batch
 from svdaudio.engine.batch import Progress as BatchProgress
 from svdaudio.engine.batch import no_progress as no_batch_progress
 from svdaudio.engine.batches import KIND as BATCH
@@ -46,7 +46,7 @@ from svdaudio.engine.request import (
     recorded_config,
     resumed_request,
 )
-from svdaudio.engine.run import Stopping, execute_run, never
+from svdaudio.engine.run import RunWork, Stopping, execute_run, never_stop
 from svdaudio.errors import ConfigError, RunError
 from svdaudio.files import write_bytes
 from svdaudio.methods import find_method, other_parameters
@@ -61,76 +61,32 @@ from svdaudio.views.report import Report, draw_nodes
 
 ENVIRONMENT_STORE = "SVDAUDIO_STORE"
 PAGE = "report.html"
-"""Name of the report of a run, in the folder of its files."""
+"""File name of a run's report, in the folder of the run's files."""
 
 
-class Runner(Protocol):
-    """What computes the stages of a run: this process, or Prefect and its clusters."""
-
-    @property
-    def name(self) -> str:
-        """For the record of the run."""
-        ...
-
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request; see `svdaudio.engine.run.execute_run`."""
-        ...
-
-    def report(
-        self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool
-    ) -> Report:
-        """Write the files of a finished run; see `svdaudio.views.outputs.report_of`."""
-        ...
-
-    def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch of that title."""
-        ...
-
-
-class InProcess:
-    """Computes everything in this process."""
+class Runner:
+    """Computes the stages of runs in this process. Subclasses compute them elsewhere: Prefect, resident processes."""
 
     name = "in-process"
+    """Entered into the record of each run."""
 
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request; see `svdaudio.engine.run.execute_run`."""
-        return execute_run(request, store, models, run=run, progress=progress, stopping=stopping, record=record)
+    def execute(self, work: RunWork, progress: Progress, stopping: Stopping) -> RunRecord:
+        """Execute every node of a run; see `svdaudio.engine.run.execute_run`."""
+        return execute_run(work, progress, stopping)
 
-    def report(
-        self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool
-    ) -> Report:
+    def report(self, work: RunWork, *, root: Path, pictures: bool) -> Report:
         """Write the files of a finished run; see `svdaudio.views.outputs.report_of`."""
-        return report_of(request, store, models, run, root=root, pictures=pictures)
+        return report_of(work, root=root, pictures=pictures)
 
     def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch of that title."""
+        """The function that executes jobs of the batch of that title."""
         del title
         return execute_batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A run and the files that were written for it."""
+    """A run and the files written for it."""
 
     run: RunRecord
     report: Report
@@ -153,26 +109,26 @@ class Result:
 
 
 OpenBundle = Callable[[str], Any]
-"""Finds a bundle by its name: `Bundle.open`."""
+"""Finds a bundle by name, as `Bundle.open` does."""
 OpenModels = Callable[[Any, RunConfig], ModelSource]
-"""Opens the models of a bundle: `Models.of`."""
+"""Opens the models of a bundle, as `Models.of` does."""
 
 
 class Session:
-    """A store, bundles, their models and a runner, and everything that can be done with them.
+    """A store, bundles with their models, and a runner, with all operations on them.
 
-    Models are opened once for each bundle and way of running them, and shared by the requests of the session.
+    Models are opened once for each bundle and set of `execution` parameters, and shared by the session's requests.
 
     Args:
-        store: a store, or its location: a folder, or `s3://bucket/prefix`. Unless given, that of SVDAUDIO_STORE, else
-            `artifacts` of the checkout or, without one, of the current folder.
-        runner: what computes the stages.
+        store: a store, or its location: a folder, or `s3://bucket/prefix`. By default the location in SVDAUDIO_STORE,
+            else the folder `artifacts` of the checkout or, outside a checkout, of the current folder.
+        runner: computes the stages; by default in this process.
         open_bundle: finds bundles by name.
         open_models: opens the models of a bundle.
-        quietly: a context around everything that may print, such as one that redirects standard output.
+        quietly: a context around everything that may print, for example to redirect standard output.
 
     Raises:
-        StoreError: the location cannot be a store.
+        StoreError: the location is not a valid store.
     """
 
     def __init__(
@@ -188,7 +144,7 @@ class Session:
             location = store if store is not None else os.environ.get(ENVIRONMENT_STORE) or default_store()
             store = stores.open_store(location)
         self.store: Store = store
-        self.runner: Runner = runner or InProcess()
+        self.runner: Runner = runner or Runner()
         self._open_bundle = open_bundle
         self._open_models = open_models
         self._quietly = quietly
@@ -197,7 +153,7 @@ class Session:
         self._models: dict[tuple[object, ...], ModelSource] = {}
 
     def with_runner(self, runner: Runner) -> Session:
-        """A session on the same store, bundles and models, whose stages another runner computes."""
+        """A session with the same store, bundles and models, but another runner."""
         other = copy.copy(self)
         other.runner = runner
         return other
@@ -217,23 +173,23 @@ class Session:
         source: str = "settings",
         cache: FileCache | None = None,
     ) -> Request:
-        """What is to be computed, resolved and checked. Nothing is computed yet.
+        """A resolved and checked request. Nothing is computed yet.
 
         Args:
-            method: its name, or itself.
+            method: a method or its name.
             files: by name, or in the order in which the method takes them.
-            settings: dotted parameter → value; None stands for not given.
-            config_file: parameters in a TOML file, weaker than `settings`.
+            settings: dotted parameter → value; None means not given.
+            config_file: a TOML file with parameters; `settings` take precedence.
             overrides: texts such as `svd.k=7`.
-            variant: a set of targets that the method names ("no_baselines").
-            targets: nodes to compute, instead.
-            source: where `settings` come from, for errors and for the record.
-            cache: files that were looked at for other requests.
+            variant: name of a set of targets of the method ("no_baselines").
+            targets: nodes to compute instead of the method's targets.
+            source: origin of `settings`, for errors and the record.
+            cache: a cache of file checks to share with other requests.
 
         Raises:
-            ConfigError: an unknown method, variant, parameter or target, or an invalid value.
-            InputError: a file or click that cannot be used.
-            CheckpointError: no such bundle, or it lacks a model that is needed.
+            ConfigError: a method, variant, parameter or target is unknown, or a value is invalid.
+            InputError: a file or click cannot be used.
+            CheckpointError: the bundle does not exist, or lacks a model that is needed.
         """
         if isinstance(method, str):
             method = find_method(method)
@@ -249,7 +205,7 @@ class Session:
         if variant is not None:
             if variant not in method.variants:
                 known = " or ".join(method.variants) or "none"
-                raise ConfigError(f"{method.name} has no variant '{variant}'", expected=known)
+                raise ConfigError(f"unknown variant '{variant}' of {method.name}", expected=known)
             targets = method.default_targets(resolved.config, variant)
         paths = (
             {name: Path(path) for name, path in files.items()}
@@ -268,10 +224,10 @@ class Session:
         return check(request, self.store)
 
     def request_of(self, run: RunRecord) -> Request:
-        """The request of an earlier run, to continue it or to recompute what it lost.
+        """The request of an earlier run, to continue it or to recompute lost artifacts.
 
         Raises:
-            RunError: a file of it changed, or its record is of another version.
+            RunError: one of its files has changed, or its record was written by an incompatible version.
         """
         return resumed_request(run, self.method_of(run), self.bundle(run.bundle))
 
@@ -281,11 +237,11 @@ class Session:
         Args:
             run: the earlier run.
             settings: dotted parameter → value.
-            source: where `settings` come from.
+            source: origin of `settings`, for errors and the record.
 
         Raises:
-            RunError: as `request_of`.
-            ConfigError: an unknown parameter or an invalid value.
+            RunError: as for `request_of`.
+            ConfigError: a parameter is unknown or a value is invalid.
         """
         before = self.request_of(run)
         method = before.method
@@ -299,13 +255,13 @@ class Session:
         return check(request, self.store)
 
     def plan(self, request: Request) -> list[PlannedNode]:
-        """What of a request is in the store, what would run, and why; in the order of work."""
+        """Which nodes of a request are cached, which would run, and why; in the order of execution."""
         return plan_request(request, self.store)
 
     # -- running ---------------------------------------------------------------------------------------------------
 
     def new_run(self, request: Request, run_id: str | None = None) -> RunRecord:
-        """The record of a run that is about to start, so that its id is known beforehand. Nothing is written yet."""
+        """The record of a run that is about to start, for callers that need its id first. Nothing is written yet."""
         return new_run(request, runner=self.runner.name, run_id=run_id)
 
     def run(
@@ -314,7 +270,7 @@ class Session:
         *,
         run: RunRecord | None = None,
         progress: Progress | None = None,
-        stopping: Stopping = never,
+        stopping: Stopping = never_stop,
         record: bool = True,
         pictures: bool = True,
         out: Path | None = None,
@@ -324,18 +280,18 @@ class Session:
 
         Args:
             request: from `request`.
-            run: its record, from `new_run`, if its id was needed beforehand.
-            progress: receives every event. Unless given, a notebook shows a line; `no_progress` shows nothing.
-            stopping: asked between stages; if true, the run ends there, as "interrupted", without a report.
-            record: keep the run in the store. Without it nothing but artifacts is written, no earlier run is read, and
-                the report is empty: for trial clicks and slider moves, whose arrays `arrays` returns.
-            pictures: draw pictures, too.
-            out: where the main sound is copied to: .wav, .flac, .ogg or .mp3.
-            rate_hz: sample rate of the copy: 22 050, 44 100 or 48 000; that of the run if None.
+            run: its record from `new_run`, if it exists already.
+            progress: receives every event. By default a notebook shows a progress line; `no_progress` shows nothing.
+            stopping: called between stages; if true, the run ends there as "interrupted", without a report.
+            record: keep the run in the store. If false, only artifacts are written, no earlier run is read, and the
+                report is empty; for trial clicks and slider moves, whose results `arrays` returns.
+            pictures: also draw the plots of the report.
+            out: file for a copy of the main sound: .wav, .flac, .ogg or .mp3.
+            rate_hz: sample rate of the copy: 22 050, 44 100 or 48 000; by default that of the run.
 
         Raises:
-            InputError: `out` or `rate_hz` cannot be, or the request makes no sound for it; nothing was computed.
-            SvdAudioError: an error of a stage; the record says so, and `resume` goes on.
+            InputError: `out` or `rate_hz` is invalid, or the request makes no sound to copy; nothing was computed.
+            SvdAudioError: an error of a stage, which is also in the record; `resume` continues the run.
         """
         run = run or self.new_run(request)
         return self._run(request, run, progress, stopping, record=record, pictures=pictures, out=out, rate_hz=rate_hz)
@@ -345,23 +301,23 @@ class Session:
         run: RunRecord | str,
         *,
         progress: Progress | None = None,
-        stopping: Stopping = never,
+        stopping: Stopping = never_stop,
         pictures: bool = True,
         out: Path | None = None,
         rate_hz: int | None = None,
     ) -> Result:
-        """Continue a run that failed or was interrupted: what it had computed is found, the rest is computed.
+        """Continue a run that failed or was interrupted; finished stages are cached.
 
         Args:
             run: the run or its name.
-            progress: receives every event. Unless given, a notebook shows a line; `no_progress` shows nothing.
-            stopping: asked between stages.
-            pictures: draw pictures, too.
-            out: where the main sound is copied to: .wav, .flac, .ogg or .mp3.
-            rate_hz: sample rate of the copy: 22 050, 44 100 or 48 000; that of the run if None.
+            progress: receives every event, as for `run`.
+            stopping: called between stages; if true, the run ends there as "interrupted".
+            pictures: also draw the plots of the report.
+            out: file for a copy of the main sound: .wav, .flac, .ogg or .mp3.
+            rate_hz: sample rate of the copy: 22 050, 44 100 or 48 000; by default that of the run.
 
         Raises:
-            RunError: there is no such run, or its files have changed.
+            RunError: the run does not exist, or its files have changed.
         """
         if isinstance(run, str):
             run = self.store.runs.load(run)
@@ -388,11 +344,9 @@ class Session:
             from svdaudio.pages.progress import default_progress
 
             progress = default_progress()
-        models = self.models(request)
+        work = self._work(request, run, record=record)
         with self._quietly():
-            run = self.runner.execute(
-                request, self.store, models, run=run, progress=progress, stopping=stopping, record=record
-            )
+            run = self.runner.execute(work, progress, stopping)
             if run.state != "finished" or not record:
                 return Result(run=run, report=Report(folder=self.out_root))
             report = self._report(request, run, pictures=pictures)
@@ -401,7 +355,7 @@ class Session:
             report = copy_result(report, run, request.method, out, rate_hz)
         return Result(run=run, report=report)
 
-    # -- looking ---------------------------------------------------------------------------------------------------
+    # -- results ---------------------------------------------------------------------------------------------------
 
     @property
     def runs(self) -> Iterator[RunRecord]:
@@ -409,14 +363,14 @@ class Session:
         return iter(self.store.runs)
 
     def load(self, name: str) -> RunRecord:
-        """A run by its id, an unambiguous beginning or end of it, or "latest"."""
+        """A run by its id, an unambiguous prefix or suffix of its id, or "latest"."""
         return self.store.runs.load(name)
 
     def find_unfinished(self, name: str | None = None) -> RunRecord:
-        """A run to resume: the named one, else the newest that has something left to do.
+        """A run to resume: the named one, else the newest unfinished one.
 
         Raises:
-            RunError: there is none.
+            RunError: there is no such run.
         """
         if name is not None:
             return self.store.runs.load(name)
@@ -426,7 +380,7 @@ class Session:
                 return run
             n_runs += 1
         raise RunError(
-            "there is no run to go on with",
+            "no run to resume",
             got=f"only finished runs in {self.store.location}" if n_runs else f"no run in {self.store.location}",
             fix="`svdaudio runs` lists them" if n_runs else "start one with `svdaudio run`, or give another --store",
         )
@@ -435,51 +389,52 @@ class Session:
         """The method of a run.
 
         Raises:
-            RunError: it is unknown here, or the record is of a batch.
+            RunError: the method is unknown here, or the record is that of a batch.
         """
         try:
             return find_method(run.kind)
         except ConfigError as error:
             raise RunError(
-                f"run {run.id} is of an unknown kind", expected=error.expected, got=run.kind, fix=error.fix
+                f"unknown method of run {run.id}", expected=error.expected, got=run.kind, fix=error.fix
             ) from error
 
     def arrays(self, run: RunRecord, *, recompute: bool = True) -> RunArrays:
-        """The arrays of a run by the names of its nodes.
+        """The arrays of a run by node.
 
         Args:
-            run: which.
-            recompute: what is damaged or gone is recomputed, which needs the run's files and weights; else an error.
+            run: the run.
+            recompute: recompute damaged or missing arrays, which needs the run's files and weights; if false, they
+                raise an error.
         """
         if not recompute:
             return RunArrays.in_store(run, self.method_of(run), self.store, self.bundle(run.bundle).classes)
         request = self.request_of(run)
-        return arrays_of(request, self.store, self.models(request), run)
+        return arrays_of(self._work(request, run))
 
     def result(self, run: RunRecord | str, *, pictures: bool = True) -> Result:
         """An earlier finished run with its files, as `run` returned it.
 
         Args:
             run: the run or its name.
-            pictures: draw pictures, too.
+            pictures: also draw the plots of the report.
 
         Raises:
-            RunError: there is no such run, or its files have changed.
+            RunError: the run does not exist, or its files have changed.
         """
         record = self.load(run) if isinstance(run, str) else run
         return Result(run=record, report=self.report(record, pictures=pictures))
 
     def report(self, run: RunRecord, *, pictures: bool = True) -> Report:
-        """Write the files of a finished run; what is there already is not written again."""
+        """Write the files of a finished run that do not exist yet."""
         return self._report(self.request_of(run), run, pictures=pictures)
 
     def sound(self, run: RunRecord, name: str, suffix: str = ".wav") -> bytes:
         """A sound of a finished run as the content of a file.
 
         Args:
-            run: which.
-            name: of the sound.
-            suffix: of the format, one of `svdaudio.sounds.writing.FORMATS`.
+            run: the run.
+            name: name of the sound.
+            suffix: suffix of the format, one of `svdaudio.sounds.writing.FORMATS`.
 
         Raises:
             RunError: the run has no such sound.
@@ -490,40 +445,40 @@ class Session:
         return sound_bytes(report, run, self.method_of(run), name, suffix)
 
     def write_page(self, runs: Sequence[RunRecord], path: Path | None = None) -> Path:
-        """Write a report of runs as one HTML file that holds everything it shows and opens offline.
+        """Write a report of runs as one self-contained HTML file that opens offline.
 
-        Nothing is computed, except what is damaged or gone.
+        Only damaged or missing artifacts are recomputed.
 
         Args:
-            runs: one or several, the first of which the others are compared with.
-            path: of the file; unless given, `report.html` in the folder of the first run's files.
+            runs: one or more runs; the others are compared with the first.
+            path: the file; by default `report.html` in the folder of the first run's files.
 
         Raises:
-            RunError: a record of a batch or of an unknown method, a run without any results, or no run.
+            RunError: no run is given, or one is a batch, has an unknown method or no results.
             StoreError: an artifact cannot be recomputed, or the file cannot be written.
         """
         from svdaudio.pages.run_report import run_page
 
         if not runs:
-            raise RunError("there is nothing to report", fix="name a run")
+            raise RunError("no run given", fix="name a run")
         shown: list[tuple[RunArrays, Report, Any]] = []
         for run in runs:
             if run.kind == BATCH:
                 fix = f"name some of its runs; `svdaudio show {run.id}` lists them"
-                raise RunError(f"{run.id} is a batch, and a report shows single runs", fix=fix)
+                raise RunError(f"run {run.id} is a batch, but a report shows single runs", fix=fix)
             if not any(entry.outputs for entry in run.stages):
                 raise RunError(f"run {run.id} has no results yet", got=run_state(self.store, run), fix="resume it")
             shown.append((self.arrays(run), self.report(run, pictures=False), self.bundle(run.bundle)))
-        where = path or shown[0][1].folder / PAGE
-        write_bytes(where.absolute(), run_page(shown, self.store).encode())
-        return where
+        path = path or shown[0][1].folder / PAGE
+        write_bytes(path.absolute(), run_page(shown, self.store).encode())
+        return path
 
     def draw(self, run: RunRecord, nodes: Collection[str]) -> dict[str, Path]:
-        """Draw what there is to see of nodes of a run: name of the picture → PNG file."""
+        """Draw the views of nodes of a run: name of the view → PNG file."""
         return draw_nodes(self.arrays(run, recompute=False), nodes, root=self.out_root)
 
     def workflow(self, run: RunRecord) -> Workflow:
-        """The workflow of a run, for provenance; of a batch or an unknown method, an empty one."""
+        """The workflow of a run, for provenance; an empty one for a batch or an unknown method."""
         try:
             method = self.method_of(run)
             config = recorded_config(run, method)
@@ -532,21 +487,21 @@ class Session:
         return Workflow(nodes=method.nodes(config), sounds=method.sounds(config))
 
     def compare(self, before: RunRecord, after: RunRecord) -> list[NodeDifference]:
-        """What differs between two runs, for each node that both got to."""
+        """The differences between two runs, for each node that both reached."""
         method = self.method_of(after)
         return compare_runs(before, after, method.nodes(recorded_config(after, method)))
 
     def comparison(self, *runs: RunRecord | str) -> Comparison:
-        """Everything in which two or more runs differ: parameters, files, stages, scores, verdicts.
+        """All differences between two or more runs: parameters, files, stages, scores, verdicts.
 
         Args:
             runs: two or more runs, or their names. Stages are compared with those of the first.
 
         Raises:
-            RunError: fewer than two runs, no such run, or one of them is a batch.
+            RunError: there are fewer than two runs, one does not exist, or one is a batch.
         """
         if len(runs) < 2:
-            raise RunError("there is nothing to compare with", expected="two runs or more", got=len(runs))
+            raise RunError("too few runs to compare", expected="two or more", got=len(runs))
         records = [self.load(run) if isinstance(run, str) else run for run in runs]
         for record in records:
             if record.kind == BATCH:
@@ -561,13 +516,13 @@ class Session:
     def open_batch(
         self, prepared: Sequence[Prepared], *, files: Mapping[str, Path], title: str, asked: Asked | None = None
     ) -> Batch:
-        """The batch of these members: an unfinished one of the store that is the same work, else a new one."""
+        """The batch of these members: an unfinished batch of the same work in the store, else a new one."""
         return open_batch(
             self.store, prepared, files=files, title=title, runner=self.runner.name, asked=asked or Asked()
         )
 
     def reopen_batch(self, record: RunRecord) -> Batch:
-        """A batch by its record, to continue it."""
+        """A batch from its record, to continue it."""
         return reopen_batch(record, self.store, self.bundle, find_method)
 
     def run_batch(
@@ -575,18 +530,18 @@ class Session:
         batch: Batch,
         *,
         progress: BatchProgress = no_batch_progress,
-        stopping: Stopping = never,
+        stopping: Stopping = never_stop,
         n_workers: int = 1,
         table_path: Path | None = None,
     ) -> tuple[RunRecord, list[RunRecord]]:
-        """Run what is left of a batch, write its table, and keep its record.
+        """Run the unfinished members of a batch, write its table and its record.
 
         Args:
             batch: from `open_batch` or `reopen_batch`.
             progress: receives every event.
-            stopping: asked between stages, without other processes; if true, the batch ends there, "interrupted".
-            n_workers: processes side by side, each with models of its own.
-            table_path: where the table goes, unless the batch says; else into the store's folder of results.
+            stopping: called between stages unless there are workers; if true, the batch ends there as "interrupted".
+            n_workers: number of parallel processes, each with its own models.
+            table_path: path of the table; by default that of the batch, else one in the store's folder of results.
 
         Returns:
             The record of the batch, and those of its runs in the order of its members.
@@ -597,17 +552,13 @@ class Session:
         executor = self.runner.batch_executor(batch.record.id)
 
         def execute(jobs: Sequence[Job]) -> list[RunRecord]:
+            models = self.models(jobs[0].request)
+            work = BatchWork(jobs=jobs, store=self.store, models=models, output=output, on_error=asked.on_error)
             if n_workers > 1 and len(jobs) > 1:
                 from svdaudio.engine.workers import execute_shares
 
-                return execute_shares(
-                    jobs, self.store.location, n_workers=n_workers, open_models=self._open_models, execute=executor,
-                    output=output, on_error=asked.on_error, progress=progress,
-                )  # fmt: skip
-            models = self.models(jobs[0].request)
-            return executor(
-                jobs, self.store, models, output=output, on_error=asked.on_error, progress=progress, stopping=stopping
-            )
+                return execute_shares(work, progress, n_workers=n_workers, execute=executor)
+            return executor(work, progress, stopping)
 
         with self._quietly():
             return run_batch(batch, self.store, execute, table_path=path)
@@ -615,22 +566,22 @@ class Session:
     # -- parts -----------------------------------------------------------------------------------------------------
 
     def bundle(self, name: str) -> Any:
-        """A checkpoint bundle by its name; its description is read once.
+        """A checkpoint bundle by name; its description is read once.
 
         Raises:
-            CheckpointError: there is none, or its description is damaged.
+            CheckpointError: the bundle does not exist, or its description is damaged.
         """
         if name not in self._bundles:
             self._bundles[name] = self._open_bundle(name)
         return self._bundles[name]
 
     def refresh_bundle(self, name: str) -> Any:
-        """A checkpoint bundle, whose description is read again: models may have been fetched meanwhile.
+        """A checkpoint bundle whose description is read again, for example after models have been fetched.
 
-        Models that were opened are kept unless the description has changed.
+        Opened models are kept unless the description has changed.
 
         Raises:
-            CheckpointError: there is none, or its description is damaged.
+            CheckpointError: the bundle does not exist, or its description is damaged.
         """
         found = self._open_bundle(name)
         if name not in self._bundles or self._bundles[name] != found:
@@ -641,11 +592,11 @@ class Session:
         return self._bundles[name]
 
     def keep_models(self) -> None:
-        """From now on keep every model once it is loaded, as a session that answers many small requests should."""
+        """From now on keep every loaded model in memory, for sessions that serve many small requests."""
         self._keeps_models = True
 
     def models(self, request: Request) -> ModelSource:
-        """The models of a request. Nothing is loaded before it is needed."""
+        """The models of a request. Each is loaded on first use."""
         execution = request.config.execution
         key = (request.bundle.name, execution)
         if key not in self._models:
@@ -657,19 +608,22 @@ class Session:
 
     @property
     def out_root(self) -> Path:
-        """Where the files of runs go."""
+        """The folder for the files of runs."""
         return out_root(self.store.location)
 
+    def _work(self, request: Request, run: RunRecord, *, record: bool = True) -> RunWork:
+        return RunWork(request=request, store=self.store, models=self.models(request), run=run, record=record)
+
     def _report(self, request: Request, run: RunRecord, *, pictures: bool) -> Report:
-        return self.runner.report(request, self.store, self.models(request), run, root=self.out_root, pictures=pictures)
+        return self.runner.report(self._work(request, run), root=self.out_root, pictures=pictures)
 
 
 def run_state(store: Store, run: RunRecord) -> str:
-    """The state of a run, knowing that a process that died cannot record it."""
+    """The state of a run; a run whose process died is "interrupted", although its record says "running"."""
     return "interrupted" if run.state == "running" and not store.runs.is_active(run.id) else run.state
 
 
 def is_unfinished(store: Store, run: RunRecord) -> bool:
-    """Whether something is left to do: stages, or files that were not written."""
-    unwritten = run.state == "finished" and not run.results and any(name.endswith(".scores") for name in run.targets)
-    return unwritten or run_state(store, run) in ("failed", "interrupted")
+    """Whether stages are still to be computed, or files to be written."""
+    files_missing = run.state == "finished" and not run.results
+    return files_missing or run_state(store, run) in ("failed", "interrupted")

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from svdaudio.config import Resolved
+from svdaudio.engine.journal import Progress, no_progress
 from svdaudio.engine.method import FileKind, Method
 from svdaudio.engine.request import Request, new_run
+from svdaudio.engine.run import RunWork, Stopping, execute_run, never_stop
 from svdaudio.engine.stage import Node, Nodes, Stage, by_name
 from svdaudio.methods.manipulate import ManipulateConfig
 from svdaudio.store import LocalStore, RunRecord
@@ -185,16 +187,23 @@ class ToyWorld:
     def models(self) -> Mapping[str, float]:
         return self.bundle.numbers
 
-    def run(
-        self, request: Request | None = None, *, runner: Callable[..., RunRecord] | None = None, **options: Any
-    ) -> RunRecord:
-        """Execute a request in process, or by another runner."""
-        from svdaudio.engine.run import execute_run
-
+    def work(self, request: Request | None = None, **changes: Any) -> RunWork:
+        """A new run of a request, with the toy's models and bodies unless `changes` names others."""
         request = request or self.request()
-        run = options.pop("run", None) or new_run(request)
+        run = changes.pop("run", None) or new_run(request)
+        parts = {"models": self.models, "body": self.body, **changes}
+        return RunWork(request=request, store=self.store, run=run, **parts)
+
+    def run(
+        self,
+        request: Request | None = None,
+        progress: Progress = no_progress,
+        stopping: Stopping = never_stop,
+        **work: Any,
+    ) -> RunRecord:
+        """Execute a request in process."""
         self.calls.clear()
-        return (runner or execute_run)(request, self.store, self.models, run=run, body=self.body, **options)
+        return execute_run(self.work(request, **work), progress, stopping)
 
     def with_model(self, number: float) -> None:
         """Replace the model by another."""

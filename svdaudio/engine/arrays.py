@@ -1,4 +1,4 @@
-"""The arrays of a run by the names of its nodes, each read once, for views, measures and reports."""
+"""The arrays of a run by node, each read once, for views, measures and reports."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class RunArrays:
     """The arrays of one run.
 
     Args:
-        run: the record that says which nodes are done.
+        run: the record of the run, with the status of each node.
         method: the method of the run.
         read: returns the arrays of a node that is done.
         classes: returns the class names of a tagger or detector of the run's bundle.
-        judged: sound → class → score, 0 to 1, if another tagger than the run's is to be believed.
+        judged: sound → class → score, 0 to 1, by another tagger; replaces the scores of the run.
 
     Raises:
-        RunError: the record holds a configuration of another version.
+        RunError: the record holds a configuration from an incompatible version.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class RunArrays:
 
     @classmethod
     def in_store(cls, run: RunRecord, method: Method, store: Store, classes: ClassNames) -> RunArrays:
-        """The arrays from the store; a missing or damaged one is an error."""
+        """The arrays as they are in the store; a missing or damaged one raises an error."""
 
         def read(node: str) -> dict[str, NDArray[Any]]:
             entry = run.stage(node)
@@ -88,7 +88,7 @@ class RunArrays:
         return all(self.key(node) is not None for node in nodes)
 
     def parameters(self, node: str) -> Mapping[str, Any]:
-        """The parameters that entered a node, by their local names."""
+        """The parameters of a node, by their local names."""
         entry = self.run.stage(node)
         return {} if entry is None or entry.action is None else entry.action.parameters
 
@@ -104,13 +104,13 @@ class RunArrays:
         return self[node][name]
 
     def sounds(self) -> dict[str, NDArray[Any]]:
-        """Waveform of each sound that is done, by its name."""
+        """Waveform of each finished sound, by name."""
         done = self.sounds_done()
         sources = self.method.sounds(self.config)
         return {name: self.output(sources[name]) for name in done}
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """Sound → class → score, 0 to 1, in the order of the method's names of scores."""
+        """Sound → class → score, 0 to 1, in the order of `score_names`."""
         if self._judged is not None:
             return {name: dict(row) for name, row in self._judged.items()}
         found: dict[str, dict[str, float]] = {}
@@ -125,17 +125,17 @@ class RunArrays:
         return self.method.score_names(self.config, self.classes)
 
     def sounds_done(self) -> dict[str, str]:
-        """Sound → the node that made it, for those that are done."""
+        """Sound → the node that produced it, for finished sounds."""
         return self._done(self.method.sounds)
 
     def heard(self) -> dict[str, NDArray[Any]]:
-        """Waveform of each sound as it was scored, by its name: before the finish, and a stem at 0 dB."""
+        """Waveform of each sound as it was scored, by name: unfinished in level and ends, and a stem at 0 dB."""
         nodes = self.scores_done()
         sources = {name: self.nodes[node].inputs.get("waveform") for name, node in nodes.items()}
         return {name: self.output(source) for name, source in sources.items() if source is not None}
 
     def scores_done(self) -> dict[str, str]:
-        """Sound → the node that scored it, for those that are done."""
+        """Sound → the node that scored it, for sounds that are scored."""
         return self._done(self.method.scores)
 
     def _done(self, outputs: Callable[[Any], Mapping[str, str]]) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""Run many requests together, stage by stage: a model is loaded once, and used for every pair before the next.
+"""Run many requests together, stage by stage, so that each model is loaded once and used for every pair.
 
-Each pair is a separate run, with the record, the keys and the bytes that it would have alone. Inputs are not combined
-into one batch of a network: on a CPU the last bits of its output depend on the size of the batch, and the same
-configuration must yield the same bytes whatever else the batch contains.
+Each pair is a separate run, with the same record, keys and bytes as if it had run alone. Inputs are never combined into
+one batch of a network: on a CPU the last bits of its output depend on the size of the batch, and the same configuration
+must yield the same bytes whatever else the batch contains.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from svdaudio.engine.body import BodyLoader, ModelSource, load_body
 from svdaudio.engine.execute import Context, NodeEvent, OnNodeEvent, Reference, execute
 from svdaudio.engine.journal import Event, Journal, one_line
 from svdaudio.engine.plan import N_RUNS_COMPARED
-from svdaudio.engine.run import Stopping, never
+from svdaudio.engine.run import RunWork, Stopping, never_stop
 from svdaudio.engine.stage import Node, ancestors, in_order
 from svdaudio.errors import CheckpointError, CorruptArtifactError, StoreError
 from svdaudio.store.base import Store
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 RunnerName = Literal["in-process", "prefect"]
 
 N_TOGETHER = 200
-"""Most pairs processed together: each holds a lock on its run, and the number of open files is limited."""
+"""Most pairs that are open at once: each holds a lock on its run, and the number of open files is limited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ Progress = Callable[[BatchEvent], None]
 
 
 class Step(Protocol):
-    """How one node of one pair is executed: in this process, or as a task of Prefect."""
+    """Executes one node of one pair: in this process, or as a Prefect task."""
 
     def __call__(
         self, job: Job, context: Context, node: Node, references: Mapping[str, Reference], on_event: OnNodeEvent
@@ -61,7 +61,7 @@ class Step(Protocol):
 def in_process(
     job: Job, context: Context, node: Node, references: Mapping[str, Reference], on_event: OnNodeEvent
 ) -> Reference:
-    """Execute a node here and now."""
+    """Execute a node in this process."""
     del job
     return execute(context, node.name, references, on_event)
 
@@ -72,10 +72,10 @@ def no_progress(event: BatchEvent) -> None:
 
 
 class OutputWriter(Protocol):
-    """Writes the outputs of a pair's run: sounds, scores and, if wanted, pictures. Must be picklable."""
+    """Writes the files of a pair's run: sounds, scores and, if requested, pictures. Must be picklable."""
 
-    def write(self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: BodyLoader) -> RunRecord:
-        """Write the files of a finished run, and enter them into its record.
+    def write(self, job: Job, work: RunWork) -> RunRecord:
+        """Write the files of the job's finished run, and enter them into its record.
 
         Raises:
             StoreError: the files in the store cannot be written.
@@ -83,78 +83,66 @@ class OutputWriter(Protocol):
         ...
 
 
-class BatchExecutor(Protocol):
-    """Executes jobs of one bundle and workflow: `execute_batch`, or the same through another runner. Picklable."""
+@dataclass(frozen=True, kw_only=True)
+class BatchWork:
+    """Jobs of one bundle and one workflow, and everything needed to execute them. Picklable if its parts are."""
 
-    def __call__(
-        self,
-        jobs: Sequence[Job],
-        store: Store,
-        models: ModelSource,
-        *,
-        output: OutputWriter | None,
-        on_error: OnError,
-        progress: Progress,
-        stopping: Stopping,
-    ) -> list[RunRecord]:
-        """Return the record of each job's run."""
-        ...
+    jobs: Sequence[Job]
+    store: Store
+    models: ModelSource
+    """Models by role; nothing is loaded unless something is computed."""
+    output: OutputWriter | None = None
+    """Writes the files of a run as soon as it is finished; without it none are written."""
+    on_error: OnError = "continue"
+    """Whether the other pairs continue after the run of one has failed. A store that cannot be written and a checkpoint
+    that cannot be loaded concern all pairs, and always end the batch."""
+    body: BodyLoader = load_body
+    """Finds the body of a stage."""
+
+
+BatchExecutor = Callable[[BatchWork, Progress, Stopping], list[RunRecord]]
+"""Executes jobs and returns the record of each job's run: `execute_batch`, or another runner's. Picklable."""
 
 
 def execute_batch(
-    jobs: Sequence[Job],
-    store: Store,
-    models: ModelSource,
-    *,
-    output: OutputWriter | None = None,
-    on_error: OnError = "continue",
-    progress: Progress = no_progress,
-    stopping: Stopping = never,
-    step: Step = in_process,
-    body: BodyLoader = load_body,
+    work: BatchWork, progress: Progress = no_progress, stopping: Stopping = never_stop, *, step: Step = in_process
 ) -> list[RunRecord]:
     """Execute every node of every job: each node for all jobs, then the next node.
 
-    A job whose artifact another process is computing is moved to the end of its node's round, and only then waited
-    for, so that several processes can share similar jobs. (Prefect's tasks wait at once.)
+    A job whose artifact is being computed by another process moves to the end of its node's round and waits only then,
+    so that several processes can share similar jobs. (Prefect's tasks wait at once.)
 
     Args:
-        jobs: of one bundle and one workflow.
-        store: where artifacts and runs are.
-        models: models by role; nothing is loaded unless something is computed.
-        output: writes the files of a run as soon as it is finished; without it none are written.
-        on_error: whether the other pairs continue after the run of one has failed. A store that cannot be written and
-            a checkpoint that cannot be loaded concern all pairs, and always end the batch.
+        work: the jobs.
         progress: receives every event, in this thread.
         stopping: called before each node; if true, no further node is started.
         step: how a node is executed.
-        body: finds the body of a stage.
 
     Returns:
-        The record of each job's run, as it is in the store, in the order of `jobs`. Runs that were not reached, or not
-        finished, are "interrupted".
+        The record of each job's run, as it is in the store, in the order of the jobs. Runs that were not started or
+        not finished are "interrupted".
 
     Raises:
-        StoreError, CheckpointError: see `on_error`; every record has the progress of its run.
+        StoreError, CheckpointError: see `BatchWork.on_error`; every record holds the progress of its run.
         KeyboardInterrupt: likewise.
     """
-    earlier = list(islice(store.runs, N_RUNS_COMPARED))
-    runs = {job.name: job.run for job in jobs}
-    for start in range(0, len(jobs), N_TOGETHER):
+    earlier = list(islice(work.store.runs, N_RUNS_COMPARED))
+    runs = {job.name: job.run for job in work.jobs}
+    for start in range(0, len(work.jobs), N_TOGETHER):
         with ExitStack() as stack:
             opened: list[_OpenRun] = []
-            for job in jobs[start : start + N_TOGETHER]:
-                opened.append(_OpenRun(job, Context(job.request, store, models, body, earlier), progress))
+            for job in work.jobs[start : start + N_TOGETHER]:
+                context = Context(job.request, work.store, work.models, work.body, earlier)
+                opened.append(_OpenRun(job, context, progress))
                 stack.callback(opened[-1].close, "interrupted")
-            walk = _Walk(opened, output=output, on_error=on_error, stopping=stopping, step=step)
             try:
-                goes_on = walk.through(models)
+                proceed = _Walk(work, opened, stopping, step).run()
             finally:
                 stack.close()
                 runs.update({one.job.name: one.run for one in opened})
-        if not goes_on:
+        if not proceed:
             break
-    return [runs[job.name] for job in jobs]
+    return [runs[job.name] for job in work.jobs]
 
 
 class _OpenRun:
@@ -174,13 +162,20 @@ class _OpenRun:
             job.request, context.store.runs, job.run, lambda event: progress(BatchEvent(pair=job.name, event=event))
         )
 
-    def took(self, reference: Reference) -> None:
-        """Enter a finished node."""
+    def finish(self, reference: Reference) -> None:
+        """Enter a finished node into the record."""
         for again in reference.repaired:
             self.references[again.node] = again
         self.references[reference.node] = reference
         self.left.discard(reference.node)
         self.journal.finished(reference)
+
+    def work(self) -> RunWork:
+        """The run alone, to write its files."""
+        context = self.context
+        return RunWork(
+            request=context.request, store=context.store, models=context.models, run=self.run, body=context.body
+        )
 
     def close(self, state: RunState, error: BaseException | None = None) -> None:
         """Write the final record, once."""
@@ -189,7 +184,7 @@ class _OpenRun:
         self.is_open = False
         try:
             self.run = self.journal.close(state, error)
-        except StoreError as second:  # what ended the run is the error to report
+        except StoreError as second:  # the error that ended the run is the one to report
             if state == "finished":
                 raise
             log.warning("%s", second)
@@ -199,25 +194,16 @@ class _OpenRun:
 
 
 class _Walk:
-    """One walk over a workflow for several runs."""
+    """Executes a workflow for several runs, node by node."""
 
-    def __init__(
-        self,
-        opened: Sequence[_OpenRun],
-        *,
-        output: OutputWriter | None,
-        on_error: OnError,
-        stopping: Stopping,
-        step: Step,
-    ) -> None:
+    def __init__(self, work: BatchWork, opened: Sequence[_OpenRun], stopping: Stopping, step: Step) -> None:
+        self._work = work
         self._opened = opened
-        self._output = output
-        self._on_error: OnError = on_error
         self._stopping = stopping
         self._step = step
 
-    def through(self, models: ModelSource) -> bool:
-        """Walk it; return false if the batch has to stop."""
+    def run(self) -> bool:
+        """Execute every node; returns false if the batch has to stop."""
         for node in _order([one.job for one in self._opened]):
             queue = deque((one, False) for one in self._opened if one.is_open and node.name in one.nodes)
             while queue:
@@ -225,15 +211,15 @@ class _Walk:
                 if self._stopping():
                     return False
                 try:
-                    goes_on = self._execute(one, node, models, waits=waits)
+                    proceed = self._execute(one, node, waits=waits)
                 except HeldError:
                     queue.append((one, True))
                     continue
-                if not goes_on:
+                if not proceed:
                     return False
         return True
 
-    def _execute(self, one: _OpenRun, node: Node, models: ModelSource, *, waits: bool) -> bool:
+    def _execute(self, one: _OpenRun, node: Node, *, waits: bool) -> bool:
         def on_event(what: NodeEvent, text: str) -> None:
             if what == "waiting" and not waits:
                 refuse_to_wait()
@@ -248,13 +234,13 @@ class _Walk:
             one.close("failed", error)
             if is_global_failure(error):
                 raise
-            return self._on_error == "continue"
-        one.took(reference)
+            return self._work.on_error == "continue"
+        one.finish(reference)
         if not one.left:
             one.close("finished")
-            if self._output is not None:
-                one.run = self._output.write(one.job, one.run, one.context.store, models, one.context.body)
-        return one.run.state != "failed" or self._on_error == "continue"
+            if self._work.output is not None:
+                one.run = self._work.output.write(one.job, one.work())
+        return one.run.state != "failed" or self._work.on_error == "continue"
 
 
 def is_global_failure(error: Exception) -> bool:
@@ -272,9 +258,9 @@ class Tally:
     """The progress of a batch, and an estimate of the remaining time.
 
     Args:
-        jobs: those that are still to be run.
-        expected: stage → seconds of one computation, for stages that this batch has not computed yet.
-        n_workers: how many processes work on it in parallel.
+        jobs: the jobs that are still to be run.
+        expected: stage → seconds of one computation, used until this batch has computed the stage itself.
+        n_workers: number of parallel processes.
     """
 
     def __init__(self, jobs: Sequence[Job], expected: Mapping[str, float], n_workers: int = 1) -> None:
@@ -306,12 +292,12 @@ class Tally:
 
     @property
     def n_pairs_done(self) -> int:
-        """Number of pairs that are done, failed ones included."""
+        """Number of pairs that are done, including failed ones."""
         return sum(not left for left in self._nodes_left.values())
 
     @property
     def left_s(self) -> float | None:
-        """Estimated seconds left; None while the time of a remaining stage is unknown."""
+        """Estimated seconds left; None as long as the duration of a remaining stage is unknown."""
         left_s = 0.0
         for stage, n_left in self._left.items():
             if not n_left:
@@ -327,7 +313,7 @@ class Tally:
 
 
 def expected_seconds(store: Store) -> dict[str, float]:
-    """Stage → mean seconds of its computations in the newest runs of a store."""
+    """Stage → mean duration of its computations, in seconds, over the newest runs of a store."""
     totals: dict[str, list[float]] = {}
     for run in islice(store.runs, N_RUNS_COMPARED):
         for entry in run.stages:
@@ -343,10 +329,10 @@ ExecuteJobs = Callable[[Sequence[Job]], list[RunRecord]]
 def run_batch(
     batch: Batch, store: Store, execute_jobs: ExecuteJobs, *, table_path: Path | None
 ) -> tuple[RunRecord, list[RunRecord]]:
-    """Run the rest of a batch, write its table, and keep its record.
+    """Run the unfinished jobs of a batch, write its table and its record.
 
     Args:
-        batch: a new one, or one to continue.
+        batch: a new batch, or one to continue.
         store: where runs are.
         execute_jobs: called for each group of jobs that share bundle, workflow and `execution` parameters.
         table_path: path of the table.
@@ -356,7 +342,7 @@ def run_batch(
 
     Raises:
         RunError: another process is working on the batch.
-        Exception: the error that ended the batch, once it is in the record.
+        Exception: the error that ended the batch, which is then also in the record.
     """
     begun = time.perf_counter()
     runs = {job.name: job.run for job in batch.jobs}
@@ -387,7 +373,7 @@ def run_batch(
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs that use the same models in the same workflow, together."""
+    """Jobs, grouped by models and workflow."""
     groups: dict[tuple[object, ...], list[Job]] = {}
     for job in jobs:
         config = job.request.config

@@ -4,10 +4,10 @@
     record, runs = svdaudio.engine.batch.run_batch(batch, ...)
     write_table(path, table(batch.members, runs))
 
-The record is a `RunRecord` of kind "batch" whose results name the runs, one for each pair; each of them is a run like
-any other. Its id ends in "-batch" and is newer than those of its runs, so that `svdaudio resume` finds it first. A
-batch that was stopped, killed, or in which pairs failed is found again by a digest of its work. Its record describes
-its pairs and options well enough to be resumed without the original command, and without the record of any run.
+The record is a `RunRecord` of kind "batch" whose results name one ordinary run for each pair. Its id ends in "-batch"
+and is newer than those of its runs, so that `svdaudio resume` finds it first. A batch that was stopped or killed, or in
+which pairs failed, is found again by a digest of its work. Its record describes its pairs and options completely, so
+that it can be resumed without the original command and without the records of its runs.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from svdaudio.engine.request import (
     check,
     code_version,
     new_run,
-    remade,
     resumed_request,
+    with_sources,
 )
 from svdaudio.errors import InputError, RunError
 from svdaudio.files import write_bytes
@@ -41,8 +41,8 @@ from svdaudio.store.keys import canonical, digest_file
 from svdaudio.store.runs import FileUse, RunRecord, new_run_id
 
 KIND = "batch"
-PUBLISHED = "manipulate"
-"""The method of members whose entries do not name one."""
+UNNAMED_METHOD = "manipulate"
+"""The method of entries that do not name one, as in records of the versions that had no other for batches."""
 ID_ENDING = "-batch"
 TABLE_KINDS = (".csv", ".jsonl")
 
@@ -50,7 +50,7 @@ DEFAULT = "default"
 """The source of a value whose source is not in the record."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""First characters that spreadsheets read as a formula."""
+"""First characters of cells that spreadsheets interpret as formulas."""
 
 OnError = Literal["continue", "stop"]
 
@@ -68,7 +68,7 @@ class Asked:
     on_error: OnError = "continue"
     n_workers: int = 1
     study: Mapping[str, Any] | None = None
-    """The study that it belongs to, as its `kept` returns it: its "kind", and what it needs to go on."""
+    """The study that it belongs to, as the study's `kept` returns it: its "kind", and the data to resume it."""
 
 
 NOTHING_ASKED = Asked()
@@ -76,18 +76,18 @@ NOTHING_ASKED = Asked()
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One pair of a batch, as its record names it."""
+    """One pair of a batch, as it stands in the batch's record."""
 
     name: str
     run: str
     """Id of its run."""
     out: str | None = None
-    """Path for a copy of the edit's sound."""
+    """Path for a copy of the main sound."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The parameters in which it differs from the others: dotted name → value."""
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
-    """Its pictures: name → the fields of a `FileUse`."""
-    kind: str = PUBLISHED
+    """Its files: name → the fields of a `FileUse`."""
+    kind: str = UNNAMED_METHOD
     """The method of its run."""
     own: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Its configuration, apart from what all pairs share (in the record of the batch): dotted name → value."""
@@ -95,7 +95,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One pair with everything needed to run it."""
+    """One pair, and everything needed to run it."""
 
     member: Member
     request: Request
@@ -121,7 +121,7 @@ class Batch:
 
     @property
     def asked(self) -> Asked:
-        """Its options apart from the pairs."""
+        """Its options."""
         return asked_of(self.record)
 
     @property
@@ -131,13 +131,13 @@ class Batch:
 
     @property
     def n_done(self) -> int:
-        """How many pairs are done."""
+        """Number of pairs that are done."""
         return sum(job.done for job in self.jobs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """One member of a batch that is about to be opened, checked."""
+    """A checked member of a batch that is about to be opened."""
 
     name: str
     request: Request
@@ -166,15 +166,15 @@ def open_batch(
     runner: str = "in-process",
     asked: Asked = NOTHING_ASKED,
 ) -> Batch:
-    """The batch of these pairs: the unfinished one in the store if there is one, else a new one.
+    """The batch of these pairs: an unfinished batch of the same work in the store, else a new one.
 
     Args:
         store: where runs are.
-        prepared: the pairs, checked.
+        prepared: the checked pairs.
         files: the files that the pairs were read from, by name, for the record.
         title: of the batch, for display.
         runner: "in-process" or "prefect".
-        asked: kept in the record, for `reopen_batch`.
+        asked: the batch's options, kept in the record for `reopen_batch`.
 
     Raises:
         InputError: a file is missing or cannot be read.
@@ -216,7 +216,7 @@ def open_batch(
 
 
 def _new_runs(prepared: Sequence[Prepared], runner: str) -> list[RunRecord]:
-    """A run for each pair. Ids have four random digits, so that of hundreds in a few milliseconds two may be equal."""
+    """A run for each pair. Ids created within a millisecond differ in four random digits only, so two may collide."""
     runs: dict[str, RunRecord] = {}
     for one in prepared:
         run = new_run(one.request, runner=runner)
@@ -236,7 +236,7 @@ def reopen_batch(record: RunRecord, store: Store, open_bundle: OpenBundle, find_
         find_method: finds the methods of its runs.
 
     Raises:
-        RunError: a picture has changed since, or the record was written by an incompatible version.
+        RunError: a file has changed since, or the record was written by an incompatible version.
     """
     bundles: dict[str, BundleFacts] = {}
 
@@ -251,17 +251,17 @@ def reopen_batch(record: RunRecord, store: Store, open_bundle: OpenBundle, find_
             request = check(resumed_request(kept, find_method(kept.kind), bundle_named(kept.bundle)), store)
             run = kept
         else:
-            new, request = _remade(record, member, bundle_named, find_method)
+            new, request = _recreated(record, member, bundle_named, find_method)
             run = _new_in_place_of(store, member, new)
         jobs.append(Job(member=member, request=request, run=run))
     return Batch(record=record, jobs=tuple(jobs))
 
 
 def kept_runs(record: RunRecord, store: Store) -> list[tuple[Member, RunRecord | None]]:
-    """The pairs of a batch with their runs; None where the record of the run is gone or damaged.
+    """The pairs of a batch with their runs; None where the record of a run is missing or damaged.
 
     Raises:
-        RunError: it is not the record of a batch.
+        RunError: the record is not that of a batch.
     """
     return [(member, _kept_run(store, member)) for member in members_of(record)]
 
@@ -275,21 +275,21 @@ def _kept_run(store: Store, member: Member) -> RunRecord | None:
 
 
 def _new_in_place_of(store: Store, member: Member, run: RunRecord) -> RunRecord:
-    """A new run in place of one whose record is lost; its artifacts are found in the store.
+    """A new run in place of one whose record is lost; artifacts of the old run are reused.
 
-    It has the id of the old one, by which the batch knows it, and which sorts below that of the batch.
+    It keeps the old id, which the batch's record names and which sorts before that of the batch.
     """
     run = replace(run, id=member.run)
     store.runs.write(replace(run, state="interrupted"), durable=False)
     return run
 
 
-def _remade(
+def _recreated(
     record: RunRecord, member: Member, bundle_named: OpenBundle, find_method: FindMethod
 ) -> tuple[RunRecord, Request]:
-    """A run and its request, from the entry of the pair in the record of the batch."""
+    """A new run of a pair and its request, from the pair's entry in the batch's record."""
     if not member.files:  # the record was written by an earlier version, without them
-        raise RunError(f"the run {member.run} of '{member.name}' is gone", fix="repeat the command of the batch")
+        raise RunError(f"run {member.run} of '{member.name}' is missing", fix="repeat the command of the batch")
     flat = {**flatten(record.config), **member.own}
     files = {name: FileUse(**use) for name, use in member.files.items()}
     known = RunRecord(
@@ -298,12 +298,12 @@ def _remade(
     )  # fmt: skip
     request = resumed_request(known, find_method(member.kind), bundle_named(flat["bundle"]))
     sources = {**record.sources, **dict.fromkeys(member.own, f"batch {record.id}")}
-    request = check(replace(request, resolved=remade(request.config, sources)))
+    request = check(replace(request, resolved=with_sources(request.config, sources)))
     return new_run(request, runner=record.runner), request
 
 
 def asked_of(record: RunRecord) -> Asked:
-    """The options of a batch apart from its pairs; the defaults if its record is too old to have them.
+    """The options of a batch; the defaults if its record is too old to hold them.
 
     Raises:
         RunError: the record was written by an incompatible version.
@@ -315,18 +315,18 @@ def asked_of(record: RunRecord) -> Asked:
 
 
 def _member_entry(member: Member) -> dict[str, Any]:
-    """A member as the record keeps it; the published method is not written, as in earlier records."""
+    """A member as an entry of the record; `UNNAMED_METHOD` is omitted, as in earlier records."""
     entry = asdict(member)
-    if member.kind == PUBLISHED:
+    if member.kind == UNNAMED_METHOD:
         del entry["kind"]
     return entry
 
 
 def members_of(record: RunRecord) -> tuple[Member, ...]:
-    """The pairs that the record of a batch names.
+    """The pairs in the record of a batch.
 
     Raises:
-        RunError: it is not the record of a batch.
+        RunError: the record is not that of a batch.
     """
     if record.kind != KIND:
         raise RunError(f"run {record.id} is not a batch", got=record.kind)
@@ -344,7 +344,7 @@ def _other_version(record: RunRecord) -> RunError:
 
 
 def closed(record: RunRecord, runs: Iterable[RunRecord], *, seconds: float, table: Path | None) -> RunRecord:
-    """The record of a batch at its end: how many pairs are in each state, and the path of the table."""
+    """The final record of a batch: how many pairs are in each state, and the path of the table."""
     states = [run.state for run in runs]
     counts = {state: states.count(state) for state in dict.fromkeys(states)}
     finished = all(state == "finished" for state in states)
@@ -357,9 +357,9 @@ def closed(record: RunRecord, runs: Iterable[RunRecord], *, seconds: float, tabl
 def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """The results of a batch, one row per pair, every row with the same columns.
 
-    Columns: name, the parameters in which pairs differ, state, run, seconds (of its own stages), error, a score for
-    each sound and class ("manipulated.dog"), the measures of the method ("cosine.edited"), the file of each sound
-    ("manipulated.wav"), and notes on the pictures, if any pair has some. Missing values are None.
+    Columns: name, the parameters in which pairs differ, files, state, run, seconds (of its own stages), error, a score
+    for each sound and class ("original.dog"), the measures of the method ("cosine.edited"), the file of each sound
+    ("original.wav"), and notes, if any pair has some. Missing values are None.
     """
     rows: list[dict[str, Any]] = []
     settings = list(dict.fromkeys(name for member in members for name in member.settings))
@@ -387,10 +387,10 @@ def table(members: Sequence[Member], runs: Sequence[RunRecord]) -> list[dict[str
 
 
 def check_table(path: Path) -> None:
-    """Refuse a path that `write_table` could not write.
+    """Reject a path that `write_table` cannot write.
 
     Raises:
-        InputError: it is of another kind than CSV and JSON lines, or a folder.
+        InputError: the path has another suffix than `.csv` or `.jsonl`, or is a folder.
     """
     if path.suffix.lower() not in TABLE_KINDS or path.is_dir():
         raise InputError(
@@ -417,7 +417,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def _as_cell(value: object) -> object:
-    """A value as a cell: text that a spreadsheet would read as a formula gets an apostrophe before it."""
+    """A value as a cell: text that a spreadsheet would interpret as a formula is prefixed with an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
@@ -451,7 +451,7 @@ def _record(
 
 
 def _shared(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The entries that all of these mappings have in common."""
+    """The entries that all mappings have in common."""
     first, *others = each or [{}]
     return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
 
@@ -469,7 +469,7 @@ def _sources(each: Sequence[Mapping[str, str]], names: Iterable[str]) -> dict[st
 def digest_of_work(prepared: Sequence[Prepared]) -> str:
     """A digest of everything that the batch computes and writes, without `execution` parameters.
 
-    Parameters with their `former` values are left out, so that batches of earlier versions are found.
+    Parameters with their `former` values are excluded, so that batches of earlier versions are found.
     """
     parts: list[object] = []
     for one in prepared:
@@ -496,7 +496,7 @@ def _unfinished(store: Store, identity: str) -> RunRecord | None:
         except RunError:  # damaged: `svdaudio doctor` reports it
             continue
         if record.results.get("identity") == identity:
-            # The newest one decides: if it is finished, the command starts a new batch.
+            # Only the newest batch of this work counts: if it is finished, the command starts a new one.
             free = record.state != "finished" and not store.runs.is_active(run_id)
             return record if free else None
     return None

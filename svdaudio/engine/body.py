@@ -1,4 +1,4 @@
-"""Calling the body of a stage: models loaded, parameters copied, outputs checked against the row."""
+"""Calls the body of a stage: loads its models, copies its parameters, and checks its outputs against the row."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class ModelSource(Protocol):
 
 @runtime_checkable
 class KeepsModels(Protocol):
-    """A source of models that can release those that are not needed."""
+    """A source of models that can release the ones no longer needed."""
 
     def keep_only(self, roles: Iterable[str], /) -> None:
-        """Keep these models in memory together, and release all others."""
+        """Keep these models in memory together and release all others."""
         ...
 
 
@@ -36,7 +36,7 @@ BodyLoader = Callable[[Stage], Body]
 
 
 def load_body(stage: Stage) -> Body:
-    """The body that the stage's row names, imported now."""
+    """Import the body that the stage's row names."""
     return stage.load_body()
 
 
@@ -54,12 +54,12 @@ def compute_outputs(
         node: the node.
         inputs: arrays and paths by the names of the row.
         parameters: plain JSON data by local names; the body receives a copy.
-        models: those that the row names are loaded before the body is called.
-        note: receives remarks of the body.
+        models: the models of the row are loaded before the body is called.
+        note: receives the notes of the body.
         body: finds the body.
 
     Raises:
-        RunError: an output holds numbers that are not finite.
+        RunError: an output contains NaN or infinite numbers.
         RuntimeError: the body does not return the outputs of its row.
     """
     import numpy as np
@@ -79,8 +79,8 @@ def compute_outputs(
     wrong = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
     if wrong:
         raise RunError(
-            f"{node.name} computed numbers that are not finite, which are not kept",
+            f"{node.name} computed NaN or infinite numbers, which are not stored",
             got=", ".join(wrong),
-            fix="use parameters nearer to their defaults; `svdaudio doctor` checks the installation",
+            fix="use parameters closer to their defaults; `svdaudio doctor` checks the installation",
         )
     return arrays

@@ -1,4 +1,4 @@
-"""The command that makes the sounds of a run again."""
+"""The command line that reproduces the sounds of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from svdaudio.engine.method import Method
 from svdaudio.store.runs import RunRecord
 
 NOT_GIVEN = ("default", "bundle ")
-"""How the sources of values begin that nobody gave."""
+"""Prefixes of the sources of values that the user did not choose."""
 
 
 def was_given(run: RunRecord, parameter: str) -> bool:
@@ -20,11 +20,11 @@ def was_given(run: RunRecord, parameter: str) -> bool:
 
 
 def command_of(run: RunRecord, method: Method) -> str:
-    """A command line: the files by their names alone, and every value that was given, as `--set`.
+    """A command line with the bare names of the files, and every value that the user gave as `--set`.
 
     Args:
         run: the run.
-        method: its method; files that parameters name are among the parameters.
+        method: its method; files named by parameters appear as parameters.
     """
     files = [Path(run.files[name].path).name for name in method.files if name in run.files]
     words = ["svdaudio", "run", *files, "--method", run.kind]

@@ -1,8 +1,8 @@
-"""Execute one node, from references to a reference: the one function that every runner calls.
+"""Executes one node, from the references of its inputs to a reference of its outputs; every runner calls it.
 
-Digests of the inputs → key → look-up; on a miss: lock, look again, load the inputs, call the stage's body, check
-its outputs, save. Arrays never leave this module; runners pass references. Inputs are read only when something
-is computed. A damaged input is quarantined, its producer recomputed, and the node continues.
+Digests of the inputs → key → look-up; on a miss: lock, look again, load the inputs, call the stage's body, check its
+outputs, save. Arrays never leave this module; runners pass references. Inputs are read only if something is computed. A
+damaged input is quarantined, the node that made it is recomputed, and execution continues.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def ignore_event(what: NodeEvent, text: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A node's outputs by their digests: what runners pass from node to node."""
+    """The digests of a node's outputs, which runners pass from node to node."""
 
     node: str
     action: Action
@@ -57,7 +57,7 @@ class Reference:
     seconds: float
     notes: tuple[str, ...] = ()
     repaired: tuple[Reference, ...] = ()
-    """Upstream nodes that were recomputed because their artifacts were damaged or gone."""
+    """Upstream nodes that were recomputed because their artifacts were damaged or missing."""
 
     @property
     def key(self) -> str:
@@ -87,7 +87,7 @@ class Context:
         store: where artifacts are.
         models: models by role.
         body: finds the body of a stage.
-        earlier: the runs to compare with for reasons, newest first; those of the store if not given.
+        earlier: runs to compare with when stating reasons, newest first; those of the store if not given.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class Context:
 
     @cached_property
     def previous(self) -> dict[str, StageEntry]:
-        """For each node the last computation to compare with."""
+        """The last computation of each node, to compare with."""
         return last_computations(self.request, self.store, self._earlier)
 
 
 class _LostInputError(Exception):
-    """The artifact of a node upstream is damaged or gone."""
+    """The artifact of an upstream node is damaged or missing."""
 
     def __init__(self, node: str) -> None:
         super().__init__(node)
@@ -127,8 +127,8 @@ def execute(
         context: request, store and models.
         name: the node's name.
         upstream: references of at least the nodes it reads from.
-        on_event: receives "started" when the stage is about to be computed, "waiting" when another process
-            computes the same, and every note of the stage.
+        on_event: receives "started" before the stage is computed, "waiting" while another process computes the same
+            artifact, and every note of the stage.
 
     Raises:
         SvdAudioError: an error of the stage, the models or the store.
@@ -137,18 +137,18 @@ def execute(
     node = context.request.table[name]
     known = dict(upstream)
     repaired: dict[str, Reference] = {}
-    # Each round repairs one input; a damaged store could lose an input again, so rounds are limited.
+    # Each round repairs one input; a faulty disk could lose an input again, so the number of rounds is limited.
     for _ in range(2 * len(node.upstream) + 1):
         try:
             reference = _find_or_compute(context, node, known, on_event)
         except _LostInputError as lost:
-            mended = _restore(context, lost.node, on_event)
-            known.update(mended)
-            repaired.update({n: r for n, r in mended.items() if r.status == "computed"})
+            restored = _restore(context, lost.node, on_event)
+            known.update(restored)
+            repaired.update({n: r for n, r in restored.items() if r.status == "computed"})
         else:
             return replace(reference, seconds=time.perf_counter() - begun, repaired=tuple(repaired.values()))
     raise CorruptArtifactError(
-        f"inputs of {name} keep getting damaged in {context.store.location}",
+        f"inputs of {name} are damaged again and again in {context.store.location}",
         fix="check the disk, or give another --store",
     )
 
@@ -156,13 +156,13 @@ def execute(
 def load_outputs(
     context: Context, reference: Reference, names: Iterable[str] | None = None, on_event: OnNodeEvent = ignore_event
 ) -> dict[str, NDArray[Any]]:
-    """Read a node's outputs; if they are damaged or gone, recompute them first."""
+    """Read a node's outputs; if they are damaged or missing, recompute them first."""
     wanted = list(reference.outputs if names is None else names)
     try:
         return _load(context, reference, wanted)
     except _LostInputError:
-        mended = _restore(context, reference.node, on_event)[reference.node]
-        return context.store.load(mended.key, wanted)
+        restored = _restore(context, reference.node, on_event)[reference.node]
+        return context.store.load(restored.key, wanted)
 
 
 def _find_or_compute(context: Context, node: Node, known: Mapping[str, Reference], on_event: OnNodeEvent) -> Reference:
@@ -260,7 +260,7 @@ def _load(context: Context, reference: Reference, names: Iterable[str]) -> dict[
 
 
 def _restore(context: Context, name: str, on_event: OnNodeEvent) -> dict[str, Reference]:
-    """Execute a node and all nodes upstream: intact artifacts are found, the others recomputed."""
+    """Execute a node and all upstream nodes: intact artifacts are found, the others are recomputed."""
     references: dict[str, Reference] = {}
 
     def visit(node: Node) -> None:
@@ -278,7 +278,7 @@ def _restore(context: Context, name: str, on_event: OnNodeEvent) -> dict[str, Re
 
 @contextlib.contextmanager
 def _on_threads(n_threads: int | None) -> Generator[None]:
-    """Set torch's number of threads, and restore it afterwards, so that no stage affects a later one."""
+    """Set torch's number of threads and restore it afterwards, so that no stage affects a later one."""
     if n_threads is None:
         yield
         return
@@ -293,13 +293,13 @@ def _on_threads(n_threads: int | None) -> Generator[None]:
 
 
 def _n_threads() -> int | None:
-    """How many threads torch computes on; None if torch has not been imported."""
+    """Number of threads that torch uses; None if torch has not been imported."""
     torch: Any = sys.modules.get("torch")
     return None if torch is None else torch.get_num_threads()
 
 
 def _check_files(context: Context, node: Node, action: Action) -> None:
-    """Refuse a file that changed while it was read: its result must not be stored under the old digest."""
+    """Reject a file that changed while it was read: its result must not be stored under the old digest."""
     for name, source in node.inputs.items():
         if source.startswith(FILE_PREFIX):
             which = source.removeprefix(FILE_PREFIX)

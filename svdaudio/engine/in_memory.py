@@ -1,4 +1,4 @@
-"""Compute a workflow in memory, without store and record; for functions of the library that return arrays."""
+"""Computes a workflow in memory, without store and record, for library functions that return arrays."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def compute(
         config: its parameters.
         models: models by role; nodes run in an order that loads each once.
         files: the user's files by name.
-        given: node → its outputs, where they are known: neither it nor what only it needs is computed.
-        note: receives remarks of stages.
+        given: node → its known outputs; neither such a node nor nodes that only it needs are computed.
+        note: receives the notes of stages.
 
     Returns:
         Node → output name → array, for every node that was computed or given.

@@ -1,4 +1,4 @@
-"""The record of a run while it runs; every runner uses it."""
+"""Keeps the record of a run up to date while it is executed, for every runner."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something happened in a run.
+    """An event of a run.
 
-    "started": a node is being computed (hits never start). "waiting": another process computes the same.
-    "note": a remark of the stage. "finished", "failed", "skipped": a node is done; `entry` says how.
+    "started": a node is being computed (cached nodes never start). "waiting": another process computes the same
+    artifact. "note": a note of the stage. "finished", "failed", "skipped": a node is done, with the outcome in `entry`.
     """
 
     kind: Literal["started", "waiting", "note", "finished", "failed", "skipped"]
@@ -32,7 +32,7 @@ class Event:
     text: str = ""
     entry: StageEntry | None = None
     n_done: int
-    """Nodes done so far, this one included if it is."""
+    """Nodes done so far, including this one if it is done."""
     n_total: int
 
 
@@ -69,11 +69,11 @@ class _Unrecorded:
 
 
 UNRECORDED: RunWriter = _Unrecorded()
-"""For trials: the run is kept in memory only."""
+"""For runs that are kept in memory only."""
 
 
 class Journal:
-    """Keeps the record of one run, and reports progress."""
+    """Updates the record of one run and reports its progress."""
 
     def __init__(self, request: Request, runs: RunWriter, run: RunRecord, progress: Progress) -> None:
         self.request = request
@@ -88,15 +88,15 @@ class Journal:
         self.runs.write(self.run)
 
     def on_event(self, node: str, what: NodeEvent, text: str) -> None:
-        """Pass on an event from inside a node."""
+        """Report an event from inside a node."""
         self._emit(what, node, text)
 
     def stop(self) -> None:
-        """Leave the run unfinished."""
+        """Mark the run as interrupted."""
         self.state_at_end = "interrupted"
 
     def finished(self, reference: Reference) -> None:
-        """Enter a finished node, and nodes that were recomputed for it."""
+        """Enter a finished node and nodes that were recomputed for it."""
         for again in reference.repaired:
             self.run = self.run.with_stage(again.entry())
         entry = reference.entry()
@@ -158,7 +158,7 @@ class Journal:
 
 @contextmanager
 def keep_journal(request: Request, runs: RunWriter, run: RunRecord, progress: Progress) -> Generator[Journal]:
-    """Hold a run and keep its record, which says how the work ended, whatever happens.
+    """Hold a run and keep its record, which states the outcome however the work ends.
 
     Args:
         request: what is computed.

@@ -1,8 +1,8 @@
-"""A method as a value: its files, parameters, workflow, results and views, all that the engine needs.
+"""A method as a value: its files, parameters, workflow, results and views, which is all that the engine needs.
 
     METHOD = Method(name="baseline", files={"original": PICTURE}, config=BaselineConfig, nodes=nodes, ...)
 
-A method is a module-level value whose functions are module-level functions, so that it can be sent to other processes.
+A method and its functions are defined at module level, so that it can be sent to other processes.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FileKind:
-    """A kind of user file ("picture", "sound"), and how one is checked before anything is computed."""
+    """A kind of user file ("picture", "sound") with the function that checks a file before anything is computed."""
 
     name: str
     checker: str
-    """`module:function`, called with the path; raises `InputError` if the file is not of this kind."""
+    """`module:function`, called with the path; raises `InputError` if the file does not have this kind."""
 
     def check(self, path: Path) -> None:
         """Check a file.
 
         Raises:
-            InputError: it is not of this kind, or cannot be read.
+            InputError: the file does not have this kind, or cannot be read.
         """
         module, _, function = self.checker.partition(":")
         getattr(import_module(module), function)(path)
@@ -49,21 +49,21 @@ class ConfiguredFile:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A picture of some arrays of a run."""
+    """A plot of some arrays of a run."""
 
     name: str
-    """Of the picture: "removed.mask"."""
+    """Name of the plot: "removed.mask"."""
     nodes: tuple[str, ...]
     """The nodes that it shows; it belongs to the first, unless `of_run`."""
     draw: Callable[[], Figure]
     of_run: bool = False
     """Whether it shows the run as a whole and belongs to no node."""
     in_report: bool = False
-    """Whether it is drawn for every run; else only when its node is inspected."""
+    """Whether it is drawn for every run, and not only when its node is inspected."""
     on_page: bool = False
-    """Whether a flow run's page shows it."""
+    """Whether Prefect's page of a flow run shows it."""
     of_artifacts: bool = False
-    """Whether it depends on nothing but the artifacts of its nodes, so that it may be copied from another run."""
+    """Whether it depends only on the artifacts of its nodes, so that it can be copied from another run."""
 
 
 def no_sounds(config: Any) -> Mapping[str, str]:
@@ -97,7 +97,7 @@ def no_measures(arrays: Any) -> Mapping[str, Mapping[str, float]]:
 
 
 def no_verdict(arrays: Any) -> Sequence[Finding]:
-    """The verdict of a method that promises nothing."""
+    """The verdict of a method that has none."""
     del arrays
     return ()
 
@@ -109,7 +109,7 @@ def no_notes(arrays: Any) -> Sequence[str]:
 
 
 Check = Callable[[Any, Any], None]
-"""Checks a `Request` before it runs; raises a `SvdAudioError` if it cannot work. The store may have read its files."""
+"""Checks a `Request` before it runs, given the store or None; raises a `SvdAudioError` if the request cannot work."""
 
 
 Targets = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
@@ -130,13 +130,13 @@ class Method:
     nodes: Callable[[Any], Nodes]
     """Its workflow, which may depend on the configuration."""
     targets: Targets
-    """Nodes that a run computes by default: what makes its sounds and scores. Those likely to fail early come first."""
+    """Nodes that a run computes by default: those of its sounds and scores. Nodes that may fail early come first."""
     configured_files: Callable[[Any], Mapping[str, ConfiguredFile]] = no_configured_files
     """Configuration → name of a file in the workflow → the file, for files that parameters name."""
     variants: Mapping[str, Targets] = field(default_factory=dict[str, Targets])
     """Other sets of targets by name."""
     figures: tuple[str, ...] = ()
-    """Targets that only measure what others make: they tell neither one piece of work from another nor its files."""
+    """Targets that only measure the outputs of others; they do not count when batches or files are compared."""
     sounds: Callable[[Any], Mapping[str, str]] = no_sounds
     """Configuration → name of each sound → `node.output` that holds its waveform."""
     scores: Callable[[Any], Mapping[str, str]] = no_sounds
@@ -144,32 +144,32 @@ class Method:
     score_names: Callable[[Any, Callable[[str], tuple[str, ...]]], tuple[str, ...]] = tagger_classes
     """Configuration, and role of the bundle → its classes → names of the class scores, in order."""
     result: str | Callable[[Any], str] = ""
-    """The main sound, which `--out` receives; or configuration → the main sound."""
+    """Name of the main sound, which `--out` copies; or configuration → that name."""
     stems: Callable[[Any], tuple[str, ...]] | None = None
-    """Configuration → names of the sounds that add up to the result; None for a method that never makes stems."""
+    """Configuration → names of the sounds that add up to the main sound; None for a method without stems."""
     checks: tuple[Check, ...] = ()
     views: Callable[[Any], Iterable[View]] = no_views
     """`RunArrays` of a run → its views."""
     measures: Callable[[Any], Mapping[str, Mapping[str, float]]] = no_measures
     """`RunArrays` of a finished run → figures for its record, by group and name: {"cosines": {"edited": 0.9}}."""
     verdict: Callable[[Any], Sequence[Finding]] = no_verdict
-    """`RunArrays` of a finished run → what was to happen to each object, and whether it did."""
+    """`RunArrays` of a finished run → the intended effect on each object, and whether it was achieved."""
     notes: Callable[[Any], Sequence[str]] = no_notes
-    """`RunArrays` of a finished run → remarks on it for users, a sentence each."""
+    """`RunArrays` of a finished run → notes for users, one sentence each."""
     regions: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Parameter that says where something is in a picture → the file of that picture."""
+    """Parameter that points at regions of a picture → the file of that picture."""
     regions_optional: bool = False
-    """Whether it also makes the sound of pictures in which nothing is pointed at."""
+    """Whether it also accepts pictures without any region."""
     label: str = ""
     """Its name on buttons and tabs; the capitalised name if empty."""
     former_parameters: tuple[str, ...] = ()
-    """Dotted names, or sections, in records of earlier versions that no longer exist."""
+    """Dotted names or sections that only records of earlier versions contain."""
 
     def result_of(self, config: Any) -> str:
         """The main sound of a run of this configuration."""
         return self.result(config) if callable(self.result) else self.result
 
     def default_targets(self, config: Any, variant: str | None = None) -> tuple[str, ...]:
-        """The nodes that a run of this configuration computes by default, or those of a variant."""
+        """The nodes that a run of this configuration computes, by default or in a variant."""
         targets = self.targets if variant is None else self.variants[variant]
         return targets(config) if callable(targets) else targets

@@ -1,4 +1,4 @@
-"""Plans: which nodes of a request are in the store, which would run, and why; and the differences of two runs.
+"""Plans: which nodes of a request are cached, which would run, and why; and the differences between two runs.
 
     for node in plan(request, store): print(node.name, node.status, node.reason)
 
@@ -41,14 +41,14 @@ N_RUNS_COMPARED = 50
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedNode:
-    """What a run would do about one node."""
+    """One node of a plan, with its status and the reasons for it."""
 
     node: Node
     key: str | None
-    """The action key; None while an input is not known."""
+    """The action key; None if an input is not known yet."""
     status: PlanStatus
     """`cached`: the artifact is in the store. `run`: it is not. `unknown`: an input comes from a node that has to run
-    first; if its output is unchanged, this node is cached."""
+    first; if its output turns out unchanged, this node is cached."""
     reasons: tuple[Reason, ...]
 
     @property
@@ -63,7 +63,7 @@ class PlannedNode:
 
 
 def plan(request: Request, store: Store) -> list[PlannedNode]:
-    """Which nodes of a request are cached, which would run, and why; in the order of work.
+    """Which nodes of a request are cached, which would run, and why; in the order of execution.
 
     Raises:
         InputError: a file is missing or cannot be read.
@@ -97,10 +97,10 @@ def plan(request: Request, store: Store) -> list[PlannedNode]:
 
 
 def reasons_to_reuse(request: Request, record: ArtifactRecord) -> tuple[Reason, ...]:
-    """That the artifact is in the store; and, if so, that it was computed on another number of threads.
+    """The reasons to reuse an artifact: it exists, and, if so, it was computed on another number of threads.
 
-    The number of threads is not part of a key although networks round differently with it: a key describes the
-    request. Where the configuration leaves the number to torch, it is that of the available cores.
+    The number of threads affects how networks round, but is not part of the key, which describes the request alone. If
+    the configuration leaves the number to torch, it is that of the available cores.
     """
     now: int | None = request.config.execution.threads
     before: int | None = record.execution.get("n_threads")
@@ -110,12 +110,12 @@ def reasons_to_reuse(request: Request, record: ArtifactRecord) -> tuple[Reason, 
 
 
 def explain(node: Node, action: Action, previous: StageEntry | None, store: Store) -> list[Reason]:
-    """Why a computation whose artifact is not in the store has to run.
+    """The reasons why a computation without an artifact in the store has to run.
 
     Args:
         node: the node.
         action: the computation.
-        previous: the last one of this node, if any is known.
+        previous: the last known computation of this node, if any.
         store: where its artifact would be.
     """
     if store.was_quarantined(action.key):
@@ -126,10 +126,10 @@ def explain(node: Node, action: Action, previous: StageEntry | None, store: Stor
 
 
 def last_computations(request: Request, store: Store, runs: Iterable[RunRecord] | None = None) -> dict[str, StageEntry]:
-    """For each node the entry to compare with: of the newest run of the same files, else of the newest run.
+    """For each node the entry to compare with: from the newest run of the same files, else from the newest run.
 
     Args:
-        request: the request whose nodes are looked up.
+        request: the request with the nodes.
         store: where runs are.
         runs: the runs to search, newest first; those of the store if not given.
     """
@@ -157,7 +157,7 @@ def last_computations(request: Request, store: Store, runs: Iterable[RunRecord] 
 
 
 def _files_of(request: Request) -> dict[str, set[str]]:
-    """Node name → names of the files that it depends on, over any number of stages."""
+    """Node name → names of the files that it depends on, directly or through other nodes."""
     files: dict[str, set[str]] = {}
     for node in request.nodes:
         files[node.name] = set(node.files).union(*(files[name] for name in node.upstream))
@@ -166,13 +166,13 @@ def _files_of(request: Request) -> dict[str, set[str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeDifference:
-    """What differs in one node between two runs."""
+    """The difference between two runs in one node."""
 
     node: str
     reasons: tuple[Reason, ...]
     """Empty if the key is the same."""
     same_outputs: bool
-    """Whether the outputs are the same nevertheless: then nothing downstream differs."""
+    """Whether the outputs are nevertheless the same, so that nothing downstream differs because of this node."""
 
     @property
     def reason(self) -> str:
@@ -181,12 +181,12 @@ class NodeDifference:
 
 
 def compare_runs(before: RunRecord, after: RunRecord, nodes: Nodes) -> list[NodeDifference]:
-    """The differences of two runs, for each node that both reached, in the order of work of `after`.
+    """The differences between two runs for each node that both reached, in the order of execution of `after`.
 
     Args:
         before: the earlier run.
         after: the later run.
-        nodes: the workflow of `after`, which has the dotted names of parameters and inputs.
+        nodes: the workflow of `after`, for the dotted names of parameters and inputs.
     """
     found: list[NodeDifference] = []
     for entry in after.stages:
@@ -211,6 +211,6 @@ def _differences(before: Action, run: RunRecord, entry: StageEntry, nodes: Nodes
 
 
 def _recorded_node(run: RunRecord, entry: StageEntry, action: Action) -> Node:
-    """A node that the workflow no longer has, as far as the record describes it."""
+    """A node that the workflow no longer contains, as far as the record describes it."""
     stage = Stage(name=entry.stage, inputs=tuple(action.inputs), outputs=tuple(entry.outputs), body="", summary="")
     return Node(name=entry.node, stage=stage, inputs=sources_of(run, entry, {}))

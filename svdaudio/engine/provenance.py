@@ -1,9 +1,9 @@
-"""The provenance of a run's sounds: as a Mermaid diagram, and as a W3C PROV document (PROV-JSON).
+"""The provenance of a run's sounds, as a Mermaid diagram and as a W3C PROV document (PROV-JSON).
 
     print(mermaid(run, workflow))
     json.dumps(prov_document(run, store, workflow))
 
-Both are made from the record of the run, its workflow and the records of its artifacts. Nothing is computed.
+Both are derived from the record of the run, its workflow and the records of its artifacts; nothing is computed.
 Artifacts that have been removed are included, but without the time and host of their computation.
 
 PROV-JSON: https://www.w3.org/submissions/prov-json/. Files, weights, every array and every sound are entities; stages
@@ -41,15 +41,16 @@ _COLOURS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """What a run's record does not have: the sources of inputs, and the node that made each sound."""
+    """What a run's record does not contain: the sources of inputs, and the output that is each sound."""
 
     nodes: Nodes = field(default_factory=dict[str, Node])
     sounds: Mapping[str, str] = field(default_factory=dict[str, str])
     """Name of the sound → `node.output`."""
 
-    def chooser(self, sound: str) -> str:
-        """The node that made a sound, or an empty name."""
-        return self.sounds.get(sound, "").rpartition(".")[0]
+    def producer(self, sound: str) -> tuple[str, str]:
+        """The node that produced a sound, and the name of its output; empty names if they are unknown."""
+        node, _, output = self.sounds.get(sound, "").rpartition(".")
+        return node, output
 
 
 UNKNOWN_WORKFLOW = Workflow()
@@ -71,7 +72,7 @@ def mermaid(run: RunRecord, workflow: Workflow = UNKNOWN_WORKFLOW) -> str:
     for entry in run.stages:
         group, _, stage = entry.node.rpartition(".")
         label = _label(stage, (entry.key or "")[:N_SHORT], entry.status)
-        groups.setdefault(group or "edit", []).append(f"    {_id(entry.node)}[{label}]:::{entry.status}")
+        groups.setdefault(group or run.kind, []).append(f"    {_id(entry.node)}[{label}]:::{entry.status}")
         carried: dict[str, list[str]] = {}
         for source in sources_of(run, entry, workflow.nodes).values():
             origin, _, output = (source, "", "") if source.startswith(FILE_PREFIX) else source.rpartition(".")
@@ -83,8 +84,9 @@ def mermaid(run: RunRecord, workflow: Workflow = UNKNOWN_WORKFLOW) -> str:
         lines += [f'  subgraph {_id(group)}_group["{group}"]', *members, "  end"]
     for name, path in _sounds(run).items():
         lines.append(f"  {_id('sound:' + name)}([{_label(Path(path).name)}])")
-        if run.stage(workflow.chooser(name)) is not None:
-            arrows.append(f"  {_id(workflow.chooser(name))} -->|waveform| {_id('sound:' + name)}")
+        node, output = workflow.producer(name)
+        if run.stage(node) is not None:
+            arrows.append(f"  {_id(node)} -->|{output}| {_id('sound:' + name)}")
     colours = [f"  classDef {status} {style}" for status, style in _COLOURS.items()]
     return "\n".join([*lines, *arrows, *colours])
 
@@ -114,9 +116,10 @@ def prov_document(run: RunRecord, store: Store, workflow: Workflow = UNKNOWN_WOR
         sound = f"sound:{run.id}/{name}"
         document.add("entity", sound, {"prov:type": _type("Sound"), "prov:location": path, "term:name": name})
         document.relate("wasGeneratedBy", entity=sound, activity=run_id)
-        chooser = run.stage(workflow.chooser(name))
-        if chooser is not None and chooser.action is not None:
-            document.relate("wasDerivedFrom", generatedEntity=sound, usedEntity=f"array:{chooser.key}/waveform")
+        node, output = workflow.producer(name)
+        entry = run.stage(node)
+        if entry is not None and entry.action is not None:
+            document.relate("wasDerivedFrom", generatedEntity=sound, usedEntity=f"array:{entry.key}/{output}")
     return document.content
 
 
@@ -128,7 +131,7 @@ class _Document:
         self._related: set[str] = set()
 
     def add(self, kind: str, name: str, attributes: Mapping[str, Any]) -> None:
-        """Add an entity, activity or agent; one that exists keeps its attributes."""
+        """Add an entity, activity or agent, unless it exists."""
         self.content.setdefault(kind, {}).setdefault(name, {n: v for n, v in attributes.items() if v is not None})
 
     def relate(self, kind: str, **ends: str) -> None:
@@ -164,7 +167,7 @@ def _add_stage(
         document.relate("wasAssociatedWith", activity=stage_id, agent=document.software(record.code_version))
     sources = sources_of(run, entry, table)
     for name, digest in action.inputs.items():
-        if name in sources:  # missing only if the workflow has changed and the run does not have the content
+        if name in sources:  # missing only if the workflow has changed and no output of the run has this digest
             document.relate("used", activity=stage_id, entity=_entity(run, sources[name], digest), role=name)
     for role, digest in action.models.items():
         document.add("entity", f"model:{digest}", {"prov:type": _type("Weights"), "term:name": role})
@@ -201,11 +204,11 @@ def _entity(run: RunRecord, source: str, digest: str) -> str:
 
 def _run_attributes(run: RunRecord) -> dict[str, Any]:
     begun = datetime.fromisoformat(run.created_at)
-    at_once = run.state == "finished" and run.attempts == 1
+    in_one_go = run.state == "finished" and run.attempts == 1
     return {
         "prov:type": _type("Run"),
         "prov:startTime": begun.isoformat(),
-        "prov:endTime": (begun + timedelta(seconds=run.seconds)).isoformat() if at_once else None,
+        "prov:endTime": (begun + timedelta(seconds=run.seconds)).isoformat() if in_one_go else None,
         "term:kind": run.kind,
         "term:state": run.state,
         "term:bundle": run.bundle,
@@ -237,7 +240,7 @@ def _stage_attributes(entry: StageEntry, record: ArtifactRecord | None) -> dict[
 
 
 def sources_of(run: RunRecord, entry: StageEntry, table: Nodes) -> dict[str, str]:
-    """Input name → `node.output` or `file:<name>`, by the workflow, or by content if the workflow has changed."""
+    """Input name → `node.output` or `file:<name>`, from the workflow, or from digests if the workflow has changed."""
     node = table.get(entry.node)
     if node is not None and (entry.action is None or node.inputs.keys() == entry.action.inputs.keys()):
         return dict(node.inputs)

@@ -1,4 +1,4 @@
-"""Why a stage runs, as values: the differences between a computation and the last one of its node."""
+"""The reasons why a stage runs, as values: the differences between a computation and the last one of its node."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Unchanged:
 
 @dataclass(frozen=True)
 class OtherThreads:
-    """The artifact was computed on another number of threads: a new result may differ by rounding."""
+    """The artifact was computed on another number of threads, so a new result may differ by rounding."""
 
     before: int
     after: int
@@ -33,7 +33,7 @@ class OtherThreads:
 
 @dataclass(frozen=True)
 class NeverComputed:
-    """No known run had this stage."""
+    """No known run included this stage."""
 
     def __str__(self) -> str:
         return "never computed"
@@ -51,7 +51,7 @@ class ArtifactGone:
 
 @dataclass(frozen=True)
 class VersionChanged:
-    """The stage's code computes something else now."""
+    """The stage now has another version, which computes something else."""
 
     before: int
     after: int
@@ -62,18 +62,18 @@ class VersionChanged:
 
 @dataclass(frozen=True)
 class OtherStage:
-    """The node of that name is a use of another stage."""
+    """The node of that name now uses another stage."""
 
     before: str
     after: str
 
     def __str__(self) -> str:
-        return f"another stage: {self.before} → {self.after}"
+        return f"stage changed {self.before} → {self.after}"
 
 
 @dataclass(frozen=True)
 class ParameterChanged:
-    """A parameter, by its dotted name."""
+    """A parameter, by its dotted name, has another value."""
 
     name: str
     before: Any
@@ -85,20 +85,20 @@ class ParameterChanged:
 
 @dataclass(frozen=True)
 class InputChanged:
-    """The content of an input; `source` is `node.output` or `file:<name>`."""
+    """An input has other content; `source` is `node.output` or `file:<name>`."""
 
     name: str
     source: str
 
     def __str__(self) -> str:
         if self.source.startswith("file:"):
-            return f"the file of '{self.source.removeprefix('file:')}' changed"
+            return f"file '{self.source.removeprefix('file:')}' changed"
         return f"input {self.name} changed ({self.source.rpartition('.')[0]})"
 
 
 @dataclass(frozen=True)
 class ModelChanged:
-    """The weights of a model."""
+    """A model has other weights."""
 
     role: str
 
@@ -108,7 +108,7 @@ class ModelChanged:
 
 @dataclass(frozen=True)
 class WaitsFor:
-    """Inputs come from nodes that have to run first; if their outputs are the same, this one need not run."""
+    """Inputs come from nodes that have to run first; if their outputs turn out the same, this node need not run."""
 
     nodes: tuple[str, ...]
 
@@ -138,7 +138,7 @@ def reason_text(reasons: Iterable[Reason]) -> str:
 def own_differences(
     node: Node, before: Action, version: int, parameters: Mapping[str, Any], models: Mapping[str, str]
 ) -> list[Reason]:
-    """What differs from an earlier computation in the stage itself, its parameters and its models."""
+    """The differences from an earlier computation in the stage's version, its parameters and its models."""
     reasons: list[Reason] = []
     if before.version != version:
         reasons.append(VersionChanged(before.version, version))
@@ -150,14 +150,14 @@ def own_differences(
 
 
 def differences(node: Node, before: Action, after: Action) -> list[Reason]:
-    """Everything that differs between two computations of a node; empty if they have the same key."""
+    """All differences between two computations of a node; empty if they have the same key."""
     reasons = own_differences(node, before, after.version, after.parameters, after.models)
     reasons += [
         InputChanged(name, node.inputs.get(name, name))
         for name, digest in after.inputs.items()
         if before.inputs.get(name) != digest
     ]
-    if not reasons and before.key != after.key:  # something was dropped
+    if not reasons and before.key != after.key:  # a parameter, input or model was dropped
         reasons.append(VersionChanged(before.version, after.version))
     return reasons
 

@@ -1,4 +1,4 @@
-"""Requests: a method, files, a configuration, a bundle, and the targets.
+"""Requests: a method with files, a configuration, a bundle and targets.
 
     request = Request(method=BASELINE, files={"original": path}, resolved=resolved, bundle=bundle)
     check(request, store)
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class BundleFacts(Protocol):
-    """What requests need of a checkpoint bundle: `svdaudio.checkpoints.bundle.Bundle`. Nothing here reads weights."""
+    """The part of a checkpoint bundle that requests use (`svdaudio.checkpoints.bundle.Bundle`). Reads no weights."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class BundleFacts(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Dotted configuration name → value recommended with these models."""
+        """Dotted configuration name → value recommended for these models."""
         ...
 
     def classes(self, role: str) -> tuple[str, ...]:
@@ -53,25 +53,25 @@ class BundleFacts(Protocol):
         """sha256 of the weights of a role.
 
         Raises:
-            CheckpointError: the bundle has none.
+            CheckpointError: the bundle has no such model.
         """
         ...
 
     def check_domain(self) -> str | None:
-        """sha256 of the description of the pictures that the models were trained on; None if the bundle has none.
+        """sha256 of the description of the inputs that the models were trained on; None if the bundle has none.
 
         Raises:
-            CheckpointError: the file is missing or differs.
+            CheckpointError: the file is missing or has changed.
         """
         ...
 
     def load_domain(self) -> Domain:
-        """That description."""
+        """The description of the inputs that the models were trained on."""
         ...
 
 
 class FileCache:
-    """Digests of files, and the kinds that they were checked for; many requests may share one cache."""
+    """Digests of files, and the kinds that they were checked for; requests may share a cache."""
 
     def __init__(self) -> None:
         self._digests: dict[Path, str] = {}
@@ -81,22 +81,22 @@ class FileCache:
         """sha256 of a file.
 
         Raises:
-            InputError: it is missing or cannot be read.
+            InputError: the file is missing or cannot be read.
         """
         if path not in self._digests:
             self._digests[path] = digest_file(path, name=description)
         return self._digests[path]
 
     def check(self, kind: FileKind, path: Path, *, known: bool) -> None:
-        """Check a file for a kind, once.
+        """Check, once, that a file has a kind.
 
         Args:
-            kind: what it has to be.
+            kind: the expected kind.
             path: the file.
-            known: whether it is known to be of this kind already.
+            known: whether the file is already known to have this kind.
 
         Raises:
-            InputError: it is not of this kind.
+            InputError: the file does not have this kind.
         """
         if (kind.name, path) not in self._checked and not known:
             kind.check(path)
@@ -105,7 +105,7 @@ class FileCache:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be computed. Files are hashed once, when their digests are first needed."""
+    """A computation to be done. Files are hashed once, when their digests are first needed."""
 
     method: Method
     files: Mapping[str, Path]
@@ -123,12 +123,12 @@ class Request:
 
     @property
     def kind(self) -> str:
-        """The kind of the run: the method's name."""
+        """The kind of the run, which is the method's name."""
         return self.method.name
 
     @property
     def config(self) -> Any:
-        """The configuration, of the method's own type."""
+        """The configuration, of the method's type."""
         return self.resolved.config
 
     @cached_property
@@ -138,7 +138,7 @@ class Request:
 
     @cached_property
     def nodes(self) -> list[Node]:
-        """Every node needed, in the order of work.
+        """Every node that the targets need, in the order of execution.
 
         Raises:
             ConfigError: a target does not exist.
@@ -147,7 +147,7 @@ class Request:
 
     @cached_property
     def file_digests(self) -> dict[str, str]:
-        """sha256 of every file that some node reads, by its name in the workflow.
+        """sha256 of every file that a node reads, by its name in the workflow.
 
         Raises:
             InputError: a file is missing or cannot be read.
@@ -156,11 +156,11 @@ class Request:
         return {name: self.cache.digest(self.files[name], self.description(name)) for name in names}
 
     def file_kind(self, name: str) -> FileKind:
-        """The kind of a file: one of the method's, or one that a parameter names."""
+        """The kind of a file of the method, or of a file that a parameter names."""
         return self.method.files.get(name) or self.method.configured_files(self.config)[name].kind
 
     def description(self, name: str) -> str:
-        """A file's name in errors: "original picture", "remove.cat mask"."""
+        """The name of a file in errors: "original picture", "remove.cat mask"."""
         kind = self.file_kind(name).name
         return name if kind == name else f"{name} {kind}"
 
@@ -173,7 +173,7 @@ class Request:
         return {role: self.bundle.digests(role) for role in node.stage.models}
 
     def action(self, node: Node, inputs: Mapping[str, str]) -> Action:
-        """The computation of a node whose inputs have these digests."""
+        """The computation of a node with these digests as inputs."""
         return Action(
             stage=node.stage.name,
             version=node.stage.version,
@@ -192,7 +192,9 @@ class Request:
         return node.input_values(self.file_digests if node.files else {}, outputs)
 
     def known_shape(self, name: str, store: Store | None) -> tuple[int, ...] | None:
-        """Shape of the first array that a stage made of a file, if the store has it: then the file is valid.
+        """Shape of the first array that a stage read from a file; None unless the store has it.
+
+        A file with a known shape is valid.
 
         Args:
             name: the file's name.
@@ -207,18 +209,18 @@ class Request:
 
 
 def check(request: Request, store: Store | None = None) -> Request:
-    """Return the request if everything that it needs is available, so that errors come before the work.
+    """Return the request if everything that it needs is available, so that errors occur before the work starts.
 
-    Files are checked by the checker of their kind, unless the store has the result of reading them.
+    Files are checked by the checker of their kind, unless the store already has the result of reading them.
 
     Args:
         request: the request to check.
         store: where artifacts are.
 
     Raises:
-        CheckpointError: the bundle lacks a model that it will need, or its description of known pictures is damaged.
-        InputError: a file is not of its kind, or a check of the method fails.
-        ConfigError: a target or a combination of parameters that does not exist.
+        CheckpointError: the bundle lacks a model that is needed, or the description of its training inputs is damaged.
+        InputError: a file does not have its kind, or a check of the method fails.
+        ConfigError: a target or a combination of parameters does not exist.
     """
     for role in dict.fromkeys(role for node in request.nodes for role in node.stage.models):
         request.bundle.digests(role)
@@ -239,10 +241,10 @@ def files_of(
     Args:
         method: the method that takes the files.
         paths: by name, or in the order in which the method lists them.
-        configured: files that parameters name; a path that is given under the same name replaces one.
+        configured: files that parameters name; a path given under the same name replaces one of them.
 
     Raises:
-        InputError: too few, too many, or an unknown name.
+        InputError: there are too few or too many files, or one with an unknown name.
     """
     names, others = list(method.files), dict(configured or {})
     given = dict(zip(names, paths, strict=False)) if isinstance(paths, list) else dict(paths)
@@ -262,7 +264,7 @@ def resumed_request(run: RunRecord, method: Method, bundle: BundleFacts) -> Requ
     """The request of an earlier run, to continue it.
 
     Raises:
-        RunError: a file is gone or has changed, or the configuration can no longer be read.
+        RunError: a file is missing or has changed, or the configuration can no longer be read.
     """
     config = recorded_config(run, method)
     request = Request(
@@ -277,28 +279,28 @@ def resumed_request(run: RunRecord, method: Method, bundle: BundleFacts) -> Requ
             now = digest_file(Path(use.path), name=request.description(name))
         except InputError as error:
             raise RunError(
-                f"run {run.id} cannot be resumed, its file '{name}' cannot be read",
+                f"run {run.id} cannot be resumed because its file '{name}' cannot be read",
                 got=use.path,
-                fix="put it back, or start a new run",
+                fix="restore it, or start a new run",
             ) from error
         if now != use.digest:
             raise RunError(
-                f"run {run.id} cannot be resumed, its file '{name}' has changed since",
+                f"run {run.id} cannot be resumed because its file '{name}' has changed",
                 expected=f"sha256 {use.digest[:12]}",
                 got=f"{now[:12]} in {use.path}",
-                fix="put the old file back, or start a new run",
+                fix="restore the original file, or start a new run",
             )
     return request
 
 
 def recorded_config(run: RunRecord, method: Method) -> RunConfig:
-    """The configuration that the record of a run holds.
+    """The configuration in the record of a run.
 
-    A record from before a parameter existed is completed by the value that describes such a run, which need not be the
-    default of today.
+    A record that is older than a parameter is completed with the value that such runs used in effect, which need not be
+    today's default.
 
     Raises:
-        RunError: it was written by an incompatible version of svdaudio.
+        RunError: the record was written by an incompatible version of svdaudio.
     """
     gone = method.former_parameters
     kept = {
@@ -318,7 +320,7 @@ def recorded_config(run: RunRecord, method: Method) -> RunConfig:
         else:
             got = error.line()
         raise RunError(
-            f"run {run.id} has a configuration of another version of svdaudio", got=got, fix="start a new run"
+            f"run {run.id} has a configuration from another version of svdaudio", got=got, fix="start a new run"
         ) from error
 
 
@@ -326,9 +328,9 @@ def new_run(request: Request, *, runner: str = "in-process", run_id: str | None 
     """The record of a run that is about to start; nothing is written yet.
 
     Args:
-        request: what is to be computed.
-        runner: what computes it ("in-process", "prefect", ...).
-        run_id: its id, if it has been announced already.
+        request: the request of the run.
+        runner: name of the runner ("in-process", "prefect", ...).
+        run_id: the run's id, if it is already known elsewhere.
 
     Raises:
         InputError: a file is missing or cannot be read.
@@ -354,14 +356,14 @@ def new_run(request: Request, *, runner: str = "in-process", run_id: str | None 
     )
 
 
-def remade(config: RunConfig, sources: Mapping[str, str]) -> Resolved[Any]:
-    """A known configuration, with the source of each value."""
+def with_sources(config: RunConfig, sources: Mapping[str, str]) -> Resolved[Any]:
+    """A known configuration together with the source of each value."""
     return Resolved(config=config, sources=dict(sources), remarks=remarks(config))
 
 
 @cache
 def code_version() -> str:
-    """This project's version, for records."""
+    """The version of svdaudio, for records."""
     try:
         return version("svdaudio")
     except PackageNotFoundError:

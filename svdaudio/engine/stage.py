@@ -1,6 +1,6 @@
-"""The parts of a workflow: stages, which are kinds of computation, and nodes, each one use of a stage.
+"""The parts of a workflow: stages, which are kinds of computation, and nodes, each of which uses a stage.
 
-An input is named `node.output`, or `file:<name>` for a file of the user. A parameter is a local name bound to a
+The source of an input is `node.output`, or `file:<name>` for a file of the user. A parameter is a local name bound to a
 place in the configuration (`svd.k`). Keys, plans, runners and diagrams are derived from these rows alone.
 """
 
@@ -26,8 +26,8 @@ OfOutput = TypeVar("OfOutput")
 class Body(Protocol):
     """The code of a stage: a function of keyword arguments, one for each input, parameter and model of its row.
 
-    Inputs are arrays, or the path of a file; parameters are plain JSON data; models are loaded. A body that takes
-    `note` may call it with a remark, which goes into the artifact's record.
+    Inputs are arrays or paths of files; parameters are plain JSON data; models are loaded. A body that takes `note` may
+    call it with a text, which is kept in the artifact's record.
     """
 
     def __call__(self, **arguments: Any) -> Mapping[str, NDArray[Any]]:
@@ -37,7 +37,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One kind of computation. Raise `version` whenever the same inputs would yield other outputs."""
+    """A kind of computation. Raise `version` whenever the same inputs would yield other outputs."""
 
     name: str
     version: int = 1
@@ -63,13 +63,13 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One use of a stage: where each input comes from, and parameters bound to other places."""
+    """A use of a stage: the sources of its inputs, and parameters bound to other places in the configuration."""
 
     name: str
     stage: Stage
     inputs: Mapping[str, str]
-    """Input of the stage → `node.output` or `file:<name>`. An input that takes any number of arrays is given as
-    `input.<name>` for each of them."""
+    """Input of the stage → `node.output` or `file:<name>`. An input that takes any number of arrays has one entry
+    `input.<name>` for each."""
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -92,7 +92,7 @@ class Node:
     def input_values(
         self, files: Mapping[str, OfFile], outputs: Mapping[str, Mapping[str, OfOutput]]
     ) -> dict[str, OfFile | OfOutput]:
-        """What belongs to each input: arrays, digests, whatever is given.
+        """The value of each input, such as an array or a digest.
 
         Args:
             files: name of a file → value, for at least the files that this node reads.
@@ -121,7 +121,7 @@ def arguments_of(stage: Stage, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 Nodes = Mapping[str, Node]
-"""A workflow: nodes by their names, in the order in which people read them."""
+"""A workflow: nodes by name, in reading order."""
 
 
 def by_name(nodes: Iterable[Node]) -> dict[str, Node]:
@@ -148,7 +148,7 @@ def ancestors(targets: Iterable[str], nodes: Nodes) -> list[Node]:
 
     def visit(name: str) -> None:
         if name not in nodes:
-            raise ConfigError(f"there is no stage '{name}'", fix=f"one of {', '.join(nodes)}")
+            raise ConfigError(f"unknown stage '{name}'", expected=f"one of {', '.join(nodes)}")
         if name not in found:
             for source in nodes[name].upstream:
                 visit(source)
@@ -160,9 +160,9 @@ def ancestors(targets: Iterable[str], nodes: Nodes) -> list[Node]:
 
 
 def in_order(nodes: Iterable[Node]) -> list[Node]:
-    """Nodes in an order that loads few models: those without models first, then those that use what is loaded.
+    """Nodes in an order that loads few models: nodes without models first, then those that use the loaded models.
 
-    Among equals the given order decides.
+    Otherwise the given order is kept.
 
     Args:
         nodes: closed under `upstream`.
@@ -198,9 +198,9 @@ def _reload_cost(node: Node, resident: frozenset[str]) -> int:
 
 
 def group_of(node: str) -> str:
-    """The group of a node, from its name: "original" of "original.tokens", else ""."""
+    """The group of a node by its name: "original" for "original.tokens", or an empty text."""
     return node.rpartition(".")[0]
 
 
 OnNote = Callable[[str], None]
-"""Receives a remark of a body."""
+"""Receives a note of a body."""

@@ -1,46 +1,25 @@
-"""A batch divided among processes of this machine, each with its own models; they share only the store.
+"""Divides a batch among processes on this machine, each with its own models; they share only the store.
 
-Workers that need the same key wait for each other there, so nothing is computed twice. Each worker reports through
-its own pipe: its death closes the pipe, and a worker exits when its parent no longer reads.
+Workers that need the same key wait for each other in the store, so nothing is computed twice. Each worker reports
+through its own pipe, which closes if the worker dies; a worker exits when its parent no longer reads.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from svdaudio.config import RunConfig
-from svdaudio.engine.batch import BatchEvent, BatchExecutor, OutputWriter, Progress, execute_batch, no_progress
-from svdaudio.engine.batches import Job, OnError
-from svdaudio.engine.body import ModelSource
-from svdaudio.engine.run import Stopping
+from svdaudio.engine.batch import BatchEvent, BatchExecutor, BatchWork, Progress, execute_batch, no_progress
 from svdaudio.errors import RunError
-from svdaudio.store import open_store
 from svdaudio.store.runs import RunRecord
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as Flag
-
-
-OpenModels = Callable[[Any, RunConfig], ModelSource]
-"""Opens the models of a bundle as a configuration wants them; picklable."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """The work and settings of one worker; picklable."""
-
-    jobs: tuple[Job, ...]
-    location: str
-    open_models: OpenModels
-    execute: BatchExecutor
-    output: OutputWriter | None
-    on_error: OnError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,47 +33,32 @@ class _Failed:
 
 
 def execute_shares(
-    jobs: Sequence[Job],
-    location: str,
-    *,
-    n_workers: int,
-    open_models: OpenModels,
-    execute: BatchExecutor = execute_batch,
-    output: OutputWriter | None = None,
-    on_error: OnError = "continue",
-    progress: Progress = no_progress,
+    work: BatchWork, progress: Progress = no_progress, *, n_workers: int, execute: BatchExecutor = execute_batch
 ) -> list[RunRecord]:
     """Do what `svdaudio.engine.batch.execute_batch` does, with `n_workers` processes.
 
     Args:
-        jobs: as for `execute_batch`.
-        location: of the store.
-        n_workers: how many processes, at most one for each job.
-        open_models: how each of them opens its models.
-        execute: how each of them executes its share.
-        output: writes the files of a run.
-        on_error: whether the other pairs continue when one fails.
+        work: the jobs; must be picklable.
         progress: receives every event, in this thread.
+        n_workers: number of processes; at most one for each job is started.
+        execute: executes the share of a worker, in its process.
 
     Raises:
         RunError: a worker died.
-        Exception: the error that ended a worker; the others are then stopped.
+        Exception: the error that ended a worker; the other workers are stopped.
     """
     context = multiprocessing.get_context("spawn")  # torch and its threads do not survive a fork
     stop = context.Event()
-    n_workers = min(n_workers, len(jobs))
+    n_workers = min(n_workers, len(work.jobs))
     workers: dict[Connection, SpawnProcess] = {}
     shares: dict[Connection, list[RunRecord]] = {}
     error: Exception | None = None
     try:
         for number in range(n_workers):
-            share = Share(
-                jobs=tuple(jobs[number::n_workers]), location=location, open_models=open_models, execute=execute,
-                output=output, on_error=on_error,
-            )  # fmt: skip
+            share = replace(work, jobs=work.jobs[number::n_workers])
             reader, writer = context.Pipe(duplex=False)
-            worker = context.Process(target=_work, args=(share, writer, stop), name=f"worker {number + 1}")
-            with writer:  # the worker's alone once it has started
+            worker = context.Process(target=_work, args=(execute, share, writer, stop), name=f"worker {number + 1}")
+            with writer:  # only the worker keeps it open
                 worker.start()
             workers[reader] = worker
         for reader, message in _messages(workers):
@@ -102,7 +66,7 @@ def execute_shares(
                 progress(message)
             elif isinstance(message, _Done):
                 shares[reader] = message.runs
-                if on_error == "stop" and any(run.state == "failed" for run in message.runs):
+                if work.on_error == "stop" and any(run.state == "failed" for run in message.runs):
                     stop.set()
             elif message is not None or reader not in shares:
                 error = error or (_death(workers[reader]) if message is None else message.error)
@@ -113,24 +77,24 @@ def execute_shares(
         stop.set()
         raise
     finally:
-        for reader in workers:  # before waiting for them: one that is sending waits to be read
+        for reader in workers:  # before joining: a worker that is sending blocks until its message is read
             reader.close()
         for worker in workers.values():
             worker.join()
     runs = {run.id: run for found in shares.values() for run in found}
-    return [runs[job.run.id] for job in jobs]
+    return [runs[job.run.id] for job in work.jobs]
 
 
 def _messages(
     pipes: Iterable[Connection],
 ) -> Generator[tuple[Connection, BatchEvent | _Done | _Failed | None]]:
-    """The messages from pipes, until all have ended; the last message of each is None."""
+    """The messages from pipes until all have ended; the last message of each is None."""
     open_ones = list(pipes)
     while open_ones:
         for pipe in cast("list[Connection]", wait(open_ones)):
             try:
                 message = pipe.recv()
-            except (EOFError, OSError):  # the worker has ended, perhaps in the middle of a message
+            except (EOFError, OSError):  # the worker has ended, perhaps within a message
                 message = None
                 open_ones.remove(pipe)
             yield pipe, message
@@ -139,15 +103,14 @@ def _messages(
 def _death(worker: SpawnProcess) -> RunError:
     worker.join()
     code = worker.exitcode or 0
-    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     return RunError(
         f"{worker.name} of the batch died",
-        got=how,
+        got=f"killed by signal {-code}" if code < 0 else f"exit code {code}",
         fix="repeat the command to continue the batch, with fewer --workers if memory ran out",
     )
 
 
-def _work(share: Share, writer: Connection, stop: Flag) -> None:
+def _work(execute: BatchExecutor, share: BatchWork, writer: Connection, stop: Flag) -> None:
     """The main function of a worker."""
     parent = multiprocessing.parent_process()
     alone = False
@@ -156,34 +119,20 @@ def _work(share: Share, writer: Connection, stop: Flag) -> None:
         nonlocal alone
         try:
             writer.send(message)
-        except OSError:  # the parent no longer reads; the run that the message is about has not failed
+        except OSError:  # the parent no longer reads; this is not a failure of the run
             alone = True
 
     def stopping() -> bool:
         return alone or stop.is_set() or (parent is not None and not parent.is_alive())
 
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # the parent receives the signal as well
-            send(_Done(runs=_execute(share, send, stopping)))
+        with contextlib.suppress(KeyboardInterrupt):  # the parent receives the signal, too
+            send(_Done(runs=execute(share, send, stopping)))
     except Exception as error:  # noqa: BLE001 - the parent raises it again
         send(_Failed(error=portable(error)))
 
 
-def _execute(share: Share, progress: Progress, stopping: Stopping) -> list[RunRecord]:
-    first = share.jobs[0].request
-    models = share.open_models(first.bundle, first.config)
-    return share.execute(
-        share.jobs,
-        open_store(share.location),
-        models,
-        output=share.output,
-        on_error=share.on_error,
-        progress=progress,
-        stopping=stopping,
-    )
-
-
 def portable(error: Exception) -> Exception:
-    """The error without its traceback and causes, which cannot be sent to another process."""
+    """The error without its traceback and causes, which cannot be pickled."""
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return error

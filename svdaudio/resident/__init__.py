@@ -1,5 +1,5 @@
-"""A process in the background that has imported everything and holds the models, to which commands hand their stages.
+"""A background process that has imported everything and keeps models loaded, and computes stages for commands.
 
-It computes what the command would have computed, into the same store, with the same bytes. A command finds it if it
-runs, and computes by itself if not; nothing is lost if either of them dies. May import session and what lies below it.
+It writes the same bytes into the same store as the command itself would. A command uses it if it is running, and
+otherwise computes in its own process; nothing is lost if either of them dies. May import session and lower layers.
 """

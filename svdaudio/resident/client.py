@@ -1,4 +1,4 @@
-"""Asking a resident process, from a command or from the program that holds it."""
+"""Sends work to a resident process, from a command or from the program that owns the process."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 from svdaudio.engine.batch import BatchEvent
 from svdaudio.engine.journal import Event
 from svdaudio.engine.run import Stopping
-from svdaudio.resident.messages import STOP, Ask, AskBatch, AskReport, Done, Failed, Refused, Waiting
+from svdaudio.resident.messages import STOP, Done, Failed, Refused, Waiting, Work
 from svdaudio.resident.place import Resident
 
 POLL_S = 0.2
-"""How often `stopping` is asked while nothing is told."""
+"""Interval at which `stopping` is called while no message arrives."""
 
-Told = Callable[[Any], None]
+OnEvent = Callable[[Any], None]
 """Receives the events of a request: those of a run, or of a batch."""
 
 
 class GoneError(Exception):
-    """The resident process took nothing, or died; a clause that says which."""
+    """The resident process did not accept the work, or died; the text is the predicate of a clause that says so."""
 
 
 def _ignore(n_before: int) -> None:
@@ -31,28 +31,28 @@ def _ignore(n_before: int) -> None:
 
 def ask(
     resident: Resident,
-    asked: Ask | AskReport | AskBatch,
-    progress: Told,
+    work: Work,
+    progress: OnEvent,
     stopping: Stopping,
     *,
     waiting: Callable[[int], None] = _ignore,
 ) -> Any:
-    """The answer of a resident process.
+    """Have a resident process do some work, and return the result.
 
     Args:
-        resident: that process.
-        asked: what to compute.
+        resident: the process.
+        work: what to compute.
         progress: receives every event.
-        stopping: asked all the time; if true, the request ends between two stages.
-        waiting: called with the number of requests that are served first, if there are any.
+        stopping: called repeatedly; once it is true, the work ends before the next stage.
+        waiting: called with the number of requests ahead in the queue, if there are any.
 
     Raises:
-        GoneError: it took nothing, or died.
+        GoneError: the process did not accept the work, or died.
         Exception: the error of a stage.
-        KeyboardInterrupt: once the resident process has ended the run.
+        KeyboardInterrupt: raised after the resident process has ended the run.
     """
     try:
-        message = pickle.dumps(asked)
+        message = pickle.dumps(work)
     except Exception as error:
         raise GoneError(f"cannot be sent this request ({type(error).__name__}: {error})") from error
     try:
@@ -67,13 +67,13 @@ def ask(
             raise GoneError("died") from error
 
 
-def _listen(connection: Connection, progress: Told, stopping: Stopping, waiting: Callable[[int], None]) -> Any:
+def _listen(connection: Connection, progress: OnEvent, stopping: Stopping, waiting: Callable[[int], None]) -> Any:
     interrupted: KeyboardInterrupt | None = None
-    told_to_stop = False
+    stop_sent = False
     while True:
         try:
-            if not told_to_stop and stopping():
-                told_to_stop = True
+            if not stop_sent and stopping():
+                stop_sent = True
                 connection.send(STOP)
             if not connection.poll(POLL_S):
                 continue

@@ -1,4 +1,4 @@
-"""Starting and stopping the resident process."""
+"""Starts and stops the resident process."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ N_LOG_LINES = 3
 def start(
     folder: Path | None = None, *, idle_s: float = IDLE_S, warm: bool = True, timeout_s: float = START_TIMEOUT_S
 ) -> Resident:
-    """Start the resident process, or return the running one. It takes requests at once, and imports meanwhile.
+    """Start the resident process, or return the running one. It accepts requests at once, while it still imports.
 
     Args:
-        folder: where it is described.
-        idle_s: how long it waits for a request before it ends.
+        folder: folder for its state and log.
+        idle_s: time without requests after which it ends.
         warm: import everything at once, before the first request.
-        timeout_s: how long it may take until it listens.
+        timeout_s: how long to wait until it listens.
 
     Raises:
-        RunError: it ended at once, or did not listen in time; with the last lines of its log.
+        RunError: the process ended or did not listen in time; the error holds the last lines of its log.
         StoreError: its folder cannot be written.
     """
     folder = folder or home()
@@ -43,7 +43,7 @@ def start(
 
 
 def stop(folder: Path | None = None) -> Resident | None:
-    """Stop the resident process; returns it, or None if none ran. A run that it computes goes on in its command."""
+    """Stop the resident process; returns it, or None if none was running. Its commands continue their runs."""
     folder = folder or home()
     resident = find(folder)
     if resident is not None:
@@ -54,7 +54,7 @@ def stop(folder: Path | None = None) -> Resident | None:
 
 def _start(folder: Path, idle_s: float, timeout_s: float, *, warm: bool) -> Resident:
     process, resident = launch(folder, str(idle_s), *(["warm"] if warm else []), timeout_s=timeout_s)
-    process.returncode = 0  # it outlives this object, which would warn of that
+    process.returncode = 0  # it outlives this object, which would otherwise warn about it
     return resident
 
 
@@ -65,17 +65,17 @@ def launch(
     environment: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
 ) -> tuple[subprocess.Popen[bytes], Resident]:
-    """Start a resident process, and wait until it listens.
+    """Start a resident process and wait until it listens.
 
     Args:
-        folder: where it is described, and its log; exists.
-        arguments: of `svdaudio.resident.serve`, after the folder.
-        timeout_s: how long it may take until it listens.
+        folder: existing folder for its state and log.
+        arguments: arguments of `svdaudio.resident.serve` after the folder.
+        timeout_s: how long to wait until it listens.
         environment: variables that differ from those of this process.
         stdin: its standard input, as `subprocess` takes it.
 
     Raises:
-        RunError: it ended at once, or did not listen in time; with the last lines of its log.
+        RunError: the process ended or did not listen in time; the error holds the last lines of its log.
     """
     log = folder / "resident.log"
     with log.open("wb") as output:
@@ -85,7 +85,7 @@ def launch(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
-            start_new_session=True,  # an interrupt of the terminal does not reach it; it is ended with its children
+            start_new_session=True,  # so that Ctrl-C does not reach it, and it is ended together with its children
         )
     since = began(process.pid) or ""
     deadline = time.monotonic() + timeout_s

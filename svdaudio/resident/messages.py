@@ -1,79 +1,64 @@
-"""What commands and the resident process say to each other; all of it is picklable."""
+"""The messages between commands and the resident process; all of them are picklable.
+
+A command sends the pickled work (`RunWork`, `BatchWork` or `ReportWork`) and perhaps `STOP`; the process answers with
+`Waiting`, the events of the work, and at the end `Done`, `Failed` or `Refused`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from svdaudio.engine.batch import OutputWriter
-from svdaudio.engine.batches import Job, OnError
+from svdaudio.engine.batch import BatchWork
 from svdaudio.engine.body import ModelSource
-from svdaudio.engine.request import Request
-from svdaudio.store.runs import RunRecord
+from svdaudio.engine.run import RunWork
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
-    """A request to compute."""
+class ReportWork:
+    """A finished run whose files are to be written; see `svdaudio.views.outputs.report_of`."""
 
-    request: Request
-    location: str
-    """Of the store."""
-    models: ModelSource
-    run: RunRecord
-    record: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class AskReport:
-    """A request to write the files of a run."""
-
-    request: Request
-    location: str
-    models: ModelSource
-    run: RunRecord
-    root: str
+    run: RunWork
+    root: Path
     pictures: bool
 
+    @property
+    def models(self) -> ModelSource:
+        """The models of the run."""
+        return self.run.models
 
-@dataclass(frozen=True, kw_only=True)
-class AskBatch:
-    """A request to compute jobs of a batch."""
 
-    jobs: tuple[Job, ...]
-    location: str
-    models: ModelSource
-    output: OutputWriter | None
-    on_error: OnError
+Work = RunWork | BatchWork | ReportWork
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """Others are served first."""
+    """Other requests are served first."""
 
     n_before: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """What was asked for."""
+    """The result."""
 
     value: Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The error of a stage, or of the request; the record of the run says so, too."""
+    """The error of a stage or of the request; it is also in the record of the run."""
 
     error: Exception
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """The resident process cannot take this request; nothing was computed."""
+    """The resident process cannot read this request; nothing was computed."""
 
     why: str
 
 
 STOP = "stop"
-"""Sent by a command that was interrupted: the run or batch ends between two stages."""
+"""Sent by a command that was interrupted: the run or batch ends before the next stage."""

@@ -1,4 +1,4 @@
-"""Where the resident process is found, and whether it would compute what this process would."""
+"""Finds the resident process, and tells whether it would compute the same as this process."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from svdaudio.processes import began
 
 ENVIRONMENT = "SVDAUDIO_RESIDENT"
-"""Set to "off" where commands compute by themselves."""
+"""Set to "off" to have commands compute in their own process."""
 OFF = "off"
 STATE = "resident.json"
 COUNTED_VARIABLES = (
     "SVDAUDIO_", "OMP_", "MKL_", "ONEDNN_", "ATEN_", "CUDA_", "PYTHONPATH", "XDG_DATA_HOME",
 )  # fmt: skip
-"""Beginnings of names of environment variables that may change what is computed, or with which files."""
+"""Prefixes of environment variables that may change results or the files used."""
 UNCOUNTED_VARIABLES = (ENVIRONMENT, "SVDAUDIO_STORE")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resident:
-    """A resident process that runs."""
+    """A running resident process."""
 
     pid: int
     """Also the id of its process group."""
     began: str
-    """When it began, as the kernel counts."""
+    """Its start time, as the kernel counts."""
     address: str
     """Path of its socket, in a folder that only this user can enter."""
     identity: str
@@ -38,13 +38,13 @@ class Resident:
 
 
 def home() -> Path:
-    """Where the resident process is described, and its log."""
+    """The folder for the state and log of the resident process."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "svdaudio" / "resident"
 
 
 def find(folder: Path | None = None) -> Resident | None:
-    """The resident process, or None if none runs."""
+    """The resident process, or None if none is running."""
     try:
         found = Resident(**json.loads(((folder or home()) / STATE).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -53,9 +53,9 @@ def find(folder: Path | None = None) -> Resident | None:
 
 
 def identity() -> str:
-    """A digest of what decides about results beside a request: interpreter, program, environment.
+    """A digest of everything besides the request that affects results: interpreter, program, environment.
 
-    The program is known by the size and time of each of its files, so that an edit of it is noticed.
+    The program is identified by the size and modification time of each of its files, so that edits are noticed.
     """
     package = Path(__file__).resolve().parents[1]
     files = sorted(

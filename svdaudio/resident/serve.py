@@ -1,8 +1,8 @@
 """A resident process: `python -m svdaudio.resident.serve FOLDER IDLE_S [warm] [owned]`.
 
-A thread for each command reads what it asks for; the main thread computes, one request after another in the order in
-which they came. That of `svdaudio resident start` ends after a while without requests; one that is owned ends when its
-owner closes its standard input, or dies.
+A thread for each command reads its request; the main thread computes the requests one after another, in the order of
+arrival. The process of `svdaudio resident start` ends after IDLE_S seconds without requests; an owned process ends when
+its owner closes its standard input or dies.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.checkpoints.bundle import Models
-from svdaudio.engine.batch import execute_batch
-from svdaudio.engine.run import execute_run
+from svdaudio.engine.batch import BatchWork, execute_batch
+from svdaudio.engine.run import Stopping, execute_run
 from svdaudio.engine.workers import portable
 from svdaudio.files import write_bytes
 from svdaudio.processes import began
-from svdaudio.resident.messages import STOP, Ask, AskBatch, AskReport, Done, Failed, Refused, Waiting
+from svdaudio.resident.client import OnEvent
+from svdaudio.resident.messages import STOP, Done, Failed, Refused, ReportWork, Waiting, Work
 from svdaudio.resident.place import STATE, Resident, identity
-from svdaudio.store import open_store
 from svdaudio.views.outputs import report_of
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
-    """A request and the command that waits for it."""
+class _Request:
+    """The request of a command that waits for the answer."""
 
-    asked: bytes
-    """A pickled `Ask`, `AskReport` or `AskBatch`."""
+    pickled: bytes
+    """A `Work`."""
     connection: Connection
     stop: threading.Event = field(default_factory=threading.Event)
-    """The command was interrupted, or is gone."""
+    """Set if the command was interrupted or has ended."""
 
     def send(self, message: object) -> None:
-        """Send a message; if the command is gone, its run ends between two stages."""
+        """Send a message; if the command has ended, its work ends before the next stage."""
         try:
             self.connection.send(message)
         except OSError:
@@ -57,11 +57,11 @@ class _Work:
 
 
 class Server:
-    """Serves commands until it has been idle for a while.
+    """Serves commands until it has been idle for some time.
 
     Args:
-        folder: where it is described.
-        idle_s: how long it waits for a request before it ends; None for as long as it takes.
+        folder: folder for its state and log.
+        idle_s: time without requests after which it ends; None for never.
         warm: import everything before the first request.
     """
 
@@ -69,12 +69,12 @@ class Server:
         self._folder = folder
         self._warm = warm
         self._idle_s = idle_s
-        self._queue: queue.Queue[_Work] = queue.Queue()
+        self._queue: queue.Queue[_Request] = queue.Queue()
         self._is_busy = False
 
     def serve(self) -> None:
-        """Serve; returns when idle."""
-        private = Path(tempfile.mkdtemp(prefix="svdaudio-"))  # short, as the address of a socket must be
+        """Serve until idle."""
+        private = Path(tempfile.mkdtemp(prefix="svdaudio-"))  # short, because addresses of sockets must be
         try:
             with Listener(str(private / "socket"), "AF_UNIX") as listener:
                 threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
@@ -90,11 +90,11 @@ class Server:
                     warm_up()
                 while True:
                     try:
-                        work = self._queue.get(timeout=self._idle_s)
+                        request = self._queue.get(timeout=self._idle_s)
                     except queue.Empty:
                         return
                     self._is_busy = True
-                    _compute(work)
+                    _answer(request)
                     self._is_busy = False
         finally:
             with contextlib.suppress(OSError):
@@ -107,103 +107,70 @@ class Server:
                 connection = listener.accept()
             except OSError:  # closed
                 return
-            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve_connection, args=(connection,), daemon=True).start()
 
-    def _attend(self, connection: Connection) -> None:
+    def _serve_connection(self, connection: Connection) -> None:
         """Read the request of a command, then wait for its interrupt or its end."""
         with contextlib.suppress(EOFError, OSError):
-            work = _Work(asked=connection.recv_bytes(), connection=connection)
+            request = _Request(pickled=connection.recv_bytes(), connection=connection)
             if n_before := self._queue.qsize() + self._is_busy:
-                work.send(Waiting(n_before=n_before))
-            self._queue.put(work)
+                request.send(Waiting(n_before=n_before))
+            self._queue.put(request)
             try:
                 while connection.recv() != STOP:
                     pass
             finally:
-                work.stop.set()
+                request.stop.set()
 
 
 def warm_up() -> None:
-    """Import the bodies of all stages and what draws pictures, so that the first request need not."""
+    """Import the bodies of all stages and the plotting code, so that the first request need not."""
     from svdaudio.methods.stages import STAGES
 
     for stage in STAGES.values():
         stage.load_body()
-    # Loaders and the views of a run import these late.
+    # Imported late by loaders and views.
     for module in ("svdaudio.models.audioldm.diffuser", "matplotlib.backends.backend_agg", "matplotlib.figure"):
         import_module(module)
 
 
-def _compute(work: _Work) -> None:
+def _answer(request: _Request) -> None:
     try:
-        asked: Any = pickle.loads(work.asked)  # noqa: S301 - from a socket that only this user can reach
-    except Exception as error:  # noqa: BLE001 - a method or model that this process cannot import
-        work.send(Refused(why=f"{type(error).__name__}: {error}"))
-        work.connection.close()
+        work: Work = pickle.loads(request.pickled)  # noqa: S301 - from a socket that only this user can reach
+    except Exception as error:  # noqa: BLE001 - such as a method or model that this process cannot import
+        request.send(Refused(why=f"{type(error).__name__}: {error}"))
+        request.connection.close()
         return
-    if isinstance(asked.models, Models):
-        asked.models.keep_all()
+    if isinstance(work.models, Models):
+        work.models.keep_all()
     try:
-        work.send(Done(value=_answer(asked, work)))
+        request.send(Done(value=_compute(work, request.send, request.stop.is_set)))
     except Exception as error:  # noqa: BLE001 - the command raises it again
         error = portable(error)
         try:
             pickle.dumps(error)
         except Exception:  # noqa: BLE001
             error = RuntimeError(f"{type(error).__name__}: {error}")
-        work.send(Failed(error=error))
+        request.send(Failed(error=error))
     finally:
-        work.connection.close()
+        request.connection.close()
 
 
-def _answer(asked: Any, work: _Work) -> Any:
-    if isinstance(asked, AskReport):
-        return _report(asked)
-    return _execute_batch(asked, work) if isinstance(asked, AskBatch) else _execute(asked, work)
+def _compute(work: Work, progress: OnEvent, stopping: Stopping) -> Any:
+    if isinstance(work, ReportWork):
+        return report_of(work.run, root=work.root, pictures=work.pictures)
+    if isinstance(work, BatchWork):
+        return execute_batch(work, progress, stopping)
+    return execute_run(work, progress, stopping)
 
 
-def _execute(asked: Ask, work: _Work) -> Any:
-    return execute_run(
-        asked.request,
-        open_store(asked.location),
-        asked.models,
-        run=asked.run,
-        progress=work.send,
-        stopping=work.stop.is_set,
-        record=asked.record,
-    )
-
-
-def _execute_batch(asked: AskBatch, work: _Work) -> Any:
-    return execute_batch(
-        asked.jobs,
-        open_store(asked.location),
-        asked.models,
-        output=asked.output,
-        on_error=asked.on_error,
-        progress=work.send,
-        stopping=work.stop.is_set,
-    )
-
-
-def _report(asked: AskReport) -> Any:
-    return report_of(
-        asked.request,
-        open_store(asked.location),
-        asked.models,
-        asked.run,
-        root=Path(asked.root),
-        pictures=asked.pictures,
-    )
-
-
-def _leave(number: int, frame: object) -> None:
+def _exit(number: int, frame: object) -> None:
     del number, frame
     raise SystemExit(0)
 
 
 def _end_with_owner() -> None:
-    """Wait until nobody holds the other end of standard input any more, and end this process."""
+    """End this process when the other end of its standard input is closed."""
     while os.read(0, 1):  # not `sys.stdin`, whose lock a waiting thread would hold when the interpreter ends
         pass
     os.kill(os.getpid(), signal.SIGTERM)
@@ -212,11 +179,11 @@ def _end_with_owner() -> None:
 def main() -> None:
     """Serve until idle or terminated."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    signal.signal(signal.SIGTERM, _leave)
-    folder, idle_s, *how = sys.argv[1:]
-    if "owned" in how:
+    signal.signal(signal.SIGTERM, _exit)
+    folder, idle_s, *flags = sys.argv[1:]
+    if "owned" in flags:
         threading.Thread(target=_end_with_owner, daemon=True).start()
-    Server(Path(folder), None if "owned" in how else float(idle_s), warm="warm" in how).serve()
+    Server(Path(folder), None if "owned" in flags else float(idle_s), warm="warm" in flags).serve()
 
 
 if __name__ == "__main__":

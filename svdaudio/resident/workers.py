@@ -1,7 +1,7 @@
-"""Resident processes of a program's own: each computes one request at a time, with models that it keeps.
+"""Resident processes owned by a program: each computes one request at a time and keeps its models loaded.
 
-They end with the program that started them, however that ends. Equal requests of several share one computation
-through the store's locks.
+They end when the program that started them ends, in whatever way. Equal requests to several of them share one
+computation through the store's locks.
 """
 
 from __future__ import annotations
@@ -11,40 +11,34 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from svdaudio.engine.batch import BatchExecutor, OutputWriter
-from svdaudio.engine.batch import Progress as BatchProgress
-from svdaudio.engine.batches import Job, OnError
-from svdaudio.engine.body import ModelSource
+from svdaudio.engine.batch import BatchExecutor
 from svdaudio.engine.journal import Progress, no_progress
-from svdaudio.engine.request import Request
-from svdaudio.engine.run import Stopping, never
+from svdaudio.engine.run import RunWork, Stopping, never_stop
 from svdaudio.errors import RunError
 from svdaudio.processes import began, end_group
-from svdaudio.resident.client import GoneError, Told, ask
+from svdaudio.resident.client import GoneError, OnEvent, ask
 from svdaudio.resident.control import launch
-from svdaudio.resident.messages import Ask, AskBatch, AskReport
+from svdaudio.resident.messages import ReportWork, Work
 from svdaudio.resident.place import Resident
-from svdaudio.session import InProcess
-from svdaudio.store.base import Store
+from svdaudio.session import Runner
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.report import Report
 
 END_TIMEOUT_S = 15.0
 THREADS = "OMP_NUM_THREADS"
 FOREVER = "0"
-"""As the time that an owned process may be idle; it is not read."""
+"""The idle time passed to an owned process, which ignores it."""
 
 
 def threads_of_each(n_workers: int) -> int:
-    """CPU threads of each worker: those that this process may use, divided among them; at least 1."""
+    """CPU threads of each worker: the threads that this process may use, divided by their number; at least 1."""
     given = os.environ.get(THREADS, "")
-    everything = int(given) if given.isdigit() else _n_cores()
-    return max(1, everything // n_workers)
+    n_threads = int(given) if given.isdigit() else _n_cores()
+    return max(1, n_threads // n_workers)
 
 
 def _n_cores() -> int:
@@ -55,11 +49,11 @@ def _n_cores() -> int:
 
 
 class Worker:
-    """A resident process that ends with this one, and is started again after it died.
+    """A resident process that ends with this one, and is restarted if it died.
 
     Args:
-        number: from 1, for messages.
-        n_threads: CPU threads that it computes on.
+        number: counted from 1, for messages.
+        n_threads: number of its CPU threads.
         warm: import everything as soon as it is started.
     """
 
@@ -75,15 +69,15 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """Of its process; None if none runs."""
+        """Id of its process; None if it is not running."""
         process = self._process
         return None if process is None or process.poll() is not None else process.pid
 
     def start(self) -> Resident:
-        """Start its process, unless it runs.
+        """Start its process, unless it is running.
 
         Raises:
-            RunError: it does not start, or was closed.
+            RunError: the process does not start, or the worker was closed.
         """
         with self._lock:
             if self._is_closed:
@@ -94,21 +88,21 @@ class Worker:
                 )
             return self._resident
 
-    def ask(self, asked: Ask | AskReport | AskBatch, progress: Told, stopping: Stopping) -> Any:
-        """Its answer; see `svdaudio.resident.client.ask`.
+    def ask(self, work: Work, progress: OnEvent, stopping: Stopping) -> Any:
+        """Have it do some work and return the result; see `svdaudio.resident.client.ask`.
 
         Raises:
-            RunError: it died, or cannot take the request. What was computed is in the store.
+            RunError: the worker died, or cannot read the request. Finished stages are in the store.
             Exception: the error of a stage.
         """
         resident = self.start()
         try:
-            return ask(resident, asked, progress, stopping)
+            return ask(resident, work, progress, stopping)
         except GoneError as error:
             raise self._fault(error) from error
 
     def close(self) -> None:
-        """End its process, at once, and for good."""
+        """End its process at once; it cannot be started again."""
         with self._lock:
             self._is_closed = True
             if self._process is not None:
@@ -123,33 +117,33 @@ class Worker:
 
     def _fault(self, error: GoneError) -> RunError:
         process = self._process
-        with suppress(subprocess.TimeoutExpired):  # its connection ends a moment before it
+        with suppress(subprocess.TimeoutExpired):  # the connection closes shortly before the process ends
             if process is not None and str(error) == "died":
                 process.wait(END_TIMEOUT_S)
         code = None if process is None else process.poll()
         if code is None:
-            return RunError(f"{self.name} {error}", fix="start again: what was computed is kept")
+            return RunError(f"{self.name} {error}", fix="start again; finished stages are kept")
         with self._lock:
             self._forget()
         return RunError(
             f"{self.name} died",
             got=f"killed by signal {-code}" if code < 0 else f"exit code {code}",
-            fix="start again: what it had computed is kept. If memory ran out, use fewer --workers",
+            fix="start again; finished stages are kept. If memory ran out, use fewer --workers",
         )
 
     def _forget(self) -> None:
-        """Close its standard input, which ends it, and remove the socket that a killed one leaves."""
+        """Close the process's standard input, which ends it, and remove the socket that a killed process leaves."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
         if self._resident is not None and self.pid is None:
             shutil.rmtree(Path(self._resident.address).parent, ignore_errors=True)
 
 
-class WorkerRunner(InProcess):
-    """Hands runs, their files and batches to a worker.
+class WorkerRunner(Runner):
+    """Sends runs, the writing of their files, and batches to a worker.
 
     Args:
-        worker: that computes.
+        worker: the worker.
     """
 
     name = "resident"
@@ -157,53 +151,23 @@ class WorkerRunner(InProcess):
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    def execute(
-        self,
-        request: Request,
-        store: Store,
-        models: ModelSource,
-        *,
-        run: RunRecord,
-        progress: Progress,
-        stopping: Stopping,
-        record: bool,
-    ) -> RunRecord:
-        """Execute every node of a request; see `svdaudio.engine.run.execute_run`.
+    def execute(self, work: RunWork, progress: Progress, stopping: Stopping) -> RunRecord:
+        """Execute every node of a run; see `svdaudio.engine.run.execute_run`.
 
         Raises:
             RunError: the worker died; the run can be resumed.
         """
-        asked = Ask(request=request, location=store.location, models=models, run=run, record=record)
-        return self._worker.ask(asked, progress, stopping)
+        return self._worker.ask(work, progress, stopping)
 
-    def report(
-        self, request: Request, store: Store, models: ModelSource, run: RunRecord, *, root: Path, pictures: bool
-    ) -> Report:
+    def report(self, work: RunWork, *, root: Path, pictures: bool) -> Report:
         """Write the files of a finished run; see `svdaudio.views.outputs.report_of`.
 
         Raises:
             RunError: the worker died.
         """
-        asked = AskReport(
-            request=request, location=store.location, models=models, run=run, root=str(root), pictures=pictures
-        )
-        return self._worker.ask(asked, no_progress, never)
+        return self._worker.ask(ReportWork(run=work, root=root, pictures=pictures), no_progress, never_stop)
 
     def batch_executor(self, title: str) -> BatchExecutor:
-        """What executes jobs of a batch."""
+        """The function that executes jobs of a batch."""
         del title
-        return self._execute_batch
-
-    def _execute_batch(
-        self,
-        jobs: Sequence[Job],
-        store: Store,
-        models: ModelSource,
-        *,
-        output: OutputWriter | None,
-        on_error: OnError,
-        progress: BatchProgress,
-        stopping: Stopping,
-    ) -> list[RunRecord]:
-        asked = AskBatch(jobs=tuple(jobs), location=store.location, models=models, output=output, on_error=on_error)
-        return self._worker.ask(asked, progress, stopping)
+        return self._worker.ask

@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.batches import Job
-from svdaudio.engine.body import BodyLoader, ModelSource, load_body
 from svdaudio.engine.command import command_of
 from svdaudio.engine.method import Method
 from svdaudio.engine.request import Request
-from svdaudio.engine.run import read_outputs
+from svdaudio.engine.run import RunWork, read_outputs
 from svdaudio.errors import InputError, StoreError
 from svdaudio.files import write_bytes
 from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 from svdaudio.sounds.writing import Tags, encoded, joined
-from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.report import Report, write_report
 
 
-def arrays_of(
-    request: Request, store: Store, models: ModelSource, run: RunRecord, body: BodyLoader = load_body
-) -> RunArrays:
+def arrays_of(work: RunWork) -> RunArrays:
     """The arrays of a run; damaged or missing ones are recomputed."""
-
-    def read(node: str) -> dict[str, Any]:
-        return read_outputs(request, store, models, run=run, node=node, body=body)
-
-    return RunArrays(run, request.method, read, request.bundle.classes)
+    return RunArrays(work.run, work.request.method, partial(read_outputs, work), work.request.bundle.classes)
 
 
-def report_of(
-    request: Request,
-    store: Store,
-    models: ModelSource,
-    run: RunRecord,
-    *,
-    root: Path,
-    pictures: bool = True,
-    body: BodyLoader = load_body,
-) -> Report:
+def report_of(work: RunWork, *, root: Path, pictures: bool = True) -> Report:
     """Write the files of a finished run into a folder below `root`; what is there already is not written again.
 
     Raises:
         StoreError: an artifact cannot be recomputed, or the files cannot be written.
         CheckpointError: the bundle's description of the pictures that it was trained on is damaged.
     """
-    arrays = arrays_of(request, store, models, run, body)
-    return write_report(arrays, root=root, pictures=pictures, bundle=request.bundle)
+    return write_report(arrays_of(work), root=root, pictures=pictures, bundle=work.request.bundle)
 
 
 def check_result(request: Request) -> None:
@@ -152,7 +134,7 @@ class Outputs:
     """The parent of each run's folder."""
     pictures: bool = False
 
-    def write(self, job: Job, run: RunRecord, store: Store, models: ModelSource, body: BodyLoader) -> RunRecord:
+    def write(self, job: Job, work: RunWork) -> RunRecord:
         """Write the files of a finished run, and enter them into its record.
 
         A pair whose `out` cannot be written fails.
@@ -160,12 +142,12 @@ class Outputs:
         Raises:
             StoreError: the files in the store cannot be written.
         """
-        report = report_of(job.request, store, models, run, root=self.root, pictures=self.pictures, body=body)
-        run = replace(run, results={**report.results(), "pair": job.name})
+        report = report_of(work, root=self.root, pictures=self.pictures)
+        run = replace(work.run, results={**report.results(), "pair": job.name})
         method = job.request.method
         if job.member.out is not None and report.result in report.audio:
             try:
                 copy_result(report, run, method, Path(job.member.out))
             except StoreError as error:  # the place is this pair's own, and so is the fault
                 run = replace(run, state="failed", error=error.line())
-        return store.runs.write(run)
+        return work.store.runs.write(run)

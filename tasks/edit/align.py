@@ -1,4 +1,4 @@
-"""Step 3: the patches that a mask covers."""
+"""Step 3: finds the patches that a mask covers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ from svdaudio.svd.geometry import Geometry
 
 
 def run(*, mask: Bool[NDArray[np.bool_], "height width"], geometry: str, threshold: float) -> dict[str, NDArray[Any]]:
-    """Coverage [256] of each patch, 0 to 1, and the grid [256] of those that reach the threshold."""
+    """Coverage [256] of each patch, 0 to 1, and the grid [256] of the patches that reach the threshold."""
     region = align_mask(mask, Geometry.of(geometry), threshold)
     return {"coverage": region.coverage, "grid": region.grid}

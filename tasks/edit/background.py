@@ -1,4 +1,4 @@
-"""Step 6, the background: what is in neither region."""
+"""Step 6, the background: the mean of all patches outside both regions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 6, the background of an edit with a single region: what is not in it."""
+"""Step 6, the background of an edit with a single region: the mean of all patches outside it."""
 
 from __future__ import annotations
 

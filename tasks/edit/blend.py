@@ -1,4 +1,4 @@
-"""The CLAP embedding of several objects at their levels."""
+"""Mixes the CLAP embeddings of several objects at their levels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def run(
     present: Mapping[str, Float[NDArray[np.float32], "object dim"]],
     gains: Mapping[str, float | str],
 ) -> dict[str, Float[NDArray[np.float32], "512"]]:
-    """The mean of the objects' own embeddings, weighted by their gains in dB.
+    """The mean of the objects' embeddings, weighted by their gains in dB.
 
-    A part counts only if something is detected in it, where `present` has what is.
+    An object that has an entry in `present` counts only if the entry is not empty: something was detected in it.
     """
     heard = {name: clap for name, clap in claps.items() if len(present.get(name, (0,)))}
     return {"clap": blend(heard or claps, gains)}

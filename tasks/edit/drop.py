@@ -1,4 +1,4 @@
-"""None of the detected objects."""
+"""Discards the detected objects."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from svdaudio.mixing.owners import dropped
 
 
 def run(*, embeddings: Float[NDArray[np.float32], "n dim"]) -> dict[str, Float[NDArray[np.float32], "0 dim"]]:
-    """CLIP embeddings [0, 768] of a picture whose detected objects are all left out of SSV2A's slots."""
+    """Empty CLIP embeddings [0, 768], so that no detected object takes one of SSV2A's slots."""
     return {"embeddings": dropped(embeddings)}

@@ -1,4 +1,4 @@
-"""A picture without an object."""
+"""Removes an object from a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 5, the part that no parameter changes: the SVD of a region."""
+"""Step 5, the part that depends on no parameter: the SVD of a region."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CLAP embedding of a picture whose objects are faded."""
+"""Fades objects of a picture in its CLAP embedding."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ from svdaudio.mixing.embeddings import fade
 def run(
     *, claps: Mapping[str, Float[NDArray[np.float32], "512"]], gains: Mapping[str, float | str]
 ) -> dict[str, Float[NDArray[np.float32], "512"]]:
-    """The embedding between those of the picture without some of its objects, at gains in dB."""
+    """Interpolates between the embeddings of the picture without some of its objects, by gains in dB."""
     return {"clap": fade(claps, gains)}

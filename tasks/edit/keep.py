@@ -1,4 +1,4 @@
-"""The detected objects that belong to none of the absent ones."""
+"""Keeps the detected objects that do not belong to an absent object."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def run(
     present: Mapping[str, Bool[NDArray[np.bool_], "height width"]],
     margin: float,
 ) -> dict[str, Float[NDArray[np.float32], "kept dim"]]:
-    """CLIP embeddings [kept, 768] of the detected objects that a picture without some of the user's objects has."""
+    """CLIP embeddings [kept, 768] of the detected objects that remain without the user's absent objects."""
     whose = owners(boxes, {**absent, **present}, margin)
     return {"embeddings": embeddings[[name not in absent for name in whose]]}

@@ -1,4 +1,4 @@
-"""What an edited picture still shows of the removed region."""
+"""The part of the removed region that the edited picture still shows."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def run(
     pixels: UInt8[NDArray[np.uint8], "height width 3"],
     margin: float,
 ) -> dict[str, Bool[NDArray[np.bool_], "height width"]]:
-    """The removed region in pixels of the edited picture, less what was added and its margin."""
+    """Mask of the removed region in the edited picture, without the added objects and their margins."""
     height, width = pixels.shape[:2]
     return {"mask": leftover(mask, added, (height, width), margin)}

@@ -1,4 +1,4 @@
-"""Steps 5 to 7: suppress, boost, and mix into one global embedding."""
+"""Steps 5 to 7: suppresses one region, boosts the other, and mixes both into one global embedding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps 5 to 7 of an edit with a single region: suppress or boost it, and mix."""
+"""Steps 5 to 7 of an edit with a single region: suppresses or boosts it, and mixes the global embedding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CLAP embedding of a picture whose objects are faded, and of further sources."""
+"""Adds further sources to the CLAP embedding of a picture whose objects are faded."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def run(
     sources: Mapping[str, Float[NDArray[np.float32], "512"]],
     gains: Mapping[str, float | str],
 ) -> dict[str, Float[NDArray[np.float32], "512"]]:
-    """The embedding of the faded picture with sources beside it, at gains in dB."""
+    """The embedding of the faded picture together with the sources, at gains in dB."""
     return {"clap": overlay(claps, sources, gains)}

@@ -1,4 +1,4 @@
-"""How far suppression or boost moves a region's embedding."""
+"""Measures how far suppression or boost moves a region's embedding."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def run(
     k: int,
     factor: float,
 ) -> dict[str, Float[NDArray[np.float64], ""]]:
-    """Share of the region's mean that lies in its first K components, and the angle in degrees that it is moved by."""
+    """Share of the region's mean in its first K components, and the angle in degrees by which the mean is moved."""
     found = reach(Factors(u=u, s=s, vh=vh, weights=weights), k=k, factor=factor)
     return {"share": np.array(found.share), "degrees": np.array(found.degrees)}

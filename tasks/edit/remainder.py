@@ -1,4 +1,4 @@
-"""The mask of what is in no object."""
+"""The mask of everything outside the objects."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ from svdaudio.mixing.erase import remainder
 def run(
     *, masks: Mapping[str, Bool[NDArray[np.bool_], "height width"]], margin: float
 ) -> dict[str, Bool[NDArray[np.bool_], "height width"]]:
-    """Everything outside the masks, each grown by a share of the longer side."""
+    """Mask of the area outside all masks, after each was grown by a share of the longer side."""
     return {"mask": remainder(masks, margin)}

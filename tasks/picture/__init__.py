@@ -1,1 +1,1 @@
-"""Stages that look at a picture: pixels, masks, tokens, objects."""
+"""Stages that process pictures: pixels, masks, tokens, objects."""

@@ -24,7 +24,7 @@ def run(
     segmenter: Segmenter,
     note: OnNote,
 ) -> dict[str, NDArray[Any]]:
-    """Mask [height, width] within the box [left, top, right, bottom], its score, and its logits before it was cut."""
+    """Mask [height, width] within the box [left, top, right, bottom], its score, and its logits before cutting."""
     positions, labels = split_points(points)
     found = segmenter.segment_box(pixels, box, positions, labels)
     for remark in found.remarks:

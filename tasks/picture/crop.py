@@ -1,4 +1,4 @@
-"""The CLIP embedding of one object, cut from its picture."""
+"""The CLIP embedding of one object, cropped from its picture."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def run(
     mask: Bool[NDArray[np.bool_], "height width"],
     image_encoder: ImageEncoder,
 ) -> dict[str, NDArray[Any]]:
-    """The embedding [768] of the mask's bounding box, and the same as the only detected object [1, 768]."""
+    """The embedding [768] of the mask's bounding box, and the same as a list of one detected object [1, 768]."""
     embeddings = embed_boxes(pixels, bounding_box(mask), image_encoder)
     return {"embedding": embeddings[0], "embeddings": embeddings}

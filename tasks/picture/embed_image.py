@@ -1,4 +1,4 @@
-"""A picture as a point of AudioLDM's CLAP space."""
+"""The embedding of a picture in AudioLDM's CLAP space."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ if TYPE_CHECKING:
 def run(
     *, pixels: UInt8[NDArray[np.uint8], "height width 3"], geometry: str, ciap_image_encoder: CiapImageEncoder
 ) -> dict[str, Float[NDArray[np.float32], "512"]]:
-    """CIAP's embedding [512], unit length, in the place of a CLAP embedding."""
+    """CIAP's embedding [512], of unit length, which replaces a CLAP embedding."""
     return {"clap": ciap_image_encoder.embed([pixels], Geometry.of(geometry))[0]}

@@ -1,4 +1,4 @@
-"""Decode a picture and turn it upright."""
+"""Decodes a picture and turns it upright."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from svdaudio.svd.images import load_image
 
 
 def run(*, file: Path) -> dict[str, UInt8[NDArray[np.uint8], "height width 3"]]:
-    """The pixels of a picture file."""
+    """The pixels [height, width, 3] of a picture file."""
     return {"pixels": load_image(file)}

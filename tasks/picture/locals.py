@@ -1,4 +1,4 @@
-"""Step 8, the objects: found by YOLO, embedded by CLIP."""
+"""Step 8, the objects: detected by YOLO and embedded by CLIP."""
 
 from __future__ import annotations
 

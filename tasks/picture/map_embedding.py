@@ -1,4 +1,4 @@
-"""A CLIP embedding as a point of AudioLDM's CLAP space."""
+"""Maps a CLIP embedding into AudioLDM's CLAP space."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 def run(
     *, embedding: Float[NDArray[np.float32], "768"], mapper: Mapper
 ) -> dict[str, Float[NDArray[np.float32], "512"]]:
-    """The mapper's embedding [512], unit length, in the place of a CLAP embedding."""
+    """The mapper's embedding [512], of unit length, which replaces a CLAP embedding."""
     return {"clap": mapper.map(embedding)}

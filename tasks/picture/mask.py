@@ -1,4 +1,4 @@
-"""Step 1: the mask of what was clicked on."""
+"""Step 1: the mask of the clicked object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a picture is in CLIP's space."""
+"""The embedding of a picture in CLIP's space."""
 
 from __future__ import annotations
 

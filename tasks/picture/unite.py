@@ -1,4 +1,4 @@
-"""Step 1: several objects as one region."""
+"""Step 1: unites several objects into one region."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from numpy.typing import NDArray
 def run(
     *, masks: Mapping[str, Bool[NDArray[np.bool_], "height width"]]
 ) -> dict[str, Bool[NDArray[np.bool_], "height width"]]:
-    """Mask [height, width] of what lies in any of the objects."""
+    """Mask [height, width] of the union of all objects."""
     return {"mask": np.logical_or.reduce(list(masks.values()))}

@@ -1,1 +1,1 @@
-"""Stages that work on finished sound: choice, finish, scores."""
+"""Stages that process sounds: choice, finish, mixdown, embeddings, scores."""

@@ -1,4 +1,4 @@
-"""Step 8, choice: the candidate nearest to the wanted embedding, at 22 050 Hz."""
+"""Step 8, choice: selects the candidate closest to the target embedding, at 22 050 Hz."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def run(
     duration_s: float,
     audio_encoder: AudioEncoder,
 ) -> dict[str, NDArray[Any]]:
-    """Waveform [1, sample] at 22 050 Hz, the similarity [candidate] of each candidate, and which was kept."""
+    """Waveform [1, sample] at 22 050 Hz, the similarity [candidate] of each candidate, and the chosen index."""
     kept = choose(audio_encoder, to_tensor(waveforms), to_tensor(clap), duration_s=duration_s)
     return {"waveform": kept.waveform.numpy(), "similarity": kept.similarity.numpy(), "choice": kept.choice.numpy()}

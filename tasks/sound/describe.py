@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def run(*, text: str, text_encoder: TextEncoder) -> dict[str, Float[NDArray[np.float32], "512"]]:
-    """The embedding, of unit length."""
+    """The embedding [512], of unit length."""
     return {"clap": text_encoder.embed([text])[0].float().cpu().numpy()}

@@ -1,4 +1,4 @@
-"""The embedding of a sound file where a CLIP embeds pictures and texts of the same things."""
+"""The embedding of a sound file in CLIP's space, where it is comparable with pictures and texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def run(
     *, file: Path, place: Literal["start", "centre"], sound_encoder: SoundEncoder
 ) -> dict[str, Float[NDArray[np.float32], "1 dim"]]:
-    """A unit vector [1, dim]. The sound and its picture are not kept: they are a hundred and more times as large."""
+    """A unit vector [1, dim]. The waveform and its spectrogram, over a hundred times as large, are not kept."""
     waveform, sample_rate_hz = read_sound(file)
     picture = mel_image(finite(waveform, file), sample_rate_hz, preset=sound_encoder.preset, place=place)
     return {"embedding": sound_encoder.embed(picture[None])}

@@ -1,4 +1,4 @@
-"""Step 8, finish: the chosen sound without offset and clicks, at the loudness of all sounds."""
+"""Step 8, finish: removes offset and clicks from the chosen sound, and sets its loudness."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 def run(
     *, waveform: Float[NDArray[np.float32], "1 sample"], loudness_lufs: float, true_peak_db: float, note: OnNote
 ) -> dict[str, NDArray[Any]]:
-    """Waveform [1, sample], its integrated loudness in LUFS (-70 for silence), and the gain in dB that led there."""
+    """Waveform [1, sample], its integrated loudness in LUFS (-70 for silence), and the applied gain in dB."""
     made = finish(waveform, OUTPUT_RATE_HZ, loudness_lufs=loudness_lufs, true_peak_db=true_peak_db)
     for remark in made.remarks:
         note(remark)

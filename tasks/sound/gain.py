@@ -1,4 +1,4 @@
-"""A stem at its gain."""
+"""Applies its own gain to a stem."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from svdaudio.mixing.mixdown import apply_gain
 def run(
     *, waveform: Float[NDArray[np.float32], "1 sample"], gain_db: float | str
 ) -> dict[str, Float[NDArray[np.float32], "1 sample"]]:
-    """The sound times 10^(dB/20)."""
+    """The waveform times 10^(dB/20)."""
     return {"waveform": apply_gain(waveform, gain_db)}

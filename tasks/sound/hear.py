@@ -1,4 +1,4 @@
-"""Where a sound is in CLIP's space."""
+"""The embedding of a sound in CLIP's space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sound of the rest of a picture, if something in it was detected."""
+"""Silences the rest of a picture if nothing was detected in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def run(
     *, waveform: Float[NDArray[np.float32], "1 sample"], embeddings: Float[NDArray[np.float32], "n dim"], note: OnNote
 ) -> dict[str, Float[NDArray[np.float32], "1 sample"]]:
-    """The sound itself, or silence of its length where there is no detected object that could make it."""
+    """The waveform, or silence of the same length if no object was detected that could sound."""
     if len(embeddings):
         return {"waveform": waveform}
     note("nothing is detected outside the objects: the rest is silent (--set rest=always makes a sound of it)")

@@ -1,4 +1,4 @@
-"""A stem at the gain of the whole mix."""
+"""Applies the gain of the whole mix to a stem."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from svdaudio.mixing.mixdown import apply_gain
 def run(
     *, waveform: Float[NDArray[np.float32], "1 sample"], gain_db: Float[NDArray[np.float32], ""]
 ) -> dict[str, Float[NDArray[np.float32], "1 sample"]]:
-    """The sound times 10^(dB/20)."""
+    """The waveform times 10^(dB/20)."""
     return {"waveform": apply_gain(waveform, float(gain_db))}

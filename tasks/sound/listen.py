@@ -18,5 +18,5 @@ if TYPE_CHECKING:
 def run(
     *, waveform: Float[NDArray[np.float32], "1 sample"], audio_encoder: AudioEncoder
 ) -> dict[str, Float[NDArray[np.float32], "512"]]:
-    """The audio encoder's own unit vector: SSV2A's fold and generator make it no better (docs/mixer_sources.md)."""
+    """The audio encoder's unit vector; SSV2A's fold and generator do not improve it (docs/mixer_sources.md)."""
     return {"clap": audio_encoder.embed(to_tensor(waveform), OUTPUT_RATE_HZ)[0].float().cpu().numpy()}

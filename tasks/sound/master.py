@@ -1,4 +1,4 @@
-"""The gain that brings the sum of the stems to a loudness."""
+"""The gain that brings the sum of the stems to a given loudness."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(
     true_peak_db: float,
     note: OnNote,
 ) -> dict[str, Float[NDArray[np.float32], ""]]:
-    """One gain in dB for all stems, so that their exact ratios stay."""
+    """One gain in dB for all stems, so that their ratios are preserved exactly."""
     gain_db, remarks = master_gain(waveforms, OUTPUT_RATE_HZ, loudness_lufs=loudness_lufs, true_peak_db=true_peak_db)
     for remark in remarks:
         note(remark)

@@ -1,4 +1,4 @@
-"""Which labels a sound is nearest to."""
+"""Compares a sound with labels in CLIP's space."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def run(
     vectors: Float[NDArray[np.float32], "label dim"],
     scale: float,
 ) -> dict[str, Float[NDArray[np.float32], " label"]]:
-    """Cosine with each label, and their softmax, which adds up to 1."""
+    """Cosine similarity with each label, and its softmax over the labels."""
     found = match(embedding[0], vectors, scale=scale)
     return {"scores": found.scores, "cosines": found.cosines}

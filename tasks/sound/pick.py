@@ -1,4 +1,4 @@
-"""Step 8, choice by the user: one candidate by its number, at 22 050 Hz."""
+"""Step 8, choice by the user: selects a candidate by its number, at 22 050 Hz."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sound file of the user, as long as the sounds of the run."""
+"""Reads a sound file of the user, cut or padded to the duration of the run's sounds."""
 
 from __future__ import annotations
 

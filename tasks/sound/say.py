@@ -1,4 +1,4 @@
-"""Where labels are in CLIP's space."""
+"""The embeddings of labels in CLIP's space."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 
 
 def run(*, labels: Sequence[str], template: str, guide: Guide) -> dict[str, Float[NDArray[np.float32], "label dim"]]:
-    """A vector of unit length for each label; without labels, for each text that the guide knows."""
+    """A unit vector for each label; without labels, for each text that the guide knows."""
     return {"vectors": guide.embed_texts(prompts(labels or guide.texts, template))}

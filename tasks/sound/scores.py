@@ -1,4 +1,4 @@
-"""Step 9: class scores of a sound."""
+"""Step 9: the class scores of a sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sound as the sound encoder sees it."""
+"""The spectrogram of a sound, as input of the sound encoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(
     seed: int,
     note: OnNote,
 ) -> dict[str, Float[NDArray[np.float32], "1 128 512"] | Float[NDArray[np.float32], "2"]]:
-    """The picture [1, 128, 512], 0 to 1, and the highest mel power and the loudness in dB."""
+    """The spectrogram [1, 128, 512], 0 to 1, and the highest mel power and the loudness in dB."""
     for remark in length_remarks(len(waveform), int(rate_hz), place=place):
         note(remark)
     return {

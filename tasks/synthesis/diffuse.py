@@ -1,4 +1,4 @@
-"""Step 8, diffusion: a CLAP embedding to latents, all candidates in one batch, with noise that is drawn together."""
+"""Step 8, diffusion: a CLAP embedding to latents, with all candidates in one batch and their noise drawn together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 8, diffusion: a CLAP embedding to latents, each candidate with noise of its own."""
+"""Step 8, diffusion: a CLAP embedding to latents, each candidate with its own noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 8, the bridge to sound: embeddings to one CLAP embedding, by SSV2A."""
+"""Step 8, the bridge to sound: CLIP embeddings to one CLAP embedding, by SSV2A."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(
     seed: int,
     ssv2a: SSV2A,
 ) -> dict[str, Float[NDArray[np.float32], " clap"]]:
-    """The CLAP embedding [512] of the sound that a global embedding and its objects make."""
+    """The CLAP embedding [512] of the sound of a global embedding and its objects."""
     settings = RemixSettings(cycle_its=cycle_its, cycle_samples=cycle_samples, var_samples=var_samples)
     generator = stage_generator(seed, "remix")
     return {"clap": remix(ssv2a, embedding=embedding, objects=locals, settings=settings, generator=generator)}

@@ -17,7 +17,7 @@ from conftest import TOY_METHOD
 
 from svdaudio.checkpoints.bundle import Bundle, Models
 from svdaudio.config import resolve
-from svdaudio.engine.batch import Tally, execute_batch, expected_seconds, run_batch
+from svdaudio.engine.batch import BatchWork, Tally, execute_batch, expected_seconds, no_progress, run_batch
 from svdaudio.engine.batches import Job, Member, Prepared, open_batch
 from svdaudio.engine.request import Request, new_run
 from svdaudio.errors import CheckpointError, InputError, RunError
@@ -47,9 +47,13 @@ def jobs_of(toy, *alphas):
     return jobs
 
 
-def executed(toy, jobs, **options):
+def executed(toy, jobs, progress=no_progress, **options):
     toy.calls.clear()
-    return execute_batch(jobs, toy.store, toy.models, body=toy.body, **options)
+    return execute_batch(work_of(toy, jobs, **options), progress)
+
+
+def work_of(toy, jobs, **options):
+    return BatchWork(jobs=jobs, store=toy.store, **{"models": toy.models, "body": toy.body, **options})
 
 
 def batch_of(toy, *alphas):
@@ -100,14 +104,14 @@ def test_it_goes_stage_by_stage_and_holds_the_models_of_one_stage(toy):
         seen.append(stage.name)
         return toy.body(stage)
 
-    execute_batch(jobs_of(toy, *ALPHAS), toy.store, Source(toy.models), body=body)
+    execute_batch(work_of(toy, jobs_of(toy, *ALPHAS), models=Source(toy.models), body=body))
     assert seen[-6:] == ["mix"] * 3 + ["scores"] * 3
     assert held == [("tagger",)] * 3
 
 
 def test_the_others_go_on_when_one_fails(toy):
     error = InputError("the region is empty")
-    runs = execute_batch(jobs_of(toy, *ALPHAS), toy.store, toy.models, body=failing_for(toy, 0.2, error))
+    runs = execute_batch(work_of(toy, jobs_of(toy, *ALPHAS), body=failing_for(toy, 0.2, error)))
     assert [run.state for run in runs] == ["finished", "failed", "finished"]
     assert runs[1].error == "the region is empty."
     assert runs[1].stage("manipulated.scores").status == "skipped"
@@ -117,7 +121,7 @@ def test_the_others_go_on_when_one_fails(toy):
 def test_or_stop_and_can_be_continued(toy):
     jobs = jobs_of(toy, *ALPHAS)
     body = failing_for(toy, 0.2, InputError("the region is empty"))
-    runs = execute_batch(jobs, toy.store, toy.models, body=body, on_error="stop")
+    runs = execute_batch(work_of(toy, jobs, body=body, on_error="stop"))
     assert [run.state for run in runs] == ["interrupted", "failed", "interrupted"]
     assert [run.stage("mix").status for run in runs] == ["computed", "failed", "pending"]
 
@@ -126,7 +130,7 @@ def test_or_stop_and_can_be_continued(toy):
 def test_what_is_no_fault_of_one_pair_ends_the_batch(toy, error):
     jobs = jobs_of(toy, *ALPHAS)
     with pytest.raises(type(error)):
-        execute_batch(jobs, toy.store, toy.models, body=failing_for(toy, 0.2, error))
+        execute_batch(work_of(toy, jobs, body=failing_for(toy, 0.2, error)))
     states = [toy.store.runs.load(job.run.id).state for job in jobs]
     failed = "failed" if isinstance(error, Exception) else "interrupted"
     assert states == ["interrupted", failed, "interrupted"]
@@ -154,10 +158,10 @@ def _with_results(toy, body):
     """Executes jobs, and enters results as whoever writes files does."""
 
     class Entered:
-        def write(self, job, run, store, models, body):
-            return store.runs.write(replace(run, results={"scores": {}}))
+        def write(self, job, work):
+            return work.store.runs.write(replace(work.run, results={"scores": {}}))
 
-    return lambda jobs: execute_batch(jobs, toy.store, toy.models, body=body, output=Entered())
+    return lambda jobs: execute_batch(work_of(toy, jobs, body=body, output=Entered()))
 
 
 def test_the_record_says_how_a_batch_was_interrupted(toy):
@@ -175,7 +179,7 @@ def test_the_tally_knows_how_much_is_left(toy):
     tally = Tally(jobs, {})
     assert (tally.n_total, tally.n_done, tally.left_s) == (3 * N_NODES, 0, None)
     body = failing_for(toy, 0.2, InputError("no"))
-    execute_batch(jobs, toy.store, toy.models, body=body, progress=tally.count)
+    execute_batch(work_of(toy, jobs, body=body), tally.count)
     assert (tally.n_done, tally.n_pairs_done, tally.n_failed, tally.left_s) == (3 * N_NODES, 3, 1, 0.0)
     expected = expected_seconds(toy.store)
     assert set(expected) == {"image", "align", "factors", "mix", "scores"}
@@ -198,17 +202,21 @@ def picture_jobs(n_jobs=3):
     return jobs
 
 
+def shared_work(jobs, folder):
+    return BatchWork(jobs=jobs, store=LocalStore(folder), models=Models(Bundle.open("mini")))
+
+
 def test_workers_do_the_same_and_compute_nothing_twice(tmp_path):
     from svdaudio.engine.workers import execute_shares
 
     jobs, told = picture_jobs(), []
-    runs = execute_shares(jobs, str(tmp_path / "store"), n_workers=2, open_models=Models.of, progress=told.append)
+    runs = execute_shares(shared_work(jobs, tmp_path / "store"), told.append, n_workers=2)
     assert [run.id for run in runs] == [job.run.id for job in jobs]
     assert [run.state for run in runs] == ["finished"] * 3
     statuses = Counter(entry.status for run in runs for entry in run.stages)
     assert statuses == {"computed": 2, "cached": 4}
     assert Counter(one.event.kind for one in told)["finished"] == 6
-    again = execute_batch(picture_jobs(), LocalStore(tmp_path / "store"), Models(Bundle.open("mini")))
+    again = execute_batch(shared_work(picture_jobs(), tmp_path / "store"))
     assert {e.key for run in again for e in run.stages} == {e.key for run in runs for e in run.stages}
     assert {e.status for run in again for e in run.stages} == {"cached"}
 
@@ -222,7 +230,7 @@ def test_workers_end_when_nobody_hears_them_any_more(tmp_path):
 
     jobs = picture_jobs(200)  # what each worker has to say at its end is more than a pipe holds
     with pytest.raises(BrokenPipeError, match="has left"):
-        execute_shares(jobs, str(tmp_path / "store"), n_workers=2, open_models=Models.of, progress=progress)
+        execute_shares(shared_work(jobs, tmp_path / "store"), progress, n_workers=2)
     store = LocalStore(tmp_path / "store")
     assert not multiprocessing.active_children()
     assert {store.runs.load(job.run.id).state for job in jobs} == {"interrupted"}
@@ -240,9 +248,7 @@ def test_a_worker_that_is_killed_ends_the_batch_and_its_record_says_so(toy, tmp_
     with pytest.raises(RunError, match="of the batch died: got killed by signal 9"):
         run_batch(
             batch, toy.store,
-            lambda jobs: execute_shares(
-                jobs, toy.store.location, n_workers=2, open_models=Models.of, progress=kill
-            ),
+            lambda jobs: execute_shares(shared_work(jobs, toy.store.folder), kill, n_workers=2),
             table_path=None,
         )  # fmt: skip
     record = toy.store.runs.load(batch.record.id)
@@ -297,8 +303,7 @@ def kill(told):
     if (told.event.kind, told.event.node, told.pair) == ("finished", "mix", "a0.2"):
         os.kill(os.getpid(), signal.SIGKILL)
 batch = tests.batch_of(toy, *tests.ALPHAS)
-tests.run_batch(batch, toy.store, lambda jobs: tests.execute_batch(
-    jobs, toy.store, toy.models, body=toy.body, progress=kill), table_path=None)
+tests.run_batch(batch, toy.store, lambda jobs: tests.execute_batch(tests.work_of(toy, jobs), kill), table_path=None)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == -9, ended.stderr

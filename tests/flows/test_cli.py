@@ -397,9 +397,9 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(world, cli, monkeypatch):
 
 @pytest.mark.parametrize("chosen", ["--prefect", "PREFECT_API_URL"])
 def test_prefect_runs_the_same_request_when_asked(done, cli, monkeypatch, chosen):
-    from svdaudio.session import InProcess
+    from svdaudio.session import Runner
 
-    class PrefectRunner(InProcess):
+    class PrefectRunner(Runner):
         def __init__(self, *, name, address):
             self.name = name
 

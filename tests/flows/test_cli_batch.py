@@ -14,7 +14,6 @@ from toy_method import CLASSES, diffuse, install, mask
 from svdaudio.engine.batch import execute_batch
 from svdaudio.errors import InputError
 from svdaudio.methods.stages import MIX
-from svdaudio.store import open_store
 
 PAIRS = """original,edited,remove,add,name,out,svd.alpha
 one.png,two.png,"20,20","40,30",a,sounds/a.wav,
@@ -142,10 +141,9 @@ def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
         assert cli(*BATCH, *asked).code == 130
     used = {}
 
-    def here(jobs, location, *, n_workers, open_models, execute, output, on_error, progress):
-        used.update(n_workers=n_workers, on_error=on_error)
-        models = open_models(None, None)
-        return execute_batch(jobs, open_store(location), models, output=output, on_error=on_error, progress=progress)
+    def here(work, progress, *, n_workers, execute):
+        used.update(n_workers=n_workers, on_error=work.on_error)
+        return execute_batch(work, progress)
 
     monkeypatch.setattr("svdaudio.engine.workers.execute_shares", here)
     monkeypatch.chdir(world / "store")  # a relative path is seen from where it was given

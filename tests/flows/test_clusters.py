@@ -108,7 +108,7 @@ def test_a_worker_that_dies_costs_only_its_stage(world, notes, expected, runner)
 
 
 def test_an_error_of_a_stage_is_the_error_of_the_run(world, notes, runner):
-    with pytest.raises(RunError, match="there is no Dask cluster at"):
+    with pytest.raises(RunError, match="no Dask cluster answers at"):
         Cluster(kind="dask", address="tcp://127.0.0.1:9").task_runner()
     session = world.session(runner=runner)
     notes.fail("mix", "the region is empty")

@@ -127,7 +127,7 @@ def test_whatever_is_damaged_comes_out_as_it_was(toy, caplog, n):
         with caplog.at_level(logging.WARNING):
             run = toy.run()
             for entry in first.stages:
-                again = read_outputs(toy.request(), toy.store, toy.models, run=run, node=entry.node, body=toy.body)
+                again = read_outputs(toy.work(run=run), entry.node)
                 assert again.keys() == entry.outputs.keys()
         assert [entry.outputs for entry in run.stages] == [entry.outputs for entry in first.stages], (damaged, how)
         assert toy.calls.total() <= 1, "only what was damaged is computed again"

@@ -16,7 +16,7 @@ from conftest import TOY_NODES, TOY_STAGES
 from svdaudio.engine.plan import plan, reasons_to_reuse
 from svdaudio.engine.reasons import Unchanged
 from svdaudio.engine.request import new_run, resumed_request
-from svdaudio.engine.run import execute_run, read_outputs
+from svdaudio.engine.run import read_outputs
 from svdaudio.engine.stage import Node
 from svdaudio.errors import InputError, RunError, StoreError
 from svdaudio.store import LocalStore
@@ -62,9 +62,7 @@ def test_notes_outputs_and_inputs_are_recorded(toy):
     assert record.action.inputs["pixels"] == run.stage("original.image").outputs["pixels"]
     assert record.outputs["grid"].dtype == "|b1"
     assert record.outputs["n_inside"].shape == ()
-    np.testing.assert_array_equal(
-        read_outputs(toy.request(), toy.store, toy.models, run=run, node="original.align")["grid"], [0, 0, 1, 1]
-    )
+    np.testing.assert_array_equal(read_outputs(toy.work(run=run), "original.align")["grid"], [0, 0, 1, 1])
 
 
 def test_threads_hold_for_their_run_and_are_told_where_an_artifact_is_reused(toy):
@@ -85,7 +83,7 @@ def test_threads_hold_for_their_run_and_are_told_where_an_artifact_is_reused(toy
         return {each.name: each.reason for each in plan(toy.request(**changes), toy.store)}
 
     request = toy.request(execution__threads=3)
-    run = execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
+    run = toy.run(request, body=body)
     assert used == [before] * 7 + [3]  # the scores alone draw on a model
     assert torch.get_num_threads() == before
     toy.failing["scores"] = RuntimeError("no")
@@ -130,8 +128,8 @@ def test_numbers_that_are_not_finite_are_not_kept(toy):
         return run
 
     request = toy.request()
-    with pytest.raises(RunError, match="mix computed numbers that are not finite, which are not kept: got"):
-        execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
+    with pytest.raises(RunError, match="mix computed NaN or infinite numbers, which are not stored: got"):
+        toy.run(request, body=body)
     failed = toy.store.runs.load("latest")
     assert (failed.stage("mix").status, failed.stage("manipulated.scores").status) == ("failed", "skipped")
     assert toy.run().state == "finished"
@@ -145,7 +143,7 @@ def test_models_of_one_stage_are_held_together(toy):
             held.append(tuple(roles))
 
     request = toy.request()
-    execute_run(request, toy.store, Source(toy.models), run=new_run(request), body=toy.body)
+    toy.run(request, models=Source(toy.models))
     assert held == [("tagger",)]
 
 
@@ -181,7 +179,7 @@ def test_a_file_counts_by_its_content(toy):
     toy.files["original"].write_text("1 2 6 8 ")  # other bytes, the same numbers
     run = toy.run()
     assert toy.calls == {"image": 1}
-    assert run.stage("original.image").reason == "the file of 'original' changed"
+    assert run.stage("original.image").reason == "file 'original' changed"
 
 
 def test_the_same_bytes_in_any_order_of_caching(toy, tmp_path):
@@ -238,7 +236,7 @@ def test_an_interrupted_run_says_so(toy):
 def test_resume_refuses_a_changed_or_missing_file(toy):
     run = toy.run()
     toy.files["edited"].write_text("5 5 5 5")
-    with pytest.raises(RunError, match="'edited' has changed since"):
+    with pytest.raises(RunError, match="'edited' has changed"):
         resumed_request(run, toy.method, toy.bundle)
     toy.files["edited"].unlink()
     with pytest.raises(RunError, match="'edited' cannot be read"):
@@ -280,13 +278,11 @@ def test_outputs_that_are_gone_are_computed_anew_on_reading(toy):
     run = toy.run()
     damage_chunk(toy.store, run.stage("manipulated.scores").key, "scores")
     toy.calls.clear()
-    scores = read_outputs(toy.request(), toy.store, toy.models, run=run, node="manipulated.scores", body=toy.body)[
-        "scores"
-    ]
+    scores = read_outputs(toy.work(run=run), "manipulated.scores")["scores"]
     assert toy.calls == {"scores": 1}
     assert scores.shape == (3,)
     with pytest.raises(RunError, match="has no outputs of 'nowhere'"):
-        read_outputs(toy.request(), toy.store, toy.models, run=run, node="nowhere")
+        read_outputs(toy.work(run=run), "nowhere")
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_stored(toy):
@@ -304,16 +300,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(toy):
 
     request = toy.request()
     with pytest.raises(InputError, match="changed while it was read"):
-        execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
+        toy.run(request, body=body)
     assert not list(toy.store.keys())
 
 
 def test_a_body_that_breaks_its_table_is_a_fault(toy):
     request = toy.request()
     with pytest.raises(RuntimeError, match=r"returned \['wrong'\]"):
-        execute_run(
-            request, toy.store, toy.models, run=new_run(request), body=lambda stage: lambda **_: {"wrong": np.zeros(1)}
-        )
+        toy.run(request, body=lambda stage: lambda **_: {"wrong": np.zeros(1)})
 
 
 def test_a_body_cannot_change_the_key_by_its_parameters(toy):
@@ -330,7 +324,7 @@ def test_a_body_cannot_change_the_key_by_its_parameters(toy):
         return run if stage.name == "align" else toy.body(stage)
 
     request = toy.request(remove=points)
-    run = execute_run(request, toy.store, toy.models, run=new_run(request), body=body)
+    run = toy.run(request, body=body)
     assert toy.store.find(run.stage("align").key).action.parameters == {"points": points}
 
 

@@ -154,15 +154,17 @@ def test_several_tasks_under_way_give_the_same(world, notes, prefect_api):
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.task_runners import ThreadPoolTaskRunner
 
+    from svdaudio.engine.run import RunWork
     from svdaudio.flows.stages import walk
 
     session = world.session()
     request = world.request(session)
+    work = RunWork(request=request, store=session.store, models={}, run=session.new_run(request))
     finished = []
 
     @flow(name="toy", task_runner=ThreadPoolTaskRunner(max_workers=3))
     def several():
-        finished.append(walk(request, session.store, {}, run=session.new_run(request), on_cluster=True))
+        finished.append(walk(work, on_cluster=True))
 
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         several()
@@ -198,7 +200,7 @@ def test_without_a_server_it_says_so(world, monkeypatch, tmp_path):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     session = world.session(runner=PrefectRunner())
-    with pytest.raises(RunError, match="there is no Prefect server"):
+    with pytest.raises(RunError, match="no Prefect server is running"):
         session.run(world.request(session))
     assert session.store.runs.ids() == []
 
@@ -263,7 +265,7 @@ def test_a_batch_is_shared_out_among_processes_that_each_are_a_flow(world, notes
 def test_a_cluster_is_not_for_a_batch():
     from svdaudio.flows.run import PrefectRunner
 
-    with pytest.raises(InputError, match="--runner dask is not for a batch"):
+    with pytest.raises(InputError, match="--runner dask cannot run a batch"):
         PrefectRunner(name="dask").batch_executor("a batch")
 
 

@@ -73,7 +73,7 @@ def test_what_cannot_be_reported_is_refused_in_one_line(done, cli, tmp_path):
     assert cli("batch", "pairs.csv").code == 0
     of_batch = cli("report", "latest")
     assert of_batch.code != 0
-    assert "is a batch, and a report shows single runs. Name some of its runs" in of_batch.err
+    assert "is a batch, but a report shows single runs. Name some of its runs" in of_batch.err
 
 
 def test_cells_of_a_workflow_lie_apart_and_every_arrow_points_right(done):

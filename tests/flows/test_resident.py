@@ -98,7 +98,7 @@ def test_if_it_dies_the_command_goes_on_by_itself(world, notes, resident, tmp_pa
     assert result.run.state == "finished"
     assert notes.processes("scores") == {os.getpid()}
     assert notes.calls()["image"] == 2, "what it had computed is found"
-    assert "the resident process died: the run goes on without it" in caplog.text
+    assert "the resident process died: the run continues without it" in caplog.text
     assert find(folder) is None
 
 
@@ -117,7 +117,7 @@ def test_two_commands_are_served_one_after_another(world, notes, resident, caplo
     for thread in threads:
         thread.join()
     assert {result.run.state for result in results.values()} == {"finished"}
-    assert "the resident process serves 1 others first" in caplog.text
+    assert "the resident process is busy: requests ahead of this one: 1" in caplog.text
 
 
 def test_another_environment_is_noticed(resident, monkeypatch):

@@ -86,7 +86,7 @@ def test_two_jobs_compute_at_a_time_and_a_killed_worker_costs_its_own_job_alone(
     assert one.ended(third)["state"] == "finished"
     [(person, failed)] = [(person, job) for person, job in ended if job["state"] == "failed"]
     assert failed["error"]["error"].startswith("worker ")
-    assert "died: got killed by signal 9. Start again: what it had computed is kept" in failed["error"]["error"]
+    assert "died: got killed by signal 9. Start again; finished stages are kept" in failed["error"]["error"]
 
     resumed = person.page.post(f"/api/runs/{failed['run']}/resume", json={}).json()
     told = events(person.page, resumed["id"])

@@ -142,13 +142,13 @@ def test_a_lost_run_is_not_made_from_other_pictures_or_an_old_record(toy):
     batch = opened(toy, 0.1, 0.2)
     lose(toy, batch.jobs[1].run.id, "gone")
     toy.files["edited"].write_text("1 1 1 1")
-    with pytest.raises(RunError, match="has changed since"):
+    with pytest.raises(RunError, match="has changed"):
         reopened(toy, batch.record.id)
     toy.files["edited"].write_text("9 3 7 1")
     told = ("name", "run", "out", "settings")
     old = [{name: member[name] for name in told} for member in batch.record.results["members"]]
     toy.store.runs.write(replace(batch.record, results={**batch.record.results, "members": old}))
-    with pytest.raises(RunError, match=r"is gone\. Repeat the command of the batch"):
+    with pytest.raises(RunError, match=r"is missing\. Repeat the command of the batch"):
         reopened(toy, batch.record.id)
 
 

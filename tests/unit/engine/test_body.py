@@ -81,7 +81,7 @@ def test_a_body_that_does_not_return_what_its_row_says_is_a_fault(returned):
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
 def test_numbers_that_are_not_finite_are_refused(number):
-    with pytest.raises(RunError, match=r"one\.sum computed numbers that are not finite, which are not kept: got y"):
+    with pytest.raises(RunError, match=r"one\.sum computed NaN or infinite numbers, which are not stored: got y"):
         call(lambda **_: {"y": np.array([1.0, float(number)])})
 
 

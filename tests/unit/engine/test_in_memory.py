@@ -89,5 +89,5 @@ def test_no_model_is_asked_for_that_is_not_needed(toy):
 
 
 def test_an_unknown_target_is_refused(toy):
-    with pytest.raises(ConfigError, match="there is no stage 'nothing'"):
+    with pytest.raises(ConfigError, match="unknown stage 'nothing'"):
         compute(["nothing"], TOY_NODES, ManipulateConfig(), toy.models, files=toy.files)

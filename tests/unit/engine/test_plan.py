@@ -33,7 +33,7 @@ def request(tmp_path, **more):
 
 
 def test_what_cannot_be_planned(tmp_path):
-    with pytest.raises(ConfigError, match="there is no stage 'nothing'"):
+    with pytest.raises(ConfigError, match="unknown stage 'nothing'"):
         plan(request(tmp_path, targets=("nothing",)), open_store(tmp_path / "s"))
     gone = request(tmp_path)
     gone.files["original"].unlink()
@@ -96,7 +96,7 @@ def test_the_run_of_the_same_files_is_compared_with(toy):
     toy.files["original"].write_text("7 7 7")
     toy.files["edited"].write_text("8 8")
     planned = {p.name: p for p in plan(toy.request(), toy.store)}
-    assert planned["original.image"].reason == "the file of 'original' changed"
+    assert planned["original.image"].reason == "file 'original' changed"
     toy.run(toy.request(svd__k=9))
     toy.files = first
     planned = {p.name: p for p in plan(toy.request(svd__k=7), toy.store)}

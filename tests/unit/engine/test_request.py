@@ -17,8 +17,8 @@ from svdaudio.engine.request import (
     files_of,
     new_run,
     recorded_config,
-    remade,
     resumed_request,
+    with_sources,
 )
 from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError
 from svdaudio.methods import find_method
@@ -154,7 +154,7 @@ def test_clicks_that_cannot_be(pictures, given, message):
 def test_requests_that_cannot_be(pictures, tmp_path):
     request = request_of(MANIPULATE, pictures)
     assert check(request) is request
-    with pytest.raises(ConfigError, match="there is no stage 'nothing'"):
+    with pytest.raises(ConfigError, match="unknown stage 'nothing'"):
         check(replace(request, targets=("nothing",)))
     with pytest.raises(CheckpointError, match="there is no tagger"):
         check(request_of(MANIPULATE, pictures, lacks="tagger"))
@@ -234,7 +234,7 @@ def test_a_run_becomes_the_request_that_it_was_made_from(toy):
 def test_a_run_whose_file_is_gone_or_has_changed_cannot_go_on(toy):
     run = new_run(toy.request())
     toy.files["original"].write_text("7")
-    with pytest.raises(RunError, match=r"its file 'original' has changed since"):
+    with pytest.raises(RunError, match=r"its file 'original' has changed"):
         resumed_request(run, toy.method, toy.bundle)
     toy.files["original"].unlink()
     with pytest.raises(RunError, match=r"its file 'original' cannot be read"):
@@ -249,7 +249,7 @@ def test_parameters_that_a_method_once_had_are_passed_over_in_its_records(pictur
     assert {"remove", "add", "align", "svd", "mix"} <= old.config.keys()
     assert recorded_config(old, BASELINE) == recorded_config(run, BASELINE) == BASELINE.config(seed=7)
     unknown = replace(run, config={**run.config, "svdd": {"k": 3}})
-    with pytest.raises(RunError, match=r"a configuration of another version of svdaudio: got svdd"):
+    with pytest.raises(RunError, match=r"a configuration from another version of svdaudio: got svdd"):
         recorded_config(unknown, BASELINE)
 
 
@@ -264,6 +264,6 @@ def test_a_record_that_no_longer_can_be_is_one_clear_error(pictures):
 
 def test_a_configuration_that_is_known_keeps_its_sources_and_remarks():
     config = resolve(MANIPULATE.config, overrides=["svd.k=20"]).config
-    again = remade(config, {"svd.k": "batch 7"})
+    again = with_sources(config, {"svd.k": "batch 7"})
     assert (again.config, again.sources["svd.k"]) == (config, "batch 7")
     assert again.remarks == ["svd.k = 20 is outside the recommended 1 to 15"]

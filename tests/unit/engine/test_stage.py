@@ -46,9 +46,9 @@ def test_ancestors_come_before_what_reads_them():
     for node in ancestors(["manipulated.scores"], TABLE):
         assert all(order.index(source) < order.index(node.name) for source in node.upstream)
     assert "original.locals" not in order
-    with pytest.raises(ConfigError, match="there is no stage 'nothing'") as caught:
+    with pytest.raises(ConfigError, match="unknown stage 'nothing'") as caught:
         ancestors(["nothing"], TOY_NODES)
-    assert caught.value.fix == f"one of {', '.join(TOY_NODES)}"
+    assert caught.value.expected == f"one of {', '.join(TOY_NODES)}"
 
 
 def test_work_is_ordered_to_load_few_models():

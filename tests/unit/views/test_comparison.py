@@ -106,7 +106,7 @@ def test_another_stage_of_the_same_name_is_said_to_be_one(toy):
     entry = one.stage("mix")
     action = replace(entry.action, stage="mix_one")
     (row,) = compare(one, one.with_stage(replace(entry, stage="mix_one", action=action))).origins
-    assert row.reason == "another stage: mix → mix_one"
+    assert row.reason == "stage changed mix → mix_one"
 
 
 def test_an_input_from_a_stage_that_the_other_run_lacks_is_an_origin(toy):
@@ -124,7 +124,7 @@ def test_a_run_of_an_unknown_method_is_compared_by_its_record(toy):
     toy.files["edited"].write_text("9 3 7 2")
     found = compare(one, toy.run(), nodes={})
     assert [(row.node, row.reason) for row in found.origins] == [
-        ("edited.image", "the file of 'edited' changed"),
+        ("edited.image", "file 'edited' changed"),
         ("mix", "k changed 3 → 5"),
     ]
 

@@ -36,7 +36,7 @@ def job_of(toy, out=None):
 
 def written(toy, job):
     output = Outputs(root=toy.folder / "out")
-    return output.write(job, job.run, toy.store, toy.models, toy.body)
+    return output.write(job, toy.work(job.request, run=job.run))
 
 
 def test_the_files_of_a_run_are_entered_into_its_record(sounding, tmp_path):
@@ -68,7 +68,7 @@ def test_a_sound_that_is_not_made_is_refused_beforehand(sounding, toy):
 
 def test_a_copy_is_what_the_report_then_names(sounding, tmp_path):
     run = sounding.run()
-    arrays = arrays_of(sounding.request(), sounding.store, sounding.models, run, sounding.body)
+    arrays = arrays_of(sounding.work(run=run))
     report = write_report(arrays, root=tmp_path / "out")
     copied = copy_result(report, run, sounding.method, tmp_path / "copy.wav")
     assert copied.audio == {"mixed": tmp_path / "copy.wav"}
@@ -82,7 +82,7 @@ def test_what_is_lost_is_computed_again_when_it_is_written(sounding):
     run = sounding.run(request)
     sounding.store.quarantine(run.stage("mix").key, "on purpose")
     sounding.calls.clear()
-    arrays = arrays_of(request, sounding.store, sounding.models, run, sounding.body)
+    arrays = arrays_of(sounding.work(request, run=run))
     assert sounding.calls == {}
     assert arrays["mix"]["embedding"].dtype == np.float32
     assert sounding.calls == {"mix": 1}
