@@ -398,7 +398,7 @@ def main_pipeline(
         CheckpointError: weights that are missing or damaged.
     """
     from svdaudio.engine.in_memory import compute
-    from svdaudio.methods.manipulate import METHOD, PARAMETERS, REGIONS, SOUNDS, nothing_given
+    from svdaudio.methods.manipulate import METHOD, PARAMETERS, REGIONS, SOUNDS, no_region_error
     from svdaudio.views.domain import departure_note, departures_of
 
     paths = {"original": original_path, "edited": edited_path}
@@ -412,7 +412,7 @@ def main_pipeline(
         if plain:
             settings[PARAMETERS[region]] = plain
     if not any(name.partition(".")[0] in PARAMETERS.values() for name in settings):
-        raise nothing_given("remove=(x, y) or add=(x, y)")
+        raise no_region_error("remove=(x, y) or add=(x, y)")
     models = open_models(bundle, device)
     remarks: list[str] = []
     config = _resolved(METHOD, models, settings)
@@ -472,7 +472,7 @@ def hear(
         CheckpointError: weights that are missing or damaged, or the bundle has none.
     """
     from svdaudio.engine.in_memory import compute
-    from svdaudio.methods.hear import HEARD, METHOD, SCORED, check_labels, labels_of
+    from svdaudio.methods.hear import HEARD, MATCHED, METHOD, check_labels, labels_of
     from svdaudio.sounds.reading import sound_facts
 
     path = Path(sound_path)
@@ -481,8 +481,8 @@ def hear(
     config = _resolved(METHOD, models, {**(settings or {}), **({"hear.labels": list(labels)} if labels else {})})
     check_labels(config, models.bundle.classes("guide"))
     remarks: list[str] = []
-    arrays = compute([SCORED], METHOD.nodes(config), config, models, files={HEARD: path}, note=remarks.append)
-    found, names = arrays[SCORED], labels_of(config, models.bundle.classes)
+    arrays = compute([MATCHED], METHOD.nodes(config), config, models, files={HEARD: path}, note=remarks.append)
+    found, names = arrays[MATCHED], labels_of(config, models.bundle.classes)
     return Heard(
         embedding=arrays[f"{HEARD}.hear"]["embedding"][0],
         probabilities=dict(zip(names, found["scores"].tolist(), strict=True)),

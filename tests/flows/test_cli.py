@@ -184,7 +184,7 @@ def test_a_click_beside_the_picture_is_refused_before_anything_runs(world, cli):
     for command in ("run", "plan"):
         result = cli(command, *world.pair[:-1], "4000,3")
         assert result.code == 2
-        assert "the click 'add' is outside the image two.png: expected x in 0.." in result.err
+        assert "the click 'add' is outside the picture two.png: expected x in 0.." in result.err
     assert not world.store.exists()
 
 

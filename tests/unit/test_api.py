@@ -333,7 +333,7 @@ def test_regions_of_every_form(models, pictures, tmp_path):
     )
     assert list(several.masks) == ["added"]
     assert several.masks["added"][mask].all()
-    with pytest.raises(InputError, match="nothing is removed or added"):
+    with pytest.raises(InputError, match="no region given to remove or add"):
         svdaudio.main_pipeline(*pictures.values(), **common)
     with pytest.raises(InputError, match="the mask of the region has another size than its picture"):
         svdaudio.main_pipeline(*pictures.values(), add=mask[:50], **common)

@@ -85,7 +85,7 @@ def test_a_request_has_its_values_from_everywhere(session, toy, tmp_path):
 
 def test_a_method_goes_by_its_name_or_as_itself(session, toy):
     assert session.request("toy", toy.files).table == session.request(find_method("toy"), toy.files).table
-    with pytest.raises(ConfigError, match=r"there is no such method: expected manipulate or .* or toy"):
+    with pytest.raises(ConfigError, match=r"unknown method: expected manipulate or .* or toy"):
         session.request("edit", toy.files)
 
 

@@ -67,7 +67,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(session, hearing, settin
 
 def test_a_guide_that_knows_any_text_needs_labels(session, hearing, monkeypatch):
     monkeypatch.setattr("svdaudio.checkpoints.bundle.Bundle.classes", lambda self, role: ())
-    with pytest.raises(ConfigError, match=r"there are no labels .* Give --labels"):
+    with pytest.raises(ConfigError, match=r"no labels given .* Give --labels"):
         heard(session, hearing)
     assert session.request("hear", [hearing / "a.wav"], {"bundle": "hearing", "hear.labels": "any,text"})
 
