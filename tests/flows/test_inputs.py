@@ -148,7 +148,7 @@ def test_several_objects_are_one_region(world, cli):
     ("prompts", "words"),
     [
         (["--remove", "cat=640,20"], "the click 'remove.cat' is outside the picture one.png"),
-        (["--remove", "cat=1,2,0"], "no click for 'remove.cat'. Give cat=X,Y, in pixels of the original"),
+        (["--remove", "cat=1,2,0"], "no click given for 'remove.cat'. Give cat=X,Y, in pixels of the original"),
         (["--remove", "1,2,65,30"], "the box 'remove' is empty or reaches outside the picture one.png: expected LEFT"),
         (["--add", "d=1,2,30,40", "--add", "d=1,99"], "the click 'add.d' is outside the picture two.png"),
         (["--add", "small.png"], "the mask small.png has another size than the picture two.png: expected 64 x 48"),

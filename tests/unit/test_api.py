@@ -284,7 +284,7 @@ def test_patch_weights_keep_their_kind_and_batch():
     assert isinstance(tensor, torch.Tensor)
     assert np.array_equal(tensor.numpy(), np.stack([half, half]))
     assert svdaudio.downsample_mask_to_patch_weights(mask, patch_grid_size=7).shape == (1, 49)
-    with pytest.raises(InputError, match="another shape"):
+    with pytest.raises(InputError, match="wrong shape"):
         svdaudio.downsample_mask_to_patch_weights(np.zeros((2, 3, 4, 5)))
     with pytest.raises(ConfigError, match="threshold"):
         svdaudio.downsample_mask_to_patch_weights(mask, threshold=float("nan"))
@@ -449,11 +449,11 @@ def test_unknown_settings_and_wrong_embeddings_are_refused(models, pictures):
         svdaudio.main_pipeline(*pictures.values(), *clicks, bundle=models, settings={"svd.kk": 3})
     with pytest.raises(ConfigError, match=r"Perhaps you mean 'generate\.steps'"):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"generate.step": 3})
-    with pytest.raises(ConfigError, match=r"'execution\.device' has no effect on a function\. Give device="):
+    with pytest.raises(ConfigError, match=r"'execution\.device' has no effect on a function call\. Use device="):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"execution.device": "cpu"})
     with pytest.raises(ConfigError, match=r"there is no parameter 'svd\.k' \(from settings\)"):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"svd.k": 3})
-    with pytest.raises(InputError, match="another shape"):
+    with pytest.raises(InputError, match="wrong shape"):
         svdaudio.manipulated_image_to_audio(pictures["edited"], np.ones(5), bundle=models, settings=SETTINGS)
     with pytest.raises(InputError, match="outside the image"):
         svdaudio.main_pipeline(*pictures.values(), (WIDTH, 3), (3, 3), bundle=models, settings=SETTINGS)
