@@ -286,7 +286,7 @@ def test_compare_of_different_methods_says_what_they_share(done, cli):
     assert {stage.partition(".")[0] for stage in found["same_stages"]} == {"original"}
     assert found["files"]["edited"]["b"] is None
     printed = cli("compare", done.result["run"], plain)
-    assert "note: the runs are of different methods (manipulate, baseline)" in printed.out
+    assert "note: the runs use different methods (manipulate, baseline)" in printed.out
     assert "that only one of the methods has" in printed.out
 
 

@@ -236,9 +236,7 @@ def test_a_run_whose_file_has_changed_does_not_go_on(session, toy):
 
 
 def test_out_is_refused_before_anything_is_computed_where_there_is_no_sound_for_it(session, toy, tmp_path):
-    with pytest.raises(
-        InputError, match=r"toy makes no sound that could be copied: got manipulated\.scores\. Omit --out"
-    ):
+    with pytest.raises(InputError, match=r"toy makes no sound to copy: got manipulated\.scores\. Omit --out"):
         session.run(request(session, toy), out=tmp_path / "a.wav")
     assert list(session.runs) == []
     assert list(toy.store.keys()) == []

@@ -130,7 +130,7 @@ def test_targets_and_variants_hold_for_all(folder):
 
 def test_a_place_for_a_sound_that_is_not_made_is_refused(folder):
     text = 'original,edited,remove,add,out\none.png,two.png,"20,20","40,30",a.wav\n'
-    with pytest.raises(InputError, match="line 2: manipulate makes no sound that could be copied: got mix"):
+    with pytest.raises(InputError, match="line 2: manipulate makes no sound to copy: got mix"):
         prepare(read_rows(written(folder, text)), Common(targets=("mix",)))
     assert prepare(read_rows(written(folder, text)), Common(variant="no_baselines"))[0].out == folder / "a.wav"
 
