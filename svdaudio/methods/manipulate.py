@@ -258,8 +258,8 @@ def notes(arrays: RunArrays) -> list[str]:
         for region, degrees in moved.items()
     ]
     weak = max(moved.values()) < LEAST_REACH_DEGREES
-    advice = ": next to nothing; svd.k = 1 moves it more, and --form fade acts on the objects directly" if weak else ""
-    return [f"reach: {', '.join(parts)}{advice}"]
+    advice = "; this is next to nothing: use svd.k = 1 to move it more, or --form fade to act on the objects directly"
+    return [f"reach: {', '.join(parts)}{advice if weak else ''}"]
 
 
 def _measured_reaches(arrays: RunArrays) -> list[str]:
