@@ -270,13 +270,13 @@ def visualize_mask(image_path: Any, mask: Array, output_path: str | Path | None 
         [height, width, 3], uint8.
 
     Raises:
-        InputError: the image cannot be used, or the mask has another size or numbers outside 0 to 1.
+        InputError: the image cannot be used, or the mask has a different size or numbers outside 0 to 1.
         StoreError: the file cannot be written.
     """
     pixels, given = as_pixels(image_path, "the picture under the mask"), _array(mask)
     if given.shape != pixels.shape[:2]:
         raise InputError(
-            "the mask has another size than the picture", expected=list(pixels.shape[:2]), got=list(given.shape)
+            "the mask has a different size than the picture", expected=list(pixels.shape[:2]), got=list(given.shape)
         )
     check_mask(given)
     inside = given.astype(bool)
@@ -524,8 +524,8 @@ def _resolved(method: Method, models: Models, settings: Mapping[str, Any] | None
     for name in settings or {}:
         if name.startswith(EXECUTION_PREFIX):
             raise ConfigError(
-                f"'{name}' has no effect on a function call",
-                fix="use device=…, or pass `svdaudio.checkpoints.bundle.Models` as the bundle",
+                f"'{name}' has no effect on a function",
+                fix="give device=…, or `svdaudio.checkpoints.bundle.Models`",
             )
     return resolve(
         method.config,

@@ -284,7 +284,7 @@ def verdict(arrays: RunArrays) -> list[Finding]:
         wanted[region] = known or [f"the {region} region"]
     findings = edit_findings(before, after, wanted)
     if len({use.digest for use in arrays.run.files.values()}) == 1 and arrays.has("added.mask"):
-        findings.append(untold("the edit", "added", "both pictures are identical, so nothing was added"))
+        findings.append(untold("the edit", "added", "both pictures are identical: nothing was added"))
     return findings
 
 

@@ -284,11 +284,11 @@ def verdict(arrays: RunArrays) -> list[Finding]:
     candidates = {name: detected.get(name, ()) for name in config.objects}
     candidates |= {name: [config.texts[name]] if name in config.texts else () for name in added}
     findings = fade_findings(before, after, candidates, config.gains, added=added)
-    if (text := config.without_text) is not None:
+    if (unwanted := config.without_text) is not None:
         findings.append(
-            heard(text, before=before[text], after=after[text], wanted="silenced")
-            if text in before
-            else untold(text, "silenced", "no class of the tagger tells about it")
+            heard(unwanted, before=before[unwanted], after=after[unwanted], wanted="silenced")
+            if unwanted in before
+            else untold(unwanted, "silenced", "no class of the tagger tells about it")
         )
     return findings
 

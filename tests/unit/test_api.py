@@ -449,7 +449,7 @@ def test_unknown_settings_and_wrong_embeddings_are_refused(models, pictures):
         svdaudio.main_pipeline(*pictures.values(), *clicks, bundle=models, settings={"svd.kk": 3})
     with pytest.raises(ConfigError, match=r"Perhaps you mean 'generate\.steps'"):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"generate.step": 3})
-    with pytest.raises(ConfigError, match=r"'execution\.device' has no effect on a function call\. Use device="):
+    with pytest.raises(ConfigError, match=r"'execution\.device' has no effect on a function\. Give device="):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"execution.device": "cpu"})
     with pytest.raises(ConfigError, match=r"there is no parameter 'svd\.k' \(from settings\)"):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"svd.k": 3})
