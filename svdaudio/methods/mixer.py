@@ -103,7 +103,7 @@ class MixerConfig(FadeConfig):
             if name in RESERVED:
                 raise ConfigError(f"'{name}' is a reserved name", fix="choose another name")
             if any(name in info.data.get(other, ()) for other in ("objects", "sounds")):
-                raise ConfigError(f"two sources '{name}'", fix="give each its own name")
+                raise ConfigError(f"there are two sources '{name}'", fix="give each its own name")
         return table
 
     @field_validator("gains")

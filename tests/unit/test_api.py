@@ -349,7 +349,7 @@ def test_a_mask_is_made_visible(pictures, tmp_path):
     assert np.array_equal(overlay[10:], pixels[10:])
     assert (overlay[:10] != pixels[:10]).any()
     assert np.array_equal(load_image(tmp_path / "new" / "mask.png"), overlay)
-    with pytest.raises(InputError, match="another size"):
+    with pytest.raises(InputError, match="a different size"):
         svdaudio.visualize_mask(pictures["original"], mask[1:])
 
 
