@@ -29,7 +29,7 @@ from svdaudio.config import resolve
 from svdaudio.engine.in_memory import compute
 from svdaudio.engine.stage import by_name
 from svdaudio.files import write_bytes
-from svdaudio.methods.parts import SoundConfig, look_at, synthesize
+from svdaudio.methods.parts import SoundConfig, encode_picture, plain_sound
 from svdaudio.mini import farm, soundscapes
 from svdaudio.mini.audio_evaluation import HELD_OUT_SEED
 from svdaudio.mini.vision_evaluation import held_out_classes
@@ -56,8 +56,7 @@ def soundscape(series: int, index: int) -> NDArray[np.float32]:
 def generated(models: Models, index: int) -> NDArray[np.float32]:
     """The sound of a held-out picture of one animal, [1, n]."""
     picture = held_out_classes(index, classes=[index % len(farm.CLASSES)], size=448)
-    sound = synthesize("it", CONFIG, embedding="it.tokens.embedding", objects="it.locals.embeddings")
-    nodes = by_name([*look_at("it"), *sound])
+    nodes = by_name([*encode_picture("it"), *plain_sound("it", CONFIG)])
     given = {"it.image": {"pixels": picture.pixels}}
     return compute(["it.finish"], nodes, CONFIG, models, given=given)["it.finish"]["waveform"]
 

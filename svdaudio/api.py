@@ -1,8 +1,7 @@
-"""The method under the names of its published description; all of it is importable from `svdaudio`.
+"""The steps of the method under their published names; `svdaudio` exports them all.
 
-Arrays may be numpy's or torch's: a torch tensor among the arguments makes the result one, on its device. Where
-weights are needed, `bundle` is the name of a checkpoint bundle, or `Models` that are already open (so that
-repeated calls load nothing twice).
+Arrays may be numpy arrays or torch tensors: if an argument is a tensor, so is the result, on the same device. Where
+weights are needed, `bundle` is the name of a checkpoint bundle, or an open `Models`, which repeated calls reuse.
 """
 
 from __future__ import annotations
@@ -52,21 +51,21 @@ class Sound:
 
 @dataclass(frozen=True, kw_only=True)
 class EditResult:
-    """Everything that the method makes of an edit."""
+    """The results of the method for an edit."""
 
     masks: Mapping[str, NDArray[np.bool_]]
-    """[height, width] of each region that was given: "removed", in the original picture, "added", in the edited one."""
+    """[height, width] of each given region: "removed" in the original picture, "added" in the edited one."""
     embedding: NDArray[np.float32]
     """E_final, [768]."""
     sounds: Mapping[str, Sound]
     """"original" and "edited" by plain SSV2A, and "manipulated"."""
     remarks: tuple[str, ...] = ()
-    """What was unusual."""
+    """Notes on anything unusual."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """What a sound is, in CLIP's space."""
+    """A sound compared with labels in CLIP's space."""
 
     embedding: NDArray[np.float32]
     """[n_dims], of unit length."""
@@ -75,7 +74,7 @@ class Heard:
     cosines: Mapping[str, float]
     """Label → cosine of its text with the sound."""
     remarks: tuple[str, ...] = ()
-    """What was unusual."""
+    """Notes on anything unusual."""
 
 
 def get_mask(
@@ -89,25 +88,25 @@ def get_mask(
 ) -> NDArray[np.bool_]:
     """Step 1: the mask of the object that was clicked on.
 
-    What is wrong with the mask, such as a click that it does not cover, is logged as a warning.
+    Problems with the mask, such as a click that it does not cover, are logged as warnings.
 
     Args:
         image_path: an image file, a Pillow image, or a uint8 array [height, width, 3].
         point_x: column of the click in the upright picture, or several.
         point_y: row of the click, or several.
-        point_labels: 1 on the object, 0 beside it; one for all clicks, or one each.
-        bundle: where the segmenter comes from.
+        point_labels: 1 for a click on the object, 0 for one outside it; one for all clicks, or one each.
+        bundle: the bundle with the segmenter.
         device: "auto", "cpu" or "cuda".
 
     Returns:
         [height, width], True on the object.
 
     Raises:
-        InputError: the image cannot be used, or a point is outside of it.
+        InputError: the image cannot be used, or a click is outside of it.
     """
     x, y = np.atleast_1d(np.asarray(point_x, float)), np.atleast_1d(np.asarray(point_y, float))
     if x.shape != y.shape or x.ndim != 1:
-        raise InputError("the points do not fit", expected="as many x as y", got=f"{x.shape} and {y.shape}")
+        raise InputError("the clicks do not match", expected="as many x as y", got=f"{x.shape} and {y.shape}")
     labels = (
         np.broadcast_to(np.atleast_1d(np.asarray(point_labels)), x.shape)
         if np.size(point_labels) == 1
@@ -132,17 +131,17 @@ def extract_full_clip_tokens(
 
     Args:
         images: one or several pictures: paths, Pillow images, or uint8 arrays [H, W, 3]; or float tensors
-            [B, 3, 224, 224] that have been through CLIP's normalisation already.
+            [B, 3, 224, 224], already normalised for CLIP.
         batch_size: pictures at a time.
         device: "auto", "cpu" or "cuda".
-        bundle: where the image encoder comes from.
-        geometry: how a picture becomes a square, "squash" or "crop".
+        bundle: the bundle with the image encoder.
+        geometry: how pictures become square, "squash" or "crop".
 
     Returns:
         [B, 257, 768]: CLS, then the 16 x 16 patches row by row.
 
     Raises:
-        InputError: something that is no picture.
+        InputError: something is not a picture.
     """
     encoder = open_models(bundle, device)["image_encoder"]
     if _is_prepared(images):
@@ -157,18 +156,18 @@ def downsample_mask_to_patch_weights(
     """Step 3: which patches a mask covers.
 
     Args:
-        mask: [H, W] or [B, H, W] or [B, 1, H, W], truth values or shares from 0 to 1.
-        patch_grid_size: patches along a side; divides 224.
-        threshold: share of a patch that has to be covered.
-        geometry: the one that the tokens were made with.
+        mask: [H, W], [B, H, W] or [B, 1, H, W], booleans or shares from 0 to 1.
+        patch_grid_size: patches along a side; must divide 224.
+        threshold: share of a patch that must be covered.
+        geometry: the geometry of the tokens.
 
     Returns:
-        [B, patch_grid_size²], 1 where the coverage reaches the threshold, else 0. An empty region is refused by
-        what would use it, `svd_manipulate_embeddings`.
+        [B, patch_grid_size²], 1 where the coverage reaches the threshold, else 0. An empty region is not an error
+        here, but in `svd_manipulate_embeddings`.
 
     Raises:
-        InputError: a mask of another shape, or one that holds NaN, infinity or numbers outside 0 to 1.
-        ConfigError: a threshold or grid without a meaning.
+        InputError: the mask has another shape, or holds NaN, infinity or numbers outside 0 to 1.
+        ConfigError: the threshold or the grid size is invalid.
     """
     check_threshold(threshold)
     masks = _array(mask)
@@ -177,7 +176,7 @@ def downsample_mask_to_patch_weights(
     if masks.ndim == 2:
         masks = masks[None]
     if masks.ndim != 3 or not len(masks):
-        raise InputError("the mask has another shape", expected="[H, W] or [B, H, W]", got=list(masks.shape))
+        raise InputError("the mask has the wrong shape", expected="[H, W] or [B, H, W]", got=list(masks.shape))
     coverage = np.stack([patch_coverage(each, Geometry.of(geometry), patch_grid_size) for each in masks])
     return _like((coverage >= np.float32(threshold)).astype(np.float32), mask)
 
@@ -191,13 +190,13 @@ def svd_manipulate_embeddings(
     alpha: float = 0.3,
     beta: float = 1.5,
 ) -> Array:
-    """Steps 5 and 6: scale the first `k` singular values of [CLS; the region's patches], and sum the region up.
+    """Steps 5 and 6: scale the first `k` singular values of [CLS; the region's patches], and pool the region.
 
     Args:
         cls_token: [768].
-        patch_tokens: [256, 768], all of them.
-        mask_weights: [256], what each patch counts; 0 is outside of the region.
-        k: singular values to scale, 1 to 15 recommended; more than there are means all.
+        patch_tokens: [256, 768], all patches.
+        mask_weights: [256], the weight of each patch; 0 is outside the region.
+        k: number of singular values to scale, 1 to 15 recommended; a larger number than there are scales all.
         mode: "suppress" multiplies them by `alpha`, "boost" by `beta`.
         alpha: 0.1 to 0.5 recommended.
         beta: 1.1 to 3 recommended.
@@ -206,9 +205,9 @@ def svd_manipulate_embeddings(
         [768], L2-normalised.
 
     Raises:
-        EmptyRegionError: the mask covers no patch, or nothing is left.
-        ConfigError: an unknown mode, or a `k`, α or β without a meaning.
-        InputError: shapes that do not fit.
+        EmptyRegionError: the mask covers no patch, or the result is zero.
+        ConfigError: the mode is unknown, or `k`, α or β is invalid.
+        InputError: the shapes do not match.
     """
     result = svd_manipulate(
         _squeezed(cls_token, 1),
@@ -232,12 +231,12 @@ def combine_manipulated_embeddings(
     emb_direct: Array | None = None,
     direct: float = 0.0,
 ) -> Array:
-    """Step 7: α E_suppress + β E_boost + γ E_bg + direct E_direct, L2-normalised. The term of None drops out.
+    """Step 7: α E_suppress + β E_boost + γ E_bg + direct E_direct, L2-normalised. Terms that are None are omitted.
 
     Args:
-        emb_suppress: [768], or None where nothing is removed.
-        emb_boost: [768], or None where nothing is added.
-        emb_bg: [768], or None where there is no background.
+        emb_suppress: [768], or None if nothing is removed.
+        emb_boost: [768], or None if nothing is added.
+        emb_bg: [768], or None if there is no background.
         alpha: weight of `emb_suppress`.
         beta: weight of `emb_boost`.
         gamma: weight of `emb_bg`.
@@ -245,9 +244,9 @@ def combine_manipulated_embeddings(
         direct: weight of `emb_direct`.
 
     Raises:
-        ConfigError: a weight that is negative or no number, or all of them 0.
-        EmptyRegionError: nothing is left.
-        InputError: shapes that do not fit, or `direct` without `emb_direct`.
+        ConfigError: a weight is negative or not a number, or all weights are 0.
+        EmptyRegionError: the sum is zero.
+        InputError: the shapes do not match, or `direct` is given without `emb_direct`.
     """
     result = combine(
         MixWeights(suppress=alpha, boost=beta, background=gamma, direct=direct),
@@ -264,20 +263,20 @@ def visualize_mask(image_path: Any, mask: Array, output_path: str | Path | None 
 
     Args:
         image_path: an image file, a Pillow image, or a uint8 array [height, width, 3].
-        mask: [height, width] of that picture, truth values or shares from 0 to 1; any share above 0 is tinted.
-        output_path: where to write it as PNG, if anywhere.
+        mask: [height, width] of that picture, booleans or shares from 0 to 1; any share above 0 is tinted.
+        output_path: PNG file to write, if any.
 
     Returns:
         [height, width, 3], uint8.
 
     Raises:
-        InputError: the image cannot be used; the mask has another size, or holds other numbers.
+        InputError: the image cannot be used, or the mask has a different size or numbers outside 0 to 1.
         StoreError: the file cannot be written.
     """
     pixels, given = as_pixels(image_path, "the picture under the mask"), _array(mask)
     if given.shape != pixels.shape[:2]:
         raise InputError(
-            "the mask has another size than the image", expected=list(pixels.shape[:2]), got=list(given.shape)
+            "the mask has a different size than the picture", expected=list(pixels.shape[:2]), got=list(given.shape)
         )
     check_mask(given)
     inside = given.astype(bool)
@@ -302,10 +301,10 @@ def generate_baseline_audio(
 
     Args:
         image_path: an image file, a Pillow image, or a uint8 array [height, width, 3].
-        output_path: where to write it, if anywhere: .wav (16-bit PCM), .flac, .ogg or .mp3.
-        bundle: where the models come from.
-        settings: parameters by their dotted names ({"seed": 7, "generate.steps": 50}); the rest are the bundle's
-            and the method's own.
+        output_path: sound file to write, if any: .wav (16-bit PCM), .flac, .ogg or .mp3.
+        bundle: the bundle with the models.
+        settings: parameters by dotted name ({"seed": 7, "generate.steps": 50}); others have the defaults of the
+            bundle or of the method.
         device: "auto", "cpu" or "cuda".
 
     Returns:
@@ -313,15 +312,10 @@ def generate_baseline_audio(
 
     Raises:
         InputError: the image cannot be used.
-        ConfigError: a parameter that does not exist, or a value without a meaning.
-        CheckpointError: weights that are missing or damaged.
+        ConfigError: a parameter is unknown, or a value is invalid.
+        CheckpointError: weights are missing or damaged.
     """
-    from svdaudio.methods.baseline import METHOD, SOUND
-
-    _check_output(output_path)
-    pixels, models = as_pixels(image_path), open_models(bundle, device)
-    given = {f"{SOUND}.image": {"pixels": pixels}}
-    return _written(_sound(METHOD, models, settings, given), output_path)
+    return _picture_sound(image_path, None, output_path, bundle, settings, device)
 
 
 def manipulated_image_to_audio(
@@ -336,11 +330,11 @@ def manipulated_image_to_audio(
     """Step 8: the sound of an edited picture, with a manipulated embedding as its global context.
 
     Args:
-        image_path: the edited picture, of any of these kinds; its objects fill the other slots of SSV2A.
-        embedding: E_final, [768], as `combine_manipulated_embeddings` gives it.
-        output_path: where to write it, if anywhere: .wav (16-bit PCM), .flac, .ogg or .mp3.
-        bundle: where the models come from.
-        settings: parameters by their dotted names.
+        image_path: the edited picture, as for `generate_baseline_audio`; its objects fill the other slots of SSV2A.
+        embedding: E_final, [768], as returned by `combine_manipulated_embeddings`.
+        output_path: sound file to write, if any: .wav (16-bit PCM), .flac, .ogg or .mp3.
+        bundle: the bundle with the models.
+        settings: parameters by dotted name.
         device: "auto", "cpu" or "cuda".
 
     Returns:
@@ -348,18 +342,10 @@ def manipulated_image_to_audio(
 
     Raises:
         InputError: the image or the embedding cannot be used.
-        ConfigError: a parameter that does not exist, or a value without a meaning.
-        CheckpointError: weights that are missing or damaged.
+        ConfigError: a parameter is unknown, or a value is invalid.
+        CheckpointError: weights are missing or damaged.
     """
-    from svdaudio.methods.baseline import METHOD, SOUND
-
-    _check_output(output_path)
-    pixels, models = as_pixels(image_path), open_models(bundle, device)
-    own = _squeezed(embedding, 1).astype(np.float32)
-    if own.shape != (N_CLIP_DIMS,):
-        raise InputError("the embedding has another shape", expected=[N_CLIP_DIMS], got=list(own.shape))
-    given = {f"{SOUND}.image": {"pixels": pixels}, f"{SOUND}.tokens": {"embedding": own}}
-    return _written(_sound(METHOD, models, settings, given), output_path)
+    return _picture_sound(image_path, embedding, output_path, bundle, settings, device)
 
 
 def main_pipeline(
@@ -373,32 +359,32 @@ def main_pipeline(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> EditResult:
-    """Steps 1 to 9: from two pictures and regions to the sounds of the original, the edit, and the manipulation.
+    """Steps 1 to 9: from two pictures and regions to the original, the edited and the manipulated sound.
 
     Args:
         original_path: the picture before the edit: an image file, a Pillow image, or a uint8 array.
-        edited_path: the picture after it.
+        edited_path: the picture after the edit.
         remove: what to remove, in the original: a click (x, y), or several, (x, y, label) with label 1 or 0; a mask
-            [height, width] of truth values or shares; texts as the command line takes them ("10,20,300,400" is a box,
-            "cat.png" a mask file); or a mapping of names to objects, each any of these but a mask in memory. An edit
-            that only adds has none.
-        add: the same of what was added, in the edited picture. An edit that only removes has none.
-        output_dir: where to write the sounds as WAV and the masks as PNG, if anywhere.
-        bundle: where the models come from.
-        settings: parameters by their dotted names ({"svd.k": 7}).
+            [height, width] of booleans or shares; texts as on the command line ("10,20,300,400" is a box, "cat.png" a
+            mask file); or a mapping of names to objects, each given in any of these ways except a mask in memory.
+            Omit it for an edit that only adds.
+        add: what was added, in the edited picture, given likewise. Omit it for an edit that only removes.
+        output_dir: folder for the sounds as WAV and the masks as PNG, if any.
+        bundle: the bundle with the models.
+        settings: parameters by dotted name ({"svd.k": 7}).
         device: "auto", "cpu" or "cuda".
 
     Returns:
         Masks, the mixed embedding, and sounds with their scores.
 
     Raises:
-        InputError: an image or a region cannot be used, or there is no region.
+        InputError: a picture or a region cannot be used, or no region is given.
         EmptyRegionError: a region covers no patch.
-        ConfigError: a parameter that does not exist, or a value without a meaning.
-        CheckpointError: weights that are missing or damaged.
+        ConfigError: a parameter is unknown, or a value is invalid.
+        CheckpointError: weights are missing or damaged.
     """
     from svdaudio.engine.in_memory import compute
-    from svdaudio.methods.manipulate import METHOD, PARAMETERS, REGIONS, SOUNDS, nothing_given
+    from svdaudio.methods.manipulate import METHOD, PARAMETERS, REGIONS, SOUNDS, no_region_error
     from svdaudio.views.domain import departure_note, departures_of
 
     paths = {"original": original_path, "edited": edited_path}
@@ -408,11 +394,11 @@ def main_pipeline(
     for region, prompt in (("removed", remove), ("added", add)):
         if (mask := _mask_of(prompt, pixels[REGIONS[region]])) is not None:
             given[f"{region}.mask"] = {"mask": mask}
-        plain = _plain(prompt) if mask is None else {"object": {"mask": "an array"}}  # a name that is not opened
+        plain = _plain(prompt) if mask is None else {"object": {"mask": "an array"}}  # a placeholder, never opened
         if plain:
             settings[PARAMETERS[region]] = plain
     if not any(name.partition(".")[0] in PARAMETERS.values() for name in settings):
-        raise nothing_given("remove=(x, y) or add=(x, y)")
+        raise no_region_error("remove=(x, y) or add=(x, y)")
     models = open_models(bundle, device)
     remarks: list[str] = []
     config = _resolved(METHOD, models, settings)
@@ -454,25 +440,25 @@ def hear(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> Heard:
-    """Which labels a sound is nearest to in CLIP's space.
+    """The labels that are nearest to a sound in CLIP's space.
 
     Args:
         sound_path: a sound file.
-        labels: what it may be; all texts that the bundle's guide knows, if it knows only some.
-        bundle: where the models come from: a bundle with a sound encoder and a guide.
-        settings: parameters by their dotted names ({"hear.template": "a photo of a {}"}).
+        labels: labels to compare it with; by default every text that the bundle's guide knows, if it knows only some.
+        bundle: the bundle with the models, a sound encoder and a guide.
+        settings: parameters by dotted name ({"hear.template": "a photo of a {}"}).
         device: "auto", "cpu" or "cuda".
 
     Returns:
-        The sound's embedding, and probability and cosine of each label, in the order of the labels.
+        The sound's embedding, and the probability and cosine of each label, in the order of the labels.
 
     Raises:
-        InputError: the file is not a sound.
-        ConfigError: there are no labels, the guide does not know one, or a parameter does not exist or is invalid.
-        CheckpointError: weights that are missing or damaged, or the bundle has none.
+        InputError: the file is not a sound file.
+        ConfigError: no labels are given, the guide does not know one, or a parameter is unknown or invalid.
+        CheckpointError: weights are missing or damaged, or the bundle lacks a model.
     """
     from svdaudio.engine.in_memory import compute
-    from svdaudio.methods.hear import HEARD, METHOD, SCORED, check_labels, labels_of
+    from svdaudio.methods.hear import HEARD, MATCHED, METHOD, check_labels, labels_of
     from svdaudio.sounds.reading import sound_facts
 
     path = Path(sound_path)
@@ -481,8 +467,8 @@ def hear(
     config = _resolved(METHOD, models, {**(settings or {}), **({"hear.labels": list(labels)} if labels else {})})
     check_labels(config, models.bundle.classes("guide"))
     remarks: list[str] = []
-    arrays = compute([SCORED], METHOD.nodes(config), config, models, files={HEARD: path}, note=remarks.append)
-    found, names = arrays[SCORED], labels_of(config, models.bundle.classes)
+    arrays = compute([MATCHED], METHOD.nodes(config), config, models, files={HEARD: path}, note=remarks.append)
+    found, names = arrays[MATCHED], labels_of(config, models.bundle.classes)
     return Heard(
         embedding=arrays[f"{HEARD}.hear"]["embedding"][0],
         probabilities=dict(zip(names, found["scores"].tolist(), strict=True)),
@@ -492,7 +478,7 @@ def hear(
 
 
 def open_models(bundle: str | Models, device: str = "auto") -> Models:
-    """The models of a bundle, by its name; models that are open already are given back as they are."""
+    """The models of a bundle, given by its name; open models are returned unchanged."""
     if not isinstance(bundle, str):
         return bundle
     from svdaudio.checkpoints.bundle import Bundle, Models
@@ -500,25 +486,37 @@ def open_models(bundle: str | Models, device: str = "auto") -> Models:
     return Models(Bundle.open(bundle), device=device)
 
 
-def _sound(
-    method: Method,
-    models: Models,
+def _picture_sound(
+    image_path: Any,
+    embedding: Array | None,
+    output_path: str | Path | None,
+    bundle: str | Models,
     settings: Mapping[str, Any] | None,
-    given: Mapping[str, Mapping[str, NDArray[Any]]],
+    device: str,
 ) -> NDArray[np.float32]:
-    """The main sound of a method in memory, from the arrays of some nodes. The same bodies run in the command line."""
+    """The sound of a picture, with its own global embedding or another; it runs the bodies of the command line."""
     from svdaudio.engine.in_memory import compute
+    from svdaudio.methods.baseline import METHOD, SOUND
 
-    config = _resolved(method, models, settings)
-    node, _, output = method.sounds(config)[method.result_of(config)].rpartition(".")
-    return compute([node], method.nodes(config), config, models, given=given)[node][output]
+    _check_output(output_path)
+    given: dict[str, Mapping[str, NDArray[Any]]] = {f"{SOUND}.image": {"pixels": as_pixels(image_path)}}
+    models = open_models(bundle, device)
+    if embedding is not None:
+        mixed = _squeezed(embedding, 1).astype(np.float32)
+        if mixed.shape != (N_CLIP_DIMS,):
+            raise InputError("the embedding has the wrong shape", expected=[N_CLIP_DIMS], got=list(mixed.shape))
+        given[f"{SOUND}.tokens"] = {"embedding": mixed}
+    config = _resolved(METHOD, models, settings)
+    node, _, output = METHOD.sounds(config)[SOUND].rpartition(".")
+    arrays = compute([node], METHOD.nodes(config), config, models, given=given)
+    return _written(arrays[node][output], output_path)
 
 
 def _resolved(method: Method, models: Models, settings: Mapping[str, Any] | None) -> Any:
-    """The configuration of a function of this module.
+    """The configuration of a call.
 
     Raises:
-        ConfigError: a parameter that does not exist or has no effect here, or an invalid value.
+        ConfigError: a parameter is unknown or has no effect here, or a value is invalid.
     """
     from svdaudio.config import EXECUTION_PREFIX, resolve
     from svdaudio.methods import other_parameters
@@ -539,7 +537,7 @@ def _resolved(method: Method, models: Models, settings: Mapping[str, Any] | None
 
 
 def _mask_of(prompt: Any, pixels: Pixels) -> NDArray[np.bool_] | None:
-    """The mask that a prompt is, or None if it is of another kind: a matrix of clicks has two or three columns."""
+    """The mask if the prompt is one, else None; a matrix with two or three columns holds clicks."""
     if not hasattr(prompt, "shape") or len(prompt.shape) != 2 or prompt.shape[1] <= N_CLICK_COLUMNS:
         return None
     mask = as_mask(_array(prompt), "of the region")
@@ -548,7 +546,7 @@ def _mask_of(prompt: Any, pixels: Pixels) -> NDArray[np.bool_] | None:
 
 
 def _plain(prompt: Any) -> Any:
-    """Clicks as plain numbers, wherever they came from; paths as texts."""
+    """A prompt as plain data: clicks as numbers, paths as texts."""
     if hasattr(prompt, "tolist"):
         return prompt.tolist()
     if isinstance(prompt, Mapping):
@@ -559,7 +557,7 @@ def _plain(prompt: Any) -> Any:
 
 
 def _check_output(path: str | Path | None) -> None:
-    """Refuse a path at which no sound can be written, before anything is computed."""
+    """Refuse a path where no sound can be written, before anything is computed."""
     if path is not None:
         from svdaudio.sounds.writing import check_sound_place
 
@@ -590,7 +588,7 @@ def _array(value: Any) -> NDArray[Any]:
 
 
 def _squeezed(value: Any, n_dims: int) -> NDArray[Any]:
-    """As an array without leading axes of length 1 (a batch of one)."""
+    """The value as an array without leading axes of length 1 (a batch of one)."""
     array = _array(value)
     while array.ndim > n_dims and array.shape[0] == 1:
         array = array[0]
@@ -598,7 +596,7 @@ def _squeezed(value: Any, n_dims: int) -> NDArray[Any]:
 
 
 def _like(result: NDArray[Any], *arguments: Any) -> Array:
-    """The result as a tensor if any argument is one, or holds one."""
+    """The result as a tensor if any argument is or holds one."""
     for argument in arguments:
         first: Any = argument[0] if isinstance(argument, list | tuple) and len(argument) else argument
         if _is_tensor(first):
@@ -612,8 +610,8 @@ def _is_prepared(images: Any) -> bool:
     if not (_is_tensor(images) and images.is_floating_point()):
         return False
     if images.ndim != 4 or tuple(images.shape[1:]) != (3, INPUT_SIZE_PX, INPUT_SIZE_PX):
-        expected = f"[B, 3, {INPUT_SIZE_PX}, {INPUT_SIZE_PX}], normalised as CLIP does"
-        raise InputError("the float tensor is no batch for CLIP", expected=expected, got=list(images.shape))
+        expected = f"[B, 3, {INPUT_SIZE_PX}, {INPUT_SIZE_PX}], normalised for CLIP"
+        raise InputError("the float tensor is not a batch for CLIP", expected=expected, got=list(images.shape))
     if not images.isfinite().all():
         raise InputError("the float tensor holds numbers that are not finite", got="NaN or infinity")
     return True
@@ -627,6 +625,6 @@ def _pictures(images: Any) -> list[NDArray[np.uint8]]:
         return [as_pixels(each) for each in (array[None] if single else array)]
     if isinstance(images, Sequence) and not isinstance(images, str | bytes):
         if not images:
-            raise InputError("there is no picture", expected="at least one")
+            raise InputError("no picture given", expected="at least one")
         return [as_pixels(each) for each in images]  # pyright: ignore[reportUnknownVariableType]
     return [as_pixels(images)]

@@ -1,7 +1,7 @@
-"""The methods: one file for each workflow. They import the engine, the configuration and the views.
+"""The methods, one file each. They import the engine, the configuration and the views.
 
-A method of another package is found by its entry point in the group `svdaudio.methods`, or by `SVDAUDIO_METHODS`, which
-lists `module:NAME` of method values, separated by commas.
+Other packages provide methods through entry points in the group `svdaudio.methods`, or through the environment variable
+`SVDAUDIO_METHODS`, a comma-separated list of `module:NAME`.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ BUILT_IN: Mapping[str, str] = {
     "mask": "svdaudio.methods.mask:METHOD",
     "embed-sound": "svdaudio.methods.embed_sound:METHOD",
 }
-"""Name → where the method is."""
+"""Name of a method → `module:NAME` of its value."""
 VARIABLE = "SVDAUDIO_METHODS"
 GROUP = "svdaudio.methods"
 
 
 def find_method(name: str) -> Method:
-    """A method by its name.
+    """Returns a method by its name.
 
     Raises:
-        ConfigError: there is no such method, or it cannot be imported.
+        ConfigError: the method is unknown or cannot be imported.
     """
     if name in BUILT_IN:
         return _load(BUILT_IN[name])
-    for place in _elsewhere():
+    for place in _external():
         method = _load(place)
         if method.name == name:
             return method
-    raise ConfigError("there is no such method", expected=" or ".join(method_names()), got=name)
+    raise ConfigError("unknown method", expected=" or ".join(method_names()), got=name)
 
 
 def method_names() -> list[str]:
-    """Names of all methods."""
-    return [*BUILT_IN, *(_load(place).name for place in _elsewhere())]
+    """Returns the names of all methods."""
+    return [*BUILT_IN, *(_load(place).name for place in _external())]
 
 
 def other_parameters(method: Method) -> frozenset[str]:
-    """Names of parameters that built-in methods have and this one has not."""
-    every = {name for place in BUILT_IN.values() for name in _load(place).config.parameters()}
-    return frozenset(every - set(method.config.parameters()))
+    """Returns the names of parameters that other built-in methods have but this one does not."""
+    known = {name for place in BUILT_IN.values() for name in _load(place).config.parameters()}
+    return frozenset(known - set(method.config.parameters()))
 
 
-def _elsewhere() -> list[str]:
-    from importlib.metadata import entry_points  # 20 ms, which built-in methods do without
+def _external() -> list[str]:
+    from importlib.metadata import entry_points  # takes 20 ms, which built-in methods do not need
 
     listed = [place.strip() for place in os.environ.get(VARIABLE, "").split(",") if place.strip()]
     return [*listed, *(entry.value for entry in entry_points(group=GROUP))]

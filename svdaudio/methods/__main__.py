@@ -1,4 +1,4 @@
-"""`python -m svdaudio.methods [METHOD]`: the workflow of a method as a Mermaid diagram."""
+"""`python -m svdaudio.methods [METHOD]` prints the workflow of a method as a Mermaid diagram."""
 
 from __future__ import annotations
 

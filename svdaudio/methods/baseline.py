@@ -1,4 +1,4 @@
-"""Plain SSV2A: the sound of one picture as it is."""
+"""Plain SSV2A: the sound of one picture, without any edit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from svdaudio.methods.parts import (
     RenderConfig,
     SoundConfig,
     check_generator,
-    look_at,
-    scores_of,
-    sounds_of,
-    synthesize,
-    targets_of,
+    encode_picture,
+    final_nodes,
+    plain_sound,
+    score_outputs,
+    sound_outputs,
 )
 from svdaudio.views.stages import stage_views
 
@@ -23,34 +23,29 @@ SOUND = "original"
 
 
 def nodes(config: SoundConfig) -> Nodes:
-    """Picture, tokens, objects, sound."""
-    return by_name(
-        (
-            *look_at(SOUND),
-            *synthesize(SOUND, config, embedding=f"{SOUND}.tokens.embedding", objects=f"{SOUND}.locals.embeddings"),
-        )
-    )
+    """The picture with its tokens and detected objects, and its sound."""
+    return by_name((*encode_picture(SOUND), *plain_sound(SOUND, config)))
 
 
 def sounds(config: RenderConfig) -> Mapping[str, str]:
-    """The one sound."""
-    return sounds_of(config, [SOUND])
+    """The only sound."""
+    return sound_outputs(config, [SOUND])
 
 
 def scores(config: RenderConfig) -> Mapping[str, str]:
-    """Its scores."""
+    """The scores of the sound."""
     del config
-    return scores_of([SOUND])
+    return score_outputs([SOUND])
 
 
 def targets(config: RenderConfig) -> tuple[str, ...]:
-    """The sound, and its scores."""
-    return targets_of(config, [SOUND])
+    """The sound and its scores."""
+    return final_nodes(config, [SOUND])
 
 
 METHOD = Method(
     name="baseline",
-    summary="plain SSV2A: the sound of one picture as it is",
+    summary="generate the sound of one picture with plain SSV2A",
     files={SOUND: PICTURE},
     config=SoundConfig,
     nodes=nodes,

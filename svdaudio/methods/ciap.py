@@ -1,11 +1,11 @@
-"""CIAP: the sound of a picture by an image encoder that was trained with sounds, and without some of its objects.
+"""CIAP: the sound of a picture by image-audio pretraining, if wanted with some of its objects faded.
 
     svdaudio ciap farm.jpg
     svdaudio ciap farm.jpg --object cat=756,581 --gain cat=-inf
 
-The encoder puts a picture where AudioLDM's CLAP puts its sound; from there on, nothing differs from other methods. The
-publication ends there. Fading needs no more than the encoder: as in the mixer, objects are erased from the picture, and
-the mix lies between the embeddings of the picture with and without them.
+CIAP's image encoder maps a picture into the space of AudioLDM's CLAP, next to the embedding of its sound; AudioLDM then
+generates a sound as in the other methods. This much is published. Fading is our addition: as in the mixer, objects are
+erased from the picture, and the mix lies between the embeddings of the picture with and without them.
 """
 
 from __future__ import annotations
@@ -20,20 +20,27 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.stage import Node, Nodes, by_name
 from svdaudio.errors import ConfigError
-from svdaudio.methods.fading import Conditioner, fade_findings, faded, gains_parameter, margin_parameter
+from svdaudio.methods.fading import (
+    Conditioner,
+    complete_gains,
+    fade_findings,
+    fade_objects,
+    gains_parameter,
+    margin_parameter,
+)
 from svdaudio.methods.parts import (
     PICTURE,
     PretrainedConfig,
     RenderConfig,
     check_clicks,
     check_generator,
+    final_nodes,
     mask_files,
     read_picture,
     render,
-    scores_of,
+    score_outputs,
     segment_object,
-    sounds_of,
-    targets_of,
+    sound_outputs,
 )
 from svdaudio.methods.stages import EMBED_IMAGE
 from svdaudio.mixing.levels import REST, Gain
@@ -49,7 +56,7 @@ RESERVED = (ORIGINAL, MIX, REST, "all")
 class CiapConfig(PretrainedConfig, RenderConfig):
     """Parameters of CIAP."""
 
-    geometry: Literal["squash", "crop"] = parameter("squash", "how a picture becomes a square", '"squash" or "crop"')
+    geometry: Literal["squash", "crop"] = parameter("squash", "how pictures become square", '"squash" or "crop"')
     objects: Objects = parameter(
         {}, "objects to fade, by name", f"NAME = {OBJECT_EXPECTED}", is_table=True, paths="objects"
     )
@@ -61,21 +68,17 @@ class CiapConfig(PretrainedConfig, RenderConfig):
     def _free_names(cls, table: dict[str, Any]) -> dict[str, Any]:
         for name in table:
             if name in RESERVED:
-                raise ConfigError(f"an object cannot be called '{name}'", fix="give it another name")
+                raise ConfigError(f"'{name}' is a reserved name", fix="choose another name")
         return table
 
     @field_validator("gains")
     @classmethod
     def _complete_gains(cls, gains: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """The gain of every object and of the rest, 0 dB unless given."""
-        names = [*info.data.get("objects", {}), REST]
-        for name in gains:
-            if name not in names:
-                raise ConfigError(f"there is no object '{name}'", expected=" or ".join(names), got=f"a gain for {name}")
-        return {name: gains.get(name, 0.0) for name in names}
+        return complete_gains(gains, [*info.data.get("objects", {}), REST])
 
 
-def without(
+def embed_erased(
     group: str, picture: str, pixels: str | None, absent: Mapping[str, str], present: Mapping[str, str]
 ) -> Iterable[Node]:
     """CIAP's embedding of the erased picture: `<group>.embed_image`."""
@@ -93,11 +96,11 @@ def embed(group: str, pixels: str) -> Node:
     return Node(name=f"{group}.embed_image", stage=EMBED_IMAGE, inputs={"pixels": pixels})
 
 
-CIAP = Conditioner(clap="embed_image.clap", without=without)
+CIAP = Conditioner(clap="embed_image.clap", embed_erased=embed_erased)
 
 
 def nodes(config: CiapConfig) -> Nodes:
-    """The picture, its embedding and its sound; with objects, their masks and the mix."""
+    """The picture, its embedding and its sound; with objects, also their masks and the mix."""
     plain = (
         read_picture(ORIGINAL),
         embed(ORIGINAL, f"{ORIGINAL}.image.pixels"),
@@ -109,23 +112,23 @@ def nodes(config: CiapConfig) -> Nodes:
         for node in segment_object(name, picture=ORIGINAL, prompt=prompt, name=f"objects.{name}")
     ]
     masks = {name: f"{name}.mask.mask" for name in config.objects}
-    mix = faded(MIX, ORIGINAL, masks, config.gains, config, conditioner=CIAP) if masks else ()
+    mix = fade_objects(MIX, ORIGINAL, masks, config.gains, config, conditioner=CIAP) if masks else ()
     return by_name((*plain, *objects, *mix))
 
 
-def made(config: CiapConfig) -> tuple[str, ...]:
-    """The sounds: the picture's own and, with objects, the mix."""
+def sound_names(config: CiapConfig) -> tuple[str, ...]:
+    """The picture's plain sound and, with objects, the mix."""
     return (ORIGINAL, MIX) if config.objects else (ORIGINAL,)
 
 
-def main(config: CiapConfig) -> str:
-    """The mix, or the picture's own sound where nothing is faded."""
-    return made(config)[-1]
+def result(config: CiapConfig) -> str:
+    """The mix, or without objects the plain sound."""
+    return sound_names(config)[-1]
 
 
 def targets(config: CiapConfig) -> tuple[str, ...]:
-    """The masks, the mix, then the plain sound."""
-    return (*(f"{name}.mask" for name in config.objects), *targets_of(config, reversed(made(config))))
+    """The masks, the mix, and last the plain sound."""
+    return (*(f"{name}.mask" for name in config.objects), *final_nodes(config, reversed(sound_names(config))))
 
 
 def configured_files(config: CiapConfig) -> Mapping[str, ConfiguredFile]:
@@ -134,27 +137,27 @@ def configured_files(config: CiapConfig) -> Mapping[str, ConfiguredFile]:
 
 
 def sounds(config: CiapConfig) -> Mapping[str, str]:
-    """The plain sound, and the mix."""
-    return sounds_of(config, made(config))
+    """The plain sound and the mix."""
+    return sound_outputs(config, sound_names(config))
 
 
 def scores(config: CiapConfig) -> Mapping[str, str]:
     """The scores of each sound."""
-    return scores_of(made(config))
+    return score_outputs(sound_names(config))
 
 
 def verdict(arrays: RunArrays) -> list[Finding]:
-    """What was to happen to each object, and whether it did, by the scores of both sounds."""
+    """Whether each object was changed as its gain demands, by the scores of both sounds."""
     found = arrays.scores()
     if MIX not in found or ORIGINAL not in found:
         return []
-    named = dict.fromkeys(arrays.config.objects, ())
-    return fade_findings(found[ORIGINAL], found[MIX], named, arrays.config.gains)
+    candidates = dict.fromkeys(arrays.config.objects, ())
+    return fade_findings(found[ORIGINAL], found[MIX], candidates, arrays.config.gains)
 
 
 METHOD = Method(
     name="ciap",
-    summary="CIAP: the sound of a picture by image-audio pretraining",
+    summary="generate the sound of a picture by image-audio pretraining",
     files={ORIGINAL: PICTURE},
     config=CiapConfig,
     nodes=nodes,
@@ -165,7 +168,7 @@ METHOD = Method(
     label="CIAP",
     sounds=sounds,
     scores=scores,
-    result=main,
+    result=result,
     checks=(check_clicks, check_generator),
     views=stage_views,
     verdict=verdict,

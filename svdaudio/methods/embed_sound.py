@@ -1,6 +1,7 @@
-"""The embedding of a sound where a CLIP embeds pictures and texts: what zero-shot evaluation compares with labels.
+"""The embedding of a sound in the space of a CLIP, where zero-shot evaluation compares it with labels.
 
-One stage from file to embedding, so that the store grows by a few kilobytes a sound, however large the data set is.
+A single stage leads from the file to the embedding, so that the store grows by only a few kilobytes for each sound of a
+data set.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from svdaudio.methods.parts import SOUND, PretrainedConfig
 from svdaudio.methods.stages import EMBED_SOUND
 
 NODE = "sound.embedding"
-"""Its output `embedding` is the unit vector, [1, dim]."""
+"""The node whose output `embedding` is the unit vector, [1, dim]."""
 
 
 class EmbedSoundConfig(PretrainedConfig):
@@ -22,20 +23,20 @@ class EmbedSoundConfig(PretrainedConfig):
 
     place: Literal["start", "centre"] = parameter(
         "centre",
-        "part of a longer sound, or where a shorter one lies, in the 10 s that are heard",
+        "which 10 s of a longer sound are encoded, and where a shorter one is placed in them",
         '"start" or "centre"',
     )
 
 
 def nodes(config: EmbedSoundConfig) -> Nodes:
-    """The sound's embedding."""
+    """The embedding of the sound."""
     del config
     return by_name((Node(name=NODE, stage=EMBED_SOUND, inputs={"file": "file:sound"}),))
 
 
 METHOD = Method(
     name="embed-sound",
-    summary="the embedding of a sound in the space of a CLIP",
+    summary="embed a sound in the space of a CLIP",
     files={"sound": SOUND},
     config=EmbedSoundConfig,
     nodes=nodes,

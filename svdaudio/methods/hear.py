@@ -1,4 +1,9 @@
-"""Which labels a sound is nearest to in CLIP's space; it makes no sound."""
+"""Sound recognition in CLIP's space: the cosine and the probability of each label for a sound.
+
+    svdaudio hear bark.wav --labels dog,cat,rain
+
+The method generates no sound: a sound encoder embeds the file where the guide, a CLIP, embeds the labels.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +23,32 @@ from svdaudio.store.base import Store
 from svdaudio.views.stages import stage_views
 
 HEARD = "sound"
-"""The file, and the group of the nodes that read it."""
-SCORED = f"{HEARD}.match"
+"""Name of the file, and group of its nodes."""
+MATCHED = f"{HEARD}.match"
+"""The node with the scores and cosines."""
 
 
 class HearConfig(Section):
-    """How a sound is compared with labels."""
+    """Parameters of the comparison of a sound with labels."""
 
     preset: Literal["corrected", "published"] = parameter(
         "corrected",
-        "whether the level of a sound stays visible to the encoder, or is lost as published",
+        "whether the spectrogram keeps the level of the sound, or loses it as published",
         '"corrected" or "published"',
     )
     place: Literal["start", "centre", "random"] = parameter(
-        "start", "which part of a sound beyond 10 s is heard; where a shorter one lies", '"start", "centre" or "random"'
+        "start",
+        "which 10 s of a longer sound are encoded, and where a shorter one is placed in them",
+        '"start", "centre" or "random"',
     )
     labels: Labels = parameter(
-        (), "what the sound is compared with (default every text that the guide knows)", LABELS_EXPECTED
+        (), "labels to compare the sound with (default: every text that the guide knows)", LABELS_EXPECTED
     )
     template: Template = parameter(
-        "", "text of a label, {} stands for it; empty for the bare label", 'a text with "{}"'
+        "", "text around a label, which replaces {}; empty for the bare label", 'a text with "{}"'
     )
     scale: Number = parameter(
-        14.29, "by which cosines are multiplied before the softmax", "a number above 0, at most 1000", gt=0, le=1000
+        14.29, "factor on the cosines before the softmax", "a number above 0, at most 1000", gt=0, le=1000
     )
 
 
@@ -51,7 +59,7 @@ class HearingConfig(PretrainedConfig):
 
 
 def nodes(config: HearingConfig) -> Nodes:
-    """The sound, its picture and its embedding; the labels; how near they are."""
+    """The sound, its spectrogram and its embedding; the labels' embeddings; and how well they match."""
     del config
     return by_name(
         (
@@ -64,7 +72,7 @@ def nodes(config: HearingConfig) -> Nodes:
             Node(name=f"{HEARD}.hear", stage=HEAR, inputs={"mel_image": f"{HEARD}.spectrogram.mel_image"}),
             Node(name="labels.say", stage=SAY, inputs={}),
             Node(
-                name=SCORED,
+                name=MATCHED,
                 stage=MATCH,
                 inputs={"embedding": f"{HEARD}.hear.embedding", "vectors": "labels.say.vectors"},
             ),
@@ -75,34 +83,34 @@ def nodes(config: HearingConfig) -> Nodes:
 def scores(config: HearingConfig) -> Mapping[str, str]:
     """The probabilities of the labels."""
     del config
-    return {HEARD: f"{SCORED}.scores"}
+    return {HEARD: f"{MATCHED}.scores"}
 
 
 def labels_of(config: HearingConfig, classes: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
-    """The labels of a run: those that were given, else every text that the guide knows.
+    """The labels of a run: those given, or else every text that the guide knows.
 
     Args:
         config: of the run.
-        classes: role → its classes, of the bundle.
+        classes: returns the classes of a role of the bundle.
     """
     return config.hear.labels or classes("guide")
 
 
 def check_labels(config: HearingConfig, known: tuple[str, ...]) -> None:
-    """Make sure that there are labels, and that the guide can embed them.
+    """Check that there are labels, and that the guide can embed them.
 
     Args:
         config: of the run.
-        known: the only texts that the guide knows; empty if it knows any.
+        known: the only texts that the guide knows; empty if it knows any text.
 
     Raises:
-        ConfigError: there are none, or it cannot.
+        ConfigError: there are no labels, or the guide does not know one.
     """
     labels = config.hear.labels or known
     if not labels:
         raise ConfigError(
-            "there are no labels to compare the sound with",
-            fix="give --labels dog,rain,thunder, or a file with one label a line",
+            "no labels given to compare the sound with",
+            fix="give --labels dog,rain,thunder, or a file with one label per line",
         )
     for text in prompts(labels, config.hear.template):
         if known:
@@ -116,10 +124,10 @@ def _check(request: Request, store: Store | None) -> None:
 
 
 def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
-    """The cosine of each label, and the sound's levels in dB."""
+    """The cosine of each label, and the levels of the sound in dB."""
     found: dict[str, Mapping[str, float]] = {}
-    if arrays.has(SCORED):
-        pairs = zip(labels_of(arrays.config, arrays.classes), arrays[SCORED]["cosines"], strict=True)
+    if arrays.has(MATCHED):
+        pairs = zip(labels_of(arrays.config, arrays.classes), arrays[MATCHED]["cosines"], strict=True)
         found["cosines"] = {label: round(float(value), 6) for label, value in pairs}
     if arrays.has(f"{HEARD}.spectrogram"):
         maximum, loudness = (round(float(one), 2) for one in arrays[f"{HEARD}.spectrogram"]["level_db"])
@@ -129,11 +137,11 @@ def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
 
 METHOD = Method(
     name="hear",
-    summary="which labels a sound is nearest to in CLIP's space",
+    summary="find the labels that are nearest to a sound in CLIP's space",
     files={HEARD: SOUND},
     config=HearingConfig,
     nodes=nodes,
-    targets=(SCORED,),
+    targets=(MATCHED,),
     scores=scores,
     score_names=labels_of,
     result=HEARD,

@@ -1,8 +1,14 @@
-"""The published method: the removed object is suppressed, the added one boosted, and the rest is kept.
+"""The published method: sound that follows the edit of a picture.
 
-Two pictures, the original and its edit. Their regions' tokens are factorised and mixed into one global embedding,
-which takes the place of the edited picture's own; beside the sound of that, both pictures' plain sounds. An edit that
-only removes or only adds has one region, and the other drops out of the mix.
+    svdaudio run dog_cat.jpg dog_duck.jpg --remove 756,581 --add 756,570
+
+The user gives two pictures, the original and its edit, and marks the removed and the added region (one of the two is
+enough). The CLIP tokens of each region are factorised by an SVD, which suppresses the removed and boosts the added
+object; their mix replaces the global embedding of the edited picture. The run generates three sounds: those of both
+pictures by plain SSV2A, for comparison, and the manipulated one.
+
+In this file, `nodes` is the whole workflow, the functions after it say what a run computes and shows, and `METHOD`
+gathers them. The forms `fade` and `clap` edit without the SVD, as the mixer does (`fading.py`).
 """
 
 from __future__ import annotations
@@ -17,20 +23,29 @@ from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.method import ConfiguredFile, Method
 from svdaudio.engine.request import Request
 from svdaudio.engine.stage import Node, Nodes, by_name
-from svdaudio.errors import ConfigError, InputError
+from svdaudio.errors import InputError
 from svdaudio.evaluation.closer import closer_by_scores
-from svdaudio.methods.fading import SSV2A, FadeConfig, blended, detected_classes, faded, gains_parameter
+from svdaudio.methods.fading import (
+    SSV2A,
+    FadeConfig,
+    blend_objects,
+    complete_gains,
+    detected_classes,
+    fade_objects,
+    gains_parameter,
+)
 from svdaudio.methods.parts import (
     PICTURE,
     check_clicks,
     check_generator,
-    look_at,
+    encode_picture,
+    final_nodes,
     mask_files,
-    scores_of,
+    plain_sound,
+    score_outputs,
     segment_region,
-    sounds_of,
+    sound_outputs,
     synthesize,
-    targets_of,
 )
 from svdaudio.methods.stages import ALIGN, BACKGROUND, BACKGROUND_OF_ONE, DROP, FACTORS, LEFTOVER, MIX, MIX_ONE, REACH
 from svdaudio.mixing.levels import REST, SILENCE, Gain
@@ -44,21 +59,24 @@ SOUNDS = ("original", "edited", "manipulated")
 REGIONS = {"removed": "original", "added": "edited"}
 """Region → the picture that it lies in."""
 PARAMETERS = {"removed": "remove", "added": "add"}
-"""Region → the parameter that says where it is."""
+"""Region → the parameter that locates it."""
 SCALING = {"removed": "alpha", "added": "beta"}
-"""Region → its factor in `svd`, and its weight in `mix`."""
+"""Region → its factor in `svd` and its weight in `mix`."""
 LEAST_REACH_DEGREES = 1.0
-"""Below it the factors do next to nothing."""
-_REST = {"background": "background.embedding", "direct": "edited.tokens.embedding"}
+"""Factors that move an embedding by a smaller angle have next to no effect."""
+_UNSCALED = {"background": "background.embedding", "direct": "edited.tokens.embedding"}
+"""Inputs of the mix that no factor scales."""
 
 
 class ManipulateConfig(FadeConfig):
-    """Parameters of the edit; those of `align`, `svd` and `mix` belong to the published form alone."""
+    """Parameters of the edit; `align`, `svd` and `mix` act in the published form only."""
 
     remove: Region = parameter(
-        (), "what to remove, in the original image", REGION_EXPECTED, is_table=True, paths="objects"
+        (), "what to remove, in the original picture", REGION_EXPECTED, is_table=True, paths="objects"
     )
-    add: Region = parameter((), "what was added, in the edited image", REGION_EXPECTED, is_table=True, paths="objects")
+    add: Region = parameter(
+        (), "what was added, in the edited picture", REGION_EXPECTED, is_table=True, paths="objects"
+    )
     edit: EditConfig = EditConfig()
     gains: dict[str, Gain] = gains_parameter(
         'gain in dB of "removed", "added" and "rest" in the edited picture, in forms fade and clap',
@@ -71,32 +89,28 @@ class ManipulateConfig(FadeConfig):
     @field_validator("gains")
     @classmethod
     def _complete_gains(cls, gains: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """The gain of each region that is given and of the rest: by default what is removed is silent."""
+        """The gain of each given region and of the rest; by default the removed region is silent."""
         given = [region for region, name in PARAMETERS.items() if info.data.get(name)] or list(PARAMETERS)
-        for name in gains:
-            if name not in (*PARAMETERS, REST):
-                raise ConfigError(f"there is no region '{name}'", expected="removed, added or rest", got=name)
-        return {name: gains.get(name, SILENCE if name == "removed" else 0.0) for name in (*given, REST)}
+        complete = complete_gains({"removed": SILENCE, **gains}, (*PARAMETERS, REST))
+        return {name: complete[name] for name in (*given, REST)}
 
 
 def regions(config: ManipulateConfig) -> dict[str, str]:
-    """The regions that are given, and the picture that each lies in; both if none is, which no request may do."""
+    """Each given region and its picture; both regions if none is given, which `check_regions` refuses."""
     given = {region: picture for region, picture in REGIONS.items() if getattr(config, PARAMETERS[region])}
     return given or dict(REGIONS)
 
 
 def nodes(config: ManipulateConfig) -> Nodes:
-    """Both pictures, the regions, the mix, and three sounds."""
+    """Both pictures, the regions, the mix, and the three sounds."""
     given = regions(config)
     return by_name(
         (
-            *look_at("original"),
-            *look_at("edited"),
+            *encode_picture("original"),
+            *encode_picture("edited"),
             *(node for region, picture in given.items() for node in _region(region, picture, config)),
-            *synthesize(
-                "original", config, embedding="original.tokens.embedding", objects="original.locals.embeddings"
-            ),
-            *synthesize("edited", config, embedding="edited.tokens.embedding", objects="edited.locals.embeddings"),
+            *plain_sound("original", config),
+            *plain_sound("edited", config),
             *_manipulated(given, config),
         )
     )
@@ -122,13 +136,13 @@ def _manipulated(given: Mapping[str, str], config: ManipulateConfig) -> Iterable
     if "added" in given:
         masks["added"] = "added.mask.mask"
     if config.edit.form == "fade":
-        yield from faded("manipulated", "edited", masks, config.gains, config, conditioner=SSV2A)
+        yield from fade_objects("manipulated", "edited", masks, config.gains, config, conditioner=SSV2A)
     else:
-        yield from blended("manipulated", "edited", masks, config.gains, config)
+        yield from blend_objects("manipulated", "edited", masks, config.gains, config)
 
 
 def _region(region: str, picture: str, config: ManipulateConfig) -> Iterable[Node]:
-    """A region of a picture and, for the published form, its factors."""
+    """The mask of a region and, in the published form, its SVD factors."""
     name = PARAMETERS[region]
     yield from segment_region(region, picture=picture, region=getattr(config, name), name=name)
     if config.edit.form != "svd":
@@ -142,7 +156,7 @@ def _region(region: str, picture: str, config: ManipulateConfig) -> Iterable[Nod
 
 
 def _reach(region: str) -> Node:
-    """How far the factor of a region moves its embedding."""
+    """The angle by which the factor of a region moves its embedding."""
     factors = {name: f"{region}.factors.{name}" for name in FACTORS.outputs}
     return Node(name=f"{region}.reach", stage=REACH, inputs=factors, parameters={"factor": f"svd.{SCALING[region]}"})
 
@@ -151,7 +165,7 @@ def _mix_of_both() -> Iterable[Node]:
     grids = {f"grid_{region}": f"{region}.align.grid" for region in REGIONS}
     yield Node(name="background", stage=BACKGROUND, inputs={"tokens": "edited.tokens.tokens", **grids})
     factors = {f"{f}_{r}": f"{r}.factors.{f}" for r in REGIONS for f in FACTORS.outputs}
-    yield Node(name="mix", stage=MIX, inputs={**factors, **_REST})
+    yield Node(name="mix", stage=MIX, inputs={**factors, **_UNSCALED})
 
 
 def _mix_of_one(region: str) -> Iterable[Node]:
@@ -160,28 +174,28 @@ def _mix_of_one(region: str) -> Iterable[Node]:
     yield Node(name="background", stage=BACKGROUND_OF_ONE, inputs=inputs)
     factors = {f: f"{region}.factors.{f}" for f in FACTORS.outputs}
     parameters = {"factor": f"svd.{SCALING[region]}", "weight": f"mix.{SCALING[region]}"}
-    yield Node(name="mix", stage=MIX_ONE, inputs={**factors, **_REST}, parameters=parameters)
+    yield Node(name="mix", stage=MIX_ONE, inputs={**factors, **_UNSCALED}, parameters=parameters)
 
 
 def check_regions(request: Request, store: Store | None) -> None:
-    """Make sure that something is removed or added.
+    """Check that a region to remove or to add is given.
 
     Raises:
         InputError: neither is given.
     """
     del store
     if not (request.config.remove or request.config.add):
-        raise nothing_given("--remove X,Y or --add X,Y")
+        raise no_region_error("--remove X,Y or --add X,Y")
 
 
-def nothing_given(what: str) -> InputError:
-    """The error of an edit without a region.
+def no_region_error(what: str) -> InputError:
+    """The error for an edit with neither region.
 
     Args:
-        what: how one is given.
+        what: how to give one.
     """
-    expected = "a region to remove in the original picture, one that was added in the edited picture, or both"
-    return InputError("nothing is removed or added", expected=expected, fix=f"give {what}")
+    expected = "a region to remove in the original picture, a region added in the edited picture, or both"
+    return InputError("no region given to remove or add", expected=expected, fix=f"give {what}")
 
 
 def configured_files(config: ManipulateConfig) -> Mapping[str, ConfiguredFile]:
@@ -190,24 +204,24 @@ def configured_files(config: ManipulateConfig) -> Mapping[str, ConfiguredFile]:
 
 
 def sounds(config: ManipulateConfig) -> Mapping[str, str]:
-    """The sounds of both pictures as they are, and of the edit."""
-    return sounds_of(config, SOUNDS)
+    """The plain sounds of both pictures, and the sound of the edit."""
+    return sound_outputs(config, SOUNDS)
 
 
 def scores(config: ManipulateConfig) -> Mapping[str, str]:
     """The scores of each sound."""
     del config
-    return scores_of(SOUNDS)
+    return score_outputs(SOUNDS)
 
 
 def targets(config: ManipulateConfig) -> tuple[str, ...]:
-    """All sounds, the edit first: a click that cannot be used is reported before anything costly is computed."""
-    return (*targets_of(config, ("manipulated", "original", "edited")), *_reaches(config))
+    """All sounds, the edit's first, so that an unusable click is reported before anything costly is computed."""
+    return (*final_nodes(config, ("manipulated", "original", "edited")), *_reaches(config))
 
 
 def targets_of_edit(config: ManipulateConfig) -> tuple[str, ...]:
-    """The sound of the edit alone."""
-    return (*targets_of(config, ("manipulated",)), *_reaches(config))
+    """Only the sound of the edit."""
+    return (*final_nodes(config, ("manipulated",)), *_reaches(config))
 
 
 def _reaches(config: ManipulateConfig) -> tuple[str, ...]:
@@ -215,10 +229,10 @@ def _reaches(config: ManipulateConfig) -> tuple[str, ...]:
 
 
 def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
-    """Cosines of the mixed embedding, the reach, and cosines of the class scores.
+    """Cosines of the mixed embedding, the reach of each factor, and cosines of the class scores.
 
-    The mixed embedding is compared with both pictures, and with the regions before they are scaled; the scores of the
-    edit's sound with those of both pictures' own sounds.
+    The mixed embedding is compared with both pictures and with the unscaled regions, the scores of the edit's sound
+    with those of both pictures' plain sounds.
     """
     from svdaudio.methods.mixes import mix_cosines
 
@@ -226,15 +240,15 @@ def measures(arrays: RunArrays) -> Mapping[str, Mapping[str, float]]:
     if (near := closer_by_scores(arrays.scores())) is not None:
         found["score_cosines"] = {"original": round(near.original, 6), "edited": round(near.edited, 6)}
     for figure in ("degrees", "share"):
-        values = {region: float(arrays[f"{region}.reach"][figure]) for region in _done_reaches(arrays)}
+        values = {region: float(arrays[f"{region}.reach"][figure]) for region in _measured_reaches(arrays)}
         if values:
             found[f"reach_{figure}"] = {region: round(value, 6) for region, value in values.items()}
     return found
 
 
 def notes(arrays: RunArrays) -> list[str]:
-    """How far the factors moved both regions' embeddings and, if that is next to nothing, what would act."""
-    moved = {region: float(arrays[f"{region}.reach"]["degrees"]) for region in _done_reaches(arrays)}
+    """How far each factor moved its region's embedding and, if that is next to nothing, settings with more effect."""
+    moved = {region: float(arrays[f"{region}.reach"]["degrees"]) for region in _measured_reaches(arrays)}
     if not moved:
         return []
     parts = [
@@ -244,31 +258,31 @@ def notes(arrays: RunArrays) -> list[str]:
         for region, degrees in moved.items()
     ]
     weak = max(moved.values()) < LEAST_REACH_DEGREES
-    advice = ": next to nothing; svd.k = 1 moves more, and --form fade acts on the objects themselves" if weak else ""
-    return [f"reach: {', '.join(parts)}{advice}"]
+    advice = "; this is next to nothing: use svd.k = 1 to move it more, or --form fade to act on the objects directly"
+    return [f"reach: {', '.join(parts)}{advice if weak else ''}"]
 
 
-def _done_reaches(arrays: RunArrays) -> list[str]:
+def _measured_reaches(arrays: RunArrays) -> list[str]:
     return [region for region in REGIONS if arrays.has(f"{region}.reach")]
 
 
 def verdict(arrays: RunArrays) -> list[Finding]:
-    """Whether what was added is heard, what was removed is gone, and what was in the original's sound is kept."""
+    """Whether the added object is heard, the removed one is gone, and the rest of the original's sound is kept."""
     found = arrays.scores()
     if "manipulated" not in found or "original" not in found:
         return []
     before, after = found["original"], found["manipulated"]
-    asked: dict[Wanted, list[str]] = {}
+    wanted: dict[Wanted, list[str]] = {}
     order: tuple[Literal["added", "removed"], ...] = ("added", "removed")
     for region in order:
         if not arrays.has(f"{region}.mask"):
             continue
-        named = getattr(arrays.config, PARAMETERS[region])
-        seen = detected_classes(arrays, REGIONS[region], {region: f"{region}.mask"})[region]
-        names = [one for one in named if class_of(one, before)] if isinstance(named, Mapping) else []
-        known = [one for one in names or seen if class_of(one, before)]
-        asked[region] = known or [f"the {region} region"]
-    findings = edit_findings(before, after, asked)
+        prompt = getattr(arrays.config, PARAMETERS[region])
+        detected = detected_classes(arrays, REGIONS[region], {region: f"{region}.mask"})[region]
+        named = [name for name in prompt if class_of(name, before)] if isinstance(prompt, Mapping) else []
+        known = [name for name in named or detected if class_of(name, before)]
+        wanted[region] = known or [f"the {region} region"]
+    findings = edit_findings(before, after, wanted)
     if len({use.digest for use in arrays.run.files.values()}) == 1 and arrays.has("added.mask"):
         findings.append(untold("the edit", "added", "both pictures are identical: nothing was added"))
     return findings
@@ -276,7 +290,7 @@ def verdict(arrays: RunArrays) -> list[Finding]:
 
 METHOD = Method(
     name="manipulate",
-    summary="the published method: sound that follows an edit of a picture",
+    summary="generate sound that follows the edit of a picture, by the published method",
     files={"original": PICTURE, "edited": PICTURE},
     config=ManipulateConfig,
     nodes=nodes,

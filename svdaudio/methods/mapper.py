@@ -1,31 +1,27 @@
 """The sound of a picture by a mapper from CLIP's embedding to CLAP's, in the manner of V2A-Mapper.
 
-It is there for comparison (`svdaudio evaluate conditioners`): `svdaudio run --method mapper PICTURE`.
+    svdaudio run --method mapper PICTURE
+
+It serves as a comparison (`svdaudio evaluate conditioners`).
 """
 
 from __future__ import annotations
 
-from svdaudio.engine.method import Method
+from dataclasses import replace
+
 from svdaudio.engine.stage import Node, Nodes, by_name
-from svdaudio.methods.baseline import SOUND, scores, sounds, targets
-from svdaudio.methods.parts import (
-    PICTURE,
-    PretrainedConfig,
-    RenderConfig,
-    check_generator,
-    read_picture,
-    render,
-)
+from svdaudio.methods.baseline import METHOD as BASELINE
+from svdaudio.methods.baseline import SOUND
+from svdaudio.methods.parts import PretrainedConfig, RenderConfig, read_picture, render
 from svdaudio.methods.stages import EMBED, MAP_EMBEDDING
-from svdaudio.views.stages import stage_views
 
 
 class MapperConfig(PretrainedConfig, RenderConfig):
-    """Parameters of the mapper: those of making sound."""
+    """Parameters of the mapper: only those that turn a CLAP embedding into sound."""
 
 
 def nodes(config: MapperConfig) -> Nodes:
-    """Picture, embedding, mapped embedding, sound."""
+    """The picture, its CLIP embedding, the CLAP embedding mapped from it, and the sound."""
     return by_name(
         (
             read_picture(SOUND),
@@ -36,16 +32,11 @@ def nodes(config: MapperConfig) -> Nodes:
     )
 
 
-METHOD = Method(
+METHOD = replace(
+    BASELINE,
     name="mapper",
-    summary="the sound of a picture by an MLP from CLIP to CLAP, in the manner of V2A-Mapper",
-    files={SOUND: PICTURE},
+    summary="generate the sound of a picture with an MLP from CLIP to CLAP, as V2A-Mapper does",
     config=MapperConfig,
     nodes=nodes,
-    targets=targets,
-    sounds=sounds,
-    scores=scores,
-    result=SOUND,
-    checks=(check_generator,),
-    views=stage_views,
+    former_parameters=(),
 )

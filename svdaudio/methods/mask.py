@@ -1,4 +1,4 @@
-"""A trial: the mask of an object in one picture, from clicks, a box or a mask file."""
+"""The mask of an object in one picture, from clicks, a box or a mask file, to try these out."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from svdaudio.views.stages import stage_views
 
 
 class MaskConfig(RunConfig):
-    """Parameters of a trial. Geometry and threshold say which patches the mask covers."""
+    """Parameters of a mask. Geometry and threshold decide which patches it covers."""
 
     point: Region = parameter(
         (), "the object, in pixels of the picture", REGION_EXPECTED, is_table=True, paths="objects"
     )
-    geometry: Literal["squash", "crop"] = parameter(
-        "squash", "how image and mask become 224 x 224 px", '"squash" or "crop"'
-    )
+    geometry: Literal["squash", "crop"] = parameter("squash", "how pictures become square", '"squash" or "crop"')
     align: AlignConfig = AlignConfig()
 
 
 def nodes(config: MaskConfig) -> Nodes:
-    """Picture and mask."""
+    """The picture and the mask."""
     region = segment_region("object", picture="picture", region=config.point, name="point")
     return by_name((read_picture("picture"), *region))
 
@@ -37,7 +35,7 @@ def configured_files(config: MaskConfig) -> Mapping[str, ConfiguredFile]:
 
 METHOD = Method(
     name="mask",
-    summary="the mask of an object in one picture, to try clicks",
+    summary="show the mask of an object in one picture, to try clicks, a box or a mask file",
     files={"picture": PICTURE},
     config=MaskConfig,
     nodes=nodes,

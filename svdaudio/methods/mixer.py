@@ -1,11 +1,12 @@
-"""The mixer: one picture, any number of objects, sounds and texts, and a gain for each of them and for the rest.
+"""The mixer: a gain for each object of a picture, for added sounds and texts, and for the rest of the picture.
 
     svdaudio mix farm.jpg --object cat=756,581 --object dog=300,450 --gain cat=-inf --gain dog=+3
     svdaudio mix farm.jpg --sound rain=rain.wav --text "distant thunder" --gain rain=-6 --without-text speech
 
-Three forms, which are other nodes: `fade` makes one sound from the picture with its objects faded; `clap` mixes the
-embeddings of the objects, each by itself; `stems` makes a sound of each object and of the rest, and adds them up.
-Sounds and texts join by their embeddings; as a stem, a sound is itself, and a text has a sound made of it.
+Each of the three forms has its own nodes. `fade` generates one sound from the picture with its objects faded; `clap`
+generates one sound from a mix of the objects' own embeddings; `stems` generates a sound for each object and for the
+rest, and adds them up. Added sounds and texts ("sources") enter by their CLAP embeddings; in form `stems`, a sound file
+is its own stem, and a text's stem is generated from it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from svdaudio.errors import ConfigError
 from svdaudio.methods.fading import (
     SSV2A,
     FadeConfig,
-    alone,
-    blended,
+    blend_objects,
+    complete_gains,
     detected_classes,
+    embed_object,
     fade_findings,
-    faded,
+    fade_objects,
     gains_parameter,
 )
 from svdaudio.methods.parts import (
@@ -38,17 +40,17 @@ from svdaudio.methods.parts import (
     check_clicks,
     check_generator,
     check_texts,
-    chosen,
+    encode_picture,
+    final_nodes,
     finish,
     generate,
-    look_at,
+    kept_waveform,
     mask_files,
+    plain_sound,
     score,
-    scores_of,
+    score_outputs,
     segment_object,
-    sounds_of,
-    synthesize,
-    targets_of,
+    sound_outputs,
 )
 from svdaudio.methods.stages import DESCRIBE, GAIN, HUSH, LEVEL, LISTEN, MASTER, MIXDOWN, RECORDING
 from svdaudio.mixing.levels import REST, SILENCE, Gain
@@ -64,11 +66,11 @@ RESERVED = (ORIGINAL, MIX, REST, WITHOUT, "all")
 
 
 class MasterConfig(Section):
-    """The sum of the stems as a whole."""
+    """Mastering of the sum of the stems."""
 
     loudness_lufs: Number | None = parameter(
         None,
-        "integrated loudness of the sum of the stems, in LUFS; without it the sum is left as it is",
+        "integrated loudness of the sum of the stems, in LUFS; unless given, the sum is not changed",
         "a number from -70 to 0",
         ge=-70,
         le=0,
@@ -79,18 +81,18 @@ class MixerConfig(FadeConfig):
     """Parameters of the mixer."""
 
     form: Literal["fade", "clap", "stems"] = parameter(
-        "fade", "fade objects in the picture, mix their embeddings, or add their sounds", '"fade", "clap" or "stems"'
+        "fade",
+        "fade objects in the picture, mix their embeddings, or add up their sounds",
+        '"fade", "clap" or "stems"',
     )
     objects: Objects = parameter(
-        {}, "the objects, by name", f"NAME = {OBJECT_EXPECTED}", is_table=True, paths="objects"
+        {}, "objects of the picture, by name", f"NAME = {OBJECT_EXPECTED}", is_table=True, paths="objects"
     )
-    sounds: Sources = parameter(
-        {}, "sound files beside the picture, by name", SOUND_EXPECTED, is_table=True, paths="files"
-    )
-    texts: Sources = parameter({}, "texts whose sounds are beside the picture, by name", TEXT_EXPECTED, is_table=True)
+    sounds: Sources = parameter({}, "sound files to mix in, by name", SOUND_EXPECTED, is_table=True, paths="files")
+    texts: Sources = parameter({}, "texts whose sounds to mix in, by name", TEXT_EXPECTED, is_table=True)
     gains: dict[str, Gain] = gains_parameter("gain of each object, sound and text and of the rest, in dB")
     without_text: Annotated[str, Field(min_length=1)] | None = parameter(
-        None, "text whose sound generated sounds are led away from, by guidance", "a text"
+        None, "negative prompt: text of a sound that guidance steers away from", "a text"
     )
     master: MasterConfig = MasterConfig()
 
@@ -99,7 +101,7 @@ class MixerConfig(FadeConfig):
     def _free_names(cls, table: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         for name in table:
             if name in RESERVED:
-                raise ConfigError(f"an object cannot be called '{name}'", fix="give it another name")
+                raise ConfigError(f"'{name}' is a reserved name", fix="choose another name")
             if any(name in info.data.get(other, ()) for other in ("objects", "sounds")):
                 raise ConfigError(f"there are two sources '{name}'", fix="give each its own name")
         return table
@@ -107,127 +109,115 @@ class MixerConfig(FadeConfig):
     @field_validator("gains")
     @classmethod
     def _complete_gains(cls, gains: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """The gain of every object, sound and text and of the rest, 0 dB unless given."""
         names = [*(name for table in ("objects", "sounds", "texts") for name in info.data.get(table, {})), REST]
-        for name in gains:
-            if name not in names:
-                raise ConfigError(f"there is no object '{name}'", expected=" or ".join(names), got=f"a gain for {name}")
-        return {name: gains.get(name, 0.0) for name in names}
+        return complete_gains(gains, names)
 
     @model_validator(mode="after")
-    def _guidance_leads_away(self) -> MixerConfig:
+    def _guided_if_negative(self) -> MixerConfig:
         if self.without_text is None:
             return self
-        made = self.generate
-        if made.guidance_scale <= 1:
+        generate = self.generate
+        if generate.guidance_scale <= 1:
             raise ConfigError(
-                "without_text needs guidance", expected="generate.guidance_scale above 1", got=made.guidance_scale
+                "without_text needs guidance", expected="generate.guidance_scale above 1", got=generate.guidance_scale
             )
-        if made.noise == "joint" and made.candidates != N_TOGETHER:
+        if generate.noise == "joint" and generate.candidates != N_TOGETHER:
             raise ConfigError(
                 "without_text needs candidates with noise of their own", fix="use --set generate.noise=own"
             )
         return self
 
     @property
-    def beside(self) -> dict[str, str]:
-        """Sounds and texts by name → `node.output` of the CLAP embedding of each."""
+    def sources(self) -> dict[str, str]:
+        """Name of each added sound or text → `node.output` of its CLAP embedding."""
         sounds = {name: f"{name}.listen.clap" for name in self.sounds}
         return {**sounds, **{name: f"{name}.describe.clap" for name in self.texts}}
 
     @property
-    def away(self) -> str | None:
-        """The `node.output` of the CLAP embedding that sounds are led away from."""
+    def negative(self) -> str | None:
+        """The `node.output` of the CLAP embedding that guidance steers away from."""
         return None if self.without_text is None else f"{WITHOUT}.describe.clap"
 
     @property
     def is_mix(self) -> bool:
         """Whether there is anything to mix."""
-        return bool(self.objects or self.beside or self.away)
+        return bool(self.objects or self.sources or self.negative)
 
 
 def nodes(config: MixerConfig) -> Nodes:
-    """The picture and its plain sound, the objects' masks, and the mix in the chosen form."""
+    """The picture and its plain sound, the masks of the objects, and the mix in the chosen form."""
     objects = [
         node
         for name, prompt in config.objects.items()
         for node in segment_object(name, picture=ORIGINAL, prompt=prompt, name=f"objects.{name}")
     ]
-    plain = synthesize(
-        ORIGINAL, config, embedding=f"{ORIGINAL}.tokens.embedding", objects=f"{ORIGINAL}.locals.embeddings"
-    )
+    negative = [] if config.negative is None else [_describe(WITHOUT, "without_text")]
+    mix = _mix(config) if config.is_mix else ()
+    return by_name((*encode_picture(ORIGINAL), *objects, *plain_sound(ORIGINAL, config), *negative, *mix))
+
+
+def _mix(config: MixerConfig) -> Iterable[Node]:
+    """The mix in the chosen form; its last node is `mix.scores`."""
     masks = {name: f"{name}.mask.mask" for name in config.objects}
-    mix: Iterable[Node] = ()
-    if config.is_mix:
-        forms = {"fade": partial(faded, conditioner=SSV2A), "clap": blended}
-        fading = forms.get(config.form)
-        mix = (
-            [
-                *(node for name in config.beside for node in _source(name, config)),
-                *fading(MIX, ORIGINAL, masks, config.gains, config, beside=config.beside, away=config.away),
-            ]
-            if fading
-            else stems(ORIGINAL, masks, config)
-        )
-    unwanted = [] if config.away is None else [_described(WITHOUT, "without_text")]
-    return by_name((*look_at(ORIGINAL), *objects, *plain, *unwanted, *mix))
+    if config.form == "stems":
+        yield from _stems(masks, config)
+        return
+    for name in config.sources:
+        yield from _embed_source(name, config)
+    mixed = blend_objects if config.form == "clap" else partial(fade_objects, conditioner=SSV2A)
+    yield from mixed(MIX, ORIGINAL, masks, config.gains, config, sources=config.sources, negative=config.negative)
 
 
-def stems(picture: str, masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
-    """A sound of each object, of each source and of the rest, at its gain, and their sum: `mix.mixdown`.
-
-    Args:
-        picture: group of the nodes that looked at it.
-        masks: object → `node.output` of its mask.
-        config: gains, and which nodes there are.
-    """
+def _stems(masks: Mapping[str, str], config: MixerConfig) -> Iterable[Node]:
+    """A stem for each object, each source and the rest, at its gain, and their sum, `mix.mixdown`."""
     for name in config.gains:
         if name in config.sounds:
-            yield from _recorded(name, config)
+            yield from _read_recording(name, config)
             yield score(name, waveform=_recording(name, config))
-            yield _at_gain(name, _recording(name, config))
+            yield _apply_gain(name, _recording(name, config))
             continue
-        yield from _source(name, config) if name in config.texts else alone(name, picture, masks)
-        yield from generate(name, config, clap=config.beside.get(name, f"{name}.remix.clap"), away=config.away)
-        waveform = chosen(name, config)
+        yield from _embed_source(name, config) if name in config.texts else embed_object(name, ORIGINAL, masks)
+        clap = config.sources.get(name, f"{name}.remix.clap")
+        yield from generate(name, config, clap=clap, negative=config.negative)
+        waveform = kept_waveform(name, config)
         if name == REST and config.rest == "detected":
             inputs = {"waveform": waveform, "embeddings": f"{name}.keep.embeddings"}
             yield Node(name=f"{name}.hush", stage=HUSH, inputs=inputs)
             waveform = f"{name}.hush.waveform"
         yield score(name, waveform=waveform)
         yield from (finished := [*finish(name, config, waveform=waveform)])
-        yield _at_gain(name, f"{name}.finish.waveform" if finished else waveform)
+        yield _apply_gain(name, f"{name}.finish.waveform" if finished else waveform)
     waveforms = {f"waveforms.{name}": f"{name}.gain.waveform" for name in config.gains}
     if config.master.loudness_lufs is not None:
         yield Node(name=f"{MIX}.master", stage=MASTER, inputs=waveforms)
         for name in config.gains:
             level = {"waveform": f"{name}.gain.waveform", "gain_db": f"{MIX}.master.gain_db"}
             yield Node(name=f"{name}.level", stage=LEVEL, inputs=level)
-    waveforms = {f"waveforms.{name}": source for name, source in _stem_sources(config).items()}
+    waveforms = {f"waveforms.{name}": waveform for name, waveform in _stem_outputs(config).items()}
     yield Node(name=f"{MIX}.mixdown", stage=MIXDOWN, inputs=waveforms)
     yield score(MIX, waveform=f"{MIX}.mixdown.waveform")
 
 
-def _at_gain(name: str, waveform: str) -> Node:
+def _apply_gain(name: str, waveform: str) -> Node:
     gain = {"gain_db": f"gains.{name}"}
     return Node(name=f"{name}.gain", stage=GAIN, inputs={"waveform": waveform}, parameters=gain)
 
 
-def _source(name: str, config: MixerConfig) -> Iterable[Node]:
-    """The CLAP embedding of a text, or of a sound file at the loudness of all sounds."""
+def _embed_source(name: str, config: MixerConfig) -> Iterable[Node]:
+    """The CLAP embedding of a text, or of a sound file at the common loudness."""
     if name in config.texts:
-        yield _described(name, f"texts.{name}")
+        yield _describe(name, f"texts.{name}")
         return
-    yield from _recorded(name, config)
+    yield from _read_recording(name, config)
     yield Node(name=f"{name}.listen", stage=LISTEN, inputs={"waveform": _recording(name, config)})
 
 
-def _described(group: str, text: str) -> Node:
+def _describe(group: str, text: str) -> Node:
     return Node(name=f"{group}.describe", stage=DESCRIBE, inputs={}, parameters={"text": text})
 
 
-def _recorded(name: str, config: MixerConfig) -> Iterable[Node]:
-    """A sound file as it is mixed: `<name>.recording`, and `<name>.finish` unless that is switched off."""
+def _read_recording(name: str, config: MixerConfig) -> Iterable[Node]:
+    """A sound file, ready to mix: `<name>.recording`, and `<name>.finish` unless finishing is switched off."""
     yield Node(name=f"{name}.recording", stage=RECORDING, inputs={"file": f"file:sounds.{name}"})
     yield from finish(name, config, waveform=f"{name}.recording.waveform")
 
@@ -236,32 +226,32 @@ def _recording(name: str, config: MixerConfig) -> str:
     return f"{name}.{'finish' if config.finish.form == 'clean' else 'recording'}.waveform"
 
 
-def _stem_sources(config: MixerConfig) -> dict[str, str]:
-    """Stem → `node.output` of what is added up."""
+def _stem_outputs(config: MixerConfig) -> dict[str, str]:
+    """Stem → `node.output` of the waveform that enters the sum."""
     last = "gain" if config.master.loudness_lufs is None else "level"
     return {name: f"{name}.{last}.waveform" for name in config.gains}
 
 
 def targets(config: MixerConfig) -> tuple[str, ...]:
-    """The masks, the mix, then each stem, then the plain sound.
+    """The masks, the mix, the stems, and last the plain sound.
 
     Raises:
         ConfigError: there is nothing to mix.
     """
     if not config.is_mix:
         raise ConfigError(
-            "there is no object to mix, nor a sound or a text",
-            fix=f"give --object NAME=PROMPT, which is {OBJECT_EXPECTED}; or --sound, --text or --without-text",
+            "nothing given to mix",
+            fix=f"give --object NAME=PROMPT, where PROMPT is {OBJECT_EXPECTED}; or --sound, --text or --without-text",
         )
     masks = tuple(f"{name}.mask" for name in config.objects)
     if config.form != "stems":
-        return (*masks, *targets_of(config, (MIX, ORIGINAL)))
+        return (*masks, *final_nodes(config, (MIX, ORIGINAL)))
     stem_scores = tuple(f"{name}.scores" for name in config.gains)
-    return (*masks, f"{MIX}.scores", *stem_scores, *targets_of(config, [ORIGINAL]))
+    return (*masks, f"{MIX}.scores", *stem_scores, *final_nodes(config, [ORIGINAL]))
 
 
 def configured_files(config: MixerConfig) -> Mapping[str, ConfiguredFile]:
-    """The mask files of the objects, and the sound files."""
+    """The mask files of the objects, and the added sound files."""
     files = {f"sounds.{name}": ConfiguredFile(kind=SOUND, path=Path(path)) for name, path in config.sounds.items()}
     return {**mask_files(config.objects, "objects"), **files}
 
@@ -269,13 +259,13 @@ def configured_files(config: MixerConfig) -> Mapping[str, ConfiguredFile]:
 def sounds(config: MixerConfig) -> Mapping[str, str]:
     """The plain sound, the mix, and the stems at their gains."""
     if config.form != "stems":
-        return sounds_of(config, (ORIGINAL, MIX))
-    return {**sounds_of(config, [ORIGINAL]), MIX: f"{MIX}.mixdown.waveform", **_stem_sources(config)}
+        return sound_outputs(config, (ORIGINAL, MIX))
+    return {**sound_outputs(config, [ORIGINAL]), MIX: f"{MIX}.mixdown.waveform", **_stem_outputs(config)}
 
 
 def scores(config: MixerConfig) -> Mapping[str, str]:
-    """The scores of each sound; those of a stem are of it at 0 dB."""
-    return scores_of((ORIGINAL, MIX, *stem_names(config)))
+    """The scores of each sound; a stem is scored at 0 dB."""
+    return score_outputs((ORIGINAL, MIX, *stem_names(config)))
 
 
 def stem_names(config: MixerConfig) -> tuple[str, ...]:
@@ -284,16 +274,16 @@ def stem_names(config: MixerConfig) -> tuple[str, ...]:
 
 
 def verdict(arrays: RunArrays) -> list[Finding]:
-    """What was to happen to each object, and whether it did, by the scores of the plain sound and of the mix."""
+    """Whether each object was changed as its gain demands, by the scores of the plain sound and of the mix."""
     found = arrays.scores()
     if MIX not in found or ORIGINAL not in found:
         return []
     before, after, config = found[ORIGINAL], found[MIX], arrays.config
     detected = detected_classes(arrays, ORIGINAL, {name: f"{name}.mask" for name in config.objects})
-    beside = [name for name in config.beside if config.gains[name] != SILENCE]
-    named = {name: detected.get(name, ()) for name in config.objects}
-    named |= {name: [config.texts[name]] if name in config.texts else () for name in beside}
-    findings = fade_findings(before, after, named, config.gains, added=beside)
+    added = [name for name in config.sources if config.gains[name] != SILENCE]
+    candidates = {name: detected.get(name, ()) for name in config.objects}
+    candidates |= {name: [config.texts[name]] if name in config.texts else () for name in added}
+    findings = fade_findings(before, after, candidates, config.gains, added=added)
     if (unwanted := config.without_text) is not None:
         findings.append(
             heard(unwanted, before=before[unwanted], after=after[unwanted], wanted="silenced")
@@ -305,7 +295,7 @@ def verdict(arrays: RunArrays) -> list[Finding]:
 
 METHOD = Method(
     name="mixer",
-    summary="a gain for each object of a picture",
+    summary="mix the sounds of a picture's objects, each at its gain",
     files={ORIGINAL: PICTURE},
     config=MixerConfig,
     nodes=nodes,

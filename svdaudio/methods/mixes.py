@@ -1,4 +1,4 @@
-"""What a run of the published method mixes: the parts, what the mix is compared with, and settings of it as columns."""
+"""The mix of a run of the published method: its parts, its cosines, and its settings as columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from svdaudio.svd.factors import Factors, reach_many
 from svdaudio.svd.many import EditParts, MixColumns, cosines, unscaled
 
 MIX_PARAMETERS = ("svd.k", "svd.alpha", "svd.beta", "mix.alpha", "mix.beta", "mix.gamma", "mix.direct")
-"""What can change without a new factorisation, in the order of the fields of `MixColumns`."""
+"""The parameters that need no new factorisation, in the order of the fields of `MixColumns`."""
 
 MIX_WEIGHTS = {
     "alpha_mix": "suppressed region",
@@ -25,14 +25,14 @@ MIX_WEIGHTS = {
     "gamma_mix": "background",
     "direct_mix": "edited picture",
 }
-"""Local parameter of the mixing stages → what it weights."""
+"""Local parameter of the mixing stages → the part that it weights."""
 
 
 def mix_shares(parameters: Mapping[str, float]) -> list[tuple[str, float]]:
-    """What a mixing stage weights, and the share of each in the sum.
+    """The parts of a mix, and the share of each in the sum.
 
     Args:
-        parameters: of the stage, by their local names; others than weights are ignored.
+        parameters: of the mixing stage, by local name; those that are not weights are ignored.
     """
     found = [(MIX_WEIGHTS[name], float(value)) for name, value in parameters.items() if name in MIX_WEIGHTS]
     total = sum(weight for _, weight in found) or 1.0
@@ -40,12 +40,12 @@ def mix_shares(parameters: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def part_nodes(nodes: Nodes) -> tuple[str, ...]:
-    """The nodes that the mix is made from, and those that it is compared with."""
+    """The nodes that the mix is computed from, and those that it is compared with."""
     return (*nodes["mix"].upstream, "original.tokens")
 
 
 def edit_parts(arrays: RunArrays) -> EditParts:
-    """What the edit of a run is mixed from."""
+    """The parts of the mix of a run."""
     return EditParts(
         **_factors(arrays),
         background=arrays["background"]["embedding"],
@@ -54,9 +54,9 @@ def edit_parts(arrays: RunArrays) -> EditParts:
 
 
 def mix_anchors(arrays: RunArrays) -> dict[str, NDArray[Any]]:
-    """What the mix of a run is compared with: both pictures, and the regions before they are scaled.
+    """The embeddings that the mix of a run is compared with: both pictures, and the unscaled regions.
 
-    The original is missing where nothing is removed and its own sound is not made.
+    The original is missing if nothing is removed and its plain sound is not generated.
     """
     nodes = {name: f"{name}.tokens" for name in ("original", "edited")}
     pictures = {name: arrays[node]["embedding"] for name, node in nodes.items() if arrays.has(node)}
@@ -64,7 +64,7 @@ def mix_anchors(arrays: RunArrays) -> dict[str, NDArray[Any]]:
 
 
 def _factors(arrays: RunArrays) -> dict[str, Factors]:
-    """Factors of the regions that a run has, "removed" and "added"."""
+    """SVD factors of the regions of a run, "removed" and "added"."""
     nodes = {region: f"{region}.factors" for region in ("removed", "added")}
     return {region: Factors(**arrays[node]) for region, node in nodes.items() if arrays.has(node)}
 
@@ -76,10 +76,10 @@ def mix_cosines(arrays: RunArrays) -> dict[str, float]:
 
 
 def columns(settings: Sequence[Mapping[str, Any]], config: RunConfig) -> MixColumns:
-    """Settings as columns; what a setting does not say is as in the configuration.
+    """Settings as columns; parameters that a setting omits are taken from the configuration.
 
     Raises:
-        ConfigError: an invalid value.
+        ConfigError: a value is invalid.
     """
     found: dict[str, NDArray[Any]] = {}
     for name, field in zip(MIX_PARAMETERS, fields(MixColumns), strict=True):
@@ -91,7 +91,7 @@ def columns(settings: Sequence[Mapping[str, Any]], config: RunConfig) -> MixColu
 
 
 def reaches(parts: EditParts, settings: MixColumns) -> dict[str, NDArray[Any]]:
-    """The angle in degrees, for each setting, by which a factor moves its region's embedding."""
+    """For each setting, the angle in degrees by which a factor moves its region's embedding."""
     regions = {"removed": (parts.removed, settings.alpha), "added": (parts.added, settings.beta)}
     return {
         f"reach_degree.{region}": reach_many(factors, ks=settings.k, gains=gains)[1]

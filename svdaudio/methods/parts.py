@@ -1,4 +1,8 @@
-"""What several methods have in common: kinds of files, checks, and pieces of workflows."""
+"""What methods share: kinds of files, configurations, pieces of workflows, and checks.
+
+A piece of a workflow is a function that returns nodes. `x: node.output` in its arguments is the name of an output of
+another node, such as "original.image.pixels".
+"""
 
 from __future__ import annotations
 
@@ -56,39 +60,37 @@ SOUND = FileKind(name="sound", checker="svdaudio.sounds.reading:sound_facts")
 
 
 class RenderConfig(RunConfig):
-    """Parameters of every method that makes sound by AudioLDM."""
+    """Parameters of every method that generates sound with AudioLDM."""
 
     generate: GenerateConfig = GenerateConfig()
     finish: FinishConfig = FinishConfig()
 
 
 class PretrainedConfig(RunConfig):
-    """Parameters of methods that need a model from pretraining on pictures, sounds and words."""
+    """Parameters of methods whose models were pretrained on pictures, sounds and texts."""
 
     bundle: Annotated[str, Field(min_length=1)] = parameter(
         PRETRAINED_BUNDLE, "checkpoint bundle", "the name of a bundle"
     )
 
 
-class LookConfig(RunConfig):
-    """Parameters of what CLIP, the detector and SSV2A see in a picture."""
+class ConditioningConfig(RunConfig):
+    """Parameters that turn a picture into a CLAP embedding, by CLIP, the detector and SSV2A."""
 
-    geometry: Literal["squash", "crop"] = parameter(
-        "squash", "how image and mask become 224 x 224 px", '"squash" or "crop"'
-    )
+    geometry: Literal["squash", "crop"] = parameter("squash", "how pictures become square", '"squash" or "crop"')
     locals: LocalsConfig = LocalsConfig()
     remix: RemixConfig = RemixConfig()
 
 
-class SoundConfig(RenderConfig, LookConfig):
-    """Parameters of every method that looks at a picture and makes sound by SSV2A and AudioLDM."""
+class SoundConfig(RenderConfig, ConditioningConfig):
+    """Parameters of every method that generates the sound of a picture with SSV2A and AudioLDM."""
 
 
-def look_at(picture: str) -> Iterable[Node]:
-    """What is seen in one picture: `<picture>.image`, `.tokens` and `.locals`.
+def encode_picture(picture: str) -> Iterable[Node]:
+    """The picture, its CLIP tokens and its detected objects: `<picture>.image`, `.tokens` and `.locals`.
 
     Args:
-        picture: name of the file, and of the group of nodes.
+        picture: name of the file, and group of the nodes.
     """
     yield read_picture(picture)
     yield Node(name=f"{picture}.tokens", stage=TOKENS, inputs={"pixels": f"{picture}.image.pixels"})
@@ -101,11 +103,11 @@ def read_picture(picture: str) -> Node:
 
 
 def segment(region: str, *, picture: str, points: str) -> Node:
-    """The mask of what was clicked on: `<region>.mask`.
+    """The mask of the object under some clicks: `<region>.mask`.
 
     Args:
         region: group of the node.
-        picture: in which picture.
+        picture: group of the picture's nodes.
         points: dotted name of the parameter that holds the clicks.
     """
     inputs = {"pixels": f"{picture}.image.pixels"}
@@ -113,12 +115,12 @@ def segment(region: str, *, picture: str, points: str) -> Node:
 
 
 def segment_object(group: str, *, picture: str, prompt: ObjectPrompt, name: str) -> Iterable[Node]:
-    """The mask of an object, from whatever it was given by: `<group>.mask`, whose output is `mask`.
+    """The mask of an object, from clicks, a box or a mask file: `<group>.mask`, whose output is `mask`.
 
     Args:
         group: group of the node.
-        picture: in which picture.
-        prompt: clicks, a box, or a mask file.
+        picture: group of the picture's nodes.
+        prompt: the clicks, the box or the mask file.
         name: dotted name of the prompt in the configuration, and of its mask file in the workflow: "remove.cat".
     """
     pixels = f"{picture}.image.pixels"
@@ -134,12 +136,12 @@ def segment_object(group: str, *, picture: str, prompt: ObjectPrompt, name: str)
 def segment_region(
     group: str, *, picture: str, region: tuple[Point, ...] | Mapping[str, ObjectPrompt], name: str
 ) -> Iterable[Node]:
-    """The mask of a region: `<group>.mask`; of several objects, each is `<group>.<object>.mask`, and they are united.
+    """The mask of a region, `<group>.mask`: the union of `<group>.<object>.mask` if the region has several objects.
 
     Args:
         group: group of the node.
-        picture: in which picture.
-        region: clicks, or objects by their names.
+        picture: group of the picture's nodes.
+        region: clicks, or objects by name.
         name: dotted name of the parameter.
     """
     if not isinstance(region, Mapping):
@@ -155,10 +157,10 @@ def segment_region(
 
 
 def mask_files(region: tuple[Point, ...] | Mapping[str, ObjectPrompt], name: str) -> dict[str, ConfiguredFile]:
-    """The mask files of a region, or of a table of objects, by their names in the workflow: "remove.cat".
+    """The mask files of a region or a table of objects, by their names in the workflow: "remove.cat".
 
     Args:
-        region: clicks, or objects by their names.
+        region: clicks, or objects by name.
         name: dotted name of the parameter.
     """
     prompts = region if isinstance(region, Mapping) else {}
@@ -169,37 +171,43 @@ def mask_files(region: tuple[Point, ...] | Mapping[str, ObjectPrompt], name: str
     }
 
 
+def plain_sound(picture: str, config: SoundConfig) -> Iterable[Node]:
+    """The sound of an encoded picture by plain SSV2A: `<picture>.remix` to `<picture>.scores`."""
+    embeddings = {"embedding": f"{picture}.tokens.embedding", "objects": f"{picture}.locals.embeddings"}
+    return synthesize(picture, config, **embeddings)
+
+
 def synthesize(sound: str, config: SoundConfig, *, embedding: str, objects: str) -> Iterable[Node]:
-    """From a global embedding and objects to a scored sound: `<sound>.remix` to `<sound>.scores`.
+    """A scored sound from a global embedding and objects, by SSV2A: `<sound>.remix` to `<sound>.scores`.
 
     Args:
         sound: group of the nodes.
-        config: which nodes there are.
-        embedding: `node.output` of a CLIP embedding.
+        config: decides which nodes there are.
+        embedding: `node.output` of the global CLIP embedding.
         objects: `node.output` of the objects' CLIP embeddings.
     """
     yield Node(name=f"{sound}.remix", stage=REMIX, inputs={"embedding": embedding, "locals": objects})
     yield from render(sound, config, clap=f"{sound}.remix.clap")
 
 
-def render(sound: str, config: RenderConfig, *, clap: str, away: str | None = None) -> Iterable[Node]:
-    """From a CLAP embedding to a scored sound: `<sound>.diffuse` to `<sound>.scores`. Arguments as of `generate`."""
-    yield from generate(sound, config, clap=clap, away=away)
-    yield from finish(sound, config, waveform=chosen(sound, config))
-    yield score(sound, waveform=chosen(sound, config))
+def render(sound: str, config: RenderConfig, *, clap: str, negative: str | None = None) -> Iterable[Node]:
+    """A scored sound from a CLAP embedding: `<sound>.diffuse` to `<sound>.scores`. Arguments as for `generate`."""
+    yield from generate(sound, config, clap=clap, negative=negative)
+    yield from finish(sound, config, waveform=kept_waveform(sound, config))
+    yield score(sound, waveform=kept_waveform(sound, config))
 
 
-def generate(sound: str, config: RenderConfig, *, clap: str, away: str | None = None) -> Iterable[Node]:
-    """From a CLAP embedding to a sound: `<sound>.diffuse` to `<sound>.choose`, and `<sound>.pick` of a user's choice.
+def generate(sound: str, config: RenderConfig, *, clap: str, negative: str | None = None) -> Iterable[Node]:
+    """A sound from a CLAP embedding: `<sound>.diffuse` to `<sound>.choose`; `<sound>.pick` if the user picked one.
 
     Args:
         sound: group of the nodes.
-        config: which nodes there are.
+        config: decides which nodes there are.
         clap: `node.output` of the CLAP embedding.
-        away: `node.output` of the one that the sound is led away from, instead of that of the empty text.
+        negative: `node.output` of the CLAP embedding that guidance steers away from, by default that of the empty text.
     """
-    inputs = {"clap": clap} if away is None else {"clap": clap, "away": away}
-    stage = _diffuse(config) if away is None else DIFFUSE_AWAY
+    inputs = {"clap": clap} if negative is None else {"clap": clap, "away": negative}
+    stage = _diffuse_stage(config) if negative is None else DIFFUSE_AWAY
     yield Node(name=f"{sound}.diffuse", stage=stage, inputs=inputs)
     yield Node(name=f"{sound}.decode", stage=DECODE, inputs={"latents": f"{sound}.diffuse.latents"})
     yield Node(name=f"{sound}.vocode", stage=VOCODE, inputs={"mel": f"{sound}.decode.mel"})
@@ -209,8 +217,8 @@ def generate(sound: str, config: RenderConfig, *, clap: str, away: str | None = 
         yield Node(name=f"{sound}.pick", stage=PICK, inputs={"waveforms": f"{sound}.vocode.waveforms"})
 
 
-def chosen(sound: str, config: RenderConfig) -> str:
-    """The output of `generate` that holds the waveform that is kept."""
+def kept_waveform(sound: str, config: RenderConfig) -> str:
+    """The output of `generate` with the waveform of the candidate that is kept."""
     return f"{sound}.{'choose' if config.generate.pick == BEST else 'pick'}.waveform"
 
 
@@ -225,45 +233,45 @@ def score(sound: str, *, waveform: str) -> Node:
 
 
 def finish(sound: str, config: RenderConfig, *, waveform: str) -> Iterable[Node]:
-    """A sound without offset and clicks, at the loudness of all sounds: `<sound>.finish`, unless that is switched off.
+    """A sound without offset and clicks, at the common loudness: `<sound>.finish`, unless finishing is switched off.
 
     Args:
         sound: group of the node.
-        config: which nodes there are.
+        config: decides which nodes there are.
         waveform: `node.output` of the sound.
     """
     if config.finish.form == "clean":
         yield Node(name=f"{sound}.finish", stage=FINISH, inputs={"waveform": waveform})
 
 
-def sounds_of(config: RenderConfig, sounds: Iterable[str]) -> Mapping[str, str]:
-    """Name of each sound → the output of `render` that holds its waveform."""
+def sound_outputs(config: RenderConfig, sounds: Iterable[str]) -> Mapping[str, str]:
+    """Name of each sound → the output of `render` with its waveform."""
     clean = config.finish.form == "clean"
-    return {sound: f"{sound}.finish.waveform" if clean else chosen(sound, config) for sound in sounds}
+    return {sound: f"{sound}.finish.waveform" if clean else kept_waveform(sound, config) for sound in sounds}
 
 
-def scores_of(sounds: Iterable[str]) -> Mapping[str, str]:
-    """Name of each sound → the output of `render` that holds its class scores."""
+def score_outputs(sounds: Iterable[str]) -> Mapping[str, str]:
+    """Name of each sound → the output of `render` with its class scores."""
     return {sound: f"{sound}.scores.scores" for sound in sounds}
 
 
-def targets_of(config: RenderConfig, sounds: Iterable[str]) -> tuple[str, ...]:
-    """The nodes of `render` that no other node reads, one sound after the other."""
+def final_nodes(config: RenderConfig, sounds: Iterable[str]) -> tuple[str, ...]:
+    """The last nodes of `render`, which no other node reads, sound by sound."""
     ends = ("finish", "scores") if config.finish.form == "clean" else ("scores",)
     return tuple(f"{sound}.{end}" for sound in sounds for end in ends)
 
 
-def _diffuse(config: RenderConfig) -> Stage:
-    """The diffusion: three candidates have the same noise and the same bytes in both forms, and so the older one."""
+def _diffuse_stage(config: RenderConfig) -> Stage:
+    """The stage of diffusion. Three candidates get the same bytes from both stages, so the older one keeps its keys."""
     three = config.generate.candidates == N_TOGETHER
     return DIFFUSE if three or config.generate.noise == "joint" else DIFFUSE_EACH
 
 
 def check_generator(request: Request, store: Store | None) -> None:
-    """Make sure that the backend is installed and has the scheduler.
+    """Check that the backend is installed and has the scheduler.
 
     Raises:
-        ConfigError: it is not, or has not.
+        ConfigError: the backend is not installed, or lacks the scheduler.
     """
     del store
     from svdaudio.models.audioldm.settings import check_backend
@@ -273,10 +281,10 @@ def check_generator(request: Request, store: Store | None) -> None:
 
 
 def check_texts(request: Request, store: Store | None) -> None:
-    """Make sure that the bundle can embed every text: a bundle may know some texts only.
+    """Check that the bundle can embed every text: some bundles know certain texts only.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: the bundle does not know a text.
     """
     del store
     for node in request.nodes:
@@ -286,28 +294,28 @@ def check_texts(request: Request, store: Store | None) -> None:
 
 
 def check_clicks(request: Request, store: Store | None) -> None:
-    """Make sure that every mask has a prompt, and that clicks, boxes and mask files fit their pictures.
+    """Check that every mask has a prompt, and that clicks, boxes and mask files fit their pictures.
 
     Raises:
-        InputError: one is missing, lies outside its picture, or has another size.
+        InputError: a prompt is missing or outside its picture, or a mask file has another size.
     """
     for node in request.nodes:
         if node.stage not in (MASK, BOX_MASK, MASK_FILE):
             continue
         picture = node.inputs["pixels"].partition(".")[0]
-        size = _size(request, picture, store)
+        size = _picture_size(request, picture, store)
         path = request.files[picture]
-        where = f"the image {path.name}"
+        where = f"the picture {path.name}"
         if node.stage is MASK_FILE:
             _check_mask_file(request, node, size, where)
             continue
-        name = node.bindings["points"].removesuffix(".points").removesuffix(".object")  # what has no name is "object"
+        name = node.bindings["points"].removesuffix(".points").removesuffix(".object")  # unnamed clicks are "object"
         points = cast("list[Point]", request.config.value(node.bindings["points"]))
         if node.stage is BOX_MASK:
             _check_box(request.config.value(node.bindings["box"]), name, size, where)
         elif not any(label == 1 for _, _, label in points):
             raise InputError(
-                f"there is no click for '{name}'",
+                f"no click given for '{name}'",
                 fix=f"give {_prompt_text(name)}, in pixels of the {request.description(picture)} {path.name}",
             )
         width, height = size
@@ -343,10 +351,10 @@ def _check_mask_file(request: Request, node: Node, size: tuple[int, int], where:
     check_mask_size(load_mask(path).shape[::-1], size, mask=path.name, picture=where)
 
 
-def _size(request: Request, picture: str, store: Store | None) -> tuple[int, int]:
-    """Width and height: of the stored pixels, which saves opening the file and importing what opens it."""
+def _picture_size(request: Request, picture: str, store: Store | None) -> tuple[int, int]:
+    """Width and height, from the record of the decoded picture if there is one: that saves opening the file."""
     shape = request.known_shape(picture, store)
-    if shape is not None and len(shape) == 3:  # a record of another shape is not believed
+    if shape is not None and len(shape) == 3:  # any other shape is not a picture's
         return shape[1], shape[0]
     from svdaudio.svd.images import upright_size
 

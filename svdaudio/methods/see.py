@@ -1,4 +1,4 @@
-"""Where a picture is in CLIP's space, for pictures that are compared with a sound."""
+"""The embedding of a picture in CLIP's space, where it can be compared with a sound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def nodes(config: PretrainedConfig) -> Nodes:
 
 METHOD = Method(
     name="see",
-    summary="where a picture is in CLIP's space",
+    summary="embed a picture in CLIP's space",
     files={SEEN: PICTURE},
     config=PretrainedConfig,
     nodes=nodes,

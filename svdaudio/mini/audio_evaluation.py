@@ -17,7 +17,7 @@ from svdaudio.checkpoints.bundle import Models
 from svdaudio.engine.in_memory import compute
 from svdaudio.engine.stage import by_name
 from svdaudio.figures import Figure, at_least, mean_figure
-from svdaudio.methods.parts import SoundConfig, look_at, synthesize
+from svdaudio.methods.parts import SoundConfig, encode_picture, plain_sound
 from svdaudio.mini import farm, soundscapes
 from svdaudio.mini.spectral import stft_distance
 from svdaudio.mini.vision_evaluation import held_out_classes
@@ -122,14 +122,7 @@ def hearing_figures(models: Models, config: SoundConfig, *, n_pictures: int = 45
     pictures = {
         str(index): held_out_classes(index, classes=[index % N_CLASSES], size=448) for index in range(n_pictures)
     }
-    nodes = by_name(
-        node
-        for name in pictures
-        for node in (
-            *look_at(name),
-            *synthesize(name, config, embedding=f"{name}.tokens.embedding", objects=f"{name}.locals.embeddings"),
-        )
-    )
+    nodes = by_name(node for name in pictures for node in (*encode_picture(name), *plain_sound(name, config)))
     given = {f"{name}.image": {"pixels": each.pixels} for name, each in pictures.items()}
     arrays = compute([f"{name}.scores" for name in pictures], nodes, config, models, given=given)
     right = [int(arrays[f"{name}.scores"]["scores"].argmax()) == each.classes[0] for name, each in pictures.items()]

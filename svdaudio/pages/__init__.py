@@ -1,1 +1,1 @@
-"""Pages to look at and send: reports of runs and of studies, each one self-contained HTML file."""
+"""Reports of runs and studies as self-contained HTML files, and results of runs in notebooks."""

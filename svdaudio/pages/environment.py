@@ -1,4 +1,4 @@
-"""Jinja templates of the pages: everything that is not marked as safe is escaped, control characters, too."""
+"""The Jinja environment of the pages, which escapes everything not marked as safe, including control characters."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @cache
 def environment() -> Environment:
-    """The environment that all templates are rendered in; a name that a template lacks is an error."""
-    made = Environment(
+    """The environment of all templates; an undefined name is an error."""
+    templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -26,8 +26,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    made.filters["as_data"] = _as_data
-    return made
+    templates.filters["as_data"] = _as_data
+    return templates
 
 
 def _finalize(value: Any) -> Any:
@@ -35,8 +35,8 @@ def _finalize(value: Any) -> Any:
 
 
 def _as_data(value: object) -> Markup:
-    """A value as JSON inside a `<script type="application/json">`, which ends at the first `</script`."""
+    """A value as JSON for a `<script type="application/json">` element, which the first `</script` would end."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - without the characters that HTML acts on
+    return Markup(text)  # noqa: S704 - no character that HTML interprets is left

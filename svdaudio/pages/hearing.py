@@ -1,4 +1,4 @@
-"""What a run heard in a sound: the picture that the sound encoder got, and the labels that it is nearest to."""
+"""The sounds that a run compared with labels: the sound encoder's spectrogram, and the nearest labels."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from svdaudio.views.stages import heard_bands, nodes_done
 
 N_LABELS_SHOWN = 24
 LONGEST_S = 30.0
-"""A longer sound is cut for the page's player."""
+"""Longer sounds are cut to this length for the player of the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hearing:
-    """One sound that was heard."""
+    """A sound that was compared with labels."""
 
     name: str
     picture: str
-    """What the sound encoder saw, as a data: URI: a row for each mel band, low ones at the bottom."""
+    """The sound encoder's spectrogram as a data: URI, one row per mel band, low bands at the bottom."""
     sound: str
-    """The sound for the page's player, as a data: URI."""
+    """The sound for the player of the page, as a data: URI."""
     is_cut: bool
-    """Whether the player has its beginning only."""
+    """Whether the player has only the beginning."""
     preset: str
     place: str
     maximum_db: float
     loudness_db: float
     labels: Sequence[tuple[str, float, float]]
-    """Label, cosine and probability, the likeliest first."""
+    """Label, cosine and probability, the most likely first."""
     n_more: int
     """Labels that are not listed."""
 
@@ -45,26 +45,26 @@ class Hearing:
 def hearings(arrays: RunArrays) -> list[Hearing]:
     """Every sound that a run compared with labels."""
     found: list[Hearing] = []
-    for scored, node in arrays.scores_done().items():
+    for sound, node in arrays.scores_done().items():
         if arrays.nodes[node].stage.name != "match":
             continue
-        for seen in (one for one in nodes_done(arrays, "spectrogram") if group_of(one) == scored):
-            facts, (maximum_db, loudness_db) = arrays.parameters(seen), arrays[seen]["level_db"].tolist()
+        for spectrogram in (one for one in nodes_done(arrays, "spectrogram") if group_of(one) == sound):
+            parameters, (maximum_db, loudness_db) = arrays.parameters(spectrogram), arrays[spectrogram]["level_db"]
             cosines = arrays[node]["cosines"].tolist()
             labels = [
                 (label, cosine, score)
-                for (label, score), cosine in zip(arrays.scores()[scored].items(), cosines, strict=True)
+                for (label, score), cosine in zip(arrays.scores()[sound].items(), cosines, strict=True)
             ]
             labels.sort(key=lambda row: -row[2])
             found.append(
                 Hearing(
-                    name=scored,
-                    picture=shaded_uri(heard_bands(arrays, seen)),
-                    **_player(arrays, seen),
-                    preset=facts["preset"],
-                    place=facts["place"],
-                    maximum_db=maximum_db,
-                    loudness_db=loudness_db,
+                    name=sound,
+                    picture=shaded_uri(heard_bands(arrays, spectrogram)),
+                    **_player(arrays, spectrogram),
+                    preset=parameters["preset"],
+                    place=parameters["place"],
+                    maximum_db=float(maximum_db),
+                    loudness_db=float(loudness_db),
                     labels=labels[:N_LABELS_SHOWN],
                     n_more=max(len(labels) - N_LABELS_SHOWN, 0),
                 )
@@ -72,10 +72,10 @@ def hearings(arrays: RunArrays) -> list[Hearing]:
     return found
 
 
-def _player(arrays: RunArrays, seen: str) -> dict[str, Any]:
+def _player(arrays: RunArrays, spectrogram: str) -> dict[str, Any]:
     from scipy.signal import resample_poly
 
-    inputs = arrays.nodes[seen].inputs
+    inputs = arrays.nodes[spectrogram].inputs
     waveform: NDArray[np.float32] = arrays.output(inputs["waveform"])
     rate_hz = int(arrays.output(inputs["rate_hz"]))
     shown = waveform[: int(LONGEST_S * rate_hz)]

@@ -1,4 +1,4 @@
-"""Whether this process is a notebook's kernel. IPython is asked where it runs already, and is imported nowhere."""
+"""Detection of notebooks, without importing IPython: in a kernel, it is already imported."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 
 def in_notebook() -> bool:
-    """Whether this process is a notebook's kernel."""
+    """Whether this process is the kernel of a notebook."""
     module = sys.modules.get("IPython")
     shell: Any = None if module is None else module.get_ipython()
     return getattr(shell, "kernel", None) is not None
 
 
 def quiet_tqdm() -> None:
-    """In a notebook without ipywidgets, import tqdm such that it does not warn about that.
+    """In a notebook, import tqdm without its warning that ipywidgets are missing.
 
-    Libraries of the models import `tqdm.auto`, which then falls back to plain text, with a warning at its import.
+    Model libraries import `tqdm.auto`, which falls back to plain text without ipywidgets, and warns on import.
     """
     if in_notebook():
         with warnings.catch_warnings(), contextlib.suppress(ImportError):

@@ -1,4 +1,4 @@
-"""The sounds of runs as lanes: each with its waveform, spectrograms, loudness and scores, all on one scale."""
+"""The sounds of runs as lanes, each with waveform, spectrograms, loudness and scores, all on the same scales."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from svdaudio.views.stages import nodes_done
 N_SCORES_SHOWN = 3
 LEAST_SCORE_SHOWN = 0.05
 STYLES = {"original": "original", "edited": "edited"}
-"""Sounds with a colour of their own, beside the result."""
+"""Sounds that have their own colours, in addition to the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +35,13 @@ class Lane:
     style: str
     """"original", "edited", "result", "object-1" …, "candidate"."""
     file: str
-    """Name of a file to download it as."""
+    """File name of the download."""
     uri: str
     duration_s: float
     loudness_lufs: float | None
     """Integrated; None for silence."""
     scores: Mapping[str, float]
-    """The highest ones."""
+    """Only the highest ones."""
     wave: str
     """SVG path."""
     mel: str
@@ -57,25 +57,25 @@ class _Sound:
 
     @property
     def identity(self) -> tuple[str, bytes]:
-        """Equal for the same sound under the same name."""
+        """Equal for equal sounds with the same name."""
         return self.lane.name, hashlib.sha256(self.waveform.tobytes()).digest()
 
 
 def lanes(runs: Sequence[tuple[RunArrays, Report]], *, candidates: bool = True) -> list[list[Lane]]:
-    """The lanes of each run. Levels of all spectrograms are relative to the loudest of all.
+    """The lanes of each run. The levels of all spectrograms are relative to the loudest sound.
 
-    A sound that an earlier run has, too, under the same name, has no second lane.
+    A sound that an earlier run also has, under the same name, gets no second lane.
 
     Args:
-        runs: the arrays of each run, and its files.
-        candidates: also show the candidates that were not kept.
+        runs: the arrays and the files of each run.
+        candidates: also show the other candidates, which were not kept.
     """
     taken: set[tuple[str, bytes]] = set()
     sounds: list[list[_Sound]] = []
     for number, (arrays, report) in enumerate(runs):
-        fresh = [one for one in _sounds(number, arrays, report, candidates) if one.identity not in taken]
-        taken.update(one.identity for one in fresh)
-        sounds.append(fresh)
+        new = [one for one in _sounds(number, arrays, report, candidates) if one.identity not in taken]
+        taken.update(one.identity for one in new)
+        sounds.append(new)
     waveforms = {sound.lane.id: sound.waveform for of_run in sounds for sound in of_run}
     mel, linear = spectrogram_uris(waveforms, "mel"), spectrogram_uris(waveforms, "linear")
     return [
@@ -105,16 +105,16 @@ def _sounds(number: int, arrays: RunArrays, report: Report, candidates: bool) ->
 
 
 def _candidates(number: int, arrays: RunArrays) -> Iterator[_Sound]:
-    """The candidates that were not kept, finished as the kept one is."""
+    """The candidates that were not kept, finished like the kept one."""
     from svdaudio.sounds.scipy_parts import resample_poly
 
     for node in nodes_done(arrays, "choose"):
         waveforms, found = arrays.output(arrays.nodes[node].inputs["waveforms"]), arrays[node]
         n_samples = found["waveform"].size
-        for place, drawn in enumerate(waveforms):
+        for place, candidate in enumerate(waveforms):
             if place == _kept(arrays, node):
                 continue
-            waveform = resample_poly(drawn.ravel().astype(np.float64), OUTPUT_RATE_HZ, VOCODER_RATE_HZ)[:n_samples]
+            waveform = resample_poly(candidate.ravel().astype(np.float64), OUTPUT_RATE_HZ, VOCODER_RATE_HZ)[:n_samples]
             if (finishing := _finishing(arrays, node)) is not None:
                 waveform = finish(waveform[None], OUTPUT_RATE_HZ, **finishing).waveform.ravel()
             yield _sound(
@@ -131,7 +131,7 @@ def _candidates(number: int, arrays: RunArrays) -> Iterator[_Sound]:
 
 
 def _choice(arrays: RunArrays, sound: str) -> str:
-    """Which candidate a sound is."""
+    """Which candidate a sound is, in words; empty if there is only one."""
     node = f"{group_of(arrays.sounds_done()[sound])}.choose"
     if not arrays.has(node) or arrays[node]["similarity"].size < 2:
         return ""
@@ -140,7 +140,7 @@ def _choice(arrays: RunArrays, sound: str) -> str:
 
 
 def _kept(arrays: RunArrays, choose: str) -> int:
-    """Index of the candidate that a run kept: its own choice, or the nearest."""
+    """Index of the candidate that a run kept: the user's pick, or the nearest."""
     pick = arrays.config.generate.pick
     return int(arrays[choose]["choice"]) if pick == "best" else pick - 1
 
@@ -150,7 +150,7 @@ def _similarity(choose: Mapping[str, NDArray[Any]], place: int) -> str:
 
 
 def _finishing(arrays: RunArrays, choose: str) -> Mapping[str, float] | None:
-    """The parameters of the finish of the sound that a choice leads to."""
+    """The parameters that the chosen sound was finished with; None if it was not."""
     node = f"{group_of(choose)}.finish"
     return arrays.parameters(node) if arrays.has(node) else None
 

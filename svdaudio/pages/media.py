@@ -1,4 +1,4 @@
-"""Pictures and sounds as data: URIs, so that a page needs no other file."""
+"""Pictures and sounds as data: URIs, so that a page needs no other files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MARKS_HZ: Mapping[Scale, tuple[int, ...]] = {
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Bytes of a MIME type as a data: URI."""
+    """Bytes as a data: URI of a MIME type."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
@@ -51,7 +51,7 @@ def _webp(image: Image) -> str:
 
 
 def flac_uri(wav: bytes) -> str:
-    """A WAV file as FLAC of 16 bits, which has every sample of a PCM file; samples beyond ±1 are clipped."""
+    """A WAV file as 16-bit FLAC: lossless for PCM; samples beyond ±1 are clipped."""
     import soundfile
 
     samples, rate_hz = soundfile.read(io.BytesIO(wav), dtype="float64")
@@ -60,7 +60,7 @@ def flac_uri(wav: bytes) -> str:
 
 
 def mp3_uri(waveform: Float[NDArray[Any], " sample"], sample_rate_hz: int) -> str:
-    """A waveform as MP3, a fifth of its FLAC, for sounds that are only listened to; equal ones have equal bytes."""
+    """A waveform as MP3, a fifth the size of FLAC, for listening only; equal waveforms have equal bytes."""
     return data_uri(_encoded(np.clip(waveform, -1, 1), sample_rate_hz, "MP3", "MPEG_LAYER_III"), "audio/mpeg")
 
 
@@ -73,7 +73,7 @@ def _encoded(samples: NDArray[Any], rate_hz: int, name: str, subtype: str) -> by
 
 
 def wave_path(waveform: Float[NDArray[Any], " sample"]) -> str:
-    """The outline of a waveform as an SVG path, `N_WAVE_COLUMNS` wide and `WAVE_HEIGHT` high, full scale ±1."""
+    """The envelope of a waveform as an SVG path, `N_WAVE_COLUMNS` wide and `WAVE_HEIGHT` high for full scale, ±1."""
     edges = np.linspace(0, len(waveform), N_WAVE_COLUMNS + 1).astype(int)
     columns = [waveform[a : max(b, a + 1)] for a, b in pairwise(edges.tolist()) if a < len(waveform)]
     middle = WAVE_HEIGHT / 2
@@ -87,22 +87,22 @@ def wave_path(waveform: Float[NDArray[Any], " sample"]) -> str:
 def spectrogram_uris(
     waveforms: Mapping[str, Float[NDArray[Any], " sample"]], scale: Scale, *, sample_rate_hz: int = OUTPUT_RATE_HZ
 ) -> dict[str, str]:
-    """Spectrograms of sounds in one scale of colours (magma), from 80 dB below the loudest of all of them.
+    """Spectrograms of sounds on one colour scale (magma), which starts 80 dB below the loudest sound.
 
     Args:
         waveforms: name → waveform.
         scale: of the frequencies, from 0 to `HIGHEST_HZ`.
-        sample_rate_hz: of all of them.
+        sample_rate_hz: of all waveforms.
 
     Returns:
-        Name → WebP, a pixel for each frame and band, low frequencies at the bottom.
+        Name → WebP, one pixel per frame and band, low frequencies at the bottom.
     """
     levels = band_levels(waveforms, sample_rate_hz=sample_rate_hz, highest_hz=HIGHEST_HZ, scale=scale)
     return {name: shaded_uri(1 - found / LOWEST_DB) for name, found in levels.items()}
 
 
 def shaded_uri(levels: Float[NDArray[Any], "frame band"]) -> str:
-    """Levels from 0 to 1 in the colours of magma, as WebP: a pixel for each frame and band, low bands at the bottom."""
+    """Levels from 0 to 1 in magma's colours, as WebP: one pixel per frame and band, low bands at the bottom."""
     from matplotlib import colormaps
     from PIL import Image as Images
 
@@ -111,7 +111,7 @@ def shaded_uri(levels: Float[NDArray[Any], "frame band"]) -> str:
 
 
 def frequency_marks(scale: Scale) -> list[tuple[str, float]]:
-    """Marks of the frequency axis: text in kHz, and share of the height from the bottom."""
+    """Ticks of the frequency axis: text in kHz, and position as a share of the height from the bottom."""
     return [(f"{hz / 1000:g}", round(_position(hz, scale) / _position(HIGHEST_HZ, scale), 4)) for hz in MARKS_HZ[scale]]
 
 
@@ -120,7 +120,7 @@ def _position(hz: float, scale: Scale) -> float:
 
 
 def outline_path(mask: Bool[NDArray[np.bool_], "height width"]) -> str:
-    """The outline of a mask as an SVG path in the picture's pixels, for the even-odd rule; points within 1 px."""
+    """The outline of a mask as an SVG path in the picture's pixels, simplified, to be filled by the even-odd rule."""
     import cv2
 
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)

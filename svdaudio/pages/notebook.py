@@ -1,9 +1,9 @@
-"""A result in a notebook: verdict, notes, players, small pictures and scores as one piece of HTML.
+"""The result of a run in a notebook: verdict, notes, players, small pictures and scores as an HTML fragment.
 
     html = result_html(run, report)
 
-It needs no other file: sounds are FLAC and pictures JPEG in `data:` URIs, so a saved notebook keeps them. It has no
-colours of its own beside those of its pictures, so it can be read on light and dark themes.
+It needs no other file: sounds are FLAC and pictures JPEG in `data:` URIs, so a saved notebook keeps them. It sets no
+colours, so it is readable in light and dark themes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from svdaudio.pages.media import data_uri, flac_uri
 from svdaudio.store.runs import RunRecord
 from svdaudio.views.report import Report
 
-MARKS = {True: ("✓", "as wanted"), False: ("!", "not as wanted"), None: ("–", "cannot be told")}
-"""Before a finding of a verdict: the mark and, for screen readers, its meaning."""
+MARKS = {True: ("✓", "as intended"), False: ("!", "not as intended"), None: ("·", "unknown")}
+"""Whether a finding is as intended → the mark before it and, for screen readers, its meaning."""
 LEAST_SCORE_SHOWN = 0.05
-"""Classes that reach it in no sound are counted, not listed, unless a verdict names them."""
+"""Classes below this score in every sound are counted, not listed, unless a verdict names them."""
 PICTURE_WIDTH = 480
-"""In pixels: twice the width at which pictures are shown, for fine screens."""
+"""In pixels: twice the displayed width, for high-density screens."""
 JPEG_QUALITY = 80
 DRAWN_AS_HTML = ("scores", "overview")
-"""Pictures of a report whose content is here in other form."""
+"""Pictures of a report whose content is shown as HTML instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Player:
     audio: str
     """A `data:` URI; empty if the file is gone."""
     picture: str
-    """Of its spectrogram; empty if there is none."""
+    """A `data:` URI of its spectrogram; empty if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +49,17 @@ class ScoreLine:
 
     class_name: str
     scores: tuple[str, ...]
-    """One for each scored sound."""
+    """One per scored sound."""
     change: str
-    """From the first sound to the result; empty with one sound."""
+    """From the first sound to the result; empty if there is only one sound."""
 
 
 def result_html(run: RunRecord, report: Report) -> str:
-    """A run and its files as a piece of HTML.
+    """A run and its files as an HTML fragment.
 
     Args:
-        run: the record; of an unfinished run, its state and error are all there is to see.
-        report: its files; what has been removed meanwhile is named as gone.
+        run: the record; only state and error are shown if the run did not finish.
+        report: its files; those deleted in the meantime are reported as missing.
     """
     template = environment().get_template("notebook.html.j2")
     lines, n_left = _score_lines(report)
@@ -94,7 +94,7 @@ def _spectrogram_of(sound: str) -> str:
 
 
 def _pictures(report: Report) -> Iterable[tuple[str, str]]:
-    """Name → `data:` URI of the pictures that are not those of sounds."""
+    """Name → `data:` URI of each picture other than the spectrograms of the players."""
     elsewhere = {*DRAWN_AS_HTML, *map(_spectrogram_of, report.audio)}
     for name, path in report.pictures.items():
         uri = "" if name in elsewhere else _picture_uri(path)
@@ -103,7 +103,7 @@ def _pictures(report: Report) -> Iterable[tuple[str, str]]:
 
 
 def _audio_uri(path: Path) -> str:
-    """A sound file as FLAC in 16 bits; empty if it cannot be read."""
+    """A sound file as 16-bit FLAC; empty if it cannot be read."""
     import soundfile
 
     try:
@@ -130,7 +130,7 @@ def _picture_uri(path: Path) -> str:
 
 
 def _score_lines(report: Report) -> tuple[list[ScoreLine], int]:
-    """The classes that are heard or that the verdict names, the loudest first, and how many are left."""
+    """The classes that are heard or that the verdict names, by descending score, and the number of others."""
     tables = list(report.scores.values())
     named = {finding["class_name"] for finding in report.verdict}
     classes = list(dict.fromkeys(name for table in tables for name in table))

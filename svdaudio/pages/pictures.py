@@ -1,4 +1,4 @@
-"""The pictures of a run with what the method saw in them: regions, patches and detected objects, as SVG shapes."""
+"""The pictures of a run with regions, patches and detected objects as SVG shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from svdaudio.views.plots import PATCH_GRID_SIZE, patched_area
 from svdaudio.views.stages import masks_done, nodes_done, picture_of, prompted
 
 ROLES = ("removed", "added")
-"""Groups of nodes with a colour of their own; other objects take a palette in order."""
+"""Groups of nodes that have their own colours; other objects get the colours of a palette in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Rectangle:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """Something that can be shown over a picture."""
+    """An overlay of a picture, which the reader can switch on and off."""
 
     kind: Literal["mask", "grid", "boxes"]
     label: str
@@ -41,7 +41,7 @@ class Layer:
     path: str = ""
     """Outline of a mask, as an SVG path."""
     points: Sequence[tuple[float, float, bool]] = ()
-    """Clicks: x, y, and whether they include."""
+    """Clicks: x, y, and whether the click is inside the object."""
     rectangles: Sequence[Rectangle] = ()
 
 
@@ -67,7 +67,7 @@ class Picture:
 
 
 def pictures(arrays: RunArrays) -> list[Picture]:
-    """Every picture that a run read from a file of the user, with its layers."""
+    """Every picture that a run read from a user file, with its layers."""
     found: list[Picture] = []
     masks = masks_done(arrays)
     styles = _styles(masks)
@@ -144,7 +144,7 @@ def _boxes(arrays: RunArrays, picture: str) -> list[Layer]:
             _rectangle(box, f"{name} {score:.2f}")
             for box, name, score in zip(detected["boxes"].reshape(-1, 4).tolist(), names, scores, strict=True)
         ]
-        label = ", ".join(box.label for box in boxes) or "nothing detected"
+        label = ", ".join(box.label for box in boxes) or "nothing"
         found.append(Layer(kind="boxes", label=label, style="seen", rectangles=boxes))
     return found
 

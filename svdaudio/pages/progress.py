@@ -1,9 +1,9 @@
-"""The progress of a run in a notebook: one line with a bar, which every event replaces.
+"""The progress of a run in a notebook: one line with a progress bar, which every event replaces.
 
     session.run(request, progress=notebook_progress())
 
-A session does so by itself in a notebook. The line is plain HTML that Jupyter replaces by its display id: no widgets
-are needed, and a saved notebook keeps the last one.
+This is the default in a notebook. The line is plain HTML that Jupyter replaces by its display id, so that no widgets
+are needed and a saved notebook keeps the last line.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from svdaudio.pages.environment import environment
 from svdaudio.pages.kernel import in_notebook
 
 LEAST_PAUSE_S = 0.1
-"""Between two replacements by finished nodes: nodes that are found in the store take milliseconds each."""
+"""Least time between two updates by finished nodes; a node that is found in the store takes only milliseconds."""
 
 Show = Callable[[Mapping[str, str]], None]
-"""Shows, or replaces, what a notebook displays: MIME type → content."""
+"""Shows or replaces a notebook's output, given as MIME type → content."""
 
 
 def default_progress() -> Progress:
-    """A line in a notebook; elsewhere, nothing."""
+    """A progress line in a notebook; elsewhere, none."""
     return notebook_progress() if in_notebook() else no_progress
 
 
 def notebook_progress() -> Progress:
-    """Progress of one run as a line below the current cell of a notebook."""
+    """A progress line for one run, below the current cell of a notebook."""
     return StageLine(_display())
 
 
 class StageLine:
-    """Turns the events of one run into a line with a bar.
+    """Turns the events of one run into a line with a progress bar.
 
     Args:
-        show: displays it.
-        clock: seconds, increasing.
+        show: displays the line.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, show: Show, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,10 +52,10 @@ class StageLine:
         self._failed = False
 
     def __call__(self, event: Event) -> None:
-        """Show an event, unless the line was replaced only just now and nothing waits for it."""
+        """Show an event; skip a finished node if the line was just updated."""
         if event.entry is not None:
             self._counts[event.entry.status] += 1
-        if self._failed or event.kind in ("note", "skipped"):  # a failure stays; notes are part of the result
+        if self._failed or event.kind in ("note", "skipped"):  # a failure stays visible; the result shows the notes
             return
         self._failed = event.kind == "failed"
         now = self._clock()
@@ -79,7 +79,7 @@ class StageLine:
 
 
 def _display() -> Show:
-    """Displays once, then replaces what it displayed."""
+    """Returns a function that displays its first content and then replaces it."""
     display = import_module("IPython.display").display
     handle: Any = None
 

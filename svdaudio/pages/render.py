@@ -1,4 +1,4 @@
-"""Templates to self-contained pages: style and scripts inside, and a policy that lets a page load nothing else."""
+"""Rendering of self-contained pages: styles and scripts are inline, and a policy prevents loading anything else."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NOTHING = "'none'"
 def render(template: str, *, scripts: tuple[str, ...] = (), styles: tuple[str, ...] = (), **values: Any) -> str:
     """A page as text.
 
-    Every value is escaped. The page's Content-Security-Policy names the digests of its scripts: even a text that was
-    not escaped could not run, and nothing is fetched from elsewhere.
+    Every value is escaped. The page's Content-Security-Policy lists the digests of its scripts, so that unescaped text
+    could not run either, and nothing is fetched from elsewhere.
 
     Args:
         template: name of a file in `templates/`.
@@ -43,5 +43,5 @@ def render(template: str, *, scripts: tuple[str, ...] = (), styles: tuple[str, .
 def _static(name: str) -> str:
     text = (STATIC / name).read_text(encoding="utf-8")
     if "</script" in text or "</style" in text:
-        raise AssertionError(f"{name} would end its element")
+        raise AssertionError(f"{name} would close its own element")
     return text

@@ -1,9 +1,9 @@
-"""The report of one or several runs: one HTML file that opens offline, to look at, listen to and send.
+"""The report of one or several runs: an HTML file to view, listen to and send, which opens offline.
 
-page = run_page([(arrays, report, bundle)], store)
-write_bytes(path, page.encode())
+    page = run_page([(arrays, report, bundle)], store)
+    write_bytes(path, page.encode())
 
-Everything in it comes from the artifacts of the runs and from what the methods say of them; nothing is computed.
+All of its content comes from the artifacts and records of the runs and from their methods; no stage is computed.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from svdaudio.views.report import Report
 from svdaudio.views.stages import nodes_done
 
 LEAST_SCORE = 0.05
-"""Classes that stay below it in every sound are left out, and counted."""
+"""Classes that stay below this score in every sound are counted, not listed."""
 N_DIGEST_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How far a factor moved a region's embedding, and the singular values that it scaled."""
+    """How far a factor moved a region's embedding, and the singular values before and after scaling."""
 
     region: str
     factor: float
@@ -55,11 +55,11 @@ class Reach:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
-    """The scores of one class: a dumbbell from the first sound to the result, with the others as marks."""
+    """The scores of one class: a dumbbell from the first sound to the result, with marks for the other sounds."""
 
     name: str
     wanted: str
-    """"added", "removed", "kept" …; empty if nothing was asked of it."""
+    """"added", "removed", "kept" …; empty if the verdict does not name it."""
     before: float
     after: float
     others: Sequence[tuple[str, float]]
@@ -77,7 +77,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContents:
-    """What a report shows of one run."""
+    """The content of the report for one run."""
 
     id: str
     kind: str
@@ -93,22 +93,22 @@ class RunContents:
     """Why it failed; empty if it did not."""
     verdict: Sequence[Mapping[str, Any]]
     closer: Closeness | None
-    """Whether the sound of an edit is closer to that of the edited picture."""
+    """Whether the sound of an edit is closer to the edited picture's sound than to the original's."""
     notes: Sequence[str]
     pictures: Sequence[Picture]
     reaches: Sequence[Reach]
     weights: Sequence[tuple[str, float]]
-    """Shares of the mix, which add up to 1."""
+    """Parts of the mix and their shares, which add up to 1."""
     gains: Sequence[tuple[str, str]]
     hearings: Sequence[Hearing]
     """Sounds that were compared with labels."""
     files: Sequence[tuple[str, str]]
-    """Name and sha256 of each file of the user."""
+    """Name and sha256 of each user file."""
     lanes: Sequence[Lane]
     repeated: Sequence[str]
-    """Sounds that are, bit for bit, those of an earlier run on the page, and have no lane of their own."""
+    """Sounds that are bit-identical to those of an earlier run on the page, and have no lane here."""
     first: str
-    """The sound that scores are compared with."""
+    """The sound that the result's scores are compared with."""
     result: str
     scores: Sequence[ScoreRow]
     n_quiet_classes: int
@@ -119,27 +119,27 @@ class RunContents:
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterRow:
-    """One parameter in every run."""
+    """One parameter, in all runs."""
 
     name: str
     meaning: str
     values: Sequence[tuple[str, str]]
     """Value and source in each run."""
     given: bool
-    """Whether the user chose it, in any of the runs."""
+    """Whether the user set it in any of the runs."""
     differs: bool
 
 
 Shown = tuple[RunArrays, Report, Bundle]
-"""A run, the files that were written for it, and its bundle."""
+"""The arrays of a run, its files, and its bundle."""
 
 
 def run_page(shown: Sequence[Shown], store: Store) -> str:
     """The report as HTML.
 
     Args:
-        shown: one or several runs, the first of which the others are compared with.
-        store: that holds their artifacts.
+        shown: one or several runs; the others are compared with the first.
+        store: the store with their artifacts.
 
     Raises:
         StoreError: an artifact is missing or damaged.
@@ -213,7 +213,7 @@ def _contents(
 
 
 def _scores(report: Report) -> tuple[list[ScoreRow], int]:
-    """The rows, what was asked for first; and how many classes are hardly heard in any sound."""
+    """The rows, with classes of the verdict first, and the number of classes that are barely heard in any sound."""
     if not report.scores:
         return [], 0
     first = next(iter(report.scores))
@@ -263,7 +263,7 @@ def _weights(arrays: RunArrays) -> list[tuple[str, float]]:
 
 
 def _gains(arrays: RunArrays) -> list[tuple[str, str]]:
-    """The gains of a workflow that uses them."""
+    """The gains, if the workflow uses them."""
     bound = [name for node in arrays.nodes.values() for name in node.bindings.values()]
     used = any(name.partition(".")[0] == "gains" for name in bound)
     table: Mapping[str, Any] = arrays.config.gains if used else {}
@@ -285,7 +285,7 @@ def _models(run: RunRecord, bundle: Bundle) -> list[Model]:
 
 
 def _parameters(runs: Sequence[RunArrays]) -> list[ParameterRow]:
-    """Every parameter: those that differ first, then those that the user chose."""
+    """Every parameter: those that differ first, then those that the user set."""
     values = [flatten(arrays.run.config) for arrays in runs]
     meanings = {
         name: parameter.meaning for arrays in runs for name, parameter in arrays.method.config.parameters().items()
@@ -307,7 +307,7 @@ def _parameters(runs: Sequence[RunArrays]) -> list[ParameterRow]:
 
 
 def _file_differences(runs: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
-    """The files whose content differs between runs: name → file name in each."""
+    """Name of each file whose content differs between runs, and its file name in each run."""
     names: Iterable[str] = dict.fromkeys(name for run in runs for name in run.files)
     return [
         (name, [Path(run.files[name].path).name if name in run.files else "–" for run in runs])

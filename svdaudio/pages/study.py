@@ -1,6 +1,6 @@
-"""The page of a study or an ablation: its tables, response curves, heat maps and bars, as plain values.
+"""The page of a study or an ablation: tables, response curves, heat maps and bars, from plain values.
 
-page = StudyPage(title="α and β", lead="…", command="svdaudio study spec.toml", bundle="mini", sections=[Table(…)])
+page = StudyPage(title="α and β", lead="…", command="svdaudio study …", bundle="mini", sections=[Table(…)])
 write_study_page(folder / "study.html", page)
 """
 
@@ -17,7 +17,7 @@ from svdaudio.files import write_bytes
 from svdaudio.pages.render import render
 
 Cell = str | float | int | Figure | None
-"""A `Figure` is shown with its interval, and sorted by its value; None is an empty cell."""
+"""A `Figure` is shown with its interval and sorted by its value; None is an empty cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,28 +27,28 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    """One cell for each column."""
+    """One cell per column."""
     note: str = ""
-    """What the columns are, in a sentence or two."""
+    """An explanation of the columns, in a sentence or two."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One line of a chart, with a ribbon between `low` and `high` where they are given."""
+    """One line of a chart, with a ribbon between `low` and `high` if they are given."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] | None = None
-    """Lower ends of the 95 % intervals, one for each `x`."""
+    """Lower ends of the 95 % intervals, one per `x`."""
     high: Sequence[float] | None = None
     n: int | None = None
-    """How many samples are behind each point."""
+    """Number of samples behind each point."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """A chart of lines over one axis."""
+    """A line chart."""
 
     title: str
     x_label: str
@@ -59,7 +59,7 @@ class Curves:
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMap:
-    """A number for every pair of two parameters' values; the best one is marked."""
+    """A number for every combination of two parameters' values; the best one is marked."""
 
     title: str
     x_label: str
@@ -67,18 +67,18 @@ class HeatMap:
     x: Sequence[str]
     y: Sequence[str]
     values: Sequence[Sequence[float | None]]
-    """Row by row, one row for each of `y`; None where nothing was measured."""
+    """One row for each of `y`; None where nothing was measured."""
     best: Literal["highest", "lowest", "none"] = "highest"
     note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bars:
-    """A number for each name, such as the importance of parameters."""
+    """A bar chart with a number for each name, such as the importance of parameters."""
 
     title: str
     label: str
-    """What the numbers are, with their unit."""
+    """What the numbers measure, with their unit."""
     bars: Mapping[str, float | Figure]
     note: str = ""
 
@@ -88,7 +88,7 @@ Section = Table | Curves | HeatMap | Bars
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPage:
-    """A page: what was asked, what came out, and the command that gives it again."""
+    """A page: the question, the results, and the command that reproduces them."""
 
     title: str
     lead: str
@@ -97,7 +97,7 @@ class StudyPage:
     bundle: str
     sections: Sequence[Section]
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Further facts for the heading, such as {"scenes": "72", "seeds": "3"}."""
+    """More facts for the heading, such as {"scenes": "72", "seeds": "3"}."""
 
 
 def write_study_page(path: Path, page: StudyPage) -> Path:
@@ -131,7 +131,7 @@ def study_html(page: StudyPage) -> str:
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell as readers see it: figures with their interval and number of samples, numbers to four digits."""
+    """A cell as displayed: figures with their interval and number of samples, numbers to four digits."""
     if cell is None:
         return "–"
     if isinstance(cell, Figure):
@@ -148,12 +148,12 @@ def _sort_value(cell: Cell) -> float | str:
 
 
 def _finite(values: Iterable[float | None]) -> list[float | None]:
-    """Values as JSON can hold them."""
+    """Values for JSON: None in place of those that are not finite."""
     return [None if value is None or not math.isfinite(value) else float(value) for value in values]
 
 
 def _chart(chart: Curves) -> dict[str, Any]:
-    """A chart as data for its script: for each curve, its points in order of x."""
+    """A chart as data for its script."""
     return {
         "x": chart.x_label,
         "y": chart.y_label,
@@ -175,7 +175,7 @@ def _known(chart: HeatMap) -> list[float]:
 
 
 def _shares(chart: HeatMap) -> list[list[float | None]]:
-    """Each value's place between the lowest, 0, and the highest, 1."""
+    """The position of each value between the lowest, 0, and the highest, 1."""
     known = _known(chart)
     low, span = (min(known), max(known) - min(known)) if known else (0.0, 0.0)
     return [[None if v is None else (v - low) / span if span else 0.5 for v in _finite(row)] for row in chart.values]
@@ -189,7 +189,7 @@ def _best(chart: HeatMap) -> float | None:
 
 
 def _bounds(chart: Bars) -> list[dict[str, Any]]:
-    """Each bar in per cent of the axis, which goes from the lowest end or 0 to the highest."""
+    """Each bar in per cent of the axis, which extends from the lowest end, or 0 if that is lower, to the highest."""
     rows = [
         (name, one if isinstance(one, Figure) else Figure(name=name, value=float(one), n=0))
         for name, one in chart.bars.items()

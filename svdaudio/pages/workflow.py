@@ -1,4 +1,4 @@
-"""The workflow of a run as a picture: a cell for each node, columns by depth, rows by group."""
+"""The workflow of a run as a diagram: one cell per node, in columns by depth and rows by group."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABEL_WIDTH = 96
 
 @dataclass(frozen=True, kw_only=True)
 class OutputArray:
-    """An array that a node made."""
+    """An output array of a node."""
 
     name: str
     shape: str
@@ -30,7 +30,7 @@ class OutputArray:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A node."""
+    """A node in the diagram."""
 
     node: str
     stage: str
@@ -60,11 +60,11 @@ class WorkflowPicture:
 
 
 def workflow_picture(arrays: RunArrays, store: Store) -> WorkflowPicture:
-    """The nodes that a run was to compute, with what became of each.
+    """The nodes that a run needed, each with its status.
 
     Args:
         arrays: of the run.
-        store: that holds its artifacts, for the shapes of their arrays.
+        store: the store with its artifacts, for the shapes of their arrays.
     """
     entries = {entry.node: entry for entry in arrays.run.stages if entry.node in arrays.nodes}
     groups = dict.fromkeys(_group(name) for name in arrays.nodes if name in entries)
@@ -86,10 +86,10 @@ def workflow_picture(arrays: RunArrays, store: Store) -> WorkflowPicture:
 
 
 def _places(nodes: Nodes, groups: Iterable[str]) -> tuple[dict[str, tuple[float, float]], list[tuple[str, float]]]:
-    """Upper left corner of each node; and name and y of each group.
+    """The upper left corner of each node, and name and y of each group.
 
     Args:
-        nodes: each after those it reads from.
+        nodes: in an order where each follows those it reads from.
         groups: in the order of their rows.
     """
     depths: dict[str, int] = {}

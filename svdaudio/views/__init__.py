@@ -1,1 +1,1 @@
-"""Plots, tables and reports of a run, made from its arrays."""
+"""Views of runs: plots, comparisons, diagrams and output files, made from their arrays and records."""

@@ -1,11 +1,11 @@
-"""What differs between runs, as plain values, for `svdaudio compare` and for pages on several runs.
+"""Differences between runs, as plain values, for `svdaudio compare` and for pages on several runs.
 
     comparison = session.comparison("20260728-101500-ab12", "latest")
     for row in comparison.parameters:
         print(row.name, row.settings)
 
 Every row has an entry for each run, in the order of `Comparison.runs`; stages are compared with those of the first run.
-Runs of different methods are compared in what they have in common. Everything comes from the records: no array is read.
+Of runs of different methods, only what they share is compared. Everything comes from the records; no array is read.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from svdaudio.store.runs import FileUse, RunRecord
 LEAST_CHANGE = 0.0005
 """Scores that differ by less are shown as equal: three decimals are printed."""
 RESULT = "result"
-"""Name of the sound that each run is for, in rows of runs whose results have different names."""
-OTHER_BYTES = "the same computation, with other bytes"
-"""Why a stage differs whose key is the same: it was computed on another machine, or on another number of threads."""
+"""Name of each run's main sound, in rows of runs whose main sounds have different names."""
+OTHER_BYTES = "same computation, different bytes"
+"""Why a stage with the same key differs: it was computed on another machine, or on another number of threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Setting:
 
     @property
     def is_given(self) -> bool:
-        """Whether the user gave it; else it is a default of the program or of the bundle."""
+        """Whether the user gave it; otherwise it is a default of the program or of the bundle."""
         return self.source != "default" and not self.source.startswith("bundle ")
 
 
@@ -59,7 +59,7 @@ class ParameterRow:
 
 @dataclass(frozen=True, kw_only=True)
 class FileRow:
-    """A file of the user whose content differs, or that some runs do not have."""
+    """A user file whose content differs, or that some runs do not have."""
 
     name: str
     files: tuple[FileUse | None, ...]
@@ -73,9 +73,9 @@ class StageRow:
     in_runs: tuple[bool, ...]
     """Whether each run computed it or found it in the store."""
     differences: tuple[NodeDifference | None, ...]
-    """For each run but the first, what differs from the first; None where one of the two lacks the node."""
+    """For each run but the first, the difference from the first; None where one of the two lacks the node."""
     is_origin: bool = False
-    """Whether something of its own differs, such as a parameter; else it differs because stages above it do."""
+    """Whether it differs by itself, such as in a parameter, and not only because upstream stages do."""
 
     @property
     def differs(self) -> bool:
@@ -84,13 +84,11 @@ class StageRow:
 
     @property
     def reason(self) -> str:
-        """Why it differs; for an origin, without what stages above it change."""
+        """Why it differs; for an origin, only its own reasons."""
         reasons = [reason for one in self.differences if one is not None for reason in one.reasons]
-        own = [reason for reason in reasons if _is_own(reason)]
-        told = own or reasons  # compared, not hashed: a parameter may be a list
-        return reason_text(one for place, one in enumerate(told) if one not in told[:place]) or (
-            OTHER_BYTES if self.differs else ""
-        )
+        shown = [reason for reason in reasons if _is_own(reason)] or reasons
+        unique = (one for place, one in enumerate(shown) if one not in shown[:place])  # a reason may not be hashable
+        return reason_text(unique) or (OTHER_BYTES if self.differs else "")
 
     @property
     def same_outputs(self) -> bool:
@@ -107,7 +105,7 @@ class ScoreRow:
     class_name: str
     scores: tuple[float | None, ...]
     is_asked: bool
-    """Whether a run was to change this class, by its verdict."""
+    """Whether a run was meant to change this class, by its verdict."""
 
     @property
     def known(self) -> tuple[float, ...]:
@@ -121,17 +119,17 @@ class ScoreRow:
 
     @property
     def is_changed(self) -> bool:
-        """Whether the difference can be seen."""
+        """Whether the difference is large enough to be shown."""
         return self.spread >= LEAST_CHANGE
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
-    """What was to happen to an object, and what did; see `svdaudio.verdicts.Finding`."""
+    """The findings on an object; see `svdaudio.verdicts.Finding`."""
 
     object: str
     findings: tuple[Mapping[str, Any] | None, ...]
-    """As the records have them; None for a run whose verdict does not name the object."""
+    """As stored in the records; None for a run whose verdict does not name the object."""
 
     @property
     def is_changed(self) -> bool:
@@ -141,52 +139,52 @@ class VerdictRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two or more runs, and everything in which they differ."""
+    """Two or more runs, and how they differ."""
 
     runs: tuple[RunRecord, ...]
     parameters: tuple[ParameterRow, ...]
-    """Those that differ."""
+    """Only those that differ."""
     n_same_parameters: int
     files: tuple[FileRow, ...]
-    """Those that differ."""
+    """Only those that differ."""
     stages: tuple[StageRow, ...]
-    """Those that differ or that some runs lack, in the order of work."""
+    """Those that differ or that some runs lack, in order of execution."""
     same_stages: tuple[str, ...]
     """Those that all runs have, with the same key and the same outputs."""
     scores: tuple[ScoreRow, ...]
-    """Of sounds that all runs have: changes first, and among those the result first, then what was asked for."""
+    """Of sounds that all runs have: changes first, and among those the main sound first, then the `asked` classes."""
     verdict: tuple[VerdictRow, ...]
     """Disagreements first."""
     limits: tuple[str, ...]
-    """What cannot be compared, and why, a sentence each."""
+    """What cannot be compared, and why, one sentence each."""
 
     @cached_property
     def origins(self) -> tuple[StageRow, ...]:
-        """Where the workflows part."""
+        """The stages where the workflows diverge."""
         return tuple(row for row in self.stages if row.is_origin)
 
     @cached_property
     def followers(self) -> tuple[StageRow, ...]:
-        """The stages that differ because others above them do."""
+        """The stages that differ only because upstream stages do."""
         return tuple(row for row in self.stages if row.differs and not row.is_origin)
 
     @cached_property
     def asked(self) -> tuple[str, ...]:
-        """The classes that a run was to change."""
+        """The classes that a run was meant to change."""
         return _asked(self.runs)
 
     @property
     def results(self) -> tuple[str, ...]:
-        """The sound that each run is for; empty for a run without scores."""
+        """The name of each run's main sound; empty for a run without scores."""
         return tuple(_result(run) for run in self.runs)
 
     def lacking(self, place: int) -> tuple[str, ...]:
-        """The nodes that the run at a place lacks although another one has them."""
+        """The nodes that the run at this index lacks but another run has."""
         return tuple(row.node for row in self.stages if not row.in_runs[place])
 
 
 def is_different(difference: NodeDifference) -> bool:
-    """Whether a node differs: in its key or, with the same key, in its outputs."""
+    """Whether a node differs in its key or, with the same key, in its outputs."""
     return bool(difference.reasons) or not difference.same_outputs
 
 
@@ -195,7 +193,7 @@ def compare_records(runs: Sequence[RunRecord], workflows: Sequence[Nodes]) -> Co
 
     Args:
         runs: two or more.
-        workflows: of each run; an empty one for a run of an unknown method.
+        workflows: the nodes of each run; empty for a run of an unknown method.
     """
     differing, n_same = _parameters(runs)
     rows, same = _stages(runs, workflows)
@@ -236,7 +234,7 @@ def _files(runs: Sequence[RunRecord]) -> tuple[FileRow, ...]:
 
 
 def _stages(runs: Sequence[RunRecord], workflows: Sequence[Nodes]) -> tuple[tuple[StageRow, ...], tuple[str, ...]]:
-    """The nodes that differ or that a run lacks, and the names of the others."""
+    """The nodes that differ or that a run lacks, and the names of all others."""
     first = runs[0]
     found = [
         {one.node: one for one in compare_runs(first, other, nodes)}
@@ -259,7 +257,7 @@ def _stages(runs: Sequence[RunRecord], workflows: Sequence[Nodes]) -> tuple[tupl
 
 
 def _with_origin(row: StageRow, differing: set[str]) -> StageRow:
-    """A row that knows whether the difference begins in it: in itself, or in what its inputs are read from.
+    """The row with `is_origin` set.
 
     Args:
         row: a node that differs or that a run lacks.
@@ -272,7 +270,7 @@ def _with_origin(row: StageRow, differing: set[str]) -> StageRow:
 
 
 def _is_own(reason: Reason) -> bool:
-    """Whether a reason lies in the node itself, or in a file of the user."""
+    """Whether a reason lies in the node itself or in a user file."""
     return not isinstance(reason, InputChanged) or reason.source.startswith(FILE_PREFIX)
 
 
@@ -311,7 +309,7 @@ def _scores(runs: Sequence[RunRecord]) -> tuple[ScoreRow, ...]:
 
 
 def _result(run: RunRecord) -> str:
-    """The sound that a run is for; records of earlier versions do not name it, and have it last."""
+    """The main sound of a run; records of earlier versions do not name it, but list it last."""
     sounds = list(run.results.get("scores", {}))
     named = run.results.get("result", "")
     return named if named in sounds else sounds[-1] if sounds else ""
@@ -336,7 +334,7 @@ def _verdict(runs: Sequence[RunRecord]) -> tuple[VerdictRow, ...]:
 def _limits(runs: Sequence[RunRecord], scores: Sequence[ScoreRow]) -> Iterable[str]:
     kinds = list(dict.fromkeys(run.kind for run in runs))
     if len(kinds) > 1:
-        yield f"the runs are of different methods ({', '.join(kinds)}): only what they have in common is compared"
+        yield f"the runs use different methods ({', '.join(kinds)}): only what they share is compared"
     for run in runs:
         if run.state != "finished":
             yield f"run {run.id} did not finish: only the stages that it reached are compared"
@@ -345,4 +343,4 @@ def _limits(runs: Sequence[RunRecord], scores: Sequence[ScoreRow]) -> Iterable[s
         yield "not every run has scores: scores are not compared" if scored else "no run has scores"
     elif any(row.sound == RESULT for row in scores):
         named = ", ".join(f"{_result(run)} of {run.id}" for run in runs)
-        yield f"the runs' results are different sounds: '{RESULT}' compares {named}"
+        yield f"the main sounds have different names: '{RESULT}' compares {named}"

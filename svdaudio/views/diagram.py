@@ -1,7 +1,4 @@
-"""A workflow as a Mermaid diagram, generated from its nodes.
-
-`python -m svdaudio.methods [METHOD]` prints it.
-"""
+"""Mermaid diagrams of workflows; `python -m svdaudio.methods [METHOD]` prints that of a method."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from svdaudio.engine.stage import FILE_PREFIX, Nodes, group_of
 
 
 def mermaid(nodes: Nodes) -> str:
-    """A flowchart of all nodes, with an arrow from each output to the nodes that read it."""
+    """A flowchart of all nodes, with arrows from each node to those that read its outputs."""
     groups: dict[str, list[str]] = {}
     arrows: list[str] = []
     for node in nodes.values():

@@ -1,4 +1,4 @@
-"""Notes on the pictures of a run that are unlike those that its bundle was trained on."""
+"""Notes on pictures of a run that are unlike the training pictures of its bundle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from svdaudio.models.domain import Domain
 
 ReadIfDone = Callable[[str], "Mapping[str, NDArray[Any]] | None"]
-"""Returns the arrays of a node by its name, None if it was not computed."""
+"""Name of a node → its arrays, or None if it was not computed."""
 
 
 def domain_notes(arrays: RunArrays, domain: Domain) -> list[str]:
@@ -36,33 +36,33 @@ def domain_notes(arrays: RunArrays, domain: Domain) -> list[str]:
 
 
 def departure_note(picture: str, bundle: str, departures: tuple[str, ...]) -> str:
-    """The note on a picture that departs from a bundle's domain, and what that means for its results.
+    """The note on a picture that departs from a bundle's domain, and on what that means for its results.
 
     Args:
-        picture: which.
+        picture: how the note names the picture.
         bundle: name of the bundle.
         departures: from `Domain.departures`.
     """
     return (
         f"the {picture} is unlike the pictures that the bundle '{bundle}' was trained on ({'; '.join(departures)}): "
-        "its sound and scores may be wrong, however high they are; use a bundle trained on such pictures"
+        "its sound and scores may be wrong, even if the scores are high; use a bundle trained on such pictures"
     )
 
 
 def departures_of(nodes: Nodes, config: RunConfig, domain: Domain, read: ReadIfDone) -> dict[str, tuple[str, ...]]:
     """How the pictures of a workflow depart from a domain.
 
-    Any stage counts that makes `tokens` with the image encoder, or `scores` with the detector, from the pixels of a
-    user's file. What was not computed is not judged.
+    Takes the `tokens` of every stage with the image encoder, and the `scores` of every stage with the detector, that
+    read the pixels of a user file and were computed.
 
     Args:
         nodes: the workflow.
         config: its parameters.
         domain: of the bundle that computed it.
-        read: returns tokens [257, 768] and scores [n] among the arrays of nodes.
+        read: reads the arrays of a node, such as tokens [257, 768] and scores [n].
 
     Returns:
-        Name of the file → its departures, for each picture that has some.
+        Name of the file → its departures, for each picture that has any.
     """
     seen: dict[str, dict[str, Any]] = {}
     for name, node in nodes.items():

@@ -1,7 +1,7 @@
-"""Pictures of a run as files: each is drawn once, and copied where another run has the same one.
+"""Pictures of a run as files. Each is drawn once, and copied if another run has the same one.
 
-An index in each folder of results says what every picture shows. A picture that depends on artifacts alone is the same
-for all runs that have these artifacts, so a change of a parameter redraws only what lies below it.
+An index in each folder of results records what every picture shows. A picture that depends only on artifacts is the
+same for all runs with these artifacts, so a changed parameter redraws only the pictures of downstream stages.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from svdaudio.store.keys import canonical
 PICTURES_VERSION = 2
 INDEX = ".pictures.json"
 N_FOLDERS = 8
-"""Folders of results that are searched for a picture: the newest of the same files of the user."""
+"""How many folders of results are searched for a picture: the newest for the same user files."""
 
 
 def draw_views(folder: Path, arrays: RunArrays, views: Iterable[View]) -> dict[str, Path]:
-    """Make sure that the pictures of some views are in a folder.
+    """Draw the pictures of some views into a folder, unless they are in it already.
 
     Args:
-        folder: of the run's files, beside those of other runs.
+        folder: of the run's files, next to the folders of other runs.
         arrays: of the run.
         views: of the run.
 
@@ -63,7 +63,7 @@ def draw_views(folder: Path, arrays: RunArrays, views: Iterable[View]) -> dict[s
 
 
 def read_index(path: Path) -> dict[str, Any]:
-    """An index of a folder of results; empty if it is missing or damaged."""
+    """The index of a folder of results; empty if it is missing or damaged."""
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -72,19 +72,19 @@ def read_index(path: Path) -> dict[str, Any]:
 
 
 def _shown(arrays: RunArrays, view: View) -> dict[str, str]:
-    """What a picture shows: the method, whose views are its own, and a digest over the artifacts."""
+    """Identifies a picture by its method, which draws its own views, and a digest of its artifacts."""
     shown = [PICTURES_VERSION, view.name, list(view.nodes), [arrays.key(node) for node in view.nodes]]
     return {"method": arrays.method.name, "stamp": hashlib.sha256(canonical(shown).encode()).hexdigest()}
 
 
 def _stamp_in(index: Mapping[str, Any], name: str) -> str | None:
-    """The stamp of a picture in an index, where earlier versions have nothing else."""
+    """The stamp of a picture in an index; indexes of earlier versions hold only stamps."""
     entry = index.get(name)
     return entry.get("stamp") if isinstance(entry, dict) else entry
 
 
 def _find(folder: Path, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, bytes]:
-    """Pictures that show the same in the folders of other runs, by name. A file that has changed is not taken."""
+    """Name → the same picture from the folder of another run, if there is one. Modified files are ignored."""
     found: dict[str, bytes] = {}
     for other in _neighbours(folder) if wanted else ():
         index = read_index(other / INDEX)
@@ -104,7 +104,7 @@ def _find(folder: Path, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, by
 
 
 def _neighbours(folder: Path) -> Iterator[Path]:
-    """The newest folders of results of the same files of the user, newest first."""
+    """The latest folders of results for the same user files, newest first."""
     files = folder.name.rpartition(".")[0]
     dated: list[tuple[int, Path]] = []
     for other in folder.parent.glob(f"{files}.*"):

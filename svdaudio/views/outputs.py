@@ -36,33 +36,31 @@ def report_of(work: RunWork, *, root: Path, pictures: bool = True) -> Report:
 
 
 def check_result(request: Request) -> None:
-    """Check, before anything is computed, that a request makes the sound that `--out` is to receive.
+    """Check, before anything is computed, that a request makes the sound that `--out` copies.
 
     Raises:
-        InputError: its method makes no such sound, or not with these targets.
+        InputError: its method makes no sound, or not with these targets.
     """
     method = request.method
     source = method.sounds(request.config).get(method.result_of(request.config), "")
     if source.rpartition(".")[0] not in {node.name for node in request.nodes}:
-        raise InputError(
-            f"{method.name} makes no sound that could be copied", got=", ".join(request.targets), fix="omit --out"
-        )
+        raise InputError(f"{method.name} makes no sound to copy", got=", ".join(request.targets), fix="omit --out")
 
 
 def copy_result(report: Report, run: RunRecord, method: Method, out: Path, rate_hz: int | None = None) -> Report:
-    """Copy the main sound of a run to the path that the user chose; the report then names the copy.
+    """Copy the main sound of a run to a path of the user; the returned report names the copy.
 
-    A WAV file at the rate of the run is a plain copy. Any other file has tags with the run and the command.
+    A WAV file at the rate of the run is a plain copy. Other files get tags with the run and the command.
 
     Args:
         report: the files of the run.
         run: the run.
         method: its method.
         out: the path; its suffix is the format.
-        rate_hz: of the copy, if another.
+        rate_hz: of the copy, if not that of the run.
 
     Raises:
-        InputError: the run makes no such sound.
+        InputError: the run has no main sound.
         StoreError: the file cannot be written.
     """
     sound = report.result
@@ -76,7 +74,7 @@ def copy_result(report: Report, run: RunRecord, method: Method, out: Path, rate_
 def sound_bytes(
     report: Report, run: RunRecord, method: Method, sound: str, suffix: str, rate_hz: int | None = None
 ) -> bytes:
-    """A sound of a run as a file of some format: its own WAV file, or one with tags of the run and the command.
+    """A sound of a run in some file format: its own WAV file, or a file with tags of the run and the command.
 
     Args:
         report: the files of the run.
@@ -84,10 +82,10 @@ def sound_bytes(
         method: its method.
         sound: its name.
         suffix: of the format, one of `svdaudio.sounds.writing.FORMATS`.
-        rate_hz: of the file, if another than the run's.
+        rate_hz: of the file, if not that of the run.
 
     Raises:
-        StoreError: libsndfile refuses the combination.
+        StoreError: libsndfile does not support the combination.
     """
     data, rate_hz = report.audio[sound].read_bytes(), rate_hz or OUTPUT_RATE_HZ
     if (suffix, rate_hz) == (".wav", OUTPUT_RATE_HZ):
@@ -96,18 +94,18 @@ def sound_bytes(
 
 
 def write_stems(report: Report, run: RunRecord, method: Method, out: Path, rate_hz: int | None = None) -> Path:
-    """Write all stems of a run into one file, a channel for each in the order of the report, named in its title.
+    """Write all stems of a run into one file, one channel each, in the order of the report; its title names them.
 
     Args:
         report: the files of the run.
         run: the run.
         method: its method.
         out: the path; its suffix is the format. WAV keeps float32, FLAC has 24 bits and at most 8 channels.
-        rate_hz: of the file, if another than the run's.
+        rate_hz: of the file, if not that of the run.
 
     Raises:
-        InputError: the run makes no stems.
-        StoreError: the format has no room for so many channels, or the file cannot be written.
+        InputError: the run has no stems.
+        StoreError: the format does not support as many channels, or the file cannot be written.
     """
     if not report.stems:
         raise InputError(f"run {run.id} has no stems", fix="add --stems")

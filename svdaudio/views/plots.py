@@ -1,7 +1,7 @@
 """Pictures of stage outputs: masks, patch grids, singular values, boxes, spectrograms, scores.
 
 Every function takes numpy arrays and returns a matplotlib figure; `save` writes it as a PNG whose bytes depend
-only on the figure. matplotlib is imported on first use, its global `pyplot` never.
+only on the figure. matplotlib is imported on first use; its global `pyplot` is never imported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DOTS_PER_INCH = 110
 PICTURE_WIDTH_IN = 6.4
 MAX_PICTURE_WIDTH_PX = 2048
 SMALL_PICTURE_PX = 512
-"""Longer side of a picture among others."""
+"""Longer side of a picture in an overview."""
 BELOW_LOUDEST = "dB re loudest"
 LOWEST_DB = -80.0
 PATCH_GRID_SIZE = 16
@@ -43,7 +43,7 @@ Scale = Literal["mel", "linear"]
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A region, and the clicks and boxes that it comes from, as pictures show them.
+    """A region with the clicks and boxes that it was segmented from, to be drawn over a picture.
 
     Args:
         mask: [H, W] bool, in the pixels of the upright picture.
@@ -63,8 +63,8 @@ class Region:
 def png_bytes(figure: Figure) -> bytes:
     """A figure as PNG, without a date, so that the same figure has the same bytes.
 
-    `Figure.savefig` would draw it twice, and compress an alpha channel that says nothing, at a level that takes four
-    times as long for files that are larger.
+    `Figure.savefig` would draw it twice and write an opaque alpha channel; it takes four times as long, and its files
+    are larger.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -85,11 +85,11 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def mask_overlay(pixels: NDArray[Any], region: Region) -> Figure:
-    """The picture with the region tinted, outlined, and the clicks on it.
+    """The picture with a region tinted and outlined, and its clicks.
 
     Args:
         pixels: [H, W, 3] uint8.
-        region: what to draw over it.
+        region: the region.
     """
     figure = _figure_for(pixels)
     _draw_region(figure.subplots(), pixels, region)
@@ -113,7 +113,7 @@ def patch_grid(
         coverage: [256], 0 to 1, row by row.
         grid: [256], 1 where the patch counts.
         geometry: "squash" or "crop": which part of the picture the 16 x 16 patches span.
-        threshold: the coverage from which a patch counts.
+        threshold: least coverage of a patch that counts.
         title: of the picture.
         colour: of the region.
     """
@@ -139,7 +139,7 @@ def patch_grid(
 
 
 def patch_map(pixels: NDArray[Any], values: NDArray[Any], *, geometry: str, title: str, label: str) -> Figure:
-    """One number for each patch, as colours over the picture.
+    """One number per patch, as colours over the picture.
 
     Args:
         pixels: [H, W, 3] uint8.
@@ -171,7 +171,7 @@ def singular_values(before: NDArray[Any], after: NDArray[Any], *, k: int, factor
     Args:
         before: [r], descending.
         after: [r], as manipulated.
-        k: how many were multiplied.
+        k: number of multiplied values.
         factor: the factor.
         title: of the picture.
     """
@@ -196,7 +196,7 @@ def singular_values(before: NDArray[Any], after: NDArray[Any], *, k: int, factor
 def boxes(
     pixels: NDArray[Any], corners: NDArray[Any], scores: NDArray[Any], names: Sequence[str], *, title: str
 ) -> Figure:
-    """The objects that the detector found.
+    """The detected objects.
 
     Args:
         pixels: [H, W, 3] uint8.
@@ -230,8 +230,8 @@ def spectrogram(
         levels: [frame, band], in `unit`.
         duration_s: duration of the frames.
         title: of the picture.
-        highest_hz: upper end of the highest band; without it the axis counts bands.
-        unit: of the levels, shown at their colour scale.
+        highest_hz: upper end of the highest band; if None, the axis counts bands.
+        unit: of the levels, for the label of the colour bar.
     """
     figure = _figure(PICTURE_WIDTH_IN, 2.8)
     axes = figure.subplots()
@@ -287,11 +287,11 @@ def overview(
     highest_hz: float,
     title: str,
 ) -> Figure:
-    """A whole run on one page: the regions above, the sounds' spectrograms and their scores below.
+    """A whole run on one page: the regions at the top, the spectrograms and scores of the sounds below.
 
     Args:
-        pictures: each picture [H, W, 3] with its region.
-        sounds: name → (log-mel spectrogram [frame, band] in dB below the loudest of all, duration in seconds).
+        pictures: pairs of a picture [H, W, 3] and its region.
+        sounds: name → (log-mel spectrogram [frame, band] in dB relative to the loudest of all, duration in seconds).
         scores: name of the sound → class → score.
         highest_hz: upper end of the spectrograms.
         title: of the page.
@@ -332,7 +332,7 @@ def band_levels(
     highest_hz: float = 8000.0,
     scale: Scale = "mel",
 ) -> dict[str, NDArray[Any]]:
-    """Spectrograms for display: [frame, band] in dB below the loudest of all, cut off at `LOWEST_DB`.
+    """Spectrograms for display: [frame, band] in dB relative to the loudest of all, clipped at `LOWEST_DB`.
 
     Frames of 2048 samples, 512 apart, Hann window; triangular bands, evenly spaced in mel (O'Shaughnessy 1987) or
     in Hz.
@@ -359,7 +359,7 @@ def band_levels(
         samples = np.pad(samples, (frame // 2, frame // 2 + max(0, frame - len(samples))))
         frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[::hop]
         powers[name] = np.abs(np.fft.rfft(frames * np.hanning(frame), axis=1)) ** 2 @ bands.T
-    loudest = max((float(power.max()) for power in powers.values()), default=0.0) or 1.0  # silence is not loud
+    loudest = max((float(power.max()) for power in powers.values()), default=0.0) or 1.0  # silence stays at the floor
     lowest = 10 ** (LOWEST_DB / 10)
     return {name: 10 * np.log10(np.maximum(power / loudest, lowest)) for name, power in powers.items()}
 
@@ -374,9 +374,9 @@ def _figure(width_in: float, height_in: float, *, dots_per_inch: float = DOTS_PE
 
 
 def _figure_for(pixels: NDArray[Any]) -> Figure:
-    """A figure of the picture's proportions, within limits, with room for a title.
+    """A figure with the proportions of the picture, within limits, and room for a title.
 
-    It is as wide in pixels as the picture, from 704 to `MAX_PICTURE_WIDTH_PX`.
+    It has the width of the picture in pixels, but at least 704 and at most `MAX_PICTURE_WIDTH_PX`.
     """
     height, width = pixels.shape[:2]
     dots_per_inch = max(DOTS_PER_INCH, min(width, MAX_PICTURE_WIDTH_PX) / PICTURE_WIDTH_IN)
@@ -390,8 +390,8 @@ def _draw_region(axes: Axes, pixels: NDArray[Any], region: Region, *, at_most_px
     Args:
         axes: to draw on.
         pixels: [H, W, 3] uint8.
-        region: what to draw over it.
-        at_most_px: the longer side of what is drawn: matplotlib takes long over more pixels than can be seen.
+        region: the region.
+        at_most_px: longer side to draw; more pixels than are visible only take matplotlib longer.
     """
     height, width = pixels.shape[:2]
     step = 1 if at_most_px is None else max(1, max(height, width) // at_most_px)
@@ -492,12 +492,12 @@ def edit_figures(
     *,
     title: str,
 ) -> Figure:
-    """Results of the ordered edits: figures of the method and its controls, and the method's smaller margin by edit.
+    """Results of the ordered edits: figures of the method and its controls, and the smaller margin of each edit.
 
     Args:
         shares: variant → figure → (value, lower and upper end of its interval), each 0 to 1.
-        margins: [n, n], row the class removed, column the class added: the smaller of the rise of the added and the
-            fall of the removed class; NaN where there is no such edit.
+        margins: [n, n], the removed class by row, the added class by column: the smaller of the added class's rise
+            and the removed class's fall; NaN where there is no edit.
         names: of the n classes.
         title: of the page.
     """
@@ -521,6 +521,6 @@ def edit_figures(
     right.set_yticks(range(len(names)), list(names), fontsize=8)
     right.set_xlabel("added class")
     right.set_ylabel("removed class")
-    right.set_title("the method: the smaller of the added class's rise and the removed class's fall", fontsize=9)
+    right.set_title("method: smaller of the added class's rise and the removed class's fall", fontsize=9)
     figure.colorbar(image, ax=right, shrink=0.8)
     return figure

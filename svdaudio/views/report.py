@@ -1,7 +1,7 @@
-"""The output files of a run: sounds, pictures and scores, made from its artifacts only.
+"""The output files of a run: sounds, pictures and scores, made only from its artifacts.
 
-Files go into one folder per result, named after the user's files and the keys of every stage: the same work has the
-same folder, and pictures that are already in it are not drawn again.
+Each result has a folder, named after the user files and a digest of the keys of all stages. So equal runs share a
+folder, and pictures that it already holds are not drawn again.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ REPORT_INDEX = ".report.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The files written for a run.
+    """The files of a run, and its scores, measures and notes.
 
     Args:
         folder: the folder of all files.
         audio: name of the sound → WAV file.
         pictures: name of the picture → PNG file.
         scores: name of the sound → class → score, 0 to 1.
-        measures: group → name → figure, as the method measures them.
-        verdict: what was to happen to each object and whether it did, as `svdaudio.verdicts.Finding` has it.
+        measures: group → name → figure, from the method.
+        verdict: the findings on each object, each with the fields of `svdaudio.verdicts.Finding`.
         stems: names of the sounds that add up to the result; None if the method makes no stems.
-        result: the sound that the run is for.
-        notes: of the method, and on pictures unlike those that the bundle was trained on.
-        on_page: pictures that the page of a flow run shows.
+        result: name of the run's main sound.
+        notes: of the method, and on pictures unlike the training pictures of the bundle.
+        on_page: names of the pictures for the page of a flow run.
     """
 
     folder: Path
@@ -77,16 +77,15 @@ class Report:
 
 
 def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = OUTPUT_RATE_HZ, as_float: bool = False) -> bytes:
-    """A WAV file of one channel, in 16-bit PCM or in float32.
+    """A mono WAV file in 16-bit PCM or in float32.
 
     Args:
-        waveform: [n_samples] or [1, n_samples], -1 to 1; samples beyond are clipped in PCM, and kept as they are in
-            float32.
+        waveform: [n_samples] or [1, n_samples], -1 to 1; samples out of range are clipped in PCM, and kept in float32.
         sample_rate_hz: of the waveform.
-        as_float: in float32: stems keep every bit, so that their files add up to that of the mix.
+        as_float: use float32, which is lossless, so that the files of stems add up to that of the mix.
 
     Raises:
-        SvdAudioError: the waveform holds numbers that are not finite.
+        SvdAudioError: the waveform is not finite.
     """
     import numpy as np
     import soundfile
@@ -104,7 +103,7 @@ def wav_bytes(waveform: NDArray[Any], *, sample_rate_hz: int = OUTPUT_RATE_HZ, a
 
 
 def output_folder(root: Path, run: RunRecord, method: Method) -> Path:
-    """The folder of a run's files: the names of the user's files, and a digest over the keys of its stages."""
+    """The folder of a run's files, named after the user files and a digest of the keys of its stages."""
     names = [re.sub(r"[^A-Za-z0-9_-]+", "_", Path(use.path).stem)[:40] or "picture" for use in run.files.values()]
     keys = {entry.node: entry.key for entry in run.stages if entry.node not in method.figures}
     digest = hashlib.sha256(canonical(keys).encode()).hexdigest()
@@ -114,18 +113,18 @@ def output_folder(root: Path, run: RunRecord, method: Method) -> Path:
 def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle: BundleFacts | None = None) -> Report:
     """Write the sounds of a run as WAV files and its pictures as PNG, and read its scores, measures and notes.
 
-    An index in the folder says which files were written from which keys. If it matches and the files are intact,
-    no array is read, so a fully cached run takes only a look-up.
+    An index in the folder records from which keys the files were written. If it matches and the files are intact, no
+    array is read, so a fully cached run takes only a look-up.
 
     Args:
         arrays: of the run; nodes that it did not reach are omitted.
         root: the parent of the run's folder.
-        pictures: also draw the views of the whole run.
-        bundle: of the run, for notes on pictures unlike those that it was trained on.
+        pictures: also draw the views of the report.
+        bundle: of the run, for notes on pictures unlike its training pictures.
 
     Raises:
         StoreError: an artifact is missing or damaged, or the files cannot be written.
-        CheckpointError: the bundle's description of the pictures that it was trained on is damaged.
+        CheckpointError: the bundle's description of its training pictures is damaged.
     """
     folder = output_folder(root, arrays.run, arrays.method)
     index: dict[str, Any] = read_index(folder / REPORT_INDEX)
@@ -169,14 +168,14 @@ def write_report(arrays: RunArrays, *, root: Path, pictures: bool = True, bundle
 
 
 def _report_stamp(arrays: RunArrays, domain: str | None) -> str:
-    """The sources of sounds, scores, measures and notes: the keys of all stages, names of classes, known pictures."""
+    """A digest of what sounds, scores and notes depend on: keys of all stages, names of classes, and the domain."""
     keys = {entry.node: arrays.key(entry.node) for entry in arrays.run.stages}
     classes = list(arrays.score_names()) if arrays.scores_done() else []
     return hashlib.sha256(canonical([REPORT_VERSION, arrays.method.name, keys, classes, domain]).encode()).hexdigest()
 
 
 def _write_sound(path: Path, waveform: NDArray[Any], *, as_float: bool) -> str:
-    """Write a sound unless its file exists; return the sha256 of the file."""
+    """Write a sound unless its file holds it already; return the sha256 of the file."""
     data = wav_bytes(waveform, as_float=as_float)
     digest = hashlib.sha256(data).hexdigest()
     if not _holds(path, digest):
@@ -185,7 +184,7 @@ def _write_sound(path: Path, waveform: NDArray[Any], *, as_float: bool) -> str:
 
 
 def _holds(path: Path, digest: str) -> bool:
-    """Whether a file has that sha256."""
+    """Whether a file has this sha256."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == digest
@@ -198,7 +197,7 @@ def draw_nodes(arrays: RunArrays, nodes: Collection[str], *, root: Path) -> dict
 
     Args:
         arrays: of the run.
-        nodes: names of nodes; those that are not done have no pictures.
+        nodes: names of nodes; nodes that were not computed have no pictures.
         root: the parent of the run's folder.
 
     Returns:

@@ -1,6 +1,6 @@
-"""The views of each stage of a run, for reports, `inspect --plot` and Prefect's page.
+"""The views of every stage, for reports, `inspect --plot` and the pages of flow runs.
 
-matplotlib is imported when something is drawn, not when views are listed.
+matplotlib is imported when a view is drawn, not when views are listed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,14 @@ if TYPE_CHECKING:
 
 MEL_HOP_S = 160 / VOCODER_RATE_HZ
 SEEN_S = 864 * 512 / 44_100
-"""Length of what the sound encoder sees."""
+"""Duration of the sound encoder's spectrogram."""
 SHOWN_UP_TO_HZ = 8000.0
 MASK_STAGES = ("mask", "box_mask", "mask_file", "unite")
 """Stages that make masks."""
 
 
 def stage_views(arrays: RunArrays) -> Iterator[View]:
-    """Views of every node that is done, then those of the whole run: scores, and the page with everything.
-
-    Some stages have no views.
-    """
+    """Views of every computed node whose stage has views, then those of the whole run: scores and overview."""
     for name, node in arrays.nodes.items():
         if arrays.has(name) and node.stage.name in _VIEWS_OF_STAGE:
             yield from (view for view in _VIEWS_OF_STAGE[node.stage.name](arrays, name) if arrays.has(*view.nodes))
@@ -49,19 +46,19 @@ def stage_views(arrays: RunArrays) -> Iterator[View]:
 
 
 def nodes_done(arrays: RunArrays, stage: str) -> list[str]:
-    """Names of the nodes of a stage that are done, in the order of the workflow."""
+    """Names of the computed nodes of a stage, in the order of the workflow."""
     return [name for name, node in arrays.nodes.items() if node.stage.name == stage and arrays.has(name)]
 
 
 def masks_done(arrays: RunArrays) -> list[str]:
-    """Names of the masks that are done, without those of objects that are parts of a region."""
+    """Names of the computed masks, without those of objects that are parts of a region."""
     found = [name for name, node in arrays.nodes.items() if node.stage.name in MASK_STAGES and name.endswith(".mask")]
     parts = {one for name in found for one in prompted(arrays, name) if one != name}
     return [name for name in found if name not in parts and arrays.has(name)]
 
 
 def picture_of(arrays: RunArrays, node: str) -> str:
-    """The node that read the picture on which a node depends, directly or through others."""
+    """The node with the picture that a node depends on, directly or through others."""
     source = arrays.nodes[node]
     while "pixels" not in source.inputs:
         source = arrays.nodes[source.upstream[0]]
@@ -73,7 +70,7 @@ def _pixels(arrays: RunArrays, node: str) -> NDArray[Any]:
 
 
 def _mask_views(arrays: RunArrays, node: str) -> Iterator[View]:
-    if not node.endswith(".mask"):  # objects that are united for another purpose than a region
+    if not node.endswith(".mask"):  # a union of objects that is not a region, such as those to erase
         return
     nodes = tuple(dict.fromkeys((node, *prompted(arrays, node), picture_of(arrays, node))))
     draw = partial(_draw_mask, arrays, node)
@@ -120,14 +117,14 @@ def _vocode_views(arrays: RunArrays, node: str) -> Iterator[View]:
 
 
 def _n_candidates(arrays: RunArrays, node: str) -> int:
-    """How many candidates a node has, from the parameters of the diffusion upstream; no array is read."""
+    """The number of candidates of a node, from the parameters of the diffusion upstream; no array is read."""
     while node and "n_candidates" not in arrays.nodes[node].stage.parameters:
         node = next(iter(arrays.nodes[node].upstream), "")
     return int(arrays.parameters(node).get("n_candidates", 0)) if node else 0
 
 
 def _sound_views(arrays: RunArrays, node: str) -> Iterator[View]:
-    """The spectrogram of a sound: named after the sound for the node whose waveform is its file."""
+    """The spectrogram of a sound; that of the waveform in the sound's file is named after the sound."""
     is_result = node in arrays.sounds_done().values()
     name = f"{group_of(node) if is_result else node}.spectrogram"
     draw = partial(_draw_sound, arrays, node)
@@ -183,7 +180,7 @@ def _region(arrays: RunArrays, node: str) -> Any:
 
 
 def prompted(arrays: RunArrays, node: str) -> tuple[str, ...]:
-    """The node, or those of the objects that it unites."""
+    """The nodes of the objects that a mask unites, or else the node itself."""
     source = arrays.nodes[node]
     return source.upstream if source.stage.name == "unite" else (node,)
 
@@ -208,7 +205,7 @@ def _draw_tokens(arrays: RunArrays, node: str) -> Figure:
         _pixels(arrays, node),
         found["tokens"][1:] @ found["embedding"],
         geometry=arrays.parameters(node)["geometry"],
-        title=f"{group_of(node)}: likeness of each patch to the whole picture",
+        title=f"{group_of(node)}: similarity of each patch to the whole picture",
         label="cosine with the image embedding",
     )
 
@@ -257,7 +254,7 @@ def _draw_claps(arrays: RunArrays, node: str, others: Sequence[str]) -> Figure:
 
     named = [name for name in arrays.nodes if name == node or name in others]
     claps = {group_of(name): arrays[name]["clap"] for name in named}
-    return plots.similarities(claps, title="CLAP embeddings of the wanted sounds")
+    return plots.similarities(claps, title="CLAP embeddings that condition the sounds")
 
 
 def _draw_boxes(arrays: RunArrays, node: str) -> Figure:
@@ -297,18 +294,18 @@ def _draw_sound(arrays: RunArrays, node: str) -> Figure:
 
 
 def _draw_mel_image(arrays: RunArrays, node: str) -> Figure:
-    """The picture that the sound encoder sees."""
+    """The spectrogram that the sound encoder sees."""
     from svdaudio.views import plots
 
     preset, place = (arrays.parameters(node)[name] for name in ("preset", "place"))
     title = f"{group_of(node)} as the sound encoder sees it: preset {preset}, place {place}"
-    return plots.spectrogram(heard_bands(arrays, node), duration_s=SEEN_S, title=title, unit="1 is 80 dB above 0")
+    return plots.spectrogram(heard_bands(arrays, node), duration_s=SEEN_S, title=title, unit="level: 0 to 1 is 80 dB")
 
 
 def heard_bands(arrays: RunArrays, node: str) -> NDArray[Any]:
-    """The picture that the sound encoder sees, [column, band], 0 to 1.
+    """The spectrogram that the sound encoder sees, [column, band], 0 to 1.
 
-    Its rows hold the time axis four times over, each from a slightly higher frequency: this is their mean.
+    Each row of its picture repeats the time axis four times, at slightly rising frequencies; this is their mean.
     """
     return arrays[node]["mel_image"].reshape(128, 4, 128).mean(axis=1).T
 
@@ -319,7 +316,7 @@ def _draw_scores(arrays: RunArrays, *, only: str | None = None) -> Figure:
     done = arrays.scores_done()
     scores = {name: row for name, row in arrays.scores().items() if only is None or done[name] == only}
     of_labels = all(arrays.nodes[node].stage.name == "match" for node in done.values())
-    return plots.score_bars(scores, title="labels of the sound" if of_labels else "scores of the tagger")
+    return plots.score_bars(scores, title="probabilities of the labels" if of_labels else "scores of the tagger")
 
 
 def _draw_overview(arrays: RunArrays, masks: Sequence[str]) -> Figure:

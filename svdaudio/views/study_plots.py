@@ -1,4 +1,4 @@
-"""Pictures of a study of parameters: response curves, heat maps of pairs, and importance."""
+"""Plots of a parameter study: response curves, heat maps of parameter pairs, and importance."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Point = tuple[float, float, float | None, float | None]
-"""Value of the parameter, mean of the objective, and the ends of its interval."""
+"""Value of the parameter, mean of the objective, and both ends of its interval."""
 N_ACROSS = 3
 """Panels side by side."""
 PANEL_IN = (3.6, 2.9)
 LONGEST_LABEL = 60
-"""Characters of an objective on an axis."""
+"""Most characters of an objective in the label of an axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class PairMap:
     columns: Sequence[str]
     rows: Sequence[str]
     means: Sequence[Sequence[float | None]]
-    """A row for each of `rows`; None where nothing was measured."""
+    """One row for each of `rows`; None where nothing was measured."""
 
 
 def response_curves(curves: Mapping[str, Mapping[str, Sequence[Point]]], *, label: str) -> Figure:
-    """A panel for each parameter, and in it lines of means with a ribbon over their intervals.
+    """A panel for each parameter, with lines of means and shaded intervals.
 
     Args:
         curves: parameter → line → points, in ascending order.
@@ -60,7 +60,7 @@ def pair_maps(maps: Sequence[PairMap], *, label: str) -> Figure:
     """A heat map for each pair of parameters, all on one scale.
 
     Args:
-        maps: what to draw.
+        maps: the heat maps.
         label: the objective.
     """
     figure, panels = _panels(len(maps))
@@ -81,7 +81,7 @@ def importance_bars(bars: Mapping[str, tuple[float, float | None, float | None]]
 
     Args:
         bars: name → value and the ends of its interval.
-        label: what the numbers are.
+        label: of the axis.
     """
     figure = _figure(6.4, 1.2 + 0.35 * len(bars))
     axes = figure.subplots()
@@ -98,7 +98,7 @@ def importance_bars(bars: Mapping[str, tuple[float, float | None, float | None]]
 
 
 def _panels(n: int) -> tuple[Figure, list[Any]]:
-    """A figure with this many panels, and they."""
+    """A figure with n panels, and the panels."""
     across = min(n, N_ACROSS)
     down = -(-n // N_ACROSS)
     figure = _figure(PANEL_IN[0] * across + 0.6, PANEL_IN[1] * down)

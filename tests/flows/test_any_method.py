@@ -143,7 +143,7 @@ def test_parameters_of_other_methods_are_refused(folder, cli):
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "there is no parameter 'svd.k'" in result.err
     assert cli("run", *LISTENING, "--remove", "1,2").code == 2
-    assert "there is no such method: expected manipulate or" in cli("run", *FILES, "--method", "none").err
+    assert "unknown method: expected manipulate or" in cli("run", *FILES, "--method", "none").err
 
 
 def test_in_a_notebook(folder):

@@ -184,7 +184,7 @@ def test_a_click_beside_the_picture_is_refused_before_anything_runs(world, cli):
     for command in ("run", "plan"):
         result = cli(command, *world.pair[:-1], "4000,3")
         assert result.code == 2
-        assert "the click 'add' is outside the image two.png: expected x in 0.." in result.err
+        assert "the click 'add' is outside the picture two.png: expected x in 0.." in result.err
     assert not world.store.exists()
 
 
@@ -286,7 +286,7 @@ def test_compare_of_different_methods_says_what_they_share(done, cli):
     assert {stage.partition(".")[0] for stage in found["same_stages"]} == {"original"}
     assert found["files"]["edited"]["b"] is None
     printed = cli("compare", done.result["run"], plain)
-    assert "note: the runs are of different methods (manipulate, baseline)" in printed.out
+    assert "note: the runs use different methods (manipulate, baseline)" in printed.out
     assert "that only one of the methods has" in printed.out
 
 

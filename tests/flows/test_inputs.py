@@ -82,7 +82,7 @@ def test_an_edit_may_only_remove_or_only_add(world, cli, side):
 def test_neither_is_one_line(world, cli):
     result = cli("run", *FILES)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
-    assert "nothing is removed or added" in result.err
+    assert "no region given to remove or add" in result.err
     assert not world.store.exists()
 
 
@@ -147,11 +147,11 @@ def test_several_objects_are_one_region(world, cli):
 @pytest.mark.parametrize(
     ("prompts", "words"),
     [
-        (["--remove", "cat=640,20"], "the click 'remove.cat' is outside the image one.png"),
-        (["--remove", "cat=1,2,0"], "no click for 'remove.cat'. Give cat=X,Y, in pixels of the original"),
-        (["--remove", "1,2,65,30"], "the box 'remove' is empty or reaches outside the image one.png: expected LEFT"),
-        (["--add", "d=1,2,30,40", "--add", "d=1,99"], "the click 'add.d' is outside the image two.png"),
-        (["--add", "small.png"], "the mask small.png has another size than the image two.png: expected 64 x 48"),
+        (["--remove", "cat=640,20"], "the click 'remove.cat' is outside the picture one.png"),
+        (["--remove", "cat=1,2,0"], "no click given for 'remove.cat'. Give cat=X,Y, in pixels of the original"),
+        (["--remove", "1,2,65,30"], "the box 'remove' is empty or reaches outside the picture one.png: expected LEFT"),
+        (["--add", "d=1,2,30,40", "--add", "d=1,99"], "the click 'add.d' is outside the picture two.png"),
+        (["--add", "small.png"], "the mask small.png has another size than the picture two.png: expected 64 x 48"),
         (["--remove", "none.png"], "there is no file none.png"),
         (["--remove", "one.png"], "the mask one.png is mostly neither inside nor outside"),
         (["--remove", "cat.png", "--remove", "1,2"], "an object has a mask file and also clicks or a box"),

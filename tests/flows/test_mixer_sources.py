@@ -78,7 +78,7 @@ def test_sounds_of_a_file_of_parameters_lie_beside_it(mix, tmp_path):
         (["--sound", "none.wav"], "there is no file none.wav"),
         (["--sound", PICTURES[0]], "is not a readable sound"),
         (["--sound", "rain="], "a source cannot be read"),
-        (["--sound", f"rest={OWL}"], "an object cannot be called 'rest'"),
+        (["--sound", f"rest={OWL}"], "'rest' is a reserved name"),
         (["--sound", OWL, "--text", "owl"], "there are two sources 'owl'"),
         (
             ["--text", "rain"],
@@ -86,7 +86,7 @@ def test_sounds_of_a_file_of_parameters_lie_beside_it(mix, tmp_path):
         ),
         (["--without-text", "speech"], "the bundle has no embedding of that text"),
         (["--without-text", "cat", "--set", "generate.guidance_scale=1"], "without_text needs guidance"),
-        (["--text", "owl", "--gain", "rain=-6"], "there is no object 'rain'"),
+        (["--text", "owl", "--gain", "rain=-6"], "unknown name 'rain' in gains"),
     ],
 )
 def test_what_cannot_be_a_source_is_one_line(cli, tmp_path, arguments, message):

@@ -62,7 +62,7 @@ def test_results_have_players_and_verdicts(executed):
     assert edit.count('<audio controls preload="metadata"') == 3
     assert mute.count('<audio controls preload="metadata"') == 2
     for html, text in ((edit, "duck heard ("), (edit, "cat gone ("), (mute, "cat: silenced (")):
-        assert f'aria-label="as wanted" title="as wanted">✓</span>{text}' in html
+        assert f'aria-label="as intended" title="as intended">✓</span>{text}' in html
 
 
 def test_progress_is_one_line_for_each_run(executed):

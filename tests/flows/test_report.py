@@ -58,7 +58,7 @@ def test_another_run_adds_only_the_sounds_that_differ(done, cli, tmp_path):
         "run1-manipulated-2",
         "run1-manipulated-3",
     ]
-    assert "As in an earlier run above, bit for bit: original, edited." in text
+    assert "Bit-identical to an earlier run above: original, edited." in text
     differing = re.findall(r'<tr class="differs"><th scope="row">(.*?)</th>', text)
     assert differing == ["mix.alpha"]
 

@@ -284,7 +284,7 @@ def test_patch_weights_keep_their_kind_and_batch():
     assert isinstance(tensor, torch.Tensor)
     assert np.array_equal(tensor.numpy(), np.stack([half, half]))
     assert svdaudio.downsample_mask_to_patch_weights(mask, patch_grid_size=7).shape == (1, 49)
-    with pytest.raises(InputError, match="another shape"):
+    with pytest.raises(InputError, match="wrong shape"):
         svdaudio.downsample_mask_to_patch_weights(np.zeros((2, 3, 4, 5)))
     with pytest.raises(ConfigError, match="threshold"):
         svdaudio.downsample_mask_to_patch_weights(mask, threshold=float("nan"))
@@ -333,7 +333,7 @@ def test_regions_of_every_form(models, pictures, tmp_path):
     )
     assert list(several.masks) == ["added"]
     assert several.masks["added"][mask].all()
-    with pytest.raises(InputError, match="nothing is removed or added"):
+    with pytest.raises(InputError, match="no region given to remove or add"):
         svdaudio.main_pipeline(*pictures.values(), **common)
     with pytest.raises(InputError, match="the mask of the region has another size than its picture"):
         svdaudio.main_pipeline(*pictures.values(), add=mask[:50], **common)
@@ -349,7 +349,7 @@ def test_a_mask_is_made_visible(pictures, tmp_path):
     assert np.array_equal(overlay[10:], pixels[10:])
     assert (overlay[:10] != pixels[:10]).any()
     assert np.array_equal(load_image(tmp_path / "new" / "mask.png"), overlay)
-    with pytest.raises(InputError, match="another size"):
+    with pytest.raises(InputError, match="a different size"):
         svdaudio.visualize_mask(pictures["original"], mask[1:])
 
 
@@ -453,7 +453,7 @@ def test_unknown_settings_and_wrong_embeddings_are_refused(models, pictures):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"execution.device": "cpu"})
     with pytest.raises(ConfigError, match=r"there is no parameter 'svd\.k' \(from settings\)"):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"svd.k": 3})
-    with pytest.raises(InputError, match="another shape"):
+    with pytest.raises(InputError, match="wrong shape"):
         svdaudio.manipulated_image_to_audio(pictures["edited"], np.ones(5), bundle=models, settings=SETTINGS)
     with pytest.raises(InputError, match="outside the"):
         svdaudio.main_pipeline(*pictures.values(), (WIDTH, 3), (3, 3), bundle=models, settings=SETTINGS)

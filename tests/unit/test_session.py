@@ -85,7 +85,7 @@ def test_a_request_has_its_values_from_everywhere(session, toy, tmp_path):
 
 def test_a_method_goes_by_its_name_or_as_itself(session, toy):
     assert session.request("toy", toy.files).table == session.request(find_method("toy"), toy.files).table
-    with pytest.raises(ConfigError, match=r"there is no such method: expected manipulate or .* or toy"):
+    with pytest.raises(ConfigError, match=r"unknown method: expected manipulate or .* or toy"):
         session.request("edit", toy.files)
 
 
@@ -236,9 +236,7 @@ def test_a_run_whose_file_has_changed_does_not_go_on(session, toy):
 
 
 def test_out_is_refused_before_anything_is_computed_where_there_is_no_sound_for_it(session, toy, tmp_path):
-    with pytest.raises(
-        InputError, match=r"toy makes no sound that could be copied: got manipulated\.scores\. Omit --out"
-    ):
+    with pytest.raises(InputError, match=r"toy makes no sound to copy: got manipulated\.scores\. Omit --out"):
         session.run(request(session, toy), out=tmp_path / "a.wav")
     assert list(session.runs) == []
     assert list(toy.store.keys()) == []

@@ -1,15 +1,15 @@
 "use strict";
-/* Players on one clock: every lane plays from the same moment, and switching lanes only moves a gain.
+/* A player for several sounds on one clock: all lanes play at once, and switching lanes only changes their gains.
 
    globalThis.svdaudioPlayer.createPlayer({ lanes, controls }) → { play, pause, toggle, seek, choose, key, snapshot, destroy }
 
-   lanes:     [{ duration, lufs, uri, row, button, head, view, key }]: seconds, LUFS or null for silence, an address or
-              data of the sound; the lane's element, and in it the button that chooses it, the playhead, the area whose
-              clicks seek, and where its number is written.
+   lanes:     [{ duration, lufs, uri, row, button, head, view, key }]: seconds; LUFS, or null for silence; URL or data
+              URI of the sound; the lane's element, and within it the button that chooses the lane, the playhead, the
+              area where clicks seek, and the element for the lane's number.
    controls:  { play, time, loop, matched, linear, root }: a button, a text, three checkboxes, and the element that gets
               the class "linear".
-   chosen:    index of the first lane to hear.
-   resume:    a snapshot of a player that this one replaces: it goes on at the same position.
+   chosen:    index of the lane that is chosen first.
+   resume:    a snapshot of the player that this one replaces, to continue at the same position.
    opened:    called with a lane before it is chosen. */
 (() => {
   let context = null;
@@ -18,7 +18,7 @@
     if (uri.startsWith("data:"))
       return Uint8Array.from(atob(uri.slice(uri.indexOf(",") + 1)), (one) => one.charCodeAt(0)).buffer;
     const answer = await fetch(uri);
-    if (!answer.ok) throw new Error(`no sound at ${uri}`);
+    if (!answer.ok) throw new Error(`sound not found: ${uri}`);
     return answer.arrayBuffer();
   };
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
@@ -51,7 +51,7 @@
       await Promise.all(lanes.map(async (lane) => {
         if (lane.buffer || lane.failed) return;
         try { lane.buffer = await context.decodeAudioData(await bytesOf(lane.uri)); }
-        catch { lane.failed = true; lane.button.disabled = true; lane.button.title = "this browser cannot decode it"; }
+        catch { lane.failed = true; lane.button.disabled = true; lane.button.title = "this browser cannot decode the sound"; }
       }));
     };
     const stop = () => {
@@ -139,7 +139,7 @@
     const show = () => controls.root.classList.toggle("linear", controls.linear.checked);
     on(controls.linear, "change", show);
 
-    /* What a key does here; true if it did something */
+    /* Handles a key, and returns whether it had an effect. */
     const key = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return false;
       const at = event.target;

@@ -1,5 +1,5 @@
 "use strict";
-/* A report: its pictures, its stages, and its sounds in the player (player.js). */
+/* The pictures, stages and sounds of a report; player.js plays the sounds. */
 (() => {
   document.documentElement.classList.add("scripted");
   const $ = (id) => document.getElementById(id);
@@ -17,7 +17,7 @@
     show();
   }
 
-  /* Stages: one cell of each workflow takes the focus, arrows move it, a click shows what it made */
+  /* Stages: one cell of each workflow can have the focus; arrow keys move it, and a click shows the node's facts */
   for (const flow of all(".flow")) {
     const cells = all(".cell", flow);
     if (cells.length) cells[0].setAttribute("tabindex", "0");

@@ -1,5 +1,5 @@
 "use strict";
-/* Tables that sort and filter, and charts by uPlot. */
+/* Sortable and filterable tables, and charts with uPlot. */
 (() => {
   document.documentElement.classList.add("scripted");
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];

@@ -51,7 +51,7 @@ def test_paths_are_relative_to_the_file_that_names_them_and_texts_and_gains_stay
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["sounds.rest=a.wav"], "cannot be called 'rest'"),
+        (["sounds.rest=a.wav"], "'rest' is a reserved name"),
         (["sounds.rain=a.wav", "texts.rain=rain"], "two sources 'rain'"),
         (["objects.cat=1,2", "texts.cat=cat"], "two sources 'cat'"),
         (["without_text=speech", "generate.guidance_scale=1"], "without_text needs guidance"),

@@ -140,10 +140,10 @@ def test_the_baseline_shares_its_keys_with_the_method(pictures):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"remove": [], "add": []}, r"nothing is removed or added: .*\. Give --remove X,Y or --add X,Y"),
-        ({"add": ["1,2,0"]}, r"no click for 'add'\. Give --add X,Y, in pixels of the edited picture edited\.png"),
-        ({"remove": ["64,20"]}, r"the click 'remove' is outside the image original\.png: expected x in 0\.\.63"),
-        ({"add": ["40,-1"]}, r"the click 'add' is outside the image edited\.png"),
+        ({"remove": [], "add": []}, r"no region given to remove or add: .*\. Give --remove X,Y or --add X,Y"),
+        ({"add": ["1,2,0"]}, r"no click given for 'add'\. Give --add X,Y, in pixels of the edited picture edited\.png"),
+        ({"remove": ["64,20"]}, r"the click 'remove' is outside the picture original\.png: expected x in 0\.\.63"),
+        ({"add": ["40,-1"]}, r"the click 'add' is outside the picture edited\.png"),
     ],
 )
 def test_clicks_that_cannot_be(pictures, given, message):

@@ -33,9 +33,9 @@ def test_an_object_is_faded_by_embedding_the_picture_without_it():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"objects": {"mix": {"points": [[1, 2]]}}}, "an object cannot be called 'mix'"),
-        ({"objects": OBJECTS, "gains": {"owl": 0}}, "there is no object 'owl'"),
-        ({"gains": {"cat": 0}}, "there is no object 'cat'"),
+        ({"objects": {"mix": {"points": [[1, 2]]}}}, "'mix' is a reserved name"),
+        ({"objects": OBJECTS, "gains": {"owl": 0}}, "unknown name 'owl' in gains"),
+        ({"gains": {"cat": 0}}, "unknown name 'cat' in gains"),
     ],
 )
 def test_names_and_gains_are_checked(given, message):

@@ -67,7 +67,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(session, hearing, settin
 
 def test_a_guide_that_knows_any_text_needs_labels(session, hearing, monkeypatch):
     monkeypatch.setattr("svdaudio.checkpoints.bundle.Bundle.classes", lambda self, role: ())
-    with pytest.raises(ConfigError, match=r"there are no labels .* Give --labels"):
+    with pytest.raises(ConfigError, match=r"no labels given .* Give --labels"):
         heard(session, hearing)
     assert session.request("hear", [hearing / "a.wav"], {"bundle": "hearing", "hear.labels": "any,text"})
 
@@ -107,7 +107,7 @@ def test_runs_are_compared_and_reported(session, hearing):
     assert [row.node for row in found.origins] == ["labels.say"]
     assert found.origins[0].reason == "hear.labels changed [] → ['cat', 'dog']"
     page = session.write_page([first.run, second.run]).read_text()
-    assert page.count('aria-label="Heard"') == 2
+    assert page.count('aria-label="Nearest labels"') == 2
     assert page.count('aria-label="Scores"') == 0
     assert "128 mel bands, 10 s, preset corrected, place start" in page
     assert f"{first.scores['sound']['owl']:.3f}" in page

@@ -41,7 +41,7 @@ def test_a_method_can_be_sent_to_other_processes(name):
 
 
 def test_an_unknown_method_is_refused_with_those_that_there_are():
-    with pytest.raises(ConfigError, match=f"there is no such method: expected {' or '.join(BUILT_IN)}, got edit"):
+    with pytest.raises(ConfigError, match=f"unknown method: expected {' or '.join(BUILT_IN)}, got edit"):
         find_method("edit")
 
 

@@ -110,8 +110,8 @@ def test_pictures_are_small_and_those_drawn_as_html_are_left_out(report):
 
 def test_a_verdict_has_marks_with_their_meaning(report):
     found = Elements(result_html(RUN, report))
-    assert [one["aria-label"] for one in found.all("span")] == ["as wanted", "not as wanted", "cannot be told"]
-    for mark, finding in zip("✓!–", VERDICT, strict=True):
+    assert [one["aria-label"] for one in found.all("span")] == ["as intended", "not as intended", "unknown"]
+    for mark, finding in zip("✓!·", VERDICT, strict=True):
         assert f"{mark}{finding['text']}" in found.text
 
 
@@ -172,7 +172,7 @@ def test_files_that_are_gone_are_said_to_be(report):
         path.unlink()
     found = Elements(result_html(RUN, report))
     assert (found.all("audio"), found.all("img")) == ([], [])
-    assert found.text.count("its file is gone") == 2
+    assert found.text.count("file not found") == 2
 
 
 def test_an_unfinished_run_has_its_state_and_error(tmp_path):

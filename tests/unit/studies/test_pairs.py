@@ -130,7 +130,7 @@ def test_targets_and_variants_hold_for_all(folder):
 
 def test_a_place_for_a_sound_that_is_not_made_is_refused(folder):
     text = 'original,edited,remove,add,out\none.png,two.png,"20,20","40,30",a.wav\n'
-    with pytest.raises(InputError, match="line 2: manipulate makes no sound that could be copied: got mix"):
+    with pytest.raises(InputError, match="line 2: manipulate makes no sound to copy: got mix"):
         prepare(read_rows(written(folder, text)), Common(targets=("mix",)))
     assert prepare(read_rows(written(folder, text)), Common(variant="no_baselines"))[0].out == folder / "a.wav"
 
@@ -199,10 +199,10 @@ def test_a_json_line_that_says_nothing_is_told(folder, line, message):
     [
         ('nowhere.png,two.png,"20,20","40,30",5', "line 2: there is no file"),
         ('pairs.csv,two.png,"20,20","40,30",5', "is not an image"),
-        ('one.png,two.png,"64,20","40,30",5', r"line 2: the click 'remove' is outside the image one.png"),
-        ('one.png,two.png,"20,20","40,-1",5', "the click 'add' is outside the image two.png"),
-        ("one.png,two.png,,,5", "nothing is removed or added"),
-        ('one.png,two.png,"20,20,0","40,30",5', "there is no click for 'remove'"),
+        ('one.png,two.png,"64,20","40,30",5', r"line 2: the click 'remove' is outside the picture one.png"),
+        ('one.png,two.png,"20,20","40,-1",5', "the click 'add' is outside the picture two.png"),
+        ("one.png,two.png,,,5", "no region given to remove or add"),
+        ('one.png,two.png,"20,20,0","40,30",5', "no click given for 'remove'"),
         ('one.png,two.png,here,"40,30",5', "an object cannot be read"),
         ('one.png,two.png,"20,20","40,30",0', r"svd.k has an invalid value \(from pairs.csv, line 2\)"),
         ('one.png,two.png,"20,20","40,30",many', "svd.k has an invalid value"),

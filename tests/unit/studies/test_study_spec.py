@@ -88,7 +88,7 @@ def test_the_example_can_be_read():
         ("n = 5", "n = true", "'n' has an invalid value"),
         ('"random"', '"hill"', """'kind' has an invalid value: expected "grid" or "random" or "optuna", got 'hill'"""),
         ('"minimize"', '"less"', 'expected "maximize" or "minimize"'),
-        ('"manipulate"', '"manipulat"', "there is no such method"),
+        ('"manipulate"', '"manipulat"', "unknown method"),
         ("generate.candidates", "generate.candidate", "there is no parameter 'generate.candidate' .from k.toml."),
         ("svd.k =", "svd.kk =", r"there is no parameter 'svd.kk' \(from k.toml \[search\]\). Perhaps you mean 'svd.k'"),
         ("svd.k =", "seed =", "'seed' cannot be searched. Give its values as `seeds`"),

@@ -156,8 +156,8 @@ def test_results_of_different_names_are_compared_as_results(toy):
     assert [(row.sound, row.scores) for row in found.scores] == [(RESULT, (0.1, 0.9)), ("plain", (0.9, 0.9))]
     assert found.results == ("made", "plain")
     assert found.limits == (
-        "the runs are of different methods (manipulate, baseline): only what they have in common is compared",
-        f"the runs' results are different sounds: 'result' compares made of {run.id}, plain of {run.id}",
+        "the runs use different methods (manipulate, baseline): only what they share is compared",
+        f"the main sounds have different names: 'result' compares made of {run.id}, plain of {run.id}",
     )
 
 

@@ -59,10 +59,10 @@ def test_a_pair_whose_own_place_cannot_be_written_has_failed(sounding, tmp_path)
 
 def test_a_sound_that_is_not_made_is_refused_beforehand(sounding, toy):
     check_result(sounding.request())
-    with pytest.raises(InputError, match="toy makes no sound that could be copied: got original"):
+    with pytest.raises(InputError, match="toy makes no sound to copy: got original"):
         check_result(replace(sounding.request(), targets=("original.factors",)))
     for method in (replace(sounding.method, result=""), replace(sounding.method, result="other")):
-        with pytest.raises(InputError, match="toy makes no sound that could be copied"):
+        with pytest.raises(InputError, match="toy makes no sound to copy"):
             check_result(replace(sounding.request(), method=method))
 
 
