@@ -137,7 +137,9 @@ def test_an_installed_peft_is_not_imported_with_diffusers(tmp_path):
     (tmp_path / "peft-0.21.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: peft\nVersion: 0.21.0\n")
     (tmp_path / "peft").mkdir()
     (tmp_path / "peft" / "__init__.py").write_text("raise RuntimeError('peft was imported')\n")
-    code = "import svdaudio.models.audioldm.diffusers_parts, diffusers.utils; print(diffusers.utils.is_peft_available())"
+    code = (
+        "import svdaudio.models.audioldm.diffusers_parts, diffusers.utils; print(diffusers.utils.is_peft_available())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
         capture_output=True, text=True, check=False,
