@@ -107,11 +107,8 @@ def get_mask(
     x, y = np.atleast_1d(np.asarray(point_x, float)), np.atleast_1d(np.asarray(point_y, float))
     if x.shape != y.shape or x.ndim != 1:
         raise InputError("the clicks do not match", expected="as many x as y", got=f"{x.shape} and {y.shape}")
-    labels = (
-        np.broadcast_to(np.atleast_1d(np.asarray(point_labels)), x.shape)
-        if np.size(point_labels) == 1
-        else np.asarray(point_labels)
-    )
+    labels = np.asarray(point_labels)
+    labels = np.broadcast_to(labels, x.shape) if labels.size == 1 else labels
     pixels = as_pixels(image_path, "the picture to segment")
     found = open_models(bundle, device)["segmenter"].segment(pixels, np.stack([x, y], axis=1), labels)
     for remark in found.remarks:
@@ -621,8 +618,7 @@ def _pictures(images: Any) -> list[NDArray[np.uint8]]:
     """One or several pictures of any accepted kind, as a list of pixels."""
     array = _array(images) if _is_tensor(images) or isinstance(images, np.ndarray) else None
     if array is not None:
-        single = array.ndim == 3
-        return [as_pixels(each) for each in (array[None] if single else array)]
+        return [as_pixels(each) for each in (array[None] if array.ndim == 3 else array)]
     if isinstance(images, Sequence) and not isinstance(images, str | bytes):
         if not images:
             raise InputError("no picture given", expected="at least one")

@@ -72,11 +72,9 @@ class ManipulateConfig(FadeConfig):
     """Parameters of the edit; `align`, `svd` and `mix` act in the published form only."""
 
     remove: Region = parameter(
-        (), "what to remove, in the original picture", REGION_EXPECTED, is_table=True, paths="objects"
+        (), "what to remove in the original picture", REGION_EXPECTED, is_table=True, paths="objects"
     )
-    add: Region = parameter(
-        (), "what was added, in the edited picture", REGION_EXPECTED, is_table=True, paths="objects"
-    )
+    add: Region = parameter((), "what was added in the edited picture", REGION_EXPECTED, is_table=True, paths="objects")
     edit: EditConfig = EditConfig()
     gains: dict[str, Gain] = gains_parameter(
         'gain in dB of "removed", "added" and "rest" in the edited picture, in forms fade and clap',

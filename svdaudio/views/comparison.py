@@ -264,7 +264,9 @@ def _with_origin(row: StageRow, differing: set[str]) -> StageRow:
         differing: the nodes that differ.
     """
     reasons = [reason for one in row.differences if one is not None for reason in one.reasons]
-    from_above = [one for one in reasons if isinstance(one, InputChanged) and _node_of(one.source) in differing]
+    from_above = [
+        one for one in reasons if isinstance(one, InputChanged) and one.source.rpartition(".")[0] in differing
+    ]
     is_origin = row.differs and (not from_above or any(_is_own(reason) for reason in reasons))
     return replace(row, is_origin=is_origin)
 
@@ -272,10 +274,6 @@ def _with_origin(row: StageRow, differing: set[str]) -> StageRow:
 def _is_own(reason: Reason) -> bool:
     """Whether a reason lies in the node itself or in a user file."""
     return not isinstance(reason, InputChanged) or reason.source.startswith(FILE_PREFIX)
-
-
-def _node_of(source: str) -> str:
-    return source.rpartition(".")[0]
 
 
 def _has(run: RunRecord, node: str) -> bool:

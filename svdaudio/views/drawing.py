@@ -46,8 +46,7 @@ def draw_views(folder: Path, arrays: RunArrays, views: Iterable[View]) -> dict[s
         for view in listed
         if _stamp_in(index, view.name) != shown[view.name]["stamp"] or not paths[view.name].is_file()
     ]
-    elsewhere = [view.name for view in missing if view.of_artifacts]
-    found = _find(folder, {name: shown[name] for name in elsewhere})
+    found = _find(folder, {view.name: shown[view.name] for view in missing if view.of_artifacts})
     for view in missing:
         path = paths[view.name]
         if view.name in found:

@@ -175,7 +175,7 @@ def singular_values(before: NDArray[Any], after: NDArray[Any], *, k: int, factor
         factor: the factor.
         title: of the picture.
     """
-    figure = _figure(PICTURE_WIDTH_IN, 3.4)
+    figure = new_figure(PICTURE_WIDTH_IN, 3.4)
     axes = figure.subplots()
     place = np.arange(1, len(before) + 1)
     axes.plot(place, before, marker="o", markersize=4, color=NEUTRAL_COLOUR, label="before")
@@ -189,7 +189,7 @@ def singular_values(before: NDArray[Any], after: NDArray[Any], *, k: int, factor
     axes.set_ylabel("value")
     axes.set_title(f"{title}: the first {k} times {factor:g}", fontsize=10)
     axes.legend(frameon=False)
-    _plain(axes)
+    hide_spines(axes)
     return figure
 
 
@@ -233,7 +233,7 @@ def spectrogram(
         highest_hz: upper end of the highest band; if None, the axis counts bands.
         unit: of the levels, for the label of the colour bar.
     """
-    figure = _figure(PICTURE_WIDTH_IN, 2.8)
+    figure = new_figure(PICTURE_WIDTH_IN, 2.8)
     axes = figure.subplots()
     image = _draw_spectrogram(axes, levels, duration_s=duration_s, title=title, highest_hz=highest_hz)
     figure.colorbar(image, ax=axes, label=unit, pad=0.01)
@@ -251,7 +251,7 @@ def similarities(embeddings: Mapping[str, NDArray[Any]], *, title: str) -> Figur
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     cosines = rows @ rows.T
     side = 2.4 + 0.55 * len(rows)
-    figure = _figure(side + 0.8, side)
+    figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
     image = axes.imshow(cosines, vmin=-1, vmax=1, cmap="RdBu_r")
     ticks = range(len(rows))
@@ -274,7 +274,7 @@ def score_bars(scores: Mapping[str, Mapping[str, float]], *, title: str) -> Figu
         scores: name of the sound → class → score, 0 to 1.
         title: of the picture.
     """
-    figure = _figure(PICTURE_WIDTH_IN, 3.0)
+    figure = new_figure(PICTURE_WIDTH_IN, 3.0)
     _draw_scores(figure.subplots(), scores, title)
     return figure
 
@@ -296,7 +296,7 @@ def overview(
         highest_hz: upper end of the spectrograms.
         title: of the page.
     """
-    figure = _figure(10.5, 4.2 + 1.5 * len(sounds))
+    figure = new_figure(10.5, 4.2 + 1.5 * len(sounds))
     halves: Any = figure.subfigures(2, 1, height_ratios=[4.0, 1.5 * len(sounds)])
     above, below = halves
     figure.suptitle(title, fontsize=11)
@@ -364,7 +364,8 @@ def band_levels(
     return {name: 10 * np.log10(np.maximum(power / loudest, lowest)) for name, power in powers.items()}
 
 
-def _figure(width_in: float, height_in: float, *, dots_per_inch: float = DOTS_PER_INCH) -> Figure:
+def new_figure(width_in: float, height_in: float, *, dots_per_inch: float = DOTS_PER_INCH) -> Figure:
+    """An empty figure, which draws without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -381,7 +382,7 @@ def _figure_for(pixels: NDArray[Any]) -> Figure:
     height, width = pixels.shape[:2]
     dots_per_inch = max(DOTS_PER_INCH, min(width, MAX_PICTURE_WIDTH_PX) / PICTURE_WIDTH_IN)
     proportion = min(max(height / width, 0.3), 2.0)
-    return _figure(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * proportion + 0.35, dots_per_inch=dots_per_inch)
+    return new_figure(PICTURE_WIDTH_IN, PICTURE_WIDTH_IN * proportion + 0.35, dots_per_inch=dots_per_inch)
 
 
 def _draw_region(axes: Axes, pixels: NDArray[Any], region: Region, *, at_most_px: int | None = None) -> None:
@@ -448,7 +449,7 @@ def _draw_scores(axes: Axes, scores: Mapping[str, Mapping[str, float]], title: s
     axes.set_ylabel("score")
     axes.set_title(title, fontsize=10)
     axes.legend(frameon=False, fontsize=8)
-    _plain(axes)
+    hide_spines(axes)
 
 
 def patched_area(pixels: NDArray[Any], geometry: str) -> tuple[float, float, float, float]:
@@ -481,7 +482,8 @@ def _picture_axes(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=10)
 
 
-def _plain(axes: Axes) -> None:
+def hide_spines(axes: Axes) -> None:
+    """Hide the upper and the right border of a plot."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -501,7 +503,7 @@ def edit_figures(
         names: of the n classes.
         title: of the page.
     """
-    figure = _figure(11.0, 4.6)
+    figure = new_figure(11.0, 4.6)
     figure.suptitle(title, fontsize=11)
     left, right = figure.subplots(1, 2, width_ratios=[1.25, 1.0])
     width = 0.8 / max(len(shares), 1)
@@ -515,7 +517,7 @@ def edit_figures(
     left.set_xticks(range(len(labels)), labels, fontsize=8)
     left.set_ylim(0, 1.05)
     left.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-    _plain(left)
+    hide_spines(left)
     image = right.imshow(np.ma.masked_invalid(margins), vmin=-1, vmax=1, cmap="RdBu")
     right.set_xticks(range(len(names)), list(names), rotation=35, horizontalalignment="right", fontsize=8)
     right.set_yticks(range(len(names)), list(names), fontsize=8)

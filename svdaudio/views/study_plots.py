@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from svdaudio.views.plots import ADDED_COLOUR, DOTS_PER_INCH, SERIES_COLOURS
+from svdaudio.views.plots import ADDED_COLOUR, SERIES_COLOURS, hide_spines, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def response_curves(curves: Mapping[str, Mapping[str, Sequence[Point]]], *, labe
         axes.set_ylabel(_short(label), fontsize=8)
         if len(lines) > 1:
             axes.legend(frameon=False, fontsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
+        hide_spines(axes)
     return figure
 
 
@@ -83,7 +83,7 @@ def importance_bars(bars: Mapping[str, tuple[float, float | None, float | None]]
         bars: name → value and the ends of its interval.
         label: of the axis.
     """
-    figure = _figure(6.4, 1.2 + 0.35 * len(bars))
+    figure = new_figure(6.4, 1.2 + 0.35 * len(bars))
     axes = figure.subplots()
     for place, (value, low, high) in enumerate(bars.values()):
         axes.barh(place, value, color=ADDED_COLOUR)
@@ -93,7 +93,7 @@ def importance_bars(bars: Mapping[str, tuple[float, float | None, float | None]]
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel(label)
-    axes.spines[["top", "right"]].set_visible(False)
+    hide_spines(axes)
     return figure
 
 
@@ -101,17 +101,11 @@ def _panels(n: int) -> tuple[Figure, list[Any]]:
     """A figure with n panels, and the panels."""
     across = min(n, N_ACROSS)
     down = -(-n // N_ACROSS)
-    figure = _figure(PANEL_IN[0] * across + 0.6, PANEL_IN[1] * down)
+    figure = new_figure(PANEL_IN[0] * across + 0.6, PANEL_IN[1] * down)
     panels = list(figure.subplots(down, across, squeeze=False).ravel())
     for spare in panels[n:]:
         spare.set_visible(False)
     return figure, panels[:n]
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width_in, height_in), dpi=DOTS_PER_INCH, layout="constrained")
 
 
 def _short(label: str) -> str:

@@ -258,7 +258,7 @@ def test_cleaning_is_a_flow(prefect_api, toy):
         (["schedule", "add", "x", "--cron", "0 25 * * *", "gc"], "invalid cron expression"),
         (["schedule", "add", "x", "--cron", "0 0 30 2 *", "gc"], "the cron expression matches no date"),
         (["schedule", "add", "x", "--cron", "0 0 31 4,6 *", "gc"], "the cron expression matches no date"),
-        (["schedule", "add", "x", "--cron", "0 3 * * *", "run", "--method", "none", "a"], "no such method"),
+        (["schedule", "add", "x", "--cron", "0 3 * * *", "run", "--method", "none", "a"], "unknown method"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "gc", "--store", os.fsdecode(b"st\xe9")], "not UTF-8"),
         (["schedule", "add", "x", "--cron", "0 3 * * *", "--timezone", "Mars", "gc"], "unknown time zone"),
         (["schedule", "add", "x y", "--cron", "0 3 * * *", "gc"], "invalid name of a schedule"),
