@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.checkpoints import registry
-from svdaudio.checkpoints.bundle import FULL, MANIFEST, bundle_folder, read_description
+from svdaudio.checkpoints.bundle import FULL, bundle_folder
+from svdaudio.checkpoints.description import MANIFEST, read_description
 from svdaudio.checkpoints.download import BY_HAND, CHUNK, Patience, Stopping, check_space, disk_error, download, never
 from svdaudio.checkpoints.recognise import recognise, recognise_format
 from svdaudio.checkpoints.registry import Published, PublishedFile

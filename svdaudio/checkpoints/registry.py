@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from svdaudio.checkpoints.bundle import LOADERS
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.errors import InputError
 
 
@@ -46,7 +46,7 @@ class Published(_Model):
     purpose: str
     roles: tuple[str, ...]
     format: str
-    """Selects the loader: see `svdaudio.checkpoints.bundle.LOADERS`."""
+    """Selects the loader: see `svdaudio.checkpoints.roles.LOADERS`."""
     licence: str
     page: str
     """Web page of the model."""

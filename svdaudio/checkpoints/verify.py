@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.checkpoints.bundle import OWN_FORMAT, Bundle, load_entry
+from svdaudio.checkpoints.bundle import Bundle, load_entry
+from svdaudio.checkpoints.roles import OWN_FORMAT
 from svdaudio.errors import CheckpointError
 from svdaudio.weights.quick_copy import forget
 

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from svdaudio.checkpoints.bundle import Models
+from svdaudio.checkpoints.models import Models
 from svdaudio.engine.batch import BatchWork, execute_batch
 from svdaudio.engine.run import Stopping, execute_run
 from svdaudio.engine.workers import portable

@@ -465,7 +465,8 @@ def test_making_a_sound_imports_no_compiler_and_no_networks_that_it_does_not_run
     """What a change of a parameter of the edit runs, with the mini bundle; a second of processor time, once seven."""
     code = (
         "import numpy as np\n"
-        "from svdaudio.checkpoints.bundle import Bundle, Models\n"
+        "from svdaudio.checkpoints.bundle import Bundle\n"
+        "from svdaudio.checkpoints.models import Models\n"
         "from svdaudio.methods.stages import STAGES\n"
         "for stage in ('remix', 'diffuse_each', 'decode', 'vocode', 'choose', 'finish', 'scores'):\n"
         "    STAGES[stage].load_body()\n"

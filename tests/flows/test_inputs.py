@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from toy_method import PAIR, ToyBundle, install
 
-from svdaudio.checkpoints.bundle import LOADERS
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.session import Session
 from svdaudio.svd.factors import Factors
 from svdaudio.svd.mix import MixWeights, combine, manipulate_one

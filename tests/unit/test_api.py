@@ -75,7 +75,7 @@ class Ear:
 
 @dataclass
 class TinyModels:
-    """One tiny network for each role, in the shape of `svdaudio.checkpoints.bundle.Models`."""
+    """One tiny network for each role, in the shape of `svdaudio.checkpoints.models.Models`."""
 
     models: dict[str, Any]
     bundle: Any = field(

@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from svdaudio.checkpoints.bundle import JUDGE, LOADERS, MANIFEST, Bundle, Models, find_device, load_entry
+from svdaudio.checkpoints.bundle import Bundle, load_entry
+from svdaudio.checkpoints.description import MANIFEST
+from svdaudio.checkpoints.models import Models, find_device
+from svdaudio.checkpoints.roles import JUDGE, LOADERS
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.mini.catalogue import PRETRAINED
 from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
@@ -252,7 +255,7 @@ def test_a_file_that_changes_while_it_is_loaded_is_refused(root, monkeypatch):
         path.write_bytes(save[:-1] + b"x")
         return model
 
-    monkeypatch.setattr("svdaudio.checkpoints.bundle.load_entry", change)
+    monkeypatch.setattr("svdaudio.checkpoints.models.load_entry", change)
     with pytest.raises(CheckpointError, match=r"the tagger .* changed while it was loaded"):
         Models(Bundle.open("toy", root), device="cpu")["tagger"]
 

@@ -16,8 +16,10 @@ import torch
 from file_server import serving
 
 from svdaudio.checkpoints import install, recognise, registry
-from svdaudio.checkpoints.bundle import MANIFEST, Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.description import MANIFEST
 from svdaudio.checkpoints.download import Patience
+from svdaudio.checkpoints.models import Models
 from svdaudio.checkpoints.registry import Published, PublishedFile, find
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.models.ssv2a import Config

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.config import resolve
 from svdaudio.errors import CheckpointError
 from svdaudio.figures import at_least

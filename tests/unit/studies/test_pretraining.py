@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 from pair_folder import write_pairs
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError
 from svdaudio.pretraining.kinds import CIAP
 from svdaudio.pretraining.settings import CiapSettings
