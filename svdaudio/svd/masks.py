@@ -22,7 +22,8 @@ from PIL import Image
 
 from svdaudio.errors import InputError
 from svdaudio.svd.align import check_mask
-from svdaudio.svd.images import decode_rgba, read_image_bytes
+from svdaudio.svd.image_files import read_image_bytes
+from svdaudio.svd.images import decode_rgba
 
 MASK_SUFFIXES = (".png", ".npy")
 """What `mask_bytes` writes."""

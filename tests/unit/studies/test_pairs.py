@@ -16,7 +16,7 @@ from svdaudio.places import project_root
 from svdaudio.session import Session
 from svdaudio.studies import pairs
 from svdaudio.studies.pairs import Common, RowsError
-from svdaudio.svd.images import upright_size
+from svdaudio.svd.image_files import upright_size
 
 BUNDLE = SimpleNamespace(
     name="mini", settings={"generate.steps": 20}, digests=lambda role: role, check_domain=lambda: None

@@ -100,7 +100,7 @@ def test_files_that_cannot_be_read(tmp_path):
         (tmp_path / name).write_bytes(b"no")
         with pytest.raises(InputError, match=name):
             load_mask(tmp_path / name)
-    with pytest.raises(InputError, match="there is no image"):
+    with pytest.raises(InputError, match="file not found"):
         load_mask(tmp_path / "missing.png")
     Image.fromarray(SOFT.astype(np.float32)).save(tmp_path / "a.tiff")
     with pytest.raises(InputError, match="floating-point"):
