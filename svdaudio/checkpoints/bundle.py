@@ -44,7 +44,7 @@ class Entry:
 
     role: str
     bundle: str
-    """Name of the bundle whose folder has it: that of which it is an entry, or one of its bases."""
+    """Name of the bundle whose folder has the files: this one, or one of its bases."""
     format: str
     """Selects the loader."""
     path: Path
@@ -58,7 +58,7 @@ class Entry:
     parts: tuple[Part, ...]
     """The files; usually one."""
     classes: tuple[str, ...]
-    """Class names by index, for a detector or tagger; the only texts of a text encoder or guide that knows some; else
+    """Class names by index, for a detector or tagger; the texts of a text encoder or guide with a fixed list; else
     empty."""
 
 
@@ -73,7 +73,7 @@ class Bundle:
     """Dotted configuration name → value recommended with these models; anything the user sets takes precedence."""
     entries: Mapping[str, Entry]
     bases: tuple[str, ...] = ()
-    """Names of the bundles that have the roles that it lacks, its own base first."""
+    """Names of the bundles that fill the roles that it lacks, its own base first."""
 
     @staticmethod
     def open(name: str, root: Path | None = None) -> Bundle:
@@ -90,7 +90,7 @@ class Bundle:
         return sorted({path.parent.name for root in checkpoints_roots() for path in root.glob(f"*/{MANIFEST}")})
 
     def here(self) -> Bundle:
-        """The same bundle with the files of this machine, if it was opened on another.
+        """The same bundle with this machine's files, if it was opened on another machine.
 
         The digests are kept: different weights are rejected when they are loaded.
         """
@@ -118,12 +118,12 @@ class Bundle:
 
     @property
     def judges(self) -> tuple[str, ...]:
-        """Roles of the taggers that the bundle has, that of its runs first."""
+        """Roles of the bundle's taggers; the first one scores runs."""
         return tuple(role for role in ("tagger", JUDGE) if role in self.entries)
 
     @property
     def missing_roles(self) -> tuple[str, ...]:
-        """Roles without a checkpoint: published weights are installed one by one."""
+        """Required roles without a checkpoint: published weights are installed one by one."""
         return tuple(role for role in LOADERS if role not in (*self.entries, *OPTIONAL_ROLES))
 
     def entry(self, role: str) -> Entry:
@@ -142,7 +142,7 @@ class Bundle:
             ) from None
 
     def _fix(self, role: str) -> str | None:
-        """How to get a role that the bundle lacks."""
+        """How to get a model for a role that the bundle lacks."""
         if FULL in (self.name, *self.bases) and role in LOADERS:
             return f"run `{_fetch_command(role)}`"
         able = [name for name in Bundle.names() if role in _described_roles(name)]
@@ -153,7 +153,7 @@ class Bundle:
         return self.entry(role).sha256
 
     def classes(self, role: str) -> tuple[str, ...]:
-        """Classes of a detector or tagger by index; texts of a text encoder or guide that knows only some."""
+        """Classes of a detector or tagger by index; texts of a text encoder or guide with a fixed list."""
         return self.entry(role).classes
 
     def check_domain(self) -> str | None:
@@ -208,11 +208,13 @@ class Bundle:
 
 
 def _open(name: str, roots: Sequence[Path], *, above: tuple[str, ...]) -> Bundle:
-    """Read the description of a bundle and those of its bases; `above` are the bundles that it is a base of."""
+    """Read the descriptions of a bundle and of its bases; `above` are the bundles that it is a base of."""
     path = roots[0] / name / MANIFEST
     fix = "delete it, and run `svdaudio checkpoints fetch`" if name == FULL else restore_advice()
     if name in {"", ".."} or Path(name).name != name:
-        raise CheckpointError("a bundle must be named like a folder in checkpoints/", got=f"'{name}'")
+        raise CheckpointError(
+            "the name of a bundle is not valid", expected="the name of a folder in checkpoints/", got=f"'{name}'"
+        )
     try:
         path = bundle_folder(name, roots) / MANIFEST
         described = read_description(path, fix=fix)
@@ -223,7 +225,7 @@ def _open(name: str, roots: Sequence[Path], *, above: tuple[str, ...]) -> Bundle
     except OSError:
         there = sorted({p.parent.name for root in roots for p in root.glob(f"*/{MANIFEST}")})
         raise CheckpointError(
-            f"there is no bundle '{name}'",
+            f"unknown bundle '{name}'",
             expected=f"one of {there}" if there else None,
             got=f"no {path}",
             fix="run `svdaudio checkpoints fetch`, which fills it"
@@ -248,12 +250,12 @@ def _open(name: str, roots: Sequence[Path], *, above: tuple[str, ...]) -> Bundle
 
 
 def bundle_folder(name: str, roots: Sequence[Path]) -> Path:
-    """The folder of a bundle: in the first of `roots` that has its description, else in the first."""
+    """The folder of a bundle, in the first of `roots` that has its description, or in the first one if none has."""
     return next((root / name for root in roots if (root / name / MANIFEST).exists()), roots[0] / name)
 
 
 def _described_roles(name: str) -> Iterable[str]:
-    """Roles of another bundle, for advice: none if it cannot be opened."""
+    """Roles of another bundle, for advice; empty if it cannot be opened."""
     try:
         return Bundle.open(name).roles
     except CheckpointError:
@@ -276,7 +278,7 @@ def _entry(role: str, model: ModelDescription, folder: Path) -> Entry:
 
 
 def _fetch_command(role: str, published: str | None = None) -> str:
-    """The command that installs a role of the full bundle: the model that filled it before, or the recommended one."""
+    """The command that installs a model for a role of the bundle `full`: the published one, or the recommended one."""
     from svdaudio.checkpoints.registry import for_role
 
     names = [published] if published else [one.name for one in for_role(role)]

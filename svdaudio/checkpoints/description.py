@@ -37,7 +37,7 @@ class ModelDescription(PartDescription):
     format: str = OWN_FORMAT
     published: str | None = Field(default=None, pattern=r"^[\w.+-]+$")
     parts: list[PartDescription] = Field(default=[], strict=True)
-    """Given only for more than one file."""
+    """All files, if there is more than one."""
     classes: list[str] = []
 
     @property
@@ -75,12 +75,12 @@ def read_description(path: Path, *, fix: str) -> BundleDescription:
     """Read and check a `bundle.json`.
 
     Args:
-        path: of the file.
-        fix: remedy if it is damaged, for the error.
+        path: path of the file.
+        fix: remedy for a damaged file, for the error.
 
     Raises:
-        OSError: it cannot be read, or is not a plain file.
-        CheckpointError: it is damaged: not JSON, a value of another type, a path that leaves its folder.
+        OSError: the file cannot be read, or is not a plain file.
+        CheckpointError: it is damaged: it is not JSON, a value has the wrong type, or a path leads out of the folder.
     """
     try:
         description = BundleDescription.model_validate(json.loads(read_text(path)))

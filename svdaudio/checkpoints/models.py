@@ -53,7 +53,7 @@ class Models:
         return Models(bundle, device=execution.device, keep=execution.keep_models, compile_noise=execution.compile)
 
     def __reduce__(self) -> tuple[Callable[..., Models], tuple[bytes, str, bool, bool]]:
-        """Another process opens its own models once, and keeps them between stages."""
+        """Let another process open its own models once, and keep them between stages."""
         return _models_of_this_process, (pickle.dumps(self.bundle), self._device_name, self._keep, self._compile_noise)
 
     @cached_property
@@ -116,12 +116,12 @@ class Models:
 
 
 def _traces(model: Any) -> list[weakref.ref[Any]]:
-    """References to a model and its weights that keep neither: they tell whether it is gone, or part of a cycle."""
+    """Weak references to a model and its weights, which show whether it was freed or is part of a reference cycle."""
     return [weakref.ref(model), *(weakref.ref(weight) for weight in _weights(model, depth=2))]
 
 
 def _weights(part: Any, *, depth: int) -> Iterator[torch.Tensor]:
-    """The weights of all networks that an object holds, directly or through so many others."""
+    """The weights of all networks that an object holds, directly or through up to `depth` levels of attributes."""
     import torch
 
     if isinstance(part, torch.nn.Module):
@@ -138,10 +138,10 @@ def _states(entry: Entry) -> dict[Path, FileState]:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name: "cpu", "cuda", "cuda:N", or "auto", which is a GPU if available.
+    """The device with a name: "cpu", "cuda", "cuda:N", or "auto", which is a GPU if one is available.
 
     Raises:
-        ConfigError: this machine has no such device.
+        ConfigError: this machine does not have the device.
     """
     import torch
 
@@ -149,7 +149,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if len(found) > 1 else "cpu")
     if name not in found and not (name == "cuda" and len(found) > 1):
-        raise ConfigError("there is no such device", expected=" or ".join(found), got=name, fix="choose one of those")
+        raise ConfigError("unknown device", expected=" or ".join(found), got=name, fix="choose one of those")
     return torch.device(name)
 
 

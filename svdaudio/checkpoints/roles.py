@@ -75,8 +75,8 @@ LOADERS: Mapping[str, Mapping[str, str]] = {
 `load(path, device, digest=…)` for published ones, which may keep a quick copy under the digest of the file."""
 
 DOMAIN = "domain"
-"""The role that describes the pictures that the others were trained on."""
+"""The role of the description of the pictures that the other models were trained on."""
 JUDGE = "judge"
-"""The role of a second tagger, which scores no run but is asked, beside the first one, by `svdaudio evaluate`."""
+"""The role of a second tagger, which `svdaudio evaluate` uses in addition to the first; it scores no run."""
 OPTIONAL_ROLES = (DOMAIN, "text_encoder", JUDGE, "ciap_image_encoder", "mapper", "sound_encoder", "guide")
 """Roles that a bundle need not fill."""

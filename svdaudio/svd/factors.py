@@ -72,7 +72,7 @@ def aggregate(factors: Factors, *, k: int, factor: float) -> Float[NDArray[np.fl
     """The region's embedding after scaling its first `k` singular values, L2-normalised.
 
     Args:
-        factors: of the region.
+        factors: factors of the region.
         k: singular values to scale, ≥ 1; a larger number than the rank scales all (which changes no direction).
         factor: α or β, ≥ 0.
 
@@ -86,7 +86,7 @@ def aggregate(factors: Factors, *, k: int, factor: float) -> Float[NDArray[np.fl
 def aggregate_many(
     factors: Factors, *, ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], " setting"]
 ) -> Float[NDArray[np.float32], "setting dim"]:
-    """`aggregate` for many settings at once, as one matrix product. Arguments and errors as there."""
+    """`aggregate` for many settings at once, as one matrix product. Same arguments and errors."""
     check_scaling(ks, gains)
     weights = factors.weights.astype(np.float64)
     coefficients = (weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s
@@ -104,7 +104,7 @@ def aggregate_many(
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How far a factor on the first K singular values can move, and moves, a region's embedding."""
+    """How far a factor on the first K singular values can move a region's embedding, and how far it does."""
 
     share: float
     """‖P_K m‖ / ‖m‖ of the region's mean m, 0 to 1: near 1, scaling it and normalising cancel out."""
@@ -116,7 +116,7 @@ def reach(factors: Factors, *, k: int, factor: float) -> Reach:
     """The reach of α or β on a region.
 
     Args:
-        factors: of the region.
+        factors: factors of the region.
         k: singular values to scale, ≥ 1.
         factor: α or β, ≥ 0.
 
@@ -130,7 +130,7 @@ def reach(factors: Factors, *, k: int, factor: float) -> Reach:
 def reach_many(
     factors: Factors, *, ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], " setting"]
 ) -> tuple[Float[NDArray[np.float64], " setting"], Float[NDArray[np.float64], " setting"]]:
-    """Share and degrees of `reach` for many settings at once. Arguments and errors as there.
+    """Share and degrees of `reach` for many settings at once. Same arguments and errors.
 
     With h and t the lengths of the mean's first K components and of the others, which are orthogonal, the mean lies at
     the angle atan(t / h) from the first, and at atan(t / (f h)) after scaling.

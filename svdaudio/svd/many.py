@@ -1,4 +1,4 @@
-"""Many mixes of one edit at once, from the factors of its two regions.
+"""Compute many mixes of one edit at once, from the factors of its two regions.
 
 After the singular value decomposition a setting (K, α, β and the four weights of the mix) is a sum of six vectors.
 With cᵢ as in `svdaudio.svd.factors` and the first K of a region apart from the rest, E_suppress = (α Σ_{i≤K} cᵢvᵢ +
@@ -63,18 +63,18 @@ class MixColumns:
 
     @property
     def n_settings(self) -> int:
-        """How many settings there are."""
+        """Number of settings."""
         return len(self.k)
 
 
 def mix_many(parts: EditParts, settings: MixColumns) -> Float[NDArray[np.float32], "setting dim"]:
     """Steps 5 to 7 for many settings: equal to `svdaudio.svd.mix.manipulate` for each, up to rounding.
 
-    With one region it is `manipulate_one`.
+    With one region it is equal to `manipulate_one`.
 
     Args:
-        parts: of one edit.
-        settings: of the mix.
+        parts: parts of one edit.
+        settings: settings of the mix.
 
     Returns:
         The embeddings, [n_settings, 768], L2-normalised.

@@ -226,7 +226,7 @@ def test_batches_take_every_form(world, cli):
     (folder / "pairs.csv").write_text("original,edited,remove\n../one.png,../two.png,gone.png\n")
     result = cli("batch", folder / "pairs.csv")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "pairs.csv, line 2: there is no file" in result.err
+    assert "pairs.csv, line 2: file not found:" in result.err
 
 
 def test_a_flow_elsewhere_finds_mask_files_by_its_own_paths(world, monkeypatch):

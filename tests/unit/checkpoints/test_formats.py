@@ -176,5 +176,5 @@ def test_another_yolo_is_refused(tmp_path):
         ultralytics_pt.load_detector(path)
     model.names = {0: "Cat", 1: "Dog"}
     made_up_files.write_yolo(path, model)
-    with pytest.raises(CheckpointError, match="another shape for"):
+    with pytest.raises(CheckpointError, match="wrong shape for"):
         ultralytics_pt.load_detector(path)

@@ -28,7 +28,7 @@ def test_every_figure_of_the_table_has_its_section():
 
 
 def test_a_folder_without_a_bundle_is_told_so(tmp_path):
-    with pytest.raises(CheckpointError, match="there is no bundle"):
+    with pytest.raises(CheckpointError, match="unknown bundle"):
         next(evaluation.sections(tmp_path / "nothing"))
 
 

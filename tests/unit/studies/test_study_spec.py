@@ -103,7 +103,7 @@ def test_the_example_can_be_read():
         ("svd.beta = 2.0", "svd.k = 2", "'svd.k' is searched, and cannot be set for a scene"),
         ("svd.beta = 2.0", "seed = 2", "a scene of a study cannot have its own seed"),
         ("svd.beta = 2.0", 'out = "x.wav"', "'out' does not apply to a study"),
-        ("svd.beta = 2.0", "svd.betta = 2.0", "k.toml, case 2: there is no parameter 'svd.betta'"),
+        ("svd.beta = 2.0", "svd.betta = 2.0", "k.toml, case 2: unknown parameter 'svd.betta'"),
         ('name = "other"\noriginal', 'name = "other"\norignal', "k.toml, case 2: the .* 'original' is missing"),
         ('title = "K"', 'pairs = "x.csv"', "the scenes must be given once"),
         ('title = "K"', "title = 3", "'title' has an invalid value: expected a text"),
