@@ -64,8 +64,7 @@ def aggregate_centred(centred: CentredFactors, *, k: int, factor: float) -> Floa
     """
     check_scaling(np.array([k]), np.array([factor], dtype=np.float64))
     found = centred.factors
-    weights = found.weights.astype(np.float64)
-    coefficients = (weights / weights.sum()) @ found.u.astype(np.float64) * found.s
+    coefficients = found.coefficients
     coefficients[:k] *= factor
     total = centred.mean + coefficients @ found.vh.astype(np.float64)
     length = float(np.linalg.norm(total))

@@ -32,6 +32,12 @@ class Factors:
     weights: Float[NDArray[np.float32], " n"]
     """Weight of each row in the mean: 1 for CLS, the grid's value for a patch."""
 
+    @property
+    def coefficients(self) -> Float[NDArray[np.float64], " r"]:
+        """cᵢ = (wᵀuᵢ) σᵢ, with w the normalised weights."""
+        weights = self.weights.astype(np.float64)
+        return (weights / weights.sum()) @ self.u.astype(np.float64) * self.s
+
 
 def factorize(tokens: Float[NDArray[Any], "token dim"], weights: Shaped[NDArray[Any], " patch"]) -> Factors:
     """Factors of a region of one picture.
@@ -88,18 +94,22 @@ def aggregate_many(
 ) -> Float[NDArray[np.float32], "setting dim"]:
     """`aggregate` for many settings at once, as one matrix product. Same arguments and errors."""
     check_scaling(ks, gains)
-    weights = factors.weights.astype(np.float64)
-    coefficients = (weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s
+    coefficients = factors.coefficients
     scaled = np.arange(len(factors.s)) < ks[:, None]
     means = np.where(scaled, gains[:, None], 1.0) @ (coefficients[:, None] * factors.vh)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     # Where exact arithmetic would leave nothing, rounding of the factors leaves about 1e-7 of the unscaled mean.
     if (lengths <= 1e-6 * np.linalg.norm(coefficients)).any():
-        raise EmptyRegionError(
-            "nothing is left of the region: its singular values were multiplied by 0",
-            fix="raise the factor, or lower svd.k below the number of patches",
-        )
+        raise nothing_left()
     return (means / lengths).astype(np.float32)
+
+
+def nothing_left() -> EmptyRegionError:
+    """The error for a region whose embedding is 0 after scaling."""
+    return EmptyRegionError(
+        "nothing is left of the region: its singular values were multiplied by 0",
+        fix="raise the factor, or lower svd.k below the number of patches",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +146,7 @@ def reach_many(
     the angle atan(t / h) from the first, and at atan(t / (f h)) after scaling.
     """
     check_scaling(ks, gains)
-    weights = factors.weights.astype(np.float64)
-    squares = ((weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s) ** 2
+    squares = factors.coefficients**2
     first = np.concatenate([[0.0], np.cumsum(squares)])[np.minimum(ks, len(squares))]
     head, tail = np.sqrt(first), np.sqrt(np.maximum(squares.sum() - first, 0.0))
     angles = np.arctan2(tail, gains * head) - np.arctan2(tail, head)

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from svdaudio.errors import ConfigError, EmptyRegionError, InputError
-from svdaudio.svd.factors import Factors, aggregate, check_scaling
+from svdaudio.svd.factors import Factors, aggregate, check_scaling, nothing_left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +155,7 @@ class _Region:
 
     @classmethod
     def of(cls, factors: Factors) -> _Region:
-        weights = factors.weights.astype(np.float64)
-        coefficients = (weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s
+        coefficients = factors.coefficients
         vectors = coefficients[:, None] * factors.vh
         squares = coefficients**2
         return cls(
@@ -175,8 +174,5 @@ class _Region:
         cut = np.minimum(ks, len(self.sums) - 1)
         lengths = np.sqrt(gains**2 * self.heads[cut] + self.tails[cut])
         if (lengths <= 1e-6 * math.sqrt(self.heads[-1])).any():
-            raise EmptyRegionError(
-                "nothing is left of the region: its singular values were multiplied by 0",
-                fix="raise the factor, or lower svd.k below the number of patches",
-            )
+            raise nothing_left()
         return lengths
