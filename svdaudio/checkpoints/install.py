@@ -18,16 +18,7 @@ from typing import Any
 from svdaudio.checkpoints import registry
 from svdaudio.checkpoints.bundle import FULL, bundle_folder
 from svdaudio.checkpoints.description import MANIFEST, read_description
-from svdaudio.checkpoints.download import (
-    BY_HAND,
-    CHUNK,
-    Patience,
-    Stopping,
-    check_space,
-    disk_error,
-    download,
-    never_stop,
-)
+from svdaudio.checkpoints.download import CHUNK, Patience, Stopping, check_space, disk_error, download, never_stop
 from svdaudio.checkpoints.recognise import recognise, recognise_format
 from svdaudio.checkpoints.registry import Published, PublishedFile
 from svdaudio.errors import CheckpointError, InputError
@@ -478,6 +469,3 @@ def _working_on(folder: Path, name: str) -> Generator[None]:
     _make_folder(folder)
     with file_lock(folder / ".lock", busy):
         yield
-
-
-__all__ = ["BY_HAND", "Installed", "fetch", "full_folder", "read_manifest", "take"]

@@ -29,6 +29,7 @@ from svdaudio.engine.batch import BatchWork, execute_batch
 from svdaudio.engine.run import Stopping, execute_run
 from svdaudio.engine.workers import portable
 from svdaudio.files import write_bytes
+from svdaudio.processes import start_time
 from svdaudio.resident.client import OnEvent
 from svdaudio.resident.messages import STOP, Done, Failed, Refused, ReportWork, Waiting, Work
 from svdaudio.resident.place import STATE, Resident, identity

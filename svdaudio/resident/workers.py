@@ -19,7 +19,7 @@ from svdaudio.engine.batch import BatchExecutor
 from svdaudio.engine.journal import Progress, no_progress
 from svdaudio.engine.run import RunWork, Stopping, never_stop
 from svdaudio.errors import RunError
-from svdaudio.processes import end_group
+from svdaudio.processes import end_group, start_time
 from svdaudio.resident.client import GoneError, OnEvent, ask
 from svdaudio.resident.control import launch
 from svdaudio.resident.messages import ReportWork, Work

@@ -228,6 +228,3 @@ def _evictions(footprints: list[Footprint], max_bytes: int, spared: set[str], be
             )
             n_bytes -= footprint.n_bytes
     return evicted
-
-
-__all__ = ["DAY_S", "HOUR_S", "Collection", "Policy", "Removal", "carry_out", "plan_collection"]

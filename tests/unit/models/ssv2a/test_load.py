@@ -173,7 +173,7 @@ def test_our_own_format(model: SSV2A, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"role": "tagger"}, "another kind: expected ssv2a, got tagger"),
+        ({"role": "tagger"}, "another role: expected ssv2a, got tagger"),
         ({"config": {"clap": 3}}, "is not a valid SSV2A header"),
         ({"config": {}}, "lacks entry"),
     ],
