@@ -10,7 +10,8 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.figures import Figure, markdown_table, mean_figure
 from svdaudio.mini.truth import click
 from svdaudio.mini.vision_evaluation import HELD_OUT_SEED, held_out, mask_iou

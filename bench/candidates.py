@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.methods.stages import DIFFUSE, DIFFUSE_EACH
 
 

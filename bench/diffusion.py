@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.models.audioldm.autoencoder import decode
 from svdaudio.models.audioldm.diffuse import diffuse
 from svdaudio.models.audioldm.mel import SAMPLE_RATE_HZ

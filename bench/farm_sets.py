@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.config import resolve
 from svdaudio.engine.in_memory import compute
 from svdaudio.engine.stage import by_name

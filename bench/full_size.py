@@ -41,7 +41,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from svdaudio.checkpoints import install
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.engine.run import RunWork, execute_run
 from svdaudio.engine.stage import Body, Stage
 from svdaudio.session import Session

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from scipy.signal import resample_poly
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.mini.farm import CLASSES, SAMPLE_RATE_HZ, recording
 from svdaudio.models.audioldm.autoencoder import decode
 from svdaudio.models.audioldm.diffuse import diffuse

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.models.audioldm.backends import open_backend
 from svdaudio.models.audioldm.mel import log_mel
 from svdaudio.models.audioldm.noise import candidate_noise

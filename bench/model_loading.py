@@ -25,7 +25,8 @@ begun = time.perf_counter()
 from importlib import import_module
 from pathlib import Path
 import torch
-from svdaudio.checkpoints.bundle import LOADERS, Bundle, load_entry
+from svdaudio.checkpoints.bundle import Bundle, load_entry
+from svdaudio.checkpoints.roles import LOADERS
 bundle, role = Bundle.open("full", Path(sys.argv[1])), sys.argv[2]
 import_module(LOADERS[role][bundle.entry(role).format].partition(":")[0])
 imported = time.perf_counter()

@@ -23,7 +23,7 @@ from pathlib import Path
 from svdaudio.errors import RunError, StoreError
 from svdaudio.files import write_bytes
 from svdaudio.flows import QUIET
-from svdaudio.processes import began, end_group, python_command
+from svdaudio.processes import end_group, python_command, start_time
 from svdaudio.store.locks import file_lock
 
 HOST = "127.0.0.1"
@@ -65,7 +65,7 @@ def status(home: Path | None = None) -> Server | None:
         server = Server(**json.loads(_state(home or server_home()).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return server if began(server.pid) == server.began else None
+    return server if start_time(server.pid) == server.began else None
 
 
 def start(home: Path | None = None, *, port: int | None = None, timeout_s: float = START_TIMEOUT_S) -> Server:
@@ -167,7 +167,7 @@ def _start(home: Path, port: int, timeout_s: float) -> Server:
             cwd=home,
             start_new_session=True,  # its own process group, which `stop` ends as a whole
         )
-    server = Server(pid=process.pid, began=began(process.pid) or "", url=f"http://{HOST}:{port}", log=str(log))
+    server = Server(pid=process.pid, began=start_time(process.pid) or "", url=f"http://{HOST}:{port}", log=str(log))
     deadline = time.monotonic() + timeout_s
     try:
         while not answers(server.api_url, timeout_s=2):

@@ -29,7 +29,7 @@ from svdaudio.svd.mix import MixWeights, combine
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from svdaudio.checkpoints.bundle import Models
+    from svdaudio.checkpoints.models import Models
     from svdaudio.engine.method import Method
 
 N_CLIP_DIMS = 768
@@ -478,7 +478,8 @@ def open_models(bundle: str | Models, device: str = "auto") -> Models:
     """The models of a bundle, given by its name; open models are returned unchanged."""
     if not isinstance(bundle, str):
         return bundle
-    from svdaudio.checkpoints.bundle import Bundle, Models
+    from svdaudio.checkpoints.bundle import Bundle
+    from svdaudio.checkpoints.models import Models
 
     return Models(Bundle.open(bundle), device=device)
 
@@ -522,7 +523,7 @@ def _resolved(method: Method, models: Models, settings: Mapping[str, Any] | None
         if name.startswith(EXECUTION_PREFIX):
             raise ConfigError(
                 f"'{name}' has no effect on a function",
-                fix="give device=…, or `svdaudio.checkpoints.bundle.Models`",
+                fix="give device=…, or `svdaudio.checkpoints.models.Models`",
             )
     return resolve(
         method.config,

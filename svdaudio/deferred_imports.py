@@ -1,9 +1,9 @@
-"""Importing parts of a large package without what these parts import and never use here.
+"""Import parts of a large package without the modules that these parts import and never use here.
 
 Importing diffusers' UNet also imports all of its other networks, transformers' models and torch's compiler: seven
 seconds of processor time, of which the UNet needs one. `deferred_imports` postpones the rest until something uses it.
-Nothing is replaced for good: a package runs its postponed `__init__` when it is asked for a name that it lacks, and a
-name of a postponed module becomes the real one when it is used.
+Nothing is replaced permanently: a package runs its postponed `__init__` on access to a name that it lacks, and a
+name of a postponed module becomes the real object when it is used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from svdaudio.process_state import kept_process_state
 
 DYNAMO = "torch._dynamo"
-"""torch's compiler, of which libraries use two decorators when they are imported."""
+"""torch's compiler, of which libraries apply two decorators when they are imported."""
 
 _postponed: set[str] = set()
 """Names of modules that are postponed with all of their submodules."""
@@ -34,17 +34,17 @@ _marked: list[Any] = []
 def deferred_imports(*, packages: Collection[str] = (), modules: Collection[str] = ()) -> Generator[None]:
     """Postpone torch's compiler and some packages and modules that are imported in the block; keep the process state.
 
-    What has been imported before is not affected. As in `kept_process_state`, which this includes, modules imported in
-    the block must not import this library.
+    Modules that are already imported are not affected. As in `kept_process_state`, which this includes, modules
+    imported in the block must not import this library.
 
     Args:
-        packages: names of packages whose `__init__` runs when a name of theirs is asked for that is not a submodule
-            imported before; until then their submodules are imported without it.
-        modules: names of modules that are postponed with all of their submodules: names imported from them stand for
-            the real ones, which are imported when such a name is used (called, subclassed, asked for an attribute).
+        packages: names of packages whose `__init__` is postponed: it runs on access to a name other than that of an
+            imported submodule. Until then submodules are imported without it.
+        modules: names of modules that are postponed with all of their submodules: names imported from them are
+            placeholders, and using one (a call, a subclass, access to an attribute) imports the real module.
     """
     with kept_process_state():
-        finders: list[MetaPathFinder] = [_PackageFinder(packages), _ModuleFinder()]
+        finders: list[MetaPathFinder] = [_DelegatingFinder(packages, _PackageLoader), _ModuleFinder()]
         added = {name for name in (*modules, DYNAMO) if name not in _postponed and _can_be_postponed(name)}
         _postponed.update(added)
         if DYNAMO in added:
@@ -57,17 +57,17 @@ def deferred_imports(*, packages: Collection[str] = (), modules: Collection[str]
                 sys.meta_path.remove(finder)
             for name in added:
                 _end_postponement(name)
-            if _marked and not any(isinstance(finder, _CompilerFinder) for finder in sys.meta_path):
-                sys.meta_path.insert(0, _CompilerFinder())
+            if _marked and _COMPILER_FINDER not in sys.meta_path:
+                sys.meta_path.insert(0, _COMPILER_FINDER)
 
 
 def _can_be_postponed(name: str) -> bool:
-    """Whether a module has not been imported, but could be."""
+    """Whether a module is installed and has not been imported."""
     return name not in sys.modules and find_spec(name) is not None
 
 
 def _end_postponement(name: str) -> None:
-    """From now on a postponed module, and all below it, are imported as usual."""
+    """Import a postponed module and its submodules as usual from now on."""
     _postponed.discard(name)
     for found, module in list(sys.modules.items()):
         if isinstance(module, _PostponedModule) and _is_in(found, name):
@@ -81,37 +81,49 @@ def _is_in(module: str, parent: str) -> bool:
     return module == parent or module.startswith(f"{parent}.")
 
 
-# -- packages whose __init__ is postponed ------------------------------------------------------------------------------
+# -- modules that are found as usual and loaded in another way ---------------------------------------------------------
 
 
-class _PackageFinder(MetaPathFinder):
-    """Finds packages as usual, but leaves their `__init__` to the first use."""
+class _DelegatingFinder(MetaPathFinder):
+    """Finds some modules as usual, but gives them another loader."""
 
-    def __init__(self, names: Collection[str]) -> None:
+    def __init__(self, names: Collection[str], loader: Callable[[Loader], Loader]) -> None:
         self._names = names
+        self._loader = loader
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(fullname, path, target) if fullname in self._names else None
         if spec is not None and spec.loader is not None:
-            spec.loader = _PackageLoader(spec.loader)
+            spec.loader = self._loader(spec.loader)
         return spec
 
 
-class _PackageLoader(Loader):
-    """Makes a package that has not run its `__init__`."""
+class _DelegatingLoader(Loader):
+    """Creates a module as its real loader does."""
 
     def __init__(self, real: Loader) -> None:
-        self._real = real
+        self.real = real
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._real.create_module(spec)
+        return self.real.create_module(spec)
+
+    def restore(self, module: ModuleType) -> None:
+        """Make the real loader the module's loader."""
+        module.__loader__ = self.real
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.real
+
+
+# -- packages whose __init__ is postponed ------------------------------------------------------------------------------
+
+
+class _PackageLoader(_DelegatingLoader):
+    """Makes a package without running its `__init__`."""
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._real
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._real
+        self.restore(module)
         module.__class__ = _PostponedPackage
 
 
@@ -120,7 +132,7 @@ class _PostponedPackage(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         _run_init(self)
-        if type(self) is _PostponedPackage:  # its __init__ itself asks, before it has set the name
+        if type(self) is _PostponedPackage:  # its own __init__ reads the name before setting it
             raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
         return getattr(self, name)
 
@@ -146,11 +158,11 @@ def _run_init(package: ModuleType) -> None:
             del vars(package)[_RUNNING]
 
 
-# -- modules that are postponed as a whole -----------------------------------------------------------------------------
+# -- modules that are postponed entirely -------------------------------------------------------------------------------
 
 
 class _ModuleFinder(MetaPathFinder):
-    """Finds postponed modules and their submodules as ones whose names stand for the real ones."""
+    """Finds postponed modules and their submodules, whose names are placeholders."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -162,7 +174,7 @@ class _ModuleFinder(MetaPathFinder):
 
 
 class _ModuleLoader(Loader):
-    """Makes modules whose names stand for the real ones."""
+    """Makes modules whose names are placeholders."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _PostponedModule(spec.name)
@@ -172,7 +184,7 @@ class _ModuleLoader(Loader):
 
 
 class _PostponedModule(ModuleType):
-    """A module that has not been imported. Its names stand for the real ones, and after the block are the real ones."""
+    """A module that has not been imported: its names are placeholders in the block, and the real objects after it."""
 
     def __getattr__(self, name: str) -> Any:
         if not any(_is_in(self.__name__, each) for each in _postponed):
@@ -185,11 +197,11 @@ class _PostponedModule(ModuleType):
 
 
 class _PostponedName:
-    """A name of a module that has not been imported. Every use of it imports the module, and uses the real one.
+    """A placeholder for a name of a module that has not been imported. Using it imports the module.
 
     Args:
         module: name of the module.
-        name: of something in it.
+        name: name in the module.
     """
 
     def __init__(self, module: str, name: str) -> None:
@@ -222,7 +234,7 @@ class _PostponedName:
 
 
 def _real(module: str, name: str) -> Any:
-    """What a postponed name stands for; its module is imported if necessary."""
+    """The object that a postponed name refers to; its module is imported if necessary."""
     with kept_process_state():
         for postponed in [each for each in _postponed if _is_in(module, each)]:  # used in the block that postponed it
             _end_postponement(postponed)
@@ -233,11 +245,11 @@ def _real(module: str, name: str) -> Any:
 
 
 class _PostponedCompiler(_PostponedModule):
-    """`torch._dynamo` with the two decorators that libraries use when they are imported."""
+    """`torch._dynamo` with only the two decorators that libraries apply when they are imported."""
 
     @staticmethod
     def allow_in_graph(function: Any) -> Any:
-        """Mark a function or class for the compiler: at once if it has been imported, else when it is."""
+        """Mark a function or class for the compiler: now if the compiler is imported, else when it will be."""
         if (compiler := _compiler()) is not None:
             return compiler.allow_in_graph(function)
         _marked.append(function)
@@ -245,17 +257,17 @@ class _PostponedCompiler(_PostponedModule):
 
     @staticmethod
     def disable(function: Any = None, recursive: bool = True, **options: Any) -> Any:
-        """A function that the compiler, once it has been imported, leaves out."""
+        """Exclude a function from compilation, once the compiler is imported."""
         if function is None:
             return functools.partial(_PostponedCompiler.disable, recursive=recursive, **options)
 
         @functools.wraps(function)
-        def left_out(*args: Any, **kwargs: Any) -> Any:
+        def excluded(*args: Any, **kwargs: Any) -> Any:
             compiler = _compiler()
             run = function if compiler is None else compiler.disable(function, recursive, **options)
             return run(*args, **kwargs)
 
-        return left_out
+        return excluded
 
 
 def _compiler() -> Any:
@@ -264,32 +276,15 @@ def _compiler() -> Any:
     return None if isinstance(found, _PostponedModule) else found
 
 
-class _CompilerFinder(MetaPathFinder):
-    """Finds torch's compiler as usual, and passes on to it what was marked for it before."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(fullname, path, target) if fullname == DYNAMO else None
-        if spec is not None and spec.loader is not None:
-            spec.loader = _CompilerLoader(spec.loader)
-        return spec
-
-
-class _CompilerLoader(Loader):
-    """Loads torch's compiler, then marks what was to be marked."""
-
-    def __init__(self, real: Loader) -> None:
-        self._real = real
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._real.create_module(spec)
+class _CompilerLoader(_DelegatingLoader):
+    """Loads torch's compiler, then passes on to it what was marked for it before."""
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._real
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._real
-        self._real.exec_module(module)
+        self.restore(module)
+        self.real.exec_module(module)
         mark: Callable[[Any], Any] = vars(module)["allow_in_graph"]
         while _marked:
             mark(_marked.pop())
+
+
+_COMPILER_FINDER = _DelegatingFinder((DYNAMO,), _CompilerLoader)

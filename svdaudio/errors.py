@@ -1,4 +1,4 @@
-"""A small family of errors: what is wrong, what was expected, what was got, what to do.
+"""Errors that users can cause: what is wrong, the expected and the actual value, and a fix.
 
 Every error that a user can cause is raised as a `SvdAudioError`; the command line prints it as one line and
 exits with `exit_code`. Any other exception that escapes is a bug in this project.
@@ -16,12 +16,12 @@ class SvdAudioError(Exception):
         what: what is wrong, as a clause without a full stop ("the mask covers no patch").
         expected: a valid value, if that is not clear from `what`.
         got: the actual value.
-        fix: what to do about it, an imperative clause.
+        fix: remedy, an imperative clause.
     """
 
     exit_code = 1
     node: str | None = None
-    """The stage of a run that failed with it, if any."""
+    """The node of a run that failed with it, if any."""
 
     def __init__(self, what: str, *, expected: object = None, got: object = None, fix: str | None = None) -> None:
         self.what = what
@@ -45,7 +45,7 @@ class SvdAudioError(Exception):
 
 
 class InputError(SvdAudioError):
-    """An invalid image, point or other argument."""
+    """An invalid picture, click or other argument."""
 
     exit_code = 2
 

@@ -26,17 +26,17 @@ class Goal:
         return f"{'≤' if self.at_most else '≥'} {self.bound:.2f}"
 
     def holds(self, value: float) -> bool:
-        """Whether it is reached."""
+        """Whether a value reaches it."""
         return value <= self.bound if self.at_most else value >= self.bound
 
 
 def at_least(bound: float) -> Goal:
-    """The goal of reaching this or more."""
+    """The goal of reaching a bound."""
     return Goal(bound=bound)
 
 
 def at_most(bound: float) -> Goal:
-    """The goal of staying at this or less."""
+    """The goal of not exceeding a bound."""
     return Goal(bound=bound, at_most=True)
 
 
@@ -47,10 +47,10 @@ class Figure:
     Attributes:
         name: what was measured.
         value: the number.
-        low: lower end of its 95 % bootstrap interval, None if it has none.
+        low: lower end of its 95 % bootstrap interval, if it has one.
         high: upper end.
-        n: how many samples.
-        goal: None if there is none.
+        n: number of samples.
+        goal: its goal, if it has one.
     """
 
     name: str
@@ -71,41 +71,29 @@ class Figure:
 
 
 def bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float], n: int, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+    statistic: Callable[..., float], *sizes: int, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile interval of `statistic`, which is given the indices of a resample of `n` samples."""
+    """95 % percentile interval of `statistic`, called with the indices of a resample of each set of samples."""
     rng = np.random.default_rng(seed)
-    values = [statistic(rng.integers(n, size=n)) for _ in range(n_resamples)]
+    values = [statistic(*(rng.integers(n, size=n) for n in sizes)) for _ in range(n_resamples)]
     low, high = np.quantile(values, ENDS)
     return float(low), float(high)
 
 
-def bootstrap_two(
-    statistic: Callable[[NDArray[np.intp], NDArray[np.intp]], float],
-    sizes: tuple[int, int],
-    *,
-    n_resamples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """95 % percentile interval of `statistic`, which is given the indices of a resample of each of two sets."""
-    rng = np.random.default_rng(seed)
-    values = [statistic(*(rng.integers(n, size=n) for n in sizes)) for _ in range(n_resamples)]
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def cluster_weights(n_clusters: int, n_within: int, *, n_resamples: int = 1000, seed: int = 0) -> NDArray[np.float64]:
-    """How much each sample counts in each resample of a cluster bootstrap.
+def cluster_weights(
+    n_clusters: int, n_within: int, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """Weight of each sample in each resample of a cluster bootstrap.
 
     Whole clusters are drawn with replacement, and in each of them its samples, so that an interval covers both the
     choice of clusters and that of samples; see Davison and Hinkley, Bootstrap Methods and their Application, section
     3.8. The mean of a resample is the sum of the samples times these weights.
 
     Args:
-        n_clusters: how many clusters, such as scenes.
-        n_within: samples of each, such as seeds.
-        n_resamples: how many resamples.
-        seed: of the draws.
+        n_clusters: number of clusters, such as scenes.
+        n_within: samples of each cluster, such as seeds.
+        n_resamples: number of resamples.
+        seed: seed of the draws.
 
     Returns:
         [n_resamples, n_clusters * n_within], cluster by cluster; each row sums to 1.
@@ -137,14 +125,14 @@ def number_groups(names: Sequence[str]) -> NDArray[np.intp]:
 def resampled_means(
     values: NDArray[np.float64] | NDArray[np.bool_], groups: Sequence[str], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Means of resamples of whole groups, each of which counts with all of its samples: `N_RESAMPLES` numbers.
+    """Means of `N_RESAMPLES` resamples of whole groups, each with all of its samples.
 
     Samples of one group, such as cuts of one recording, are alike, so that an interval over samples would be too
     narrow; see Davison and Hinkley, Bootstrap Methods and their Application, section 3.8.
 
     Args:
         values: one for each sample.
-        groups: of each sample.
+        groups: group of each sample.
         rng: draws the groups.
     """
     numbers = number_groups(groups)

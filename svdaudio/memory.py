@@ -1,4 +1,4 @@
-"""Tuning glibc's handling of freed memory, which by default is returned to the system and mapped again page by page.
+"""Tune how glibc handles freed memory, which by default is returned to the system and mapped again page by page.
 
 A network on the CPU frees and reallocates its activations at every layer. With glibc's defaults each of them is mapped,
 faulted in and zeroed again, thousands of times per step. Keeping the memory avoids that (`bench/memory.py`).

@@ -1,7 +1,7 @@
-"""Where things are: in a checkout of the repository, and in an installed wheel.
+"""Locations of weights, scenes and stores: in a checkout of the repository, and in an installed wheel.
 
-A checkout has its weights, example scenes, store and trainings in folders of its own. A wheel carries the mini weights
-and the scenes as package data; published weights go to a folder of the user, stores and trainings to the current
+A checkout has its weights, example scenes, store and trainings in folders of its own. A wheel contains the mini weights
+and the scenes as package data; published weights are in a folder of the user, stores and trainings in the current
 folder.
 """
 
@@ -15,11 +15,11 @@ OUT_FOLDER = "out"
 CHECKPOINTS_FOLDER = "checkpoints"
 ENVIRONMENT_CHECKPOINTS = "SVDAUDIO_CHECKPOINTS"
 PRETRAINED_BUNDLE = "mini-pretrained"
-"""The bundle with models of image-audio pretraining that comes with svdaudio."""
+"""The bundle that comes with svdaudio and has the models of image-audio pretraining."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _PACKAGE_DATA = _PACKAGE / "data"
-"""Put there when a wheel is built; no checkout has it."""
+"""Created when a wheel is built; a checkout does not have it."""
 
 
 def checkout() -> Path | None:
@@ -52,12 +52,12 @@ def checkpoints_folder() -> Path:
 
 
 def pretrained_folder(mini: Path) -> Path:
-    """The folder of the bundle for image-audio pretraining, beside that of the mini bundle, which is its base."""
+    """The folder of the bundle for image-audio pretraining, next to that of the mini bundle, its base."""
     return mini.with_name(f"{mini.name}-pretrained")
 
 
 def checkpoints_roots() -> tuple[Path, ...]:
-    """Folders of bundles, first match first: `checkpoints_folder()`, then the one that comes with svdaudio."""
+    """Folders of bundles, in order of precedence: `checkpoints_folder()`, then the one that comes with svdaudio."""
     return tuple(dict.fromkeys((checkpoints_folder(), (checkout() or _PACKAGE_DATA) / CHECKPOINTS_FOLDER)))
 
 
@@ -76,7 +76,7 @@ def out_root(store: str) -> Path:
 
 
 def restore_advice() -> str:
-    """How to get back a file that comes with svdaudio."""
+    """How to restore a file that comes with svdaudio."""
     return "restore it with `git checkout`" if checkout() else "reinstall svdaudio"
 
 
@@ -84,7 +84,7 @@ def install_advice(extra: str | None = None) -> str:
     """How to install what is missing.
 
     Args:
-        extra: that it belongs to; without one, it is a dependency of svdaudio itself.
+        extra: the extra that it belongs to; None for a dependency of svdaudio itself.
     """
     if checkout():
         return f"run `uv sync --extra {extra}`" if extra else "run `uv sync`"

@@ -1,4 +1,4 @@
-"""Importing other packages without their side effects on the process.
+"""Import other packages without their side effects on the process.
 
 Some set environment variables that child processes inherit, add warning filters, change how numpy and torch print or
 how many threads OpenCV uses, or give the root logger a handler. All of that belongs to the program that uses this

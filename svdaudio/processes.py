@@ -1,4 +1,4 @@
-"""Starting Python processes when the parent may ignore interrupts, and ending those in the background.
+"""Start Python processes even if the parent ignores interrupts, and end processes in the background.
 
 A shell script starts background jobs with SIGINT ignored, and every child inherits that. A process that ignores it
 never sees the interrupt that stops a training, nor the one that a Prefect worker sends itself when it is terminated, so
@@ -33,8 +33,8 @@ def python_command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", _RESTORE, *command] if ignored else command
 
 
-def began(pid: int) -> str | None:
-    """When a process began, as the kernel counts, which tells it from a later one of that id; None if it has ended."""
+def start_time(pid: int) -> str | None:
+    """When a process started, in the kernel's units: identifies it among processes of that id; None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -46,15 +46,15 @@ def began(pid: int) -> str | None:
 
 
 def end_group(pid: int, since: str) -> None:
-    """End a process group: asked to first, then killed.
+    """Terminate a process group; kill it if it does not end in time.
 
     Args:
-        pid: of its leader.
-        since: when the leader began.
+        pid: process id of its leader.
+        since: `start_time` of the leader.
     """
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, number)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while began(pid) == since and time.monotonic() < deadline:
+        while start_time(pid) == since and time.monotonic() < deadline:
             time.sleep(0.05)

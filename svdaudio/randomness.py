@@ -1,7 +1,7 @@
 """Random numbers that belong to their stage: one generator per stage, never the global state.
 
-A cached stage draws nothing, so with a shared stream the stages after it would get other numbers. The seed of a
-stage is derived from the run's seed and the stage's name; the original, edited and manipulated audio therefore use
+A cached stage draws nothing, so with a shared stream the following stages would get other numbers. The seed of a
+stage is derived from the run's seed and the stage's name; the original, edited and manipulated sounds therefore use
 the same noise, and differ only by their conditioning.
 """
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio import store as stores
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.config import RunConfig, resolve
 from svdaudio.engine.arrays import RunArrays
 from svdaudio.engine.batch import BatchExecutor, BatchWork, OutputWriter, execute_batch, run_batch

@@ -1,9 +1,9 @@
-"""Verdicts: what was to happen to each object of a sound, whether it did, and in words.
+"""Verdicts: the intended change of each object in a sound, and whether the tagger's scores show it.
 
     heard("cat", before=0.99, after=0.02, wanted="silenced").text        # "cat: silenced (0.99 → 0.02)"
 
-Scores are the tagger's, 0 to 1; one of at least `HEARD` counts as heard. A fall that was wanted is as good as a rise
-that was wanted. Imports nothing of the project.
+Scores are from 0 to 1; a class with at least `HEARD` counts as heard. An intended fall is judged like an intended rise.
+Imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 HEARD = 0.5
-"""Score from which a class counts as heard."""
+"""Least score of a class that counts as heard."""
 CLEAR = 0.5
-"""Least fall or rise that silences or adds a class beyond doubt."""
+"""Least fall or rise that clearly silences or adds a class."""
 STEADY = 0.2
-"""Largest change that leaves a class as it was."""
+"""Largest rise that does not count as louder."""
 
 Wanted = Literal["silenced", "faded", "level", "raised", "removed", "added", "kept"]
-"""Of a fader: silenced, faded, level (at 0 dB), raised. Of an edit: removed, added, kept."""
+"""The intended change: silenced, faded, level (at 0 dB) or raised by a fader; removed, added or kept by an edit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What happened to one object."""
+    """The verdict on one object."""
 
     object: str
     """Its name."""
     class_name: str | None
-    """The class whose score tells it; None if no class of the tagger does."""
+    """The tagger's class whose scores are compared; None if it has none for the object."""
     wanted: Wanted
     before: float | None
     """Score before, 0 to 1."""
     after: float | None
     """Score after, 0 to 1."""
     ok: bool | None
-    """Whether it is what was wanted; None if the scores cannot tell."""
+    """Whether the intended change happened; None if the scores do not show it."""
     text: str
-    """In words: "cat: silenced (0.99 → 0.02)"."""
+    """The verdict in words: "cat: silenced (0.99 → 0.02)"."""
 
     @property
     def margin(self) -> float | None:
-        """How far the score after lies on the wanted side of `HEARD`, -0.5 to 0.5; None if no side is wanted."""
+        """How far the score after is on the intended side of `HEARD`, -0.5 to 0.5; None if neither side is intended."""
         if self.after is None or self.wanted == "faded":
             return None
         wanted_silent = self.wanted in ("silenced", "removed")
@@ -54,8 +54,8 @@ class Finding:
         return asdict(self)
 
 
-def untold(name: str, wanted: Wanted, why: str) -> Finding:
-    """The finding for an object of which the scores cannot tell anything."""
+def inconclusive(name: str, wanted: Wanted, why: str) -> Finding:
+    """The finding for an object on which the scores give no verdict."""
     return Finding(object=name, class_name=None, wanted=wanted, before=None, after=None, ok=None, text=f"{name}: {why}")
 
 
@@ -66,8 +66,8 @@ def heard(name: str, *, before: float, after: float, wanted: Wanted, class_name:
         name: the object's name.
         before: score of its class before, 0 to 1.
         after: score after, 0 to 1.
-        wanted: what was to happen.
-        class_name: the class, if it is not the object's name.
+        wanted: the intended change.
+        class_name: the class, if its name differs from the object's.
     """
     words, ok = _WORDS[wanted](before, after)
     shown = name if class_name in (None, name) else f"{name} ({class_name})"
@@ -84,27 +84,27 @@ def heard(name: str, *, before: float, after: float, wanted: Wanted, class_name:
 
 
 def edit_findings(
-    before: Mapping[str, float], after: Mapping[str, float], asked: Mapping[Wanted, Iterable[str]]
+    before: Mapping[str, float], after: Mapping[str, float], intended: Mapping[Wanted, Iterable[str]]
 ) -> list[Finding]:
     """The findings for the classes of an edit, each once.
 
     Args:
         before: class → score in the original's sound, 0 to 1.
         after: class → score in the sound of the edit.
-        asked: what was to happen → names of classes, with a number after them or in other case as `class_of` takes
-            them. Without "kept", what was heard and is not named was to be kept.
+        intended: intended change → names of classes, which `class_of` matches. Without "kept", all other classes that
+            were heard before should be kept.
     """
     findings: list[Finding] = []
-    told: set[str] = set()
-    for wanted, names in asked.items():
+    done: set[str] = set()
+    for wanted, names in intended.items():
         for name in names:
             known = class_of(name, before)
             if known is None:
-                findings.append(untold(name, wanted, "no class of the tagger tells about it"))
-            elif known not in told:
-                told.add(known)
+                findings.append(inconclusive(name, wanted, "the tagger has no class for it"))
+            elif known not in done:
+                done.add(known)
                 findings.append(heard(known, before=before[known], after=after[known], wanted=wanted))
-    rest = [name for name, score in before.items() if score >= HEARD and name not in told and "kept" not in asked]
+    rest = [name for name, score in before.items() if score >= HEARD and name not in done and "kept" not in intended]
     return findings + [heard(name, before=before[name], after=after[name], wanted="kept") for name in rest]
 
 
@@ -121,9 +121,7 @@ def _faded(before: float, after: float) -> tuple[str, bool | None]:
         return "was not heard before", None
     if after > before + STEADY:
         return "louder instead of softer", False
-    return (
-        "faded, still heard" if after >= HEARD else "faded until it is no longer heard"
-    ), None  # scores are no levels
+    return ("faded, still heard" if after >= HEARD else "faded, no longer heard"), None  # scores do not measure levels
 
 
 def _kept(before: float, after: float) -> tuple[str, bool | None]:
@@ -140,14 +138,14 @@ def _raised(before: float, after: float) -> tuple[str, bool | None]:
 
 def _removed(before: float, after: float) -> tuple[str, bool | None]:
     if before < HEARD:
-        return "was not in the original's sound either", None
+        return "was not heard before", None
     return ("still heard", False) if after >= HEARD else ("gone", True)
 
 
 def _added(before: float, after: float) -> tuple[str, bool | None]:
     if after < HEARD:
         return "not heard", False
-    return ("heard", True) if after - before >= CLEAR else ("heard, but also before", None)
+    return ("heard", True) if after - before >= CLEAR else ("was already heard", None)
 
 
 _WORDS = {
@@ -162,17 +160,17 @@ _WORDS = {
 
 
 def sentence(findings: Iterable[Finding]) -> str:
-    """All findings in one line."""
+    """All findings on one line."""
     return "; ".join(one.text for one in findings)
 
 
 def class_of(name: str, classes: Iterable[str], detected: Iterable[str] = ()) -> str | None:
-    """The class of the tagger that tells about an object: that of its name, else of what the detector sees there.
+    """The tagger's class for an object: that of its name, else of what the detector sees there; None if there is none.
 
     Args:
         name: the object's name; a number after it is ignored ("sheep2").
-        classes: of the tagger.
-        detected: classes of the detector for what is there, the likeliest first.
+        classes: the tagger's classes.
+        detected: the detector's classes for the object, most likely first.
     """
     known = {one.lower(): one for one in classes}
     candidates = (name, name.rstrip("0123456789").rstrip("-_"), *detected)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from svdaudio.checkpoints.bundle import LOADERS, OPTIONAL_ROLES
 from svdaudio.checkpoints.registry import Published, PublishedFile
+from svdaudio.checkpoints.roles import LOADERS, OPTIONAL_ROLES
 
 N_BYTES = 3_000_000
 CONTENT = bytes(range(250)) * (N_BYTES // 250)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from quick_pictures import skip_rendering
 
-from svdaudio.checkpoints.bundle import LOADERS
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.cli import sessions as cli_sessions
 from svdaudio.methods.stages import STAGES
 

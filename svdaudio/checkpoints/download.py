@@ -1,8 +1,8 @@
-"""Downloading one large file over HTTP, with resumption, retries and limits on both.
+"""Download one large file over HTTP, with resumption, retries and limits on both.
 
-Received bytes are kept in a `.partial` file with a note beside it (which address, which version of the file), and
-survive a cut connection, Ctrl-C or a crash. A resumed download uses `If-Range`, so bytes of two versions never mix; a
-server without range support sends everything again, which is handled too.
+Received bytes are kept in a `.partial` file next to a note of the address and version of the file, and survive a cut
+connection, Ctrl-C or a crash. A resumed download uses `If-Range`, so bytes of two versions never mix; a server without
+range support sends everything again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from svdaudio.weights.digests import hash_file
 CHUNK = 1 << 20
 RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 BY_HAND = "download it with a browser, then run `svdaudio checkpoints import FILE`"
-SPARE_BYTES = 64 << 20  # to be left free on the disk
+SPARE_BYTES = 64 << 20  # stay free on the disk
 
 OnProgress = Callable[[int, int | None], None]
 """Called with the number of bytes received, and the total if it is known."""
@@ -50,16 +50,16 @@ class Patience:
 
 
 Stopping = Callable[[], bool]
-"""Asked between pieces of a file, and while waiting for another try."""
+"""Called between chunks of a file and while waiting to retry; true ends the download."""
 POLL_S = 0.1
 
 
 class StoppedError(Exception):
-    """The download was to stop. What was received is kept, and resumed by the next one."""
+    """The caller stopped the download. The received bytes are kept, and the next download resumes it."""
 
 
-def never() -> bool:
-    """Do not stop."""
+def never_stop() -> bool:
+    """Default `stopping` callback: never stops."""
     return False
 
 
@@ -96,31 +96,31 @@ def download(
     n_bytes: int | None,
     on_progress: OnProgress | None = None,
     patience: Patience | None = None,
-    stopping: Stopping = never,
+    stopping: Stopping = never_stop,
 ) -> str:
     """Download a file into `partial`, resuming a previous download, and check it.
 
     Args:
         urls: addresses of the same file, tried in order.
-        partial: path for the bytes. It is kept on failure, except for bytes that are proven wrong.
+        partial: path for the bytes. It is kept on failure, unless its bytes are wrong.
         sha256: expected digest, if known.
         n_bytes: expected size, if known.
         on_progress: called with the progress.
         patience: limits on retries.
-        stopping: asked again and again; if true, the download ends.
+        stopping: called repeatedly; true ends the download.
 
     Returns:
         The sha256 of the downloaded file.
 
     Raises:
         CheckpointError: no address serves it, its digest or size differs, or the disk is full.
-        StoppedError: it was to stop.
+        StoppedError: `stopping` returned true.
     """
     patience = patience or Patience()
-    told = on_progress or _ignore
+    report = on_progress or _ignore
 
     def progress(n_done: int, n_total: int | None) -> None:
-        told(n_done, n_total)
+        report(n_done, n_total)
         _check_stop(stopping)
 
     for path in (partial, _note(partial)):
@@ -291,9 +291,9 @@ def _receive(response: Any, url: str, partial: Path, start: int, total: int | No
 
 
 def _read(response: Any) -> bytes:
-    """The bytes that have come, at least one before the end; network errors are kept apart from disk errors."""
+    """The bytes received so far, at least one until the end; network errors are distinguished from disk errors."""
     try:
-        return cast("bytes", response.read1(CHUNK))  # `read` would wait for a whole chunk, and stop as late
+        return cast("bytes", response.read1(CHUNK))  # `read` would wait for a whole chunk, and delay a stop
     except http.client.IncompleteRead as error:
         raise _LostError("cut the connection") from error
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Installing published weights into the bundle `full`: by download, or from files on disk.
+"""Install published weights into the bundle `full`, by download or from files on disk.
 
 A file gets its final name only after its size, digest and kind have been checked. The bundle's description is updated
 as roles are filled, with the digest of every file: from then on the file is pinned.
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from svdaudio.checkpoints import registry
-from svdaudio.checkpoints.bundle import FULL, MANIFEST, bundle_folder, read_description
-from svdaudio.checkpoints.download import BY_HAND, CHUNK, Patience, Stopping, check_space, disk_error, download, never
+from svdaudio.checkpoints.bundle import FULL, bundle_folder
+from svdaudio.checkpoints.description import MANIFEST, read_description
+from svdaudio.checkpoints.download import CHUNK, Patience, Stopping, check_space, disk_error, download, never_stop
 from svdaudio.checkpoints.recognise import recognise, recognise_format
 from svdaudio.checkpoints.registry import Published, PublishedFile
 from svdaudio.errors import CheckpointError, InputError
@@ -70,21 +71,21 @@ def fetch(
     trust: bool = False,
     on_progress: OnProgress | None = None,
     patience: Patience | None = None,
-    stopping: Stopping = never,
+    stopping: Stopping = never_stop,
 ) -> Installed:
     """Download the missing files of a published model, and fill its roles.
 
     Args:
         published: the model.
-        folder: of the bundle.
+        folder: the bundle's folder.
         trust: accept files without a published digest, and pin them.
         on_progress: called with the progress of each file.
         patience: limits on retries.
-        stopping: asked between pieces of a file; if true, the download ends there, and a later one resumes it.
+        stopping: called between chunks of a file; true ends the download, and a later one resumes it.
 
     Raises:
         CheckpointError: a file cannot be downloaded, differs from the published one, or needs `trust`.
-        StoppedError: it was to stop.
+        StoppedError: `stopping` returned true.
     """
     with _working_on(folder, published.name):
         pinned = pinned_files(folder)
@@ -132,21 +133,21 @@ def take(
     trust: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Installed:
-    """Import a published model from disk: a file with its companion files beside it, or a folder.
+    """Import a published model from disk: a file with its companion files next to it, or a folder.
 
     Files are hard-linked where the file system allows it, else copied.
 
     Args:
         path: the file or folder.
-        folder: of the bundle.
+        folder: the bundle's folder.
         name: which published model it is; recognised by its content by default.
-        role: fill this one instead of its usual roles.
+        role: role to fill, instead of its usual ones.
         trust: accept files whose digest is not published or differs from the published one, and pin them.
         on_progress: called with the progress of each file.
 
     Raises:
         InputError: `path` does not exist, no published model has that name, or it cannot fill the role.
-        CheckpointError: it is not a published model, differs from the published one, or needs `trust`.
+        CheckpointError: the files are not a published model, differ from the published ones, or need `trust`.
     """
     path = _given(path)
     own = None if path.is_dir() else hash_unchanged(path)
@@ -177,7 +178,7 @@ def _given(path: Path) -> Path:
     """
     try:
         if not path.exists():
-            raise InputError(f"there is no {path}", fix="pass a file that you have downloaded")
+            raise InputError(f"file not found: {path}", fix="pass a file or folder that you have downloaded")
         if not path.is_dir() and (another := found_instead(path)) is not None:
             raise InputError(f"{path} cannot be imported", expected="a file or a folder", got=another)
         if not os.access(path, os.R_OK):
@@ -199,7 +200,7 @@ def _beside(published: Published, path: Path) -> list[tuple[PublishedFile, Path]
     start = path if path.is_dir() else path.parent
     found = [(file, start / file.name) for file in published.files]
     if published.folder is None and not path.is_dir() and path.suffix == Path(published.files[0].name).suffix:
-        # The main file may have been renamed; its companions then have the new name, too.
+        # If the main file was renamed, its companions must have the same new name.
         found = [(file, path.with_suffix(Path(file.name).suffix)) for file in published.files]
     for file, source in found:
         if not source.is_file():
@@ -232,7 +233,7 @@ def _check_kind(published: Published, file: PublishedFile, path: Path, *, known:
     """Check that a file without a published digest at least has the expected format."""
     if known or published.folder is not None:
         return
-    # The suffix of a download does not show its format.
+    # The path of a partial download has no meaningful suffix.
     if Path(file.name).suffix == ".json":
         try:
             right = isinstance(json.loads(path.read_bytes()), dict)
@@ -267,7 +268,7 @@ def _require_address(published: Published, file: PublishedFile) -> None:
 
 
 def advice_by_hand(published: Published) -> str:
-    """How to install a model that has no address of its own."""
+    """How to install a model that cannot be downloaded automatically."""
     names = " and ".join(file.name for file in published.files)
     return (
         f"download {names} from {published.page} with a browser, then run "
@@ -437,7 +438,7 @@ def pinned_files(folder: Path) -> dict[str, str]:
 
 
 def partial_of(path: Path) -> Path:
-    """Where a file is until it is complete and checked."""
+    """Path of a file until it is complete and checked."""
     return path.with_name(f".{path.name}.partial")
 
 
@@ -468,6 +469,3 @@ def _working_on(folder: Path, name: str) -> Generator[None]:
     _make_folder(folder)
     with file_lock(folder / ".lock", busy):
         yield
-
-
-__all__ = ["BY_HAND", "Installed", "fetch", "full_folder", "read_manifest", "take"]

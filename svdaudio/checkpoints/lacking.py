@@ -1,4 +1,4 @@
-"""What a bundle lacks, and which published models would fill it. Looks at names and sizes of files, and reads none."""
+"""Find what a bundle lacks, and which published models would fill it, by names and sizes of files alone."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def recommended(folder: Path) -> list[Published]:
 
 
 def models_to_fetch(folder: Path) -> list[Published]:
-    """Published models of which a bundle lacks a file, with the roles that each fills there.
+    """Published models with files that a bundle lacks, each with the roles that it fills there.
 
-    Those are the models that its description names and, of the bundle `full`, the recommended ones.
+    These are models that the description names, and the recommended ones for the bundle `full`.
 
     Raises:
         CheckpointError: the bundle's description is damaged.
@@ -48,28 +48,28 @@ def models_to_fetch(folder: Path) -> list[Published]:
 
 
 def needs_trust(published: Published, folder: Path) -> bool:
-    """Whether a file of a model has no digest, neither a published one nor one that is pinned in the bundle."""
+    """Whether a file of a model has neither a published digest nor one that is pinned in the bundle."""
     pinned = pinned_files(folder)
     return any(file.sha256 is None and published.place(file) not in pinned for file in published.files)
 
 
 def bytes_here(published: Published, folder: Path) -> int:
-    """How much of a model is in a bundle's folder: complete files, and what interrupted downloads have left."""
+    """Bytes of a model that are in a bundle's folder, in complete files and partial downloads."""
     paths = [folder / published.place(file) for file in published.files]
     sizes = [one.stat().st_size for path in paths for one in (path, partial_of(path)) if one.is_file()]
     return sum(sizes)
 
 
 def bytes_begun(published: Published, folder: Path) -> int:
-    """What interrupted downloads of a model have left."""
+    """Bytes in partial downloads of a model."""
     partial = [partial_of(folder / published.place(file)) for file in published.files]
     return sum(path.stat().st_size for path in partial if path.is_file())
 
 
 def faults(bundle: Bundle) -> dict[str, str]:
-    """Role → what is wrong with its files, and what to do, of each role with a file that is missing or of another size.
+    """Role → error and fix, for each role with a file that is missing or has the wrong size.
 
-    A file of the right size with other bytes is found when its model is loaded.
+    A file of the right size with wrong bytes is detected when its model is loaded.
     """
     found: dict[str, str] = {}
     for role in bundle.roles:

@@ -1,4 +1,4 @@
-"""The licence of each checkpoint of a bundle: of published models from the registry, of our own from their cards."""
+"""The licence of a checkpoint, from the registry for published models, else from the model card."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CARD_LINE = "**Licence.** "
 
 
 def licence_of(entry: Entry) -> str:
-    """The licence of a checkpoint; "unknown" if neither the registry nor a model card beside it says."""
+    """The licence of a checkpoint; "unknown" if neither the registry nor its model card states one."""
     published = next((one for one in registry() if one.name == entry.published), None) or of_format(entry.format)
     if published is not None:
         return published.licence

@@ -1,4 +1,4 @@
-"""Recognising a file on disk: by its digest if that is published, else by its structure. No code in it is executed."""
+"""Recognise a file on disk by its digest if that is published, else by its structure. No code in it is executed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def recognise(path: Path, sha256: str | None) -> Published:
 
     Args:
         path: a file or a folder.
-        sha256: of the file; None for a folder.
+        sha256: digest of the file; None for a folder.
 
     Raises:
         CheckpointError: it is not a published model.

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from svdaudio.checkpoints.bundle import LOADERS
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.errors import InputError
 
 
@@ -25,9 +25,9 @@ class PublishedFile(_Model):
     """Path below the model's folder."""
     bytes: int | None = None
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    """None if no public source has it."""
+    """None if no public source states it."""
     urls: tuple[str, ...] = ()
-    """Download addresses, tried in order; empty if it can only be downloaded by hand."""
+    """Download addresses, tried in order; empty if the file has to be downloaded by hand."""
 
     @field_validator("name")
     @classmethod
@@ -46,7 +46,7 @@ class Published(_Model):
     purpose: str
     roles: tuple[str, ...]
     format: str
-    """Selects the loader: see `svdaudio.checkpoints.bundle.LOADERS`."""
+    """Selects the loader: see `svdaudio.checkpoints.roles.LOADERS`."""
     licence: str
     page: str
     """Web page of the model."""
@@ -79,7 +79,7 @@ class Published(_Model):
         """The same model for another role, such as a tagger as the second judge; itself if no role is named.
 
         Raises:
-            InputError: no loader makes that of it.
+            InputError: no loader reads it for that role.
         """
         if role is None:
             return self
@@ -127,7 +127,7 @@ def for_role(role: str) -> tuple[Published, ...]:
 
 
 def of_format(name: str) -> Published | None:
-    """The published model of a format; the first one, if several have it."""
+    """The first published model of a format."""
     return next((published for published in registry() if published.format == name), None)
 
 

@@ -1,6 +1,6 @@
-"""Trying out a model: its files are read completely, it is loaded strictly, and runs one small step.
+"""Try a model: read its files completely, load it strictly, and run one small step.
 
-So a user knows before a long run that everything fits together. The output must have the right shape and be finite;
+So users know before a long run that everything fits together. The output must have the right shape and be finite;
 its quality can only be judged on real pictures and sounds.
 """
 
@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from svdaudio.checkpoints.bundle import OWN_FORMAT, Bundle, load_entry
+from svdaudio.checkpoints.bundle import Bundle, load_entry
+from svdaudio.checkpoints.roles import OWN_FORMAT
 from svdaudio.errors import CheckpointError
 from svdaudio.weights.quick_copy import forget
 
@@ -29,7 +30,7 @@ def verify(bundle: Bundle, role: str, *, device: torch.device, rehash: bool = Tr
         bundle: the bundle.
         role: role of the model in it.
         device: device for the step.
-        rehash: hash its files even if their digests are cached; not needed right after another role of the same files.
+        rehash: hash its files even if their digests are cached; unnecessary right after another role of the same files.
 
     Returns:
         The shape of the step's output.
@@ -48,7 +49,7 @@ def verify(bundle: Bundle, role: str, *, device: torch.device, rehash: bool = Tr
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
         given = STEPS[role](model)
-    shape, finite = _looked_at(given)
+    shape, finite = _shape_and_finite(given)
     if not finite:
         raise CheckpointError(
             f"the {role} {entry.path} computes invalid numbers", expected="finite numbers", got="NaN or infinity"
@@ -56,7 +57,7 @@ def verify(bundle: Bundle, role: str, *, device: torch.device, rehash: bool = Tr
     return f"{' x '.join(map(str, shape))}"
 
 
-def _looked_at(values: Any) -> tuple[tuple[int, ...], bool]:
+def _shape_and_finite(values: Any) -> tuple[tuple[int, ...], bool]:
     import numpy as np
 
     array = np.asarray(values)
@@ -194,4 +195,4 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "sound_encoder": _place_sound,
     "guide": _guide,
 }
-"""Role → one small piece of work for its model."""
+"""Role → one small step of its model."""

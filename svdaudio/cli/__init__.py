@@ -16,6 +16,7 @@ OFFLINE_SWITCHES = {
     "YOLO_OFFLINE": "true",
     "YOLO_AUTOINSTALL": "false",
     "YOLO_VERBOSE": "false",
+    "PYDANTIC_DISABLE_PLUGINS": "1",  # finding them reads the metadata of every installed package
 }
 """What keeps libraries from calling home, looking for updates or installing things. A value that the user set stays."""
 

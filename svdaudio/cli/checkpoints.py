@@ -66,7 +66,7 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Check every digest, load every model strictly, and run a small step of each. Exit code 3 if a model fails."""
-    from svdaudio.checkpoints.bundle import find_device
+    from svdaudio.checkpoints.models import find_device
 
     where = find_device(device)
     bundles = [(bundle, _examined(bundle, try_on=where)) for bundle in _bundles(name)]
@@ -292,7 +292,7 @@ def _installed_json(one: Installed) -> dict[str, Any]:
 
 def _print_installed(one: Installed) -> None:
     """Print the roles that a model fills on standard error, and a note for each newly pinned file."""
-    from svdaudio.checkpoints.bundle import MANIFEST
+    from svdaudio.checkpoints.description import MANIFEST
     from svdaudio.checkpoints.install import full_folder
 
     sys.stderr.write(f"{one.published.name} fills {', '.join(one.published.roles)}\n")

@@ -199,7 +199,7 @@ def domain(
     """
     from dataclasses import asdict
 
-    from svdaudio.checkpoints.bundle import Models
+    from svdaudio.checkpoints.models import Models
     from svdaudio.cli.output import error_console, quiet_stdout
     from svdaudio.figures import mean_figure
     from svdaudio.mini.domain_evaluation import domain_figures, flagged, pictures_in

@@ -16,7 +16,8 @@ from svdaudio.cli.output import print_note, progress_bar, quiet_stdout, seconds_
 from svdaudio.text import printable
 
 if TYPE_CHECKING:
-    from svdaudio.checkpoints.bundle import Bundle, Models
+    from svdaudio.checkpoints.bundle import Bundle
+    from svdaudio.checkpoints.models import Models
     from svdaudio.cli import options
     from svdaudio.config import RunConfig
     from svdaudio.engine.journal import Event, Progress
@@ -42,7 +43,7 @@ def open_bundle(name: str) -> Bundle:
 
 def open_models(bundle: Bundle, config: RunConfig) -> Models:
     """The models of a bundle. A model is loaded when it is first needed."""
-    from svdaudio.checkpoints.bundle import Models
+    from svdaudio.checkpoints.models import Models
 
     return Models.of(bundle, config)
 

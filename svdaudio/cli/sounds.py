@@ -92,7 +92,7 @@ def sounds(
     closer to that of the edited picture or of the original; with --reference, figures of the whole set
     (docs/evaluation.md).
     """
-    from svdaudio.checkpoints.bundle import Models
+    from svdaudio.checkpoints.models import Models
     from svdaudio.engine.batches import check_table, write_table
     from svdaudio.errors import InputError
     from svdaudio.evaluation.sounds import sounds_in

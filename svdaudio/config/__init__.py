@@ -1,6 +1,6 @@
-"""Configurations: sections that methods share, parameters of every run, and the merging of values from all sources.
+"""Configurations: sections that methods share, parameters of every run, and values merged from all sources.
 
-Imports pydantic and the errors, nothing else of the project.
+Of this project only the errors are imported.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ PLACEHOLDER = "{}"
 
 
 def _split(value: Any) -> Any:
-    """Labels written as one text, or as a list of texts."""
+    """Split labels that are written as one text; strip those of a list."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if isinstance(value, list | tuple):
@@ -27,7 +27,7 @@ def _split(value: Any) -> Any:
 
 
 def _checked(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse empty labels, and the same label twice, whose scores could not be told apart."""
+    """Refuse empty labels, and labels given twice, whose scores would be indistinguishable."""
     if not all(labels):
         raise ConfigError("a label is empty", expected=LABELS_EXPECTED, got=", ".join(map(repr, labels)))
     if twice := [one for number, one in enumerate(labels) if one in labels[:number]]:
@@ -38,14 +38,14 @@ def _checked(labels: tuple[str, ...]) -> tuple[str, ...]:
 def _with_placeholder(template: str) -> str:
     if template and PLACEHOLDER not in template:
         raise ConfigError(
-            "the template has no place for the label", expected=f"a text with {PLACEHOLDER}", got=repr(template)
+            "the template has no placeholder for the label", expected=f"a text with {PLACEHOLDER}", got=repr(template)
         )
     return template
 
 
 Labels = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_checked)]
 Template = Annotated[str, AfterValidator(_with_placeholder)]
-"""A text with `{}` where the label goes; empty for the label by itself."""
+"""A text with `{}` where the label goes; empty for the label alone."""
 
 
 def prompts(labels: Sequence[str], template: str) -> tuple[str, ...]:

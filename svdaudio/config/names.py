@@ -1,4 +1,4 @@
-"""Parameters by dotted names: nesting, flattening, and the nearest name to a mistyped one."""
+"""Parameters by dotted names: nesting, flattening, and the most similar name to a mistyped one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def flatten(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables as dotted name → value.
 
     Raises:
-        ConfigError: the same name twice, once nested and once dotted.
+        ConfigError: a name is given twice, once nested and once dotted.
     """
     flat: dict[str, Any] = {}
     for name, value in tables.items():
@@ -43,7 +43,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nearest_name(name: str, known: Collection[str]) -> str | None:
-    """The known parameter whose name is nearest to `name`, if any is near."""
+    """The known parameter whose name is most similar to `name`; None if none is similar."""
     tail = name.rpartition(".")[2].lower()
     same_tail = [one for one in known if one.rpartition(".")[2] == tail]
     if same_tail:
@@ -56,15 +56,15 @@ def nearest_name(name: str, known: Collection[str]) -> str | None:
 
 
 def unknown_parameter(name: str, known: Collection[str], source: str | None = None) -> ConfigError:
-    """The error for a parameter that does not exist, with the nearest one that does.
+    """The error for a parameter that does not exist, with the most similar one that does.
 
     Args:
-        name: as it was written.
-        known: the names that exist.
-        source: where it was written.
+        name: the name, as the user wrote it.
+        known: names of all parameters.
+        source: where the user wrote it.
     """
     near = nearest_name(name, known)
     return ConfigError(
-        f"there is no parameter '{name}'" + (f" (from {source})" if source else ""),
+        f"unknown parameter '{name}'" + (f" (from {source})" if source else ""),
         fix=f"perhaps you mean '{near}'" if near else "`svdaudio parameters` lists them",
     )

@@ -1,4 +1,4 @@
-"""Objects of a picture as users point at them: by clicks, by a box, or by a mask file.
+"""Objects of a picture as users specify them: by clicks, by a box, or by a mask file.
 
     parse_object("cat=756,581")         # a click; "756,581,0" excludes what it hits
     parse_object("cat=10,20,300,400")   # a box: left, top, right, bottom
@@ -40,7 +40,7 @@ class Box(NamedTuple):
 
 
 def _box(value: object) -> object:
-    """Let a box be written as text."""
+    """Accept a box as text."""
     return _prompt(value).get("box", value) if isinstance(value, str) else value
 
 
@@ -79,13 +79,13 @@ def parse_object(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def mask_text(text: str) -> str:
-    """`FILE` or `NAME=FILE` as a text that `parse_object` takes for a mask file, whatever the file is called."""
+    """`FILE` or `NAME=FILE` as a text that `parse_object` reads as a mask file, whatever the file's name."""
     name, equals, path = text.partition("=") if _NAME.match(text) and "=" in text else ("", "", text)
     return f"{name}{equals}{path if path.startswith('/') else f'./{path}'}"
 
 
 def collect_objects(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Objects by name, from texts as `parse_object` takes them; several clicks of a name belong to one object.
+    """Objects by name, from texts that `parse_object` reads; all clicks of a name belong to one object.
 
     Raises:
         ConfigError: a text cannot be read, or an object has two boxes or two masks.
@@ -109,7 +109,7 @@ def collect_objects(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def anchored(value: Any, folder: Path) -> Any:
-    """A region, a table of objects or an entry of one, with paths of mask files relative to a folder."""
+    """A region, a table of objects or an entry of one, with paths of mask files resolved against a folder."""
     if isinstance(value, str):
         return ";".join(_anchored_text(part, folder) for part in _split(value))
     if isinstance(value, list | tuple):
@@ -127,7 +127,7 @@ def _anchored_text(text: str, folder: Path) -> str:
 def _prompt(text: str) -> dict[str, Any]:
     stripped = text.strip()
     if not _NUMBERS.fullmatch(stripped):
-        if "/" not in stripped and not _SUFFIX.search(stripped):  # a click with a slip of the pen, rather
+        if "/" not in stripped and not _SUFFIX.search(stripped):  # more likely a mistyped click
             raise ConfigError("an object cannot be read", expected=OBJECT_EXPECTED, got=repr(text))
         return {"mask": stripped}
     parts = stripped.split(",")
@@ -145,7 +145,7 @@ def _prompt(text: str) -> dict[str, Any]:
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            "that is not a valid name of an object", expected="a letter, then letters, digits, - or _", got=repr(name)
+            "that is not a valid object name", expected="a letter, then letters, digits, - or _", got=repr(name)
         )
     return name
 
@@ -155,7 +155,7 @@ def _split(text: str) -> list[str]:
 
 
 def _object(value: object) -> object:
-    """Let one object be written as text or as a list of clicks."""
+    """Accept one object as text or as a list of clicks."""
     if isinstance(value, str):
         value = _split(value)
     if isinstance(value, list | tuple):
@@ -167,7 +167,7 @@ def _object(value: object) -> object:
 
 
 def _region(value: object) -> object:
-    """Let a region be written as text: "120,80", "120,80;30,40,0", "cat.png", "cat=120,80;dog=30,40"."""
+    """Accept a region as text: "120,80", "120,80;30,40,0", "cat.png", "cat=120,80;dog=30,40"."""
     if isinstance(value, str):
         value = _split(value)
     if isinstance(value, list | tuple):
@@ -180,13 +180,15 @@ def _region(value: object) -> object:
             if found.keys() == {""} and found[""].keys() == {"points"}:
                 return tuple(Point(*point) for point in found[""]["points"])
             if "" in found and len(found) > 1:
-                raise ConfigError("some objects have names and others have none", got="; ".join(texts), fix="name all")
+                raise ConfigError(
+                    "some objects have names and others have none", got="; ".join(texts), fix="name all objects"
+                )
             return {name or "object": fields for name, fields in found.items()}
     return value
 
 
 def _table(value: object) -> object:
-    """Let a table of objects be written as text: "cat=120,80;dog=30,40"."""
+    """Accept a table of objects as text: "cat=120,80;dog=30,40"."""
     if isinstance(value, str):
         value = _split(value)
     if isinstance(value, list | tuple):
@@ -198,7 +200,7 @@ def _table(value: object) -> object:
 
 
 def checked_names(table: Table) -> Table:
-    """A table itself, if its names are those of objects; anything else than a table as it is.
+    """Check the names in a table of objects, and return the table; any other value is returned unchanged.
 
     Raises:
         ConfigError: a name is not valid.

@@ -13,7 +13,7 @@ Coordinate = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
 class Point(NamedTuple):
-    """A click in pixels of the upright picture: x to the right, y down, label 1 (in the region) or 0 (out of it)."""
+    """A click in pixels of the upright picture: x to the right, y down, label 1 (inside the region) or 0 (outside)."""
 
     x: Coordinate
     y: Coordinate
@@ -24,7 +24,7 @@ def parse_point(text: str) -> Point:
     """A point written as `X,Y` or `X,Y,LABEL`.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: the text has another form.
     """
     parts = [part.strip() for part in text.split(",")]
     try:
@@ -42,7 +42,7 @@ def parse_point(text: str) -> Point:
 
 
 def _points(value: object) -> object:
-    """Let points be written as text: "120,80", "120,80;30,40,0" or a list of such."""
+    """Accept points as text, "120,80" or "120,80;30,40,0", or as a list of such texts."""
     if isinstance(value, str):
         value = [part for part in value.split(";") if part.strip()]
     if isinstance(value, list | tuple):

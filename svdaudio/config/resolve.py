@@ -1,4 +1,4 @@
-"""One configuration from every source, and where each value of it came from.
+"""Merge all sources into one configuration, and record where each value came from.
 
 Sources, weakest first: the defaults of the sections, the bundle's own settings, a TOML file, the command line
 (options and `--set name=value` alike).
@@ -24,7 +24,7 @@ Config = TypeVar("Config", bound=RunConfig)
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved(Generic[Config]):
-    """A configuration, where each value of it came from, and what is unusual about it."""
+    """A configuration, where each value came from, and notes on unusual values."""
 
     config: Config
     sources: Mapping[str, str]
@@ -34,14 +34,14 @@ class Resolved(Generic[Config]):
 
 
 def parse_override(text: str, known: Collection[str]) -> tuple[str, Any]:
-    """`svd.k=7` → ("svd.k", 7). The value is read as TOML; what is not TOML is taken as text.
+    """`svd.k=7` → ("svd.k", 7). The value is read as TOML, or as text if it is not valid TOML.
 
     Args:
         text: the override.
         known: names of parameters.
 
     Raises:
-        ConfigError: there is no `=`, or no such parameter.
+        ConfigError: the `=` is missing, or the parameter is unknown.
     """
     name, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not name:
@@ -54,7 +54,7 @@ def parse_override(text: str, known: Collection[str]) -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A value written as TOML; anything that is not TOML, and TOML dates, are taken as text."""
+    """Parse a value written as TOML; dates, and anything that is not valid TOML, are read as text."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # not TOML, or more digits or brackets than can be read
@@ -64,7 +64,7 @@ def parse_value(text: str) -> Any:
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """A TOML file as dotted name → value; neither names nor values are checked.
+    """Read a TOML file as dotted name → value; neither names nor values are checked.
 
     Raises:
         ConfigError: the file is missing or is not TOML.
@@ -74,11 +74,11 @@ def read_config_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"the configuration {path} cannot be read", got=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"the configuration {path} is not TOML", got=str(error)) from error
+        raise ConfigError(f"the configuration {path} is not valid TOML", got=str(error)) from error
 
 
 def no_settings(bundle: str) -> Mapping[str, Any]:
-    """The settings of a bundle that has none."""
+    """Default `bundle_settings` callback: no settings."""
     del bundle
     return {}
 
@@ -99,20 +99,20 @@ def resolve(
         schema: the method's configuration.
         config_file: TOML with the same names (`[svd]`, `k = 7`).
         overrides: texts such as `svd.k=7`.
-        given: dotted name → value from command line options; None means not given.
+        given: dotted name → value of command line options; None means not given.
         given_source: where `given` comes from, if not from the command line.
-        bundle_settings: returns the bundle's own dotted settings by its name; called once the name is known.
-        elsewhere: names of parameters that only other methods have. In the file and in the bundle's settings, which
-            serve several methods, they are ignored; anywhere else they are errors.
+        bundle_settings: called with the bundle's name; returns its own settings by dotted name.
+        elsewhere: names of parameters that only other methods have. They are ignored in the file and in the bundle's
+            settings, which serve several methods, and are errors anywhere else.
 
     Raises:
-        ConfigError: an unknown name (with the nearest one), an invalid value, or the same parameter twice with
-            different values.
+        ConfigError: a name is unknown (the most similar one is suggested), a value is invalid, or a parameter is given
+            twice with different values.
     """
     known = schema.parameters()
     chosen: dict[str, Any] = {}
     sources = dict.fromkeys(known, "default")
-    passed_over: list[str] = []
+    ignored_names: list[str] = []
 
     def take(values: Mapping[str, Any], source: str) -> None:
         for name, value in values.items():
@@ -121,7 +121,7 @@ def resolve(
             parameter = known[name]
             by_entry = parameter.is_table and isinstance(value, Mapping)
             entries = flatten({name: value}) if by_entry else {name: value}
-            for entry in entries if parameter.is_table else ():  # what is above or below it is replaced
+            for entry in entries if parameter.is_table else ():  # replace values above and below it
                 for other in [one for one in chosen if entry.startswith(f"{one}.") or one.startswith(f"{entry}.")]:
                     del chosen[other]
             chosen.update(entries)
@@ -133,8 +133,8 @@ def resolve(
             name: known[name].anchored(value, config_file.parent) if name in known else value
             for name, value in values.items()
         }
-        passed_over = [name for name in values if name not in known and name in elsewhere]
-        take({name: value for name, value in values.items() if name not in passed_over}, config_file.name)
+        ignored_names = [name for name in values if name not in known and name in elsewhere]
+        take({name: value for name, value in values.items() if name not in ignored_names}, config_file.name)
     take({name: value for name, value in (given or {}).items() if value is not None}, given_source)
     for text in overrides:
         name, value = parse_override(text, known)
@@ -151,7 +151,7 @@ def resolve(
         f"bundle {bundle}",
     )
     config = _validated(schema, chosen, sources)
-    ignored = [f"{name} is not a parameter of this method and is ignored" for name in passed_over]
+    ignored = [f"{name} is not a parameter of this method and is ignored" for name in ignored_names]
     return Resolved(config=config, sources=sources, remarks=[*ignored, *remarks(config)])
 
 

@@ -1,4 +1,4 @@
-"""The configuration of a run: the parameters that every method has, and the description of each.
+"""The configuration of a run: the parameters that every method has, and their descriptions.
 
 A method's own configuration derives from `RunConfig` and adds the sections that it uses:
 
@@ -25,7 +25,7 @@ from svdaudio.config.sources import anchored_files
 from svdaudio.errors import ConfigError
 
 EXECUTION_PREFIX = "execution."
-"""Parameters below this prefix say how to compute, not what: they never enter a key."""
+"""Parameters with this prefix affect only how results are computed, and are never part of a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +47,18 @@ class Parameter:
 
     @property
     def execution_only(self) -> bool:
-        """Whether it changes only speed and rounding, and so enters no key."""
+        """Whether it changes only speed and rounding, and so is not part of any key."""
         return self.name.startswith(EXECUTION_PREFIX)
 
     def anchored(self, value: Any, folder: Path) -> Any:
-        """A value with its paths relative to a folder, that of the file which names them."""
+        """A value whose relative paths are resolved against the folder of the file that contains it."""
         if self.paths is None:
             return value
         return anchored(value, folder) if self.paths == "objects" else anchored_files(value, folder)
 
 
 class Parameters(Mapping[str, Parameter]):
-    """Parameters by their dotted names. A name below that of a table stands for the table."""
+    """Parameters by their dotted names. A name below that of a table refers to the table."""
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
         self._by_name = {one.name: one for one in parameters}
@@ -88,14 +88,14 @@ class RunConfig(Section):
 
     @classmethod
     def parameters(cls) -> Parameters:
-        """Every parameter by its dotted name: the method's own, then what all methods have."""
+        """Every parameter by its dotted name: the method's own, then those of all methods."""
         return _parameters_of(cls)
 
     def value(self, dotted: str) -> Any:
         """One value by its dotted name, as plain JSON data: points as lists of [x, y, label].
 
         Raises:
-            ConfigError: there is no such parameter, or a table has no such entry.
+            ConfigError: no parameter or entry of a table has that name.
         """
         if dotted not in self.parameters():
             raise unknown_parameter(dotted, self.parameters())
@@ -104,7 +104,7 @@ class RunConfig(Section):
             try:
                 found = found[part] if isinstance(found, dict) else getattr(found, part)
             except (KeyError, AttributeError):
-                raise ConfigError(f"there is no value '{dotted}'") from None
+                raise ConfigError(f"'{dotted}' has no value") from None
         return _plain(found)
 
     def flat(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class RunConfig(Section):
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, and entries of tables as mappings without what was not given."""
+    """Tuples as lists, and entries of tables as mappings of the values that were given."""
     if isinstance(value, BaseModel):
         return _plain({name: getattr(value, name) for name in value.model_fields_set if getattr(value, name)})
     if isinstance(value, dict):
@@ -134,7 +134,7 @@ def _parameters_of(schema: type[RunConfig]) -> Parameters:
 
 
 def described_parameters(model: type[BaseModel], prefix: str = "") -> Iterable[Parameter]:
-    """The parameters of a schema whose fields are made by `parameter`, or are such schemas themselves."""
+    """The parameters of a schema whose fields are made by `parameter` or are such schemas."""
     for name, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from described_parameters(info.annotation, f"{prefix}{name}.")

@@ -1,7 +1,7 @@
 """Sections of a configuration that methods share: each parameter once, with its default, meaning and ranges.
 
 Defaults and recommended ranges are those of the method's parameter table (docs/method.md). A value outside its
-recommended range runs, with a remark; an invalid one is a `ConfigError`.
+recommended range runs, with a note; an invalid one is a `ConfigError`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from svdaudio.errors import ConfigError
 
 
 def _whole(value: object) -> object:
-    """5.0 as 5: spreadsheets often write whole numbers this way."""
+    """Convert 5.0 to 5: spreadsheets often write whole numbers this way."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(value: object) -> object:
-    """A number in a notation that TOML does not allow, such as .5."""
+    """Read a number in a notation that TOML does not allow, such as .5."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return float(value)
@@ -28,7 +28,7 @@ def _number(value: object) -> object:
 
 
 def _switch(value: object) -> object:
-    """True and false as spreadsheets and pandas write them."""
+    """Read true and false as spreadsheets and pandas write them."""
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
@@ -41,7 +41,7 @@ def check_steps(scheduler: str, n_steps: int, n_train_steps: int = 1000) -> None
     """Refuse a number of steps that AudioLDM's DDIM cannot spread evenly from the first step to the last.
 
     Raises:
-        ConfigError: it does not divide the steps of the training, or is all of them.
+        ConfigError: it does not divide the number of training steps, or equals it.
     """
     if scheduler != "ddim" or (1 <= n_steps <= n_train_steps // 2 and n_train_steps % n_steps == 0):
         return
@@ -71,11 +71,11 @@ def parameter(
     Args:
         default: its value unless given.
         meaning: a short phrase for help texts.
-        expected: what a valid value is, for errors.
-        recommended: lowest and highest value that runs without a remark.
+        expected: description of a valid value, for errors.
+        recommended: lowest and highest value that runs without a note.
         is_table: whether it may hold values by name.
-        paths: the paths in its values: mask files of objects, or each value; None if there are none.
-        former: the value that describes runs from before the parameter existed; None if it always has.
+        paths: the paths that its values contain: mask files of objects, or each value; None for no paths.
+        former: the value for runs from before the parameter existed; None if it has always existed.
         bounds: pydantic's: ge, gt, le, lt.
     """
     extra: dict[str, Any] = {"expected": expected}
@@ -105,17 +105,17 @@ class AlignConfig(Section):
 
 
 class EditConfig(Section):
-    """Which edit is made of both pictures."""
+    """How the edit is made."""
 
     form: Literal["svd", "fade", "clap"] = parameter(
         "svd",
-        "as published; or objects faded in the edited picture; or the objects' own embeddings, mixed",
+        "as published, by fading objects of the edited picture, or by mixing the objects' own embeddings",
         '"svd", "fade" or "clap"',
         former="svd",
     )
     locals: Literal["kept", "dropped"] = parameter(
         "kept",
-        "whether the edited picture's detected objects are in SSV2A's slots beside the mix, in form svd",
+        "whether the edited picture's detected objects fill SSV2A's other slots next to the mix, in form svd",
         '"kept" or "dropped"',
         former="kept",
     )
@@ -133,7 +133,7 @@ class EditConfig(Section):
 
 
 class SvdConfig(Section):
-    """What happens to the singular values (step 5)."""
+    """Scaling of the singular values (step 5)."""
 
     k: Whole = parameter(
         5, "number of leading singular values modified", "a whole number from 1 to 10000", (1, 15), ge=1, le=10_000
@@ -181,9 +181,9 @@ class LocalsConfig(Section):
         0.0, "overlap above which the less confident of two boxes is dropped", "a number from 0 to 1", ge=0, le=1
     )
     max_detections: Whole = parameter(
-        64, "most objects the detector returns", "a whole number from 1 to 10000", ge=1, le=10_000
+        64, "largest number of objects that the detector returns", "a whole number from 1 to 10000", ge=1, le=10_000
     )
-    top_k: Whole = parameter(16, "most objects kept", "a whole number from 1 to 63", ge=1, le=63)
+    top_k: Whole = parameter(16, "largest number of objects kept", "a whole number from 1 to 63", ge=1, le=63)
     augment: Switch = parameter(True, "also detect in flipped and scaled copies", "true or false")
 
 
@@ -211,13 +211,13 @@ class GenerateConfig(Section):
     candidates: Whole = parameter(3, "waveforms to choose from", "a whole number from 1 to 100", ge=1, le=100)
     pick: Literal["best"] | Annotated[Whole, Field(ge=1, le=100)] = parameter(
         "best",
-        "the candidate to keep, counted from 1, or the one nearest to the wanted embedding",
-        '"best" or a number of a candidate, from 1',
+        "number of the candidate to keep, from 1, or the one nearest to the target embedding",
+        '"best", or the number of a candidate, from 1',
         former="best",
     )
     noise: Literal["own", "joint"] = parameter(
         "own",
-        "whether a candidate's noise depends on its number alone, or also on how many there are, as before",
+        "whether a candidate's noise depends on its number alone, or, as in early versions, also on their count",
         '"own" or "joint"',
         former="joint",
     )
@@ -237,7 +237,7 @@ class GenerateConfig(Section):
     def _pick_is_a_candidate(self) -> GenerateConfig:
         if self.pick != "best" and self.pick > self.candidates:
             raise ConfigError(
-                f"there is no candidate {self.pick}",
+                f"candidate {self.pick} does not exist",
                 expected=f"a number from 1 to {self.candidates}",
                 got=self.pick,
                 fix=f"pick another, or use --set generate.candidates={self.pick}",
@@ -246,10 +246,13 @@ class GenerateConfig(Section):
 
 
 class FinishConfig(Section):
-    """What happens to the chosen sound (step 8)."""
+    """Finish of the chosen sound (step 8)."""
 
     form: Literal["clean", "none"] = parameter(
-        "clean", "no offset, faded ends, one loudness; or the sound as it is", '"clean" or "none"', former="none"
+        "clean",
+        "remove the offset, fade both ends and set the loudness; or leave the sound unchanged",
+        '"clean" or "none"',
+        former="none",
     )
     loudness_lufs: Number = parameter(
         -23.0,
@@ -272,7 +275,7 @@ class FinishConfig(Section):
 
 
 class ExecutionConfig(Section):
-    """How to compute. None of it enters a key, although device, threads and compilation change the last bits."""
+    """How to compute. None of it is part of a key, although device, threads and compilation change the last bits."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = parameter(
         "auto", "where models run", '"auto", "cpu", "cuda" or "cuda:N"'

@@ -1,4 +1,4 @@
-"""Further sources of a mix as users give them, by name: sound files and texts.
+"""Further sources of a mix as users give them, by name: audio files and texts.
 
 collect_sources(["rain=rain.wav", "owl.wav"])           # {"rain": "rain.wav", "owl": "owl.wav"}
 collect_sources(["thunder=distant thunder", "owl"])     # {"thunder": "distant thunder", "owl": "owl"}
@@ -16,14 +16,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from svdaudio.config.objects import checked_names
 from svdaudio.errors import ConfigError
 
-SOUND_EXPECTED = "the path of a sound file, or NAME=PATH"
+SOUND_EXPECTED = "the path of an audio file, or NAME=PATH"
 TEXT_EXPECTED = "a text, or NAME=TEXT"
 _NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_NAME = 40
 
 
 def collect_sources(texts: Iterable[str]) -> dict[str, str]:
-    """Sources by name, from `NAME=VALUE` or `VALUE`; without a name they have that of the file, or of the text.
+    """Sources by name, from `NAME=VALUE` or `VALUE`; the default name is the file's name or the text.
 
     Raises:
         ConfigError: a value or a name is empty or invalid, or two sources have the same name.
@@ -42,19 +42,19 @@ def collect_sources(texts: Iterable[str]) -> dict[str, str]:
 
 
 def check_text(text: str, known: Sequence[str], *, other: str = "a bundle with a text encoder") -> None:
-    """Check a text for an encoder that knows some texts only.
+    """Check that an encoder with a fixed list of texts knows a text.
 
     Args:
-        text: of the user.
+        text: the user's text.
         known: the texts that have an embedding.
-        other: what would embed others, for the error.
+        other: what could embed other texts, for the error.
 
     Raises:
-        ConfigError: it is not one of them.
+        ConfigError: the text is not in the list.
     """
     if text not in known:
         raise ConfigError(
-            "the bundle has no embedding of that text",
+            "the bundle has no embedding for that text",
             expected=" or ".join(known),
             got=repr(text),
             fix=f"use one of those, or {other}",
@@ -62,7 +62,7 @@ def check_text(text: str, known: Sequence[str], *, other: str = "a bundle with a
 
 
 def anchored_files(value: Any, folder: Path) -> Any:
-    """A table of files, or an entry of one, with the paths relative to a folder."""
+    """A table of files, or an entry of one, with the paths resolved against a folder."""
     if isinstance(value, str) and not (";" in value or "=" in value):
         return str(folder / value)
     table = _table(value)
@@ -72,7 +72,7 @@ def anchored_files(value: Any, folder: Path) -> Any:
 
 
 def _table(value: object) -> object:
-    """Let a table of sources be written as text: "rain=rain.wav;owl.wav"."""
+    """Accept a table of sources as text: "rain=rain.wav;owl.wav"."""
     if isinstance(value, str):
         value = [part for part in value.split(";") if part.strip()]
     return collect_sources(cast("Sequence[str]", value)) if isinstance(value, list | tuple) else value
@@ -81,4 +81,4 @@ def _table(value: object) -> object:
 Sources = Annotated[
     dict[str, Annotated[str, Field(min_length=1)]], BeforeValidator(_table), AfterValidator(checked_names)
 ]
-"""Paths of sound files, or texts, by names."""
+"""Paths of audio files, or texts, by names."""

@@ -10,10 +10,10 @@ from svdaudio.config.names import flatten
 
 
 def toml_of(config: Mapping[str, Any]) -> str:
-    """Every value of a configuration, one dotted parameter a line; what is None is left out.
+    """Every value of a configuration, one dotted parameter per line; None values are omitted.
 
     Args:
-        config: nested, as records of runs keep it: numbers, texts, booleans and lists of them.
+        config: nested, as in run records: numbers, texts, booleans and lists of them.
     """
     lines = [
         f"{name} = {json.dumps(value, ensure_ascii=False)}"

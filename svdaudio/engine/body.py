@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ModelSource(Protocol):
-    """Models by role, loaded on first use: `svdaudio.checkpoints.bundle.Models`."""
+    """Models by role, loaded on first use: `svdaudio.checkpoints.models.Models`."""
 
     def __getitem__(self, role: str, /) -> Any: ...
 

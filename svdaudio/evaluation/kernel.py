@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, pdist
 
-from svdaudio.figures import bootstrap_two
+from svdaudio.figures import bootstrap
 
 SCALE = 100.0
 """Factor of kadtk (`SCALE_FACTOR`), so that values are comparable with its tables."""
@@ -80,7 +80,7 @@ def kernel_audio_distance(
     value = distance(np.arange(len(first)), np.arange(len(second)))
     if min(len(first), len(second)) < MIN_CLIPS:
         return KernelDistance(value=value, low=None, high=None)
-    low, high = bootstrap_two(distance, (len(first), len(second)), n_resamples=n_resamples)
+    low, high = bootstrap(distance, len(first), len(second), n_resamples=n_resamples)
     return KernelDistance(value=value, low=low, high=high)
 
 

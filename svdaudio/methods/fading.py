@@ -18,7 +18,7 @@ from svdaudio.errors import ConfigError
 from svdaudio.methods.parts import RenderConfig, SoundConfig, render
 from svdaudio.methods.stages import BLEND, CROP, EMBED, ERASE, FADE, KEEP, OVERLAY, REMAINDER, REMIX, UNITE
 from svdaudio.mixing.levels import GAIN_EXPECTED, REST, SILENCE, Gain, levels, vertices
-from svdaudio.verdicts import Finding, Wanted, class_of, heard, untold
+from svdaudio.verdicts import Finding, Wanted, class_of, heard, inconclusive
 
 
 def margin_parameter() -> Any:
@@ -242,9 +242,11 @@ def fade_findings(
         wanted = "added" if name in added else change_of_gain(gains[name])
         others = [one for one in classes if one != name and classes[one] == class_name and gains[one] != gains[name]]
         if class_name is None:
-            findings.append(untold(name, wanted, "no class of the tagger tells about it"))
+            findings.append(inconclusive(name, wanted, "the tagger has no class for it"))
         elif others:
-            findings.append(untold(name, wanted, f"the scores cannot tell it from {others[0]}, also a {class_name}"))
+            findings.append(
+                inconclusive(name, wanted, f"the scores cannot tell it from {others[0]}, also a {class_name}")
+            )
         else:
             findings.append(
                 heard(name, before=before[class_name], after=after[class_name], wanted=wanted, class_name=class_name)

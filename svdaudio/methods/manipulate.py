@@ -49,7 +49,7 @@ from svdaudio.methods.parts import (
 )
 from svdaudio.methods.stages import ALIGN, BACKGROUND, BACKGROUND_OF_ONE, DROP, FACTORS, LEFTOVER, MIX, MIX_ONE, REACH
 from svdaudio.mixing.levels import REST, SILENCE, Gain
-from svdaudio.verdicts import Finding, Wanted, class_of, edit_findings, untold
+from svdaudio.verdicts import Finding, Wanted, class_of, edit_findings, inconclusive
 from svdaudio.views.stages import stage_views
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def verdict(arrays: RunArrays) -> list[Finding]:
         wanted[region] = known or [f"the {region} region"]
     findings = edit_findings(before, after, wanted)
     if len({use.digest for use in arrays.run.files.values()}) == 1 and arrays.has("added.mask"):
-        findings.append(untold("the edit", "added", "both pictures are identical: nothing was added"))
+        findings.append(inconclusive("the edit", "added", "both pictures are identical: nothing was added"))
     return findings
 
 

@@ -55,7 +55,7 @@ from svdaudio.methods.parts import (
 from svdaudio.methods.stages import DESCRIBE, GAIN, HUSH, LEVEL, LISTEN, MASTER, MIXDOWN, RECORDING
 from svdaudio.mixing.levels import REST, SILENCE, Gain
 from svdaudio.models.audioldm.settings import N_TOGETHER
-from svdaudio.verdicts import Finding, heard, untold
+from svdaudio.verdicts import Finding, heard, inconclusive
 from svdaudio.views.stages import stage_views
 
 ORIGINAL = "original"
@@ -288,7 +288,7 @@ def verdict(arrays: RunArrays) -> list[Finding]:
         findings.append(
             heard(unwanted, before=before[unwanted], after=after[unwanted], wanted="silenced")
             if unwanted in before
-            else untold(unwanted, "silenced", "no class of the tagger tells about it")
+            else inconclusive(unwanted, "silenced", "the tagger has no class for it")
         )
     return findings
 

@@ -53,7 +53,7 @@ from svdaudio.places import PRETRAINED_BUNDLE
 if TYPE_CHECKING:
     from svdaudio.store.base import Store
 
-PICTURE = FileKind(name="picture", checker="svdaudio.svd.images:upright_size")
+PICTURE = FileKind(name="picture", checker="svdaudio.svd.image_files:upright_size")
 MASK_OF_OBJECT = FileKind(name="mask", checker="svdaudio.svd.masks:check_mask_file")
 BEST = "best"
 SOUND = FileKind(name="sound", checker="svdaudio.sounds.reading:sound_facts")
@@ -356,6 +356,6 @@ def _picture_size(request: Request, picture: str, store: Store | None) -> tuple[
     shape = request.known_shape(picture, store)
     if shape is not None and len(shape) == 3:  # any other shape is not a picture's
         return shape[1], shape[0]
-    from svdaudio.svd.images import upright_size
+    from svdaudio.svd.image_files import upright_size
 
     return upright_size(request.files[picture])

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from svdaudio.checkpoints.bundle import Models
+from svdaudio.checkpoints.models import Models
 from svdaudio.engine.in_memory import compute
 from svdaudio.engine.stage import by_name
 from svdaudio.figures import Figure, at_least, mean_figure

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from svdaudio.checkpoints.bundle import MANIFEST, Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.description import MANIFEST
+from svdaudio.checkpoints.models import Models
 from svdaudio.config import resolve
 from svdaudio.figures import Figure
 from svdaudio.methods import other_parameters

@@ -10,7 +10,8 @@ from typing import Any
 
 from safetensors import safe_open
 
-from svdaudio.checkpoints.bundle import DOMAIN, JUDGE, LOADERS, MANIFEST
+from svdaudio.checkpoints.description import MANIFEST
+from svdaudio.checkpoints.roles import DOMAIN, JUDGE, LOADERS
 from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
 from svdaudio.mini.catalogue import COMMANDS, PRETRAINED

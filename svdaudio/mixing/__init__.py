@@ -1,4 +1,4 @@
-"""Objects of a picture at chosen levels: erasing them, whose locals are whose, fading embeddings, mixing stems.
+"""Objects of a picture at chosen levels: erase objects, assign detected ones, fade embeddings, mix stems.
 
-Imports the errors, the pictures' geometry, and models for types; nothing of the engine.
+Imports nothing of the engine.
 """

@@ -17,15 +17,15 @@ Embedding = Float[NDArray[np.float32], " dim"]
 def fade(embeddings: Mapping[str, Embedding], gains_db: Mapping[str, float | str]) -> Embedding:
     """The embedding of a picture whose objects are faded, L2-normalised.
 
-    Interpolating between the sounds' embeddings, not between the pictures', answers a fader evenly: SSV2A's remixer
-    follows a picture's embedding in steps (docs/mixer.md).
+    It is interpolated between the sounds' embeddings, not the pictures', so that it follows a fader evenly: SSV2A's
+    remixer follows a picture's embedding in steps (docs/mixer.md).
 
     Args:
         embeddings: label of a vertex → CLAP embedding of that picture, for each of `vertices(gains_db)`.
-        gains_db: of every object, and of the rest.
+        gains_db: gains of every object and of the rest.
 
     Returns:
-        [512]; the whole picture's own embedding, bit for bit, where every gain is the same.
+        [512]; the whole picture's own embedding, bit for bit, if all gains are equal.
     """
     return _weighted_mean({one.label: one.weight for one in vertices(gains_db)}, embeddings)
 
@@ -35,7 +35,7 @@ def blend(embeddings: Mapping[str, Embedding], gains_db: Mapping[str, float | st
 
     Args:
         embeddings: object → CLAP embedding of it alone.
-        gains_db: of every object, and of the rest.
+        gains_db: gains of every object and of the rest.
     """
     return _weighted_mean(levels({name: gains_db[name] for name in embeddings}), embeddings)
 
@@ -43,14 +43,14 @@ def blend(embeddings: Mapping[str, Embedding], gains_db: Mapping[str, float | st
 def overlay(
     pictures: Mapping[str, Embedding], sources: Mapping[str, Embedding], gains_db: Mapping[str, float | str]
 ) -> Embedding:
-    """The embedding of a picture whose objects are faded, with further sources beside it, L2-normalised.
+    """The embedding of a picture whose objects are faded, mixed with further sources, L2-normalised.
 
     The picture, faded as by `fade`, weighs as much as its loudest part; each source weighs its own amplitude.
 
     Args:
         pictures: as for `fade`; none if the whole picture is silenced.
         sources: name → CLAP embedding of a sound or a text.
-        gains_db: of every object, of the rest, and of the sources.
+        gains_db: gains of every object, of the rest and of the sources.
     """
     parts = dict(sources)
     weights = {name: amplitude(gains_db[name]) for name in sources}

@@ -1,4 +1,4 @@
-"""Pictures without an object, and an object without its picture."""
+"""Erase objects from pictures, and combine and grow their masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PixelArray = UInt8[NDArray[np.uint8], "height width 3"]
 
 
 def grown(mask: MaskArray, margin: float) -> MaskArray:
-    """A mask and what is near it.
+    """A mask, grown by a margin.
 
     Args:
         mask: the mask.
@@ -34,11 +34,11 @@ def united(masks: Mapping[str, MaskArray]) -> MaskArray:
     """The union of masks of one picture.
 
     Raises:
-        InputError: they are of different sizes, or there is none.
+        InputError: their sizes differ, or no mask is given.
     """
     if len({mask.shape for mask in masks.values()}) != 1:
         shapes = ", ".join(f"{name} {mask.shape[1]} x {mask.shape[0]}" for name, mask in masks.items())
-        raise InputError("the masks are not of one picture", expected="one size", got=shapes or "no mask")
+        raise InputError("the masks belong to different pictures", expected="one size", got=shapes or "no mask")
     return np.logical_or.reduce(list(masks.values()))
 
 
@@ -46,8 +46,8 @@ def remainder(masks: Mapping[str, MaskArray], margin: float) -> MaskArray:
     """Everything outside the objects and their margins.
 
     Raises:
-        EmptyRegionError: nothing is.
-        InputError: as `united`.
+        EmptyRegionError: nothing is outside.
+        InputError: see `united`.
     """
     mask = ~grown(united(masks), margin)
     if not mask.any():
@@ -61,13 +61,13 @@ def leftover(
     size: tuple[int, int],
     margin: float,
 ) -> MaskArray:
-    """A region of one picture in the pixels of another, less what is there instead; it may be empty.
+    """A region of one picture in the pixels of another, without the objects added there; it may be empty.
 
     Args:
-        mask: of the region, in the one picture.
-        added: masks of what the other picture shows instead.
-        size: height and width of the other picture; of another size, the mask is scaled.
-        margin: how far around the added masks nothing is left, as a share of the picture's longer side.
+        mask: mask of the region, in the first picture.
+        added: masks of the objects that the other picture shows instead.
+        size: height and width of the other picture, to which the mask is scaled.
+        margin: how far the added masks are grown, as a share of the picture's longer side.
     """
     height, width = size
     there = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
@@ -75,14 +75,14 @@ def leftover(
 
 
 def erase(pixels: PixelArray, mask: MaskArray, margin: float) -> PixelArray:
-    """A picture with a region filled with the mean colour of what is outside it.
+    """A picture with a region filled with the mean colour of the pixels outside.
 
     Blurring (σ = 60 px) or inpainting (Telea) the region gives embeddings of the same effect to 0.01.
 
     Args:
         pixels: the upright picture.
         mask: the region.
-        margin: how far beyond the region is filled, too, as a share of the picture's longer side.
+        margin: how far beyond the region to fill, as a share of the picture's longer side.
     """
     filled = grown(mask, margin)
     erased = pixels.copy()

@@ -1,10 +1,10 @@
 """Gains in dB, levels, and how far each object is faded.
 
 A gain is an amplitude, a = 10^(dB/20), and -inf dB is silence. In one embedding only ratios matter, so the objects and
-the rest of the picture are faded by their level, a divided by the highest a: 1 as it is, 0 gone. A gain above 0 dB
+the rest of the picture are faded by their level, a divided by the highest a: 1 unchanged, 0 gone. A gain above 0 dB
 therefore fades everything else.
 
-The fade of several objects is the Lovász extension of what their absence does: with levels t₁ ≥ t₂ ≥ … ≥ tₙ it is the
+The fade of several objects is the Lovász extension of their absence's effect: with levels t₁ ≥ t₂ ≥ … ≥ tₙ it is the
 mean of nested pictures, f = (1 - t₁) f(∅) + Σ (tₖ - tₖ₊₁) f({1 … k}), where f(S) is the picture with the objects of S
 alone. It is symmetric in the objects, equals f(S) where all levels are 0 or 1, is linear in each level in between, and
 takes n + 1 pictures at most, where interpolating between all subsets would take 2ⁿ.
@@ -25,11 +25,11 @@ SILENCE = "-inf"
 LOWEST_DB, HIGHEST_DB = -60.0, 24.0
 GAIN_EXPECTED = f"a gain from {LOWEST_DB:g} to {HIGHEST_DB:g} dB, or {SILENCE}"
 REST = "rest"
-"""The name of what is in no object."""
+"""Name of the part of a picture that is in no object."""
 
 
 def _gain(value: object) -> object:
-    """Let a gain be written as "+3", "-6 dB" or "-inf"; TOML's -inf, too."""
+    """Accept a gain as "+3", "-6 dB" or "-inf", and TOML's -inf."""
     if isinstance(value, str):
         text = value.strip().lower().removesuffix("db").strip()
         try:
@@ -50,12 +50,12 @@ def amplitude(gain_db: float | str) -> float:
 
 
 def gain_text(gain_db: float | str) -> str:
-    """A gain as people write it: "+3 dB", "-inf dB"."""
+    """A gain as text: "+3 dB", "-inf dB"."""
     return f"{SILENCE} dB" if gain_db == SILENCE else f"{float(gain_db):+g} dB"
 
 
 def levels(gains_db: Mapping[str, float | str]) -> dict[str, float]:
-    """Level of each object, 0 (gone) to 1 (as it is), relative to the loudest one.
+    """Level of each object, 0 (gone) to 1 (unchanged), relative to the loudest one.
 
     Raises:
         ConfigError: every gain is -inf.
@@ -77,7 +77,7 @@ class Vertex:
 
     @property
     def label(self) -> str:
-        """For names of nodes and inputs: "all" or "cat+dog"."""
+        """Part of the names of nodes and inputs: "all" or "cat+dog"."""
         return "+".join(self.absent) or "all"
 
 
@@ -85,7 +85,7 @@ def vertices(gains_db: Mapping[str, float | str]) -> list[Vertex]:
     """The nested pictures that a fade is the mean of, the whole one first; those of weight 0 are omitted.
 
     Args:
-        gains_db: of every object, and of the rest.
+        gains_db: gains of every object and of the rest.
 
     Raises:
         ConfigError: every gain is -inf.

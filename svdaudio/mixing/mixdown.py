@@ -1,4 +1,4 @@
-"""Stems at their gains, and their sum."""
+"""Apply gains to stems, and sum them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def mixdown(waveforms: Mapping[str, Waveform]) -> Waveform:
     """The sum of sounds, added in float32 in the order of their names. It may exceed 1; nothing is clipped or scaled.
 
     Raises:
-        InputError: they differ in length, or there is none.
+        InputError: their lengths differ, or no sound is given.
     """
     if len({each.shape for each in waveforms.values()}) != 1:
         lengths = ", ".join(f"{name} {each.shape[-1]}" for name, each in waveforms.items())
@@ -39,18 +39,18 @@ def mixdown(waveforms: Mapping[str, Waveform]) -> Waveform:
 def master_gain(
     waveforms: Mapping[str, Waveform], sample_rate_hz: int, *, loudness_lufs: float, true_peak_db: float
 ) -> tuple[float, tuple[str, ...]]:
-    """The gain in dB that brings the sum of sounds to a loudness, and remarks on it; 0 for silence.
+    """The gain in dB that brings the sum of sounds to a loudness, and notes on it; 0 for silence.
 
     Args:
         waveforms: the stems at their gains.
-        sample_rate_hz: of the stems.
-        loudness_lufs: wanted integrated loudness of their sum.
+        sample_rate_hz: sample rate of the stems.
+        loudness_lufs: target integrated loudness of their sum.
         true_peak_db: highest true peak of their sum, in dB relative to full scale; the gain is reduced to keep it.
     """
     mix = mixdown(waveforms)[0].astype(np.float64)
     measured = integrated_loudness(mix, sample_rate_hz)
     if measured <= SILENCE_LUFS:
-        return 0.0, ("the mix is silent: its loudness is left as it is",)
+        return 0.0, ("the mix is silent: its loudness is unchanged",)
     wanted, highest = loudness_lufs - measured, true_peak_db - true_peak(mix)
     if wanted <= highest:
         return wanted, ()

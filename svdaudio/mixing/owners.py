@@ -1,4 +1,4 @@
-"""Which object of the user each detected object belongs to."""
+"""Assign detected objects to the user's objects."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from svdaudio.mixing.erase import MaskArray, grown
 
 LEAST_SHARE = 0.3
-"""Of a detected box that a mask has to cover. Animals cover 0.5 to 0.8 of their own boxes."""
+"""Least share of a detected box that a mask has to cover. Animals cover 0.5 to 0.8 of their own boxes."""
 
 
 def owners(boxes: Float[NDArray[np.float32], "n 4"], masks: Mapping[str, MaskArray], margin: float) -> list[str | None]:
-    """For each box the object whose grown mask covers most of it, if it covers enough; else None.
+    """For each box, the object whose grown mask covers most of it; None if no mask covers enough.
 
     Args:
         boxes: left, top, right, bottom in pixels.
-        masks: of the user's objects.
-        margin: of growth, as a share of the picture's longer side.
+        masks: masks of the user's objects.
+        margin: how far masks are grown, as a share of the picture's longer side.
     """
     regions = {name: grown(mask, margin) for name, mask in masks.items()}
     found: list[str | None] = []
@@ -35,5 +35,5 @@ def owners(boxes: Float[NDArray[np.float32], "n 4"], masks: Mapping[str, MaskArr
 
 
 def dropped(embeddings: Float[NDArray[np.float32], "n dim"]) -> Float[NDArray[np.float32], "0 dim"]:
-    """None of the detected objects: [0, dim], in the type of `embeddings`."""
+    """No detected objects: an empty array [0, dim], of the type of `embeddings`."""
     return embeddings[:0]

@@ -18,7 +18,8 @@ from svdaudio.errors import SvdAudioError
 from svdaudio.files import write_bytes
 from svdaudio.pretraining.items import Fault, Item
 from svdaudio.sounds.reading import read_sound
-from svdaudio.svd.images import decode_image, read_image_bytes
+from svdaudio.svd.image_files import read_image_bytes
+from svdaudio.svd.images import decode_image
 from svdaudio.weights.digests import file_state, hash_file
 
 LEAST_DURATION_S = 0.1

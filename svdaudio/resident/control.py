@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from svdaudio.errors import RunError, StoreError
-from svdaudio.processes import began, end_group, python_command
+from svdaudio.processes import end_group, python_command, start_time
 from svdaudio.resident.place import STATE, Resident, find, home
 from svdaudio.store.locks import file_lock
 
@@ -87,7 +87,7 @@ def launch(
             env={**os.environ, **(environment or {})},
             start_new_session=True,  # so that Ctrl-C does not reach it, and it is ended together with its children
         )
-    since = began(process.pid) or ""
+    since = start_time(process.pid) or ""
     deadline = time.monotonic() + timeout_s
     try:
         while (resident := find(folder)) is None:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from svdaudio.processes import began
+from svdaudio.processes import start_time
 
 ENVIRONMENT = "SVDAUDIO_RESIDENT"
 """Set to "off" to have commands compute in their own process."""
@@ -49,7 +49,7 @@ def find(folder: Path | None = None) -> Resident | None:
         found = Resident(**json.loads(((folder or home()) / STATE).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if began(found.pid) == found.began else None
+    return found if start_time(found.pid) == found.began else None
 
 
 def identity() -> str:

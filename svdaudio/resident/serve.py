@@ -24,12 +24,12 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from svdaudio.checkpoints.bundle import Models
+from svdaudio.checkpoints.models import Models
 from svdaudio.engine.batch import BatchWork, execute_batch
 from svdaudio.engine.run import Stopping, execute_run
 from svdaudio.engine.workers import portable
 from svdaudio.files import write_bytes
-from svdaudio.processes import began
+from svdaudio.processes import start_time
 from svdaudio.resident.client import OnEvent
 from svdaudio.resident.messages import STOP, Done, Failed, Refused, ReportWork, Waiting, Work
 from svdaudio.resident.place import STATE, Resident, identity
@@ -80,7 +80,7 @@ class Server:
                 threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
                 here = Resident(
                     pid=os.getpid(),
-                    began=began(os.getpid()) or "",
+                    began=start_time(os.getpid()) or "",
                     address=str(private / "socket"),
                     identity=identity(),
                     log=str(self._folder / "resident.log"),

@@ -19,7 +19,7 @@ from svdaudio.engine.batch import BatchExecutor
 from svdaudio.engine.journal import Progress, no_progress
 from svdaudio.engine.run import RunWork, Stopping, never_stop
 from svdaudio.errors import RunError
-from svdaudio.processes import began, end_group
+from svdaudio.processes import end_group, start_time
 from svdaudio.resident.client import GoneError, OnEvent, ask
 from svdaudio.resident.control import launch
 from svdaudio.resident.messages import ReportWork, Work
@@ -106,7 +106,7 @@ class Worker:
         with self._lock:
             self._is_closed = True
             if self._process is not None:
-                since = began(self._process.pid) or ""
+                since = start_time(self._process.pid) or ""
                 self._forget()
                 try:
                     self._process.wait(END_TIMEOUT_S)

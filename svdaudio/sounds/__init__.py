@@ -1,4 +1,4 @@
-"""Sounds as samples: reading and writing files, the rates in use, and the finish of a sound. Imports errors and files.
+"""Sounds as samples: reading and writing audio files, the sample rates in use, and the finish of a sound.
 
-Nothing is imported here, so that plans, which need the rates alone, do without numpy.
+Nothing is imported here, so that plans, which need only the rates, do not import numpy.
 """

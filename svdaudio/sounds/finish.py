@@ -1,4 +1,4 @@
-"""The finish of a sound: no offset, no clicks at its ends, and one loudness for all sounds, so that they compare.
+"""The finish of a sound: no offset, no clicks at its ends, and one loudness, so that sounds are comparable.
 
 Loudness is the integrated loudness of ITU-R BS.1770-4 in LUFS, measured by pyloudnorm. Peaks are true peaks, those of
 the waveform between the samples: of the signal at four times its rate, as in annex 2 of that recommendation.
@@ -21,11 +21,11 @@ with kept_process_state():
 
 FADE_S = 0.005
 HIGH_PASS_HZ = 20.0
-"""Below what is heard. The vocoder's offset follows the level of the sound, so subtracting the mean is not enough."""
+"""Below the audible range. The vocoder's offset follows the sound's level, so subtracting the mean is not enough."""
 BLOCK_S = 0.4
 """Length of the blocks that BS.1770 measures."""
 SILENCE_LUFS = -70.0
-"""The absolute gate of BS.1770: what is quieter counts as silence."""
+"""The absolute gate of BS.1770: anything quieter counts as silence."""
 N_OVERSAMPLED = 4
 
 
@@ -36,7 +36,7 @@ class Finished(NamedTuple):
     loudness_lufs: float
     """Its integrated loudness; `SILENCE_LUFS` for silence."""
     gain_db: float
-    """Gain from the given waveform, less its offset, to this one; 0 for silence."""
+    """Gain of this waveform over the given one without its offset; 0 for silence."""
     remarks: tuple[str, ...]
 
 
@@ -45,13 +45,13 @@ def finish(
 ) -> Finished:
     """Remove the offset, fade both ends, and bring a sound to a loudness.
 
-    A gain that would lift true peaks above the limit is reduced, with a remark: nothing is clipped or compressed.
-    Silence is returned as it is, less its offset, with a remark.
+    A gain that would lift true peaks above the limit is reduced, with a note: nothing is clipped or compressed.
+    Of silence only the offset is removed, with a note.
 
     Args:
         waveform: one channel, nominally -1 to 1.
-        sample_rate_hz: of the waveform.
-        loudness_lufs: wanted integrated loudness.
+        sample_rate_hz: sample rate of the waveform.
+        loudness_lufs: target integrated loudness.
         true_peak_db: highest true peak allowed, in dB relative to full scale.
     """
     samples = _faded(_without_offset(waveform[0].astype(np.float64), sample_rate_hz), sample_rate_hz)
@@ -64,7 +64,7 @@ def finish(
         )
     measured = integrated_loudness(samples, sample_rate_hz)
     if measured <= SILENCE_LUFS:
-        remarks.append(f"the sound is silent (below {SILENCE_LUFS:g} LUFS): its loudness is left as it is")
+        remarks.append(f"the sound is silent (below {SILENCE_LUFS:g} LUFS): its loudness is unchanged")
         return Finished(samples.astype(np.float32)[None], SILENCE_LUFS, 0.0, tuple(remarks))
     gain_db = loudness_lufs - measured
     peak_db = true_peak(samples)

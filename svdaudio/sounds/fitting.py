@@ -1,4 +1,4 @@
-"""A user's sound as long as the sounds of a run, and at their rate."""
+"""Fit a user's sound to the length and sample rate of a run's sounds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 from svdaudio.sounds.scipy_parts import resample_poly
 
 SEAM_S = 0.005
-"""Fade at both ends of a sound that is repeated, against clicks."""
+"""Fade at both ends of a repeated sound, to prevent clicks."""
 
 
 class Fitted(NamedTuple):
-    """A sound of the wanted length."""
+    """A sound of the target length."""
 
     waveform: Float[NDArray[np.float32], "1 sample"]
     """At `OUTPUT_RATE_HZ`."""
@@ -26,19 +26,21 @@ class Fitted(NamedTuple):
 
 
 def fit(samples: Float[NDArray[np.float32], " sample"], sample_rate_hz: int, *, duration_s: float) -> Fitted:
-    """Resample a sound, then cut it or repeat it from its start until it has the wanted length.
+    """Resample a sound, then cut it, or repeat it from its start, to the target length.
 
     Args:
         samples: one channel.
-        sample_rate_hz: of the samples.
-        duration_s: the wanted length.
+        sample_rate_hz: sample rate of the samples.
+        duration_s: target length.
 
     Raises:
         InputError: the sound is silent, or holds numbers that are not finite.
     """
     if not (np.isfinite(samples).all() and samples.any()):
         found = "only zeros" if np.isfinite(samples).all() else "samples that are not finite"
-        raise InputError("a sound cannot be mixed", expected="samples that can be heard", got=found, fix="use another")
+        raise InputError(
+            "a sound cannot be mixed", expected="finite samples, not all 0", got=found, fix="use another sound"
+        )
     common = math.gcd(sample_rate_hz, OUTPUT_RATE_HZ)
     resampled = resample_poly(samples.astype(np.float64), OUTPUT_RATE_HZ // common, sample_rate_hz // common)
     n_samples, given_s = round(duration_s * OUTPUT_RATE_HZ), len(samples) / sample_rate_hz

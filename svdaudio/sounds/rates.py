@@ -1,4 +1,4 @@
-"""Sample rates: of the vocoder, and of the sounds that runs make of its waveforms."""
+"""Sample rates of the vocoder, and of the finished sounds of runs."""
 
 VOCODER_RATE_HZ = 16_000
 OUTPUT_RATE_HZ = 22_050

@@ -1,4 +1,4 @@
-"""The user's sound files: checked before any computation, and read as one channel of samples."""
+"""Check the user's audio files before any computation, and read them as one channel of samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from svdaudio.files import found_instead
 
 @dataclass(frozen=True, kw_only=True)
 class SoundFacts:
-    """Content of a sound file's header."""
+    """Content of an audio file's header."""
 
     sample_rate_hz: int
     n_samples: int
@@ -30,29 +30,29 @@ class SoundFacts:
 
 
 def sound_facts(path: Path) -> SoundFacts:
-    """Read the header of a sound file (WAV, FLAC, OGG, MP3 and other formats of libsndfile).
+    """Read the header of an audio file (WAV, FLAC, OGG, MP3 and other formats of libsndfile).
 
     Raises:
-        InputError: the file does not exist, is not a sound, or is empty.
+        InputError: the file does not exist, is not an audio file, or is empty.
     """
     if (another := found_instead(path)) is not None:
-        raise InputError(f"{path} is not a sound", expected="a file", got=another)
+        raise InputError(f"{path} is not an audio file", expected="a file", got=another)
     if not path.exists():
-        raise InputError(f"there is no sound {path}", fix="check the path")
+        raise InputError(f"audio file not found: {path}", fix="check the path")
     try:
         info: Any = soundfile.info(str(path))
     except (soundfile.LibsndfileError, OSError) as error:
         raise _not_a_sound(path, error) from error
     if not info.frames:
-        raise InputError(f"the sound {path} is empty", fix="use one that contains samples")
+        raise InputError(f"the audio file {path} is empty", fix="use one that contains samples")
     return SoundFacts(sample_rate_hz=info.samplerate, n_samples=info.frames, n_channels=info.channels)
 
 
 def read_sound(path: Path) -> tuple[Float[NDArray[np.float32], " sample"], int]:
-    """The samples of a sound file as one channel, -1 to 1 (the mean of its channels), and its sample rate in Hz.
+    """The samples of an audio file as one channel, -1 to 1 (the mean of its channels), and its sample rate in Hz.
 
     Raises:
-        InputError: as `sound_facts`, or the file is damaged.
+        InputError: see `sound_facts`; or the file is damaged.
     """
     sound_facts(path)
     try:
@@ -63,15 +63,15 @@ def read_sound(path: Path) -> tuple[Float[NDArray[np.float32], " sample"], int]:
 
 
 def finite(samples: Float[NDArray[np.float32], " sample"], path: Path) -> Float[NDArray[np.float32], " sample"]:
-    """The samples of a file, if all are numbers: a file of floats may hold others.
+    """The samples of a file, checked to be finite: a file of floats may hold other values.
 
     Raises:
-        InputError: some are NaN or infinite.
+        InputError: a sample is NaN or infinite.
     """
     if not np.isfinite(samples).all():
-        raise InputError(f"the sound {path} has invalid samples", expected="finite numbers", got="NaN or infinity")
+        raise InputError(f"the audio file {path} has invalid samples", expected="finite numbers", got="NaN or infinity")
     return samples
 
 
 def _not_a_sound(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is not a readable sound", got=error, fix="convert it to WAV or FLAC")
+    return InputError(f"{path} is not a readable audio file", got=error, fix="convert it to WAV or FLAC")

@@ -1,4 +1,4 @@
-"""The filters of scipy that are used on sounds, imported without its statistics and optimisation."""
+"""The filters of scipy that are applied to sounds, imported without scipy's statistics and optimisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing sounds: WAV, FLAC, OGG and MP3 by libsndfile, at one of three rates, with tags that name their origin."""
+"""Write sounds as WAV, FLAC, OGG or MP3 with libsndfile, at one of three rates, with tags that name their origin."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ RATES_HZ = (OUTPUT_RATE_HZ, 44_100, 48_000)
 
 @dataclass(frozen=True, kw_only=True)
 class Tags:
-    """What a file says about itself; players show the title."""
+    """Tags of an audio file; players show the title."""
 
     title: str
     comment: str
-    """The run, and the command that makes the sound again."""
+    """The run, and the command that reproduces the sound."""
     software: str
 
 
@@ -38,11 +38,11 @@ def check_sound_place(path: Path, rate_hz: int | None = None, *, inputs: Iterabl
 
     Args:
         path: destination of the sound; its suffix is the format.
-        rate_hz: of the file; `OUTPUT_RATE_HZ` if None.
+        rate_hz: sample rate of the file; `OUTPUT_RATE_HZ` if None.
         inputs: files that it must not replace.
 
     Raises:
-        InputError: as `check_place`, another rate, or a format that this libsndfile cannot write.
+        InputError: see `check_place`; or the rate is not supported, or this libsndfile cannot write the format.
     """
     check_place(path, kind=tuple(FORMATS), inputs=inputs)
     if rate_hz is not None and rate_hz not in RATES_HZ:
@@ -62,15 +62,15 @@ def check_sound_place(path: Path, rate_hz: int | None = None, *, inputs: Iterabl
 
 
 def encoded(wav: bytes, suffix: str, *, rate_hz: int = OUTPUT_RATE_HZ, tags: Tags | None = None) -> bytes:
-    """A WAV file, of any number of channels, in another format, at another rate, with tags.
+    """Convert a WAV file, of any number of channels, to another format and rate, with tags.
 
-    A file of float32 becomes float32 in WAV and 24 bits in FLAC; all else has 16 bits.
+    A file of float32 becomes float32 in WAV and 24 bits in FLAC; anything else has 16 bits.
 
     Args:
         wav: the content of the file.
-        suffix: of the format, one of `FORMATS`.
-        rate_hz: resampled by a polyphase filter (scipy) if it is not that of the file.
-        tags: written where the format has a place for them.
+        suffix: suffix of the format, one of `FORMATS`.
+        rate_hz: target rate; if it differs from the file's, samples pass a polyphase filter (scipy).
+        tags: written if the format supports them.
 
     Raises:
         StoreError: libsndfile refuses the combination.
@@ -103,7 +103,7 @@ def encoded(wav: bytes, suffix: str, *, rate_hz: int = OUTPUT_RATE_HZ, tags: Tag
 
 
 def joined(wavs: Sequence[bytes]) -> bytes:
-    """WAV files of one channel and one length as one WAV file of float32, a channel for each.
+    """Join mono WAV files of one length as the channels of one WAV file of float32.
 
     Args:
         wavs: the contents of the files.
@@ -128,7 +128,7 @@ def _write(buffer: io.BytesIO, samples: Any, rate_hz: int, name: str, subtype: s
     with soundfile.SoundFile(buffer, "w", samplerate=rate_hz, channels=channels, format=name, subtype=subtype) as file:
         if tags is not None:  # before the samples, or libsndfile has no room for them
             texts = (tags.title, tags.comment, tags.software)
-            if name == "MP3":  # libsndfile writes bytes, and readers take them for Latin-1
+            if name == "MP3":  # libsndfile writes bytes, which readers decode as Latin-1
                 texts = tuple(text.encode("ascii", "replace").decode() for text in texts)
             file.title, file.comment, file.software = texts
         file.write(samples)

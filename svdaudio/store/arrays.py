@@ -1,7 +1,7 @@
-"""Arrays as bytes: one zarr v3 group, one chunk per array, zstd with a checksum.
+"""Store arrays in a zarr v3 group: one chunk per array, zstd with a checksum.
 
-With zarr's defaults a missing chunk reads as zeros, and a flipped bit reads as data; so empty chunks are also
-written, every frame carries a checksum, and the caller compares digests.
+With zarr's defaults a missing chunk reads as zeros and a flipped bit reads as data. So empty chunks are also
+written, every frame carries a checksum, and callers compare digests.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_arrays(folder: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
     """Read arrays of the zarr group at `folder`.
 
     Raises:
-        KeyError, OSError, RuntimeError, ValueError: whatever zarr and its codecs raise on missing or damaged files.
+        KeyError, OSError, RuntimeError, ValueError: as zarr and its codecs raise them for missing or damaged files.
     """
     return _read(str(folder), names)
 
@@ -48,7 +48,7 @@ def arrays_from_bytes(contents: Mapping[str, bytes], names: Iterable[str]) -> di
 
     Args:
         contents: path in the group → content, for at least `array_paths` of the arrays.
-        names: of the arrays.
+        names: names of the arrays.
 
     Raises:
         KeyError, OSError, RuntimeError, ValueError: as `read_arrays`.

@@ -65,7 +65,7 @@ class Store(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Check that the store can be changed, before any change. Creates it if it does not exist yet.
+        """Check that the store can be changed, before changing anything. Creates it if necessary.
 
         Raises:
             StoreError: it cannot be written, or lacks a feature that safe changes need.
@@ -118,12 +118,12 @@ class Store(Protocol):
 
         Args:
             key: any action key.
-            waiting: called once if another process or thread holds it.
+            waiting: called once if another process or thread holds the key.
         """
         ...
 
     def quarantine(self, key: str, why: str) -> str | None:
-        """Move a damaged artifact to quarantine; returns its new location, or None if there was none."""
+        """Move a damaged artifact to quarantine; returns its new location, or None if it does not exist."""
         ...
 
     def was_quarantined(self, key: str) -> bool:
@@ -157,7 +157,7 @@ class Store(Protocol):
         """Size and last use of every artifact, in no order.
 
         Args:
-            keys: of these only.
+            keys: only of these artifacts.
 
         Raises:
             StoreError: the store, or a part of it, cannot be read.
@@ -168,13 +168,13 @@ class Store(Protocol):
         """Remove an artifact atomically.
 
         Args:
-            key: of the artifact.
-            unless_used_after_s: Unix time; it stays if it was used later than this. A last use that lies in the
-                future by more than `CLOCK_TOLERANCE_S` was recorded by a wrong clock, and does not count.
+            key: the artifact's key.
+            unless_used_after_s: Unix time; an artifact used later than this stays. A last use that is more than
+                `CLOCK_TOLERANCE_S` in the future was recorded by a wrong clock, and is ignored.
 
         Returns:
-            False if it stays: because of that, because it is pinned, because another process or thread holds its key,
-            or because a newer version of svdaudio wrote it. Also False if there was none.
+            False if it stays: it was used later, is pinned, another process or thread holds its key, or a newer version
+            of svdaudio wrote it. Also False if it does not exist.
 
         Raises:
             StoreError: the store cannot be written.
@@ -182,7 +182,7 @@ class Store(Protocol):
         ...
 
     def pin(self, key: str) -> None:
-        """Keep an artifact from ever being collected. Pinning twice is pinning once.
+        """Protect an artifact from garbage collection. Pinning it again has no effect.
 
         An artifact that still exists when this returns is kept, even if a running collection has planned to remove it.
         """

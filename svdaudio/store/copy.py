@@ -1,6 +1,6 @@
-"""Artifacts and runs from one store into another, whatever backends they have.
+"""Copy artifacts and runs from one store to another, whatever their backends.
 
-Whatever the target already has is skipped, so the same call resumes an interrupted copy. Every array is checked against
+What the target already has is skipped, so the same call resumes an interrupted copy. Every array is checked against
 its digest when it is read; the target writes as usual, the record last. A run's record is copied after its artifacts.
 """
 
@@ -70,8 +70,8 @@ def copy_store(
     Args:
         source: store to copy from.
         target: store to copy to.
-        runs: copy these with their artifacts, and for a batch also the runs of its pairs. Default: everything.
-        on_artifact: called with the key and outcome of each artifact once it is done, from several threads.
+        runs: the runs to copy, with their artifacts; for a batch also the runs of its pairs. Default: everything.
+        on_artifact: called from several threads, with the key and outcome of each artifact.
 
     Raises:
         InputError: one of the stores is inside the other.

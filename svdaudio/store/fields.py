@@ -1,7 +1,7 @@
-"""What the fields of a record may hold. A record is checked field by field when it is read.
+"""Types of the fields of a record, which are checked one by one when the record is read.
 
-A valid checksum proves that a record is not damaged, not that it is honest. Keys, run ids and output names become parts
-of paths, so each of them has a type here, and a record with any other value counts as damaged.
+A valid checksum proves that a record is undamaged, not that it can be trusted. Keys, run ids and output names become
+parts of paths, so each of them has a type here, and a record with any other value counts as damaged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 MOST_DIMENSIONS = 64
-"""Shape of an array, as in numpy."""
+"""Of an array; numpy has the same limit."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _ATTEMPT = re.compile(r"[0-9a-f]{16}")

@@ -1,4 +1,4 @@
-"""Contents of folders. A folder that does not exist counts as empty; one that cannot be read is an error."""
+"""Contents of folders, and errors of the file system. A folder that does not exist counts as empty."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from svdaudio.errors import StoreError
 
 
 def entries(folder: str | Path) -> list[os.DirEntry[str]]:
@@ -63,14 +65,24 @@ def size_of(path: str | Path) -> int:
         return 0
 
 
-def what_went_wrong(error: OSError) -> str:
-    """The message of a file system error, with the path it concerns."""
+def unreadable(store: Path, error: OSError) -> StoreError:
+    """The error for a store that cannot be read."""
+    return StoreError(f"the store {store} cannot be read", got=_message(error), fix=remedy(error))
+
+
+def unwritable(store: Path, error: OSError) -> StoreError:
+    """The error for a store that cannot be written."""
+    return StoreError(f"the store {store} cannot be written", got=_message(error), fix=remedy(error))
+
+
+def _message(error: OSError) -> str:
+    """The message of a file system error, with the path that it concerns."""
     text = error.strerror or str(error)
     return f"{text}: {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else text
 
 
 def remedy(error: OSError) -> str:
-    """What to do about an error of the file system that keeps a store from being read or written."""
+    """How to solve a file system error that keeps a store from being read or written."""
     if error.errno == errno.EXDEV:
         return "put the whole store on one file system, because artifacts are renamed between its folders"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

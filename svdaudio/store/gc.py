@@ -4,8 +4,8 @@
     carry_out(store, collection)
 
 Pinned artifacts and artifacts of kept runs stay; so do recent ones, which a run may be about to record. With
-`max_bytes` the least recently used are removed first. Safe beside running flows: a run touches every artifact that it
-finds, every removal checks again under the key's lock, and a flow whose input was removed nevertheless recomputes it.
+`max_bytes` the least recently used are removed first. Safe while flows are running: a run touches every artifact that
+it finds, every removal checks again under the key's lock, and a flow whose input was removed anyway recomputes it.
 
 Times in the future were recorded by a wrong clock. An artifact whose last use is in the future counts as the least
 recently used, and such a leftover as old. A run dated in the future is kept, because its age is unknown.
@@ -36,7 +36,7 @@ class Policy:
     """
 
     keep_days: float | None = None
-    """Runs that started more days ago are forgotten; None keeps all."""
+    """Records of runs that started earlier than this are removed; None keeps all."""
     max_bytes: int | None = None
     """Upper limit for the total size of artifacts; None for no limit."""
     grace_s: float = DAY_S
@@ -56,15 +56,15 @@ class Removal:
     footprint: Footprint
     why: Literal["no run uses it", "least recently used"]
     unless_used_after_s: float
-    """Unix time; the artifact is kept after all if it is used later than this."""
+    """Unix time; the artifact is kept if it is used later than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """What is planned for removal, or was removed, and what is kept."""
+    """What will be or was removed, and what is kept."""
 
     runs: tuple[str, ...] = ()
-    """Ids of runs that are forgotten."""
+    """Ids of runs whose records are removed."""
     removals: tuple[Removal, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     n_kept: int = 0
@@ -80,7 +80,7 @@ class Collection:
 
 
 def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection:
-    """What a policy would remove from a store now. Changes nothing.
+    """Determine what a policy would remove from a store now. Changes nothing.
 
     Args:
         store: any store.
@@ -101,7 +101,7 @@ def plan_collection(store: Store, policy: Policy, *, now_s: float) -> Collection
     if policy.keep_days is not None and (ahead := [run.id for run in kept if _is_ahead(begun_at_s(run), now_s)]):
         remarks.append(f"{len(ahead)} runs are kept because their dates are in the future ({', '.join(ahead)})")
     pins = store.pins()
-    # They may use any artifact used since the first of them began; a store may record uses an hour late.
+    # Active runs may use any artifact used since the first of them began; a store may record uses an hour late.
     begin_s = min((_spared_since_s(run, now_s) for run in active), default=now_s)
     footprints = [_dated(footprint, active, now_s) for footprint in store.footprints()]
     orphans = [] if unreadable else _orphans(footprints, _keys(kept) | pins, min(now_s - policy.grace_s, begin_s))
@@ -187,8 +187,8 @@ def _spared_since_s(run: RunRecord, now_s: float) -> float:
 def _dated(footprint: Footprint, active: Iterable[RunRecord], now_s: float) -> Footprint:
     """An artifact with a last use that is comparable with others.
 
-    A last use in the future was recorded while the clock was wrong, so the artifact has not been used since it was set
-    right: it counts as the least recently used. If a running run has such a clock, it counts as used now.
+    A last use in the future was recorded while the clock was wrong, so the artifact has not been used since the
+    clock was corrected: it counts as the least recently used. If an active run has such a clock, it counts as used now.
     """
     if not _is_ahead(footprint.used_at_s, now_s):
         return footprint
@@ -228,6 +228,3 @@ def _evictions(footprints: list[Footprint], max_bytes: int, spared: set[str], be
             )
             n_bytes -= footprint.n_bytes
     return evicted
-
-
-__all__ = ["DAY_S", "HOUR_S", "Collection", "Policy", "Removal", "carry_out", "plan_collection"]

@@ -1,4 +1,4 @@
-"""Keys: when two computations count as the same.
+"""Keys, which decide whether two computations are the same.
 
 A key is the sha256 of a canonical text of [stage, stage version, parameters, digests of the inputs, digests of
 the models]. Inputs enter by content, not by how they were made; so a stage whose inputs are unchanged is
@@ -104,6 +104,6 @@ def digest_file(path: Path, *, name: str = "file") -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise InputError(f"there is no file {path}", fix=f"check the path of the {name}") from None
+        raise InputError(f"file not found: {path}", fix=f"check the path of the {name}") from None
     except OSError as error:
-        raise InputError(f"the file {path} cannot be read", got=error.strerror or str(error)) from error
+        raise InputError(f"{path} cannot be read", got=error.strerror or str(error)) from error

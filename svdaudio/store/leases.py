@@ -45,9 +45,9 @@ def lease(objects: Objects, path: str, waiting: Callable[[], None], *, duration_
 
     Args:
         objects: the bucket.
-        path: of the lease's object.
-        waiting: called once if another process or thread holds it.
-        duration_s: how long it is valid without being renewed.
+        path: path of the lease's object.
+        waiting: called once if another process or thread holds the lease.
+        duration_s: how long the lease is valid without being renewed.
 
     Raises:
         StoreError: the store cannot be reached or written.

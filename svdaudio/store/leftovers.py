@@ -1,4 +1,4 @@
-"""Leftovers of dead processes in a local store: half-built artifacts, half-written files, locks, damaged artifacts.
+"""Leftovers of dead processes in a local store: unfinished artifacts and files, locks, damaged artifacts.
 
 A writer that builds something under tmp/, or writes a run record, holds a lock on it, which the kernel frees when the
 writer dies. So a file that is still locked never counts as a leftover, however old it is.
@@ -72,7 +72,7 @@ def clear_leftover(folder: Path, leftover: Leftover) -> bool:
 def _leftover(folder: Path, path: Path, kind: LeftoverKind) -> Iterator[Leftover]:
     try:
         changed_at_s = path.lstat().st_mtime
-    except FileNotFoundError:  # its owner was faster
+    except FileNotFoundError:  # its owner has removed it
         return
     name = path.relative_to(folder).as_posix()
     yield Leftover(name=name, kind=kind, n_bytes=size_of(path), changed_at_s=changed_at_s)

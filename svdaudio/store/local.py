@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from svdaudio.errors import StoreError
 from svdaudio.store.base import Footprint, Leftover, do_nothing
 from svdaudio.store.fields import is_key
-from svdaudio.store.folders import entries, is_there, remedy, size_of, what_went_wrong
+from svdaudio.store.folders import entries, is_there, size_of, unreadable, unwritable
 from svdaudio.store.leftovers import clear_leftover, find_leftovers
 from svdaudio.store.locks import HeldError, building_lock, file_lock, refuse_to_wait
 from svdaudio.store.marker import (
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 _OWN = frozenset({"objects", "tmp", "locks", "runs", "out", "quarantine", "pins"})
 _OWN_UNFINISHED = re.compile(r"store\.[0-9a-f]{8}$|[0-9a-f]{16}\.")
 _DAMAGE = frozenset({None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO})
-"""Errors that mean that an artifact is damaged. Others, such as missing permission or too many open files, are problems
-of the reading process."""
+"""Error numbers of a damaged artifact. Others, such as missing permission or too many open files, concern the reading
+process."""
 
 RECORD = "record.json"
 ARRAYS = "arrays.zarr"
@@ -64,8 +64,8 @@ log = logging.getLogger(__name__)
 Step = Literal["begin", "arrays written", "record written", "flushed", "renamed", "done"]
 
 
-def at_no_step(step: Step) -> None:
-    """What tests replace to stop a writer between two steps."""
+def ignore_step(step: Step) -> None:
+    """Default `at_step` callback: does nothing."""
     del step
 
 
@@ -74,14 +74,14 @@ class LocalStore:
 
     Args:
         folder: created on the first write.
-        durable: wait for the disk before an artifact counts as saved. A disposable store can do without.
+        durable: wait for the disk before an artifact counts as saved. A disposable store need not.
         at_step: called after each step of writing an artifact. Tests use it to stop there.
 
     Raises:
         StoreError: `folder` is not a folder, or a store of another format.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True, at_step: Callable[[Step], None] = at_no_step) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True, at_step: Callable[[Step], None] = ignore_step) -> None:
         self.folder = folder.absolute()
         self._objects = str(self.folder / "objects")
         self._durable = durable
@@ -109,7 +109,7 @@ class LocalStore:
                 if is_there(place) and not os.access(place, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
 
     def examine(self) -> None:
         """Check that the whole store is on one file system. See `Store.examine`."""
@@ -117,7 +117,7 @@ class LocalStore:
             if is_there(self.folder / "tmp"):
                 check_one_file_system(self.folder)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
 
     def path(self, key: str) -> Path:
         """The folder of an artifact, whether or not it exists.
@@ -142,7 +142,7 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder, error) from error
         try:
             record = ArtifactRecord.from_json(text)
             if record.key != key:
@@ -161,7 +161,7 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder, error) from error
 
     def load(self, key: str, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
         """Arrays of an artifact, checked. See `Store.load`."""
@@ -179,7 +179,7 @@ class LocalStore:
             raise StoreError(f"artifact {key[:12]} does not fit into memory", fix="free some memory") from error
         except OSError as error:
             if error.errno not in _DAMAGE:
-                raise self._unreadable(error) from error
+                raise unreadable(self.folder, error) from error
             raise self._corrupt(key, f"{type(error).__name__}: {error}", seen) from error
         except Exception as error:
             raise self._corrupt(key, f"{type(error).__name__}: {error}", seen) from error
@@ -211,7 +211,7 @@ class LocalStore:
             finally:
                 shutil.rmtree(building, ignore_errors=True)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
 
     def _put(self, building: Path, record: ArtifactRecord) -> ArtifactRecord:
         target = self.path(record.key)
@@ -243,16 +243,16 @@ class LocalStore:
                 self._make()
                 stack.enter_context(file_lock(self.folder / "locks" / key, waiting))
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise unwritable(self.folder, error) from error
             yield
 
     def quarantine(self, key: str, why: str, seen: bytes | None = None) -> str | None:
         """Move a damaged artifact to quarantine. See `Store.quarantine`.
 
         Args:
-            key: of the artifact.
+            key: the artifact's key.
             why: what is wrong with it.
-            seen: the record that was found damaged; if it has been replaced meanwhile, the new one stays.
+            seen: text of the damaged record; if it has been replaced meanwhile, the new record stays.
         """
         source = self.path(key)
         try:
@@ -278,7 +278,7 @@ class LocalStore:
         try:
             return any(entry.name.startswith(f"{key}.") for entry in entries(self.folder / "quarantine"))
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder, error) from error
 
     def keys(self) -> Iterator[str]:
         """Keys of every artifact, in no order. See `Store.keys`."""
@@ -301,7 +301,7 @@ class LocalStore:
                         ):  # a folder without a record, or removed meanwhile
                             uses[entry.name] = os.stat(f"{entry.path}/{RECORD}").st_mtime  # noqa: PTH116 - faster
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder, error) from error
         return uses
 
     def footprints(self, keys: Collection[str] | None = None) -> Iterator[Footprint]:
@@ -315,7 +315,7 @@ class LocalStore:
             except (FileNotFoundError, NotADirectoryError):  # removed a moment ago
                 continue
             except OSError as error:
-                raise self._unreadable(error) from error
+                raise unreadable(self.folder, error) from error
             yield Footprint(key=key, n_bytes=n_bytes, used_at_s=used_at_s)
 
     def remove(self, key: str, *, unless_used_after_s: float) -> bool:
@@ -334,12 +334,12 @@ class LocalStore:
         except (HeldError, FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
         shutil.rmtree(aside, ignore_errors=True)
         return True
 
     def pin(self, key: str) -> None:
-        """Keep an artifact from ever being collected. See `Store.pin`."""
+        """Protect an artifact from garbage collection. See `Store.pin`."""
         path = self._pin_path(key)
         try:
             self._make()
@@ -347,7 +347,7 @@ class LocalStore:
             with self._pins_locked():
                 path.touch()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
 
     def unpin(self, key: str) -> bool:
         """Undo `pin`. See `Store.unpin`."""
@@ -356,7 +356,7 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
         return True
 
     def pins(self) -> frozenset[str]:
@@ -364,7 +364,7 @@ class LocalStore:
         try:
             return frozenset(entry.name for entry in entries(self.folder / "pins") if is_key(entry.name))
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder, error) from error
 
     def leftovers(self) -> Iterator[Leftover]:
         """Leftovers of dead processes. See `Store.leftovers`."""
@@ -372,16 +372,16 @@ class LocalStore:
             if is_there(self.folder / MARKER):
                 yield from find_leftovers(self.folder)
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder, error) from error
 
     def clear(self, leftover: Leftover) -> bool:
         """Remove a leftover. See `Store.clear`."""
         try:
             return clear_leftover(self.folder, leftover)
-        except FileNotFoundError:  # another `gc` was faster
+        except FileNotFoundError:  # another `gc` has removed it
             return False
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder, error) from error
 
     def _check(self) -> None:
         marker = self.folder / MARKER
@@ -390,9 +390,9 @@ class LocalStore:
                 raise StoreError(f"the store {self.folder} is not a folder", fix="choose another --store")
             text = marker.read_bytes() if is_there(marker) else None
             outer = _outer_store(self.folder) if text is None else None
-            strangers = [] if text is not None else _strangers(self.folder)
+            foreign = [] if text is not None else _foreign_entries(self.folder)
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder, error) from error
         if text is not None:
             check_marker(text, self.location, str(marker), kind="file")
         elif outer is not None:
@@ -400,11 +400,11 @@ class LocalStore:
                 f"the folder {self.folder} is inside the store {outer}, which may delete it",
                 fix="choose a --store outside it",
             )
-        elif strangers:
+        elif foreign:
             raise StoreError(
                 f"the folder {self.folder} is not a store",
-                expected="a store, or a folder that is empty or does not exist yet",
-                got=", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else ""),
+                expected="a store, or a folder that is empty or does not exist",
+                got=", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else ""),
                 fix="choose another --store",
             )
 
@@ -437,15 +437,9 @@ class LocalStore:
             return missing_artifact(key, self.location)
         return damaged_artifact(key, why, where)
 
-    def _unreadable(self, error: OSError) -> StoreError:
-        return StoreError(f"the store {self.folder} cannot be read", got=what_went_wrong(error), fix=remedy(error))
 
-    def _unwritable(self, error: OSError) -> StoreError:
-        return StoreError(f"the store {self.folder} cannot be written", got=what_went_wrong(error), fix=remedy(error))
-
-
-def _strangers(folder: Path) -> list[str]:
-    """Entries of a folder without a marker that a store under creation did not put there; hidden ones do not count."""
+def _foreign_entries(folder: Path) -> list[str]:
+    """Entries of a folder without a marker that no unfinished store could have created; hidden ones are ignored."""
     names = [entry.name for entry in entries(folder) if not entry.name.startswith(".")]
     found = [name for name in names if name not in _OWN and name != "lost+found"]
     unfinished = (entry.name for entry in entries(folder / "tmp"))
@@ -453,7 +447,7 @@ def _strangers(folder: Path) -> list[str]:
 
 
 def _outer_store(folder: Path) -> Path | None:
-    """The store whose own folders contain a folder, if any. `out` does not count: its files belong to the user."""
+    """The store in one of whose own folders a folder is, if any. `out` belongs to the user, and may contain stores."""
     place = folder.resolve()
     for outer in place.parents:
         if place.relative_to(outer).parts[0] in _OWN - {"out"} and is_there(outer / MARKER):

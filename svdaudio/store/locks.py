@@ -32,7 +32,7 @@ def file_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
 
     Args:
         path: the lock file; its folder exists.
-        waiting: called once if another process or thread holds it.
+        waiting: called once if another process or thread holds the lock.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

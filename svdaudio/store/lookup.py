@@ -6,16 +6,16 @@ from svdaudio.errors import InputError
 from svdaudio.store.base import Store
 
 N_SHORT = 12
-"""How many digits of a key are shown."""
+"""Digits of a key that are shown."""
 
 
 def full_key(store: Store, beginning: str, *, pinned: bool = False) -> str:
     """The one key in a store that begins with the given digits.
 
     Args:
-        store: where to look.
+        store: the store to search.
         beginning: one or more first digits of the key.
-        pinned: look among the pins, whether or not their artifacts exist.
+        pinned: search the pins, whether or not their artifacts exist.
 
     Raises:
         InputError: no key matches, or more than one.

@@ -41,7 +41,7 @@ N_PARALLEL = 16
 DELETE_BATCH = 500
 N_CONDITIONAL_TRIES = 4
 N_READINGS = 3
-"""How often an object that cannot be parsed is read before it counts as damaged."""
+"""How many times an object that cannot be parsed is read before it counts as damaged."""
 LISTED_AT_ONCE = 1000
 CLOCKS = "clocks"
 """Folder of objects that are written to read the server's clock, and then removed."""
@@ -50,7 +50,7 @@ HALF_A_SECOND_S = 0.5
 LATER = "try again later"
 NETWORK = "check the network and AWS_ENDPOINT_URL"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-_SENT_AS_THEY_ARE = (
+_SENT_UNCHANGED = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -67,7 +67,7 @@ class Patience:
     """How long to wait for a store before giving up, and how often to retry."""
 
     timeout_s: float = 30.0
-    """Timeout of one request."""
+    """Limit for one request."""
     connect_timeout_s: float = 5.0
     n_retries: int = 8
     retry_s: float = 60.0
@@ -202,7 +202,7 @@ class Objects:
         """Write an object unless it exists.
 
         Args:
-            path: of the object.
+            path: path of the object.
             content: bytes that no other process writes there.
 
         Returns:
@@ -216,9 +216,9 @@ class Objects:
         """Replace an object that still has the given tag.
 
         Args:
-            path: of the object.
+            path: path of the object.
             content: bytes that no other process writes there.
-            tag: of the object to replace.
+            tag: tag of the object to replace.
 
         Returns:
             The new tag, or None if the object has changed or is gone.
@@ -278,14 +278,14 @@ class Objects:
                 yield Listed(path=meta["path"], n_bytes=meta["size"], modified_at=modified_at)
 
     def unusable_conditions(self, path: str, content: bytes) -> list[str]:
-        """What the server does wrong with conditions on writes: "ignores If-Match". The content stays unchanged.
+        """How the server mishandles conditional writes, such as "ignores If-Match". The content stays unchanged.
 
-        A server that ignores them writes the same content again; with it two clients may hold the same lock. One that
-        rejects even the ETag that it gave itself (Ceph's RGW 16) would never let a lock be taken a second time.
+        A server that ignores them writes the same content again, and lets two clients hold the same lock. One that
+        rejects even the ETag that it returned (Ceph's RGW 16) would never let a lock be taken a second time.
 
         Args:
-            path: of an existing object.
-            content: of that object.
+            path: path of an existing object.
+            content: content of that object.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -313,7 +313,7 @@ class Objects:
             ignored += [] if honored else [name]
         if ignored:
             return [f"ignores {' and '.join(ignored)}"]
-        return [] if self._repeat(meets_own_tag) else ["rejects If-Match with the ETag that it gave itself"]
+        return [] if self._repeat(meets_own_tag) else ["rejects If-Match with the ETag that it returned"]
 
     def now_s(self) -> float:
         """Unix time by the server's clock, which also sets the times of objects; accurate to about a second."""
@@ -359,7 +359,7 @@ class Objects:
             try:
                 written = self._call(write)
             except UnreachableError:
-                # It may have been written nevertheless: the next attempt, or the check below, finds out.
+                # It may have been written anyway: the next attempt, or the check below, finds out.
                 if n_tries == N_CONDITIONAL_TRIES:
                     raise
                 time.sleep(random.uniform(0.5, 1.0) * 0.1 * 2**n_tries)  # noqa: S311 - jitter
@@ -427,7 +427,7 @@ class Objects:
 
 
 class _Tries:
-    """How often and when one request may still be repeated."""
+    """The remaining attempts of one request."""
 
     def __init__(self, patience: Patience) -> None:
         self._n_left = patience.n_retries
@@ -482,7 +482,7 @@ def check_environment(environment: Mapping[str, str]) -> str:
     Raises:
         StoreError: a variable has an invalid value.
     """
-    for name in _SENT_AS_THEY_ARE:
+    for name in _SENT_UNCHANGED:
         value = environment.get(name, "")
         if not (value.isascii() and value.isprintable()) or value != value.strip():
             got = f"{len(value)} characters, including whitespace or characters that cannot be sent"

@@ -13,7 +13,7 @@ REMOTE = "s3://"
 
 
 def is_remote(location: str | Path) -> bool:
-    """Whether a location is something other than a folder."""
+    """Whether a location is an address, not a folder."""
     return "://" in str(location)
 
 
@@ -21,11 +21,12 @@ def open_store(location: str | Path) -> Store:
     """The store at a location. A folder or prefix that does not exist is an empty store, created on the first write.
 
     Raises:
-        StoreError: it is not a folder, is of an unknown kind, has another format, or cannot be reached.
+        StoreError: the location is not a folder or has an unknown scheme, or the store has another format or cannot be
+            reached.
     """
     text = str(location)
     if not text:
-        raise StoreError("the store has no name", expected="a folder, or s3://bucket/prefix", got="nothing")
+        raise StoreError("no store given", expected="a folder, or s3://bucket/prefix")
     if text.startswith(REMOTE):
         from svdaudio.store.remote import RemoteStore
 
@@ -35,7 +36,7 @@ def open_store(location: str | Path) -> Store:
         raise StoreError(f"the store {text} is neither a folder nor an address", fix=f"write {scheme}://{rest}")
     if is_remote(text):
         raise StoreError(
-            f"the store {text} is of an unknown kind",
+            f"the store {text} has an unknown scheme",
             expected="a folder, or s3://bucket/prefix",
             got=text.partition("://")[0],
         )

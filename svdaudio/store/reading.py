@@ -1,4 +1,4 @@
-"""Reading the records of many artifacts, with as much parallelism as suits the store."""
+"""Read the records of many artifacts, in parallel where that is faster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from svdaudio.store.base import Store
 from svdaudio.store.records import ArtifactRecord
 
 N_ROUNDS = 2
-"""How many records to request in advance, as a multiple of those read in parallel."""
+"""Records requested in advance, as a multiple of those read in parallel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Found:
 
 
 def read_records(store: Store, keys: Iterable[str]) -> Iterator[Found]:
-    """The records of some artifacts, in the order of their keys. Records after the last one requested are not read.
+    """The records of some artifacts, in the order of their keys. Records that are not consumed are not read.
 
     Raises:
         StoreError: the store cannot be read.

@@ -10,8 +10,8 @@
     pins/<key>                            keys that are never collected
     clocks/<n>                            written and removed to read the server's clock
 
-The arrays of an artifact are written first, each writer's in a folder of their own; then the record, which names that
-folder, by a create that fails if there is one already. So an artifact appears atomically, the first writer wins, and
+The arrays of an artifact are written first, in a folder of their writer; then the record, which names that folder, by
+a create that fails if a record exists. So an artifact appears atomically, the first writer wins, and
 no writer touches the arrays of another. A writer that dies leaves arrays that no record names.
 """
 
@@ -34,7 +34,7 @@ from svdaudio.errors import NewerRecordError, RunError, StoreError
 from svdaudio.store.base import Footprint, Leftover, LeftoverKind, do_nothing
 from svdaudio.store.fields import is_attempt, is_key, is_run_id
 from svdaudio.store.leases import CLOCK_SKEW_S, LEASE_S, is_held, lease
-from svdaudio.store.local import Step, at_no_step
+from svdaudio.store.local import Step, ignore_step
 from svdaudio.store.locks import HeldError, refuse_to_wait
 from svdaudio.store.marker import (
     MARKER,
@@ -77,7 +77,7 @@ class RemoteStore:
         lease_s: how long the lock of a dead process remains valid.
         patience: time limits.
         at_step: called after each step of writing an artifact. Tests use it to stop there.
-        look: check now that the bucket exists, and what it contains.
+        check_now: check that the bucket exists and contains no other format of store; else only on first use.
 
     Raises:
         StoreError: obstore is not installed; the bucket does not exist, cannot be reached or rejects the credentials;
@@ -90,8 +90,8 @@ class RemoteStore:
         *,
         lease_s: float = LEASE_S,
         patience: Patience | None = None,
-        at_step: Callable[[Step], None] = at_no_step,
-        look: bool = True,
+        at_step: Callable[[Step], None] = ignore_step,
+        check_now: bool = True,
     ) -> None:
         self._arguments = (location, lease_s, patience)
         self._objects = Objects(location, patience or Patience())
@@ -99,12 +99,12 @@ class RemoteStore:
         self._at_step = at_step
         self._conditions_checked = False
         self.runs = RemoteRunLog(self._objects, lease_s=lease_s, prepare=self.prepare)
-        if look:
+        if check_now:
             require_obstore()
-        self._made = self._check() if look else False
+        self._made = self._check() if check_now else False
 
     def __reduce__(self) -> tuple[Callable[..., RemoteStore], tuple[str, float, Patience | None]]:
-        """Reopened where it is unpickled, with the credentials found there."""
+        """Reopen the store where it is unpickled, with the credentials found there."""
         return _open_again, self._arguments
 
     @property
@@ -233,9 +233,9 @@ class RemoteStore:
         """Move a damaged artifact to quarantine. See `Store.quarantine`.
 
         Args:
-            key: of the artifact.
+            key: the artifact's key.
             why: what is wrong with it.
-            seen: the record that was found damaged; if it has been replaced meanwhile, the new one stays.
+            seen: text of the damaged record; if it has been replaced meanwhile, the new record stays.
         """
         source = _record_path(key)
         target = f"quarantine/{key}/{secrets.token_hex(4)}"
@@ -336,7 +336,7 @@ class RemoteStore:
                 if is_of_newer_format(stored.content) or self._is_pinned(key):
                     return False
                 self._objects.delete([path])
-                if self._is_pinned(key):  # pinned meanwhile: its user relies on it
+                if self._is_pinned(key):  # pinned meanwhile
                     self._objects.create(path, stored.content)
                     return False
                 self._objects.delete(listed.path for listed in self._objects.list(f"arrays/{key[:2]}/{key}"))
@@ -347,7 +347,7 @@ class RemoteStore:
         return True
 
     def pin(self, key: str) -> None:
-        """Keep an artifact from ever being collected. See `Store.pin`."""
+        """Protect an artifact from garbage collection. See `Store.pin`."""
         path = _pin_path(key)
         self.prepare()
         self._objects.put(path, b"")
@@ -516,7 +516,7 @@ class RemoteRunLog(RunLog):
         try:
             run = self.read(run_id)
         except ValueError as error:
-            self._pass_over(run_id, error)
+            self._warn_skipped(run_id, error)
         else:
             yield run
 
@@ -575,7 +575,7 @@ class _Found:
 
 
 def _open_again(location: str, lease_s: float, patience: Patience | None) -> RemoteStore:
-    return RemoteStore(location, lease_s=lease_s, patience=patience, look=False)
+    return RemoteStore(location, lease_s=lease_s, patience=patience, check_now=False)
 
 
 def _key(record: Listed) -> str | None:
@@ -618,15 +618,17 @@ def _pin_path(key: str) -> str:
 
 
 def _run_path(run_id: str) -> str:
-    if not is_run_id(run_id):
-        raise StoreError(f"{run_id!r} is not a valid run id")
-    return f"runs/{run_id}.json"
+    return f"runs/{_checked_run_id(run_id)}.json"
 
 
 def _run_lease(run_id: str) -> str:
+    return f"leases/run-{_checked_run_id(run_id)}"
+
+
+def _checked_run_id(run_id: str) -> str:
     if not is_run_id(run_id):
         raise StoreError(f"{run_id!r} is not a valid run id")
-    return f"leases/run-{run_id}"
+    return run_id
 
 
 def _read_record(text: bytes) -> tuple[str, ArtifactRecord]:

@@ -1,4 +1,4 @@
-"""Run records: the request, what every stage did, and the results.
+"""Run records: the request, the outcome of every stage, and the results.
 
 One JSON file per run, `runs/<id>.json`, replaced atomically. Ids sort by time. While a process works on a run it holds
 a lock on it, which the kernel frees when the process dies (in a bucket the lease expires): a record with the status
@@ -22,7 +22,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from svdaudio.errors import NewerRecordError, RunError, StoreError
 from svdaudio.store import fields as of
-from svdaudio.store.folders import entries, remedy, what_went_wrong
+from svdaudio.store.folders import entries, remedy, unreadable, unwritable
 from svdaudio.store.keys import Action
 from svdaudio.store.locks import HeldError, building_lock, file_lock, is_held, refuse_to_wait
 from svdaudio.store.records import CLOCK_TOLERANCE_S, read_action
@@ -63,7 +63,7 @@ class StageEntry:
     outputs: Mapping[str, str] = field(default_factory=dict[str, str])
     """Output name → digest."""
     action: Action | None = None
-    """The inputs of the key: for `plan` and `compare`, even when the artifact is gone."""
+    """The inputs of the key, which `plan` and `compare` use even when the artifact is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class RunRecord:
 
     id: str
     kind: str
-    """"manipulate" or "baseline"."""
+    """Name of the method, such as "manipulate"."""
     created_at: str
     """UTC, ISO 8601."""
     files: Mapping[str, FileUse]
@@ -87,7 +87,7 @@ class RunRecord:
     state: RunState = "running"
     runner: str = "in-process"
     stages: tuple[StageEntry, ...] = ()
-    """One entry per node, in the order of execution."""
+    """One entry per node, in order of execution."""
     results: Mapping[str, Any] = field(default_factory=dict[str, Any])
     error: str | None = None
     """Why it failed, in one line."""
@@ -103,7 +103,7 @@ class RunRecord:
         return next((entry for entry in self.stages if entry.node == node), None)
 
     def source(self, parameter: str) -> str:
-        """Where the value of a parameter came from, by its dotted name: of an entry of a table, where the table did."""
+        """Source of a parameter's value, by dotted name; an entry of a table has the source of the table."""
         while parameter not in self.sources and "." in parameter:
             parameter = parameter.rpartition(".")[0]
         return self.sources.get(parameter, "default")
@@ -199,7 +199,7 @@ def newest_first(ids: Iterable[str], *, now: datetime | None = None) -> list[str
     """Run ids sorted by their times, newest first.
 
     An id with a time in the future was created while the clock was wrong. The age of such a run is unknown, so it
-    comes last; otherwise it would remain the latest run until that date.
+    comes last; otherwise it would be the latest run until that date.
     """
     ahead = (now or datetime.now(UTC)) + timedelta(seconds=CLOCK_TOLERANCE_S)
     soonest = f"{ahead:%Y%m%d-%H%M%S}"
@@ -289,9 +289,9 @@ class RunLog(ABC):
             except FileNotFoundError:  # removed meanwhile
                 continue
             except ValueError as error:
-                self._pass_over(run_id, error)
+                self._warn_skipped(run_id, error)
 
-    def _pass_over(self, run_id: str, error: ValueError) -> None:
+    def _warn_skipped(self, run_id: str, error: ValueError) -> None:
         if isinstance(error, NewerFormatError):
             log.warning(
                 "the record of run %s in %s is skipped, because a newer version of svdaudio wrote it (%s)",
@@ -326,7 +326,7 @@ class RunLog(ABC):
             self.read(run_id)
         except NewerFormatError as error:
             raise newer_run(run_id, self.location, error) from error
-        except (FileNotFoundError, ValueError, StoreError):  # any other trouble is reported by the write itself
+        except (FileNotFoundError, ValueError, StoreError):  # writing will report any other problem
             pass
         self._written.add(run_id)
 
@@ -419,7 +419,7 @@ class FolderRunLog(RunLog):
         try:
             names = [entry.name for entry in entries(self.folder)]
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder.parent, error) from error
         found = (name.removesuffix(".json") for name in names if name.endswith(".json"))
         return newest_first(filter(of.is_run_id, found))
 
@@ -430,7 +430,7 @@ class FolderRunLog(RunLog):
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder.parent, error) from error
         return self._parse(run_id, text)
 
     def remove(self, run_id: str) -> bool:
@@ -442,7 +442,7 @@ class FolderRunLog(RunLog):
         except (HeldError, FileNotFoundError):
             return False
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder.parent, error) from error
         return True
 
     def is_active(self, run_id: str) -> bool:
@@ -450,7 +450,7 @@ class FolderRunLog(RunLog):
         try:
             return of.is_run_id(run_id) and is_held(self._lock_path(run_id))
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.folder.parent, error) from error
 
     @contextmanager
     def hold(self, run_id: str) -> Generator[None]:
@@ -458,7 +458,7 @@ class FolderRunLog(RunLog):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.folder.parent, error) from error
 
         def refuse() -> None:
             raise RunError(f"run {run_id} is still active in another process", fix="wait for it, or stop it first")
@@ -467,22 +467,8 @@ class FolderRunLog(RunLog):
             try:
                 stack.enter_context(file_lock(self._lock_path(run_id), refuse))
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise unwritable(self.folder.parent, error) from error
             yield
-
-    def _unwritable(self, error: OSError) -> StoreError:
-        return StoreError(
-            f"the store {self.folder.parent} cannot be written",
-            got=error.strerror or str(error),
-            fix=remedy(error),
-        )
-
-    def _unreadable(self, error: OSError) -> StoreError:
-        return StoreError(
-            f"the store {self.folder.parent} cannot be read",
-            got=what_went_wrong(error),
-            fix=remedy(error),
-        )
 
     def _path(self, run_id: str) -> Path:
         """The path of a run's record, whether or not it exists.

@@ -1,7 +1,7 @@
 """Records as JSON text with a checksum that reveals damage.
 
-The text includes a sha256 of its content, under "check". A flipped bit may leave valid JSON with another digit in a
-digest or parameter, which would go unnoticed without the check.
+The text includes a sha256 of its content, under "check". Without it, a flipped bit that leaves valid JSON with another
+digit in a digest or parameter would go unnoticed.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from svdaudio.checkpoints.bundle import Bundle, Models, find_device
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models, find_device
 from svdaudio.errors import InputError
 from svdaudio.places import checkpoints_folder
 from svdaudio.pretraining.checks import Checked, check_items

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from svdaudio.checkpoints.bundle import MANIFEST, Bundle
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.description import MANIFEST
 from svdaudio.errors import CheckpointError, RunError
 from svdaudio.files import write_bytes
 from svdaudio.pretraining.card import card

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from svdaudio.errors import InputError
 from svdaudio.studies.scenes import Scene
-from svdaudio.svd.images import upright_size
+from svdaudio.svd.image_files import upright_size
 from svdaudio.svd.masks import check_mask_size, load_mask
 
 MAX_UPLOAD_BYTES = 40 * 2**20

@@ -19,7 +19,7 @@ from svdaudio.svd.geometry import INPUT_SIZE_PX, PATCH_GRID_SIZE, Geometry, pool
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A mask on the patches, row by row."""
+    """A mask projected onto the patches, row by row."""
 
     coverage: Float[NDArray[np.float32], " patch"]
     """Share of each patch that the mask covers, 0 to 1."""
@@ -60,8 +60,8 @@ def patch_coverage(
     """The share of each patch that a mask covers.
 
     Args:
-        mask: on the pixels of the upright picture; truth values, or shares from 0 to 1.
-        geometry: the one that the picture's tokens were made with.
+        mask: one value for each pixel of the upright picture: truth values, or shares from 0 to 1.
+        geometry: the geometry of the picture's tokens.
         n_patches: patches along a side; divides 224.
 
     Raises:
@@ -104,8 +104,8 @@ def align_mask(mask: Shaped[NDArray[Any], "height width"], geometry: Geometry, t
     """The patches that a mask covers.
 
     Args:
-        mask: on the pixels of the upright picture.
-        geometry: the one that the picture's tokens were made with.
+        mask: one value for each pixel of the upright picture.
+        geometry: the geometry of the picture's tokens.
         threshold: coverage that counts as inside, 0 < threshold ≤ 1; 0.4 to 0.6 recommended.
 
     Raises:

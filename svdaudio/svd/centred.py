@@ -1,10 +1,10 @@
-"""Step 5 on centred tokens: the region less its mean before the factorisation, the mean added back after scaling.
+"""Step 5 on centred tokens: subtract the region's mean before the factorisation, and add it back after scaling.
 
 X = [CLS; the region's patches] = 1 μᵀ + U Σ Vᵀ. With w the normalised weights, the aggregate is μ + Σᵢ gᵢ (wᵀuᵢ) σᵢ vᵢ,
 L2-normalised, where gᵢ is the factor for i ≤ K and 1 after. Not in the published method: rows that share a direction
 make the first singular vector nearly their mean, so that scaling it and normalising cancel out; without the mean, the
 first singular vectors are those in which the rows differ. If μ is the weighted mean of the rows, wᵀUΣ = 0, and no
-factor can move the aggregate; so μ may also be the mean of the patches alone, of which CLS is no part.
+factor can move the aggregate; so μ may also be the mean of the patches alone, without CLS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from svdaudio.errors import EmptyRegionError
 from svdaudio.svd.factors import Factors, check_scaling, factorize
 
 Centre = Literal["rows", "patches"]
-"""What the mean is of: CLS and the region's patches by their weights, or the patches alone."""
+"""Rows that the mean is taken over: CLS and the region's patches by their weights, or the patches alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def factorize_centred(
     Args:
         tokens: CLS and then the patches, each L2-normalised.
         weights: weight of each patch, ≥ 0; patches of weight 0 are not in the region. CLS has weight 1.
-        centre: what the mean is of.
+        centre: rows that the mean is taken over.
 
     Raises:
         EmptyRegionError, InputError: as `factorize`.
@@ -54,7 +54,7 @@ def aggregate_centred(centred: CentredFactors, *, k: int, factor: float) -> Floa
     """The region's embedding after scaling the first `k` singular values of its centred tokens, L2-normalised.
 
     Args:
-        centred: of the region.
+        centred: centred factors of the region.
         k: singular values to scale, ≥ 1; a larger number than the rank scales all.
         factor: α or β, ≥ 0.
 
@@ -64,8 +64,7 @@ def aggregate_centred(centred: CentredFactors, *, k: int, factor: float) -> Floa
     """
     check_scaling(np.array([k]), np.array([factor], dtype=np.float64))
     found = centred.factors
-    weights = found.weights.astype(np.float64)
-    coefficients = (weights / weights.sum()) @ found.u.astype(np.float64) * found.s
+    coefficients = found.coefficients
     coefficients[:k] *= factor
     total = centred.mean + coefficients @ found.vh.astype(np.float64)
     length = float(np.linalg.norm(total))

@@ -32,6 +32,12 @@ class Factors:
     weights: Float[NDArray[np.float32], " n"]
     """Weight of each row in the mean: 1 for CLS, the grid's value for a patch."""
 
+    @property
+    def coefficients(self) -> Float[NDArray[np.float64], " r"]:
+        """cᵢ = (wᵀuᵢ) σᵢ, with w the normalised weights."""
+        weights = self.weights.astype(np.float64)
+        return (weights / weights.sum()) @ self.u.astype(np.float64) * self.s
+
 
 def factorize(tokens: Float[NDArray[Any], "token dim"], weights: Shaped[NDArray[Any], " patch"]) -> Factors:
     """Factors of a region of one picture.
@@ -72,7 +78,7 @@ def aggregate(factors: Factors, *, k: int, factor: float) -> Float[NDArray[np.fl
     """The region's embedding after scaling its first `k` singular values, L2-normalised.
 
     Args:
-        factors: of the region.
+        factors: factors of the region.
         k: singular values to scale, ≥ 1; a larger number than the rank scales all (which changes no direction).
         factor: α or β, ≥ 0.
 
@@ -86,25 +92,29 @@ def aggregate(factors: Factors, *, k: int, factor: float) -> Float[NDArray[np.fl
 def aggregate_many(
     factors: Factors, *, ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], " setting"]
 ) -> Float[NDArray[np.float32], "setting dim"]:
-    """`aggregate` for many settings at once, as one matrix product. Arguments and errors as there."""
+    """`aggregate` for many settings at once, as one matrix product. Same arguments and errors."""
     check_scaling(ks, gains)
-    weights = factors.weights.astype(np.float64)
-    coefficients = (weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s
+    coefficients = factors.coefficients
     scaled = np.arange(len(factors.s)) < ks[:, None]
     means = np.where(scaled, gains[:, None], 1.0) @ (coefficients[:, None] * factors.vh)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     # Where exact arithmetic would leave nothing, rounding of the factors leaves about 1e-7 of the unscaled mean.
     if (lengths <= 1e-6 * np.linalg.norm(coefficients)).any():
-        raise EmptyRegionError(
-            "nothing is left of the region: its singular values were multiplied by 0",
-            fix="raise the factor, or lower svd.k below the number of patches",
-        )
+        raise nothing_left()
     return (means / lengths).astype(np.float32)
+
+
+def nothing_left() -> EmptyRegionError:
+    """The error for a region whose embedding is 0 after scaling."""
+    return EmptyRegionError(
+        "nothing is left of the region: its singular values were multiplied by 0",
+        fix="raise the factor, or lower svd.k below the number of patches",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How far a factor on the first K singular values can move, and moves, a region's embedding."""
+    """How far a factor on the first K singular values can move a region's embedding, and how far it does."""
 
     share: float
     """‖P_K m‖ / ‖m‖ of the region's mean m, 0 to 1: near 1, scaling it and normalising cancel out."""
@@ -116,7 +126,7 @@ def reach(factors: Factors, *, k: int, factor: float) -> Reach:
     """The reach of α or β on a region.
 
     Args:
-        factors: of the region.
+        factors: factors of the region.
         k: singular values to scale, ≥ 1.
         factor: α or β, ≥ 0.
 
@@ -130,14 +140,13 @@ def reach(factors: Factors, *, k: int, factor: float) -> Reach:
 def reach_many(
     factors: Factors, *, ks: Int[NDArray[Any], " setting"], gains: Float[NDArray[Any], " setting"]
 ) -> tuple[Float[NDArray[np.float64], " setting"], Float[NDArray[np.float64], " setting"]]:
-    """Share and degrees of `reach` for many settings at once. Arguments and errors as there.
+    """Share and degrees of `reach` for many settings at once. Same arguments and errors.
 
     With h and t the lengths of the mean's first K components and of the others, which are orthogonal, the mean lies at
     the angle atan(t / h) from the first, and at atan(t / (f h)) after scaling.
     """
     check_scaling(ks, gains)
-    weights = factors.weights.astype(np.float64)
-    squares = ((weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s) ** 2
+    squares = factors.coefficients**2
     first = np.concatenate([[0.0], np.cumsum(squares)])[np.minimum(ks, len(squares))]
     head, tail = np.sqrt(first), np.sqrt(np.maximum(squares.sum() - first, 0.0))
     angles = np.arctan2(tail, gains * head) - np.arctan2(tail, head)

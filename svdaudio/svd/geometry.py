@@ -34,10 +34,10 @@ class Geometry(StrEnum):
 
     @classmethod
     def of(cls, name: str) -> Geometry:
-        """The geometry of that name.
+        """The geometry with a name.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: the name is unknown.
         """
         try:
             return cls(name)
@@ -66,7 +66,7 @@ def fit_image(
     size_px: int = INPUT_SIZE_PX,
     resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> SquarePixels:
-    """A picture as an image encoder takes it, [size, size, 3] uint8, resized by one of Pillow's filters: CLIP's."""
+    """Fit a picture to an image encoder's square input, [size, size, 3] uint8; the default filter is CLIP's."""
     height, width = fitted_size_px(pixels.shape[0], pixels.shape[1], geometry, size_px)
     image = Image.fromarray(pixels)
     if (width, height) != image.size:

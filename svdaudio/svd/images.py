@@ -1,19 +1,17 @@
-"""Read pictures from files, Pillow or arrays as upright 8-bit RGB, or refuse them with one clear error.
+"""Decode pictures from files, Pillow images or arrays as upright 8-bit RGB.
 
 EXIF rotation is applied, so that clicks refer to the picture as every viewer shows it.
 Transparency is composited over white. CMYK is converted by Pillow (colour profiles are not applied).
 Sixteen-bit samples keep their high byte, as Pillow does for 16-bit RGB. Size is checked from the header, before
 any pixel is decoded. Damaged metadata (EXIF, text, colour profiles) is ignored, and then the picture is not
-rotated. A picture with damaged pixels, as reported by libjpeg, is refused.
+rotated. A picture whose pixels are damaged, as reported by libjpeg, is refused.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -21,21 +19,23 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
 
 from svdaudio.errors import InputError
+from svdaudio.svd.image_files import (
+    FORMATS,
+    check_sides,
+    opened,
+    orientation_of,
+    read_image_bytes,
+    reason_of,
+    strict_pillow,
+)
 from svdaudio.svd.png import essential_png
 
 Pixels: TypeAlias = UInt8[NDArray[np.uint8], "_height _width 3"]
 """An upright picture [height, width, 3]: RGB, rows from top to bottom, 0 to 255. Several may differ in size."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-MIN_SIDE_PX = 16  # one pixel for each of the 16 patches along a side
-MAX_SIDE_PX = 16_384
-MAX_PIXELS = 64_000_000
-MAX_FILE_BYTES = 512 * 2**20
-
-_ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,38 +45,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ON_ITS_SIDE = (
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-)
+"""What turns a picture upright, by EXIF's orientation."""
 _SCALES = {"L;2": 85, "L;4": 17}
 """Pillow's factor for samples of less than eight bits, by its name for their packing."""
 _JPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG file")
 """How libjpeg's warnings of damaged pixels begin. Others concern odd headers that some cameras write."""
-_pillow_lock = threading.Lock()
-
-
-def read_image_bytes(path: Path) -> bytes:
-    """The bytes of an image file, read once, so that hashing and decoding use the same bytes.
-
-    Raises:
-        InputError: the file does not exist, is not a regular file, cannot be read, or is implausibly large.
-    """
-    if path.exists() and not path.is_file():
-        kind = "a directory" if path.is_dir() else "a device or a pipe"
-        raise InputError(f"{path} is {kind}", expected="an image file")
-    if not path.is_file():
-        raise InputError(f"there is no image {path}", fix="check the path")
-    try:
-        if (size := path.stat().st_size) > MAX_FILE_BYTES:
-            raise InputError(
-                f"the file {path} is too large", expected=f"at most {MAX_FILE_BYTES} bytes", got=f"{size} bytes"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"the image {path} cannot be read", got=error.strerror, fix="check its permissions") from error
 
 
 def load_image(path: str | Path) -> Pixels:
@@ -97,12 +70,12 @@ def load_image(path: str | Path) -> Pixels:
 
 def decode_image(data: bytes, name: str) -> Pixels:
     """Decode the bytes of an image file; `name` is its name in errors. See `load_image`."""
-    with _opened(data, name) as image:
+    with opened(data, name) as image:
         _check_one_picture(image, name)
         try:
             packed = _packing(image)
             image.load()
-            orientation = _orientation(image)
+            orientation = orientation_of(image)
             see_through = _see_through(image, packed, data)
             pixels = _to_rgb(image, name)
         except InputError:
@@ -118,18 +91,18 @@ def decode_image(data: bytes, name: str) -> Pixels:
 
 
 def decode_rgba(data: bytes, name: str) -> UInt8[NDArray[np.uint8], "height width 4"]:
-    """Decode an image file with its transparency, for masks: samples of 0 and 1 stay as they are.
+    """Decode an image file with its transparency, for masks: samples of 0 and 1 are kept.
 
     Raises:
         InputError: see `load_image`.
     """
-    with _opened(data, name) as image:
+    with opened(data, name) as image:
         _check_one_picture(image, name)
         try:
             image.load()
-            orientation = _orientation(image)
+            orientation = orientation_of(image)
             if image.mode == "F":
-                raise InputError(f"the image {name} has floating-point samples", expected="8 or 16 bits a sample")
+                raise InputError(f"the picture {name} has floating-point samples", expected="8 or 16 bits a sample")
             grey = _truth_or_high_byte(image, name) if image.mode.startswith("I") else image
             pixels = np.array(grey.convert("RGBA"))
         except InputError:
@@ -143,18 +116,18 @@ def decode_rgba(data: bytes, name: str) -> UInt8[NDArray[np.uint8], "height widt
 
 
 def as_pixels(image: Any, name: str = "the picture") -> Pixels:
-    """Convert any kind of picture that the library takes to the form that `load_image` returns.
+    """Convert a picture of any supported type to the pixels that `load_image` returns.
 
     Args:
         image: the path of an image file, a Pillow image, or a uint8 array or tensor [height, width, 3]. A Pillow image
             is treated as its file would be: turned upright, transparency over white, one picture, of a permitted size.
-        name: its name in errors, if it is not a file.
+        name: its name in errors, unless it is a file.
 
     Returns:
         Upright RGB pixels [height, width, 3], uint8.
 
     Raises:
-        InputError: see `load_image`; or it is of another kind.
+        InputError: see `load_image`; or the image is of another type.
     """
     if isinstance(image, str | os.PathLike):
         return load_image(os.fspath(cast("str | os.PathLike[str]", image)))
@@ -166,29 +139,15 @@ def as_pixels(image: Any, name: str = "the picture") -> Pixels:
     if not isinstance(image, np.ndarray):
         kind = type(cast("object", image)).__name__
         raise InputError(
-            f"{name} is of an unknown kind", expected="a path, a Pillow image, or an array [H, W, 3] of uint8", got=kind
+            f"{name} is of an unknown type", expected="a path, a Pillow image, or an array [H, W, 3] of uint8", got=kind
         )
     array: NDArray[Any] = image
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise InputError(
-            f"{name} has another shape", expected="[H, W, 3] uint8", got=f"{list(array.shape)} {array.dtype}"
+            f"{name} has the wrong shape or dtype", expected="[H, W, 3] uint8", got=f"{list(array.shape)} {array.dtype}"
         )
-    _check_sides(array.shape[1], array.shape[0], name)
+    check_sides(array.shape[1], array.shape[0], name)
     return np.ascontiguousarray(array)
-
-
-def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as every viewer shows it, from its header alone.
-
-    Raises:
-        InputError: the file is missing, not a regular file, empty, not an image, too small or too large.
-    """
-    name = str(path)
-    with _opened(read_image_bytes(path), name) as image:
-        orientation = _orientation(image)
-        width, height = image.size
-    turned = _UPRIGHT.get(orientation) in _ON_ITS_SIDE
-    return (height, width) if turned else (width, height)
 
 
 def png_bytes(pixels: Pixels) -> bytes:
@@ -198,59 +157,20 @@ def png_bytes(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-@contextmanager
-def _opened(data: bytes, name: str) -> Generator[Image.Image]:
-    """The picture in the bytes of a file, its header read and its size checked, nothing decoded.
-
-    Raises:
-        InputError: empty, not an image, too small or too large.
-    """
-    if not data:
-        raise InputError(f"the file {name} is empty", expected="an image", got="0 bytes")
-    with _strict_pillow():
-        try:
-            image = Image.open(BytesIO(essential_png(data)), formats=FORMATS)
-        except Exception as error:  # Pillow's parsers raise nearly anything on damaged headers
-            raise _no_image(name, error) from error
-        with image:
-            _check_sides(*image.size, name)
-            yield image
-
-
-def _no_image(name: str, error: Exception) -> InputError:
-    return InputError(f"{name} is not an image", expected=f"one of {', '.join(FORMATS)}", got=_reason(error))
-
-
-@contextmanager
-def _strict_pillow() -> Generator[None]:
-    """Set Pillow's global switches as needed here, whatever another library has set.
-
-    Some libraries let Pillow accept truncated files for the whole process; and Pillow's own size limit is a global
-    number, which the limits of this module replace.
-    """
-    with _pillow_lock:
-        saved = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
-        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, None
-        try:
-            yield
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = saved
-
-
 def _from_pillow(image: Image.Image, name: str) -> Pixels:
-    """Pixels of a Pillow image, as read from its file; from the file itself if Pillow has not decoded it yet."""
+    """Pixels of a Pillow image, as read from its file; from the file itself if Pillow has not decoded it."""
     name = str(getattr(image, "filename", "")) or name
     if (data := _undecoded(image)) is not None:
         pixels = decode_image(data, name)
-        with suppress(Exception), _strict_pillow():
-            image.load()  # which closes the file, as every use of a Pillow image does
+        with suppress(Exception), strict_pillow():
+            image.load()  # closes the file, as every use of a Pillow image does
         return pixels
-    with _strict_pillow():
-        _check_sides(*image.size, name)
+    with strict_pillow():
+        check_sides(*image.size, name)
         _check_one_picture(image, name)
         try:
             image.load()
-            orientation = _orientation(image)
+            orientation = orientation_of(image)
             see_through = _see_through(image, None, b"")
             pixels = _to_rgb(image, name)
         except InputError:
@@ -263,7 +183,7 @@ def _from_pillow(image: Image.Image, name: str) -> Pixels:
 
 
 def _undecoded(image: Image.Image) -> bytes | None:
-    """The bytes of the file that a Pillow image was opened from, if nothing of it has been decoded yet."""
+    """The bytes of the file that a Pillow image was opened from, if none of it has been decoded."""
     file: Any = getattr(image, "fp", None)
     if not getattr(image, "tile", None) or file is None or image.format not in (*FORMATS, "MPO"):
         return None
@@ -288,21 +208,10 @@ def _check_one_picture(image: Image.Image, name: str) -> None:
         raise InputError(f"{name} is animated or has several pages", expected="one picture", got=f"{n_frames} pictures")
 
 
-def _check_sides(width: int, height: int, name: str) -> None:
-    got = f"{width} x {height}"
-    if min(width, height) < MIN_SIDE_PX:
-        raise InputError(
-            f"the image {name} is too small", expected=f"at least {MIN_SIDE_PX} px along each side", got=got
-        )
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
-        expected = f"at most {MAX_PIXELS // 10**6} megapixels and {MAX_SIDE_PX} px along a side"
-        raise InputError(f"the image {name} is too large", expected=expected, got=got, fix="scale it down")
-
-
 def _check_jpeg(data: bytes, name: str) -> None:
-    """Refuse a JPEG whose pixels libjpeg warns of: Pillow silently fills missing pixels with grey.
+    """Refuse a JPEG if libjpeg warns of damaged pixels: Pillow silently fills missing pixels with grey.
 
-    The whole file is decoded once more, at an eighth of its size.
+    The whole file is decoded again, at an eighth of its size.
     """
     import simplejpeg
 
@@ -314,15 +223,6 @@ def _check_jpeg(data: bytes, name: str) -> None:
         # Files that this decoder does not support are left to Pillow.
         if str(error).startswith(_JPEG_DAMAGE):
             raise _damaged(name, error) from error
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 where there is none, or the metadata is damaged."""
-    try:
-        found: object = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # noqa: BLE001 - Pillow's parsers raise nearly anything
-        return 1
-    return found if isinstance(found, int) and found in _UPRIGHT else 1
 
 
 def _turned(
@@ -363,7 +263,7 @@ def _to_rgb(image: Image.Image, name: str) -> Pixels:
     if image.mode.startswith("I"):
         image = _high_byte(image, name)
     elif image.mode == "F":
-        raise InputError(f"the image {name} has floating-point samples", expected="8 or 16 bits a sample")
+        raise InputError(f"the picture {name} has floating-point samples", expected="8 or 16 bits a sample")
     if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
         front = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", front.size, (255, 255, 255, 255)), front)
@@ -373,12 +273,12 @@ def _to_rgb(image: Image.Image, name: str) -> Pixels:
 def _high_byte(image: Image.Image, name: str) -> Image.Image:
     samples: NDArray[Any] = np.asarray(image)
     if samples.min() < 0 or samples.max() > 0xFFFF:
-        raise InputError(f"the image {name} has 32-bit samples", expected="8 or 16 bits a sample")
+        raise InputError(f"the picture {name} has 32-bit samples", expected="8 or 16 bits a sample")
     return Image.fromarray((samples.astype(np.uint32) >> 8).astype(np.uint8))
 
 
 def _truth_or_high_byte(image: Image.Image, name: str) -> Image.Image:
-    """A mask of 16-bit samples as 8-bit: 0 and 1 as they are, else the high byte."""
+    """A mask of 16-bit samples as 8-bit: 0 and 1 are kept, of others the high byte."""
     samples: NDArray[Any] = np.asarray(image)
     is_truth = samples.min() >= 0 and samples.max() <= 1
     return Image.fromarray(samples.astype(np.uint8)) if is_truth else _high_byte(image, name)
@@ -386,11 +286,5 @@ def _truth_or_high_byte(image: Image.Image, name: str) -> Image.Image:
 
 def _damaged(name: str, error: Exception) -> InputError:
     return InputError(
-        f"the image {name} is truncated or damaged", got=_reason(error), fix="export or download it again"
+        f"the picture {name} is truncated or damaged", got=reason_of(error), fix="export or download it again"
     )
-
-
-def _reason(error: Exception) -> str:
-    """The decoder's message, without the memory address that Pillow prints when it does not know the file's name."""
-    text = str(error).strip() or type(error).__name__
-    return "unknown content" if "cannot identify" in text else text

@@ -1,4 +1,4 @@
-"""Many mixes of one edit at once, from the factors of its two regions.
+"""Compute many mixes of one edit at once, from the factors of its two regions.
 
 After the singular value decomposition a setting (K, α, β and the four weights of the mix) is a sum of six vectors.
 With cᵢ as in `svdaudio.svd.factors` and the first K of a region apart from the rest, E_suppress = (α Σ_{i≤K} cᵢvᵢ +
@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from svdaudio.errors import ConfigError, EmptyRegionError, InputError
-from svdaudio.svd.factors import Factors, aggregate, check_scaling
+from svdaudio.svd.factors import Factors, aggregate, check_scaling, nothing_left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +63,18 @@ class MixColumns:
 
     @property
     def n_settings(self) -> int:
-        """How many settings there are."""
+        """Number of settings."""
         return len(self.k)
 
 
 def mix_many(parts: EditParts, settings: MixColumns) -> Float[NDArray[np.float32], "setting dim"]:
     """Steps 5 to 7 for many settings: equal to `svdaudio.svd.mix.manipulate` for each, up to rounding.
 
-    With one region it is `manipulate_one`.
+    With one region it is equal to `manipulate_one`.
 
     Args:
-        parts: of one edit.
-        settings: of the mix.
+        parts: parts of one edit.
+        settings: settings of the mix.
 
     Returns:
         The embeddings, [n_settings, 768], L2-normalised.
@@ -155,8 +155,7 @@ class _Region:
 
     @classmethod
     def of(cls, factors: Factors) -> _Region:
-        weights = factors.weights.astype(np.float64)
-        coefficients = (weights / weights.sum()) @ factors.u.astype(np.float64) * factors.s
+        coefficients = factors.coefficients
         vectors = coefficients[:, None] * factors.vh
         squares = coefficients**2
         return cls(
@@ -175,8 +174,5 @@ class _Region:
         cut = np.minimum(ks, len(self.sums) - 1)
         lengths = np.sqrt(gains**2 * self.heads[cut] + self.tails[cut])
         if (lengths <= 1e-6 * math.sqrt(self.heads[-1])).any():
-            raise EmptyRegionError(
-                "nothing is left of the region: its singular values were multiplied by 0",
-                fix="raise the factor, or lower svd.k below the number of patches",
-            )
+            raise nothing_left()
         return lengths

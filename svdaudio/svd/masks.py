@@ -1,4 +1,4 @@
-"""Masks of objects in files, as people export and save them: images, and arrays of numpy.
+"""Masks of objects in files: images, and numpy arrays.
 
 What counts as inside:
 
@@ -22,7 +22,8 @@ from PIL import Image
 
 from svdaudio.errors import InputError
 from svdaudio.svd.align import check_mask
-from svdaudio.svd.images import decode_rgba, read_image_bytes
+from svdaudio.svd.image_files import read_image_bytes
+from svdaudio.svd.images import decode_rgba
 
 MASK_SUFFIXES = (".png", ".npy")
 """What `mask_bytes` writes."""
@@ -48,10 +49,10 @@ def load_mask(path: Path) -> Bool[NDArray[np.bool_], "height width"]:
 
 
 def as_mask(values: Shaped[NDArray[Any], "height width"], name: str) -> Bool[NDArray[np.bool_], "height width"]:
-    """What is inside, from truth values, shares from 0 to 1, or grey values from 0 to 255.
+    """Convert truth values, shares from 0 to 1, or grey values from 0 to 255 to a mask.
 
     Args:
-        values: of a mask.
+        values: values of the mask.
         name: its name in errors.
 
     Raises:
@@ -70,7 +71,7 @@ def check_mask_file(path: Path) -> None:
 
 
 def check_mask_size(size: tuple[int, ...], expected: tuple[int, ...], *, mask: str, picture: str) -> None:
-    """Refuse a mask of another size than its picture.
+    """Refuse a mask whose size differs from its picture's.
 
     Args:
         size: width and height of the mask.
@@ -79,12 +80,12 @@ def check_mask_size(size: tuple[int, ...], expected: tuple[int, ...], *, mask: s
         picture: the picture's name in the error.
 
     Raises:
-        InputError: they differ.
+        InputError: the sizes differ.
     """
     if size != expected:
         width_height = " x ".join(map(str, expected))
         raise InputError(
-            f"the mask {mask} has another size than {picture}",
+            f"the mask {mask} has a different size than {picture}",
             expected=width_height,
             got=" x ".join(map(str, size)),
             fix="export it in the size of the upright picture",
@@ -132,7 +133,7 @@ def _inside(values: Shaped[NDArray[Any], "height width"], name: str) -> Bool[NDA
     except InputError as error:
         got = f"{values.min():g} to {values.max():g}" if values.dtype.kind in "iuf" else values.dtype
         raise InputError(
-            f"the mask {name} holds other values than a mask",
+            f"the mask {name} holds invalid values",
             expected="True and False, or numbers from 0 to 1 or 0 to 255",
             got=error.got if error.got == "NaN or infinity" else got,
             fix="compare logits with 0",

@@ -1,7 +1,7 @@
 """Steps 6 and 7: the background's embedding, and the mix of all parts into one global embedding.
 
 E_final = α_mix E_suppress + β_mix E_boost + γ_mix E_bg + direct_mix E_direct, L2-normalised. With direct_mix = 0 and
-weights that sum to 1 it is the method's three-way form. What is missing drops out, and the rest keeps its weights: E_bg
+weights that sum to 1 it is the method's three-way form. Missing parts drop out, and the others keep their weights: E_bg
 without a background patch, E_suppress or E_boost without a region to remove or to add. Plain numpy.
 """
 
@@ -58,7 +58,7 @@ def background_embedding(
     """Mean of the edited picture's patches that are in neither region, L2-normalised.
 
     Args:
-        tokens: of the edited picture, CLS first.
+        tokens: tokens of the edited picture, CLS first.
         grid_removed: the removed region, from the original picture's mask.
         grid_added: the added region, from the edited picture's mask.
 
@@ -84,8 +84,8 @@ def combine(
     A missing region, or a missing background (no patch is outside the regions), drops out of the mix.
 
     Raises:
-        InputError: no parts, parts of different shapes or with numbers that are not finite, or `weights.direct` without
-            a direct embedding.
+        InputError: there are no parts, their shapes differ, a number is not finite, or `weights.direct` is given
+            without a direct embedding.
         EmptyRegionError: nothing is left, as when only the background has a weight and there is none.
     """
     if direct is None and weights.direct:
@@ -100,7 +100,7 @@ def combine(
     )
     present = [(weight, part) for weight, part in parts if part is not None]
     if not present:
-        raise InputError("there is no embedding to mix")
+        raise InputError("no embedding given to mix")
     if len(shapes := {part.shape for _, part in present}) > 1:
         raise InputError("the embeddings to mix have different shapes", got=sorted(map(list, shapes)))
     if not all(np.isfinite(part).all() for _, part in present):
@@ -127,12 +127,12 @@ def manipulate(
     Args:
         removed: factors of the removed region, in the original picture.
         added: factors of the added region, in the edited picture.
-        background: from `background_embedding`.
+        background: result of `background_embedding`.
         direct: the edited picture's image embedding.
         k: singular values to scale, in both regions.
         alpha: factor that suppresses, 0.1 to 0.5 recommended.
         beta: factor that boosts, 1.1 to 3 recommended.
-        weights: of the mix.
+        weights: weights of the mix.
 
     Raises:
         ConfigError, EmptyRegionError, InputError: see `aggregate` and `combine`.
@@ -159,7 +159,7 @@ def manipulate_one(
 
     Args:
         region: factors of the removed region, in the original picture, or of the added one, in the edited picture.
-        background: from `background_embedding`.
+        background: result of `background_embedding`.
         direct: the edited picture's image embedding.
         k: singular values to scale.
         factor: α for a removed region, β for an added one.

@@ -43,7 +43,7 @@ def essential_png(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, begin and end of every chunk that lies in the file as a whole."""
+    """Kind, begin and end of every complete chunk."""
     begin = len(SIGNATURE)
     while begin + FRAME_BYTES <= len(data):
         end = begin + FRAME_BYTES + int.from_bytes(data[begin : begin + 4], "big")
@@ -59,7 +59,7 @@ def _is_whole(chunk: memoryview) -> bool:
 
 
 def _is_orientation_text(kind: bytes, body: bytes) -> bool:
-    """Whether a chunk is a text that may contain the orientation, and unpacks to no more than Pillow accepts."""
+    """Whether a chunk is a text that may contain the orientation, and is not longer than Pillow accepts."""
     keyword, _, rest = body.partition(b"\0")
     if kind not in {b"tEXt", b"zTXt", b"iTXt"} or keyword not in _FOR_ORIENTATION:
         return False

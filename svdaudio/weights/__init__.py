@@ -1,1 +1,1 @@
-"""Weight files: reading them without executing code in them, caching their digests, keeping quick copies."""
+"""Weight files: read them without executing their code, cache their digests, keep quick copies."""

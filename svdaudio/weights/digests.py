@@ -1,6 +1,6 @@
 """sha256 of large files, cached for as long as a file is not modified.
 
-Hashing gigabytes at every start would take longer than loading them. So the digest of a file is kept beside it, with
+Hashing gigabytes at every start would take longer than loading them. So the digest of a file is kept next to it, with
 its size, its inode and the times of its last changes, and is valid until one of these differs.
 
 Two cases need care. A file may be written to while it is hashed: its state is compared before and after, and it is
@@ -93,7 +93,7 @@ def hash_unchanged(path: Path) -> Hashed:
     """Hash a file, and check that it was not written to meanwhile.
 
     Raises:
-        CheckpointError: it was written to during every attempt.
+        CheckpointError: the file was written to during every attempt.
     """
     for _ in range(N_TRIES):
         state = file_state(path)
@@ -110,7 +110,7 @@ def known_digest(path: Path, *, rehash: bool = False) -> str:
     """sha256 of a file: the cached one if the file has not been modified since, else computed and cached.
 
     Args:
-        path: of the file.
+        path: path of the file.
         rehash: compute it even if it is cached.
 
     Raises:

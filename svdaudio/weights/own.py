@@ -22,7 +22,7 @@ from svdaudio.errors import CheckpointError
 from svdaudio.files import write_bytes
 from svdaudio.memory_layout import canonical, fill_network
 from svdaudio.places import restore_advice
-from svdaudio.weights.reading import WithoutInitialisation, unreadable
+from svdaudio.weights.reading import WithoutInitialisation, require_file, unreadable
 
 HEADER_KEY = "svdaudio"
 
@@ -52,20 +52,16 @@ def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> Non
         for name, tensor in state.items()
     }
     data = save(tensors, metadata={HEADER_KEY: json.dumps(asdict(header), sort_keys=True)})
-    write_bytes(path, data, through_link=False)  # safetensors' own `save_file` would keep it from other users
+    write_bytes(path, data, through_link=False)  # safetensors' own `save_file` would make it unreadable for other users
 
 
 def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
     """Read a weight file: its tensors (float16 turned into float32) and its header.
 
     Raises:
-        CheckpointError: the file is missing, not a safetensors file, without our header, or of another role.
+        CheckpointError: the file is missing, not a safetensors file, lacks this project's header, or has another role.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"there is no checkpoint {path}",
-            fix="run `svdaudio checkpoints list` to see where weights come from",
-        )
+    require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -86,7 +82,7 @@ def load_weights(path: Path, *, role: str) -> tuple[dict[str, Tensor], Header]:
         if not isinstance(header.config, dict) or not isinstance(header.extra, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError("config and extra are not JSON objects")
     if header.role != role:
-        raise CheckpointError(f"the checkpoint {path} is of another kind", expected=role, got=header.role)
+        raise CheckpointError(f"the checkpoint {path} has another role", expected=role, got=header.role)
     return {name: canonical(t.float() if t.dtype == torch.float16 else t) for name, t in state.items()}, header
 
 
@@ -96,7 +92,7 @@ def load_module(
     """Build the network that a weight file describes, fill it strictly, and put it in eval mode on `device`.
 
     Raises:
-        CheckpointError: as `load_weights`; or the tensors in the file do not match its network.
+        CheckpointError: see `load_weights`; or the tensors in the file do not match its network.
     """
     state, header = load_weights(path, role=role)
     try:

@@ -1,7 +1,7 @@
-"""A quick copy of weights that are slow to read: safetensors beside the published file, mapped into memory.
+"""Quick copies of weights that are slow to read: safetensors next to the published file, mapped into memory.
 
 Published files are often in half precision, packed in an archive that has to be unpacked, or in an order that has to be
-changed. The tensors that a network finally uses are written once beside the file, aligned as networks need them. After
+changed. The tensors that a network finally uses are written once next to the file, aligned as networks need them. After
 that they are only mapped, and read on first use. The copy records the digest of the file that it was made from, and is
 rebuilt when the name, the digest or this code's version differs. It may be deleted at any time.
 """
@@ -49,8 +49,8 @@ def cached(source: Path, *, name: str, digest: str | None, read: Callable[[], We
 
     Args:
         source: the published file.
-        name: which of its networks, by its role.
-        digest: sha256 of the file, already checked; without it no copy is used or written.
+        name: role of the network in it.
+        digest: sha256 of the file, already checked; None to neither use nor write a copy.
         read: reads the published file itself.
     """
     if digest is None:
@@ -66,7 +66,7 @@ def cached(source: Path, *, name: str, digest: str | None, read: Callable[[], We
         reason = getattr(error, "strerror", None) or str(error)
         log.warning("cannot keep a quick copy of %s (%s); the file itself is read each time", source, reason)
         return weights
-    # Release what was just read: either way the caller gets mapped tensors.
+    # Return mapped tensors here, too, so that the tensors just read are freed.
     return _mapped(path, name, digest) or weights
 
 
@@ -111,7 +111,7 @@ def save_aligned(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping
 
     Mapped into memory, such tensors have the canonical layout (`svdaudio.memory_layout`) and are not copied. What
     safetensors itself writes is only aligned to the size of a number. As the format allows no gaps, they are filled
-    by tensors of bytes named `PADDING` and a number; readers of this project's quick copies skip these.
+    with tensors of bytes named `PADDING` and a number; readers of this project's quick copies skip these.
 
     Raises:
         OSError: the file cannot be written.

@@ -1,8 +1,8 @@
-"""Reading third-party weight files without executing code in them, and loading them strictly into networks.
+"""Read third-party weight files without executing code in them, and load them strictly into networks.
 
 A `.pt`, `.pth` or `.ckpt` file is a pickle, and unpickling may run any code. `read_plain` lets torch reject everything
 but tensors and plain values. `read_inert` is for files that hold whole objects (ultralytics'): tensors are rebuilt, and
-every class or function that the pickle names is replaced by an empty shell that only stores attributes.
+every class or function that the pickle names is replaced by an empty shell, which only stores attributes.
 `read_torchscript` reads the tensors of a TorchScript archive the same way.
 """
 
@@ -41,7 +41,7 @@ def require_file(path: Path, fix: str = "run `svdaudio checkpoints list` to see 
         CheckpointError: the file does not exist.
     """
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}", fix=fix)
+        raise CheckpointError(f"file not found: {path}", fix=fix)
 
 
 def read_plain(path: Path, *, what: str = "a dict of state dicts") -> Mapping[str, Any]:
@@ -56,7 +56,7 @@ def read_plain(path: Path, *, what: str = "a dict of state dicts") -> Mapping[st
     """
     require_file(path)
     with unreadable(path, "a PyTorch file of plain tensors"), warnings.catch_warnings():
-        # Irrelevant: whether the file can be read shows below.
+        # The warning is irrelevant: unreadable files are reported anyway.
         warnings.filterwarnings("ignore", message="Detected pickle protocol")
         contents: object = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive(path))
     return _mapping(path, contents, what)
@@ -72,7 +72,7 @@ def read_inert(path: Path, *, what: str = "a dict") -> Mapping[str, Any]:
     """
     require_file(path)
     if is_torchscript(path):
-        raise CheckpointError(f"the checkpoint {path} is of another kind", expected=what, got="TorchScript")
+        raise CheckpointError(f"the checkpoint {path} is of the wrong kind", expected=what, got="TorchScript")
     with unreadable(path, "a PyTorch file"):
         contents = read_torch_file(path, _inert_unpickler)
     return _mapping(path, contents, what)
@@ -86,7 +86,7 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
     """
     require_file(path)
     if not is_torchscript(path):
-        raise CheckpointError(f"the checkpoint {path} is of another kind", expected="a TorchScript archive")
+        raise CheckpointError(f"the checkpoint {path} is of the wrong kind", expected="a TorchScript archive")
     with unreadable(path, "a TorchScript archive"):
         module = read_torch_file(path, _inert_unpickler)
         if not isinstance(module, Shell):
@@ -105,7 +105,7 @@ def unreadable(path: Path, expected: str) -> Generator[None]:
         expected: what it should be.
 
     Raises:
-        CheckpointError: in place of every exception except this project's own and GPU memory errors, which propagate.
+        CheckpointError: replaces every exception except this project's own and GPU memory errors.
     """
     try:
         yield
@@ -120,7 +120,7 @@ def unreadable(path: Path, expected: str) -> Generator[None]:
 
 
 class Shell:
-    """Stands for an object of a class that is not imported: it has attributes, but no behaviour."""
+    """Replaces an object whose class is not imported: it has attributes, but no behaviour."""
 
     named: str = ""
     """Module and name of the class or function in the pickle."""
@@ -159,10 +159,10 @@ def shell_state(module: Shell) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for prefix, attributes in _modules(module, lambda attributes: _entries(attributes, "_modules")):
         unsaved = attributes.get("_non_persistent_buffers_set")
-        left_out: set[Any] = cast("set[Any]", unsaved) if isinstance(unsaved, set) else set()
+        excluded: set[Any] = cast("set[Any]", unsaved) if isinstance(unsaved, set) else set()
         for kind in ("_parameters", "_buffers"):
             for name, value in _entries(attributes, kind).items():
-                if isinstance(value, Tensor) and not (kind == "_buffers" and name in left_out):
+                if isinstance(value, Tensor) and not (kind == "_buffers" and name in excluded):
                     state[f"{prefix}{name}"] = value.detach()
     return state
 
@@ -180,7 +180,7 @@ def _attributes_state(module: Shell) -> dict[str, Tensor]:
 def _modules(
     module: Shell, children: Callable[[Mapping[str, Any]], Mapping[str, Any]], prefix: str = ""
 ) -> Generator[tuple[str, Mapping[str, Any]]]:
-    """Prefix and attributes of a module and of all below it."""
+    """Prefix and attributes of a module and all of its submodules."""
     waiting: list[tuple[str, int, Shell]] = [(prefix, 0, module)]
     for _ in range(MAX_ENTRIES):
         if not waiting:
@@ -202,7 +202,7 @@ def _entries(attributes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 class StorageType(NamedTuple):
-    """Stands for torch's class of a storage; a pickle cannot change it."""
+    """Replaces torch's storage classes; a pickle cannot change it."""
 
     dtype: torch.dtype
 
@@ -264,7 +264,7 @@ class WithoutInitialisation(TorchFunctionMode):
 
     So nothing is drawn from torch's global generator, which belongs to the program that uses this library.
 
-    Some run on zeros while they are built, to determine their strides; there only shapes matter.
+    Some networks run on zeros while they are built, to determine their strides; there only shapes matter.
     """
 
     def __torch_function__(
@@ -321,7 +321,7 @@ def fill(
         value = tensors[key]
         if not isinstance(value, Tensor) or value.shape != wanted.shape:
             raise CheckpointError(
-                f"the checkpoint {path} has another shape for {key}",
+                f"the checkpoint {path} has the wrong shape for {key}",
                 expected=list(wanted.shape),
                 got=list(value.shape) if isinstance(value, Tensor) else type(value).__name__,
                 fix=fix,
@@ -345,12 +345,12 @@ def _is_unusual(value: Tensor, wanted: Tensor) -> bool:
 
 
 def names(contents: Mapping[str, Any]) -> str:
-    """A few names of a file's content, for an error."""
+    """A few names in a file, for an error."""
     found = sorted(str(name) for name in contents)
     return ", ".join(found[:4]) + (", …" if len(found) > 4 else "") if found else "nothing"
 
 
 def _mapping(path: Path, contents: object, what: str) -> Mapping[str, Any]:
     if not isinstance(contents, Mapping):
-        raise CheckpointError(f"the checkpoint {path} is of another kind", expected=what, got=type(contents).__name__)
+        raise CheckpointError(f"the checkpoint {path} is of the wrong kind", expected=what, got=type(contents).__name__)
     return cast("Mapping[str, Any]", contents)

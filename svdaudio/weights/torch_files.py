@@ -36,7 +36,7 @@ _STREAM_VERSION = 1001
 
 
 UnpicklerType: TypeAlias = "Callable[[BinaryIO], Any]"
-"""Creates an unpickler for a file: an object with `load`, whose `persistent_load` can be set."""
+"""Creates an unpickler for a file: an object with `load` and a settable `persistent_load`."""
 
 
 def is_archive(path: Path) -> bool:
@@ -64,11 +64,11 @@ def read_torch_file(path: Path, unpickler: UnpicklerType) -> object:
 
     Args:
         path: the file.
-        unpickler: reads one pickle from a file. It decides what the names in the pickle mean; the type of a storage
-            must have a `dtype`. Its `persistent_load` is set here.
+        unpickler: reads one pickle from a file. It resolves the names in the pickle; the type of a storage must have a
+            `dtype`. Its `persistent_load` is set here.
 
     Raises:
-        Exception: any error caused by damage; the caller translates it.
+        Exception: damage may cause any error; the caller translates it.
     """
     return _read_archive(path, unpickler) if is_archive(path) else _read_stream(path, unpickler)
 

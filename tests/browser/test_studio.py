@@ -291,7 +291,9 @@ def test_a_mask_file_is_given_by_keyboard_and_a_wrong_one_says_why(open_studio, 
     (tmp_path / "no.png").write_bytes(b"not a picture")
     (tmp_path / "large.png").write_bytes(bytes(41 * 2**20))
     wrong = {
-        mask_file("turned.png", (48, 64)): "the mask turned.png has another size than one.png: expected 64 x 48, got",
+        mask_file(
+            "turned.png", (48, 64)
+        ): "the mask turned.png has a different size than one.png: expected 64 x 48, got",
         tmp_path / "no.png": "no.png is not an image",
         tmp_path / "large.png": "large.png is too large: expected at most 40 MB, got 41 MB",
     }

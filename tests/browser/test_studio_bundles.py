@@ -12,7 +12,8 @@ from published_toy import CONTENT, N_BYTES, everything
 from studio_server import serving_studio
 
 from svdaudio.checkpoints import registry
-from svdaudio.checkpoints.bundle import LOADERS, Bundle
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.session import Session
 from svdaudio.studies.scenes import Scene
 from svdaudio.studio.access import access_for

@@ -125,10 +125,10 @@ def test_batch_and_sweep(folder, cli):
     ("arguments", "message"),
     [
         (["bell.wav", "poem.txt"], "listening takes 3 files: expected SOUND TEXT PICTURE"),
-        (["one.png", "poem.txt", "one.png"], "is not a readable sound"),
+        (["one.png", "poem.txt", "one.png"], "is not a readable audio file"),
         (["bell.wav", "poem.txt", "bell.wav"], "is not an image"),
         (["bell.wav", "one.png", "one.png"], "is not a text"),
-        (["bell.wav", "none.txt", "one.png"], "there is no file none.txt. Check the path of the text"),
+        (["bell.wav", "none.txt", "one.png"], "file not found: none.txt. Check the path of the text"),
     ],
 )
 def test_wrong_files_are_one_line(folder, cli, arguments, message):
@@ -141,7 +141,7 @@ def test_wrong_files_are_one_line(folder, cli, arguments, message):
 def test_parameters_of_other_methods_are_refused(folder, cli):
     result = cli("run", *LISTENING, "--set", "svd.k=3")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "there is no parameter 'svd.k'" in result.err
+    assert "unknown parameter 'svd.k'" in result.err
     assert cli("run", *LISTENING, "--remove", "1,2").code == 2
     assert "unknown method: expected manipulate or" in cli("run", *FILES, "--method", "none").err
 

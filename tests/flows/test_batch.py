@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import TOY_METHOD
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.config import resolve
 from svdaudio.engine.batch import BatchWork, Tally, execute_batch, expected_seconds, no_progress, run_batch
 from svdaudio.engine.batches import Job, Member, Prepared, open_batch

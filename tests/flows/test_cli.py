@@ -310,7 +310,7 @@ def test_inspect_describes_arrays_and_draws_them(done, cli):
 
 
 BAD_INPUT = {
-    "no such file": (["none.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "there is no file none.png"),
+    "no such file": (["none.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "file not found: none.png"),
     "not an image": (["text.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "text.png"),
     "0 bytes": (["empty.png", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "empty.png"),
     "a folder": ([".", "two.png", "--remove", "1,1", "--add", "1,1"], 2, "."),
@@ -465,7 +465,8 @@ def test_making_a_sound_imports_no_compiler_and_no_networks_that_it_does_not_run
     """What a change of a parameter of the edit runs, with the mini bundle; a second of processor time, once seven."""
     code = (
         "import numpy as np\n"
-        "from svdaudio.checkpoints.bundle import Bundle, Models\n"
+        "from svdaudio.checkpoints.bundle import Bundle\n"
+        "from svdaudio.checkpoints.models import Models\n"
         "from svdaudio.methods.stages import STAGES\n"
         "for stage in ('remix', 'diffuse_each', 'decode', 'vocode', 'choose', 'finish', 'scores'):\n"
         "    STAGES[stage].load_body()\n"
@@ -501,7 +502,7 @@ def test_a_name_cannot_act_on_the_terminal(world, cli):
     ("arguments", "message"),
     [
         (["baseline", "a" * 5000], "File name too long: aaaa"),
-        (["baseline", "one.png", "--config", "deep.toml"], "is not TOML"),
+        (["baseline", "one.png", "--config", "deep.toml"], "is not valid TOML"),
     ],
 )
 def test_what_a_user_causes_is_no_fault_of_the_program(world, cli, arguments, message):

@@ -177,7 +177,7 @@ def test_no_line_runs_when_one_is_wrong(world, cli):
     (world / "pairs.csv").write_text(PAIRS + 'one.png,none.png,"20,20","40,30",d,,\n')
     result = cli(*BATCH)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("error: pairs.csv, line 5: there is no file")
+    assert result.err.startswith("error: pairs.csv, line 5: file not found:")
     assert not (world / "store").exists()
 
 

@@ -81,11 +81,11 @@ def test_a_pick_makes_the_sounds_of_its_run(monkeypatch, tmp_path, cli):
     [
         (
             ["pick", "latest", "4"],
-            "there is no candidate 4: expected a number from 1 to 3, got 4. Pick another, or use",
+            "candidate 4 does not exist: expected a number from 1 to 3, got 4. Pick another, or use",
         ),
         (["pick", "latest", "0"], "Invalid value for 'NUMBER': Input should be greater than or equal to 1"),
-        (["run", *PAIR, "--pick", "7"], "there is no candidate 7"),
-        (["run", *PAIR, "--set", "generate.pick=worst"], 'expected "best" or a number of a candidate, from 1'),
+        (["run", *PAIR, "--pick", "7"], "candidate 7 does not exist"),
+        (["run", *PAIR, "--set", "generate.pick=worst"], 'expected "best", or the number of a candidate, from 1'),
         (["candidates", "latest", "--out", "one.png"], "one.png cannot be written to: expected a folder, got a file"),
         (["candidates", "nothing"], "run 'nothing' does not exist"),
     ],

@@ -187,4 +187,4 @@ def test_names_that_do_not_exist(root, capsys):
     assert main(["checkpoints", "fetch", "gpt"]) == 2
     assert "no published model is named 'gpt'" in capsys.readouterr().err
     assert main(["checkpoints", "import", "no/such/file.pt"]) == 2
-    assert "there is no no/such/file.pt" in capsys.readouterr().err
+    assert "file not found: no/such/file.pt" in capsys.readouterr().err

@@ -12,7 +12,9 @@ import time
 import pytest
 from cluster_toy import victims
 
-from svdaudio.checkpoints.bundle import OWN_FORMAT, Bundle, Entry, Models, Part
+from svdaudio.checkpoints.bundle import Bundle, Entry, Part
+from svdaudio.checkpoints.models import Models
+from svdaudio.checkpoints.roles import OWN_FORMAT
 from svdaudio.cli.app import invoke
 from svdaudio.errors import CheckpointError, InputError, RunError, StoreError
 from svdaudio.flows.clusters import Cluster, worker_death

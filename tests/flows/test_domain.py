@@ -13,7 +13,7 @@ import ultralytics
 from farm_scene import FEW_STEPS, FEW_STEPS_ARGUMENTS, PICTURES, SCENE
 
 from svdaudio import main_pipeline
-from svdaudio.checkpoints.bundle import MANIFEST
+from svdaudio.checkpoints.description import MANIFEST
 from svdaudio.mini import domain_evaluation
 from svdaudio.places import project_root
 

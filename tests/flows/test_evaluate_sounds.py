@@ -116,8 +116,8 @@ def test_help_lists_every_subcommand(cli, folder):
         (("a.wav", "--reference", "a.wav"), "the reference a.wav is not a folder"),
         (("a.wav", "--reference", "empty"), "no sounds in empty"),
         (("a.wav", "--table", "x.txt"), "is not a valid table file"),
-        (("notes.wav",), "notes.wav is not a readable sound"),
-        (("a.wav", "--bundle", "none"), "there is no bundle 'none'"),
+        (("notes.wav",), "notes.wav is not a readable audio file"),
+        (("a.wav", "--bundle", "none"), "unknown bundle 'none'"),
     ],
 )
 def test_what_cannot_be_is_one_line(cli, folder, words, message):

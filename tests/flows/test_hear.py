@@ -35,11 +35,11 @@ def test_labels_and_pictures_as_json(cli, place):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--bundle", "hearing", "--labels", "cow"), 2, "no embedding of that text"),
+        (("--bundle", "hearing", "--labels", "cow"), 2, "no embedding for that text"),
         (("--bundle", "hearing", "--labels", "gone.txt"), 2, "the labels gone.txt cannot be read"),
         (("--bundle", "hearing", "--labels", "pictures"), 2, "pictures is not a file of labels"),
         (("--bundle", "hearing", "--pictures", "gone"), 2, "gone is not a folder"),
-        (("--bundle", "hearing", "--template", "x"), 2, "no place for the label"),
+        (("--bundle", "hearing", "--template", "x"), 2, "no placeholder for the label"),
         (("--bundle", "mini"), 3, "has no sound_encoder"),
     ],
 )

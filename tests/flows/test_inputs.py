@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from toy_method import PAIR, ToyBundle, install
 
-from svdaudio.checkpoints.bundle import LOADERS
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.session import Session
 from svdaudio.svd.factors import Factors
 from svdaudio.svd.mix import MixWeights, combine, manipulate_one
@@ -151,8 +151,8 @@ def test_several_objects_are_one_region(world, cli):
         (["--remove", "cat=1,2,0"], "no click given for 'remove.cat'. Give cat=X,Y, in pixels of the original"),
         (["--remove", "1,2,65,30"], "the box 'remove' is empty or reaches outside the picture one.png: expected LEFT"),
         (["--add", "d=1,2,30,40", "--add", "d=1,99"], "the click 'add.d' is outside the picture two.png"),
-        (["--add", "small.png"], "the mask small.png has another size than the picture two.png: expected 64 x 48"),
-        (["--remove", "none.png"], "there is no file none.png"),
+        (["--add", "small.png"], "the mask small.png has a different size than the picture two.png: expected 64 x 48"),
+        (["--remove", "none.png"], "file not found: none.png"),
         (["--remove", "one.png"], "the mask one.png is mostly neither inside nor outside"),
         (["--remove", "cat.png", "--remove", "1,2"], "an object has a mask file and also clicks or a box"),
         (["--remove", "cat.png", "--remove", "dog.npy"], "one object has two mask files. Give each object its own"),
@@ -226,7 +226,7 @@ def test_batches_take_every_form(world, cli):
     (folder / "pairs.csv").write_text("original,edited,remove\n../one.png,../two.png,gone.png\n")
     result = cli("batch", folder / "pairs.csv")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "pairs.csv, line 2: there is no file" in result.err
+    assert "pairs.csv, line 2: file not found:" in result.err
 
 
 def test_a_flow_elsewhere_finds_mask_files_by_its_own_paths(world, monkeypatch):

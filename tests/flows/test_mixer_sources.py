@@ -75,8 +75,8 @@ def test_sounds_of_a_file_of_parameters_lie_beside_it(mix, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sound", "none.wav"], "there is no file none.wav"),
-        (["--sound", PICTURES[0]], "is not a readable sound"),
+        (["--sound", "none.wav"], "file not found: none.wav"),
+        (["--sound", PICTURES[0]], "is not a readable audio file"),
         (["--sound", "rain="], "a source cannot be read"),
         (["--sound", f"rest={OWL}"], "'rest' is a reserved name"),
         (["--sound", OWL, "--text", "owl"], "there are two sources 'owl'"),
@@ -84,7 +84,7 @@ def test_sounds_of_a_file_of_parameters_lie_beside_it(mix, tmp_path):
             ["--text", "rain"],
             "expected cat or chicken or cow or dog or duck or horse or owl or pig or sheep, got 'rain'",
         ),
-        (["--without-text", "speech"], "the bundle has no embedding of that text"),
+        (["--without-text", "speech"], "the bundle has no embedding for that text"),
         (["--without-text", "cat", "--set", "generate.guidance_scale=1"], "without_text needs guidance"),
         (["--text", "owl", "--gain", "rain=-6"], "unknown name 'rain' in gains"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from cluster_toy import victims
 
 from svdaudio.errors import InputError
-from svdaudio.processes import began
+from svdaudio.processes import start_time
 from svdaudio.resident import control
 from svdaudio.resident.place import find, identity
 from svdaudio.resident.runner import ResidentRunner
@@ -27,7 +27,7 @@ def resident(toy_notes, tmp_path_factory):
         yield control.start(folder, warm=False)
         stopped = control.stop(folder)
         if stopped is not None:
-            assert began(stopped.pid) != stopped.began
+            assert start_time(stopped.pid) != stopped.began
             assert not Path(stopped.address).exists()
 
 
@@ -152,6 +152,6 @@ def test_commands_use_it_start_it_and_stop_it(cli, monkeypatch, tmp_path):
 
 def test_it_ends_when_idle(tmp_path):
     resident = control.start(tmp_path, idle_s=0.05, warm=False)
-    while began(resident.pid) == resident.began:
+    while start_time(resident.pid) == resident.began:
         time.sleep(0.05)
     assert find(tmp_path) is None

@@ -12,7 +12,7 @@ import pytest
 
 from svdaudio.errors import RunError, StoreError
 from svdaudio.flows import server
-from svdaudio.processes import began
+from svdaudio.processes import start_time
 
 
 def test_a_running_server_is_found_and_not_started_again(prefect_server):
@@ -69,14 +69,14 @@ time.sleep(60)
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         child = int(process.stdout.readline())
-        state = {"pid": process.pid, "began": began(process.pid), "url": "http://127.0.0.1:1", "log": ""}
+        state = {"pid": process.pid, "began": start_time(process.pid), "url": "http://127.0.0.1:1", "log": ""}
         (tmp_path / "server.json").write_text(json.dumps(state))
         assert server.stop(tmp_path).pid == process.pid
         assert process.wait(5) != 0
     deadline = time.monotonic() + 5
-    while began(child) is not None and time.monotonic() < deadline:
+    while start_time(child) is not None and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert began(child) is None
+    assert start_time(child) is None
     assert server.status(tmp_path) is None
     assert server.stop(tmp_path) is None
 

@@ -116,7 +116,7 @@ def test_errors_are_those_of_the_command_line(world, monkeypatch):
     [lacking] = world.bundle()["lacks"]
     assert lacking["by_hand"].startswith("download everything.ckpt from https://example.org/everything with a browser")
     assert "svdaudio checkpoints import" in world.fetch(trust=True).json()["error"]
-    assert world.fetch(name="nothing").json()["error"].startswith("there is no bundle 'nothing'")
+    assert world.fetch(name="nothing").json()["error"].startswith("unknown bundle 'nothing'")
 
 
 def test_files_that_are_lost_or_cut_are_found(world, tmp_path):

@@ -173,7 +173,7 @@ def test_a_mask_file_instead_of_clicks(page):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (mask_png(48, 64), "the mask cat.png has another size than one.png: expected 64 x 48, got 48 x 64"),
+        (mask_png(48, 64), "the mask cat.png has a different size than one.png: expected 64 x 48, got 48 x 64"),
         (b"no picture", "cat.png is not an image"),
     ],
 )

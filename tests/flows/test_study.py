@@ -198,10 +198,10 @@ def test_a_failed_run_is_missing_and_the_rest_is_reported(folder, cli, monkeypat
         ("objective =", "objektive =", "unknown key 'objektive'. Perhaps you mean 'objective'"),
         ("level.made - abs(cat", "abs(kat", "unknown score 'kat' in the objective. Perhaps you mean cat"),
         ("level.made - abs(cat", "abs(delta_cat", "unknown score 'delta_cat' in the objective"),
-        ("blend.weight =", "blend.wait =", "there is no parameter 'blend.wait' (from grid.toml [search])"),
+        ("blend.weight =", "blend.wait =", "unknown parameter 'blend.wait' (from grid.toml [search])"),
         ('"0.2,0.8"', '"0.2,8"', "blend.weight has an invalid value (from grid.toml [search])"),
         ('"0.2,0.8"', '"0.2..0.8"', "has no steps"),
-        ("bell.wav", "gong.wav", "there is no file"),
+        ("bell.wav", "gong.wav", "file not found:"),
         ("seeds = [7, 8]", "seeds = [7, 7]", "'seeds' has an invalid value"),
     ],
 )

@@ -224,7 +224,7 @@ def test_models_that_do_not_fit_are_refused(cli, models, esc50):
     models["guide"] = Guide(3, texts=("cat", "dog"))
     call = cli(*words)
     assert (call.code, models["sound_encoder"].n_heard) == (2, 0)
-    assert "no embedding of that text: expected cat or dog, got 'low hum'" in call.err
+    assert "no embedding for that text: expected cat or dog, got 'low hum'" in call.err
     models["guide"] = Guide(4)
     call = cli(*words)
     assert call.code == 3

@@ -31,7 +31,7 @@ from svdaudio.svd.images import load_image
 from svdaudio.svd.masks import mask_bytes
 
 HEIGHT, WIDTH = 96, 128
-SILENT = "the sound is silent (below -70 LUFS): its loudness is left as it is"
+SILENT = "the sound is silent (below -70 LUFS): its loudness is unchanged"
 """What the tiny networks make is too quiet to be heard."""
 SETTINGS = {
     "generate.steps": 2,
@@ -75,7 +75,7 @@ class Ear:
 
 @dataclass
 class TinyModels:
-    """One tiny network for each role, in the shape of `svdaudio.checkpoints.bundle.Models`."""
+    """One tiny network for each role, in the shape of `svdaudio.checkpoints.models.Models`."""
 
     models: dict[str, Any]
     bundle: Any = field(
@@ -313,7 +313,7 @@ def test_a_missing_region_drops_out_of_the_mix():
     one, other = torch.eye(768)[:2]
     found = svdaudio.combine_manipulated_embeddings(one, None, None, 0.6, 0.1, 0.5, other, 0.8)
     torch.testing.assert_close(found, 0.6 * one + 0.8 * other)
-    with pytest.raises(InputError, match="there is no embedding to mix"):
+    with pytest.raises(InputError, match="no embedding given to mix"):
         svdaudio.combine_manipulated_embeddings(None, None, None, 0.6, 0.1, 0.5)
 
 
@@ -335,7 +335,7 @@ def test_regions_of_every_form(models, pictures, tmp_path):
     assert several.masks["added"][mask].all()
     with pytest.raises(InputError, match="no region given to remove or add"):
         svdaudio.main_pipeline(*pictures.values(), **common)
-    with pytest.raises(InputError, match="the mask of the region has another size than its picture"):
+    with pytest.raises(InputError, match="the mask of the region has a different size than its picture"):
         svdaudio.main_pipeline(*pictures.values(), add=mask[:50], **common)
     with pytest.raises(InputError, match="the mask of the region is empty"):
         svdaudio.main_pipeline(*pictures.values(), add=mask & False, **common)
@@ -451,7 +451,7 @@ def test_unknown_settings_and_wrong_embeddings_are_refused(models, pictures):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"generate.step": 3})
     with pytest.raises(ConfigError, match=r"'execution\.device' has no effect on a function\. Give device="):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"execution.device": "cpu"})
-    with pytest.raises(ConfigError, match=r"there is no parameter 'svd\.k' \(from settings\)"):
+    with pytest.raises(ConfigError, match=r"unknown parameter 'svd\.k' \(from settings\)"):
         svdaudio.generate_baseline_audio(pictures["edited"], bundle=models, settings={"svd.k": 3})
     with pytest.raises(InputError, match="wrong shape"):
         svdaudio.manipulated_image_to_audio(pictures["edited"], np.ones(5), bundle=models, settings=SETTINGS)

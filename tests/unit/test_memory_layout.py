@@ -19,7 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 import svdaudio
-from svdaudio.checkpoints.bundle import DOMAIN, LOADERS, OWN_FORMAT, Bundle, load_entry
+from svdaudio.checkpoints.bundle import Bundle, load_entry
+from svdaudio.checkpoints.roles import DOMAIN, LOADERS, OWN_FORMAT
 from svdaudio.memory_layout import canonical, canonicalize_network, fill_network, is_canonical, to_tensor
 from svdaudio.mini.harness import made_once
 from svdaudio.models.audioldm import loaders as audioldm

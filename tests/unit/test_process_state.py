@@ -53,7 +53,9 @@ def compare(when):
 changed, before = [], state()
 import svdaudio
 compare("import svdaudio")
-from svdaudio.checkpoints.bundle import LOADERS, Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
+from svdaudio.checkpoints.roles import LOADERS
 for formats in LOADERS.values():
     for loader in formats.values():
         importlib.import_module(loader.partition(":")[0])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.models.audioldm.backends import open_backend
 from svdaudio.models.audioldm.choose import choose
 from svdaudio.models.audioldm.noise import candidate_noise
@@ -101,7 +102,8 @@ def test_threads_get_what_one_alone_gets(models, work):
 
 FIRST_LOAD = """
 import threading
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 shared, errors, found = Models(Bundle.open("mini"), device="cpu", keep=True), [], []
 
 def load(models):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from svdaudio.verdicts import class_of, edit_findings, heard, sentence, untold
+from svdaudio.verdicts import class_of, edit_findings, heard, inconclusive, sentence
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from svdaudio.verdicts import class_of, edit_findings, heard, sentence, untold
         ("silenced", 0.99, 0.98, "cat: still heard (0.99 → 0.98)", False),
         ("silenced", 0.04, 0.01, "cat: was not heard before (0.04 → 0.01)", None),
         ("faded", 0.99, 0.80, "cat: faded, still heard (0.99 → 0.80)", None),
-        ("faded", 0.99, 0.10, "cat: faded until it is no longer heard (0.99 → 0.10)", None),
+        ("faded", 0.99, 0.10, "cat: faded, no longer heard (0.99 → 0.10)", None),
         ("level", 1.00, 0.98, "cat: kept (1.00 → 0.98)", True),
         ("kept", 1.00, 0.98, "cat kept (1.00 → 0.98)", True),
         ("kept", 1.00, 0.20, "cat lost (1.00 → 0.20)", False),
@@ -25,10 +25,10 @@ from svdaudio.verdicts import class_of, edit_findings, heard, sentence, untold
         ("raised", 0.03, 0.10, "cat: not heard (0.03 → 0.10)", False),
         ("added", 0.00, 1.00, "cat heard (0.00 → 1.00)", True),
         ("added", 0.00, 0.20, "cat not heard (0.00 → 0.20)", False),
-        ("added", 0.90, 1.00, "cat heard, but also before (0.90 → 1.00)", None),
+        ("added", 0.90, 1.00, "cat was already heard (0.90 → 1.00)", None),
         ("removed", 0.99, 0.01, "cat gone (0.99 → 0.01)", True),
         ("removed", 0.99, 0.90, "cat still heard (0.99 → 0.90)", False),
-        ("removed", 0.04, 0.01, "cat was not in the original's sound either (0.04 → 0.01)", None),
+        ("removed", 0.04, 0.01, "cat was not heard before (0.04 → 0.01)", None),
     ],
 )
 def test_what_was_wanted_decides(wanted, before, after, text, ok):
@@ -39,7 +39,7 @@ def test_what_was_wanted_decides(wanted, before, after, text, ok):
 def test_an_object_names_its_class():
     finding = heard("object", before=0.99, after=0.02, wanted="silenced", class_name="cat")
     assert finding.text == "object (cat): silenced (0.99 → 0.02)"
-    assert sentence([finding, untold("rock", "kept", "no class tells")]).endswith("; rock: no class tells")
+    assert sentence([finding, inconclusive("rock", "kept", "no class tells")]).endswith("; rock: no class tells")
     classes = ("cat", "Dog", "sheep")
     assert [class_of(name, classes) for name in ("cat", "dog", "sheep2", "sheep-2", "rock")] == [
         "cat", "Dog", "sheep", "sheep", None,
@@ -55,7 +55,7 @@ def test_a_margin_is_positive_on_the_wanted_side(wanted, after, margin):
     assert heard("cat", before=0.9, after=after, wanted=wanted).margin == (
         None if margin is None else pytest.approx(margin)
     )
-    assert untold("rock", wanted, "no class tells").margin is None
+    assert inconclusive("rock", wanted, "no class tells").margin is None
 
 
 def test_an_edit_is_told_class_by_class():
@@ -64,7 +64,7 @@ def test_an_edit_is_told_class_by_class():
     assert [one.text for one in findings] == [
         "duck heard (0.10 → 0.90)",
         "cat gone (0.90 → 0.10)",
-        "rock: no class of the tagger tells about it",
+        "rock: the tagger has no class for it",
         "Dog kept (0.80 → 0.90)",
         "owl lost (0.70 → 0.20)",
     ]

@@ -11,7 +11,8 @@ from made_up import save_audioldm
 from tiny_audioldm import TINY, write_tokenizer
 
 from svdaudio.checkpoints import install, recognise
-from svdaudio.checkpoints.bundle import LOADERS, Bundle
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.checkpoints.verify import verify
 from svdaudio.errors import CheckpointError
 from svdaudio.models.audioldm import loaders as audioldm

@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from svdaudio.checkpoints.bundle import JUDGE, LOADERS, MANIFEST, Bundle, Models, find_device, load_entry
+from svdaudio.checkpoints.bundle import Bundle, load_entry
+from svdaudio.checkpoints.description import MANIFEST
+from svdaudio.checkpoints.models import Models, find_device
+from svdaudio.checkpoints.roles import JUDGE, LOADERS
 from svdaudio.errors import CheckpointError, ConfigError
 from svdaudio.mini.catalogue import PRETRAINED
 from svdaudio.models.mel_cnn.networks import AudioEmbedder, TaggerNetwork
@@ -95,7 +98,7 @@ def test_a_released_model_is_collected_only_if_it_refers_to_itself(root, monkeyp
 
 
 def test_a_bundle_that_is_not_there_names_those_that_are(root):
-    with pytest.raises(CheckpointError, match=r"no bundle 'full': expected one of \['toy'\]"):
+    with pytest.raises(CheckpointError, match=r"unknown bundle 'full': expected one of \['toy'\]"):
         Bundle.open("full", root)
 
 
@@ -187,7 +190,7 @@ def test_a_bundle_has_the_name_of_a_folder(root, name):
 def test_a_pipe_in_the_place_of_a_description_is_not_waited_for(root):
     (root / "toy" / MANIFEST).unlink()
     os.mkfifo(root / "toy" / MANIFEST)
-    with pytest.raises(CheckpointError, match="no bundle 'toy'"):
+    with pytest.raises(CheckpointError, match="unknown bundle 'toy'"):
         Bundle.open("toy", root)
 
 
@@ -252,14 +255,14 @@ def test_a_file_that_changes_while_it_is_loaded_is_refused(root, monkeypatch):
         path.write_bytes(save[:-1] + b"x")
         return model
 
-    monkeypatch.setattr("svdaudio.checkpoints.bundle.load_entry", change)
+    monkeypatch.setattr("svdaudio.checkpoints.models.load_entry", change)
     with pytest.raises(CheckpointError, match=r"the tagger .* changed while it was loaded"):
         Models(Bundle.open("toy", root), device="cpu")["tagger"]
 
 
 def test_a_device_that_is_not_there_is_refused(root, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    with pytest.raises(ConfigError, match="no such device: expected cpu, got cuda"):
+    with pytest.raises(ConfigError, match="unknown device: expected cpu, got cuda"):
         Models(Bundle.open("toy", root), device="cuda")["tagger"]
 
 
@@ -271,7 +274,7 @@ def test_a_device_that_is_not_there_is_refused(root, monkeypatch):
 def test_devices_have_names(monkeypatch, n_gpus, name, found):
     monkeypatch.setattr("torch.cuda.device_count", lambda: n_gpus)
     if found is None:
-        with pytest.raises(ConfigError, match="no such device"):
+        with pytest.raises(ConfigError, match="unknown device"):
             find_device(name)
     else:
         assert str(find_device(name)) == found
@@ -340,7 +343,9 @@ def test_a_moved_bundle_finds_the_files_of_its_base(mine, monkeypatch, tmp_path)
         here.check(role)
 
 
-@pytest.mark.parametrize(("base", "message"), [("mine", "its own base"), ("gone", "no bundle 'gone'"), (5, "damaged")])
+@pytest.mark.parametrize(
+    ("base", "message"), [("mine", "its own base"), ("gone", "unknown bundle 'gone'"), (5, "damaged")]
+)
 def test_a_base_that_cannot_be_is_refused(mine, base, message):
     path = mine / "mine" / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), "base": base}))

@@ -81,7 +81,7 @@ def test_clip_as_a_state_dict(clip_model, tmp_path, layout):
         (lambda state: state.pop("transformer.resblocks.0.ln_1.bias"), "lacks entry transformer"),
         (lambda state: state.pop("token_embedding.weight"), "lacks entry token_embedding.weight"),
         (lambda state: state.update(extra=torch.ones(1)), "unknown entry extra"),
-        (lambda state: state.update({"ln_final.bias": torch.ones(3)}), "another shape for ln_final.bias"),
+        (lambda state: state.update({"ln_final.bias": torch.ones(3)}), "wrong shape for ln_final.bias"),
         (lambda state: state.update({"visual.proj": torch.ones(64, 512)}), "the wrong CLIP: expected ViT-L/14"),
         (lambda state: state.pop("visual.conv1.weight"), "no vision transformer of CLIP"),
     ],
@@ -176,5 +176,5 @@ def test_another_yolo_is_refused(tmp_path):
         ultralytics_pt.load_detector(path)
     model.names = {0: "Cat", 1: "Dog"}
     made_up_files.write_yolo(path, model)
-    with pytest.raises(CheckpointError, match="another shape for"):
+    with pytest.raises(CheckpointError, match="wrong shape for"):
         ultralytics_pt.load_detector(path)

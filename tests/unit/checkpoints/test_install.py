@@ -16,8 +16,10 @@ import torch
 from file_server import serving
 
 from svdaudio.checkpoints import install, recognise, registry
-from svdaudio.checkpoints.bundle import MANIFEST, Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.description import MANIFEST
 from svdaudio.checkpoints.download import Patience
+from svdaudio.checkpoints.models import Models
 from svdaudio.checkpoints.registry import Published, PublishedFile, find
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.models.ssv2a import Config
@@ -285,7 +287,7 @@ def test_nothing_is_written_through_links_in_the_folder(folder, yolo_file, tmp_p
 
 
 def test_what_is_not_published(folder, tmp_path):
-    with pytest.raises(InputError, match="there is no"):
+    with pytest.raises(InputError, match="file not found"):
         install.take(tmp_path / "x.pt", folder)
     for content in (b"", b"text", b"PK\x03\x04"):
         (tmp_path / "x.pt").write_bytes(content)
@@ -374,7 +376,7 @@ def test_an_untouched_file_is_not_hashed_again_unless_asked(folder, yolo_file, m
 
 
 def test_a_missing_role_says_what_brings_it(folder, yolo_file):
-    with pytest.raises(CheckpointError, match=r"no bundle 'full'.*svdaudio checkpoints fetch"):
+    with pytest.raises(CheckpointError, match=r"unknown bundle 'full'.*svdaudio checkpoints fetch"):
         opened(folder)
     install.take(yolo_file, folder, trust=True)
     bundle = opened(folder)

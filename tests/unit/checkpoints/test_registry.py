@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from svdaudio.checkpoints.bundle import LOADERS, OPTIONAL_ROLES, OWN_FORMAT
 from svdaudio.checkpoints.registry import Published, PublishedFile, find, for_role, of_format, registry, with_digest
+from svdaudio.checkpoints.roles import LOADERS, OPTIONAL_ROLES, OWN_FORMAT
 from svdaudio.errors import InputError
 
 

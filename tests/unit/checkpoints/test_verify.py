@@ -9,7 +9,9 @@ import torch
 from pretend_gpu import GPU, PretendGpu
 
 from svdaudio.checkpoints import install
-from svdaudio.checkpoints.bundle import LOADERS, MANIFEST, Bundle
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.description import MANIFEST
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.checkpoints.verify import STEPS, verify
 from svdaudio.errors import CheckpointError
 from svdaudio.weights.quick_copy import cache_path

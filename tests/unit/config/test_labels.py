@@ -37,5 +37,5 @@ def test_other_labels_are_refused(value, words):
 def test_the_bare_label_is_the_text_unless_there_is_a_template():
     assert prompts(("dog", "owl"), "") == ("dog", "owl")
     assert prompts(("dog",), "a {} and another {}") == ("a dog and another dog",)
-    with pytest.raises(ConfigError, match=r"no place for the label: expected a text with \{\}, got 'a photo'"):
+    with pytest.raises(ConfigError, match=r"no placeholder for the label: expected a text with \{\}, got 'a photo'"):
         resolve(HearingConfig, given={"hear.template": "a photo"})

@@ -20,7 +20,7 @@ def test_the_nearest_name(name, near):
     known = ManipulateConfig.parameters()
     assert nearest_name(name, known) == near
     error = unknown_parameter(name, known, "run.toml")
-    assert error.what == f"there is no parameter '{name}' (from run.toml)"
+    assert error.what == f"unknown parameter '{name}' (from run.toml)"
     assert error.fix == (f"perhaps you mean '{near}'" if near else "`svdaudio parameters` lists them")
 
 

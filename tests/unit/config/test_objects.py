@@ -58,7 +58,7 @@ def test_entries_of_a_table_are_parameters_of_their_own():
     assert "objects.owl.points" in Scene.parameters()
     assert "objectsowl" not in Scene.parameters()
     assert list(Scene.parameters())[:3] == ["remove", "objects", "gains"]
-    with pytest.raises(ConfigError, match=r"no value 'gains\.pig'"):
+    with pytest.raises(ConfigError, match=r"'gains\.pig' has no value"):
         config.config.value("gains.pig")
 
 

@@ -21,9 +21,9 @@ def test_a_method_has_its_own_parameters_and_then_those_of_every_run(name):
 
 
 def test_a_section_is_no_parameter():
-    with pytest.raises(ConfigError, match="no parameter 'svd'"):
+    with pytest.raises(ConfigError, match="unknown parameter 'svd'"):
         resolve(ManipulateConfig, overrides=["svd=1"])
-    with pytest.raises(ConfigError, match="no parameter 'svd'"):
+    with pytest.raises(ConfigError, match="unknown parameter 'svd'"):
         ManipulateConfig().value("svd")
 
 

@@ -22,8 +22,8 @@ def test_a_source_has_its_own_name_or_that_of_its_file_or_text():
         (["rain="], "a source cannot be read"),
         (["=rain.wav"], "a source cannot be read"),
         (["?.wav"], "a source cannot be read"),
-        (["1.wav"], "not a valid name"),
-        (["a b=rain.wav"], "not a valid name"),
+        (["1.wav"], "not a valid object name"),
+        (["a b=rain.wav"], "not a valid object name"),
         (["rain.wav", "a/rain.ogg"], "two sources 'rain'"),
     ],
 )

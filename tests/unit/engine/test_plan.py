@@ -37,7 +37,7 @@ def test_what_cannot_be_planned(tmp_path):
         plan(request(tmp_path, targets=("nothing",)), open_store(tmp_path / "s"))
     gone = request(tmp_path)
     gone.files["original"].unlink()
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="file not found:"):
         plan(gone, open_store(tmp_path / "s"))
 
 

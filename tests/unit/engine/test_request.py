@@ -158,7 +158,7 @@ def test_requests_that_cannot_be(pictures, tmp_path):
         check(replace(request, targets=("nothing",)))
     with pytest.raises(CheckpointError, match="there is no tagger"):
         check(request_of(MANIPULATE, pictures, lacks="tagger"))
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="file not found:"):
         check(request_of(MANIPULATE, [tmp_path / "none.jpg", pictures[1]]))
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match="is not an image"):

@@ -12,8 +12,10 @@ import torch
 from torchaudio.functional import resample
 
 from svdaudio.checkpoints import install
-from svdaudio.checkpoints.bundle import LOADERS, Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.checkpoints.registry import find
+from svdaudio.checkpoints.roles import LOADERS
 from svdaudio.errors import InputError
 from svdaudio.evaluation.judges import embed, embed_texts, hear, network_name
 from svdaudio.evaluation.sounds import Source

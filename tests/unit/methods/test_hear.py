@@ -53,8 +53,8 @@ def test_other_labels_leave_the_sound_as_it_is(session, hearing):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"hear__labels": "cow"}, "no embedding of that text: expected cat or dog or owl, got 'cow'"),
-        ({"hear__template": "the sound of a {}"}, "no embedding of that text.*got 'the sound of a cat'"),
+        ({"hear__labels": "cow"}, "no embedding for that text: expected cat or dog or owl, got 'cow'"),
+        ({"hear__template": "the sound of a {}"}, "no embedding for that text.*got 'the sound of a cat'"),
         ({"hear__preset": "loud"}, "hear.preset has an invalid value"),
         ({"hear__scale": 0}, "hear.scale has an invalid value"),
     ],
@@ -120,9 +120,9 @@ def test_the_function_computes_the_same(session, hearing):
     assert found.cosines == pytest.approx(wanted.run.results["cosines"], abs=1e-5)
     assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-5)
     assert list(svdaudio.hear(hearing / "a.wav", bundle="hearing").cosines) == ["cat", "dog", "owl"]
-    with pytest.raises(InputError, match="there is no sound"):
+    with pytest.raises(InputError, match="audio file not found"):
         svdaudio.hear(hearing / "b.wav", bundle="hearing")
-    with pytest.raises(ConfigError, match="no embedding of that text"):
+    with pytest.raises(ConfigError, match="no embedding for that text"):
         svdaudio.hear(hearing / "a.wav", ["cow"], bundle="hearing")
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import ultralytics
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.mini import domain_evaluation
 from svdaudio.mini.manifest import describe

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.config import resolve
 from svdaudio.errors import CheckpointError
 from svdaudio.figures import at_least
@@ -27,7 +28,7 @@ def test_every_figure_of_the_table_has_its_section():
 
 
 def test_a_folder_without_a_bundle_is_told_so(tmp_path):
-    with pytest.raises(CheckpointError, match="there is no bundle"):
+    with pytest.raises(CheckpointError, match="unknown bundle"):
         next(evaluation.sections(tmp_path / "nothing"))
 
 

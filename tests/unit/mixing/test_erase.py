@@ -44,7 +44,7 @@ def test_unions_and_the_rest():
     assert (rest | grown(both, 0.02)).all()
     with pytest.raises(EmptyRegionError, match="no rest"):
         remainder({"cat": ~CAT, "dog": CAT}, 0.0)
-    with pytest.raises(InputError, match="not of one picture"):
+    with pytest.raises(InputError, match="belong to different pictures"):
         united({"cat": CAT, "dog": DOG[:20]})
     with pytest.raises(InputError):
         united({})

@@ -27,7 +27,7 @@ RUN = RunRecord(
 VERDICT = (
     {"object": "duck", "class_name": "duck", "ok": True, "text": "duck heard (0.00 → 1.00)"},
     {"object": "cat", "class_name": "cat", "ok": False, "text": "cat still heard (0.99 → 0.90)"},
-    {"object": "pig", "class_name": None, "ok": None, "text": "pig: no class of the tagger tells about it"},
+    {"object": "pig", "class_name": None, "ok": None, "text": "pig: the tagger has no class for it"},
 )
 
 

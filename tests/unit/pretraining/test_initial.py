@@ -59,7 +59,7 @@ def test_an_earlier_result_is_fine_tuned(tmp_path):
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+    with pytest.raises(CheckpointError, match="file not found:"):
         network(tmp_path / "none.pth")
     (tmp_path / "bad.pth").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match="cannot be read"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from svdaudio.errors import RunError
-from svdaudio.processes import began
+from svdaudio.processes import start_time
 from svdaudio.resident import workers
 from svdaudio.resident.workers import Worker, threads_of_each
 
@@ -25,7 +25,7 @@ def test_a_worker_ends_when_it_is_closed_and_stays_so():
     assert worker.start() is resident, "it runs already"
     assert worker.pid == resident.pid
     worker.close()
-    assert began(resident.pid) != resident.began
+    assert start_time(resident.pid) != resident.began
     with pytest.raises(RunError, match="worker 1 was closed"):
         worker.start()
 

@@ -75,7 +75,7 @@ def test_a_true_peak_lies_between_samples():
 def test_silence_stays_silent_with_a_remark(quiet):
     made = finished(quiet.astype(np.float32))
     assert (made.loudness_lufs, made.gain_db) == (SILENCE_LUFS, 0.0)
-    assert made.remarks == ("the sound is silent (below -70 LUFS): its loudness is left as it is",)
+    assert made.remarks == ("the sound is silent (below -70 LUFS): its loudness is unchanged",)
     assert abs(made.waveform).max() < 1e-3
 
 

@@ -120,7 +120,7 @@ def test_files(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"picture")
     assert digest_file(path) == hashlib.sha256(b"picture").hexdigest()
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="file not found:"):
         digest_file(tmp_path / "b.jpg")
     with pytest.raises(InputError, match="is not a file: expected the file, got a folder"):
         digest_file(tmp_path)

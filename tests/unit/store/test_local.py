@@ -240,7 +240,7 @@ def test_places_that_cannot_be_a_store(tmp_path):
         open_store(tmp_path / "file")
     with pytest.raises(StoreError):
         open_store(tmp_path / "file" / "below").save(make_record(), ARRAYS)
-    with pytest.raises(StoreError, match="of an unknown kind"):
+    with pytest.raises(StoreError, match="has an unknown scheme"):
         open_store("gopher://host/store")
     (tmp_path / "store.json").write_text('{"format": 99}')
     with pytest.raises(StoreError, match="has another format"):
@@ -267,7 +267,7 @@ def test_a_folder_that_holds_other_things_is_no_store(tmp_path):
     (tmp_path / "home" / "letter.txt").touch()
     with pytest.raises(StoreError, match=r"got letter\.txt"):
         open_store(tmp_path / "home")
-    with pytest.raises(StoreError, match="has no name"):
+    with pytest.raises(StoreError, match="no store given"):
         open_store("")
 
 

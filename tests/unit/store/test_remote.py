@@ -218,7 +218,7 @@ def test_a_server_that_knows_no_etag_again_is_refused(s3, location, raw):
     s3.faults.append(Fault(kind="mistaken", method="PUT", n=10**6))
     store = RemoteStore(location, patience=QUICK)
     for ask in (store.prepare, store.examine, lambda: store.lock("a" * 64).__enter__()):
-        with pytest.raises(StoreError, match="rejects If-Match with the ETag that it gave itself, so it cannot keep"):
+        with pytest.raises(StoreError, match="rejects If-Match with the ETag that it returned, so it cannot keep"):
             ask()
     assert paths(raw, "") == ["store.json"]
 

@@ -77,9 +77,9 @@ def test_each_judge_has_its_own_verdict(sound):
     found = listen([item], ToyBundle(), MODELS)
     texts = {role: [one.text.partition(" (")[0] for one in told["edit"]] for role, told in found.findings.items()}
     assert texts == {
-        "tagger": ["duck heard", "cat gone", "rock: no class of the tagger tells about it"],
-        "judge": ["duck not heard", "cat was not in the original's sound either",
-                  "rock: no class of the tagger tells about it"],
+        "tagger": ["duck heard", "cat gone", "rock: the tagger has no class for it"],
+        "judge": ["duck not heard", "cat was not heard before",
+                  "rock: the tagger has no class for it"],
     }  # fmt: skip
     results = json.loads(json.dumps(found.results(), allow_nan=False))
     assert list(results) == [

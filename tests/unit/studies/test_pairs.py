@@ -16,7 +16,7 @@ from svdaudio.places import project_root
 from svdaudio.session import Session
 from svdaudio.studies import pairs
 from svdaudio.studies.pairs import Common, RowsError
-from svdaudio.svd.images import upright_size
+from svdaudio.svd.image_files import upright_size
 
 BUNDLE = SimpleNamespace(
     name="mini", settings={"generate.steps": 20}, digests=lambda role: role, check_domain=lambda: None
@@ -109,7 +109,7 @@ def test_the_files_are_those_of_the_method(folder):
     first, second = prepare(rows, Common(given={"seed": 7}), BASELINE)
     assert (first.request.kind, first.request.config.seed, second.request.config.seed) == ("baseline", 3, 7)
     for column in ("edited", "svd.k", "remove"):
-        with pytest.raises(ConfigError, match=rf"there is no parameter '{column}' \(from pairs\.csv, line 1\)"):
+        with pytest.raises(ConfigError, match=rf"unknown parameter '{column}' \(from pairs\.csv, line 1\)"):
             read_rows(written(folder, f"original,{column}\n"), BASELINE)
     with pytest.raises(InputError, match="no pairs found in"):
         read_rows(project_root() / "examples", BASELINE)
@@ -156,7 +156,7 @@ def test_a_folder_stands_for_the_file_or_the_scenes_in_it(folder):
     [
         ("", "line 1: the column 'original' is missing"),
         ("original,edited\n", "no pairs found"),
-        ("original,edited,svd.kk\n", "there is no parameter 'svd.kk'"),
+        ("original,edited,svd.kk\n", "unknown parameter 'svd.kk'"),
         ("original,edited,edited\n", "a column occurs twice"),
         ("original,edited,remove,add\none.png,two.png,20,20,40,30\n", "line 2: more cells than columns"),
         ("original,edited,remove,add\none.png,,1,1\n", "line 2: the picture 'edited' is missing"),
@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_read_says_where(folder, text, message):
         ("[]", "line 1: the line is not a JSON object"),
         ('{"original": 1, "edited": "two.png"}', "line 1: the picture 'original' is missing"),
         ('{"original": "one.png", "edited": "two.png", "name": 3}', "line 1: 'name' is not text"),
-        ('{"original": "one.png", "edited": "two.png", "svd": {"kk": 3}}', "no parameter 'svd.kk'"),
+        ('{"original": "one.png", "edited": "two.png", "svd": {"kk": 3}}', "unknown parameter 'svd.kk'"),
         ('{"original": "one.png", "edited": "two.png", "seed": 1, "seed": 2}', "line 1: 'seed' occurs twice"),
         ('{"original": "one.png", "edited": "two.png", "svd": {"k": 1}, "svd.k": 2}', r"'svd\.k' is given twice"),
         (
@@ -197,7 +197,7 @@ def test_a_json_line_that_says_nothing_is_told(folder, line, message):
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ('nowhere.png,two.png,"20,20","40,30",5', "line 2: there is no file"),
+        ('nowhere.png,two.png,"20,20","40,30",5', "line 2: file not found:"),
         ('pairs.csv,two.png,"20,20","40,30",5', "is not an image"),
         ('one.png,two.png,"64,20","40,30",5', r"line 2: the click 'remove' is outside the picture one.png"),
         ('one.png,two.png,"20,20","40,-1",5', "the click 'add' is outside the picture two.png"),
@@ -219,7 +219,7 @@ def test_all_faults_are_told_and_the_first_is_the_error(folder):
     pictures = ("x.png,two.png", "one.png,two.png", "one.png,y.png")
     text = "\n".join(["original,edited,remove,add", *(f'{both},"1,1","1,1"' for both in pictures)])
     rows = read_rows(written(folder, text))
-    with pytest.raises(InputError, match=r"^pairs\.csv, line 2: there is no file .*x.png \(and 1 more\)") as caught:
+    with pytest.raises(InputError, match=r"^pairs\.csv, line 2: file not found: .*x.png \(and 1 more\)") as caught:
         prepare(rows, Common())
     assert isinstance(caught.value, RowsError)
     assert [reason.partition(": ")[0] for reason in caught.value.reasons] == ["pairs.csv, line 2", "pairs.csv, line 4"]

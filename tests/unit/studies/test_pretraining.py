@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 from pair_folder import write_pairs
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.errors import CheckpointError, ConfigError, InputError, RunError
 from svdaudio.pretraining.kinds import CIAP
 from svdaudio.pretraining.settings import CiapSettings
@@ -122,7 +123,7 @@ def test_faults_are_all_listed_and_skipped_if_asked(trained, bundles, tmp_path):
 
 def test_what_cannot_be_trained_is_refused(trained, bundles, tmp_path):
     request = trained[0]
-    with pytest.raises(CheckpointError, match="there is no bundle 'none'"):
+    with pytest.raises(CheckpointError, match="unknown bundle 'none'"):
         go(request, base="none")
     with pytest.raises(InputError, match="folder not found"):
         go(request, data=tmp_path / "none", work=tmp_path / "a")

@@ -40,7 +40,7 @@ def test_a_range_without_a_meaning_is_refused(text):
 
 def test_a_range_is_of_the_methods_own_parameters():
     assert sweep.parse_range("seed=1..3", BASELINE.config.parameters()).values == (1, 2, 3)
-    with pytest.raises(ConfigError, match=r"there is no parameter 'svd\.k' \(from --grid\)"):
+    with pytest.raises(ConfigError, match=r"unknown parameter 'svd\.k' \(from --grid\)"):
         sweep.parse_range("svd.k=1..8", BASELINE.config.parameters())
 
 

@@ -110,7 +110,7 @@ def test_a_mask_is_read_as_the_files_of_the_command_line(people, mode):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (mask_png(30, 40), "m.png has another size than cat.png: expected 40 x 30, got 30 x 40"),
+        (mask_png(30, 40), "m.png has a different size than cat.png: expected 40 x 30, got 30 x 40"),
         (b"no picture", "m.png is not an image"),
         (b"\x93NUMPY\x01\x00", "m.png is not an image"),
         (png(shade=128), "mostly neither inside nor outside"),

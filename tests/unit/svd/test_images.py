@@ -15,7 +15,8 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from svdaudio.errors import InputError
 from svdaudio.places import project_root
-from svdaudio.svd.images import as_pixels, decode_image, load_image, upright_size
+from svdaudio.svd.image_files import upright_size
+from svdaudio.svd.images import as_pixels, decode_image, load_image
 
 HEIGHT, WIDTH = 24, 40
 
@@ -165,9 +166,9 @@ def test_enormous_pictures_are_refused_by_their_header(size):
 
 
 def test_missing_files_and_directories_are_refused(tmp_path):
-    with pytest.raises(InputError, match="there is no image"):
+    with pytest.raises(InputError, match="file not found"):
         load_image(tmp_path / "none.png")
-    with pytest.raises(InputError, match="is a directory"):
+    with pytest.raises(InputError, match="is a folder"):
         load_image(tmp_path)
 
 
@@ -434,14 +435,14 @@ def broken(data):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda p: 5, "the edit is of an unknown kind: expected a path, a Pillow image, or an array"),
-        (lambda p: None, "of an unknown kind"),
-        (lambda p: b"bytes", "of an unknown kind"),
-        (lambda p: [p], "of an unknown kind"),
-        (lambda p: p[..., 0], "the edit has another shape"),
-        (lambda p: p[..., :2], "has another shape"),
-        (lambda p: p.astype(np.float32) / 255, "has another shape"),
-        (lambda p: torch.from_numpy(p.copy()).permute(2, 0, 1), "has another shape"),
+        (lambda p: 5, "the edit is of an unknown type: expected a path, a Pillow image, or an array"),
+        (lambda p: None, "of an unknown type"),
+        (lambda p: b"bytes", "of an unknown type"),
+        (lambda p: [p], "of an unknown type"),
+        (lambda p: p[..., 0], "the edit has the wrong shape or dtype"),
+        (lambda p: p[..., :2], "has the wrong shape or dtype"),
+        (lambda p: p.astype(np.float32) / 255, "has the wrong shape or dtype"),
+        (lambda p: torch.from_numpy(p.copy()).permute(2, 0, 1), "has the wrong shape or dtype"),
         (lambda p: p[:3], "too small"),
         (lambda p: p[:0], "too small"),
         (lambda p: Image.fromarray(p[:3].copy()), "too small"),
@@ -450,7 +451,7 @@ def broken(data):
         (lambda p: broken(animation(p)), "animated"),
         (lambda p: broken(noise("PNG")[:-900]), "truncated or damaged"),
         (lambda p: broken(zeros_to_the_end(encoded(detailed(), "JPEG", quality=95))), "truncated or damaged"),
-        (lambda p: Path("none.png"), "there is no image"),
+        (lambda p: Path("none.png"), "file not found"),
     ],
 )
 def test_what_is_no_picture_is_refused_with_one_line(pixels, make, words):

@@ -37,7 +37,7 @@ def test_a_module_is_built_as_the_file_says_and_does_not_train(toy):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda path: path.unlink(), "there is no checkpoint"),
+        (lambda path: path.unlink(), "file not found:"),
         (lambda path: path.write_bytes(path.read_bytes()[:40]), "cannot be read"),
         (lambda path: path.write_bytes(b""), "cannot be read"),
         (lambda path: save_file({"weight": torch.zeros(1)}, path), "has no description"),
@@ -51,7 +51,7 @@ def test_what_is_no_weight_file_is_refused(toy, damage, words):
 
 
 def test_another_role_is_refused(toy):
-    with pytest.raises(CheckpointError, match="another kind: expected tagger, got toy"):
+    with pytest.raises(CheckpointError, match="has another role: expected tagger, got toy"):
         load_weights(toy, role="tagger")
 
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.methods.stages import DIFFUSE, DIFFUSE_EACH, PICK
 from svdaudio.models.audioldm.noise import batches, candidate_noise, joint_noise
 from svdaudio.models.audioldm.settings import N_TOGETHER

@@ -50,5 +50,5 @@ def test_weights_of_another_role_are_refused(tmp_path):
     path = tmp_path / "tagger.safetensors"
     header = Header(role="tagger", architecture="", config=CONFIG, recipe="", recipe_version=1)
     save_weights(path, CiapNetwork(**CONFIG).state_dict(), header)
-    with pytest.raises(CheckpointError, match="another kind"):
+    with pytest.raises(CheckpointError, match="another role"):
         load_image_encoder(path)

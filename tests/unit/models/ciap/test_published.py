@@ -35,7 +35,7 @@ def test_every_published_form_is_recognised_and_loads(path, older, wrap):
         (lambda state: state.pop("backbone.7.1.conv2.weight"), "lacks entry backbone.layer4.1.conv2.weight"),
         (lambda state: state.update({"fc.weight": torch.zeros(512, 512)}), "has an unknown entry fc.weight"),
         (lambda state: state.update({"backbone.9.weight": torch.zeros(1)}), "has an unknown entry backbone.9.weight"),
-        (lambda state: state.update({"proj.weight": torch.zeros(512, 256)}), "has another shape for proj.weight"),
+        (lambda state: state.update({"proj.weight": torch.zeros(512, 256)}), "has the wrong shape for proj.weight"),
     ],
 )
 def test_nothing_is_skipped(path, change, message):

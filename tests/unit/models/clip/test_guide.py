@@ -48,7 +48,7 @@ def test_a_guide_of_our_own_knows_its_texts(tmp_path, network, picture):
     found = guide.embed_pictures([picture, picture[::-1]])
     assert np.array_equal(found, ImageEncoder(rounded.visual).embed([picture, picture[::-1]]))
     assert guide.embed_texts([]).shape == guide.embed_pictures([]).shape == (0, 24)
-    with pytest.raises(ConfigError, match="no embedding of that text: expected cat or dog, got 'owl'"):
+    with pytest.raises(ConfigError, match="no embedding for that text: expected cat or dog, got 'owl'"):
         guide.embed_texts(["cat", "owl"])
 
 

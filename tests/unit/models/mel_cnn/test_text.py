@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.errors import ConfigError
 
 BUNDLE = Bundle.open("mini")

@@ -12,7 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from svdaudio.checkpoints.bundle import Bundle, Models
+from svdaudio.checkpoints.bundle import Bundle
+from svdaudio.checkpoints.models import Models
 from svdaudio.errors import CheckpointError, InputError
 from svdaudio.models.sam2.segmenter import (
     MIN_WINDOW_PX,

@@ -75,7 +75,7 @@ def test_the_published_format(tmp_path, prefix):
         (lambda state: state.pop("conv.bias"), "lacks entry conv.bias"),
         (lambda state: state.update(extra=torch.ones(1)), "unknown entry extra"),
         (lambda state: state.update({"epoch": 57}), "unknown entry epoch"),
-        (lambda state: state.update({"feature_extractor.fc.bias": torch.ones(768)}), "another shape for feature_ext"),
+        (lambda state: state.update({"feature_extractor.fc.bias": torch.ones(768)}), "wrong shape for feature_ext"),
     ],
 )
 def test_another_network_is_refused(tmp_path, change, words):
