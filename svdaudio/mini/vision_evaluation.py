@@ -107,8 +107,11 @@ def detector_figures(path: Path, *, n_pictures: int = 250) -> tuple[Figure, ...]
         tp, confidence, predicted, target = (np.concatenate(part) for part in chosen)
         return np.asarray(ap_per_class(tp, confidence, predicted, target)[5].mean(axis=0))
 
+    def mean_precision(index: NDArray[np.intp]) -> float:
+        return float(precision(index)[0])
+
     average = precision(np.arange(n_pictures))
-    low, high = bootstrap(lambda index: float(precision(index)[0]), n_pictures, n_resamples=200)
+    low, high = bootstrap(mean_precision, n_pictures, n_resamples=200)
     right = [float(scene_found(detector, image) == names) for image, names in scene_names().items()]
     return (
         Figure(
@@ -211,8 +214,11 @@ def image_encoder_figures(path: Path, *, n_pictures: int = 200) -> tuple[Figure,
             np.nanmean([average_precision(likeness[index, c], truth[index, c]) for c in range(len(farm.CLASSES))])
         )
 
+    def prototype_share(index: NDArray[np.intp]) -> float:
+        return share_right(by_prototype, index)
+
     everything = np.arange(n_pictures)
-    low, high = bootstrap(lambda index: share_right(by_prototype, index), n_pictures)
+    low, high = bootstrap(prototype_share, n_pictures)
     ap_low, ap_high = bootstrap(mean_precision, n_pictures, n_resamples=300)
     return (
         Figure(
