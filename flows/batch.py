@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from svdaudio.engine.batch import BatchWork, Progress, execute_batch
-from svdaudio.engine.batches import Asked, OnError, table
+from svdaudio.engine.batches import BatchPolicy, OnError, table
 from svdaudio.engine.run import Stopping
 from svdaudio.errors import InputError, SvdAudioError
 from svdaudio.flows import pages
@@ -67,7 +67,7 @@ def run_pairs(
         found = find_method(method)
         record, _ = compute_rows(
             session, read_rows(pairs, found), method, Common(given=settings or {}, variant=variant),
-            files={"pairs": pairs}, title=pairs.name, asked=Asked(pictures=pictures, on_error=on_error),
+            files={"pairs": pairs}, title=pairs.name, policy=BatchPolicy(pictures=pictures, on_error=on_error),
         )  # fmt: skip
         if record.state != "finished":
             return Failed(message=record.error or f"the batch was {record.state}")
@@ -85,7 +85,7 @@ def compute_rows(
     *,
     files: Mapping[str, Path],
     title: str,
-    asked: Asked,
+    policy: BatchPolicy,
 ) -> tuple[RunRecord, dict[str, RunRecord]]:
     """Run a batch inside the calling flow, and show its table on the flow's page.
 
@@ -96,7 +96,7 @@ def compute_rows(
         common: settings for rows that do not set them.
         files: the files that the rows were read from, by name.
         title: title of the batch, for display.
-        asked: the batch's options, kept in its record.
+        policy: the batch's options, kept in its record.
 
     Returns:
         The record of the batch, and the records of its runs by the names of their rows.
@@ -104,7 +104,7 @@ def compute_rows(
     prepared = prepare(session, rows, find_method(method), common)
     for text in dict.fromkeys(text for one in prepared for text in one.resolved.remarks):
         get_run_logger().warning("%s", text)
-    opened = session.open_batch(prepared, files=files, title=title, asked=asked)
+    opened = session.open_batch(prepared, files=files, title=title, policy=policy)
     record, runs = session.run_batch(opened)
     pages.show_table(table(opened.members, runs), record.id)
     return record, {job.name: run for job, run in zip(opened.jobs, runs, strict=True)}

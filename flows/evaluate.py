@@ -9,7 +9,7 @@ from typing import Any
 from prefect import flow
 from prefect.states import Failed
 
-from svdaudio.engine.batches import Asked
+from svdaudio.engine.batches import BatchPolicy
 from svdaudio.errors import SvdAudioError
 from svdaudio.flows import pages
 from svdaudio.flows.batch import compute_rows
@@ -52,7 +52,7 @@ def evaluate(
         record, runs = compute_rows(
             session, study.pairs(), "manipulate", Common(given=settings or {}), files={"scenes": study.scenes},
             title=f"{len(study.edits)} edits",
-            asked=Asked(table=str((folder / "runs.csv").absolute()), study=study.kept(command)),
+            policy=BatchPolicy(table=str((folder / "runs.csv").absolute()), study=study.kept(command)),
         )  # fmt: skip
         outcomes = study.outcomes({name: run.results for name, run in runs.items()})
         if not outcomes:

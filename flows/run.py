@@ -71,7 +71,7 @@ def run_method(
         return failed(error)
 
 
-manipulate = run_method.with_options(name="manipulate", description="Sound that follows an edit of a picture.")
+manipulate = run_method.with_options(name="manipulate", description="Generate the sound of an edit of a picture.")
 baseline = run_method.with_options(name="baseline", description="Plain SSV2A: the sound of one picture.")
 
 

@@ -1,4 +1,4 @@
-"""Sound that follows an image edit.
+"""Sound from pictures and from edits of pictures.
 
 The input is two pictures, the original and its edit, with a click on the removed object and one on the added. The
 singular values of the CLIP tokens of both regions are modified, and SSV2A and AudioLDM generate the sound. The names

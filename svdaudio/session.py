@@ -30,7 +30,7 @@ from svdaudio.engine.batch import BatchExecutor, BatchWork, OutputWriter, execut
 from svdaudio.engine.batch import Progress as BatchProgress
 from svdaudio.engine.batch import no_progress as no_batch_progress
 from svdaudio.engine.batches import KIND as BATCH
-from svdaudio.engine.batches import Asked, Batch, Job, Prepared, open_batch, reopen_batch
+from svdaudio.engine.batches import Batch, BatchPolicy, Job, Prepared, open_batch, reopen_batch
 from svdaudio.engine.body import ModelSource
 from svdaudio.engine.journal import Progress
 from svdaudio.engine.method import Method
@@ -515,11 +515,11 @@ class Session:
     # -- batches ---------------------------------------------------------------------------------------------------
 
     def open_batch(
-        self, prepared: Sequence[Prepared], *, files: Mapping[str, Path], title: str, asked: Asked | None = None
+        self, prepared: Sequence[Prepared], *, files: Mapping[str, Path], title: str, policy: BatchPolicy | None = None
     ) -> Batch:
         """The batch of these members: an unfinished batch of the same work in the store, else a new one."""
         return open_batch(
-            self.store, prepared, files=files, title=title, runner=self.runner.name, asked=asked or Asked()
+            self.store, prepared, files=files, title=title, runner=self.runner.name, policy=policy or BatchPolicy()
         )
 
     def reopen_batch(self, record: RunRecord) -> Batch:
@@ -547,14 +547,14 @@ class Session:
         Returns:
             The record of the batch, and those of its runs in the order of its members.
         """
-        asked = batch.asked
-        output: OutputWriter = Outputs(root=self.out_root, pictures=asked.pictures)
-        path = table_path or (Path(asked.table) if asked.table else self.out_root / f"{batch.record.id}.csv")
+        policy = batch.policy
+        output: OutputWriter = Outputs(root=self.out_root, pictures=policy.pictures)
+        path = table_path or (Path(policy.table) if policy.table else self.out_root / f"{batch.record.id}.csv")
         executor = self.runner.batch_executor(batch.record.id)
 
         def execute(jobs: Sequence[Job]) -> list[RunRecord]:
             models = self.models(jobs[0].request)
-            work = BatchWork(jobs=jobs, store=self.store, models=models, output=output, on_error=asked.on_error)
+            work = BatchWork(jobs=jobs, store=self.store, models=models, output=output, on_error=policy.on_error)
             if n_workers > 1 and len(jobs) > 1:
                 from svdaudio.engine.workers import execute_shares
 

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process if not given.
 
     Returns:
-        The exit code: 0, or 1 for a failure, 2 for bad input, 3 for checkpoints, 4 for the store, 70 for a fault of
+        The exit code: 0, or 1 for a failure, 2 for bad input, 3 for checkpoints, 4 for the store, 70 for a bug in
         this project, 130 after Ctrl-C.
     """
     for name, value in OFFLINE_SWITCHES.items():
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if stream is None:  # closed by the caller: the work is done all the same
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
         elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # rather an escape than a fault
+            stream.reconfigure(errors="backslashreplace")  # an escape instead of an error
     try:
         from svdaudio.cli.app import invoke
 

@@ -108,7 +108,7 @@ def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[Ru
     """
     from svdaudio.studies.ablation_study import AblationStudy
 
-    study, command = AblationStudy.of_record(opened.asked.study or {})
+    study, command = AblationStudy.of_record(opened.policy.study or {})
     _finish(session, study, command, opened, record, runs, as_json=as_json)
 
 

@@ -89,7 +89,7 @@ class _Root(GroupedCommands):
 app = Commands(
     name="svdaudio",
     cls=_Root,
-    help="Sound that follows a picture edit: two pictures in, ten seconds of sound out, every stage cached.",
+    help="Generate sound from pictures and from edits of pictures. Every stage is cached.",
     epilog="`svdaudio demo` runs an example. Exit codes: 0 done, 1 failed, 2 bad input, 3 checkpoints, 4 store.",
     no_args_is_help=False,
     add_completion=False,
@@ -142,14 +142,14 @@ def invoke(arguments: list[str]) -> int:
     except BrokenPipeError:
         _silence_stdout()  # the reader of our output has left
         return 1
-    except Exception as error:  # noqa: BLE001 - the last place that can turn a fault into one line
+    except Exception as error:  # noqa: BLE001 - the last place that can turn a bug into one line
         if debug:
             traceback.print_exc()
         for reason in getattr(error, "reasons", ())[:N_REASONS]:
             sys.stderr.write(f"  {reason}\n")
         line, code = _explain(error)
         if code == FAULT and not debug:
-            line += " This is a fault of svdaudio; --debug shows where."
+            line += " This is a bug in svdaudio; --debug shows the traceback."
         if line:
             sys.stderr.write(f"error: {printable(line)}\n")
         return code
@@ -166,7 +166,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         return _machine_error(error), UNWRITABLE
     if isinstance(error, MemoryError):
-        return "there is not enough memory. Close other programs, or raise the limit.", 1
+        return "out of memory. Close other programs, or raise the limit.", 1
     return " ".join(f"{type(error).__name__}: {error}".split()) + ".", FAULT
 
 
@@ -195,4 +195,4 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "svdaudio"
     message = " ".join(error.format_message().split()).rstrip(".")
-    return f"{message}. `{command} --help` lists what it takes."
+    return f"{message}. `{command} --help` lists its arguments and options."

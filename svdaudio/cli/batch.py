@@ -127,13 +127,13 @@ def open_and_execute(
         files: name → file or folder that the pairs come from, for the record.
         title: of the batch, for display.
         table: file for the table of results; None for one in the store's results folder.
-        recorded: the other fields of `svdaudio.engine.batches.Asked`.
+        recorded: the other fields of `svdaudio.engine.batches.BatchPolicy`.
     """
-    from svdaudio.engine.batches import Asked
+    from svdaudio.engine.batches import BatchPolicy
 
     place = None if table is None else str(table.absolute())
-    asked = Asked(table=place, n_workers=execution.workers, **recorded)
-    opened = session.open_batch(prepared, files=files, title=title, asked=asked)
+    policy = BatchPolicy(table=place, n_workers=execution.workers, **recorded)
+    opened = session.open_batch(prepared, files=files, title=title, policy=policy)
     return (opened, *execute(session, opened))
 
 
@@ -148,7 +148,7 @@ def execute(session: Session, opened: Batch) -> tuple[RunRecord, list[RunRecord]
     left = [job for job in opened.jobs if not job.done]
     if opened.record.attempts:
         print_note(f"continuing {opened.record.id}: {opened.n_done} of {len(opened.jobs)} pairs are done")
-    n_workers = opened.asked.n_workers
+    n_workers = opened.policy.n_workers
     tally = Tally(left, expected_seconds(session.store), min(n_workers, max(1, len(left))))
     sessions.log_to_stderr()
     with sessions.resumable(opened.record.id), _progress(tally) as progress:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = Commands(help="List, install and verify model weights.")
 
-BundleName = Annotated[str | None, typer.Argument(metavar="[BUNDLE]", help="The bundle (default all).")]
+BundleName = Annotated[str | None, typer.Argument(metavar="BUNDLE", help="The bundle (default all).")]
 Trust = Annotated[
     bool,
     typer.Option(
@@ -84,7 +84,7 @@ def verify(
 def fetch(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Published models (default all recommended ones)."),
+        typer.Argument(metavar="NAME...", help="Published models (default all recommended ones)."),
     ] = None,
     *,
     role: Role = None,

@@ -315,7 +315,7 @@ def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[Ru
     from svdaudio.studies.edit_study import Study
 
     del session  # the runs are all that is needed
-    study, command = Study.of_record(opened.asked.study or {})
+    study, command = Study.of_record(opened.policy.study or {})
     _finish(study, command, opened, record, runs, as_json=as_json)
 
 

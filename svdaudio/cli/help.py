@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,8 +16,21 @@ from typer.main import get_command, get_group
 Function = Callable[..., Any]
 
 
+_TYPES = {"int": "N", "int range": "N", "float": "X", "float range": "X", "str": "TEXT", "path": "FILE"}
+"""Typer's name of a type → what help shows for a value of it."""
+
+
 class PlainCommand(TyperCommand):
     """A command whose options are listed under the headings of their panels."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage line: arguments under their metavars, in brackets if they are optional."""
+        pieces = [self.options_metavar or ""]
+        for parameter in self.get_params(ctx):
+            if parameter.param_type_name == "argument":
+                name = _metavar(parameter)
+                pieces.append(name if parameter.required else f"[{name}]")
+        return pieces
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options with their help."""
@@ -24,11 +38,23 @@ class PlainCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                default = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
+                is_argument = parameter.param_type_name == "argument"
+                name = _metavar(parameter) if is_argument else re.sub("<([^>]+)>", _value_name, record[0])
+                default = "Arguments" if is_argument else "Options"
+                panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append((name, record[1]))
         for heading in sorted(panels, key=lambda name: (name != "Arguments", name == "Options")):
             with formatter.section(heading):
                 formatter.write_dl(panels[heading])
+
+
+def _metavar(argument: Any) -> str:
+    """The name of an argument: RUN, or FILE... for several."""
+    return argument.metavar or argument.name.upper()
+
+
+def _value_name(found: re.Match[str]) -> str:
+    """What help shows for a value: N, or the choices."""
+    return _TYPES.get(found[1], found[1])
 
 
 class GroupedCommands(TyperGroup):
@@ -62,7 +88,7 @@ class Place:
 
 
 class LazyCommands(Mapping[str, Any]):
-    """Commands by name, each imported when it is asked for: a process needs one of them, and its help all."""
+    """Commands by name, each imported on first use: a call needs one of them, the help all."""
 
     def __init__(self, places: Mapping[str, Place]) -> None:
         self._places = places

@@ -197,7 +197,7 @@ def inspect(
     stage: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STAGE]",
+            metavar="STAGE",
             help="A stage of the run: 'removed.mask', 'mask' for all masks, 'removed' for all stages of that region.",
         ),
     ] = None,

@@ -11,7 +11,7 @@ from svdaudio.cli.output import console, print_json, table
 
 
 def parameters(
-    method: Annotated[str, typer.Argument(metavar="[METHOD]", help="The method.")] = "manipulate",
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="The method.")] = "manipulate",
     *,
     bundle: options.Bundle = None,
     as_json: options.Json = False,

@@ -80,11 +80,11 @@ def _resume_batch(session: Session, record: RunRecord, *, as_json: bool) -> None
     """
     begun = time.perf_counter()
     opened = session.reopen_batch(record)
-    if opened.asked.table is not None:
-        batch.check_table(Path(opened.asked.table))
+    if opened.policy.table is not None:
+        batch.check_table(Path(opened.policy.table))
     record, runs = batch.execute(session, opened)
-    if opened.asked.study is not None:
-        _finish_for(opened.asked.study, record)(session, opened, record, runs, as_json=as_json)
+    if opened.policy.study is not None:
+        _finish_for(opened.policy.study, record)(session, opened, record, runs, as_json=as_json)
         return
     batch.finish(opened, record, runs, begun, as_json=as_json)
 

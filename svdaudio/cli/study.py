@@ -89,11 +89,11 @@ def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[Ru
     """
     from svdaudio.studies.parameter_study import ParameterStudy
 
-    parameter_study, command = ParameterStudy.of_record(opened.asked.study or {})
+    parameter_study, command = ParameterStudy.of_record(opened.policy.study or {})
     plan = parameter_study.plan(session)
     if parameter_study.spec.search.kind == "optuna":
         done = {job.name: run for job, run in zip(opened.jobs, runs, strict=True)}
-        execution = options.BatchExecution(workers=opened.asked.n_workers, as_json=as_json)
+        execution = options.BatchExecution(workers=opened.policy.n_workers, as_json=as_json)
         _search(session, plan, command, execution, done)
         return
     _finish(plan, command, opened, record, runs, as_json=as_json)

@@ -101,7 +101,7 @@ def finish(session: Session, opened: Batch, record: RunRecord, runs: Sequence[Ru
     """Write the files of a batch's evaluation, and print its figures."""
     from svdaudio.studies.zero_shot import ZeroShotStudy
 
-    study, command = ZeroShotStudy.of_record(opened.asked.study or {})
+    study, command = ZeroShotStudy.of_record(opened.policy.study or {})
     texts = _texts(session, study, record.bundle)
     _finish(session, study, texts, command, opened, record, runs, as_json=as_json)
 

@@ -59,8 +59,8 @@ REPORTED = ("audio", "pictures", "scores")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The options of a batch apart from its pairs."""
+class BatchPolicy:
+    """How a batch is executed and where its table goes; its record keeps it for `resume`."""
 
     table: str | None = None
     """Path of its table; None for the store's results folder."""
@@ -71,7 +71,7 @@ class Asked:
     """The study that it belongs to, as the study's `kept` returns it: its "kind", and the data to resume it."""
 
 
-NOTHING_ASKED = Asked()
+DEFAULT_POLICY = BatchPolicy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +120,9 @@ class Batch:
     jobs: tuple[Job, ...]
 
     @property
-    def asked(self) -> Asked:
+    def policy(self) -> BatchPolicy:
         """Its options."""
-        return asked_of(self.record)
+        return policy_of(self.record)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -164,7 +164,7 @@ def open_batch(
     files: Mapping[str, Path],
     title: str,
     runner: str = "in-process",
-    asked: Asked = NOTHING_ASKED,
+    policy: BatchPolicy = DEFAULT_POLICY,
 ) -> Batch:
     """The batch of these pairs: an unfinished batch of the same work in the store, else a new one.
 
@@ -174,7 +174,7 @@ def open_batch(
         files: the files that the pairs were read from, by name, for the record.
         title: of the batch, for display.
         runner: "in-process" or "prefect".
-        asked: the batch's options, kept in the record for `reopen_batch`.
+        policy: the batch's options, kept in the record for `reopen_batch`.
 
     Raises:
         InputError: a file is missing or cannot be read.
@@ -192,7 +192,7 @@ def open_batch(
             if run is None:
                 run = _new_in_place_of(store, member, new_run(one.request, runner=runner))
             jobs.append(Job(member=member, request=one.request, run=run))
-        record = replace(earlier, results={**earlier.results, "asked": asdict(asked)})
+        record = replace(earlier, results={**earlier.results, "asked": asdict(policy)})
         return Batch(record=record, jobs=tuple(jobs))
     runs = _new_runs(prepared, runner)
     shared = _shared([flatten(run.config) for run in runs])
@@ -208,7 +208,7 @@ def open_batch(
         )
         jobs.append(Job(member=member, request=one.request, run=run))
     results = {"title": title, "identity": identity, "members": [_member_entry(job.member) for job in jobs]}
-    record = _record(jobs, shared, files=files, runner=runner, results={**results, "asked": asdict(asked)})
+    record = _record(jobs, shared, files=files, runner=runner, results={**results, "asked": asdict(policy)})
     for job in jobs:
         store.runs.write(replace(job.run, state="interrupted"), durable=False)
     store.runs.write(record)
@@ -302,14 +302,14 @@ def _recreated(
     return new_run(request, runner=record.runner), request
 
 
-def asked_of(record: RunRecord) -> Asked:
+def policy_of(record: RunRecord) -> BatchPolicy:
     """The options of a batch; the defaults if its record is too old to hold them.
 
     Raises:
         RunError: the record was written by an incompatible version.
     """
     try:
-        return Asked(**record.results.get("asked", {}))
+        return BatchPolicy(**record.results.get("asked", {}))
     except TypeError as error:
         raise _other_version(record) from error
 

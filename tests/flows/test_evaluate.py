@@ -10,7 +10,7 @@ import pytest
 from farm_scene import FEW_STEPS, FEW_STEPS_ARGUMENTS
 from toy_method import install
 
-from svdaudio.engine.batches import asked_of
+from svdaudio.engine.batches import policy_of
 from svdaudio.store import open_store
 from svdaudio.studies.edit_study import Study
 
@@ -47,7 +47,7 @@ def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, t
         again = evaluate(FEW_STEPS, only=["cat-duck"], out=tmp_path / "again")
     assert again["figures"]["method"]["mean rise of the added class"] == method["mean rise of the added class"]["value"]
     assert Path(again["files"]["page"]).read_text() == page
-    study, command = Study.of_record(asked_of(open_store(str(store)).runs.load(again["batch"])).study)
+    study, command = Study.of_record(policy_of(open_store(str(store)).runs.load(again["batch"])).study)
     assert (study.folder, study.kinds) == (tmp_path / "again", [("cat", "duck")])
     assert command in page
 

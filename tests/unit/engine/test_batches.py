@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from svdaudio.engine.batches import (
-    Asked,
+    BatchPolicy,
     Prepared,
-    asked_of,
     check_table,
     closed,
     members_of,
     open_batch,
+    policy_of,
     reopen_batch,
     table,
     write_table,
@@ -153,18 +153,18 @@ def test_a_lost_run_is_not_made_from_other_pictures_or_an_old_record(toy):
 
 
 def test_what_was_asked_for_is_in_the_record_and_the_last_word_counts(toy):
-    def asked(**more):
-        return open_batch(toy.store, prepared(toy, 0.1), files={}, title="t", asked=Asked(**more)).record
+    def opened(**more):
+        return open_batch(toy.store, prepared(toy, 0.1), files={}, title="t", policy=BatchPolicy(**more)).record
 
-    record = asked(table="/x/t.csv", n_workers=2, on_error="stop", study={"edits": ["cat-duck"]})
-    assert asked_of(toy.store.runs.load(record.id)) == Asked(
+    record = opened(table="/x/t.csv", n_workers=2, on_error="stop", study={"edits": ["cat-duck"]})
+    assert policy_of(toy.store.runs.load(record.id)) == BatchPolicy(
         table="/x/t.csv", n_workers=2, on_error="stop", study={"edits": ["cat-duck"]}
     )
-    again = asked(pictures=True)
+    again = opened(pictures=True)
     assert again.id == record.id
-    assert asked_of(again) == Asked(pictures=True)
+    assert policy_of(again) == BatchPolicy(pictures=True)
     old = {name: value for name, value in record.results.items() if name != "asked"}
-    assert asked_of(replace(record, results=old)) == Asked()
+    assert policy_of(replace(record, results=old)) == BatchPolicy()
 
 
 def test_the_table_has_a_row_a_pair_and_the_same_columns(toy, tmp_path):
