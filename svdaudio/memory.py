@@ -7,7 +7,6 @@ faulted in and zeroed again, thousands of times per step. Keeping the memory avo
 from __future__ import annotations
 
 import contextlib
-import ctypes
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 MIB = 2**20
@@ -19,6 +18,8 @@ def keep_freed_memory() -> None:
 
     Source: mallopt(3). Blocks of 32 MiB and more (weights) are still returned immediately.
     """
+    import ctypes  # not needed by processes that only plan
+
     with contextlib.suppress(OSError, AttributeError):  # no C library, or not glibc
         mallopt = ctypes.CDLL(None).mallopt
         for option, n_bytes in (

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from svdaudio import store as stores
 from svdaudio.checkpoints.bundle import Bundle
@@ -56,9 +56,11 @@ from svdaudio.places import default_store, out_root
 from svdaudio.sounds.writing import check_sound_place
 from svdaudio.store.base import Store
 from svdaudio.store.runs import RunRecord
-from svdaudio.views.comparison import Comparison, compare_records
 from svdaudio.views.outputs import Outputs, arrays_of, check_result, copy_result, report_of, sound_bytes
 from svdaudio.views.report import Report, draw_nodes
+
+if TYPE_CHECKING:
+    from svdaudio.views.comparison import Comparison
 
 ENVIRONMENT_STORE = "SVDAUDIO_STORE"
 PAGE = "report.html"
@@ -501,6 +503,8 @@ class Session:
         Raises:
             RunError: there are fewer than two runs, one does not exist, or one is a batch.
         """
+        from svdaudio.views.comparison import compare_records
+
         if len(runs) < 2:
             raise RunError("too few runs to compare", expected="two or more", got=len(runs))
         records = [self.load(run) if isinstance(run, str) else run for run in runs]
