@@ -159,7 +159,12 @@ def _configuration_table(run: RunRecord, title: str) -> Any:
 
     meanings = _meanings(run)
     rows = [
-        [parameter, value, run.source(parameter), meanings.get(parameter, "")]
+        [
+            parameter,
+            value,
+            run.source(parameter),
+            meanings.get(parameter) or meanings.get(parameter.partition(".")[0], ""),
+        ]
         for parameter, value in flatten(run.config).items()
     ]
     return table(["parameter", "value", "from", "meaning"], rows, title=f"\n{title}")

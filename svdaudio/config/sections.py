@@ -176,7 +176,9 @@ class MixConfig(Section):
 class LocalsConfig(Section):
     """Objects for SSV2A's local slots (step 8)."""
 
-    confidence: Number = parameter(0.25, "least confidence of an object", "a number from 0 to 1", ge=0, le=1)
+    confidence: Number = parameter(
+        0.25, "confidence below which objects are dropped", "a number from 0 to 1", ge=0, le=1
+    )
     iou: Number = parameter(
         0.0, "overlap above which the less confident of two boxes is dropped", "a number from 0 to 1", ge=0, le=1
     )
@@ -190,8 +192,10 @@ class LocalsConfig(Section):
 class RemixConfig(Section):
     """SSV2A's cycle mix (step 8)."""
 
-    cycle_its: Whole = parameter(64, "iterations", "a whole number from 1 to 10000", ge=1, le=10_000)
-    cycle_samples: Whole = parameter(64, "samples of an iteration", "a whole number from 1 to 1000", ge=1, le=1000)
+    cycle_its: Whole = parameter(64, "iterations of cycle_mix", "a whole number from 1 to 10000", ge=1, le=10_000)
+    cycle_samples: Whole = parameter(
+        64, "samples per iteration of cycle_mix", "a whole number from 1 to 1000", ge=1, le=1000
+    )
     var_samples: Whole = parameter(
         64, "samples of the variational fold", "a whole number from 1 to 1000", ge=1, le=1000
     )

@@ -250,14 +250,13 @@ def notes(arrays: RunArrays) -> list[str]:
     if not moved:
         return []
     parts = [
-        f"svd.{SCALING[region]} = {arrays.config.value(f'svd.{SCALING[region]}'):g} moves the embedding of the "
-        f"{region} region by {degrees:.2f}° ({float(arrays[f'{region}.reach']['share']):.6f} of it lies in the first "
-        f"{arrays.config.svd.k} components)"
+        f"svd.{SCALING[region]} = {arrays.config.value(f'svd.{SCALING[region]}'):g} turns the embedding of the "
+        f"{region} region by {degrees:.2f}°"
         for region, degrees in moved.items()
     ]
     weak = max(moved.values()) < LEAST_REACH_DEGREES
-    advice = "; this is next to nothing: use svd.k = 1 to move it more, or --form fade to act on the objects directly"
-    return [f"reach: {', '.join(parts)}{advice if weak else ''}"]
+    advice = ", which has almost no effect; use svd.k = 1 for more, or --form fade to act on the objects directly"
+    return [f"reach: {' and '.join(parts)}{advice if weak else ''}"]
 
 
 def _measured_reaches(arrays: RunArrays) -> list[str]:

@@ -63,7 +63,7 @@ def test_the_edit_is_heard(demo):
     assert abs(after["dog"] - before["dog"]) <= 0.25
     assert demo["bundle"] == "mini"
     [reach] = demo["notes"]
-    assert reach.startswith("reach: svd.alpha = 0.3 moves the embedding of the removed region by 0.1")
+    assert reach.startswith("reach: svd.alpha = 0.3 turns the embedding of the removed region by 0.1")
     assert "--form fade to act" in reach
     assert [finding["text"].partition(" (")[0] for finding in demo["verdict"]] == ["duck heard", "cat gone", "dog kept"]
     assert all(finding["ok"] for finding in demo["verdict"])
