@@ -33,7 +33,7 @@ def main() -> None:
         "backend": "diffusers", "precision": "float32",
     }  # fmt: skip
     clock = time.process_time if chosen.device == "cpu" else time.perf_counter
-    print("| candidates | time, of one batch |\n|---|---|")
+    print("| candidates | time relative to one batch |\n|---|---|")
     for n_candidates in (1, 2, 3, 4, 5, 10):
         ratios: list[float] = []
         for _ in range(chosen.repeats):

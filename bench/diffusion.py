@@ -78,7 +78,10 @@ def main() -> None:
     # the next seed with the same animal, cyclically
     pairs = torch.stack([order, torch.where(order + n_classes < given.seeds, order + n_classes, order % n_classes)])
     pairs = pairs[:, pairs[0] != pairs[1]]
-    print("| sampler | cosine with the target | cosine with 200 steps | log-mel distance to them | time, of theirs |")
+    print(
+        "| sampler | cosine with the target | cosine with 200 steps | log-mel distance to 200 steps "
+        "| time relative to 200 steps |"
+    )
     print("|---|---|---|---|---|")
     show(REFERENCE.name, spread(cosine(reference.clap, targets)), "1", "0", 1.0)
     again = (reference.clap[pairs[0]], reference.clap[pairs[1]]), (reference.mel[pairs[0]], reference.mel[pairs[1]])

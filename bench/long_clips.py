@@ -43,7 +43,8 @@ def main() -> None:
     run = session.run(request, record=False).run
     clap = torch.from_numpy(np.array(session.arrays(run)["original.remix"]["clap"]))
     print(
-        "| length, s | form | jump at borders | processor s a second | least score of duck, dog | most of any other |"
+        "| length, s | form | jump at borders | processor s per second of sound | least score of duck, dog "
+        "| highest of any other |"
     )
     print("|---|---|---|---|---|---|")
     for duration_s in chosen.durations:

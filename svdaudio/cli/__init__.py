@@ -1,4 +1,7 @@
-"""The command line: `svdaudio`, and `python -m svdaudio.cli`."""
+"""The command line: `svdaudio`, and `python -m svdaudio.cli`.
+
+It parses, calls a session or a flow, and prints. May import everything else.
+"""
 
 from __future__ import annotations
 

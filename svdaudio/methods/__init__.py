@@ -1,4 +1,4 @@
-"""The methods, one file each. They import the engine, the configuration and the views.
+"""The methods, one file each. May import views, engine and lower layers.
 
 Other packages provide methods through entry points in the group `svdaudio.methods`, or through the environment variable
 `SVDAUDIO_METHODS`, a comma-separated list of `module:NAME`.

@@ -14,13 +14,12 @@ PICTURES = (
     "Composites of the farm (`examples/farm`): nine animals, a photographed and a drawn cut-out each, at random place, "
     f"size, aspect, light and occlusion on {len(TRAIN_BACKGROUNDS)} backgrounds and invented textures. Held out: the "
     f"backgrounds {' and '.join(f'`{name}`' for name in HELD_OUT_BACKGROUNDS)}, all placements and all random choices "
-    "of the pictures measured. The cut-outs themselves are the same: this model knows eighteen pictures of animals and "
-    "nothing else."
+    "of the measured pictures, but not the cut-outs: the model was trained on these eighteen pictures of animals alone."
 )
 SOUNDS = (
-    "Soundscapes of the farm (`svdaudio/mini/soundscapes.py`): one recording each of nine animals, again and again, at "
-    "random times, gain, speed and tilt. Held out: all random choices of the sounds measured. The recordings "
-    "themselves are the same: this model knows nine recordings and nothing else."
+    "Soundscapes of the farm (`svdaudio/mini/soundscapes.py`): recordings of nine animals, one each, repeated at "
+    "random times, gains, speeds and tilts. Held out: all random choices of the measured sounds, but not the "
+    "recordings: the model was trained on these nine alone."
 )
 OF_PICTURES = (
     "Photographs are public domain or CC0, drawings CC BY-SA 4.0 (GCompris, Timothée Giet). The weights are "

@@ -1,1 +1,4 @@
-"""The networks, each with its loaders for every file format. They import svd, weights and the base modules."""
+"""The networks, each with its loaders for every file format.
+
+May import weights, svd, sounds, config and the base modules.
+"""

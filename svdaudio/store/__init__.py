@@ -1,4 +1,7 @@
-"""The store: artifacts by action key, and run records. Importing it loads neither zarr nor numpy."""
+"""The store: artifacts by action key, and run records.
+
+May import only the base modules. Importing it loads neither zarr nor numpy.
+"""
 
 from svdaudio.store.base import Footprint, Leftover, Store
 from svdaudio.store.keys import Action, digest_array, digest_file

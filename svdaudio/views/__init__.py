@@ -1,1 +1,4 @@
-"""Views of runs: plots, comparisons, diagrams and output files, made from their arrays and records."""
+"""Views of runs: plots, comparisons, diagrams and output files, made from their arrays and records.
+
+May import engine and lower layers.
+"""

@@ -1,1 +1,4 @@
-"""Weight files: read them without executing their code, cache their digests, keep quick copies."""
+"""Weight files: read them without executing their code, cache their digests, keep quick copies.
+
+May import only the base modules.
+"""

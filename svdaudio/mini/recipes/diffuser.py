@@ -54,7 +54,7 @@ RECIPE = Recipe(
     config=CONFIG,
     n_steps=8400,
     title="Diffuser: AudioLDM's noise network, narrower (mini)",
-    data=f"{SOUNDS} {N_TRACKS} of {TRACK_S} s, as latents of the shipped VAE.",
+    data=f"{SOUNDS} {N_TRACKS} soundscapes of {TRACK_S} s, as latents of the shipped VAE.",
     steps_of="24, 12 or 6 crops of 2.56, 5.12 or 10.24 s, min-SNR weights, AdamW, bfloat16",
     licence=OF_SOUNDS,
 )

@@ -48,7 +48,7 @@ RECIPE = Recipe(
     config=CONFIG.to_dict(),
     n_steps=2000,
     title="SSV2A: manifold, generator and remixer, narrower (mini)",
-    data=f"{PICTURES} {N_PICTURES} of them as the shipped image encoder sees them; class vectors of the audio encoder.",
+    data=f"{PICTURES} {N_PICTURES} composites, embedded by the shipped image encoder; class vectors of CLAP-mini.",
     steps_of=f"{N_BATCH} mixtures of their embeddings, AdamW",
     licence=OF_BOTH,
 )
