@@ -18,8 +18,8 @@ OFFLINE_SWITCHES = {
     "YOLO_VERBOSE": "false",
     "PYDANTIC_DISABLE_PLUGINS": "1",  # finding them reads the metadata of every installed package
 }
-"""Environment variables that keep libraries offline and quick to start: no telemetry, search for updates, installation,
-or search for plugins. A value that the user has set is kept; an empty one turns a switch off."""
+"""Environment variables of commands and their child processes, which keep libraries from sending telemetry, looking for
+updates or plugins, and installing things. A value that the user has set is kept."""
 
 
 INTERRUPTED = 130
