@@ -441,7 +441,7 @@ def hear(
 
     Args:
         sound_path: a sound file.
-        labels: labels to compare it with; by default every text that the bundle's guide knows, if it knows only some.
+        labels: labels to compare it with; by default all texts of the bundle's guide, if it has a fixed set.
         bundle: the bundle with the models, a sound encoder and a guide.
         settings: parameters by dotted name ({"hear.template": "a photo of a {}"}).
         device: "auto", "cpu" or "cuda".

@@ -21,7 +21,8 @@ OFFLINE_SWITCHES = {
     "YOLO_VERBOSE": "false",
     "PYDANTIC_DISABLE_PLUGINS": "1",  # finding them reads the metadata of every installed package
 }
-"""What keeps libraries from calling home, looking for updates or installing things. A value that the user set stays."""
+"""Environment variables of commands and their child processes, which keep libraries from sending telemetry, looking for
+updates or plugins, and installing things. A value that the user has set is kept."""
 
 
 INTERRUPTED = 130
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, value)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by the caller: the work is done all the same
+        if stream is None:  # closed by the caller: the work is still done
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an escape instead of an error

@@ -195,4 +195,5 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "svdaudio"
     message = " ".join(error.format_message().split()).rstrip(".")
-    return f"{message}. `{command} --help` lists its arguments and options."
+    end = "" if message.endswith("?") else "."
+    return f"{message}{end} `{command} --help` shows its usage."

@@ -162,6 +162,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: f
         typer.Exit: with 1 if a pair failed or was not reached.
     """
     from svdaudio.engine.batches import table as rows_of
+    from svdaudio.views.domain import UNLIKE
 
     rows = rows_of(opened.members, runs)
     seconds = time.perf_counter() - begun
@@ -193,7 +194,7 @@ def finish(opened: Batch, record: RunRecord, runs: Sequence[RunRecord], begun: f
         for row in rows:
             if row.get("error"):
                 screen.print(f"{row['name']}: {row['error']}", markup=False)
-        n_unlike = sum(bool(row.get("notes")) for row in rows)
+        n_unlike = sum(UNLIKE in (row.get("notes") or "") for row in rows)
         if n_unlike:
             screen.print(
                 f"note: {n_unlike} of {len(rows)} pairs have pictures unlike those that the bundle was trained on; "

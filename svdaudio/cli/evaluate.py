@@ -184,7 +184,7 @@ def domain(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FOLDER]...", parser=options.user_path,
+            metavar="FOLDER...", parser=options.user_path,
             help="Folders of pictures unlike those that the bundle was trained on, such as photographs.",
         ),
     ] = None,

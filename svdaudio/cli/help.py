@@ -118,7 +118,7 @@ def _load(name: str, place: Place) -> Any:
 
 
 class DefaultingCommands(GroupedCommands):
-    """A group whose first command is the one that is meant where none is named."""
+    """A group that runs its first command if no command is named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments that begin with no command and no option of the group as those of the default command."""

@@ -102,7 +102,7 @@ def table(
 LARGE_CHANGE = 0.1
 """Changes of a score that are at least as large are highlighted."""
 MARKS = {True: "✓", False: "!", None: "·"}
-"""Printed before a finding of a verdict: as requested, not as requested, undecided."""
+"""Printed before a finding of a verdict: as intended, not as intended, unknown."""
 
 
 def print_run_head(run: RunRecord, seconds: float) -> None:

@@ -44,7 +44,7 @@ OLDEST_KIND = "edits"
 def resume(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run or a batch (default the newest unfinished one)."),
+        typer.Argument(metavar="RUN", help="A run or a batch (default the newest unfinished one)."),
     ] = None,
     *,
     out: options.OutOptions,

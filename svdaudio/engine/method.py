@@ -79,7 +79,7 @@ def tagger_classes(config: Any, classes: Callable[[str], tuple[str, ...]]) -> tu
 
 
 def no_configured_files(config: Any) -> Mapping[str, ConfiguredFile]:
-    """The files that parameters of a method name, if it has no such parameters."""
+    """No files: the default for a method whose parameters name none."""
     del config
     return {}
 

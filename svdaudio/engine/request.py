@@ -288,7 +288,7 @@ def resumed_request(run: RunRecord, method: Method, bundle: BundleFacts) -> Requ
                 f"run {run.id} cannot be resumed because its file '{name}' has changed",
                 expected=f"sha256 {use.digest[:12]}",
                 got=f"{now[:12]} in {use.path}",
-                fix="restore the original file, or start a new run",
+                fix="restore its earlier contents, or start a new run",
             )
     return request
 

@@ -7,8 +7,8 @@
 
 The protocol is that of Sound-Guided Semantic Image Manipulation (Lee et al. 2022) and its authors' snippet (issue 11 of
 kuai-lab/sound-guided-semantic-image-manipulation): sounds longer or shorter than 10 s are centred, a label is its bare
-name without a template, and the nearest one by cosine is the answer. Nothing is trained on the data set, so its folds
-are five or ten test sets whose mean is reported.
+name without a template, and the nearest one by cosine is the prediction. Nothing is trained on the data set, so its
+folds are five or ten test sets whose mean is reported.
 """
 
 from __future__ import annotations
@@ -131,14 +131,14 @@ class ZeroShotStudy:
         if not items:
             raise InputError("no sound could be embedded", got=next(iter(failed.values()), "no sound"))
         classes = self.data.classes
-        answers = Predictions(
+        predictions = Predictions(
             cosines=np.stack([cosines(embeddings[item.name], texts) for item in items]),
             truth=np.array([[name in item.labels for name in classes] for item in items]),
             classes=classes,
             folds=tuple(item.fold or "" for item in items),
             groups=tuple(item.group for item in items),
         )
-        return ZeroShot(study=self, items=tuple(items), answers=answers, bad={**bad, **failed})
+        return ZeroShot(study=self, items=tuple(items), predictions=predictions, bad={**bad, **failed})
 
     def kept(self, command: str) -> dict[str, Any]:
         """Itself and its command as JSON data, for the record of its batch."""
@@ -171,10 +171,10 @@ class ZeroShot:
 
     study: ZeroShotStudy
     items: tuple[Item, ...]
-    answers: Predictions
+    predictions: Predictions
     """Of the items."""
     bad: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Name → reason of sounds without an answer."""
+    """Name → reason, for sounds without a prediction."""
 
     @property
     def ranks(self) -> bool:
@@ -185,13 +185,13 @@ class ZeroShot:
     def figures(self) -> tuple[Figure, ...]:
         """The figures of the protocol, with intervals over recordings."""
         if self.ranks:
-            return (mean_average_precision(self.answers),)
-        return accuracies(self.answers, goals=self.study.protocol.goals)
+            return (mean_average_precision(self.predictions),)
+        return accuracies(self.predictions, goals=self.study.protocol.goals)
 
     @cached_property
     def per_class(self) -> list[Figure]:
         """Recall of each class, or its average precision, the worst first."""
-        found = average_precisions(self.answers) if self.ranks else recalls(self.answers)
+        found = average_precisions(self.predictions) if self.ranks else recalls(self.predictions)
         return sorted(found, key=lambda one: (one.value, one.name))
 
     @property
@@ -201,15 +201,15 @@ class ZeroShot:
     @cached_property
     def confusions(self) -> list[Confusion]:
         """Labels that are mistaken for others, the most frequent first; empty if sounds are ranked."""
-        return [] if self.ranks else confusions(self.answers)
+        return [] if self.ranks else confusions(self.predictions)
 
     @property
     def chance(self) -> float:
         """The figure that guessing reaches."""
-        return self.answers.chance_of_ranks if self.ranks else self.answers.chance
+        return self.predictions.chance_of_ranks if self.ranks else self.predictions.chance
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each sound, those without an answer last."""
+        """A row for each sound, those without a prediction last."""
         rows = [
             {
                 **item_facts(item),
@@ -221,10 +221,10 @@ class ZeroShot:
             }
             for item, heard, near, truth, right in zip(
                 self.items,
-                self.answers.predicted,
-                self.answers.cosines,
-                self.answers.truth,
-                self.answers.correct,
+                self.predictions.predicted,
+                self.predictions.cosines,
+                self.predictions.truth,
+                self.predictions.correct,
                 strict=True,
             )
         ]
@@ -238,8 +238,8 @@ class ZeroShot:
             "dataset": self.study.dataset,
             "measure": "mean average precision" if self.ranks else "accuracy",
             "sounds": len(self.items),
-            "groups": len(set(self.answers.groups)),
-            "classes": len(self.answers.classes),
+            "groups": len(set(self.predictions.groups)),
+            "classes": len(self.predictions.classes),
             "chance": self.chance,
             "figures": [
                 {
@@ -311,8 +311,8 @@ class ZeroShot:
         """The evaluated data, in one sentence."""
         n_missing, n_bad = len(self.study.data.missing), len(self.bad)
         parts = [
-            f"{len(self.items)} sounds of {len(set(self.answers.groups))} recordings",
-            f"{len(self.answers.classes)} classes",
+            f"{len(self.items)} sounds of {len(set(self.predictions.groups))} recordings",
+            f"{len(self.predictions.classes)} classes",
             f"chance level {self.chance:.3f}",
             *([f"{n_bad} of {len(self.items) + n_bad} sounds could not be read"] if n_bad else []),
             *([self.missing_text] if n_missing else []),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ReadIfDone = Callable[[str], "Mapping[str, NDArray[Any]] | None"]
 """Name of a node → its arrays, or None if it was not computed."""
+UNLIKE = "is unlike the pictures that the bundle"
+"""The words of every note of this module, which other notes do not have."""
 
 
 def domain_notes(arrays: RunArrays, domain: Domain) -> list[str]:
@@ -44,7 +46,7 @@ def departure_note(picture: str, bundle: str, departures: tuple[str, ...]) -> st
         departures: from `Domain.departures`.
     """
     return (
-        f"the {picture} is unlike the pictures that the bundle '{bundle}' was trained on ({'; '.join(departures)}): "
+        f"the {picture} {UNLIKE} '{bundle}' was trained on ({'; '.join(departures)}): "
         "its sound and scores may be wrong, even if the scores are high; use a bundle trained on such pictures"
     )
 

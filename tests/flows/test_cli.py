@@ -296,6 +296,12 @@ def test_compare_refuses_what_is_no_run(done, cli):
     assert "  diff" not in cli("--help").out
 
 
+def test_optional_arguments_are_in_one_pair_of_brackets_and_usage_errors_end_once(cli):
+    assert cli("resume", "--help").out.splitlines()[0] == "Usage: svdaudio resume [OPTIONS] [RUN]"
+    assert cli("evaluate", "domain", "--help").out.splitlines()[0].endswith("[OPTIONS] [FOLDER...]")
+    assert cli("runz").err.endswith("Did you mean 'run', 'runs'? `svdaudio --help` shows its usage.\n")
+
+
 def test_inspect_describes_arrays_and_draws_them(done, cli):
     found = cli("inspect", "latest", "removed.align", "--plot", "--json").json()
     (stage,) = found["stages"]

@@ -53,6 +53,7 @@ def test_a_batch_gives_a_table_sounds_and_runs(world, cli):
 
 def test_for_people_it_says_what_there_is(world, cli):
     result = cli("batch", "pairs.csv")
+    assert "unlike" not in result.out  # the pairs have notes, but only on the reach of the factors
     for text in ("3 finished", "scores of the sound 'manipulated'", "svd.alpha", "Table with every score"):
         assert text in result.out
     assert "[111/111]" in result.err

@@ -26,7 +26,7 @@ RECIPE = Recipe(
     config=CONFIG,
     n_steps=700,
     title="Tagger: nine animals, each by itself (mini)",
-    data=f"{SOUNDS} Speed, tilt and noise change more than for the audio encoder, and spectrograms are blotted.",
+    data=f"{SOUNDS} Speed, tilt and noise change more than for the audio encoder, and spectrograms are partly masked.",
     steps_of="16 soundscapes of 3.84 to 10.24 s, AdamW, bfloat16",
     licence=OF_SOUNDS,
     extra={"classes": list(farm.CLASSES)},
@@ -45,7 +45,7 @@ def train(training: Training) -> None:
         mel = log_mel(torch.from_numpy(np.stack([s.waveform for s in scenes])))
         labels = torch.from_numpy(np.stack([s.shares for s in scenes])) > 0
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model(_blotted(mel, rng)).float()
+            logits = model(_mask_parts(mel, rng)).float()
         smooth = labels.float() * 0.98 + 0.01
         return {"bce": 9 * torch.nn.functional.binary_cross_entropy_with_logits(logits, smooth)}
 
@@ -74,7 +74,7 @@ def _scene(rng: np.random.Generator, duration_s: float) -> soundscapes.Soundscap
     return scene
 
 
-def _blotted(mel: Tensor, rng: np.random.Generator) -> Tensor:
+def _mask_parts(mel: Tensor, rng: np.random.Generator) -> Tensor:
     """Hide a band and a stretch of time of each spectrogram, and shift its level."""
     mel = mel + torch.from_numpy(rng.normal(0, 0.5, (len(mel), 1, 1))).float()
     for item in mel:

@@ -13,7 +13,7 @@ export const currentPlayer = () => player;
 
 /* -- verdict ------------------------------------------------------------------------------------------------------- */
 
-const MARKS = { true: ["✓", "as intended", "wanted"], false: ["!", "not as intended", "unwanted"], null: ["·", "unknown", "untold"] };
+const MARKS = { true: ["✓", "as intended", "wanted"], false: ["!", "not as intended", "unwanted"], null: ["·", "unknown", "unknown"] };
 const chip = (ok, ...content) => {
   const [mark, meaning, style] = MARKS[String(ok ?? null)];
   return el("li", { class: style }, el("span", { class: "mark", role: "img", "aria-label": meaning }, mark), " ", ...content);
