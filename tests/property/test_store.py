@@ -247,7 +247,7 @@ def test_a_store_in_a_bucket(s3):
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3000)
-def test_more_of_both(s3):
+def test_many_more_examples_of_both_stores(s3):
     more = settings(max_examples=200, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(LocalMachine, settings=more)
     run_state_machine_as_test(lambda: RemoteMachine(s3), settings=settings(more, max_examples=40))

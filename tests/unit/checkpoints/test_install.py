@@ -68,7 +68,7 @@ def as_published(monkeypatch):
     return publish
 
 
-def test_a_known_file_is_fetched_checked_and_described(folder, yolo_file):
+def test_a_known_file_is_downloaded_checked_and_described(folder, yolo_file):
     data = yolo_file.read_bytes()
     with serving(data) as server:
         published = known(find("yolov8x-oiv7"), urls=(server.url,), sha256=server.sha256, bytes=len(data))
@@ -103,7 +103,7 @@ def test_an_unknown_digest_needs_trust_and_is_pinned(folder, yolo_file):
     assert not (folder / "yolov8x-oiv7.pt").exists()
 
 
-def test_a_page_that_asks_to_sign_in_is_not_taken_for_weights(folder):
+def test_a_sign_in_page_is_not_taken_for_weights(folder):
     with serving(b"<html>sign in</html>") as server:
         published = known(find("yolov8x-oiv7"), urls=(server.url,))
         with pytest.raises(CheckpointError, match="of another kind"):
@@ -112,7 +112,7 @@ def test_a_page_that_asks_to_sign_in_is_not_taken_for_weights(folder):
     assert not (folder / MANIFEST).exists()
 
 
-def test_what_only_a_person_can_get(folder):
+def test_files_that_must_be_downloaded_by_hand(folder):
     with pytest.raises(
         CheckpointError, match=r"cannot be downloaded automatically.*drive\.google\.com.*import ssv2a\.pth"
     ):
@@ -135,14 +135,14 @@ def test_a_pair_is_imported_by_either_of_its_files(folder, ssv2a_file):
     assert opened(folder).digests("ssv2a") != before
 
 
-def test_a_pair_that_is_not_complete(folder, ssv2a_file):
+def test_an_incomplete_pair_is_refused(folder, ssv2a_file):
     ssv2a_file.with_suffix(".json").unlink()
     with pytest.raises(CheckpointError, match=r"ssv2a is incomplete: expected .*ssv2a\.json"):
         install.take(ssv2a_file, folder, trust=True)
     assert not (folder / "ssv2a.pth").exists()
 
 
-def test_an_import_does_not_copy_what_it_can_link(folder, yolo_file, tmp_path, monkeypatch):
+def test_an_import_links_instead_of_copying_where_possible(folder, yolo_file, tmp_path, monkeypatch):
     other = tmp_path / "anything.pt"
     other.write_bytes(yolo_file.read_bytes())
     install.take(other, folder, trust=True)
@@ -253,7 +253,7 @@ def test_torchscript_that_is_not_clip_is_not_taken_for_it(folder, tmp_path, payl
     assert not (tmp_path / "marker").exists()
 
 
-def test_pipes_and_devices_are_not_waited_for(folder, tmp_path):
+def test_pipes_and_devices_do_not_block(folder, tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "folder" / "model_index.json")
@@ -286,7 +286,7 @@ def test_nothing_is_written_through_links_in_the_folder(folder, yolo_file, tmp_p
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_what_is_not_published(folder, tmp_path):
+def test_unpublished_files_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match="file not found"):
         install.take(tmp_path / "x.pt", folder)
     for content in (b"", b"text", b"PK\x03\x04"):
@@ -318,7 +318,7 @@ def test_every_format_is_recognised(clip_archive, clip_model, sam_file, yolo_fil
     assert format_of(tmp_path) == "transformers-ast"
 
 
-def test_sounds_in_clips_space_are_recognised(folder, tmp_path):
+def test_sound_encoders_of_clip_space_are_recognised(folder, tmp_path):
     """Of the two CLIPs, the one with patches of 32 px; the sound encoder brings the preset of its pictures."""
     sound, clip = tmp_path / "found.pth", tmp_path / "found.pt"
     made_up_files.write_sgsim(sound, prefix="module.")
@@ -355,7 +355,7 @@ def test_a_folder_is_imported_whole(folder, tmp_path):
         Models(bundle, device="cpu")["tagger"]
 
 
-def test_a_file_that_was_changed_later_is_noticed(folder, yolo_file):
+def test_a_later_change_to_a_file_is_detected(folder, yolo_file):
     install.take(yolo_file, folder, trust=True)
     (folder / "yolov8x-oiv7.pt").unlink()
     (folder / "yolov8x-oiv7.pt").write_bytes(yolo_file.read_bytes() + b"x")
@@ -375,7 +375,7 @@ def test_an_untouched_file_is_not_hashed_again_unless_asked(folder, yolo_file, m
         bundle.check("detector", rehash=True)
 
 
-def test_a_missing_role_says_what_brings_it(folder, yolo_file):
+def test_a_missing_role_names_the_command_that_installs_it(folder, yolo_file):
     with pytest.raises(CheckpointError, match=r"unknown bundle 'full'.*svdaudio checkpoints fetch"):
         opened(folder)
     install.take(yolo_file, folder, trust=True)
@@ -404,7 +404,7 @@ def test_one_process_at_a_time(folder, yolo_file):
         install.take(yolo_file, folder, trust=True)
 
 
-def test_a_damaged_description_is_not_written_over(folder, yolo_file):
+def test_a_damaged_description_is_not_overwritten(folder, yolo_file):
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text("{")
     with pytest.raises(CheckpointError, match="damaged"):
