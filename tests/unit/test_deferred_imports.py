@@ -61,7 +61,7 @@ def program(tmp_path_factory):
     return run
 
 
-def test_what_is_not_used_is_not_imported_and_leaves_no_trace(program):
+def test_unused_packages_are_not_imported_and_leave_no_trace(program):
     assert program(
         "net = Net()",
         "assert net.run() == 'ran'",
@@ -70,7 +70,7 @@ def test_what_is_not_used_is_not_imported_and_leaves_no_trace(program):
     ) == ["[]", "True", "False"]
 
 
-def test_what_is_used_is_the_real_thing(program):
+def test_used_names_are_those_of_the_real_module(program):
     assert program(
         "net = Net()",
         "assert net.help() == (20, 30, 4)",
@@ -81,7 +81,7 @@ def test_what_is_used_is_the_real_thing(program):
     ) == ["8", "False"]
 
 
-def test_a_package_runs_its_init_when_it_is_asked_for_a_name(program):
+def test_a_package_runs_its_init_on_first_attribute_access(program):
     assert program(
         "import heavy.nets",
         "assert 'heavy.nets.other' not in sys.modules",
@@ -94,7 +94,7 @@ def test_a_package_runs_its_init_when_it_is_asked_for_a_name(program):
     ) == ["module", "True", "False"]
 
 
-def test_a_name_that_is_not_there_is_an_error_when_it_is_used(program):
+def test_a_missing_name_is_an_error_on_use(program):
     assert program(
         "from heavy.nets import net",
         "try:",
@@ -104,7 +104,7 @@ def test_a_name_that_is_not_there_is_an_error_when_it_is_used(program):
     ) == ["True"]
 
 
-def test_the_compiler_learns_what_was_marked_for_it(program):
+def test_marks_for_the_compiler_are_applied_when_it_is_imported(program):
     assert program(
         "import torch._dynamo",
         "from torch._dynamo import trace_rules",
@@ -114,7 +114,7 @@ def test_the_compiler_learns_what_was_marked_for_it(program):
     ) == ["module"]
 
 
-def test_what_is_imported_already_stays_as_it_is(program):
+def test_modules_imported_before_are_unchanged(program):
     assert program(
         "import extras",
         "with deferred_imports(modules=('extras',)):",

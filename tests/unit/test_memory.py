@@ -30,7 +30,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told anything")
-def test_what_is_freed_is_not_faulted_in_again():
+def test_freed_memory_is_not_faulted_in_again():
     faults = {
         how: int(
             subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True).stdout

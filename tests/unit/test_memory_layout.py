@@ -72,7 +72,7 @@ def assert_canonical(model):
     assert [tensor.shape for tensor in found if not is_canonical(tensor)] == []
 
 
-def test_what_is_canonical():
+def test_canonical_layouts_are_recognised():
     aligned = torch.arange(12.0).view(3, 4)
     assert is_canonical(aligned)
     assert canonical(aligned) is aligned
@@ -230,7 +230,7 @@ def test_audioldm(tmp_path, form):
         assert_canonical(audioldm.load_text_encoder(path))
 
 
-def test_every_format_is_tried_here():
+def test_every_format_is_tested_here():
     forms = {"audioldm-ckpt", "audioldm-diffusers"}
     tried = {
         "segmenter": {"sam2"}, "image_encoder": {"openai-clip"}, "detector": {"ultralytics"}, "ssv2a": {"ssv2a"},
@@ -243,7 +243,7 @@ def test_every_format_is_tried_here():
     assert {role: set(formats) - {OWN_FORMAT} for role, formats in LOADERS.items()} == tried
 
 
-def test_nothing_fills_a_network_in_another_way():
+def test_networks_are_only_filled_by_fill_network():
     """A loader of a new format has to end in `fill_network` as well."""
     folder = Path(svdaudio.__file__).parent
     calls = {
@@ -257,7 +257,7 @@ def test_nothing_fills_a_network_in_another_way():
     assert calls == {"memory_layout.py", *trainings}
 
 
-def test_quick_copies_are_mapped_and_not_copied(tmp_path):
+def test_quick_copies_are_memory_mapped_and_not_copied(tmp_path):
     tensors = {
         "half": torch.ones(3, dtype=torch.float16), "a": torch.arange(6.0).view(2, 3), "flag": torch.tensor(True),
         "b": torch.ones(2, 5, dtype=torch.bfloat16).T, "none": torch.empty(0, 4), "count": torch.tensor(7),
@@ -273,7 +273,7 @@ def test_quick_copies_are_mapped_and_not_copied(tmp_path):
         assert is_canonical(found[key])
 
 
-def test_examples_of_a_training_lie_alike_when_made_and_when_kept(tmp_path):
+def test_examples_of_a_training_have_equal_layouts_when_made_and_when_loaded(tmp_path):
     (tmp_path / "weights").write_bytes(b"w")
     rows = [{"a": torch.ones(3), "bcd": torch.ones(1, dtype=torch.float16)} for _ in range(5)]
     for _ in range(2):

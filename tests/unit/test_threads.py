@@ -80,7 +80,7 @@ def sound(models, scene):
 
 
 @pytest.mark.parametrize("work", [segment, see, detect, mix, diffuse, sound])
-def test_threads_get_what_one_alone_gets(models, work):
+def test_threads_get_the_same_results_as_one_alone(models, work):
     wanted = [np.asarray(work(models, scene)) for scene in SCENES]
     assert wanted[0].shape != wanted[1].shape or not np.array_equal(*wanted)
     wrong, errors = [], []

@@ -19,7 +19,7 @@ MINI = project_root() / "checkpoints" / "mini"
 
 
 @pytest.mark.parametrize("recipe", [ciap_image_encoder, sound_encoder, mapper, guide], ids=lambda one: one.RECIPE.role)
-def test_a_recipe_is_repeatable_and_says_what_it_did(recipe, tmp_path, monkeypatch):
+def test_a_recipe_is_reproducible_and_reports_its_settings(recipe, tmp_path, monkeypatch):
     fewer = "n_sounds" if recipe is sound_encoder else "n_pictures"
     monkeypatch.setattr(recipe, "figures", partial(recipe.figures, **{fewer: 2}))
     for name, value in {"N_BATCH": 4, "N_PICTURES": 6, "SETS": ((0,), (1, 2)), "N_PICTURES_EACH": 2}.items():

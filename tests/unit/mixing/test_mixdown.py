@@ -40,7 +40,7 @@ def test_stems_have_one_length():
         mixdown({})
 
 
-def test_the_whole_mix_is_brought_to_a_loudness_below_its_peak():
+def test_the_mix_is_normalised_in_loudness_within_its_peak_limit():
     stems = {"cat": 0.1 * wave(0, 44_100), "dog": 0.1 * wave(1, 44_100)}
     gain, remarks = master_gain(stems, 22_050, loudness_lufs=-20.0, true_peak_db=-1.0)
     mastered = mixdown({name: apply_gain(each, gain) for name, each in stems.items()})[0].astype(np.float64)

@@ -28,7 +28,7 @@ def line(shown, ticks):
     return progress.StageLine(shown.append, clock=lambda: next(ticks))
 
 
-def test_it_names_the_stage_that_is_computed_and_counts_at_the_end(shown):
+def test_the_line_names_the_current_stage_and_ends_with_counts(shown):
     tell = line(shown, count(0, 1))
     tell(event("finished", "image", n_done=1, status="cached"))
     tell(event("started", "mix", n_done=1))
@@ -45,14 +45,14 @@ def test_it_names_the_stage_that_is_computed_and_counts_at_the_end(shown):
     assert shown[-1]["text/html"].startswith('<progress max="3" value="3"')
 
 
-def test_hits_in_quick_succession_are_shown_once_and_the_last_always(shown):
+def test_rapid_cache_hits_are_shown_once_and_the_last_always(shown):
     tell = line(shown, count(0, 0.01))
     for n_done in range(1, 5):
         tell(event("finished", f"node {n_done}", n_done=n_done, status="cached"))
     assert [one["text/plain"].partition(";")[0] for one in shown] == ["1/4 node 1", "4/4 stages: 4 cached"]
 
 
-def test_a_failure_stays_to_be_seen(shown):
+def test_a_failure_stays_visible(shown):
     tell = line(shown, count(0, 1))
     tell(event("failed", "mix", n_done=1, status="failed"))
     tell(event("skipped", "scores", n_done=2, status="skipped"))
@@ -87,13 +87,13 @@ def test_a_kernel_displays_a_line_and_replaces_it(monkeypatch):
 
 
 @pytest.mark.parametrize("shell", [None, SimpleNamespace()], ids=["python", "a terminal's IPython"])
-def test_elsewhere_nothing_is_shown(monkeypatch, shell):
+def test_nothing_is_shown_outside_of_notebooks(monkeypatch, shell):
     in_kernel(monkeypatch, shell)
     assert progress.default_progress() is no_progress
     kernel.quiet_tqdm()
 
 
-def test_the_library_imports_neither_ipython_nor_jinja_before_they_are_needed():
+def test_ipython_and_jinja_are_imported_only_when_needed():
     code = "import sys, svdaudio.session; print([m for m in ('IPython', 'jinja2', 'tqdm') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

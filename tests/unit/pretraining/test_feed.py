@@ -25,7 +25,7 @@ def order(n=10, **changes):
     return Order(**{**values, **changes})
 
 
-def test_every_item_is_used_once_an_epoch_but_for_the_rest():
+def test_every_item_is_used_once_per_epoch_except_the_remainder():
     made = order()
     assert (made.batches_per_epoch, made.n_steps, made.steps_per_epoch) == (2, 6, 2)
     for epoch in range(3):

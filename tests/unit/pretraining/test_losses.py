@@ -29,7 +29,7 @@ def restated(first, second, scale, targets):
 
 
 @pytest.mark.parametrize("scale", [1.0725, 14.29])
-def test_one_right_answer_each_is_info_nce(sides, scale):
+def test_with_one_correct_answer_each_the_loss_is_info_nce(sides, scale):
     targets = identity_targets(6)
     found = float(contrastive(*sides, scale=scale, targets=targets))
     assert found == pytest.approx(restated(*sides, scale, targets), rel=1e-5)
@@ -48,7 +48,7 @@ def test_shared_answers(sides):
     assert found == pytest.approx(restated(*sides, 10.0, targets), rel=1e-5)
 
 
-def test_a_small_temperature_leaves_the_item_itself(sides):
+def test_a_small_temperature_leaves_only_the_item_itself(sides):
     likeness = sides[0] @ sides[0].T
     np.testing.assert_allclose(soft_targets(likeness, temperature=0.01), np.eye(6), atol=1e-6)
 

@@ -97,7 +97,7 @@ def test_precisions(tmp_path, precision, kind):
         assert same(run(tmp_path, precision=precision).state, outcome.state)
 
 
-def test_a_line_for_people_names_figures_and_the_time_left(tmp_path):
+def test_the_progress_line_has_figures_and_the_remaining_time(tmp_path):
     lines = []
     run(tmp_path, on_epoch=lines.append)
     assert lines[0].startswith("epoch 1, step 3 of 10, recall@1 ")
@@ -105,7 +105,7 @@ def test_a_line_for_people_names_figures_and_the_time_left(tmp_path):
     assert lines[-1].startswith("epoch 4, step 10 of 10")
 
 
-def test_the_best_weights_have_to_be_there(tmp_path):
+def test_missing_best_weights_are_an_error(tmp_path):
     run(tmp_path)
     Path(tmp_path / "training.best.safetensors").unlink()
     with pytest.raises(RunError, match=r"file not found: .* the weights of the best epoch"):

@@ -48,7 +48,7 @@ def target(s3, tmp_path):
     return open_store(s3.location(f"{tmp_path.name}/target"))
 
 
-def test_there_and_back(source, target, tmp_path):
+def test_a_store_round_trips_through_a_copy(source, target, tmp_path):
     records = filled(source)
     report = copy_store(source, target)
     assert report.complete
@@ -62,7 +62,7 @@ def test_there_and_back(source, target, tmp_path):
         np.testing.assert_array_equal(back.load(record.key)["x"], source.load(record.key)["x"])
 
 
-def test_a_copy_that_was_cut_short_goes_on(source, target):
+def test_an_interrupted_copy_resumes(source, target):
     records = filled(source)
     told = []
 
@@ -82,14 +82,14 @@ def test_a_copy_that_was_cut_short_goes_on(source, target):
     assert copy_store(source, target).copied == ()
 
 
-def test_one_run_takes_its_own_artifacts_alone(source, target):
+def test_copying_one_run_takes_only_its_artifacts(source, target):
     records = filled(source)
     report = copy_store(source, target, runs=[source.runs.load("latest")])
     assert report.copied == (records[0].key,)
     assert set(target.keys()) == {records[0].key}
 
 
-def test_what_is_damaged_is_not_copied(source, target):
+def test_damaged_artifacts_are_not_copied(source, target):
     records = filled(source)
     chunk = source.path(records[1].key) / "arrays.zarr" / "x" / "c" / "0" / "0"
     content = bytearray(chunk.read_bytes())
@@ -101,7 +101,7 @@ def test_what_is_damaged_is_not_copied(source, target):
     assert set(target.keys()) == {records[0].key, records[2].key}
 
 
-def test_what_a_run_names_and_nobody_has_is_told(source, target):
+def test_missing_artifacts_of_a_run_are_reported(source, target):
     records = filled(source)
     source.quarantine(records[0].key, "on purpose")
     report = copy_store(source, target, runs=list(source.runs))
@@ -109,7 +109,7 @@ def test_what_a_run_names_and_nobody_has_is_told(source, target):
     assert report.runs == (RUN.id,)
 
 
-def test_runs_at_work_and_newer_runs_stay(source, target):
+def test_active_runs_and_newer_runs_are_not_overwritten(source, target):
     filled(source)
     with source.runs.hold(RUN.id):
         assert copy_store(source, target).runs == ()
@@ -126,7 +126,7 @@ def test_a_target_that_cannot_be_written_is_an_error(source, target, tmp_path):
         copy_store(source, LocalStore(tmp_path / "file" / "below"))
 
 
-def test_a_damaged_record_is_not_gone_but_damaged(source, target):
+def test_a_damaged_record_is_reported_as_damaged_not_as_missing(source, target):
     records = filled(source)
     path = source.path(records[1].key) / "record.json"
     path.write_bytes(path.read_bytes()[:-9])
@@ -135,7 +135,7 @@ def test_a_damaged_record_is_not_gone_but_damaged(source, target):
     assert report.gone == ()
 
 
-def test_what_a_newer_version_wrote_is_left_alone_and_named(source, target):
+def test_records_of_a_newer_version_are_left_alone_and_named(source, target):
     records = filled(source)
     for path in (source.path(records[1].key) / "record.json", source.folder / "runs" / f"{RUN.id}.json"):
         path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
@@ -146,7 +146,7 @@ def test_what_a_newer_version_wrote_is_left_alone_and_named(source, target):
     assert target.runs.ids() == []
 
 
-def test_the_newer_run_of_the_target_stays(source, target):
+def test_the_newer_run_of_the_target_is_kept(source, target):
     filled(source)
     newer = RUN.to_json().replace('"format": 2', '"format": 3').encode()
     target._objects.put(f"runs/{RUN.id}.json", newer)

@@ -89,7 +89,7 @@ def script(text, *arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
-def test_killed_at_any_step_there_is_all_or_nothing(tmp_path):
+def test_an_artifact_is_complete_or_absent_after_a_kill_at_any_step(tmp_path):
     script(
         """
         def die(step):
@@ -115,7 +115,7 @@ def test_killed_at_any_step_there_is_all_or_nothing(tmp_path):
         assert is_whole(store, key)
 
 
-def test_a_crowd_computes_each_key_once(tmp_path):
+def test_concurrent_processes_compute_each_key_once(tmp_path):
     script(
         """
         def work(seed):
@@ -137,7 +137,7 @@ def test_a_crowd_computes_each_key_once(tmp_path):
     assert not list((tmp_path / "locks").iterdir())
 
 
-def test_every_flipped_bit_and_lost_chunk_is_noticed(tmp_path):
+def test_every_flipped_bit_and_lost_chunk_is_detected(tmp_path):
     store = LocalStore(tmp_path, durable=False)
     key = make_record().key
     rng = np.random.default_rng(0)
@@ -166,7 +166,7 @@ def test_every_flipped_bit_and_lost_chunk_is_noticed(tmp_path):
             assert store.find(key) is None
 
 
-def test_damaged_metadata_is_noticed(tmp_path):
+def test_damaged_metadata_are_detected(tmp_path):
     store = LocalStore(tmp_path, durable=False)
     key = make_record().key
     for name in ("zarr.json", "x/zarr.json"):
@@ -177,7 +177,7 @@ def test_damaged_metadata_is_noticed(tmp_path):
                 store.load(key)
 
 
-def test_a_damaged_record_counts_as_none(tmp_path, caplog):
+def test_a_damaged_record_counts_as_absent(tmp_path, caplog):
     store = LocalStore(tmp_path)
     record = store.save(make_record(), ARRAYS)
     path = store.path(record.key) / "record.json"
@@ -188,7 +188,7 @@ def test_a_damaged_record_counts_as_none(tmp_path, caplog):
     assert is_whole(store, store.save(record, ARRAYS).key)
 
 
-def test_the_record_of_another_key_counts_as_none(tmp_path):
+def test_the_record_of_another_key_counts_as_absent(tmp_path):
     store = LocalStore(tmp_path)
     one, other = (store.save(make_record(k=k), ARRAYS) for k in (1, 2))
     (store.path(one.key) / "record.json").write_text(other.to_json())
@@ -196,7 +196,7 @@ def test_the_record_of_another_key_counts_as_none(tmp_path):
     assert store.find(other.key) == other
 
 
-def test_a_folder_without_a_record_is_no_artifact_and_no_obstacle(tmp_path):
+def test_a_folder_without_a_record_is_not_an_artifact_and_does_not_prevent_saving(tmp_path):
     store = LocalStore(tmp_path)
     record = make_record()
     store.path(record.key).mkdir(parents=True)
@@ -207,7 +207,7 @@ def test_a_folder_without_a_record_is_no_artifact_and_no_obstacle(tmp_path):
     assert is_whole(store, record.key)
 
 
-def test_a_newer_artifact_is_not_set_aside_for_an_older_one(tmp_path):
+def test_a_newer_artifact_is_not_quarantined_for_an_older_one(tmp_path):
     store = LocalStore(tmp_path)
     record = store.save(make_record(), ARRAYS)
     assert store.quarantine(record.key, "seen damaged a while ago", b"what was there then") is None
@@ -228,13 +228,13 @@ def test_a_full_disk_leaves_nothing(tmp_path, step):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes wherever it likes")
-def test_a_read_only_store_says_so(tmp_path):
+def test_a_read_only_store_is_reported(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="cannot be written"):
         LocalStore(tmp_path).save(make_record(), ARRAYS)
 
 
-def test_places_that_cannot_be_a_store(tmp_path):
+def test_invalid_store_folders_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="not a folder"):
         open_store(tmp_path / "file")
@@ -250,7 +250,7 @@ def test_places_that_cannot_be_a_store(tmp_path):
         open_store(tmp_path)
 
 
-def test_looking_makes_nothing(tmp_path):
+def test_reading_a_missing_store_does_not_create_it(tmp_path):
     store = open_store(tmp_path / "store")
     assert store.find("0" * 64) is None
     assert not store.was_quarantined("0" * 64)
@@ -259,7 +259,7 @@ def test_looking_makes_nothing(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_a_folder_that_holds_other_things_is_no_store(tmp_path):
+def test_a_folder_with_other_files_is_not_a_store(tmp_path):
     (tmp_path / "home" / "tmp").mkdir(parents=True)
     (tmp_path / "home" / "tmp" / "notes.txt").write_text("precious")
     with pytest.raises(StoreError, match=r"home is not a store.*got tmp/notes\.txt"):
@@ -271,14 +271,14 @@ def test_a_folder_that_holds_other_things_is_no_store(tmp_path):
         open_store("")
 
 
-def test_nothing_is_left_over_in_a_folder_that_is_no_store_yet(tmp_path):
+def test_an_uninitialised_store_has_no_leftovers(tmp_path):
     (tmp_path / "tmp").mkdir()
     (tmp_path / "quarantine").mkdir()
     (tmp_path / "quarantine" / "mine").touch()
     assert list(LocalStore(tmp_path).leftovers()) == []
 
 
-def test_no_key_leads_out_of_the_store(tmp_path):
+def test_keys_cannot_escape_the_store(tmp_path):
     store = LocalStore(tmp_path / "store")
     store.save(make_record(), ARRAYS)
     (tmp_path / "precious").mkdir()
@@ -295,7 +295,7 @@ def test_no_key_leads_out_of_the_store(tmp_path):
     assert (tmp_path / "precious" / "record.json").read_text() == "mine"
 
 
-def test_what_is_not_named_by_a_key_is_no_artifact(tmp_path):
+def test_folders_not_named_by_a_key_are_not_artifacts(tmp_path):
     store = LocalStore(tmp_path)
     key = store.save(make_record(), ARRAYS).key
     for name in ("ab/notes", f"zz/{key}", f"{key[:2]}/{key[:-1]}", "README"):
@@ -325,7 +325,7 @@ def closed(monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["objects", "objects/xx", "objects/xx/key", "objects/xx/key/arrays.zarr"])
-def test_what_must_not_be_read_is_never_nothing(tmp_path, closed, what):
+def test_unreadable_folders_are_errors_and_not_empty(tmp_path, closed, what):
     store = LocalStore(tmp_path)
     key = store.save(make_record(), ARRAYS).key
     closed.add(tmp_path / what.replace("xx", key[:2]).replace("key", key))
@@ -348,7 +348,7 @@ def test_what_must_not_be_read_is_never_nothing(tmp_path, closed, what):
 
 
 @pytest.mark.parametrize("what", ["tmp", "runs", "locks", "quarantine", "out/some", "pins"])
-def test_leftovers_and_runs_that_must_not_be_read(tmp_path, closed, what):
+def test_unreadable_leftovers_and_runs_are_errors(tmp_path, closed, what):
     store = LocalStore(tmp_path)
     store.save(make_record(), ARRAYS)
     for name in ("runs", "quarantine", "out/some", "pins"):
@@ -372,7 +372,7 @@ def test_a_lack_of_file_descriptors_is_not_damage(tmp_path, monkeypatch):
     assert is_whole(store, record.key)
 
 
-def test_a_pin_wins_against_a_removal_at_any_moment(tmp_path):
+def test_a_pin_at_any_moment_prevents_removal(tmp_path):
     """Planned, pinned while it is being removed: either the pin came first and it stays, or it is gone for who pins."""
     record = make_record()
     for n in range(40):
@@ -455,7 +455,7 @@ def failing(code):
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_locks_is_refused_in_one_line(tmp_path, monkeypatch, code):
+def test_a_file_system_without_locks_is_reported_in_one_line(tmp_path, monkeypatch, code):
     store = LocalStore(tmp_path / "store")
     record = store.save(make_record(), ARRAYS)
     (tmp_path / "store" / "runs").mkdir()
@@ -495,7 +495,7 @@ def test_a_rename_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch, 
     assert list((tmp_path / "store" / "tmp").iterdir()) == list((tmp_path / "store").glob("runs/.*")) == []
 
 
-def test_locks_of_nfs_are_enough(tmp_path, monkeypatch):
+def test_locks_work_on_nfs(tmp_path, monkeypatch):
     """NFS locks a file exclusively only if it is open for writing; folders it locks on the machine itself."""
     flock = fcntl.flock
 
@@ -518,7 +518,7 @@ def test_locks_of_nfs_are_enough(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["tmp/backup", "objects/ab", "runs/x", "quarantine/a/b"])
-def test_no_store_is_made_where_another_one_cleans_up(tmp_path, folder):
+def test_a_store_inside_another_store_is_refused(tmp_path, folder):
     LocalStore(tmp_path).save(make_record(), ARRAYS)
     with pytest.raises(StoreError, match="is inside the store"):
         LocalStore(tmp_path / folder)

@@ -71,7 +71,7 @@ def wait_for(condition):
         threading.Event().wait(0.005)
 
 
-def test_people_take_turns(desk, session):
+def test_users_take_turns(desk, session):
     a1 = submit(desk, "a", "a1")
     wait_for(lambda: a1.state == "running")
     a2, a3, b1 = submit(desk, "a", "a2"), submit(desk, "a", "a3"), submit(desk, "b", "b1")
@@ -87,7 +87,7 @@ def test_people_take_turns(desk, session):
     assert {job.state for job in (a1, a2, a3, b1)} == {"finished"}
 
 
-def test_two_sessions_compute_side_by_side_and_people_still_take_turns():
+def test_two_sessions_compute_in_parallel_and_users_take_turns():
     one, other = SlowSession(), SlowSession()
     with opened(one, other) as desk:
         first, second = submit(desk, "a", "a1"), submit(desk, "a", "a2")
@@ -104,7 +104,7 @@ def test_two_sessions_compute_side_by_side_and_people_still_take_turns():
         assert desk.facts(b2)["position"] == 2, "one of b runs, and one of a"
 
 
-def test_a_job_that_replaces_another_stops_it_between_two_stages(desk, session):
+def test_a_replacing_job_stops_the_other_between_two_stages(desk, session):
     old = submit(desk, "a", "old")
     session.go.release()
     wait_for(lambda: any(name == "stage" for name, _ in old.events))
@@ -115,7 +115,7 @@ def test_a_job_that_replaces_another_stops_it_between_two_stages(desk, session):
     assert (old.state, new.state) == ("stopped", "finished")
 
 
-def test_nobody_stops_or_sees_the_job_of_another(desk, session):
+def test_users_cannot_stop_or_see_jobs_of_others(desk, session):
     mine = submit(desk, "a", "mine")
     submit(desk, "b", "theirs", replaces=mine.id)
     assert not mine.stop.is_set()
@@ -137,7 +137,7 @@ def test_a_waiting_job_is_stopped_at_once(desk, session):
     assert session.order == ["first"]
 
 
-def test_an_error_is_told_and_the_next_job_runs(desk, session):
+def test_an_error_is_reported_and_the_next_job_runs(desk, session):
     bad, good = submit(desk, "a", "bad"), submit(desk, "a", "good")
     for _ in range(3):
         session.go.release()

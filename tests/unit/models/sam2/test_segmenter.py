@@ -116,7 +116,7 @@ def test_a_mask_has_the_size_of_the_picture(segmenter, pixels):
     assert found.logits.dtype == np.float32
 
 
-def test_the_best_of_three_proposals_is_kept(model, pixels, monkeypatch):
+def test_the_best_of_three_masks_is_kept(model, pixels, monkeypatch):
     segmenter = Segmenter(model)
     masks = np.stack([np.full((90, 140), value) for value in (0.0, 1.0, 0.0)])
     logits = np.stack([np.full((32, 32), value) for value in (1.0, 2.0, 3.0)])
@@ -134,7 +134,7 @@ def test_the_same_clicks_give_the_same_mask(segmenter, pixels):
     assert first.score == second.score
 
 
-def test_a_picture_is_embedded_once_and_then_kept_for_a_while(model, pixels, monkeypatch):
+def test_embeddings_of_recent_pictures_are_cached(model, pixels, monkeypatch):
     embedded = []
     real = SAM2ImagePredictor.set_image
     monkeypatch.setattr(
@@ -154,7 +154,7 @@ def test_a_picture_is_embedded_once_and_then_kept_for_a_while(model, pixels, mon
     assert len(embedded) == 1, "others have taken its place"
 
 
-def test_other_clicks_are_seen(segmenter, pixels):
+def test_other_clicks_give_another_mask(segmenter, pixels):
     one = segmenter.segment(pixels, np.array([[70, 40]]), np.array([1]))
     other = segmenter.segment(pixels, np.array([[70, 40], [10, 10]]), np.array([1, 0]))
     assert not np.array_equal(one.logits, other.logits)
@@ -175,12 +175,12 @@ def test_a_point_outside_of_the_picture_is_refused(segmenter, pixels, point):
         (np.array([[1, 1]]), np.array([1, 1]), "do not match"),
     ],
 )
-def test_clicks_have_to_make_sense(points, labels, words):
+def test_invalid_clicks_are_refused(points, labels, words):
     with pytest.raises(InputError, match=words):
         check_points(points, labels, 10, 10)
 
 
-def test_points_are_split_into_places_and_labels():
+def test_points_are_split_into_coordinates_and_labels():
     points, labels = split_points([[1, 2.5, 1], [3, 4, 0]])
     assert points.tolist() == [[1, 2.5], [3, 4]]
     assert labels.tolist() == [1, 0]
@@ -250,7 +250,7 @@ def test_clicks_on_several_objects_give_the_union_of_their_masks(pixels):
     assert found.remarks == ("the mask of all clicks together misses some of them, so 2 masks are merged",)
 
 
-def test_clicks_that_are_all_covered_are_segmented_together_only(pixels):
+def test_clicks_covered_by_their_joint_mask_are_segmented_only_together(pixels):
     segmenter = Scripted((slice(0, 90), slice(0, 140)), {})
     found = asked(segmenter, pixels, (20, 20, 1), (70, 60, 1))
     assert (len(segmenter.asked), found.n_united, found.remarks, found.score) == (1, 1, (), 0.5)
@@ -273,7 +273,7 @@ def test_a_click_anywhere_in_a_covered_pixel_is_covered(pixels, place):
     assert (found.missed, found.remarks) == ((), ())
 
 
-def test_one_click_that_is_missed_and_one_that_is_unwanted_are_reported(pixels):
+def test_missed_and_wrongly_covered_clicks_are_reported(pixels):
     found = asked(Scripted(NEITHER, {(30.0, 20.0): CAT}), pixels, (30, 20, 1), (12.5, 13, 0))
     assert (found.missed, found.unwanted) == (((30, 20),), ((12.5, 13),))
     assert found.remarks == (
@@ -293,7 +293,7 @@ def test_the_mask_of_a_box_is_cut_to_it(pixels):
     assert (found.missed, found.unwanted) == ((), ())
 
 
-def test_clicks_beside_a_box_take_the_place_of_its_centre(pixels):
+def test_clicks_given_with_a_box_replace_its_centre(pixels):
     segmenter = Scripted(NEITHER, {(12.0, 12.0): CAT, (20.0, 19.25): CAT})
     found = segmenter.segment_box(pixels, BOX, np.array([[12.0, 12.0], [15.0, 15.0]]), np.array([1, 0]))
     assert segmenter.asked == [[(12, 12, 1), (15, 15, 0)]]
@@ -361,7 +361,7 @@ def box(height, width, rows, columns):
     ],
     ids=["in the middle", "in a corner", "tiny", "wider than the picture is high"],
 )
-def test_a_second_look_is_at_a_square_around_what_was_found(mask, point, margin, wanted):
+def test_a_second_pass_crops_a_square_around_the_mask(mask, point, margin, wanted):
     window = window_around(mask, np.array([point], np.float32), margin)
     for found, expected in zip(window, wanted, strict=True):
         assert abs(found.start - expected.start) <= 2  # a hundredth of the mask sticks out
@@ -369,7 +369,7 @@ def test_a_second_look_is_at_a_square_around_what_was_found(mask, point, margin,
         assert found.stop - found.start >= min(MIN_WINDOW_PX, mask.shape[1])
 
 
-def test_a_second_look_takes_in_a_click_that_the_first_left_out():
+def test_a_second_pass_includes_a_click_that_the_first_missed():
     rows, columns = window_around(
         box(400, 600, slice(100, 150), slice(100, 150)), np.array([[420, 300]], np.float32), 0.3
     )
@@ -377,7 +377,7 @@ def test_a_second_look_takes_in_a_click_that_the_first_left_out():
     assert columns.start <= 420 < columns.stop
 
 
-def test_second_looks_do_not_depend_on_which_way_round_the_object_is(model):
+def test_a_second_pass_does_not_depend_on_mirroring(model):
     """The mirror image is looked at as well, so that the mirrored crop has the mirrored answer."""
     twice = Segmenter(model, second_looks=(0.5,))
     pixels = np.random.default_rng(3).integers(0, 256, (128, 128, 3), np.uint8)
@@ -391,7 +391,7 @@ def test_second_looks_do_not_depend_on_which_way_round_the_object_is(model):
     np.testing.assert_allclose(there.score, back.score, atol=1e-5)
 
 
-def test_what_a_second_look_does_not_show_is_not_the_object(model):
+def test_pixels_outside_the_second_crop_are_not_part_of_the_object(model):
     twice = Segmenter(model, second_looks=(0.1,))
     pixels = np.random.default_rng(4).integers(0, 256, (200, 300, 3), np.uint8)
     with pytest.MonkeyPatch.context() as patched:

@@ -51,14 +51,14 @@ def test_frequency_is_vertical_and_time_is_repeated_four_times():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_sounds_of_a_batch_are_those_by_themselves(preset):
+def test_batching_does_not_change_spectrograms(preset):
     waveforms = np.stack([tone(), 0.2 * tone(300.0)])
     together = mel_images(torch.from_numpy(waveforms), preset=preset).numpy()
     for waveform, image in zip(waveforms, together, strict=True):
         np.testing.assert_allclose(mel_image(waveform, RATE_HZ, preset=preset), image, atol=1e-6)
 
 
-def test_places():
+def test_first_frames_of_every_place():
     assert first_frames(2, 1000, place="start").tolist() == [0, 0]
     assert first_frames(1, 1000, place="centre").tolist() == [68]
     assert first_frames(1, 800, place="centre").tolist() == [-32]
@@ -70,7 +70,7 @@ def test_places():
         first_frames(1, 1, place="random")
 
 
-def test_a_place_is_a_shift():
+def test_the_place_shifts_the_sound():
     short = tone(n_samples=200 * 512)
     start, centre = mel_image(short, RATE_HZ), mel_image(short, RATE_HZ, place="centre")
     trace = [image.reshape(128, 4, 128).mean(axis=(0, 1)) for image in (start, centre)]
@@ -80,7 +80,7 @@ def test_a_place_is_a_shift():
     assert trace[1][50:78].min() > 0
 
 
-def test_a_random_place_depends_on_the_seed_alone():
+def test_a_random_place_depends_only_on_the_seed():
     sound = tone(n_samples=3 * RATE_HZ)
     images = [mel_image(sound, RATE_HZ, place="random", seed=seed) for seed in (1, 1, 2)]
     assert np.array_equal(images[0], images[1])

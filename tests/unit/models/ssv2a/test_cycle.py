@@ -33,7 +33,7 @@ def test_any_counts(model: SSV2A, clips: Tensor, batch: int, its: int, samples: 
 
 
 @pytest.mark.parametrize("counts", [{"its": -1}, {"samples": 0}, {"var_samples": 0}, {"its": 2.0}, {"samples": True}])
-def test_counts_without_a_meaning_are_refused(model: SSV2A, clips: Tensor, counts: dict[str, Any]) -> None:
+def test_invalid_counts_are_refused(model: SSV2A, clips: Tensor, counts: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(counts))):
         model.cycle_mix(clips, **counts, generator=seeded())
 
@@ -45,7 +45,7 @@ def test_other_shapes_are_refused(model: SSV2A, shape: tuple[int, ...]) -> None:
         model.cycle_mix(torch.ones(shape), generator=seeded())
 
 
-def test_numbers_that_are_not_finite_are_refused(model: SSV2A, clips: Tensor) -> None:
+def test_non_finite_inputs_are_refused(model: SSV2A, clips: Tensor) -> None:
     clips[0, 0, 0] = torch.nan
     with pytest.raises(InputError, match="not finite"):
         model.cycle_mix(clips, generator=seeded())
@@ -66,7 +66,7 @@ def test_it_works_in_inference_mode_and_leaves_no_gradients(model: SSV2A, clips:
 
 @pytest.mark.parametrize("look_ahead", [0, 0.5, 4, 1000])
 @pytest.mark.parametrize("n_noise", [1, 2_000, 10**9])
-def test_how_much_is_computed_together_changes_nothing(
+def test_the_size_of_computed_groups_does_not_change_results(
     model: SSV2A, clips: Tensor, monkeypatch: pytest.MonkeyPatch, look_ahead: float, n_noise: int
 ) -> None:
     """With nothing looked ahead, rounds are computed one after the other, each with the best of those before."""
@@ -77,7 +77,7 @@ def test_how_much_is_computed_together_changes_nothing(
     torch.testing.assert_close(model.cycle_mix(clips, 30, 4, 1, generator=seeded()), usual, rtol=0, atol=1e-5)
 
 
-def test_large_batches_are_taken_in_groups(model: SSV2A, clips: Tensor) -> None:
+def test_large_batches_are_split_into_groups(model: SSV2A, clips: Tensor) -> None:
     many = clips.repeat(12, 1, 1)
     generator = seeded()
     parts = [model.cycle_mix(part, 3, 2, 2, generator=generator) for part in many.split(cycle.N_ELEMENTS_AT_ONCE)]
@@ -115,7 +115,7 @@ class Comparison:
         return min(float(ks_2samp(a, b).pvalue) for a, b in zip(fast.T, self.plain.T, strict=True)) * fast.shape[1]
 
 
-def test_the_distribution_is_the_plain_loops_and_the_comparison_has_power(
+def test_the_distribution_matches_the_plain_loop_and_the_test_has_power(
     model: SSV2A, clips: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cycle, "N_ELEMENTS_AT_ONCE", 500)
