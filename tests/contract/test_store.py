@@ -1,4 +1,4 @@
-"""What every backend of the store keeps to. A new backend is one more entry in BACKENDS."""
+"""The contract of every backend of the store. A new backend is one more entry in BACKENDS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for any tokens, region and setting."""
+"""Properties that hold for any tokens, region and setting."""
 
 from __future__ import annotations
 

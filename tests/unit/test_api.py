@@ -1,4 +1,4 @@
-"""The published names, and the whole chain on tiny networks against a session that runs it in a store."""
+"""The published functions, and the whole pipeline on tiny networks against a session with a store."""
 
 from __future__ import annotations
 
@@ -354,7 +354,7 @@ def test_a_mask_is_visualised(pictures, tmp_path):
 
 
 def through_a_store(models, pictures, store, settings):
-    """The run of the published method by a session, and its arrays: every node by itself, each kept in a store."""
+    """A run of the published method by a session and its arrays: every node computed separately and stored."""
     session = Session(store, open_bundle=lambda name: models.bundle, open_models=lambda bundle, config: models)
     request = session.request("manipulate", pictures, {**settings, "bundle": "tiny"})
     result = session.run(request, pictures=False)

@@ -1,4 +1,4 @@
-"""`just audit`: fails for a vulnerable release, and for nothing that the network does."""
+"""`just audit`: fails for a vulnerable release, never because of the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VULNERABLE = {
 
 @pytest.fixture
 def uv(tmp_path, monkeypatch):
-    """Puts a `uv` before the real one that runs a piece of Python."""
+    """Puts a `uv` that runs a piece of Python before the real one."""
 
     def replace(code):
         file = tmp_path / "uv"

@@ -1,4 +1,4 @@
-"""Postponed imports: what is used is the real thing, what is not used is not imported."""
+"""Postponed imports: used names are the real ones, unused modules are not imported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ with deferred_imports(packages=("heavy.nets",), modules=("extras",)):
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """Runs a program that can import a package like diffusers, in a process of its own."""
+    """Runs a program that can import a package like diffusers, in its own process."""
     folder = tmp_path_factory.mktemp("packages")
     for name, text in PACKAGE.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def test_a_version_is_that_of_the_real_module(program):
 
 
 def test_an_installed_peft_is_not_imported_with_diffusers(tmp_path):
-    """diffusers imports it wherever it is installed, and it uses parts of transformers at once."""
+    """diffusers imports it if it is installed, and it uses parts of transformers immediately."""
     (tmp_path / "peft-0.21.0.dist-info").mkdir()
     (tmp_path / "peft-0.21.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: peft\nVersion: 0.21.0\n")
     (tmp_path / "peft").mkdir()

@@ -1,4 +1,4 @@
-"""Where results may go, and that they are there whole."""
+"""Where results may be written, and that they are written completely."""
 
 from __future__ import annotations
 

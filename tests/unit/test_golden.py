@@ -1,4 +1,4 @@
-"""What stores and scripts rely on has not changed: tests/golden/README.md says what is in the golden files."""
+"""What stores and scripts rely on has not changed: tests/golden/README.md describes the golden files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freed memory is kept: what was touched once is not faulted in again."""
+"""Freed memory is kept: pages touched once are not faulted in again."""
 
 from __future__ import annotations
 

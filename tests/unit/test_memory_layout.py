@@ -44,7 +44,7 @@ SMALL_AST = {"hidden_size": 36, "num_hidden_layers": 1, "num_attention_heads": 2
 
 
 def at(offset, tensor):
-    """A copy of a tensor, so many bytes past a multiple of 64."""
+    """A copy of a tensor that many bytes past a multiple of 64."""
     memory = torch.empty(tensor.nbytes + 128, dtype=torch.uint8)
     begin = -memory.data_ptr() % 64 + offset
     return memory[begin : begin + tensor.nbytes].view(tensor.dtype).view(tensor.shape).copy_(tensor)
@@ -117,7 +117,7 @@ def test_networks_are_filled_in_the_canonical_layout():
 
 
 def test_the_layout_of_a_file_does_not_change_a_result():
-    """MKL's product of a matrix and one row rounds by address; this is how the fault was found."""
+    """MKL rounds the product of a matrix and one row by address, which revealed the fault."""
     generator = torch.Generator().manual_seed(0)
     weight, row = torch.randn(300, 257, generator=generator), torch.randn(1, 257, generator=generator)
     layouts = [at(offset, weight) for offset in range(0, 64, 4)] + [weight.T.contiguous().T]
@@ -141,7 +141,7 @@ def test_every_tensor_of_our_own_format():
 
 @pytest.fixture
 def odd(clip_model, tmp_path):
-    """Files of one CLIP whose tensors lie as they should not."""
+    """Files of one CLIP whose tensors have unusual layouts."""
     state = {key: value.contiguous() for key, value in clip_model.state_dict().items()}
     turned = {key: value.T.contiguous().T if value.ndim == 2 else value for key, value in state.items()}
     save_file(state, tmp_path / "x.safetensors", metadata={"odd": "x" * 5})
@@ -244,7 +244,7 @@ def test_every_format_is_tested_here():
 
 
 def test_networks_are_only_filled_by_fill_network():
-    """A loader of a new format has to end in `fill_network` as well."""
+    """A loader of a new format must call `fill_network` as well."""
     folder = Path(svdaudio.__file__).parent
     calls = {
         path.relative_to(folder).as_posix()
@@ -252,7 +252,7 @@ def test_networks_are_only_filled_by_fill_network():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("load_state_dict", "assign")
     }
-    # A training goes on, or begins, in the very tensors that its optimizers hold, which torch has allocated.
+    # A training starts or resumes in the tensors that its optimizers hold, which torch has allocated.
     trainings = {"pretraining/loop.py", "pretraining/initial.py", "studies/pretraining_bundle.py"}
     assert calls == {"memory_layout.py", *trainings}
 

@@ -1,4 +1,4 @@
-"""Processes that are started where SIGINT is ignored, as in the background of a shell script."""
+"""Processes started where SIGINT is ignored, as in the background of a shell script."""
 
 from __future__ import annotations
 

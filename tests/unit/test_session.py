@@ -1,4 +1,4 @@
-"""One session: requests of any method, runs with and without a record, runs that stop and go on."""
+"""One session: requests of any method, runs with and without a record, stopping and resuming."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from svdaudio.store import LocalStore
 
 @pytest.fixture
 def opened():
-    """What the session opened, in order."""
+    """The bundles and models that the session opened, in order."""
     return []
 
 
@@ -46,7 +46,7 @@ def request(session, toy, *, files=None, **settings):
 
 
 def stop_after(n_nodes):
-    """True from when so many nodes were asked about."""
+    """Returns True after that many calls."""
     asked = []
 
     def stopping():
@@ -242,7 +242,7 @@ def test_out_without_a_sound_is_refused_before_anything_is_computed(session, toy
     assert list(toy.store.keys()) == []
 
 
-# -- looking -----------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_whose_process_died_is_interrupted(session, toy):

@@ -1,4 +1,4 @@
-"""Several threads on the same models: the same results as one after the other, and loaded once."""
+"""Several threads on the same models: the same results as in sequence, and one load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AudioLDM's networks by way of the bundle: quick copies, and both forms imported."""
+"""AudioLDM's networks loaded through a bundle: quick copies, and imports of both formats."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ NONE = "0" * 64
         lambda d: d["models"]["tagger"].update(classes=[1]),
         lambda d: d["models"]["tagger"].update(published="x; rm -r ~"),
         lambda d: d["models"]["tagger"].update(parts=[5]),
-        # A digest that is not that of the files would let results be kept under the key of other weights.
+        # With a wrong digest, results would be stored under the key of other weights.
         lambda d: d["models"]["tagger"].update(parts=[{"file": "tagger.safetensors", "sha256": NONE, "bytes": 1}]),
         lambda d: d["models"]["tagger"].update(
             parts=[{"file": "audio_encoder.safetensors", "sha256": d["models"]["tagger"]["sha256"], "bytes": 1}]
@@ -212,7 +212,7 @@ def test_a_weight_file_that_describes_an_impossible_network_is_refused(root, con
 
 
 def redescribe(folder, role):
-    """Make the description fit a file that was changed, as whoever crafts a bundle would."""
+    """Updates the description to fit a changed file, as the author of a malicious bundle would."""
     description, data = json.loads((folder / MANIFEST).read_text()), (folder / f"{role}.safetensors").read_bytes()
     description["models"][role].update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
     (folder / MANIFEST).write_text(json.dumps(description))
@@ -235,7 +235,7 @@ def test_a_file_that_differs_from_its_description_is_not_loaded(root):
 
 def test_a_file_that_changes_after_its_first_load_is_not_loaded_again(root):
     models = Models(Bundle.open("toy", root), device="cpu")
-    _ = models["tagger"], models["audio_encoder"]  # which lets go of the tagger
+    _ = models["tagger"], models["audio_encoder"]  # which releases the tagger
     shape = {"widths": [2, 2], "n_classes": 2}
     save_weights(
         root / "toy" / "tagger.safetensors",
@@ -298,7 +298,7 @@ def test_the_shipped_bundle_is_complete_and_small():
 
 @pytest.fixture
 def mine(root):
-    """A bundle `mine` with a tagger of its own, whose base is `toy`."""
+    """A bundle `mine` with its own tagger, whose base is `toy`."""
     folder = root / "mine"
     shape = {"widths": [2, 2], "n_classes": 2}
     torch.manual_seed(7)

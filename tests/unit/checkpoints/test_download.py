@@ -1,4 +1,4 @@
-"""Downloads from a server that cuts, lies, fails and forgets."""
+"""Downloads from a server that cuts connections, sends wrong headers, fails and ignores ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published weights on their way into the bundle."""
+"""Fetching and importing published weights into the bundle."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def opened(folder):
 
 
 def known(published, **changes):
-    """A registry entry whose one file is known or comes from elsewhere."""
+    """A registry entry whose only file has other digests or addresses."""
     return published.model_copy(update={"files": (published.files[0].model_copy(update=changes),)})
 
 
 @pytest.fixture
 def as_published(monkeypatch):
-    """Let the registry know other digests and addresses."""
+    """Gives the registry other digests and addresses."""
 
     def publish(*entries):
         names = {entry.name for entry in entries}
@@ -93,7 +93,7 @@ def test_an_unknown_digest_needs_trust_and_is_pinned(folder, yolo_file):
             install.fetch(published, folder, patience=QUICK)
         assert server.requests == []
         assert install.fetch(published, folder, trust=True, patience=QUICK).newly_pinned == ("yolov8x-oiv7.pt",)
-        # From now on the digest is known: the file may be lost and fetched again, but no other one is taken.
+        # From now on the digest is pinned: a lost file may be fetched again, but no other file is accepted.
         (folder / "yolov8x-oiv7.pt").unlink()
         assert install.fetch(published, folder, patience=QUICK).newly_pinned == ()
         (folder / "yolov8x-oiv7.pt").unlink()
@@ -232,7 +232,7 @@ def test_torchscript_is_never_run(folder, tmp_path, payload, clip_model):
     for read in (lambda: recognise.recognise_format(path), lambda: read_inert(path), lambda: read_plain(path)):
         with contextlib.suppress(CheckpointError):
             read()
-    # As another model's file, it reaches the reader of that format.
+    # Imported as another model, it reaches the reader of that format.
     text = (folder / MANIFEST).read_text().replace("image_encoder", "detector").replace("openai-clip", "ultralytics")
     (folder / MANIFEST).write_text(text)
     with pytest.raises(CheckpointError, match="expected a dict, got TorchScript"):
@@ -240,7 +240,7 @@ def test_torchscript_is_never_run(folder, tmp_path, payload, clip_model):
     assert not marker.exists()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.load(path)  # this is what would have happened
+        torch.jit.load(path)  # what running the code would do
     assert marker.read_bytes() == b"A" * 16
 
 
@@ -266,7 +266,7 @@ def test_pipes_and_devices_do_not_block(folder, tmp_path):
 
 
 def test_nothing_is_written_through_links_in_the_folder(folder, yolo_file, tmp_path):
-    """A folder from elsewhere may hold links where this program keeps its notes."""
+    """A foreign folder may contain links in place of this program's cache files."""
     victim = tmp_path / "victim"
     victim.write_text("mine")
     folder.mkdir(parents=True)

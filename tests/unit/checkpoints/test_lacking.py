@@ -1,4 +1,4 @@
-"""What a bundle lacks, told from its description and the names and sizes of its files."""
+"""Missing parts of a bundle, found from its description and the names and sizes of its files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_full_lacks_the_recommended_models_until_they_are_installed(folder, publ
     assert models_to_fetch(folder) == []
     assert bytes_here(published, folder) == N_BYTES
     (folder / "everything.ckpt").unlink()
-    assert names(models_to_fetch(folder)) == ["everything"], "a file that is lost"
+    assert names(models_to_fetch(folder)) == ["everything"], "a lost file"
 
 
 def test_another_bundle_lacks_only_files_of_its_description(tmp_path, published):
@@ -59,7 +59,7 @@ def test_another_bundle_lacks_only_files_of_its_description(tmp_path, published)
     manifest = json.loads((folder / "bundle.json").read_text())
     manifest["models"] = {"vocoder": manifest["models"]["vocoder"]}
     (folder / "bundle.json").write_text(json.dumps(manifest))
-    assert models_to_fetch(folder) == [], "its other roles are not wanted here"
+    assert models_to_fetch(folder) == [], "its other roles are not needed here"
     (folder / "everything.ckpt").unlink()
     [lost] = models_to_fetch(folder)
     assert lost.roles == ("vocoder",)

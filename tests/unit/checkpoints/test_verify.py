@@ -1,4 +1,4 @@
-"""Trying models out."""
+"""Verification: every model computes one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels as text and as lists, and the texts that are made of them."""
+"""Labels as text and as lists, and the texts made from them."""
 
 from __future__ import annotations
 

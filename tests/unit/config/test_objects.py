@@ -1,4 +1,4 @@
-"""Objects of a picture: clicks, boxes and mask files, and tables of them."""
+"""Objects of a picture: clicks, boxes, mask files, and tables of objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One configuration from every source: which is stronger, and how each mistake is told."""
+"""One configuration from every source: precedence, and the error of each mistake."""
 
 from __future__ import annotations
 

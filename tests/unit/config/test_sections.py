@@ -1,4 +1,4 @@
-"""The parameters that there are: their defaults, their meaning, and what cannot go together."""
+"""All parameters: defaults, descriptions, and combinations that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arrays of a run by its nodes, sounds and scores: what is done, each read once."""
+"""The arrays of a run by node, sound and score: only finished ones, each read once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from svdaudio.engine.arrays import RunArrays
 
 @pytest.fixture
 def sounding(toy):
-    """The toy, as if two of its arrays were a sound and its scores."""
+    """The toy method, with two of its arrays declared as a sound and its scores."""
     toy.method = replace(
         toy.method,
         sounds=lambda config: {"mixed": "mix.embedding", "none": "nowhere.waveform"},

@@ -1,4 +1,4 @@
-"""The record of a batch, how it is found again, and its table."""
+"""The record of a batch, how it is reopened, and its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How bodies are called, and what is asked of what they return."""
+"""How bodies are called, and how their outputs are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workflow in memory against the same in a store, and with some of it given."""
+"""A workflow in memory against the same workflow in a store, and with some nodes given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from svdaudio.methods.manipulate import ManipulateConfig
 
 @pytest.fixture
 def computed(monkeypatch):
-    """Names of the nodes that are computed, in order."""
+    """The names of the computed nodes, in order."""
     from svdaudio.engine import in_memory
 
     names = []
@@ -57,7 +57,7 @@ def test_only_nodes_that_the_targets_need_are_computed(toy, computed):
 
 
 def test_given_nodes_and_their_exclusive_ancestors_are_not_computed(toy, computed):
-    """The files of the given half are not there."""
+    """The files of the given half do not exist."""
     region = np.array([7.0, 5.0], np.float32)
     given = {"edited.factors": {"region": region}}
     found = compute(["mix"], TOY_NODES, toy.config, toy.models, files={"original": toy.files["original"]}, given=given)

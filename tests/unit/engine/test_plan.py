@@ -1,4 +1,4 @@
-"""What of a request is in the store, what would run, and why: on the toy workflow and on the published method."""
+"""Plans of the toy workflow and of the published method: what is cached, what would run, and why."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ from svdaudio.engine.provenance import Workflow, mermaid, prov_document
 
 
 def with_sound(toy, run, node="manipulated.scores"):
-    """A run with a sound, which the toy workflow does not make, and a stage that it would come from."""
+    """A run with a sound, which the toy workflow does not generate, and a stage that generates it."""
     entry = replace(run.stage(node), node="manipulated.choose", outputs={"waveform": "w" * 64})
     return replace(run, stages=(*run.stages, entry), results={"audio": {"manipulated": '/out/a "loud" #1.wav'}})
 
 
 def workflow(toy):
-    """That of the toy, with the sound that `with_sound` makes up."""
+    """The workflow of the toy, with the made-up sound of `with_sound`."""
     return Workflow(nodes=toy.request().table, sounds={"manipulated": "manipulated.choose.waveform"})
 
 
@@ -101,7 +101,7 @@ def test_relations_name_producers_inputs_and_models(toy, runs):
     image = run.stage("original.image").key
     assert (f"stage:{image}", f"file:{run.files['original'].digest}", "file") in used
     started = {r["prov:activity"] for r in document["wasStartedBy"].values()}
-    assert started == {f"stage:{mix}", f"stage:{scores}"}, "the rest had been there"
+    assert started == {f"stage:{mix}", f"stage:{scores}"}, "the rest was cached"
     assert (f"run:{run.id}", f"array:{image}/pixels", None) in used
     activity = document["activity"][f"stage:{image}"]
     assert json.loads(activity["term:parameters"]) == {}

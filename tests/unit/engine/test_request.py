@@ -1,4 +1,4 @@
-"""Requests: what enters the keys of their nodes, how they are checked, and how a record becomes one again."""
+"""Requests: what enters the keys of their nodes, how they are checked, and how they are restored from records."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ OTHER_VALUES = {
 CHOOSES_NODES = ("edit.form", "edit.locals", "finish.form", "generate.pick", "generate.noise", "rest")
 """Parameters that enter no key, but decide which nodes there are."""
 COUNTS_WITH = {
-    "generate.noise": {"generate.candidates": 2},  # three have the same noise in both forms
+    "generate.noise": {"generate.candidates": 2},  # three candidates have the same noise in both forms
     **{name: {"edit.form": "clap"} for name in ("gains", "margin", "rest")},
 }
 """Parameter → others without which it has no effect."""
 
 
 class Bundle:
-    """A bundle whose digests go with its name; it may lack a model."""
+    """A bundle whose digests depend on its name; a model may be missing."""
 
     def __init__(self, name="mini", lacks=None):
         self.name = name

@@ -1,4 +1,4 @@
-"""Workflows as tables: what a node needs, and the order of work."""
+"""Workflows as tables: inputs of nodes, and the order of computation."""
 
 from __future__ import annotations
 

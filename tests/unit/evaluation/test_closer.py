@@ -1,4 +1,4 @@
-"""Cosines of the sound of an edit with those of both pictures."""
+"""Cosines of the sound of an edit with the sounds of both pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Fréchet distance against the usual form with a matrix root, and against Gaussians with known ones."""
+"""The Fréchet distance against the usual form with a matrix root, and on Gaussians with known distances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel audio distance against a double loop, and on sets that are known to be alike or not."""
+"""The kernel audio distance against a double loop, and on sets that are known to be similar or different."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said about sounds of which figures would mean little."""
+"""Notes about sounds for which figures would mean little."""
 
 from __future__ import annotations
 

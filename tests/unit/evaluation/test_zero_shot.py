@@ -1,4 +1,4 @@
-"""Figures of zero-shot classification, against plain computations of the same by their definitions."""
+"""Figures of zero-shot classification against plain computations from their definitions."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_accuracy_of_each_fold_and_their_mean_with_intervals_over_recordings():
 
 
 def test_sounds_of_one_recording_count_together():
-    """Twenty alike sounds of two recordings are two samples, not twenty."""
+    """Twenty similar sounds of two recordings are two samples, not twenty."""
     rows = [("cat", (0.9 if group == "a" else 0.0, 0.1, 0.0), "1", group) for group in "ab" for _ in range(10)]
     (figure,) = accuracies(answers(rows))
     assert (figure.value, figure.low, figure.high) == (0.5, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""A body that changes without a new version is noticed: tests/bodies.py says what counts."""
+"""A body that changes without a new version is detected: tests/bodies.py defines what counts."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ DOUBLE = Stage(name="double", version=3, inputs=("x",), outputs=("y",), body="to
 
 @pytest.fixture
 def toy(tmp_path):
-    """Writes the toy with some texts replaced, and gives what is said of its stage, which was pinned before."""
+    """Writes the toy with some texts replaced; returns the report on its stage, which was pinned before."""
 
     def written(*changes):
         texts = dict(TOY)

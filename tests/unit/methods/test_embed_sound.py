@@ -1,4 +1,4 @@
-"""The method `embed-sound`: one stage that gives what the stages of `hear` give, for both presets."""
+"""The method `embed-sound`: one stage that returns the same as the stages of `hear`, for both presets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods by their names, the built-in ones and those of elsewhere."""
+"""Methods by name: built-in and external ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_built_in_method_is_found_by_name_and_is_consistent(name):
         for source in outputs.values():
             node, _, output = source.rpartition(".")
             assert output in table[node].stage.outputs
-    if name != "hear":  # which scores the sound that it is given, and makes none
+    if name != "hear":  # which scores a given sound, and generates none
         assert method.sounds(config).keys() == method.scores(config).keys()
     assert method.result_of(config) in (*method.scores(config), "")
     assert {name for node in table.values() for name in node.files} == method.files.keys()
@@ -67,7 +67,7 @@ def test_an_object_that_is_not_a_method_is_reported(monkeypatch, place, message)
     monkeypatch.setenv(VARIABLE, place)
     with pytest.raises(ConfigError, match=message):
         find_method("toy")
-    assert find_method("baseline") is BASELINE, "the built-in ones need nothing of elsewhere"
+    assert find_method("baseline") is BASELINE, "built-in methods need no external module"
 
 
 def test_finding_methods_imports_nothing_heavy():

@@ -1,4 +1,4 @@
-"""What a run of the published method mixes, and settings of the mix as columns."""
+"""The parts that a run of the published method mixes, and settings of the mix as columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from svdaudio.svd.mix import MixWeights, background_embedding, manipulate
 
 
 class Run(dict):
-    """Arrays of a run by node, all of them done."""
+    """Arrays of a run by node, all of them finished."""
 
     config = ManipulateConfig()
 

@@ -1,4 +1,4 @@
-"""The rows of the stages, the bodies that they name, and the workflows that are made of them."""
+"""The rows of the stages, their bodies, and the workflows made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model cards: what they say, and how their figures are put in anew."""
+"""Model cards: their content, and replacing their figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composites: the same from the same seed, masks that fit the picture, boxes that fit the masks."""
+"""Composites: reproducible, with masks that fit the picture and boxes that fit the masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The domain of the mini bundle: its recipe, and which pictures it knows."""
+"""The domain of the mini bundle: its recipe, and which pictures it covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The held-out figures: of a few samples each, from the shipped weights, through the real wrappers."""
+"""The held-out figures on a few samples each, from the shipped weights, through the real wrappers."""
 
 from __future__ import annotations
 

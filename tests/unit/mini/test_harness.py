@@ -12,7 +12,7 @@ from svdaudio.store.locks import file_lock, refuse_to_wait
 
 
 class _KilledError(Exception):
-    """Stands for a process that dies."""
+    """Simulates a process that dies."""
 
 
 def training(folder, seed=1):

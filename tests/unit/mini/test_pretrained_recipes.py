@@ -1,4 +1,4 @@
-"""Recipes of the bundle for pretraining: a few steps, and what they draw."""
+"""Recipes of the bundle for pretraining: a few steps, and their training data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_loudness_follows_the_visible_area():
     instances[:40, :40], instances[50:70, 50:70], instances[99, :20] = 1, 2, 3
     picture = Composite(pixels=np.zeros((100, 100, 3), np.uint8), instances=instances, classes=(3, 5, 7))
     shares = ciap_image_encoder.visible_shares(picture)
-    assert shares == {3: 1.0, 5: pytest.approx(0.5)}, "what hardly shows is not heard"
+    assert shares == {3: 1.0, 5: pytest.approx(0.5)}, "hardly visible animals are not heard"
     scene = ciap_image_encoder.sound_of(np.random.default_rng(0), picture, duration_s=2.0)
     assert scene.shares.tolist() == pytest.approx([shares.get(label, 0.0) for label in range(len(farm.CLASSES))])
 

@@ -1,4 +1,4 @@
-"""Trainings side by side: what waits for what, what a failure does to the others."""
+"""Concurrent trainings: their order, and what a failure does to the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vision recipes: targets that mean what they say, losses, and what the shipped weights reach at least."""
+"""The vision recipes: correct targets, losses, and minimum figures of the shipped weights."""
 
 from __future__ import annotations
 

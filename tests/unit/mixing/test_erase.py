@@ -1,4 +1,4 @@
-"""Pictures without an object, unions and remainders of masks, and whose locals are whose."""
+"""Pictures without an object, unions and remainders of masks, and which locals belong to which object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_region_takes_the_mean_colour_of_its_surroundings():
     pixels[CAT] = 255
     erased = erase(pixels, CAT, 0.0)
     assert (erased == (10, 20, 30)).all()
-    assert (pixels[CAT] == 255).all(), "the picture itself is left alone"
+    assert (pixels[CAT] == 255).all(), "the picture itself is unchanged"
     assert (erase(pixels, np.ones((40, 100), bool), 0.1) == 128).all()
 
 

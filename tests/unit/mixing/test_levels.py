@@ -1,4 +1,4 @@
-"""Gains in dB, levels, and the pictures that a fade is the mean of."""
+"""Gains in dB, levels, and the pictures that a fade averages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stems: exact gains, and a sum that is the sum."""
+"""Stems: exact gains and an exact sum."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from svdaudio.models.resnet import ResNet18, initialise
 
 @pytest.fixture
 def published():
-    """torchvision's network, with statistics that are not those of a fresh one."""
+    """torchvision's network with other than its initial statistics."""
     torch.manual_seed(0)
     network = torchvision.models.resnet18(num_classes=10)
     network(torch.rand(4, 3, 64, 64))

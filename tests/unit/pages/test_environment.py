@@ -1,4 +1,4 @@
-"""The environment of templates: what is printed is escaped, and nothing that is missing is printed as nothing."""
+"""The environment of templates: values are escaped, and a missing value is an error."""
 
 from __future__ import annotations
 

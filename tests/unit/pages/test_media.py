@@ -1,4 +1,4 @@
-"""Pictures and sounds inside a page: exact where they must be, small where they may be."""
+"""Pictures and sounds in a page: exact where necessary, small where possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A result as HTML for notebooks: what it shows, that it escapes, and that it stands alone."""
+"""A result as HTML for notebooks: content, escaping, and self-containment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VERDICT = (
 
 @pytest.fixture
 def report(tmp_path):
-    """Two sounds with spectrograms, a mask, and pictures that the HTML has in other form."""
+    """Two sounds with spectrograms, a mask, and pictures that the HTML shows in another form."""
     wave = np.sin(np.arange(2205) / 10) / 2
     for name in ("original", "made"):
         (tmp_path / f"{name}.wav").write_bytes(wav_bytes(wave))
@@ -164,7 +164,7 @@ def test_the_html_is_self_contained_and_sets_no_colours(report):
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL).group(1)
     assert not re.search(r"color|background|url|@import", style)
     selectors = [one.strip() for line in style.strip().splitlines() for one in line.partition("{")[0].split(",")]
-    assert all(one.startswith(".svdaudio-result ") for one in selectors), "the rest of the notebook is left alone"
+    assert all(one.startswith(".svdaudio-result ") for one in selectors), "the rest of the notebook is not styled"
 
 
 def test_missing_files_are_reported(report):

@@ -1,4 +1,4 @@
-"""Progress in a notebook: what the line says, when it is replaced, and that nothing is shown elsewhere."""
+"""Progress in a notebook: the text of the line, when it is replaced, and that nothing is shown elsewhere."""
 
 from __future__ import annotations
 

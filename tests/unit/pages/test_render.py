@@ -1,4 +1,4 @@
-"""Pages: every value is escaped, and the policy lets their own scripts run and nothing else."""
+"""Pages: every value is escaped, and the policy allows only their own scripts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def html():
 
 def test_texts_are_never_interpreted_as_html(html):
     assert "alert('&')" not in html
-    assert html.count("<script>") == 2, "uPlot and ours"
+    assert html.count("<script>") == 2, "uPlot and that of the page"
 
 
 def test_chart_data_round_trip(html):

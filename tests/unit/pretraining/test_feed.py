@@ -14,7 +14,7 @@ from svdaudio.pretraining.ranks import ALONE, Ranks
 
 
 class Numbers:
-    """Examples that are their index and a random number."""
+    """Examples that consist of their index and a random number."""
 
     def example(self, index, rng):
         return {"x": np.array([index, rng.random()], np.float32)}
@@ -58,7 +58,7 @@ def test_a_resumed_feed_gives_the_same_examples():
 
 
 def test_workers_give_the_same_examples():
-    """In a process of its own: loaders fork, which a process with the threads of other tests should not."""
+    """In its own process: loaders fork, which is unsafe in a process with the threads of other tests."""
     code = "import test_feed; print(test_feed.feed(n_workers=1).at(1, 1)['x'].tolist())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Layouts of data sets: items, folds, groups, what is missing, and one clear line for everything that is wrong."""
+"""Layouts of data sets: items, folds, groups, missing files, and one clear line for each fault."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ VGGSOUND = (
 def test_vggsound_finds_the_names_that_users_have(tmp_path, name):
     data_sets.write_text(tmp_path / "vggsound.csv", VGGSOUND)
     data_sets.write_sound(tmp_path / name)
-    data_sets.write_sound(tmp_path / "AAAAAAAAAAA.wav")  # of which clip?
+    data_sets.write_sound(tmp_path / "AAAAAAAAAAA.wav")  # of an unnamed clip
     data = read("vggsound", tmp_path)
     (item,) = data.items
     assert (item.name, item.group, item.fold) == ("-0yRK50zyTI_000030", "-0yRK50zyTI", "test")

@@ -38,7 +38,7 @@ def test_an_encoder_that_maps_everything_to_one_point_is_at_chance():
 
 def test_figures_of_both_directions():
     first = np.eye(6, dtype=np.float32)
-    second = first[[1, 0, 2, 3, 4, 5]]  # two partners are exchanged
+    second = first[[1, 0, 2, 3, 4, 5]]  # two partners are swapped
     labels = [
         frozenset({"a"}),
         frozenset({"a"}),

@@ -33,7 +33,7 @@ def data(tmp_path_factory):
 
 
 class Ear:
-    """An audio encoder that gives the length of a sound and its first sample."""
+    """An audio encoder whose embedding is the length of a sound and its first sample."""
 
     def __init__(self):
         self.heard = []

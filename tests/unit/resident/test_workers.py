@@ -1,4 +1,4 @@
-"""Processes that a program holds to compute for it; what they compute is tested with the studio that holds them."""
+"""Worker processes of a program; the studio's tests cover what they compute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_threads_are_divided(monkeypatch, given, n_workers, each):
 def test_a_closed_worker_ends_and_is_not_restarted():
     worker = Worker(1, n_threads=1, warm=False)
     resident = worker.start()
-    assert worker.start() is resident, "it runs already"
+    assert worker.start() is resident, "it is running already"
     assert worker.pid == resident.pid
     worker.close()
     assert start_time(resident.pid) != resident.began

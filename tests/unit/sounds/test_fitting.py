@@ -1,4 +1,4 @@
-"""A user's sound at the length and the rate of a run."""
+"""A user's sound fitted to the length and the rate of a run."""
 
 from __future__ import annotations
 

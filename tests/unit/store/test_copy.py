@@ -1,4 +1,4 @@
-"""Copies between stores: checked, resumable, and the same bytes on the other side."""
+"""Copies between stores: checked, resumable, with identical bytes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_interrupted_copy_resumes(source, target):
         copy_store(source, target, on_artifact=cut)
     n_there = len(list(target.keys()))
     assert n_there >= 1
-    assert target.runs.ids() == [], "a run was there before its artifacts"
+    assert target.runs.ids() == [], "a run was written before its artifacts"
     report = copy_store(source, target)
     assert len(report.there) == n_there
     assert set(report.copied) | set(report.there) == {record.key for record in records}

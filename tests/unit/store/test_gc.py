@@ -1,4 +1,4 @@
-"""What is collected, and what stays."""
+"""What the garbage collection removes and keeps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def keys_of(run, *nodes):
 
 
 def age(store, key, seconds):
-    """Make an artifact look as if it had last been used that long ago."""
+    """Makes an artifact look as if it was last used that long ago."""
     then = time.time() - seconds
     os.utime(store.path(key) / "record.json", (then, then))
 
 
 def make_old(store, run, days):
-    """Make a run look as if it had been started that long ago."""
+    """Makes a run look as if it was started that long ago."""
     began = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - days * DAY_S))
     return store.runs.write(replace(run, created_at=began))
 
@@ -112,7 +112,7 @@ def test_the_least_recently_used_go_first(toy):
 
 
 def test_artifacts_that_an_active_run_may_use_are_kept(toy):
-    """Hits of a run are in its record only later: what was used since it began stays as well."""
+    """The record of a run lists its hits only later: artifacts used since it began are kept as well."""
     done = toy.run()
     for footprint in toy.store.footprints():
         age(toy.store, footprint.key, DAY_S)
@@ -125,7 +125,7 @@ def test_artifacts_that_an_active_run_may_use_are_kept(toy):
     assert set(toy.store.keys()) == {done.stage("mix").key, hit}
     assert toy.store.runs.ids() == [going.id]
     assert "over the limit are kept" in collection.remarks[0]
-    collect(toy.store, Policy(keep_days=0, grace_s=0.0))  # it is over: a record without a holder
+    collect(toy.store, Policy(keep_days=0, grace_s=0.0))  # it has ended: its record has no holder
     assert not list(toy.store.keys())
 
 
@@ -204,7 +204,7 @@ def test_files_of_active_writers_are_not_leftovers(toy):
 
 
 def test_artifacts_with_a_future_date_of_use_are_removed_first(toy):
-    """The clock was set back. What it noted before says nothing of when, but it was before all that is noted now."""
+    """The clock was set back. Its earlier timestamps are meaningless, except that they precede all present ones."""
     run = toy.run()
     keys = [run.stage(node).key for node in ("mix", "original.image", "edited.image", "manipulated.scores")]
     sizes = {footprint.key: footprint.n_bytes for footprint in toy.store.footprints()}
@@ -212,7 +212,7 @@ def test_artifacts_with_a_future_date_of_use_are_removed_first(toy):
         age(toy.store, key, 10)
     age(toy.store, keys[0], -70 * 365 * DAY_S)
     age(toy.store, keys[1], DAY_S)
-    age(toy.store, keys[2], -300)  # by the clock of another machine: that is now
+    age(toy.store, keys[2], -300)  # the present by the clock of another machine
     most = sum(sizes.values()) - sizes[keys[0]] - sizes[keys[1]]
     collection = collect(toy.store, Policy(max_bytes=most))
     assert [removal.footprint.key for removal in collection.removals] == keys[:2]

@@ -1,4 +1,4 @@
-"""Keys. The golden values must not change: every store there is hangs on them."""
+"""Keys. The golden values must not change: every existing store depends on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local store against damage, sudden death and crowds."""
+"""The local store under damage, kills and concurrent access."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def chunks(store, key):
 
 
 def is_whole(store, key):
-    """Whether an artifact is there; if it is, it must be whole."""
+    """Whether an artifact exists; if it does, it must be complete."""
     if store.find(key) is None:
         return False
     np.testing.assert_array_equal(store.load(key)["x"], ARRAYS["x"])
@@ -156,7 +156,7 @@ def test_every_flipped_bit_and_lost_chunk_is_detected(tmp_path):
             else:
                 chunk.unlink()
             if how == "remove" and chunk.parent.parent.name == "zeros":
-                # zarr reads a missing chunk as zeros, and zeros they were: nothing false is read
+                # zarr reads a missing chunk as zeros, which is what it held: the result is right
                 assert not store.load(key)["zeros"].any()
                 store.quarantine(key, "on purpose")
                 continue
@@ -311,7 +311,7 @@ def test_folders_not_named_by_a_key_are_not_artifacts(tmp_path):
 
 @pytest.fixture
 def closed(monkeypatch):
-    """Folders that must not be read, also by root."""
+    """Folders that cannot be read, not even by root."""
     folders = set()
     real = os.scandir
 
@@ -343,7 +343,7 @@ def test_unreadable_folders_are_errors_and_not_empty(tmp_path, closed, what):
             n_readable += 1
         except StoreError as error:
             assert re.search(r"cannot be read: got Permission denied: .*objects", str(error))  # noqa: PT017
-    # Whether an artifact is there, and its bytes, can be found out where its folder cannot be listed.
+    # Whether an artifact exists, and its bytes, can be read even if its folder cannot be listed.
     assert n_readable == {0: 0, 1: 0, 2: 4, 3: 4}[what.count("/")]
 
 
@@ -373,7 +373,7 @@ def test_a_lack_of_file_descriptors_is_not_damage(tmp_path, monkeypatch):
 
 
 def test_a_pin_at_any_moment_prevents_removal(tmp_path):
-    """Planned, pinned while it is being removed: either the pin came first and it stays, or it is gone for who pins."""
+    """Pinned during its removal: either the pin came first and the artifact is kept, or pinning finds it missing."""
     record = make_record()
     for n in range(40):
         store = LocalStore(tmp_path / str(n), durable=False)
@@ -415,7 +415,7 @@ def test_a_newer_artifact_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("folder", ["tmp", "objects", "quarantine", "objects/ab"])
 def test_a_store_on_two_file_systems_is_refused_before_anything_is_done(tmp_path, folder):
-    """/dev/shm is a file system of its own wherever there is one."""
+    """Where /dev/shm exists, it is a separate file system."""
     elsewhere = Path("/dev/shm")
     if not os.access(elsewhere, os.W_OK) or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system")
@@ -446,7 +446,7 @@ RUN = RunRecord(id="20250131-235959-999-0a1b", kind="run", created_at="2025-01-3
 
 
 def failing(code):
-    """A function of the system that fails with this error."""
+    """A system call that fails with this error."""
 
     def fail(*given):
         raise OSError(code, os.strerror(code))
@@ -496,7 +496,7 @@ def test_a_rename_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch, 
 
 
 def test_locks_work_on_nfs(tmp_path, monkeypatch):
-    """NFS locks a file exclusively only if it is open for writing; folders it locks on the machine itself."""
+    """NFS locks a file exclusively only if it is open for writing; it locks folders only locally."""
     flock = fcntl.flock
 
     def flock_of_nfs(file, operation):

@@ -64,7 +64,7 @@ def test_every_flipped_bit_that_changes_the_content_is_detected():
             except ValueError:
                 continue
             assert record == RECORD
-            assert json.loads(bytes(flipped)) == said  # white space, or an upper-case letter of an escape
+            assert json.loads(bytes(flipped)) == said  # white space, or an upper-case letter of an escape sequence
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ ODD = ["/etc", "../up", "..", "", "a/b", "a\\b", "\x1b[2J", "a\nb", 5, None, Tru
 
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
 def test_invalid_keys_names_and_digests_are_refused(odd):
-    """Whoever may write into a store may seal what they like."""
+    """Anyone with write access to a store can seal any content."""
     for change in (
         lambda fields: fields.update(key=odd),
         lambda fields: fields.update(stage=odd),

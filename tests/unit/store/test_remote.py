@@ -1,4 +1,4 @@
-"""The store in a bucket, where it differs from the one in a folder: faults, leases, crashes, credentials."""
+"""The store in a bucket where it differs from that in a folder: faults, leases, crashes, credentials."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def store(location):
 
 @pytest.fixture
 def raw(location):
-    """The objects themselves, to damage them."""
+    """The raw objects, for damaging them."""
     return Objects(location, QUICK)
 
 
@@ -63,7 +63,7 @@ def paths(raw, folder):
 
 
 class Stopped(BaseException):
-    """The process ends here."""
+    """Simulates the end of the process."""
 
 
 def stop_at(step):
@@ -102,7 +102,7 @@ class TestFaults:
         s3.faults.append(Fault(kind="lost", method="PUT", path="/records/"))
         record = store.save(make_record(), ARRAYS)
         assert store.find(record.key) == record
-        assert len(paths(raw, "arrays")) == 1 + 2 * len(ARRAYS) - 1  # an array of no size has no chunk
+        assert len(paths(raw, "arrays")) == 1 + 2 * len(ARRAYS) - 1  # an empty array has no chunk
         np.testing.assert_array_equal(store.load(record.key)["x"], ARRAYS["x"])
 
     def test_arrays_that_cannot_be_written_leave_nothing(self, s3, store, raw):
@@ -126,7 +126,7 @@ class TestFaults:
 
 
 class TestCutAnswers:
-    """One answer that breaks off half way is asked for again, whatever was asked."""
+    """A response that breaks off is requested again, whatever the request."""
 
     def test_while_deleting(self, s3, raw):
         raw.put_all({f"a/{n}": b"x" for n in range(5)})
@@ -174,7 +174,7 @@ class TestCutAnswers:
 
 
 class TestConditions:
-    """Locks rest on If-None-Match and If-Match. A server without them is found out before it does harm."""
+    """Locks rely on If-None-Match and If-Match. A server without them is detected before it does harm."""
 
     @pytest.fixture(autouse=True)
     def ignoring(self, s3):
@@ -246,7 +246,7 @@ class TestErrors:
     def test_no_credentials(self, s3, location, monkeypatch):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")  # no machine of Amazon's
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")  # not a machine of Amazon
         with pytest.raises(StoreError, match=r"needs credentials: got none\. Set AWS_ACCESS_KEY_ID"):
             RemoteStore(location, patience=Patience(timeout_s=1, connect_timeout_s=1, n_retries=0))
 
@@ -330,7 +330,7 @@ class TestErrors:
 
 class TestCrashes:
     def test_a_crash_between_arrays_and_record(self, location, store, raw):
-        """Nothing of it is ever seen; the next writer is not in its way; the rest is found and cleared."""
+        """Readers see nothing of it; the next writer is not blocked; leftovers are found and cleared."""
         record = make_record()
         dying = RemoteStore(location, patience=QUICK, at_step=stop_at("arrays written"))
         with pytest.raises(Stopped):
@@ -350,13 +350,13 @@ class TestCrashes:
         record = make_record()
         with store.lock(record.key), pytest.raises(Stopped):
             RemoteStore(location, at_step=stop_at("arrays written")).save(record, ARRAYS)
-        # Given back, the lease no longer protects it.
+        # Once released, the lease no longer protects it.
         assert sorted(leftover.kind for leftover in store.leftovers()) == ["lock", "unfinished"]
         with store.lock(record.key):
             assert not list(store.leftovers())
 
     def test_the_lock_of_a_killed_process_expires(self, location, s3):
-        """A real process, really killed: its lease runs out, and the lock is to be had."""
+        """A real process is killed: its lease expires, and the lock is free again."""
         code = textwrap.dedent("""
             import sys, time
             from svdaudio.store.remote import RemoteStore
@@ -435,7 +435,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("attempt", ["../../../records", "", "a/b", 5, None, "..", "0" * 15])
     def test_a_record_with_arrays_outside_its_folder_is_damaged(self, store, raw, attempt):
-        """A record must not make a quarantine move what belongs to others."""
+        """A record must not make quarantine move arrays of other artifacts."""
         record, other = (store.save(make_record(n=n), ARRAYS) for n in (1, 2))
         text = seal({"arrays": attempt, "record": json.loads(record.to_json())}).encode()
         raw.put(f"records/{record.key[:2]}/{record.key}.json", text)
@@ -478,7 +478,7 @@ class TestDamage:
 
 class TestPins:
     def test_a_pin_prevents_removal(self, store, monkeypatch):
-        """Pinned after the look at the pins, and before the record is gone."""
+        """Pinned after the pins were read and before the record is removed."""
         record = store.save(make_record(), ARRAYS)
         delete = store._objects.delete
 
@@ -508,7 +508,7 @@ class TestLeases:
             raw.put("leases/a", b'{"until": 99999999999, "duration_s": 60, "token": "another"}')
             time.sleep(0.5)
         assert "a lease was lost" in caplog.text
-        assert is_held(raw, "leases/a"), "the lease of another was given back"
+        assert is_held(raw, "leases/a"), "the lease of another process was released"
 
     def test_a_damaged_lease_is_free(self, raw):
         raw.put("leases/a", b"?")
@@ -594,7 +594,7 @@ def test_a_store_can_be_sent_to_another_process(s3, store):
     record = store.save(make_record(), ARRAYS)
     s3.requests.clear()
     again = pickle.loads(pickle.dumps(store))
-    assert not s3.requests, "what is only unpacked must not wait for a network"
+    assert not s3.requests, "unpickling must not wait for the network"
     assert again.location == store.location
     assert again.find(record.key) == record
 
@@ -623,7 +623,7 @@ def test_recent_use_of_an_artifact_is_not_recorded_again(s3, store, monkeypatch)
 
 
 def test_concurrent_saves_of_one_key_agree(location, s3):
-    """Four processes, other bytes each: one wins, and all of them say which."""
+    """Four processes with different bytes: one wins, and all of them return it."""
     code = textwrap.dedent("""
         import sys
         import numpy as np

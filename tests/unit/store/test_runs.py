@@ -176,7 +176,7 @@ def test_ids_cannot_escape_the_folder(runs, tmp_path, run_id):
 
 
 def test_a_run_from_the_future_is_not_the_latest(runs):
-    """The clock was set back: what it wrote before has a date that is yet to come."""
+    """The clock was set back: earlier runs have future dates."""
     now = datetime.now(UTC)
     ids = [new_run_id(now + timedelta(days=days)) for days in (-2, -1, 0, 400, 30_000)]
     assert newest_first(ids, now=now) == [ids[2], ids[1], ids[0], ids[4], ids[3]]

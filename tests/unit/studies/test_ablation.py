@@ -1,4 +1,4 @@
-"""The ablation: its settings, its embeddings against the published way, and its tables against sums by hand."""
+"""The ablation: settings, embeddings against the published computation, and tables against hand-computed sums."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_parts_compare_audible_settings():
 
 
 class Ssv2a:
-    """A network whose CLAP embedding shows what it was given: the global embedding and the number of objects."""
+    """A network whose CLAP embedding encodes its inputs: the global embedding and the number of objects."""
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def study(tmp_path):
 def test_every_edit_and_mute_runs_with_every_audible_setting(study):
     rows = study.rows()
     first, others = rows.values()
-    [mute] = study.mutes  # the pair's other order is no further mute
+    [mute] = study.mutes  # the reversed pair adds no further mute
     assert mute.name in ("cat-muted-beside-duck", "duck-muted-beside-cat")
     names = [*(edit.name for edit in study.edits), mute.name]
     assert [row.name for row in first] == names
@@ -255,7 +255,7 @@ BEFORE = {"cat": 0.9, "duck": 0.1, "cow": 0.8}
 
 @pytest.fixture(scope="module")
 def found():
-    """Two edits and two mutes with made-up outcomes: with most settings as plain, with some not."""
+    """Two edits and two mutes with made-up outcomes: most settings equal plain, some do not."""
     plain = {"cat": 0.1, "duck": 0.9, "cow": 0.7}
     silent = {"cat": 0.0, "duck": 0.1, "cow": 0.8}
     heard = [
@@ -299,7 +299,7 @@ def test_parts_are_compared_case_by_case(found):
     assert acts(whole) == "yes"
     fade = next(part for part in PARTS if part.with_it == FADE)
     assert [figure.value for figure in found.compared(fade)] == pytest.approx([0, 0, 0, 0.45, 0])
-    assert acts(found.compared(fade)) == "no"  # one of two mutes: the interval holds 0
+    assert acts(found.compared(fade)) == "no"  # one of two mutes: the interval contains 0
     assert acts(whole[2:3]) == "yes"
     assert acts([]) == "no"
 

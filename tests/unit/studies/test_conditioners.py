@@ -1,4 +1,4 @@
-"""Which conditioner is better: the pictures, and what counts as right."""
+"""The comparison of conditioners: its pictures, and what counts as correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ordered edits: what is drawn, and what is made of how they come out."""
+"""The ordered edits: how they are drawn, and the figures of their outcomes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_only_the_swapped_animal_differs(edit):
     assert edit.kept not in (edit.removed, edit.added)
     swapped = (edit.original.instances == 2) | (edit.edited.instances == 2)
     far = ~np.pad(swapped, 8)[8:-8, 8:-8]
-    for shift in (-8, 8):  # blur and soft rims reach a little beyond the masks
+    for shift in (-8, 8):  # blur and soft edges reach slightly beyond the masks
         for axis in (0, 1):
             far &= ~np.roll(swapped, shift, axis)
     difference = np.abs(edit.original.pixels.astype(int) - edit.edited.pixels)[far]

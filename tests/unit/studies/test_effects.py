@@ -84,7 +84,7 @@ def test_p_values_are_corrected_for_the_choice_among_many_settings():
     values[7] += 1.2
     alone = [adjusted_p(values[[0, place]])[1] for place in range(1, 40)]
     together = adjusted_p(values)[1:]
-    assert min(alone) < 0.05 < min(together)  # setting 7 would be clear alone
+    assert min(alone) < 0.05 < min(together)  # setting 7 alone would be significant
     assert (together >= np.array(alone) - 1e-12).all()
 
 
@@ -105,5 +105,5 @@ def test_too_few_runs_are_inconclusive():
     assert adjusted_p(np.ones((1, 9, 9))) is None
     same = np.zeros((2, 1, 6))
     assert adjusted_p(same)[1] == 1.0
-    same[1] += 0.25  # no spread at all: the two patterns of equal signs of 64
+    same[1] += 0.25  # no variance at all: the two patterns of equal signs out of 64
     assert adjusted_p(same)[1] == pytest.approx(2 / 64)

@@ -1,4 +1,4 @@
-"""How much there is to compute."""
+"""The forecast of the amount of computation."""
 
 from __future__ import annotations
 

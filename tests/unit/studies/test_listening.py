@@ -1,4 +1,4 @@
-"""What judges say about items: two judges that disagree, sounds that cannot be judged, sets and their reference."""
+"""Evaluations by judges: two that disagree, sounds that cannot be judged, sets and their reference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOUD, SOFT = 6.0, -6.0
 
 
 class Ear:
-    """A tagger that hears a class where a sound has its level in tenths, and its double in the embedding."""
+    """A tagger that detects a class if the level of a sound is its index in tenths, and doubles it in the embedding."""
 
     def __init__(self, *classes):
         self.classes = classes

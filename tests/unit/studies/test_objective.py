@@ -1,4 +1,4 @@
-"""Objectives: what they may be made of, and what they are for a run."""
+"""Objectives: their syntax, and their value for a run."""
 
 from __future__ import annotations
 

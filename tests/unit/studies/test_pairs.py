@@ -1,4 +1,4 @@
-"""Files of pairs: what is read from them, and how each mistake is told, with its line."""
+"""Files of pairs: their content, and the error of each mistake, with its line."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def test_non_numeric_parameters_have_one_line_per_value(tmp_path):
     assert list(report.curves()) == ["svd.k"]
     lines = {line.name: [one.value for one in line.figures] for line in report.curves()["svd.k"]}
     assert lines == {"edit.form=svd": [1, 5], "edit.form=fade": [0, 0]}
-    assert report.effects[0].mean.low is None  # one run says nothing of luck
+    assert report.effects[0].mean.low is None  # one run says nothing about chance
 
 
 def test_the_page_has_the_same_figures(tmp_path):

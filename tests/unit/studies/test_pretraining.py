@@ -18,7 +18,7 @@ QUICK = ["network.widths=[8,8,8,8]", "network.image_size=32", "batch=4", "epochs
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A training that is done: its request, the folder of bundles, its result, and what it said. Not to be changed."""
+    """A finished training: its request, the folder of bundles, its result, and its output. Do not modify it."""
     folder = tmp_path_factory.mktemp("trained")
     data = write_pairs(folder / "farm", 12)
     request = Request(

@@ -10,7 +10,7 @@ from svdaudio.studies.sound_pairs import read_sound_pairs
 
 @pytest.fixture
 def read(tmp_path):
-    """Read a table of this text, beside four files."""
+    """Reads a table with this text, next to four files."""
     for name in ("a.wav", "b.wav", "c.wav", "d.wav"):
         (tmp_path / name).touch()
 

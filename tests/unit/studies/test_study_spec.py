@@ -1,4 +1,4 @@
-"""Specifications of studies: what they say, and what they may not say."""
+"""Specifications of studies: their content, and what is refused."""
 
 from __future__ import annotations
 

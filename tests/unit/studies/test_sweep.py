@@ -1,4 +1,4 @@
-"""Settings of a sweep, from how they are written."""
+"""Settings of a sweep, parsed from text."""
 
 from __future__ import annotations
 

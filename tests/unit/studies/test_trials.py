@@ -1,4 +1,4 @@
-"""Trials of Optuna: each asked for and counted once, whatever was killed between."""
+"""Trials of Optuna: each is requested and counted once, whatever process was killed in between."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_an_interrupted_study_repeats_its_trials_and_counts_none_twice(tmp_path)
     assert again.next() is None
     assert [one.setting for one in again.told] == whole
     assert again.told[3].runs == {"run 3": "id"}
-    assert len(run(book(tmp_path, n=16, first=FIRST))) == 2  # two more were asked for
+    assert len(run(book(tmp_path, n=16, first=FIRST))) == 2  # two more were requested
 
 
 def test_a_trial_killed_while_it_was_requested_does_not_count(tmp_path):

@@ -1,4 +1,4 @@
-"""Which sounds of a data set a zero-shot evaluation takes."""
+"""The sounds of a data set that a zero-shot evaluation uses."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def test_local_addresses_need_no_password(host):
     assert access.is_signed_in(None)
     assert access.accepts_host("127.0.0.1:8000")
     assert access.accepts_host("localhost")
-    assert not access.accepts_host("evil.example:8000"), "a name that was pointed at this machine"
+    assert not access.accepts_host("evil.example:8000"), "a foreign name that resolves to this machine"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "studio.example"])

@@ -1,4 +1,4 @@
-"""What the page is told of plans and runs."""
+"""The server's answers about plans and runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs of several people: turns, positions, stopping and replacing; with a session that computes nothing."""
+"""Jobs of several users: turns, positions, stopping and replacing; with a session that computes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from svdaudio.studio.desk import Desk, run_work
 
 
 class SlowSession:
-    """Runs a request in two stages; before each it waits until the test lets it go on."""
+    """Runs a request in two stages; before each it waits for the test."""
 
     def __init__(self):
         self.go = threading.Semaphore(0)
@@ -48,7 +48,7 @@ def desk(session):
 
 @contextmanager
 def opened(*sessions):
-    """A desk; at the end, everything that computes is let go."""
+    """A desk; at the end, all waiting computations are released."""
     made = Desk(sessions)
     yield made
     for session in sessions:
@@ -94,14 +94,14 @@ def test_two_sessions_compute_in_parallel_and_users_take_turns():
         wait_for(lambda: first.state == second.state == "running")
         a3, a4, b1, b2 = (submit(desk, name[0], name) for name in ("a3", "a4", "b1", "b2"))
         before = {job.ask["name"]: desk.facts(job)["position"] for job in (first, second, a3, a4, b1, b2)}
-        assert before == {"a1": 0, "a2": 0, "b1": 1, "a3": 2, "b2": 3, "a4": 4}, "both that run are of a"
+        assert before == {"a1": 0, "a2": 0, "b1": 1, "a3": 2, "b2": 3, "a4": 4}, "both running jobs are of a"
         desk.stop(a3)
-        assert a4.events[-1][1]["position"] == 2, "everybody who moves up is told"
+        assert a4.events[-1][1]["position"] == 2, "every user who moves up is notified"
         for _ in range(2):
             one.go.release()
         wait_for(lambda: b1.state == "running")
         assert {first.state, second.state} == {"finished", "running"}
-        assert desk.facts(b2)["position"] == 2, "one of b runs, and one of a"
+        assert desk.facts(b2)["position"] == 2, "one job of b runs, and one of a"
 
 
 def test_a_replacing_job_stops_the_other_between_two_stages(desk, session):

@@ -1,4 +1,4 @@
-"""Pictures and masks that people upload: limits, names, and whose they are."""
+"""Uploaded pictures and masks: limits, names, and owners."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_picture_belongs_to_the_user_who_uploaded_it(people):
     with pytest.raises(InputError, match="unknown picture"):
         people.picture(other, added.id)
     assert people.person(one.id) is one
-    assert people.person("made up").id != "made up", "ids are given, not chosen"
+    assert people.person("made up").id != "made up", "the studio chooses the ids"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_invalid_or_too_large_pictures_leave_nothing(people, monkeypatch):
     person = people.person(None)
     with pytest.raises(InputError) as caught:
         add_picture(person, "cat.png", b"<svg onload=alert(1)>")
-    assert str(person.folder) not in str(caught.value), "no path of this machine is told"
+    assert str(person.folder) not in str(caught.value), "no path of this machine is revealed"
     monkeypatch.setattr(library, "MAX_UPLOAD_PIXELS", 100)
     with pytest.raises(InputError, match="expected at most 100 pixels, got 40 x 30"):
         add_picture(person, "cat.png", png())
@@ -123,7 +123,7 @@ def test_masks_that_do_not_fit_their_picture_leave_nothing(people, data, words):
     picture = add_picture(person, "cat.png", png())
     with pytest.raises(InputError, match=words) as caught:
         add_mask(person, "m.png", data, picture)
-    assert str(person.folder) not in str(caught.value), "no path of this machine is told"
+    assert str(person.folder) not in str(caught.value), "no path of this machine is revealed"
     assert person.masks == {}
     assert [path.name for path in person.folder.rglob("*.png")] == ["cat.png"]
 

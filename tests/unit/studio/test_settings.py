@@ -1,4 +1,4 @@
-"""Settings of a page: uploaded masks by their ids, and no other file."""
+"""Settings of the page: uploaded masks by id, and no other file."""
 
 from __future__ import annotations
 

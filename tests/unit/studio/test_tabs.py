@@ -32,7 +32,7 @@ def test_limits_have_the_names_of_their_kind(parameters):
 
 
 def test_a_tab_has_the_preferred_bundle_of_its_method():
-    assert describe(find_method("manipulate"))["bundle"] is None, "that of the studio"
+    assert describe(find_method("manipulate"))["bundle"] is None, "the bundle of the studio"
     assert describe(find_method("ciap"))["bundle"] == "mini-pretrained"
 
 

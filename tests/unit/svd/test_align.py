@@ -1,4 +1,4 @@
-"""Masks on patches."""
+"""Alignment of masks with patches."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ WEIGHTS = np.where(GRID, np.linspace(0.2, 1.0, 40), 0.0)
 
 @pytest.fixture(scope="module")
 def tokens():
-    """Rows that share a direction, as those of a picture do."""
+    """Rows that share a direction, like the tokens of a picture."""
     random = np.random.default_rng(3)
     rows = random.standard_normal(64) + 0.3 * random.standard_normal((41, 64))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

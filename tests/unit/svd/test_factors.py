@@ -1,4 +1,4 @@
-"""Factors of a region, and what is made of them."""
+"""Factors of a region, and embeddings computed from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures: what is read, how it is turned and converted, and what is refused with one clear line."""
+"""Pictures: what is read, how it is rotated and converted, and what is refused with one clear line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 24, 40
 
 @pytest.fixture(scope="module")
 def pixels():
-    """A smooth picture that looks different from every side, so that a wrong turn shows even through JPEG."""
+    """A smooth picture without symmetry, so that a wrong rotation shows even after JPEG compression."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.stack([x * 6, y * 10, (x + y) * 3], axis=-1).astype(np.uint8)
 
@@ -47,7 +47,7 @@ def test_lossy_formats_come_close(pixels, kind):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_undone(pixels, orientation):
-    # What a camera stores so that a viewer that honours the tag shows `pixels`.
+    # What a camera stores so that a viewer that respects the tag shows `pixels`.
     stored = {
         1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1], 5: pixels.transpose(1, 0, 2),
         6: np.rot90(pixels, 1), 7: np.rot90(pixels, 2).transpose(1, 0, 2), 8: np.rot90(pixels, -1),
@@ -186,7 +186,7 @@ def test_settings_of_pillow_have_no_effect_and_are_restored(monkeypatch, pixels)
 
 
 def detailed(height=120, width=160):
-    """A picture with something everywhere, so that a scan is long and damage to it shows."""
+    """A picture full of detail, so that its scan is long and damage to it shows."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     return Image.fromarray(coarse).resize((width, height))
@@ -361,16 +361,16 @@ def test_the_transparent_colour_of_a_png_is_composited_on_white(depth):
 
 
 def both_ways(data):
-    """What becomes of a file, and of Pillow's image of it."""
+    """Decodes a file, and Pillow's image of it."""
     return decode_image(data, "x"), as_pixels(Image.open(io.BytesIO(data)))
 
 
-# One way in for every picture
+# One function for every kind of picture
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, pixels):
-    """Pictures of all kinds that need something done to them."""
+    """Pictures of all kinds that need conversion."""
     folder = tmp_path_factory.mktemp("pictures")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -428,7 +428,7 @@ def test_arrays_and_tensors_are_used_unchanged(pixels):
 
 
 def broken(data):
-    """A Pillow image that is opened, and fails when it is loaded."""
+    """A Pillow image that opens but fails to load."""
     return Image.open(io.BytesIO(data))
 
 

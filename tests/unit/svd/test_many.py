@@ -1,4 +1,4 @@
-"""Many mixes of one edit at once against one after the other."""
+"""Many mixes of one edit at once against single mixes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = [field.name for field in fields(MixColumns)]
 
 
 def columns(*settings):
-    """Settings as columns; what one does not say is as usual."""
+    """Settings as columns; missing values are defaults."""
     rows = [{**USUAL, **setting} for setting in settings]
     return MixColumns(
         **{name: np.array([row[name] for row in rows], np.int64 if name == "k" else np.float64) for name in NAMES}

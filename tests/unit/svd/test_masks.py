@@ -1,4 +1,4 @@
-"""Masks in files, as people export and save them."""
+"""Masks in files, as programs export and save them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_masks_in_array_files(kind, tmp_path):
 def test_a_mask_is_rotated_like_its_picture(tmp_path):
     turned = Image.fromarray(np.rot90(GREY, 1))
     exif = turned.getexif()
-    exif[0x0112] = 6  # turn clockwise
+    exif[0x0112] = 6  # rotate clockwise
     turned.save(tmp_path / "mask.png", exif=exif)
     assert (load_mask(tmp_path / "mask.png") == INSIDE).all()
 

@@ -1,4 +1,4 @@
-"""Comparisons of runs: what differs, where it begins, and how scores and verdicts are put in order."""
+"""Comparisons of runs: differences, their origins, and the order of scores and verdicts."""
 
 from __future__ import annotations
 

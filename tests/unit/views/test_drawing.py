@@ -1,4 +1,4 @@
-"""Pictures of artifacts that another run has, too, are copied; all others are drawn."""
+"""Pictures of artifacts shared with another run are copied; all others are drawn."""
 
 from __future__ import annotations
 

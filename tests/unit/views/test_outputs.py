@@ -1,4 +1,4 @@
-"""The files of a run, entered into its record; and copies of its main sound."""
+"""The files of a run in its record, and copies of its main sound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sounds(config):
 
 @pytest.fixture
 def sounding(toy):
-    """The toy, as if its mix were a sound."""
+    """The toy method, with its mix declared as a sound."""
     toy.method = replace(toy.method, sounds=sounds, result="mixed")
     return toy
 

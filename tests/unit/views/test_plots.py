@@ -97,7 +97,7 @@ def test_the_spectrogram_of_a_tone_peaks_at_its_frequency():
 
 def test_a_short_sound_has_a_spectrogram():
     assert plots.log_mel(np.zeros(10), sample_rate_hz=22050).shape[0] >= 1
-    assert (plots.log_mel(np.zeros(10), sample_rate_hz=22050) == plots.LOWEST_DB).all(), "silence is not loud"
+    assert (plots.log_mel(np.zeros(10), sample_rate_hz=22050) == plots.LOWEST_DB).all(), "silence has low levels"
 
 
 def test_sounds_are_drawn_on_one_scale():

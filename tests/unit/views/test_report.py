@@ -18,7 +18,7 @@ CLASSES = ("cat", "dog", "duck")
 
 
 def put(store, node, stage, arrays, **parameters):
-    """Store `arrays` as the artifact of a node, and give the run's entry for it."""
+    """Stores `arrays` as the artifact of a node, and returns the run's entry for it."""
     action = Action(
         stage=stage, version=1, parameters=parameters, inputs={n: digest_array(a) for n, a in arrays.items()}, models={}
     )
@@ -251,7 +251,9 @@ def test_different_runs_have_different_folders(tmp_path, store, run):
     assert report.output_folder(tmp_path, other, METHOD) != folder
     reach = StageEntry(node="removed.reach", stage="reach", status="computed", key="0" * 64)
     measured = replace(run, stages=(*run.stages, reach))
-    assert report.output_folder(tmp_path, measured, METHOD) == folder, "what only measures makes no other sound"
+    assert report.output_folder(tmp_path, measured, METHOD) == folder, (
+        "stages that only measure do not change the sound"
+    )
 
 
 def test_a_stopped_run_reports_its_finished_nodes(tmp_path, store, run):
@@ -299,7 +301,7 @@ def test_unfinished_nodes_have_no_picture(tmp_path, store, run):
     cut = run.with_stage(replace(run.stage("original.image"), status="failed", key=None))
     views = [view.name for view in METHOD.views(arrays_of(store, cut))]
     assert "original.tokens.likeness" not in views
-    assert "removed.mask" not in views, "the picture that it lies in is not there"
+    assert "removed.mask" not in views, "the picture that contains it is missing"
     assert {"added.mask", "mix.similarities", "scores"} <= set(views)
 
 

@@ -1,4 +1,4 @@
-"""Digests are remembered only for what was hashed: files that change meanwhile, or too shortly before."""
+"""Digests are cached only for the content that was hashed: files that change meanwhile or just before."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def note(path):
 
 @pytest.fixture
 def hashing(monkeypatch):
-    """Count what is hashed, and do something after each time."""
+    """Counts the hashed files, and runs an action after each."""
     real, calls, then = digests.hash_file, [], []
 
     def hash_file(path):
@@ -83,7 +83,7 @@ def test_a_file_that_keeps_changing_has_no_digest(path, hashing, note):
 
 
 def test_a_write_within_the_same_clock_tick_is_detected(path):
-    """The same size, inode and mtime, at once: only because no digest was taken within a tick of the last change."""
+    """Same size, inode and mtime: detected because no digest is cached within a clock tick of the last change."""
     for number in range(8):
         data = f"{number:03}".encode()
         path.write_bytes(data)

@@ -18,7 +18,7 @@ from svdaudio.weights.reading import Shell, fill, read_inert, read_plain, read_t
 
 
 class Bomb:
-    """Unpickled by pickle itself, this would leave a file behind."""
+    """Creates a file when it is unpickled by pickle itself."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,12 +47,12 @@ def test_reading_a_file_runs_no_code(tmp_path, old_format):
     assert isinstance(contents["bomb"], Shell)
     assert torch.equal(contents["weight"], torch.ones(2))
     assert not trace.exists()
-    torch.load(path, weights_only=False)  # this is what would have happened
+    torch.load(path, weights_only=False)  # what running the code would do
     assert trace.exists()
 
 
 def test_an_old_stream_writes_no_patch_files(tmp_path, monkeypatch):
-    """`torch.load` writes NAME.patch where the source that a file gives for a class differs; name and text are its."""
+    """`torch.load` writes NAME.patch if the source of a class differs; the file controls its name and text."""
     monkeypatch.chdir(tmp_path)
 
     class Pickler(pickle.Pickler):
@@ -154,7 +154,7 @@ def test_a_high_memo_index_of_a_pickle_takes_no_memory(tmp_path):
 
 @pytest.mark.parametrize("named", [b"torch._utils\n_rebuild_tensor_v2", b"torch\nFloatStorage", b"torch\nSize"])
 def test_a_pickle_cannot_modify_objects_that_it_names(tmp_path, named):
-    """BUILD with a pair sets attributes, here of what the pickle names; the next file must not notice."""
+    """BUILD with a pair sets attributes, here of a named object; reading the next file must not be affected."""
     bad = archive_of(tmp_path / "bad.pt", b"\x80\x02c%s\nN}X\x05\x00\x00\x00dtypeNs\x86b." % named)
     with pytest.raises(CheckpointError):
         read_inert(bad)

@@ -7,7 +7,7 @@ from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 
 
 class Loudness:
-    """An encoder whose embeddings turn with the loudness."""
+    """An encoder whose embeddings rotate with the loudness."""
 
     def embed(self, waveforms, sample_rate_hz):
         assert sample_rate_hz == 16_000

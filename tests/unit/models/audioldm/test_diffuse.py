@@ -116,7 +116,7 @@ def test_compiling_needs_a_compiler(diffuser, monkeypatch):
 
 @pytest.mark.parametrize("n_steps", [1000, 250])
 def test_ddpm_is_the_published_ancestral_sampling(n_steps):
-    """One step of ours against diffusers' own DDPM, from the same noise, at several levels and at the last one."""
+    """One step of this project's DDPM against that of diffusers, from the same noise, at several levels."""
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     ours = scheduler_of("ddpm")

@@ -58,7 +58,7 @@ def test_more_candidates_do_not_change_the_first_ones(mini):
     three, four, five = mini(3), mini(4), mini(5)
     assert torch.equal(five[:3], three)
     assert torch.equal(five[:4], four)
-    assert torch.equal(three, mini(3, DIFFUSE)), "the default, as it always was"
+    assert torch.equal(three, mini(3, DIFFUSE)), "the default, as in earlier versions"
 
 
 def test_fewer_than_three_candidates_are_the_same_up_to_rounding(mini):

@@ -32,7 +32,7 @@ def folder(checkpoint):
 
 @pytest.fixture
 def damage(checkpoint, tmp_path):
-    """Write the checkpoint with something changed in it."""
+    """Writes a changed copy of the checkpoint."""
 
     def write(change):
         state = dict(torch.load(checkpoint, weights_only=True)["state_dict"])
@@ -48,7 +48,7 @@ def sound(n_samples=40_000):
 
 
 def outputs(path, device="cpu"):
-    """What each network makes of the same input."""
+    """The output of each network for the same input."""
     where = {"device": device, "architecture": TINY}
     numbers = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(1))
     diffuser = load_diffuser(path, **where)
@@ -164,7 +164,7 @@ def test_other_sizes_and_other_filters_are_refused(checkpoint, damage):
 
 
 class ModelCheckpoint:
-    """Stands for what a training framework leaves in its checkpoints."""
+    """Simulates an object that a training framework leaves in its checkpoints."""
 
     def __setstate__(self, state):
         raise AssertionError("it was brought to life")

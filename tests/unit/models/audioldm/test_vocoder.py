@@ -1,4 +1,4 @@
-"""The vocoders: lengths, determinism, and that what was learned is better than what needs no learning."""
+"""The vocoders: lengths, determinism, and that the trained one is better than the untrained one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHIPPED = project_root() / "checkpoints" / "mini" / "vocoder.safetensors"
 
 @pytest.fixture(scope="module")
 def chirp():
-    """A second and a bit of rising tone, [1, 19200] at 16 kHz."""
+    """A rising tone of 1.2 s, [1, 19200] at 16 kHz."""
     time_s = torch.arange(19_200) / 16_000
     return (0.5 * torch.sin(2 * torch.pi * (300 + 400 * time_s) * time_s))[None]
 

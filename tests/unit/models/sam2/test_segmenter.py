@@ -68,7 +68,7 @@ def published_config():
 
 
 def test_it_is_the_published_network_in_another_size():
-    """Our builder against sam2's own configuration, made small in the same places: same weights, same result."""
+    """This project's builder against sam2's configuration, both reduced alike: same weights, same result."""
     config = published_config()
     trunk = {k: TINY[k] for k in ("embed_dim", "num_heads", "stages", "global_att_blocks", "window_spec")}
     config.image_encoder.trunk.update(trunk)
@@ -151,7 +151,7 @@ def test_embeddings_of_recent_pictures_are_cached(model, pixels, monkeypatch):
         kept.segment(np.full_like(pixels, shade), *split_points([(20, 30, 1)]))
     embedded.clear()
     kept.segment(pixels, *split_points([(20, 30, 1)]))
-    assert len(embedded) == 1, "others have taken its place"
+    assert len(embedded) == 1, "others have replaced it"
 
 
 def test_other_clicks_give_another_mask(segmenter, pixels):
@@ -213,7 +213,7 @@ def test_weights_of_another_shape_are_refused(tmp_path, model):
 
 
 class Scripted(Segmenter):
-    """Answers with boxes: each click's own when it is segmented alone, and another for all clicks together."""
+    """Returns boxes as masks: one for each click on its own, and another for all clicks together."""
 
     def __init__(self, together, alone, score=0.9):
         self.together, self.alone, self.asked, self._takes_boxes = together, alone, [], False
@@ -288,7 +288,7 @@ BOX = (10.0, 8.5, 30.0, 30.0)
 def test_the_mask_of_a_box_is_cut_to_it(pixels):
     segmenter = Scripted(NEITHER, {(20.0, 19.25): (slice(0, 40), slice(0, 25), 0.8)})
     found = segmenter.segment_box(pixels, BOX, np.zeros((0, 2)), np.zeros(0, int))
-    assert segmenter.asked == [[(20, 19.25, 1)]], "its centre stands for a click"
+    assert segmenter.asked == [[(20, 19.25, 1)]], "its centre serves as a click"
     assert np.array_equal(found.mask, box(90, 140, slice(8, 30), slice(10, 25)))
     assert (found.missed, found.unwanted) == ((), ())
 
@@ -318,7 +318,7 @@ def test_a_network_that_takes_boxes_gets_the_box(model, pixels, monkeypatch):
     assert np.array_equal(found.mask, box(90, 140, slice(8, 30), slice(10, 30)))
     monkeypatch.undo()
     found = segmenter.segment_box(pixels, BOX, np.array([[15.0, 15.0]]), np.array([0]))
-    assert found.mask.shape == pixels.shape[:2], "the real network takes it, too"
+    assert found.mask.shape == pixels.shape[:2], "the real network takes it as well"
 
 
 @pytest.mark.parametrize("wrong", [(30, 8, 10, 30), (-1, 8, 10, 30), (10, 8, 141, 30), (10, 8, 30, 91)])
@@ -330,7 +330,7 @@ def test_a_box_outside_of_the_picture_is_refused(segmenter, pixels, wrong):
 
 
 def test_the_mini_bundle_on_a_cat_and_a_dog():
-    """Taken for one object, they gave one cut animal that covered neither click, with a score of 0.9."""
+    """Segmented as one object, they gave one cut-off animal that covered neither click, with a score of 0.9."""
     segmenter = Models(Bundle.open("mini"), device="cpu")["segmenter"]
     picture = load_image(project_root() / "examples" / "dog_cat.jpg")
     cat, dog = (asked(segmenter, picture, (*place, 1)) for place in ((756, 581), (425, 468)))
@@ -378,7 +378,7 @@ def test_a_second_pass_includes_a_click_that_the_first_missed():
 
 
 def test_a_second_pass_does_not_depend_on_mirroring(model):
-    """The mirror image is looked at as well, so that the mirrored crop has the mirrored answer."""
+    """The mirror image is segmented as well, so that a mirrored crop yields the mirrored mask."""
     twice = Segmenter(model, second_looks=(0.5,))
     pixels = np.random.default_rng(3).integers(0, 256, (128, 128, 3), np.uint8)
     window = (slice(0, 128), slice(0, 128))

@@ -20,7 +20,7 @@ def test_level_is_kept_by_the_corrected_preset_alone():
     loud, quiet = tone(), 0.1 * tone()
     published = [mel_image(one, RATE_HZ, preset="published") for one in (loud, quiet)]
     corrected = [mel_image(one, RATE_HZ, preset="corrected") for one in (loud, quiet)]
-    # 20 dB of a range of 80 dB; where the floor cuts neither.
+    # 20 dB of a range of 80 dB, where neither is clipped by the floor
     assert np.abs(published[0] - published[1]).max() < 1e-4
     assert corrected[0].max() - corrected[1].max() == pytest.approx(0.25, abs=1e-3)
     assert published[0].max() == pytest.approx(1, abs=0.01)
@@ -34,7 +34,7 @@ def test_a_full_scale_sine_is_the_reference():
 def test_silence():
     silence = np.zeros(RATE_HZ, np.float32)
     assert mel_image(silence, RATE_HZ).max() == 0
-    # As published: each value of a silent clip is its maximum. Only the frames behind its end are 0.
+    # As published: each value of a silent clip is its maximum. Only the frames after its end are 0.
     published = mel_image(silence, RATE_HZ, preset="published")
     assert (published.max(), published.min()) == (1, 0)
 

@@ -37,7 +37,7 @@ PUBLISHED: dict[str, Any] = {
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """The published document with one entry replaced, or taken out."""
+    """The published document with one entry replaced or removed."""
     document = json.loads(json.dumps(PUBLISHED))
     *sections, leaf = path.split(".")
     at = document

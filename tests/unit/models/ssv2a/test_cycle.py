@@ -1,4 +1,4 @@
-"""cycle_mix against the plain loop: the same distribution, whatever is computed together."""
+"""cycle_mix against the plain loop: the same distribution, whatever the size of computed groups."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_it_works_in_inference_mode_and_leaves_no_gradients(model: SSV2A, clips:
 def test_the_size_of_computed_groups_does_not_change_results(
     model: SSV2A, clips: Tensor, monkeypatch: pytest.MonkeyPatch, look_ahead: float, n_noise: int
 ) -> None:
-    """With nothing looked ahead, rounds are computed one after the other, each with the best of those before."""
+    """Without look-ahead, rounds are computed one after the other, each from the best of the earlier ones."""
     usual = model.cycle_mix(clips, 30, 4, 1, generator=seeded())
     monkeypatch.setattr(cycle, "LOOK_AHEAD", look_ahead)
     monkeypatch.setattr(cycle, "N_NOISE_AT_ONCE", n_noise)
@@ -85,7 +85,7 @@ def test_large_batches_are_split_into_groups(model: SSV2A, clips: Tensor) -> Non
 
 
 class Comparison:
-    """Results of the plain loop for one picture, and how far others are from them.
+    """Results of the plain loop for one picture, and the deviation of others from them.
 
     The model is made sensitive: the slots' CLAP embeddings hardly vary, so that the choice of a candidate counts, and
     the code that is fed back is large and precise, so that the feedback counts.
@@ -110,7 +110,7 @@ class Comparison:
         return np.c_[claps.numpy(), (claps.numpy() @ self.slots.T).std(1, ddof=1)]
 
     def p_value(self, **changes: int) -> float:
-        """Of the fast form's results, by Kolmogorov-Smirnov tests of all figures under Bonferroni's bound."""
+        """p-value of the fast form: Kolmogorov-Smirnov tests of all figures with Bonferroni's correction."""
         fast = self.figures(self.model.cycle_mix(self.clips, **(COUNTS | changes), generator=seeded(2)))
         return min(float(ks_2samp(a, b).pvalue) for a, b in zip(fast.T, self.plain.T, strict=True)) * fast.shape[1]
 

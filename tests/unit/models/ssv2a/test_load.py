@@ -120,7 +120,7 @@ def test_truncated_files(pair: tuple[Path, Path], n_bytes: int) -> None:
 
 
 class Payload:
-    """What runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path("ran"),)

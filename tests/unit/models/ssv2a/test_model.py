@@ -1,4 +1,4 @@
-"""What SSV2A's methods give: shapes, gradients for training, draws in use."""
+"""SSV2A's methods: shapes, gradients for training, random draws for inference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slots, and the way through SSV2A."""
+"""Slots, and remixing with SSV2A."""
 
 from __future__ import annotations
 

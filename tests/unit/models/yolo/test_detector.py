@@ -79,7 +79,7 @@ def test_objects_lie_in_the_picture_in_order_of_confidence(detector, pixels, aug
 
 
 def planted(monkeypatch, detector, rows):
-    """Make the network answer with boxes (x, y, width, height in its input) and one score for each class."""
+    """Makes the network return boxes (x, y, width, height in its input) and one score for each class."""
     answer = torch.tensor(rows, dtype=torch.float32).T[None]
     monkeypatch.setattr(detector.model, "predict", lambda *_, **__: (answer, None))
 
@@ -190,7 +190,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, model, changes):
 
 
 def test_importing_yolo_has_no_side_effects(tmp_path):
-    """Importing the detector prints nothing, writes nothing into the user's home, and keeps the environment."""
+    """Importing the detector prints nothing, writes nothing to the user's home folder, and keeps the environment."""
     code = (
         "import os; before = dict(os.environ); import svdaudio.models.yolo.network, ultralytics; "
         "changed = {k for k in os.environ if k.startswith('YOLO') or k == 'OMP_NUM_THREADS'}; "
