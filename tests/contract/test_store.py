@@ -45,7 +45,7 @@ def make_record(arrays, *, stage="toy", notes=(), **parameters):
 
 
 @pytest.fixture(params=BACKENDS)
-def open_again(request, tmp_path):
+def reopen(request, tmp_path):
     """Opens the one store of the test, as another process would."""
     if request.param == "local":
         return lambda: LocalStore(tmp_path / "store")
@@ -54,8 +54,8 @@ def open_again(request, tmp_path):
 
 
 @pytest.fixture
-def store(open_again):
-    return open_again()
+def store(reopen):
+    return reopen()
 
 
 class TestArtifacts:
@@ -86,9 +86,9 @@ class TestArtifacts:
         assert store.save(make_record(other, notes=["second"]), other) == first
         assert store.load(first.key)["scalar"] == 3.5
 
-    def test_a_second_handle_sees_saved_artifacts(self, store, open_again):
+    def test_a_second_handle_sees_saved_artifacts(self, store, reopen):
         record = store.save(make_record(ARRAYS), ARRAYS)
-        assert open_again().find(record.key) == record
+        assert reopen().find(record.key) == record
 
     def test_quarantined_artifacts_are_not_found(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)
@@ -134,9 +134,9 @@ class TestArtifacts:
         assert [one.record for one in found] == [records[3], None, *records]
         assert not any(one.is_newer for one in found)
 
-    def test_preparing_and_examining(self, store, open_again):
+    def test_preparing_and_examining(self, store, reopen):
         store.examine()
-        assert not list(open_again().keys())
+        assert not list(reopen().keys())
         for _ in range(2):
             store.prepare()
             store.examine()
@@ -145,10 +145,10 @@ class TestArtifacts:
 
 class TestLocks:
     def test_one_holder_at_a_time(self, store):
-        inside, most, told = [], [], []
+        inside, most, waits = [], [], []
 
         def work():
-            with store.lock("a" * 64, lambda: told.append(1)):
+            with store.lock("a" * 64, lambda: waits.append(1)):
                 inside.append(1)
                 most.append(len(inside))
                 seen.set()
@@ -166,20 +166,20 @@ class TestLocks:
         assert most == [1, 1, 1]
 
     def test_waiting_is_reported_and_other_keys_are_free(self, store):
-        held, told, done = threading.Event(), threading.Event(), []
+        held, is_waiting, done = threading.Event(), threading.Event(), []
 
         def hold():
             with store.lock("a" * 64):
                 held.set()
-                assert told.wait(5)
+                assert is_waiting.wait(5)
 
         thread = threading.Thread(target=hold)
         thread.start()
         assert held.wait(5)
-        with store.lock("b" * 64, told.set):
-            assert not told.is_set()
-        with store.lock("a" * 64, told.set):
-            done.append(told.is_set())
+        with store.lock("b" * 64, is_waiting.set):
+            assert not is_waiting.is_set()
+        with store.lock("a" * 64, is_waiting.set):
+            done.append(is_waiting.is_set())
         thread.join()
         assert done == [True]
 

@@ -85,7 +85,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert loaded.shape == array.shape
 
     @rule(k=KEYS)
-    def load_what_is_not_there(self, k):
+    def load_missing(self, k):
         if k not in self.model:
             with pytest.raises(MissingArtifactError):
                 self.store.load(action(k).key)
@@ -147,7 +147,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.n_set_aside = 0
 
     @rule()
-    def open_again(self):
+    def reopen(self):
         self.store = self.open()
 
     def forget(self, k):
@@ -155,13 +155,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.damaged.discard(k)
 
     @invariant()
-    def the_same_keys(self):
+    def keys_match_the_model(self):
         assert set(self.store.keys()) == {record.key for record, _ in self.model.values()}
         for record, _ in self.model.values():
             assert self.store.find(record.key) == record
 
     @invariant()
-    def the_same_accounts(self):
+    def footprints_match_the_model(self):
         footprints = {footprint.key: footprint.n_bytes for footprint in self.store.footprints()}
         assert footprints.keys() == {record.key for record, _ in self.model.values()}
         assert all(n_bytes > 0 for n_bytes in footprints.values())

@@ -60,8 +60,8 @@ class SquareSegmenter:
         return self.segment(pixels, np.array([box[:2]]), np.array([1]))
 
 
-class Ear:
-    """Hears sound by fixed random projections of its beginning."""
+class ProjectionModel:
+    """Embeds and scores sound by fixed random projections of its beginning."""
 
     def __init__(self, n_out):
         self.weights = torch.randn(1000, n_out, generator=torch.Generator().manual_seed(n_out))
@@ -148,8 +148,8 @@ def models():
             "diffuser": Diffuser(unet).eval(),
             "autoencoder": build_autoencoder(vae).eval(),
             "vocoder": build_vocoder(vocoder).eval(),
-            "audio_encoder": Ear(512),
-            "tagger": Ear(3),
+            "audio_encoder": ProjectionModel(512),
+            "tagger": ProjectionModel(3),
         }
     )
 

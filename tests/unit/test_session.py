@@ -46,12 +46,12 @@ def request(session, toy, *, files=None, **settings):
 
 
 def stop_after(n_nodes):
-    """Returns True after that many calls."""
-    asked = []
+    """Returns a callback that is true after `n_nodes` calls."""
+    calls = []
 
     def stopping():
-        asked.append(None)
-        return len(asked) > n_nodes
+        calls.append(None)
+        return len(calls) > n_nodes
 
     return stopping
 
@@ -139,15 +139,15 @@ def test_a_missing_bundle_is_reported(toy):
 
 
 def test_a_run_is_recorded_with_its_output_files(session, toy):
-    asked = request(session, toy)
-    assert {node.status for node in session.plan(asked)} == {"run", "unknown"}
-    run = session.new_run(asked)
+    work = request(session, toy)
+    assert {node.status for node in session.plan(work)} == {"run", "unknown"}
+    run = session.new_run(work)
     assert list(session.runs) == []
-    result = session.run(asked, run=run)
+    result = session.run(work, run=run)
     assert result.run == session.load("latest")
     assert (result.run.id, result.run.state, result.run.runner) == (run.id, "finished", "in-process")
     assert result.run.results["folder"] == str(result.report.folder)
-    assert {node.status for node in session.plan(asked)} == {"cached"}
+    assert {node.status for node in session.plan(work)} == {"cached"}
 
 
 def test_arrays_of_a_run_are_read_by_node_and_recomputed_if_lost(session, toy):
@@ -162,7 +162,7 @@ def test_arrays_of_a_run_are_read_by_node_and_recomputed_if_lost(session, toy):
 
 
 def test_a_run_without_a_record_leaves_none_and_reads_none(session, toy, monkeypatch):
-    asked = request(session, toy)
+    work = request(session, toy)
 
     def refused(*_):
         raise AssertionError("the records of runs are not for trials")
@@ -170,7 +170,7 @@ def test_a_run_without_a_record_leaves_none_and_reads_none(session, toy, monkeyp
     with monkeypatch.context() as patch:
         for name in ("__iter__", "load", "read", "write", "ids", "hold"):
             patch.setattr(type(toy.store.runs), name, refused)
-        result = session.run(asked, record=False)
+        result = session.run(work, record=False)
     assert (result.run.state, set(statuses(result.run))) == ("finished", {"computed"})
     assert (result.audio, result.scores, result.run.results) == ({}, {}, {})
     assert list(session.runs) == []
@@ -280,16 +280,16 @@ def test_an_earlier_run_yields_the_same_result_object(session, toy):
 
 
 def test_progress_is_shown_in_notebooks_unless_a_callback_is_given(session, toy, monkeypatch):
-    told = []
-    monkeypatch.setattr("svdaudio.pages.progress.default_progress", lambda: told.append)
+    events = []
+    monkeypatch.setattr("svdaudio.pages.progress.default_progress", lambda: events.append)
     run = session.run(request(session, toy)).run
-    assert told[-1].n_done == told[-1].n_total == len(run.stages)
-    told.clear()
+    assert events[-1].n_done == events[-1].n_total == len(run.stages)
+    events.clear()
     session.resume(run.id)
-    assert len(told) == len(run.stages)
-    told.clear()
+    assert len(events) == len(run.stages)
+    events.clear()
     session.run(request(session, toy), progress=no_progress)
-    assert told == []
+    assert events == []
 
 
 def test_runs_are_compared_by_their_names(session, toy):

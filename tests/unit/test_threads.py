@@ -88,7 +88,7 @@ def test_threads_get_the_same_results_as_one_alone(models, work):
     def repeat(scene, right):
         try:
             wrong.extend(scene for _ in range(N_CALLS) if not np.array_equal(np.asarray(work(models, scene)), right))
-        except Exception as error:  # noqa: BLE001 - told to the test
+        except Exception as error:  # noqa: BLE001 - reported by the test
             errors.append(error)
 
     threads = [threading.Thread(target=repeat, args=pair) for pair in zip(SCENES, wanted, strict=True)]

@@ -44,11 +44,11 @@ def begin(server, partial, n_bytes, **options):
 
 
 def test_a_file_is_downloaded_with_progress(server, partial):
-    told = []
-    assert get(server, partial, on_progress=lambda n_done, n_total: told.append((n_done, n_total))) == server.sha256
+    progress = []
+    assert get(server, partial, on_progress=lambda n_done, n_total: progress.append((n_done, n_total))) == server.sha256
     assert partial.read_bytes() == CONTENT
-    assert told[0] == (0, len(CONTENT))
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert progress[0] == (0, len(CONTENT))
+    assert progress[-1] == (len(CONTENT), len(CONTENT))
     assert [path.name for path in partial.parent.iterdir()] == [partial.name]
 
 

@@ -72,10 +72,10 @@ def test_a_known_file_is_downloaded_checked_and_described(folder, yolo_file):
     data = yolo_file.read_bytes()
     with serving(data) as server:
         published = known(find("yolov8x-oiv7"), urls=(server.url,), sha256=server.sha256, bytes=len(data))
-        told = []
-        done = install.fetch(published, folder, on_progress=lambda *news: told.append(news), patience=QUICK)
+        progress = []
+        done = install.fetch(published, folder, on_progress=lambda *news: progress.append(news), patience=QUICK)
         assert (done.n_fetched, done.newly_pinned) == (1, ())
-        assert told[-1] == ("yolov8x-oiv7.pt", len(data), len(data))
+        assert progress[-1] == ("yolov8x-oiv7.pt", len(data), len(data))
         assert install.fetch(published, folder, patience=QUICK).n_fetched == 0
         assert len(server.requests) == 1
     bundle = opened(folder)
@@ -153,11 +153,11 @@ def test_an_import_links_instead_of_copying_where_possible(folder, yolo_file, tm
         raise OSError("another device")
 
     monkeypatch.setattr(os, "link", refuse)
-    told = []
-    install.take(other, folder, trust=True, on_progress=lambda *news: told.append(news))
+    progress = []
+    install.take(other, folder, trust=True, on_progress=lambda *news: progress.append(news))
     assert not (folder / "yolov8x-oiv7.pt").samefile(other)
     assert (folder / "yolov8x-oiv7.pt").read_bytes() == other.read_bytes()
-    assert told[-1][1] == other.stat().st_size
+    assert progress[-1][1] == other.stat().st_size
 
 
 def test_a_file_is_recognised_by_its_digest(folder, yolo_file, tmp_path, as_published):

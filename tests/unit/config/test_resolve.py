@@ -61,7 +61,7 @@ def test_invalid_values_are_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "remark"),
+    ("text", "note"),
     [
         ("svd.k=16", "svd.k = 16 is outside the recommended 1 to 15"),
         ("svd.alpha=0", "svd.alpha = 0 is outside the recommended 0.1 to 0.5"),
@@ -70,8 +70,8 @@ def test_invalid_values_are_refused(text):
         ("mix.direct=0", "mix.direct = 0 is outside the recommended 0.2 to 0.6"),
     ],
 )
-def test_unusual_values_are_noted(text, remark):
-    assert resolve(ManipulateConfig, overrides=[text]).remarks == [remark]
+def test_unusual_values_are_noted(text, note):
+    assert resolve(ManipulateConfig, overrides=[text]).remarks == [note]
 
 
 @pytest.mark.parametrize(

@@ -145,8 +145,8 @@ def test_a_lost_run_is_not_rebuilt_from_other_pictures_or_an_old_record(toy):
     with pytest.raises(RunError, match="has changed"):
         reopened(toy, batch.record.id)
     toy.files["edited"].write_text("9 3 7 1")
-    told = ("name", "run", "out", "settings")
-    old = [{name: member[name] for name in told} for member in batch.record.results["members"]]
+    fields = ("name", "run", "out", "settings")
+    old = [{name: member[name] for name in fields} for member in batch.record.results["members"]]
     toy.store.runs.write(replace(batch.record, results={**batch.record.results, "members": old}))
     with pytest.raises(RunError, match=r"is missing\. Repeat the command of the batch"):
         reopened(toy, batch.record.id)

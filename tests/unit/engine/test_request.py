@@ -80,7 +80,7 @@ def request_of(method, pictures, lacks=None, **given):
     return Request(method=method, files=files, resolved=resolved, bundle=Bundle(resolved.config.bundle, lacks))
 
 
-def keys_if_all_were_known(request):
+def keys_from_producers(request):
     """The key of every node, if each output's digest were that of its producer's key."""
     outputs, keys = {}, {}
     for node in request.nodes:
@@ -103,8 +103,8 @@ def test_every_parameter_changes_a_key_unless_it_is_for_execution_only(method, n
     value = OTHER_VALUES.get(name, default + 1 if isinstance(default, int) else 0.45)
     more = COUNTS_WITH.get(name, {})
     request = request_of(method, pictures, **more)
-    before = keys_if_all_were_known(request)
-    after = keys_if_all_were_known(request_of(method, pictures, **more, **{name: value}))
+    before = keys_from_producers(request)
+    after = keys_from_producers(request_of(method, pictures, **more, **{name: value}))
     changed = {node for node in before if before[node] != after.get(node)}
     bound = {node.name for node in request.table.values() if name in node.bindings.values()}
     if parameter.execution_only:
@@ -117,7 +117,7 @@ def test_every_parameter_changes_a_key_unless_it_is_for_execution_only(method, n
 
 def test_the_seed_enters_only_keys_of_random_stages(pictures):
     one, other = request_of(MANIPULATE, pictures), request_of(MANIPULATE, pictures, seed=1)
-    before, after = keys_if_all_were_known(one), keys_if_all_were_known(other)
+    before, after = keys_from_producers(one), keys_from_producers(other)
     changed = {one.table[node].stage.name for node in before if before[node] != after[node]}
     assert changed == {"remix", "diffuse", "decode", "vocode", "choose", "finish", "scores"}
     bound = {node.stage.name for node in one.table.values() if "seed" in node.bindings.values()}
@@ -132,8 +132,8 @@ def test_a_baseline_reads_one_picture(pictures):
 
 
 def test_the_baseline_shares_its_keys_with_the_method(pictures):
-    alone = keys_if_all_were_known(request_of(BASELINE, pictures))
-    both = keys_if_all_were_known(request_of(MANIPULATE, pictures))
+    alone = keys_from_producers(request_of(BASELINE, pictures))
+    both = keys_from_producers(request_of(MANIPULATE, pictures))
     assert alone.items() <= both.items()
 
 

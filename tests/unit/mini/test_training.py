@@ -24,13 +24,13 @@ def python(code):
 
 @pytest.mark.parametrize("n_workers", [1, 2, 9])
 def test_each_training_starts_after_those_that_it_needs(n_workers):
-    told: list[Event] = []
-    train_together(NEEDS, lambda name: python(f"print({name!r})"), n_workers=n_workers, on_event=told.append)
-    begun = [one.name for one in told if one.seconds is None]
-    ended = {one.name: place for place, one in enumerate(told) if one.seconds is not None}
+    events: list[Event] = []
+    train_together(NEEDS, lambda name: python(f"print({name!r})"), n_workers=n_workers, on_event=events.append)
+    begun = [one.name for one in events if one.seconds is None]
+    ended = {one.name: place for place, one in enumerate(events) if one.seconds is not None}
     assert sorted(begun) == sorted(ended) == sorted(NEEDS)
     running = most = 0
-    for place, one in enumerate(told):
+    for place, one in enumerate(events):
         running += 1 if one.seconds is None else -1
         most = max(most, running)
         if one.seconds is None:

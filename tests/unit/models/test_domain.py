@@ -60,10 +60,10 @@ def test_principal_components_agree_with_hand_computed_values():
 def test_limits_are_the_strictest_that_few_enough_exceed():
     distances, scores = np.arange(10.0), np.array([0.9] * 5 + [0.1, 0.2, 0.3, 0.4, 0.5])
     assert fit_limits(distances, scores, share=0.0) == (9, 0.1)
-    assert fit_limits(distances, scores, share=0.2) == (8, 0.2)  # the farthest picture, and the least sure one
+    assert fit_limits(distances, scores, share=0.2) == (8, 0.2)  # the farthest picture, and the least certain one
     assert fit_limits(distances, scores, share=0.39) == (8, 0.2)
     assert fit_limits(distances, scores, share=0.4) == (7, 0.3)
-    assert fit_limits(distances, np.zeros(10), share=0.3) == (6, 0)  # no score is less sure than another
+    assert fit_limits(distances, np.zeros(10), share=0.3) == (6, 0)  # no score is less certain than another
 
 
 def write(path, *, role="domain", extra=None, **changed):

@@ -12,7 +12,7 @@ def sides():
     return [functional.normalize(torch.randn(6, 8, generator=generator), dim=1) for _ in range(2)]
 
 
-def restated(first, second, scale, targets):
+def cross_entropy_by_hand(first, second, scale, targets):
     """Cross-entropy of rows and of columns, term by term."""
     logits = scale * first.double().numpy() @ second.double().numpy().T
 
@@ -32,7 +32,7 @@ def restated(first, second, scale, targets):
 def test_with_one_correct_answer_each_the_loss_is_info_nce(sides, scale):
     targets = identity_targets(6)
     found = float(contrastive(*sides, scale=scale, targets=targets))
-    assert found == pytest.approx(restated(*sides, scale, targets), rel=1e-5)
+    assert found == pytest.approx(cross_entropy_by_hand(*sides, scale, targets), rel=1e-5)
     labels = torch.arange(6)
     logits = scale * sides[0] @ sides[1].T
     plain = (functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)) / 2
@@ -45,7 +45,7 @@ def test_shared_answers(sides):
     np.testing.assert_allclose(targets.sum(dim=1), 1, rtol=1e-6)
     assert (targets.argmax(dim=1) == torch.arange(6)).all()
     found = float(contrastive(*sides, scale=10.0, targets=targets))
-    assert found == pytest.approx(restated(*sides, 10.0, targets), rel=1e-5)
+    assert found == pytest.approx(cross_entropy_by_hand(*sides, 10.0, targets), rel=1e-5)
 
 
 def test_a_small_temperature_leaves_only_the_item_itself(sides):

@@ -32,7 +32,7 @@ def data(tmp_path_factory):
     return check_items(items, folder / "memory.json", needs_picture=True, progress=ignore)
 
 
-class Ear:
+class FakeAudioEncoder:
     """An audio encoder whose embedding is the length of a sound and its first sample."""
 
     def __init__(self):
@@ -62,12 +62,12 @@ def ciap_settings(**changes):
 
 
 def ciap_subject(data, tmp_path, settings, ear=None):
-    heard = embed_sounds(lambda: ear or Ear(), "digest", data, settings, folder=tmp_path, progress=ignore)
+    heard = embed_sounds(lambda: ear or FakeAudioEncoder(), "digest", data, settings, folder=tmp_path, progress=ignore)
     return CiapSubject(settings, data, SPLIT, heard), heard
 
 
 def test_sounds_are_repeated_to_their_length_and_embedded_once(data, tmp_path):
-    ear = Ear()
+    ear = FakeAudioEncoder()
     _, heard = ciap_subject(data, tmp_path, ciap_settings(), ear)
     assert heard.shape == (6, 1, 512)
     assert [length for length, _, _ in ear.heard] == [12_000] * 6

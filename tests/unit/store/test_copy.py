@@ -64,10 +64,10 @@ def test_a_store_round_trips_through_a_copy(source, target, tmp_path):
 
 def test_an_interrupted_copy_resumes(source, target):
     records = filled(source)
-    told = []
+    copied = []
 
     def cut(key, outcome):
-        told.append(key)
+        copied.append(key)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

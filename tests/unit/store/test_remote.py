@@ -239,9 +239,9 @@ class TestErrors:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
         with pytest.raises(
             StoreError, match=r"rejects these credentials: got 403 Forbidden InvalidAccessKeyId"
-        ) as told:
+        ) as caught:
             open_store(location)
-        assert "AWS_SECRET_ACCESS_KEY" in str(told.value)
+        assert "AWS_SECRET_ACCESS_KEY" in str(caught.value)
 
     def test_no_credentials(self, s3, location, monkeypatch):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -641,9 +641,9 @@ def test_concurrent_saves_of_one_key_agree(location, s3):
     processes = [
         subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE, text=True, env=os.environ) for i in range(4)
     ]
-    told = {process.communicate()[0].strip() for process in processes}
-    assert len(told) == 1
+    results = {process.communicate()[0].strip() for process in processes}
+    assert len(results) == 1
     store = RemoteStore(location)
     (key,) = store.keys()
-    assert set(np.unique(store.load(key)["x"])) == {int(told.pop())}
+    assert set(np.unique(store.load(key)["x"])) == {int(results.pop())}
     assert not list(store.leftovers())

@@ -17,8 +17,8 @@ from svdaudio.studies.sound_pairs import SoundPair
 LOUD, SOFT = 6.0, -6.0
 
 
-class Ear:
-    """A tagger that detects a class if the level of a sound is its index in tenths, and doubles it in the embedding."""
+class Levels:
+    """A tagger that hears its nth class in a sound of level n/10, and encoders that depend on the level."""
 
     def __init__(self, *classes):
         self.classes = classes
@@ -47,8 +47,8 @@ class ToyBundle:
 
 
 MODELS = {
-    "tagger": Ear("cat", "dog", "duck"), "judge": Ear("duck", "dog", "cat"), "audio_encoder": Ear(),
-    "text_encoder": Ear(),
+    "tagger": Levels("cat", "dog", "duck"), "judge": Levels("duck", "dog", "cat"), "audio_encoder": LevelModel(),
+    "text_encoder": Levels(),
 }  # fmt: skip
 
 

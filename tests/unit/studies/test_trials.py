@@ -35,7 +35,7 @@ def run(opened, n_until=None):
     settings = []
     while (trial := opened.next()) is not None:
         if len(settings) == n_until:
-            return settings  # asked for, not told
+            return settings  # requested, but never given a value
         settings.append(trial.setting)
         opened.tell(trial, value(trial.setting), {f"run {trial.number}": "id"})
     return settings

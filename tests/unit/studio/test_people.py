@@ -153,8 +153,8 @@ def test_paths_of_uploads_are_not_revealed(people):
     picture = add_picture(person, "cat 1.png", png())
     mask = add_mask(person, "m.png", mask_png(), picture)
     text = f"svdaudio run 'cat 1.png' --set 'remove.cat.mask=\"{mask.path}\"', and {picture.path}, /elsewhere/x.png"
-    told = without_folders(text)
-    assert told == "svdaudio run 'cat 1.png' --set 'remove.cat.mask=\"m.png\"', and cat 1.png, /elsewhere/x.png"
+    shown = without_folders(text)
+    assert shown == "svdaudio run 'cat 1.png' --set 'remove.cat.mask=\"m.png\"', and cat 1.png, /elsewhere/x.png"
 
 
 def test_uploads_are_removed_with_the_studio(people):

@@ -20,7 +20,7 @@ def grid():
     return np.arange(256) % 23 == 0
 
 
-def by_the_book(tokens, weights, k, factor):
+def by_definition(tokens, weights, k, factor):
     """Steps 5 and 6 as they are written: X' in full, then the weighted mean of its rows."""
     inside = weights > 0
     rows = tokens[np.concatenate([[True], inside])].astype(np.float64)
@@ -35,13 +35,13 @@ def by_the_book(tokens, weights, k, factor):
 @pytest.mark.parametrize("factor", [0.1, 1.0, 3.0])
 def test_the_fast_aggregate_equals_the_full_computation(tokens, grid, k, factor):
     found = aggregate(factorize(tokens, grid), k=k, factor=factor)
-    np.testing.assert_allclose(found, by_the_book(tokens, grid, k, factor), atol=1e-6)
+    np.testing.assert_allclose(found, by_definition(tokens, grid, k, factor), atol=1e-6)
 
 
 def test_fractional_weights_count_proportionally(tokens):
     weights = np.linspace(-0.5, 1, 256).clip(0)
     found = aggregate(factorize(tokens, weights), k=3, factor=0.3)
-    np.testing.assert_allclose(found, by_the_book(tokens, weights, 3, 0.3), atol=1e-6)
+    np.testing.assert_allclose(found, by_definition(tokens, weights, 3, 0.3), atol=1e-6)
 
 
 def test_factors_reconstruct_the_region(tokens, grid):

@@ -251,9 +251,7 @@ def test_different_runs_have_different_folders(tmp_path, store, run):
     assert report.output_folder(tmp_path, other, METHOD) != folder
     reach = StageEntry(node="removed.reach", stage="reach", status="computed", key="0" * 64)
     measured = replace(run, stages=(*run.stages, reach))
-    assert report.output_folder(tmp_path, measured, METHOD) == folder, (
-        "stages that only measure do not change the sound"
-    )
+    assert report.output_folder(tmp_path, measured, METHOD) == folder, "stages that only measure change no sound"
 
 
 def test_a_stopped_run_reports_its_finished_nodes(tmp_path, store, run):

@@ -106,7 +106,7 @@ def test_with_timestamps_in_seconds_digests_of_recent_files_are_not_cached(path,
     assert not note.exists()
     path.write_bytes(b"two")
     assert known_digest(path) == sha256(b"two")
-    assert time.monotonic() - began < 1.5  # nobody waited
+    assert time.monotonic() - began < 1.5  # nothing waited
     later = time.time_ns() + 3 * SECOND_NS
     monkeypatch.setattr(time, "time_ns", lambda: later)
     assert known_digest(path) == sha256(b"two")

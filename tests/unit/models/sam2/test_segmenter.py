@@ -216,11 +216,11 @@ class Scripted(Segmenter):
     """Returns boxes as masks: one for each click on its own, and another for all clicks together."""
 
     def __init__(self, together, alone, score=0.9):
-        self.together, self.alone, self.asked, self._takes_boxes = together, alone, [], False
+        self.together, self.alone, self.prompts, self._takes_boxes = together, alone, [], False
 
     def _one_object(self, pixels, where, kind):
         clicks = [(x, y, label) for (x, y), label in zip(where.tolist(), kind.tolist(), strict=True)]
-        self.asked.append(clicks)
+        self.prompts.append(clicks)
         included = [(x, y) for x, y, label in clicks if label]
         rows, columns, score = self.alone[included[0]] if len(included) == 1 else (*self.together, 0.5)
         mask = box(*pixels.shape[:2], rows, columns)
@@ -232,49 +232,49 @@ ALONE = {(20.0, 20.0): CAT, (22.0, 22.0): CAT, (70.0, 60.0): DOG}
 NEITHER = (slice(35, 45), slice(40, 55))
 
 
-def asked(segmenter, pixels, *clicks):
+def segment_clicks(segmenter, pixels, *clicks):
     table = np.array(clicks, float)
     return segmenter.segment(pixels, table[:, :2], table[:, 2].astype(int))
 
 
 def test_clicks_on_several_objects_give_the_union_of_their_masks(pixels):
     segmenter = Scripted(NEITHER, ALONE)
-    found = asked(segmenter, pixels, (20, 20, 1), (5, 85, 0), (22, 22, 1), (70, 60, 1))
+    found = segment_clicks(segmenter, pixels, (20, 20, 1), (5, 85, 0), (22, 22, 1), (70, 60, 1))
     wanted = box(90, 140, *CAT[:2]) | box(90, 140, *DOG[:2])
     assert np.array_equal(found.mask, wanted)
     assert (found.n_united, found.missed, found.unwanted) == (2, (), ())
     assert found.score == 0.8
     assert np.array_equal(found.logits > 0, wanted[:32, :32])
     # Together; then one by one, unless it is covered by now, and always with what is excluded.
-    assert segmenter.asked[1:] == [[(20, 20, 1), (5, 85, 0)], [(5, 85, 0), (70, 60, 1)]]
+    assert segmenter.prompts[1:] == [[(20, 20, 1), (5, 85, 0)], [(5, 85, 0), (70, 60, 1)]]
     assert found.remarks == ("the mask of all clicks together misses some of them, so 2 masks are merged",)
 
 
 def test_clicks_covered_by_their_joint_mask_are_segmented_only_together(pixels):
     segmenter = Scripted((slice(0, 90), slice(0, 140)), {})
-    found = asked(segmenter, pixels, (20, 20, 1), (70, 60, 1))
-    assert (len(segmenter.asked), found.n_united, found.remarks, found.score) == (1, 1, (), 0.5)
+    found = segment_clicks(segmenter, pixels, (20, 20, 1), (70, 60, 1))
+    assert (len(segmenter.prompts), found.n_united, found.remarks, found.score) == (1, 1, (), 0.5)
 
 
 def test_a_union_is_taken_only_if_fewer_clicks_contradict_it(pixels):
     nowhere = {place: (slice(0, 5), slice(100, 105), 0.9) for place in ALONE}
-    found = asked(Scripted(NEITHER, nowhere), pixels, (20, 20, 1), (70, 60, 1))
+    found = segment_clicks(Scripted(NEITHER, nowhere), pixels, (20, 20, 1), (70, 60, 1))
     assert np.array_equal(found.mask, box(90, 140, *NEITHER))
     assert (found.n_united, found.missed) == (1, ((20, 20), (70, 60)))
     assert found.remarks == ("the mask does not cover the clicks at (20, 20), (70, 60); click elsewhere on the object",)
     # The dog's own mask covers what is excluded: as many clicks contradict the union as the cat's mask alone.
-    found = asked(Scripted(CAT[:2], ALONE), pixels, (20, 20, 1), (70, 60, 1), (75, 65, 0))
+    found = segment_clicks(Scripted(CAT[:2], ALONE), pixels, (20, 20, 1), (70, 60, 1), (75, 65, 0))
     assert (found.n_united, found.missed, found.unwanted) == (1, ((70, 60),), ())
 
 
 @pytest.mark.parametrize("place", [(20.875, 29.75), (10, 10), (29.5, 10.5)])
 def test_a_click_anywhere_in_a_covered_pixel_is_covered(pixels, place):
-    found = asked(Scripted(NEITHER, {place: CAT}), pixels, (*place, 1))
+    found = segment_clicks(Scripted(NEITHER, {place: CAT}), pixels, (*place, 1))
     assert (found.missed, found.remarks) == ((), ())
 
 
 def test_missed_and_wrongly_covered_clicks_are_reported(pixels):
-    found = asked(Scripted(NEITHER, {(30.0, 20.0): CAT}), pixels, (30, 20, 1), (12.5, 13, 0))
+    found = segment_clicks(Scripted(NEITHER, {(30.0, 20.0): CAT}), pixels, (30, 20, 1), (12.5, 13, 0))
     assert (found.missed, found.unwanted) == (((30, 20),), ((12.5, 13),))
     assert found.remarks == (
         "the mask does not cover the click at (30, 20); click elsewhere on the object",
@@ -288,7 +288,7 @@ BOX = (10.0, 8.5, 30.0, 30.0)
 def test_the_mask_of_a_box_is_cut_to_it(pixels):
     segmenter = Scripted(NEITHER, {(20.0, 19.25): (slice(0, 40), slice(0, 25), 0.8)})
     found = segmenter.segment_box(pixels, BOX, np.zeros((0, 2)), np.zeros(0, int))
-    assert segmenter.asked == [[(20, 19.25, 1)]], "its centre serves as a click"
+    assert segmenter.prompts == [[(20, 19.25, 1)]], "its centre serves as a click"
     assert np.array_equal(found.mask, box(90, 140, slice(8, 30), slice(10, 25)))
     assert (found.missed, found.unwanted) == ((), ())
 
@@ -296,24 +296,24 @@ def test_the_mask_of_a_box_is_cut_to_it(pixels):
 def test_clicks_given_with_a_box_replace_its_centre(pixels):
     segmenter = Scripted(NEITHER, {(12.0, 12.0): CAT, (20.0, 19.25): CAT})
     found = segmenter.segment_box(pixels, BOX, np.array([[12.0, 12.0], [15.0, 15.0]]), np.array([1, 0]))
-    assert segmenter.asked == [[(12, 12, 1), (15, 15, 0)]]
+    assert segmenter.prompts == [[(12, 12, 1), (15, 15, 0)]]
     assert found.unwanted == ((15, 15),)
     segmenter.segment_box(pixels, BOX, np.array([[15.0, 15.0]]), np.array([0]))
-    assert segmenter.asked[1:] == [[(15, 15, 0), (20, 19.25, 1)]], "unless they only exclude"
+    assert segmenter.prompts[1:] == [[(15, 15, 0), (20, 19.25, 1)]], "unless they only exclude"
     segmenter = Scripted(CAT[:2], {(5.0, 5.0): CAT})
     assert segmenter.segment_box(pixels, BOX, np.array([[5.0, 5.0]]), np.array([1])).missed == ((5, 5),)
 
 
 def test_a_network_that_takes_boxes_gets_the_box(model, pixels, monkeypatch):
-    segmenter, asked = Segmenter(model, takes_boxes=True), []
+    segmenter, calls = Segmenter(model, takes_boxes=True), []
 
     def predict(where, kind, *, box, multimask_output):
-        asked.append((where, kind, box.tolist(), multimask_output))
+        calls.append((where, kind, box.tolist(), multimask_output))
         return np.ones((1, *pixels.shape[:2])), np.array([0.7]), np.zeros((1, 8, 8))
 
     monkeypatch.setattr(segmenter._predictor, "predict", predict)
     found = segmenter.segment_box(pixels, BOX, np.zeros((0, 2)), np.zeros(0, int))
-    assert asked == [(None, None, list(BOX), False)]
+    assert calls == [(None, None, list(BOX), False)]
     assert found.score == 0.7
     assert np.array_equal(found.mask, box(90, 140, slice(8, 30), slice(10, 30)))
     monkeypatch.undo()
@@ -333,8 +333,8 @@ def test_the_mini_bundle_on_a_cat_and_a_dog():
     """Segmented as one object, they gave one cut-off animal that covered neither click, with a score of 0.9."""
     segmenter = Models(Bundle.open("mini"), device="cpu")["segmenter"]
     picture = load_image(project_root() / "examples" / "dog_cat.jpg")
-    cat, dog = (asked(segmenter, picture, (*place, 1)) for place in ((756, 581), (425, 468)))
-    both = asked(segmenter, picture, (756, 581, 1), (425, 468, 1))
+    cat, dog = (segment_clicks(segmenter, picture, (*place, 1)) for place in ((756, 581), (425, 468)))
+    both = segment_clicks(segmenter, picture, (756, 581, 1), (425, 468, 1))
     assert (both.n_united, both.missed) == (2, ())
     assert np.array_equal(both.mask, cat.mask | dog.mask)
     notes = []
