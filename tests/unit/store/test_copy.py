@@ -6,18 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from toy_record import toy_record
 
 from svdaudio.errors import InputError, StoreError
-from svdaudio.store import (
-    Action,
-    ArraySpec,
-    ArtifactRecord,
-    LocalStore,
-    RunRecord,
-    StageEntry,
-    digest_array,
-    open_store,
-)
+from svdaudio.store import LocalStore, RunRecord, StageEntry, open_store
 from svdaudio.store.copy import copy_store
 
 RUN = RunRecord(id="20250101-000000-000-aaaa", kind="manipulate", created_at="", files={}, config={}, attempts=1)
@@ -27,12 +19,7 @@ def filled(store, n=3):
     records = []
     for k in range(n):
         array = np.full((4, 5), k, np.float32)
-        record = ArtifactRecord(
-            action=Action(stage="toy", version=1, parameters={"k": k}, inputs={}, models={}),
-            outputs={"x": ArraySpec(digest=digest_array(array), shape=array.shape, dtype=array.dtype.str)},
-            sources={}, notes=(), seconds=0.5, code_version="0", host="here", created_at="",
-        )  # fmt: skip
-        records.append(store.save(record, {"x": array}))
+        records.append(store.save(toy_record({"x": array}, k=k), {"x": array}))
     entry = StageEntry(node="one", stage="toy", status="computed", key=records[0].key, outputs={"x": "d"})
     store.runs.write(replace(RUN, state="finished", stages=(entry,)))
     return records

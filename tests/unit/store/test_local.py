@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import math
 import os
 import re
@@ -19,27 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_record import toy_record
 
 from svdaudio.errors import CorruptArtifactError, NewerRecordError, StoreError
-from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, RunRecord, digest_array, open_store
+from svdaudio.store import LocalStore, RunRecord, open_store
 from svdaudio.store.copy import copy_store
 from svdaudio.store.gc import Policy, carry_out, plan_collection
 
 ARRAYS = {"x": np.linspace(0, 1, 1000), "zeros": np.zeros(500)}
+make_record = functools.partial(toy_record, ARRAYS)
 STEPS = ("begin", "arrays written", "record written", "flushed", "renamed", "done")
-
-
-def make_record(arrays=ARRAYS, **parameters):
-    return ArtifactRecord(
-        action=Action(stage="toy", version=1, parameters=parameters, inputs={}, models={}),
-        outputs={n: ArraySpec(digest=digest_array(a), shape=a.shape, dtype=a.dtype.str) for n, a in arrays.items()},
-        sources={},
-        notes=(),
-        seconds=0.0,
-        code_version="0",
-        host="",
-        created_at="",
-    )
 
 
 def chunks(store, key):

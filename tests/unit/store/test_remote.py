@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -17,10 +18,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from s3 import BUCKET, Fault
+from toy_record import toy_record
 
 from svdaudio import doctor
 from svdaudio.errors import CorruptArtifactError, NewerRecordError, RunError, StoreError
-from svdaudio.store import Action, ArraySpec, ArtifactRecord, RunRecord, digest_array, open_store
+from svdaudio.store import RunRecord, open_store
 from svdaudio.store.gc import Policy, plan_collection
 from svdaudio.store.leases import is_held, lease
 from svdaudio.store.locks import HeldError, refuse_to_wait
@@ -31,15 +33,8 @@ from svdaudio.store.sealed import seal
 
 QUICK = Patience(timeout_s=0.5, connect_timeout_s=1, n_retries=3, retry_s=10)
 ARRAYS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "none": np.zeros((0, 4)), "scalar": np.array(3)}
+make_record = functools.partial(toy_record, ARRAYS)
 RUN = RunRecord(id="20250101-000000-000-aaaa", kind="manipulate", created_at="", files={}, config={})
-
-
-def make_record(arrays=ARRAYS, **parameters):
-    return ArtifactRecord(
-        action=Action(stage="toy", version=1, parameters=parameters, inputs={}, models={}),
-        outputs={n: ArraySpec(digest=digest_array(a), shape=a.shape, dtype=a.dtype.str) for n, a in arrays.items()},
-        sources={}, notes=(), seconds=0.0, code_version="0", host="here", created_at="",
-    )  # fmt: skip
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ class ToyBundle:
 
 
 MODELS = {
-    "tagger": Levels("cat", "dog", "duck"), "judge": Levels("duck", "dog", "cat"), "audio_encoder": LevelModel(),
+    "tagger": Levels("cat", "dog", "duck"), "judge": Levels("duck", "dog", "cat"), "audio_encoder": Levels(),
     "text_encoder": Levels(),
 }  # fmt: skip
 
