@@ -1,4 +1,4 @@
-"""What every backend of the store keeps to. A new backend is one more entry in BACKENDS."""
+"""The contract of every backend of the store. A new backend is one more entry in BACKENDS."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_record(arrays, *, stage="toy", notes=(), **parameters):
 
 
 @pytest.fixture(params=BACKENDS)
-def open_again(request, tmp_path):
+def reopen(request, tmp_path):
     """Opens the one store of the test, as another process would."""
     if request.param == "local":
         return lambda: LocalStore(tmp_path / "store")
@@ -54,12 +54,12 @@ def open_again(request, tmp_path):
 
 
 @pytest.fixture
-def store(open_again):
-    return open_again()
+def store(reopen):
+    return reopen()
 
 
 class TestArtifacts:
-    def test_what_was_saved_is_found_and_loaded(self, store):
+    def test_saved_artifacts_are_found_and_loaded(self, store):
         record = make_record(ARRAYS, k=5, notes=["a remark"])
         assert store.find(record.key) is None
         assert store.save(record, ARRAYS) == record
@@ -72,11 +72,11 @@ class TestArtifacts:
             assert loaded[name].shape == array.shape
         assert list(store.keys()) == [record.key]
 
-    def test_some_arrays_can_be_loaded_alone(self, store):
+    def test_selected_arrays_can_be_loaded(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)
         assert list(store.load(record.key, ["mask"])) == ["mask"]
 
-    def test_what_is_not_there_cannot_be_loaded(self, store):
+    def test_loading_a_missing_artifact_fails(self, store):
         with pytest.raises(StoreError, match="does not exist"):
             store.load("0" * 64)
 
@@ -86,11 +86,11 @@ class TestArtifacts:
         assert store.save(make_record(other, notes=["second"]), other) == first
         assert store.load(first.key)["scalar"] == 3.5
 
-    def test_a_second_handle_sees_it(self, store, open_again):
+    def test_a_second_handle_sees_saved_artifacts(self, store, reopen):
         record = store.save(make_record(ARRAYS), ARRAYS)
-        assert open_again().find(record.key) == record
+        assert reopen().find(record.key) == record
 
-    def test_quarantine_takes_an_artifact_out(self, store):
+    def test_quarantined_artifacts_are_not_found(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)
         assert not store.was_quarantined(record.key)
         assert store.quarantine(record.key, "on purpose")
@@ -100,7 +100,7 @@ class TestArtifacts:
         assert store.quarantine(record.key, "again") is None
         assert store.save(record, ARRAYS) == record
 
-    def test_a_wrong_array_is_found_on_reading(self, store):
+    def test_a_corrupt_array_is_detected_on_reading(self, store):
         record = make_record({"x": np.zeros(3)})
         store.save(record, {"x": np.ones(3)})
         with pytest.raises(CorruptArtifactError, match="'x' does not match the record"):
@@ -108,20 +108,20 @@ class TestArtifacts:
         assert store.was_quarantined(record.key)
         assert store.find(record.key) is None
 
-    def test_a_reader_of_what_was_taken_away_is_told_so(self, store):
+    def test_loading_a_removed_artifact_fails(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)
         assert store.remove(record.key, unless_used_after_s=FOR_EVER)
         with pytest.raises(MissingArtifactError):
             store.load(record.key)
 
-    def test_a_missing_array_is_found_on_reading(self, store):
+    def test_a_missing_array_is_detected_on_reading(self, store):
         record = make_record({"x": np.zeros(3), "y": np.zeros(3)})
         store.save(record, {"x": np.zeros(3)})
         with pytest.raises(CorruptArtifactError, match="is damaged"):
             store.load(record.key)
 
     @pytest.mark.parametrize("key", ["", "..", "../x", "/etc", "a" * 63, "A" * 64, "a" * 63 + "/", "a\nb"])
-    def test_what_is_no_key_is_refused(self, store, key):
+    def test_invalid_keys_are_refused(self, store, key):
         for ask in (store.find, store.load, store.pin, store.unpin, store.is_newer):
             with pytest.raises(StoreError, match="is not a valid artifact key"):
                 ask(key)
@@ -134,9 +134,9 @@ class TestArtifacts:
         assert [one.record for one in found] == [records[3], None, *records]
         assert not any(one.is_newer for one in found)
 
-    def test_preparing_and_examining(self, store, open_again):
+    def test_preparing_and_examining(self, store, reopen):
         store.examine()
-        assert not list(open_again().keys())
+        assert not list(reopen().keys())
         for _ in range(2):
             store.prepare()
             store.examine()
@@ -145,10 +145,10 @@ class TestArtifacts:
 
 class TestLocks:
     def test_one_holder_at_a_time(self, store):
-        inside, most, told = [], [], []
+        inside, most, waits = [], [], []
 
         def work():
-            with store.lock("a" * 64, lambda: told.append(1)):
+            with store.lock("a" * 64, lambda: waits.append(1)):
                 inside.append(1)
                 most.append(len(inside))
                 seen.set()
@@ -165,25 +165,25 @@ class TestLocks:
             thread.join()
         assert most == [1, 1, 1]
 
-    def test_waiting_is_told_and_other_keys_are_free(self, store):
-        held, told, done = threading.Event(), threading.Event(), []
+    def test_waiting_is_reported_and_other_keys_are_free(self, store):
+        held, is_waiting, done = threading.Event(), threading.Event(), []
 
         def hold():
             with store.lock("a" * 64):
                 held.set()
-                assert told.wait(5)
+                assert is_waiting.wait(5)
 
         thread = threading.Thread(target=hold)
         thread.start()
         assert held.wait(5)
-        with store.lock("b" * 64, told.set):
-            assert not told.is_set()
-        with store.lock("a" * 64, told.set):
-            done.append(told.is_set())
+        with store.lock("b" * 64, is_waiting.set):
+            assert not is_waiting.is_set()
+        with store.lock("a" * 64, is_waiting.set):
+            done.append(is_waiting.is_set())
         thread.join()
         assert done == [True]
 
-    def test_a_lock_is_freed_by_an_error(self, store):
+    def test_an_error_releases_the_lock(self, store):
         with pytest.raises(ZeroDivisionError), store.lock("a" * 64):
             raise ZeroDivisionError
         with store.lock("a" * 64, lambda: pytest.fail("still held")):
@@ -210,7 +210,7 @@ class TestCollecting:
         store.touch("0" * 64)
         assert [footprint.key for footprint in store.footprints()] == [record.key]
 
-    def test_what_is_removed_is_gone_and_can_be_saved_again(self, store):
+    def test_removed_artifacts_are_gone_and_can_be_saved_again(self, store):
         one, other = (store.save(make_record(ARRAYS, k=k), ARRAYS) for k in (1, 2))
         assert store.remove(one.key, unless_used_after_s=FOR_EVER)
         assert store.find(one.key) is None
@@ -219,14 +219,14 @@ class TestCollecting:
         assert not store.remove(one.key, unless_used_after_s=FOR_EVER)
         assert store.save(one, ARRAYS) == one
 
-    def test_what_was_used_since_stays(self, store):
+    def test_artifacts_used_since_the_plan_are_kept(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)
         (footprint,) = store.footprints()
         assert not store.remove(record.key, unless_used_after_s=footprint.used_at_s - 1)
         assert store.find(record.key) == record
         assert store.remove(record.key, unless_used_after_s=footprint.used_at_s + 1)
 
-    def test_what_is_being_computed_stays(self, store):
+    def test_artifacts_being_computed_are_kept(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)
         with store.lock(record.key):
             assert not store.remove(record.key, unless_used_after_s=FOR_EVER)
@@ -242,7 +242,7 @@ class TestCollecting:
         assert store.unpin("a" * 64)
         assert store.pins() == {"b" * 64}
 
-    def test_what_is_pinned_is_not_removed(self, store):
+    def test_pinned_artifacts_are_not_removed(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)
         store.pin(record.key)
         assert not store.remove(record.key, unless_used_after_s=FOR_EVER)
@@ -250,7 +250,7 @@ class TestCollecting:
         store.unpin(record.key)
         assert store.remove(record.key, unless_used_after_s=FOR_EVER)
 
-    def test_some_footprints_alone(self, store):
+    def test_footprints_of_selected_keys(self, store):
         records = [store.save(make_record(ARRAYS, k=k), ARRAYS) for k in range(3)]
         assert store.last_uses().keys() == {record.key for record in records}
         every = {footprint.key: footprint for footprint in store.footprints()}
@@ -258,7 +258,7 @@ class TestCollecting:
         assert {one.key: one for one in store.footprints(wanted)} == {key: every[key] for key in wanted[:2]}
         assert {key: one.used_at_s for key, one in every.items()} == store.last_uses()
 
-    def test_there_are_no_leftovers_of_work_that_ended_well(self, store):
+    def test_finished_work_leaves_no_leftovers(self, store):
         record = make_record(ARRAYS)
         with store.lock(record.key):
             store.save(record, ARRAYS)
@@ -268,7 +268,7 @@ class TestCollecting:
             assert not list(store.leftovers())
         assert not list(store.leftovers())
 
-    def test_what_is_in_quarantine_is_cleared(self, store):
+    def test_quarantine_is_cleared(self, store):
         record = store.save(make_record(ARRAYS), ARRAYS)
         store.quarantine(record.key, "on purpose")
         (leftover,) = store.leftovers()
@@ -279,7 +279,7 @@ class TestCollecting:
         assert not store.clear(leftover)
         assert not store.was_quarantined(record.key)
 
-    def test_gc_takes_what_is_neither_pinned_nor_young(self, store):
+    def test_gc_removes_artifacts_that_are_neither_pinned_nor_young(self, store):
         one, other = (store.save(make_record(ARRAYS, k=k), ARRAYS) for k in (1, 2))
         store.pin(other.key)
         store.quarantine(store.save(make_record(ARRAYS, k=3), ARRAYS).key, "on purpose")
@@ -308,7 +308,7 @@ class TestRuns:
         assert store.runs.load("latest") == later
         assert store.runs.load("20250101") == self.RUN
 
-    def test_a_run_can_be_forgotten_unless_it_is_going(self, store):
+    def test_a_run_can_be_forgotten_unless_it_is_running(self, store):
         store.runs.write(self.RUN)
         with store.runs.hold(self.RUN.id):
             assert not store.runs.remove(self.RUN.id)

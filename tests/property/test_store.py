@@ -1,4 +1,4 @@
-"""Any sequence of saving, damaging and reading: the store never gives what was not put in."""
+"""Any sequence of saves, damages and reads: the store never returns anything that was not saved."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ ARRAYS = arrays_of.arrays(
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """A store beside the simplest model of it: a dictionary, what was damaged, what is pinned, what is set aside.
+    """A store next to its simplest model: a dictionary, and the sets of damaged, pinned and quarantined keys.
 
-    A backend is a subclass that opens the store and reaches under it.
+    A backend is a subclass that opens the store and accesses its raw files.
     """
 
     def __init__(self):
@@ -51,15 +51,15 @@ class StoreMachine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def chunk(self, key):
-        """The name of the one file that holds array "x" of an artifact; None if there is none, as it has no size."""
+        """The name of the one file that holds array "x" of an artifact; None if the array is empty."""
         raise NotImplementedError
 
     def read(self, name):
-        """The content of a file of the store."""
+        """Returns the content of a file of the store."""
         raise NotImplementedError
 
     def write(self, name, content):
-        """Put other content into a file of the store."""
+        """Replaces the content of a file of the store."""
         raise NotImplementedError
 
     @rule(k=KEYS, array=ARRAYS)
@@ -85,7 +85,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert loaded.shape == array.shape
 
     @rule(k=KEYS)
-    def load_what_is_not_there(self, k):
+    def load_missing(self, k):
         if k not in self.model:
             with pytest.raises(MissingArtifactError):
                 self.store.load(action(k).key)
@@ -135,7 +135,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(days=st.sampled_from([0, 2]))
     def collect(self, days):
-        """No run uses anything here: what is old and not pinned goes, and all that was set aside."""
+        """No run uses anything here: unpinned old artifacts are removed, and everything in quarantine."""
         now_s = time.time() + days * DAY_S
         done = carry_out(self.store, plan_collection(self.store, Policy(grace_s=DAY_S), now_s=now_s))
         orphans = set(self.model) - self.pinned if days else set()
@@ -147,7 +147,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.n_set_aside = 0
 
     @rule()
-    def open_again(self):
+    def reopen(self):
         self.store = self.open()
 
     def forget(self, k):
@@ -155,13 +155,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.damaged.discard(k)
 
     @invariant()
-    def the_same_keys(self):
+    def keys_match_the_model(self):
         assert set(self.store.keys()) == {record.key for record, _ in self.model.values()}
         for record, _ in self.model.values():
             assert self.store.find(record.key) == record
 
     @invariant()
-    def the_same_accounts(self):
+    def footprints_match_the_model(self):
         footprints = {footprint.key: footprint.n_bytes for footprint in self.store.footprints()}
         assert footprints.keys() == {record.key for record, _ in self.model.values()}
         assert all(n_bytes > 0 for n_bytes in footprints.values())
@@ -194,7 +194,7 @@ class LocalMachine(StoreMachine):
 
 
 class RemoteMachine(StoreMachine):
-    """The store in a bucket; each example has a prefix of its own."""
+    """The store in a bucket; each example has its own prefix."""
 
     n_examples = itertools.count()
 
@@ -222,7 +222,7 @@ def action(k):
 
 
 def set_aside(leftovers):
-    """What is in quarantine; a bucket has free leases besides, and nothing else is ever left here."""
+    """The artifacts in quarantine; a bucket also has free leases, and there are no other leftovers."""
     kinds = [leftover.kind for leftover in leftovers]
     assert set(kinds) <= {"quarantined", "lock"}
     return [kind for kind in kinds if kind == "quarantined"]
@@ -247,7 +247,7 @@ def test_a_store_in_a_bucket(s3):
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3000)
-def test_more_of_both(s3):
+def test_many_more_examples_of_both_stores(s3):
     more = settings(max_examples=200, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(LocalMachine, settings=more)
     run_state_machine_as_test(lambda: RemoteMachine(s3), settings=settings(more, max_examples=40))

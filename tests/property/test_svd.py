@@ -1,4 +1,4 @@
-"""What holds for any tokens, region and setting."""
+"""Properties that hold for any tokens, region and setting."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_order_of_patches_does_not_matter(region, seed, k):
 
 @settings(max_examples=40, deadline=None)
 @given(arrays(bool, st.tuples(st.integers(2, 40), st.integers(2, 40))), st.sampled_from(list(Geometry)))
-def test_coverage_is_a_share_and_complements(mask, geometry):
+def test_coverage_is_a_fraction_and_complements_add_up_to_one(mask, geometry):
     coverage, rest = patch_coverage(mask, geometry), patch_coverage(~mask, geometry)
     assert coverage.min() >= 0
     assert coverage.max() <= 1

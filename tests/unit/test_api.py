@@ -1,4 +1,4 @@
-"""The published names, and the whole chain on tiny networks against a session that runs it in a store."""
+"""The published functions, and the whole pipeline on tiny networks against a session with a store."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class SquareSegmenter:
         return self.segment(pixels, np.array([box[:2]]), np.array([1]))
 
 
-class Ear:
-    """Hears sound by fixed random projections of its beginning."""
+class ProjectionModel:
+    """Embeds and scores sound by fixed random projections of its beginning."""
 
     def __init__(self, n_out):
         self.weights = torch.randn(1000, n_out, generator=torch.Generator().manual_seed(n_out))
@@ -148,8 +148,8 @@ def models():
             "diffuser": Diffuser(unet).eval(),
             "autoencoder": build_autoencoder(vae).eval(),
             "vocoder": build_vocoder(vocoder).eval(),
-            "audio_encoder": Ear(512),
-            "tagger": Ear(3),
+            "audio_encoder": ProjectionModel(512),
+            "tagger": ProjectionModel(3),
         }
     )
 
@@ -166,7 +166,7 @@ def pictures(tmp_path_factory):
     return {name: folder / f"{name}.png" for name in ("original", "edited")}
 
 
-def test_every_published_name_is_there():
+def test_every_published_name_exists():
     for name in svdaudio.__all__:
         assert callable(getattr(svdaudio, name))
     assert set(svdaudio.__all__) <= set(dir(svdaudio))
@@ -191,7 +191,7 @@ def test_get_mask_takes_one_click_or_several(models, pictures):
         svdaudio.get_mask(pictures["original"], WIDTH, 3, bundle=models)
 
 
-def test_tokens_of_paths_arrays_tensors_and_pillow_images_are_the_same(models, pictures):
+def test_tokens_of_paths_arrays_tensors_and_pillow_images_are_equal(models, pictures):
     path = pictures["original"]
     pixels = load_image(path)
     expected = models["image_encoder"].tokens(pixels, Geometry.SQUASH).tokens[None]
@@ -210,7 +210,7 @@ def test_tokens_of_prepared_tensors(models):
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
-def test_a_pillow_image_is_seen_as_its_file(models, pictures, tmp_path):
+def test_a_pillow_image_is_treated_like_its_file(models, pictures, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     colours = load_image(pictures["original"])
@@ -238,7 +238,7 @@ def test_a_mask_that_misses_a_click_is_reported(models, pictures, caplog):
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -3.0, 255.0])
-def test_a_mask_of_other_numbers_is_refused(pictures, wrong):
+def test_a_mask_with_other_values_is_refused(pictures, wrong):
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     mask[:20] = wrong
     for given in (mask, torch.from_numpy(mask)):
@@ -248,7 +248,7 @@ def test_a_mask_of_other_numbers_is_refused(pictures, wrong):
             svdaudio.visualize_mask(pictures["original"], given)
 
 
-def test_embeddings_and_tensors_that_are_not_finite_are_refused(models):
+def test_non_finite_embeddings_and_tensors_are_refused(models):
     one, wrong = np.eye(768, dtype=np.float32)[0], np.full(768, np.nan, np.float32)
     for parts in ((wrong, one, one), (one, wrong, one), (one, one, wrong)):
         with pytest.raises(InputError, match="not finite"):
@@ -270,12 +270,12 @@ def test_embeddings_and_tensors_that_are_not_finite_are_refused(models):
         np.zeros((8, 8, 4), np.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused(models, images):
+def test_invalid_pictures_are_refused(models, images):
     with pytest.raises(InputError):
         svdaudio.extract_full_clip_tokens(images, bundle=models)
 
 
-def test_patch_weights_keep_their_kind_and_batch():
+def test_patch_weights_keep_their_array_type_and_batch():
     mask = np.zeros((32, 32), bool)
     mask[:, 16:] = True
     half = np.tile(np.arange(16) >= 8, 16).astype(np.float32)
@@ -290,7 +290,7 @@ def test_patch_weights_keep_their_kind_and_batch():
         svdaudio.downsample_mask_to_patch_weights(mask, threshold=float("nan"))
 
 
-def test_a_batch_of_one_is_one():
+def test_a_batch_of_one_stays_a_batch():
     tokens = np.random.default_rng(0).standard_normal((1, 257, 768)).astype(np.float32)
     weights = (np.arange(256) < 9).astype(np.float32)[None]
     one = svdaudio.svd_manipulate_embeddings(tokens[:, 0], tokens[:, 1:], weights)
@@ -317,7 +317,7 @@ def test_a_missing_region_drops_out_of_the_mix():
         svdaudio.combine_manipulated_embeddings(None, None, None, 0.6, 0.1, 0.5)
 
 
-def test_regions_of_every_form(models, pictures, tmp_path):
+def test_regions_in_every_form(models, pictures, tmp_path):
     common = {"bundle": models, "settings": SETTINGS}
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[20:70, 20:90] = True
@@ -341,7 +341,7 @@ def test_regions_of_every_form(models, pictures, tmp_path):
         svdaudio.main_pipeline(*pictures.values(), add=mask & False, **common)
 
 
-def test_a_mask_is_made_visible(pictures, tmp_path):
+def test_a_mask_is_visualised(pictures, tmp_path):
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[:10] = True
     pixels = load_image(pictures["original"])
@@ -354,7 +354,7 @@ def test_a_mask_is_made_visible(pictures, tmp_path):
 
 
 def through_a_store(models, pictures, store, settings):
-    """The run of the published method by a session, and its arrays: every node by itself, each kept in a store."""
+    """A run of the published method by a session and its arrays: every node computed separately and stored."""
     session = Session(store, open_bundle=lambda name: models.bundle, open_models=lambda bundle, config: models)
     request = session.request("manipulate", pictures, {**settings, "bundle": "tiny"})
     result = session.run(request, pictures=False)
@@ -366,7 +366,7 @@ def through_a_store(models, pictures, store, settings):
 
 
 @pytest.mark.parametrize("geometry", ["squash", "crop"])
-def test_the_functions_give_what_a_session_gives_in_a_store(models, pictures, tmp_path, geometry):
+def test_the_functions_agree_with_a_session_that_uses_a_store(models, pictures, tmp_path, geometry):
     settings = {**SETTINGS, "geometry": geometry}
     edit = svdaudio.main_pipeline(
         pictures["original"],
@@ -414,7 +414,7 @@ def test_the_seed_reaches_the_sound(models, pictures):
     assert not np.array_equal(first, second)
 
 
-def test_notes_tell_what_was_unusual(models):
+def test_notes_report_unusual_conditions(models):
     everything = np.ones(256, bool)
     tokens = np.random.default_rng(0).standard_normal((257, 768)).astype(np.float32)
     notes: list[str] = []
@@ -436,7 +436,7 @@ def test_notes_tell_what_was_unusual(models):
     assert "no object found" in notes[-1]
 
 
-def test_remarks_of_an_edit_are_what_its_stages_note(models, pictures):
+def test_notes_of_an_edit_are_those_of_its_stages(models, pictures):
     edit = svdaudio.main_pipeline(
         *pictures.values(), (40, 50), (80, 40), bundle=models, settings={**SETTINGS, "locals.confidence": 1.0}
     )

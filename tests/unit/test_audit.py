@@ -1,4 +1,4 @@
-"""`just audit`: fails for a vulnerable release, and for nothing that the network does."""
+"""`just audit`: fails for a vulnerable release, never because of the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VULNERABLE = {
 
 @pytest.fixture
 def uv(tmp_path, monkeypatch):
-    """Puts a `uv` before the real one that runs a piece of Python."""
+    """Puts a `uv` that runs a piece of Python before the real one."""
 
     def replace(code):
         file = tmp_path / "uv"
@@ -48,7 +48,7 @@ def test_a_vulnerable_release_fails_with_its_remedy(uv):
 
 
 @pytest.mark.parametrize("code", [0, 1])  # 1 also for a project that is only archived
-def test_without_one_it_succeeds(uv, code):
+def test_without_vulnerable_releases_it_succeeds(uv, code):
     uv(answer(code=code))
     assert audit.audit() == (0, ["no known vulnerability in 288 packages"])
 
@@ -63,12 +63,12 @@ def test_without_one_it_succeeds(uv, code):
     ],
     ids=["no network", "an old uv", "another answer", "no answer"],
 )
-def test_without_a_service_it_is_one_line_and_success(uv, code, reason):
+def test_an_unreachable_service_is_reported_in_one_line_and_succeeds(uv, code, reason):
     uv(code)
     assert audit.audit(longest_s=0.5 if "sleep" in code else 20) == (0, [f"not audited: {reason}"])
 
 
-def test_uv_itself_takes_the_options_and_does_not_hang_on_a_service_that_is_not_there():
+def test_uv_accepts_the_options_and_does_not_hang_on_an_unreachable_service():
     code, (line,) = audit.audit(["--service-url", "http://127.0.0.1:9/"])
     assert code == 0
     assert line.startswith("not audited: ")
@@ -81,7 +81,7 @@ def test_the_recipe_is_among_the_checks():
     assert "audit" in checks.split()
 
 
-def test_as_a_script(uv):
+def test_it_runs_as_a_script(uv):
     uv(answer(VULNERABLE, code=1))
     done = subprocess.run([sys.executable, audit.__file__], capture_output=True, text=True, check=False)
     assert done.returncode == 1

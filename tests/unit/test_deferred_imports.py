@@ -1,4 +1,4 @@
-"""Postponed imports: what is used is the real thing, what is not used is not imported."""
+"""Postponed imports: used names are the real ones, unused modules are not imported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ with deferred_imports(packages=("heavy.nets",), modules=("extras",)):
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """Runs a program that can import a package like diffusers, in a process of its own."""
+    """Runs a program that can import a package like diffusers, in its own process."""
     folder = tmp_path_factory.mktemp("packages")
     for name, text in PACKAGE.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def program(tmp_path_factory):
     return run
 
 
-def test_what_is_not_used_is_not_imported_and_leaves_no_trace(program):
+def test_unused_packages_are_not_imported_and_leave_no_trace(program):
     assert program(
         "net = Net()",
         "assert net.run() == 'ran'",
@@ -70,7 +70,7 @@ def test_what_is_not_used_is_not_imported_and_leaves_no_trace(program):
     ) == ["[]", "True", "False"]
 
 
-def test_what_is_used_is_the_real_thing(program):
+def test_used_names_are_those_of_the_real_module(program):
     assert program(
         "net = Net()",
         "assert net.help() == (20, 30, 4)",
@@ -81,7 +81,7 @@ def test_what_is_used_is_the_real_thing(program):
     ) == ["8", "False"]
 
 
-def test_a_package_runs_its_init_when_it_is_asked_for_a_name(program):
+def test_a_package_runs_its_init_on_first_attribute_access(program):
     assert program(
         "import heavy.nets",
         "assert 'heavy.nets.other' not in sys.modules",
@@ -94,7 +94,7 @@ def test_a_package_runs_its_init_when_it_is_asked_for_a_name(program):
     ) == ["module", "True", "False"]
 
 
-def test_a_name_that_is_not_there_is_an_error_when_it_is_used(program):
+def test_a_missing_name_is_an_error_on_use(program):
     assert program(
         "from heavy.nets import net",
         "try:",
@@ -104,7 +104,7 @@ def test_a_name_that_is_not_there_is_an_error_when_it_is_used(program):
     ) == ["True"]
 
 
-def test_the_compiler_learns_what_was_marked_for_it(program):
+def test_marks_for_the_compiler_are_applied_when_it_is_imported(program):
     assert program(
         "import torch._dynamo",
         "from torch._dynamo import trace_rules",
@@ -114,7 +114,7 @@ def test_the_compiler_learns_what_was_marked_for_it(program):
     ) == ["module"]
 
 
-def test_what_is_imported_already_stays_as_it_is(program):
+def test_modules_imported_before_are_unchanged(program):
     assert program(
         "import extras",
         "with deferred_imports(modules=('extras',)):",
@@ -132,7 +132,7 @@ def test_a_version_is_that_of_the_real_module(program):
 
 
 def test_an_installed_peft_is_not_imported_with_diffusers(tmp_path):
-    """diffusers imports it wherever it is installed, and it uses parts of transformers at once."""
+    """diffusers imports it if it is installed, and it uses parts of transformers immediately."""
     (tmp_path / "peft-0.21.0.dist-info").mkdir()
     (tmp_path / "peft-0.21.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: peft\nVersion: 0.21.0\n")
     (tmp_path / "peft").mkdir()

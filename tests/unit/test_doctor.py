@@ -40,7 +40,7 @@ def bundle(monkeypatch):
     return use
 
 
-def test_everything_is_looked_at(tmp_path, bundle):
+def test_everything_is_checked(tmp_path, bundle):
     checks = doctor.examine(store=tmp_path / "store", bundle="mini")
     names = {check.name for check in checks}
     assert {
@@ -60,7 +60,7 @@ def test_everything_is_looked_at(tmp_path, bundle):
     assert not (tmp_path / "store").exists()
 
 
-def test_what_is_broken_is_said_and_leaves_1(tmp_path, bundle, capsys):
+def test_faults_are_reported_with_exit_code_1(tmp_path, bundle, capsys):
     bundle(missing="tagger")
     assert main(["doctor", "--store", str(tmp_path / "store"), "--json"]) == 1
     said = json.loads(capsys.readouterr().out)
@@ -70,12 +70,12 @@ def test_what_is_broken_is_said_and_leaves_1(tmp_path, bundle, capsys):
     assert "the tagger is missing" in capsys.readouterr().out
 
 
-def test_nothing_broken_leaves_0(tmp_path, bundle, capsys):
+def test_without_faults_the_exit_code_is_0(tmp_path, bundle, capsys):
     assert main(["doctor", "--store", str(tmp_path / "store")]) == 0
     assert "nothing is broken" in capsys.readouterr().out
 
 
-def test_packages_in_other_versions_or_missing_are_broken():
+def test_packages_missing_or_in_other_versions_are_broken():
     found = list(doctor.packages(["numpy<1", "no-such-package-of-svdaudio", "pytest", "nothing; extra == 'some'"]))
     assert [(check.name, check.state) for check in found] == [
         ("numpy", "broken"), ("no-such-package-of-svdaudio", "broken"), ("packages", "ok"),
@@ -88,7 +88,7 @@ def test_a_store_that_is_a_file_is_broken(tmp_path, bundle):
     assert named(doctor.examine(store=tmp_path / "store", bundle="mini"), "store").state == "broken"
 
 
-def test_memory_is_what_the_control_group_leaves(tmp_path):
+def test_memory_is_limited_by_the_control_group(tmp_path):
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    8388608 kB\n")
     assert doctor.free_memory_bytes(tmp_path, tmp_path) == 8 * doctor.GIB
     (tmp_path / "memory.max").write_text(f"{3 * doctor.GIB}\n")

@@ -8,20 +8,20 @@ import pytest
 from svdaudio.figures import Figure, at_least, at_most, bootstrap, cluster_weights, markdown_table, mean_figure
 
 
-def test_an_interval_holds_its_mean():
+def test_an_interval_contains_its_mean():
     figure = mean_figure("x", [0.0, 1.0] * 50)
     assert figure.low is not None
     assert figure.high is not None
     assert 0.35 < figure.low < figure.value == 0.5 < figure.high < 0.65
 
 
-def test_the_interval_of_a_mean_is_that_of_its_bootstrap():
+def test_the_interval_of_a_mean_is_a_bootstrap_interval():
     values = np.random.default_rng(2).normal(size=37)
     figure = mean_figure("x", values.tolist())
     assert (figure.low, figure.high) == bootstrap(lambda index: float(values[index].mean()), 37)
 
 
-def test_a_goal_is_a_floor_or_a_ceiling():
+def test_a_goal_is_a_lower_or_an_upper_bound():
     assert Figure(name="x", value=0.9, n=1, goal=at_least(0.9)).reached is True
     assert Figure(name="x", value=0.9, n=1, goal=at_most(0.15)).reached is False
     assert Figure(name="x", value=0.1, n=1, goal=at_most(0.15)).reached is True

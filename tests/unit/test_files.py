@@ -1,4 +1,4 @@
-"""Where results may go, and that they are there whole."""
+"""Where results may be written, and that they are written completely."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def places(tmp_path):
         ("null\0.wav", "null"),
     ],
 )
-def test_a_place_that_cannot_take_a_sound_is_refused(places, name, why):
+def test_unwritable_places_are_refused(places, name, why):
     with pytest.raises(InputError, match=why) as caught:
         check_place(places / name, kind=".wav", inputs=(places / "picture.wav",))
     assert "\n" not in caught.value.line()
 
 
-def test_any_other_place_will_do(places):
+def test_writable_places_are_accepted(places):
     check_place(places / "new" / "sound.WAV", kind=".wav", inputs=(places / "none.png",))
 
 
-def test_a_link_stays_and_what_is_no_file_is_left_alone(places):
+def test_links_are_kept_and_other_kinds_of_files_left_alone(places):
     (places / "link.wav").symlink_to("picture.wav")
     write_bytes(places / "link.wav", b"new")
     assert (places / "link.wav").is_symlink()
@@ -51,7 +51,7 @@ def test_a_link_stays_and_what_is_no_file_is_left_alone(places):
     assert (places / "pipe.wav").is_fifo()
 
 
-def test_a_name_may_be_as_long_as_names_may_be(tmp_path):
+def test_names_may_have_the_maximum_length(tmp_path):
     write_bytes(tmp_path / ("n" * 255), b"x")
     assert [len(path.name) for path in tmp_path.iterdir()] == [255]
 

@@ -1,4 +1,4 @@
-"""What stores and scripts rely on has not changed: tests/golden/README.md says what is in the golden files."""
+"""What stores and scripts rely on has not changed: tests/golden/README.md describes the golden files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_key_of_every_node(configuration, node):
                 assert pinned.action(command, one, values) == kept
 
 
-def test_a_sound_as_it_is_has_the_keys_of_versions_without_a_finish():
+def test_an_unfinished_sound_has_the_keys_of_versions_without_finish():
     default, none = (ACTIONS["actions"][name] for name in ("default", "sound as it is"))
     assert none == {node: kept for node, kept in default.items() if not node.endswith(".finish")}
 
@@ -45,7 +45,7 @@ def test_the_other_configurations_change_every_parameter():
     assert changed == set(defaults)
 
 
-def test_how_it_is_computed_enters_no_key():
+def test_execution_settings_enter_no_key():
     values = {**ACTIONS["configurations"]["default"], **pinned.EXECUTION}
     assert pinned.actions_of("run", values) == ACTIONS["actions"]["default"]
 
@@ -66,7 +66,7 @@ def test_names_that_programs_and_scripts_call(section):
 
 
 @pytest.mark.parametrize("name", ["actions", "formats", "interface"])
-def test_nothing_is_left_out_of_the_golden_files(name):
+def test_the_golden_files_are_complete(name):
     assert set(getattr(pinned, name)()) == set(pinned.golden(name))
 
 

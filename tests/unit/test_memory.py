@@ -1,4 +1,4 @@
-"""Freed memory is kept: what was touched once is not faulted in again."""
+"""Freed memory is kept: pages touched once are not faulted in again."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone is told anything")
-def test_what_is_freed_is_not_faulted_in_again():
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is configured")
+def test_freed_memory_is_not_faulted_in_again():
     faults = {
         how: int(
             subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True).stdout

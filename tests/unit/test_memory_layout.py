@@ -44,7 +44,7 @@ SMALL_AST = {"hidden_size": 36, "num_hidden_layers": 1, "num_attention_heads": 2
 
 
 def at(offset, tensor):
-    """A copy of a tensor, so many bytes past a multiple of 64."""
+    """A copy of a tensor that many bytes past a multiple of 64."""
     memory = torch.empty(tensor.nbytes + 128, dtype=torch.uint8)
     begin = -memory.data_ptr() % 64 + offset
     return memory[begin : begin + tensor.nbytes].view(tensor.dtype).view(tensor.shape).copy_(tensor)
@@ -72,7 +72,7 @@ def assert_canonical(model):
     assert [tensor.shape for tensor in found if not is_canonical(tensor)] == []
 
 
-def test_what_is_canonical():
+def test_canonical_layouts_are_recognised():
     aligned = torch.arange(12.0).view(3, 4)
     assert is_canonical(aligned)
     assert canonical(aligned) is aligned
@@ -117,7 +117,7 @@ def test_networks_are_filled_in_the_canonical_layout():
 
 
 def test_the_layout_of_a_file_does_not_change_a_result():
-    """MKL's product of a matrix and one row rounds by address; this is how the fault was found."""
+    """MKL rounds the product of a matrix and one row by address, which revealed the fault."""
     generator = torch.Generator().manual_seed(0)
     weight, row = torch.randn(300, 257, generator=generator), torch.randn(1, 257, generator=generator)
     layouts = [at(offset, weight) for offset in range(0, 64, 4)] + [weight.T.contiguous().T]
@@ -141,7 +141,7 @@ def test_every_tensor_of_our_own_format():
 
 @pytest.fixture
 def odd(clip_model, tmp_path):
-    """Files of one CLIP whose tensors lie as they should not."""
+    """Files of one CLIP whose tensors have unusual layouts."""
     state = {key: value.contiguous() for key, value in clip_model.state_dict().items()}
     turned = {key: value.T.contiguous().T if value.ndim == 2 else value for key, value in state.items()}
     save_file(state, tmp_path / "x.safetensors", metadata={"odd": "x" * 5})
@@ -230,7 +230,7 @@ def test_audioldm(tmp_path, form):
         assert_canonical(audioldm.load_text_encoder(path))
 
 
-def test_every_format_is_tried_here():
+def test_every_format_is_tested_here():
     forms = {"audioldm-ckpt", "audioldm-diffusers"}
     tried = {
         "segmenter": {"sam2"}, "image_encoder": {"openai-clip"}, "detector": {"ultralytics"}, "ssv2a": {"ssv2a"},
@@ -243,8 +243,8 @@ def test_every_format_is_tried_here():
     assert {role: set(formats) - {OWN_FORMAT} for role, formats in LOADERS.items()} == tried
 
 
-def test_nothing_fills_a_network_in_another_way():
-    """A loader of a new format has to end in `fill_network` as well."""
+def test_networks_are_only_filled_by_fill_network():
+    """A loader of a new format must call `fill_network` as well."""
     folder = Path(svdaudio.__file__).parent
     calls = {
         path.relative_to(folder).as_posix()
@@ -252,12 +252,12 @@ def test_nothing_fills_a_network_in_another_way():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("load_state_dict", "assign")
     }
-    # A training goes on, or begins, in the very tensors that its optimizers hold, which torch has allocated.
+    # A training starts or resumes in the tensors that its optimizers hold, which torch has allocated.
     trainings = {"pretraining/loop.py", "pretraining/initial.py", "studies/pretraining_bundle.py"}
     assert calls == {"memory_layout.py", *trainings}
 
 
-def test_quick_copies_are_mapped_and_not_copied(tmp_path):
+def test_quick_copies_are_memory_mapped_and_not_copied(tmp_path):
     tensors = {
         "half": torch.ones(3, dtype=torch.float16), "a": torch.arange(6.0).view(2, 3), "flag": torch.tensor(True),
         "b": torch.ones(2, 5, dtype=torch.bfloat16).T, "none": torch.empty(0, 4), "count": torch.tensor(7),
@@ -273,7 +273,7 @@ def test_quick_copies_are_mapped_and_not_copied(tmp_path):
         assert is_canonical(found[key])
 
 
-def test_examples_of_a_training_lie_alike_when_made_and_when_kept(tmp_path):
+def test_examples_of_a_training_have_equal_layouts_when_made_and_when_loaded(tmp_path):
     (tmp_path / "weights").write_bytes(b"w")
     rows = [{"a": torch.ones(3), "bcd": torch.ones(1, dtype=torch.float16)} for _ in range(5)]
     for _ in range(2):

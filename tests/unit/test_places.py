@@ -32,7 +32,7 @@ def write_bundle(folder, title):
     (folder / "bundle.json").write_text(f'{{"title": "{title}", "settings": {{}}, "models": {{}}}}')
 
 
-def test_a_checkout_has_everything_in_folders_of_its_own(tmp_path, monkeypatch):
+def test_a_checkout_has_everything_in_its_own_folders(tmp_path, monkeypatch):
     monkeypatch.delenv("SVDAUDIO_CHECKPOINTS", raising=False)
     monkeypatch.chdir(tmp_path)
     assert places.checkout() == places.project_root() == ROOT
@@ -53,7 +53,7 @@ def test_a_wheel_reads_its_own_data_and_writes_to_folders_of_the_user(wheel, tmp
     assert advice == ["reinstall svdaudio", "reinstall svdaudio", "run `pip install 'svdaudio[s3]'`"]
 
 
-def test_bundles_of_the_user_come_before_those_of_the_package(wheel, tmp_path, monkeypatch):
+def test_bundles_of_the_user_take_precedence_over_those_of_the_package(wheel, tmp_path, monkeypatch):
     assert Bundle.open("mini").title == "shipped"
     write_bundle(tmp_path / "share" / "svdaudio" / "checkpoints" / "full", "fetched")
     assert Bundle.open("full").title == "fetched"

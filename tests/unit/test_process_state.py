@@ -76,7 +76,7 @@ print(json.dumps(changed))
 """
 
 
-def test_the_library_leaves_the_process_as_it_was(tmp_path):
+def test_the_library_does_not_change_process_state(tmp_path):
     examples = project_root() / "examples"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("YOLO_", "TORCHINDUCTOR"))}
     done = subprocess.run(
@@ -101,7 +101,7 @@ def _change_everything():
     raise ImportError
 
 
-def test_what_an_import_changes_is_put_back(monkeypatch):
+def test_changes_made_by_an_import_are_restored(monkeypatch):
     monkeypatch.setenv("KEPT", "1")
     monkeypatch.setenv("LOST", "1")
     monkeypatch.delenv("NEW", raising=False)
@@ -117,6 +117,6 @@ def test_what_an_import_changes_is_put_back(monkeypatch):
     assert cv2.getNumThreads() == threads
 
 
-def test_a_module_that_is_there_is_not_imported_again():
+def test_an_imported_module_is_not_imported_again():
     assert import_quietly("logging") is logging
     assert import_quietly("wave").__name__ == "wave"

@@ -1,4 +1,4 @@
-"""Processes that are started where SIGINT is ignored, as in the background of a shell script."""
+"""Processes started where SIGINT is ignored, as in the background of a shell script."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_interrupt_reaches_a_child_whatever_its_parent_ignores():
     assert child.returncode == 0
 
 
-def test_the_command_is_plain_where_nothing_is_ignored():
+def test_the_command_is_unchanged_where_no_signal_is_ignored():
     code = "import signal; from svdaudio.processes import python_command; print(len(python_command('-V')))"
     ignoring = (
         "import signal, os, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"

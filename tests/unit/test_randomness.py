@@ -4,7 +4,7 @@ from svdaudio.randomness import stage_generator, stage_seed
 
 
 def test_seeds_of_stages_are_pinned():
-    # another value here would change every sound that was ever made
+    # another value would change every sound generated so far
     assert stage_seed(42, "diffuse") == 8_687_692_095_342_192_870
     assert stage_seed(42, "remix") != stage_seed(42, "diffuse") != stage_seed(43, "diffuse")
 

@@ -1,4 +1,4 @@
-"""One session: requests of any method, runs with and without a record, runs that stop and go on."""
+"""One session: requests of any method, runs with and without a record, stopping and resuming."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from svdaudio.store import LocalStore
 
 @pytest.fixture
 def opened():
-    """What the session opened, in order."""
+    """The bundles and models that the session opened, in order."""
     return []
 
 
@@ -46,12 +46,12 @@ def request(session, toy, *, files=None, **settings):
 
 
 def stop_after(n_nodes):
-    """True from when so many nodes were asked about."""
-    asked = []
+    """Returns a callback that is true after `n_nodes` calls."""
+    calls = []
 
     def stopping():
-        asked.append(None)
-        return len(asked) > n_nodes
+        calls.append(None)
+        return len(calls) > n_nodes
 
     return stopping
 
@@ -63,7 +63,7 @@ def statuses(run):
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_has_its_values_from_everywhere(session, toy, tmp_path):
+def test_a_request_takes_its_values_from_all_sources(session, toy, tmp_path):
     (tmp_path / "run.toml").write_text("[svd]\nk = 7\n[generate]\nsteps = 100\n")
     found = session.request(
         "toy",
@@ -83,7 +83,7 @@ def test_a_request_has_its_values_from_everywhere(session, toy, tmp_path):
     assert found.targets == ("manipulated.scores",)
 
 
-def test_a_method_goes_by_its_name_or_as_itself(session, toy):
+def test_a_method_is_given_by_name_or_as_an_object(session, toy):
     assert session.request("toy", toy.files).table == session.request(find_method("toy"), toy.files).table
     with pytest.raises(ConfigError, match=r"unknown method: expected manipulate or .* or toy"):
         session.request("edit", toy.files)
@@ -108,7 +108,7 @@ def test_an_unknown_variant_is_refused_and_a_known_one_is_a_set_of_targets(sessi
         session.request("toy", toy.files, targets=("nothing",))
 
 
-def test_what_cannot_be_computed_is_refused_before_anything_is(session, toy, opened):
+def test_impossible_requests_are_refused_before_anything_is_computed(session, toy, opened):
     with pytest.raises(ConfigError, match=r"svd\.k has an invalid value \(from settings\)"):
         request(session, toy, **{"svd.k": 0})
     with pytest.raises(ConfigError, match=r"unknown parameter 'svd\.kk'"):
@@ -127,7 +127,7 @@ def test_a_bundle_is_opened_once_and_models_once_for_each_way_to_compute(session
     assert opened == ["bundle mini", "models mini auto", "models mini cpu", "bundle full", "models full auto"]
 
 
-def test_a_bundle_that_is_not_there_is_told(toy):
+def test_a_missing_bundle_is_reported(toy):
     def none(name):
         raise CheckpointError(f"there is no bundle {name}")
 
@@ -138,19 +138,19 @@ def test_a_bundle_that_is_not_there_is_told(toy):
 # -- running -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_recorded_with_what_was_written_for_it(session, toy):
-    asked = request(session, toy)
-    assert {node.status for node in session.plan(asked)} == {"run", "unknown"}
-    run = session.new_run(asked)
+def test_a_run_is_recorded_with_its_output_files(session, toy):
+    work = request(session, toy)
+    assert {node.status for node in session.plan(work)} == {"run", "unknown"}
+    run = session.new_run(work)
     assert list(session.runs) == []
-    result = session.run(asked, run=run)
+    result = session.run(work, run=run)
     assert result.run == session.load("latest")
     assert (result.run.id, result.run.state, result.run.runner) == (run.id, "finished", "in-process")
     assert result.run.results["folder"] == str(result.report.folder)
-    assert {node.status for node in session.plan(asked)} == {"cached"}
+    assert {node.status for node in session.plan(work)} == {"cached"}
 
 
-def test_the_arrays_of_a_run_are_there_by_node_and_are_made_again_if_they_are_lost(session, toy):
+def test_arrays_of_a_run_are_read_by_node_and_recomputed_if_lost(session, toy):
     run = session.run(request(session, toy)).run
     arrays = session.arrays(run)
     assert arrays["mix"]["embedding"].tolist() == [np.float32(0.25 * 14), 16, 5]
@@ -162,7 +162,7 @@ def test_the_arrays_of_a_run_are_there_by_node_and_are_made_again_if_they_are_lo
 
 
 def test_a_run_without_a_record_leaves_none_and_reads_none(session, toy, monkeypatch):
-    asked = request(session, toy)
+    work = request(session, toy)
 
     def refused(*_):
         raise AssertionError("the records of runs are not for trials")
@@ -170,7 +170,7 @@ def test_a_run_without_a_record_leaves_none_and_reads_none(session, toy, monkeyp
     with monkeypatch.context() as patch:
         for name in ("__iter__", "load", "read", "write", "ids", "hold"):
             patch.setattr(type(toy.store.runs), name, refused)
-        result = session.run(asked, record=False)
+        result = session.run(work, record=False)
     assert (result.run.state, set(statuses(result.run))) == ("finished", {"computed"})
     assert (result.audio, result.scores, result.run.results) == ({}, {}, {})
     assert list(session.runs) == []
@@ -178,7 +178,7 @@ def test_a_run_without_a_record_leaves_none_and_reads_none(session, toy, monkeyp
     assert not session.out_root.exists()
 
 
-def test_the_arrays_of_a_run_without_a_record_are_there_and_serve_later_runs(session, toy):
+def test_arrays_of_a_run_without_a_record_are_stored_and_reused(session, toy):
     tried = session.run(request(session, toy), record=False).run
     assert session.arrays(tried)["mix"]["embedding"].tolist() == [np.float32(0.25 * 14), 16, 5]
     run = session.run(request(session, toy)).run
@@ -198,7 +198,7 @@ def test_without_a_record_no_reason_names_an_earlier_run(session, toy):
 
 
 @pytest.mark.parametrize("n_nodes", [0, 3, 7])
-def test_a_run_stops_between_stages_and_goes_on(session, toy, n_nodes):
+def test_a_run_stops_between_stages_and_resumes(session, toy, n_nodes):
     result = session.run(request(session, toy), stopping=stop_after(n_nodes))
     run = result.run
     assert (run.state, run.error) == ("interrupted", None)
@@ -214,7 +214,7 @@ def test_a_run_stops_between_stages_and_goes_on(session, toy, n_nodes):
         session.find_unfinished()
 
 
-def test_a_run_that_is_never_stopped_finishes_and_one_that_stops_again_goes_on_again(session, toy):
+def test_a_run_can_be_stopped_and_resumed_repeatedly(session, toy):
     run = session.run(request(session, toy), stopping=stop_after(2)).run
     run = session.resume(run, stopping=stop_after(5)).run
     assert (run.state, statuses(run)[:5]) == ("interrupted", ["cached"] * 2 + ["computed"] * 3)
@@ -222,30 +222,30 @@ def test_a_run_that_is_never_stopped_finishes_and_one_that_stops_again_goes_on_a
     assert (run.state, run.attempts) == ("finished", 3)
 
 
-def test_a_trial_can_be_stopped_too(session, toy):
+def test_a_run_without_a_record_can_be_stopped(session, toy):
     run = session.run(request(session, toy), stopping=stop_after(2), record=False).run
     assert (run.state, statuses(run).count("computed")) == ("interrupted", 2)
     assert list(session.runs) == []
 
 
-def test_a_run_whose_file_has_changed_does_not_go_on(session, toy):
+def test_a_run_with_a_changed_file_is_not_resumed(session, toy):
     run = session.run(request(session, toy), stopping=stop_after(2)).run
     toy.files["edited"].write_text("5 5")
     with pytest.raises(RunError, match="its file 'edited' has changed"):
         session.resume(run)
 
 
-def test_out_is_refused_before_anything_is_computed_where_there_is_no_sound_for_it(session, toy, tmp_path):
+def test_out_without_a_sound_is_refused_before_anything_is_computed(session, toy, tmp_path):
     with pytest.raises(InputError, match=r"toy makes no sound to copy: got manipulated\.scores\. Omit --out"):
         session.run(request(session, toy), out=tmp_path / "a.wav")
     assert list(session.runs) == []
     assert list(toy.store.keys()) == []
 
 
-# -- looking -----------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_state_of_a_run_knows_that_its_process_died(session, toy):
+def test_a_run_whose_process_died_is_interrupted(session, toy):
     run = new_run(request(session, toy))
     toy.store.runs.write(run)
     assert run_state(toy.store, run) == "interrupted"
@@ -264,7 +264,7 @@ def test_a_finished_run_whose_files_were_not_written_is_unfinished(session, toy)
     assert session.resume(run.id).run.results == run.results
 
 
-def test_a_run_of_a_method_that_is_unknown_here_is_told(session, toy, monkeypatch):
+def test_a_run_of_an_unknown_method_is_reported(session, toy, monkeypatch):
     run = session.run(request(session, toy)).run
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(RunError, match=rf"unknown method of run {run.id}: expected .*baseline.*, got toy"):
@@ -272,24 +272,24 @@ def test_a_run_of_a_method_that_is_unknown_here_is_told(session, toy, monkeypatc
     assert session.workflow(run).nodes == {}
 
 
-def test_an_earlier_run_is_looked_at_as_it_was_returned(session, toy):
+def test_an_earlier_run_yields_the_same_result_object(session, toy):
     result = session.run(request(session, toy))
     assert session.result("latest") == result
     assert session.result(result.run, pictures=False).run.id == result.run.id
     assert result.run.id in result._repr_html_()
 
 
-def test_progress_is_that_of_a_notebook_unless_it_is_given(session, toy, monkeypatch):
-    told = []
-    monkeypatch.setattr("svdaudio.pages.progress.default_progress", lambda: told.append)
+def test_progress_is_shown_in_notebooks_unless_a_callback_is_given(session, toy, monkeypatch):
+    events = []
+    monkeypatch.setattr("svdaudio.pages.progress.default_progress", lambda: events.append)
     run = session.run(request(session, toy)).run
-    assert told[-1].n_done == told[-1].n_total == len(run.stages)
-    told.clear()
+    assert events[-1].n_done == events[-1].n_total == len(run.stages)
+    events.clear()
     session.resume(run.id)
-    assert len(told) == len(run.stages)
-    told.clear()
+    assert len(events) == len(run.stages)
+    events.clear()
     session.run(request(session, toy), progress=no_progress)
-    assert told == []
+    assert events == []
 
 
 def test_runs_are_compared_by_their_names(session, toy):
@@ -305,7 +305,7 @@ def test_runs_are_compared_by_their_names(session, toy):
         session.comparison(one, batch)
 
 
-def test_the_workflow_and_the_differences_of_runs(session, toy):
+def test_diagrams_and_comparisons_of_runs(session, toy):
     one = session.run(request(session, toy)).run
     other = session.run(request(session, toy, seed=7)).run
     assert session.workflow(one).nodes.keys() == {entry.node for entry in one.stages}
@@ -314,7 +314,7 @@ def test_the_workflow_and_the_differences_of_runs(session, toy):
     ]
 
 
-def test_an_old_baseline_is_read_although_its_record_names_the_parameters_of_an_edit(session, toy):
+def test_an_old_baseline_record_with_parameters_of_edits_is_read(session, toy):
     baseline = find_method("baseline")
     of_edits = find_method("manipulate").config().tables()
     old = {name: of_edits[name] for name in ("remove", "add", "align", "svd", "mix")}
@@ -325,7 +325,7 @@ def test_an_old_baseline_is_read_although_its_record_names_the_parameters_of_an_
     assert session.arrays(run, recompute=False).config == resolve(baseline.config, given={"seed": 7}).config
 
 
-def test_a_store_is_opened_by_its_place_or_by_the_environment(tmp_path, monkeypatch):
+def test_a_store_is_opened_by_path_or_from_the_environment(tmp_path, monkeypatch):
     assert Session(tmp_path / "one").store.location == str(tmp_path / "one")
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "two"))
     assert isinstance(Session().store, LocalStore)

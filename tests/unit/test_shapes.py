@@ -1,4 +1,4 @@
-"""Shapes are checked wherever they are written."""
+"""Shapes are checked wherever they are annotated."""
 
 from __future__ import annotations
 

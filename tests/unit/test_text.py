@@ -15,11 +15,11 @@ from svdaudio.text import printable, printable_json
         ("\udcff", "\\udcff"),
     ],
 )
-def test_what_a_terminal_would_act_on_is_escaped(text, shown):
+def test_terminal_control_sequences_are_escaped(text, shown):
     assert printable(text) == shown
 
 
-def test_json_stays_json():
+def test_json_stays_valid():
     value = {"name": "a\x9b\u202e\udcff\x7f"}
     text = printable_json(json.dumps(value, ensure_ascii=False))
     assert json.loads(text) == value

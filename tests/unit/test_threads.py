@@ -1,4 +1,4 @@
-"""Several threads on the same models: the same results as one after the other, and loaded once."""
+"""Several threads on the same models: the same results as in sequence, and one load."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def sound(models, scene):
 
 
 @pytest.mark.parametrize("work", [segment, see, detect, mix, diffuse, sound])
-def test_threads_get_what_one_alone_gets(models, work):
+def test_threads_get_the_same_results_as_one_alone(models, work):
     wanted = [np.asarray(work(models, scene)) for scene in SCENES]
     assert wanted[0].shape != wanted[1].shape or not np.array_equal(*wanted)
     wrong, errors = [], []
@@ -88,7 +88,7 @@ def test_threads_get_what_one_alone_gets(models, work):
     def repeat(scene, right):
         try:
             wrong.extend(scene for _ in range(N_CALLS) if not np.array_equal(np.asarray(work(models, scene)), right))
-        except Exception as error:  # noqa: BLE001 - told to the test
+        except Exception as error:  # noqa: BLE001 - reported by the test
             errors.append(error)
 
     threads = [threading.Thread(target=repeat, args=pair) for pair in zip(SCENES, wanted, strict=True)]

@@ -31,7 +31,7 @@ from svdaudio.verdicts import class_of, edit_findings, heard, inconclusive, sent
         ("removed", 0.04, 0.01, "cat was not heard before (0.04 → 0.01)", None),
     ],
 )
-def test_what_was_wanted_decides(wanted, before, after, text, ok):
+def test_the_intended_change_determines_the_verdict(wanted, before, after, text, ok):
     finding = heard("cat", before=before, after=after, wanted=wanted)
     assert (finding.text, finding.ok, finding.class_name) == (text, ok, "cat")
 
@@ -51,14 +51,14 @@ def test_an_object_names_its_class():
     ("wanted", "after", "margin"),
     [("removed", 0.02, 0.48), ("silenced", 0.9, -0.4), ("added", 0.9, 0.4), ("kept", 0.4, -0.1), ("faded", 0.4, None)],
 )
-def test_a_margin_is_positive_on_the_wanted_side(wanted, after, margin):
+def test_a_margin_is_positive_on_the_intended_side(wanted, after, margin):
     assert heard("cat", before=0.9, after=after, wanted=wanted).margin == (
         None if margin is None else pytest.approx(margin)
     )
     assert inconclusive("rock", wanted, "no class tells").margin is None
 
 
-def test_an_edit_is_told_class_by_class():
+def test_an_edit_has_one_finding_per_class():
     before, after = {"cat": 0.9, "Dog": 0.8, "duck": 0.1, "owl": 0.7}, {"cat": 0.1, "Dog": 0.9, "duck": 0.9, "owl": 0.2}
     findings = edit_findings(before, after, {"added": ["duck"], "removed": ["cat", "cat2", "rock"]})
     assert [one.text for one in findings] == [

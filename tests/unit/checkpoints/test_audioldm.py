@@ -1,4 +1,4 @@
-"""AudioLDM's networks by way of the bundle: quick copies, and both forms imported."""
+"""AudioLDM's networks loaded through a bundle: quick copies, and imports of both formats."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def state(model):
 
 
 @pytest.mark.parametrize("role", LOADS)
-def test_a_quick_copy_gives_the_same_network(role, checkpoint, monkeypatch):
+def test_a_quick_copy_yields_the_same_network(role, checkpoint, monkeypatch):
     load = LOADS[role]
     wanted = state(load(checkpoint, architecture=TINY))
     assert not cache_path(checkpoint, role).exists()
@@ -61,7 +61,7 @@ def test_the_checkpoint_fills_four_roles(checkpoint, tmp_path):
         assert bundle.entry(role).format in LOADERS[role]
 
 
-def test_the_folder_fills_three(checkpoint, tmp_path):
+def test_the_folder_fills_three_roles(checkpoint, tmp_path):
     folder = tmp_path / "published"
     to_folder(checkpoint, folder, architecture=TINY)
     shutil.rmtree(folder / "audio_encoder")
@@ -79,7 +79,7 @@ def test_the_folder_fills_three(checkpoint, tmp_path):
     assert cache_path(entry.path, "vocoder").is_file()
 
 
-def test_the_text_encoder_of_the_folder_fills_a_role_of_its_own(checkpoint, tmp_path):
+def test_the_text_encoder_of_the_folder_fills_its_own_role(checkpoint, tmp_path):
     folder = tmp_path / "published"
     to_folder(checkpoint, folder, architecture=TINY)
     with pytest.raises(CheckpointError, match="no tokenizer"):

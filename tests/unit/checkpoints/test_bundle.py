@@ -47,7 +47,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_a_bundle_says_what_it_holds(root):
+def test_a_bundle_lists_its_models(root):
     bundle = Bundle.open("toy", root)
     assert bundle.name == "toy"
     assert bundle.roles == ("tagger", "audio_encoder")
@@ -56,7 +56,7 @@ def test_a_bundle_says_what_it_holds(root):
     assert bundle.digests("tagger") == hashlib.sha256((root / "toy" / "tagger.safetensors").read_bytes()).hexdigest()
 
 
-def test_a_copy_has_the_name_of_its_folder(root):
+def test_a_copied_bundle_has_the_name_of_its_folder(root):
     (root / "toy").rename(root / "other")
     assert Bundle.open("other", root).name == "other"
 
@@ -97,7 +97,7 @@ def test_a_released_model_is_collected_only_if_it_refers_to_itself(root, monkeyp
     assert len(collected) == (where != "nothing")
 
 
-def test_a_bundle_that_is_not_there_names_those_that_are(root):
+def test_a_missing_bundle_lists_the_existing_ones(root):
     with pytest.raises(CheckpointError, match=r"unknown bundle 'full': expected one of \['toy'\]"):
         Bundle.open("full", root)
 
@@ -125,7 +125,7 @@ NONE = "0" * 64
         lambda d: d["models"]["tagger"].update(classes=[1]),
         lambda d: d["models"]["tagger"].update(published="x; rm -r ~"),
         lambda d: d["models"]["tagger"].update(parts=[5]),
-        # A digest that is not that of the files would let results be kept under the key of other weights.
+        # With a wrong digest, results would be stored under the key of other weights.
         lambda d: d["models"]["tagger"].update(parts=[{"file": "tagger.safetensors", "sha256": NONE, "bytes": 1}]),
         lambda d: d["models"]["tagger"].update(
             parts=[{"file": "audio_encoder.safetensors", "sha256": d["models"]["tagger"]["sha256"], "bytes": 1}]
@@ -143,7 +143,7 @@ def test_a_damaged_description_is_refused(root, change):
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b'{"title": 1e999}'])
-def test_a_description_that_is_not_json_of_ours_is_refused(root, text):
+def test_a_description_in_another_format_is_refused(root, text):
     (root / "toy" / MANIFEST).write_bytes(text)
     with pytest.raises(CheckpointError, match="is damaged"):
         Bundle.open("toy", root)
@@ -174,7 +174,7 @@ def test_a_description_cannot_name_files_outside_its_folder(root, tmp_path_facto
         Bundle.open("toy", root)
 
 
-def test_a_bundles_folder_may_be_a_link(root, tmp_path_factory):
+def test_the_folder_of_a_bundle_may_be_a_link(root, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("disk") / "weights"
     (root / "toy").rename(elsewhere)
     (root / "toy").symlink_to(elsewhere)
@@ -187,7 +187,7 @@ def test_a_bundle_has_the_name_of_a_folder(root, name):
         Bundle.open(name, root / "toy")
 
 
-def test_a_pipe_in_the_place_of_a_description_is_not_waited_for(root):
+def test_a_pipe_in_place_of_a_description_does_not_block(root):
     (root / "toy" / MANIFEST).unlink()
     os.mkfifo(root / "toy" / MANIFEST)
     with pytest.raises(CheckpointError, match="unknown bundle 'toy'"):
@@ -212,18 +212,18 @@ def test_a_weight_file_that_describes_an_impossible_network_is_refused(root, con
 
 
 def redescribe(folder, role):
-    """Make the description fit a file that was changed, as whoever crafts a bundle would."""
+    """Updates the description to fit a changed file, as the author of a malicious bundle would."""
     description, data = json.loads((folder / MANIFEST).read_text()), (folder / f"{role}.safetensors").read_bytes()
     description["models"][role].update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
     (folder / MANIFEST).write_text(json.dumps(description))
 
 
-def test_a_role_that_is_not_filled_is_refused(root):
+def test_a_missing_role_is_refused(root):
     with pytest.raises(CheckpointError, match="has no vocoder"):
         Models(Bundle.open("toy", root), device="cpu")["vocoder"]
 
 
-def test_a_file_that_is_another_than_described_is_not_loaded(root):
+def test_a_file_that_differs_from_its_description_is_not_loaded(root):
     path = root / "toy" / "tagger.safetensors"
     save_weights(path, nn.Linear(1, 1).state_dict(), header("tagger", {}))
     with pytest.raises(CheckpointError, match="does not match the description of the bundle 'toy'"):
@@ -235,7 +235,7 @@ def test_a_file_that_is_another_than_described_is_not_loaded(root):
 
 def test_a_file_that_changes_after_its_first_load_is_not_loaded_again(root):
     models = Models(Bundle.open("toy", root), device="cpu")
-    _ = models["tagger"], models["audio_encoder"]  # which lets go of the tagger
+    _ = models["tagger"], models["audio_encoder"]  # which releases the tagger
     shape = {"widths": [2, 2], "n_classes": 2}
     save_weights(
         root / "toy" / "tagger.safetensors",
@@ -260,7 +260,7 @@ def test_a_file_that_changes_while_it_is_loaded_is_refused(root, monkeypatch):
         Models(Bundle.open("toy", root), device="cpu")["tagger"]
 
 
-def test_a_device_that_is_not_there_is_refused(root, monkeypatch):
+def test_a_missing_device_is_refused(root, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(ConfigError, match="unknown device: expected cpu, got cuda"):
         Models(Bundle.open("toy", root), device="cuda")["tagger"]
@@ -288,7 +288,7 @@ def test_every_role_has_a_loader():
         assert callable(getattr(import_module(module), function))
 
 
-def test_the_shipped_bundle_is_whole_and_small():
+def test_the_shipped_bundle_is_complete_and_small():
     bundle = Bundle.open("mini")
     assert set(bundle.roles) == set(LOADERS) - {JUDGE, *PRETRAINED}
     for role in bundle.roles:
@@ -298,7 +298,7 @@ def test_the_shipped_bundle_is_whole_and_small():
 
 @pytest.fixture
 def mine(root):
-    """A bundle `mine` with a tagger of its own, whose base is `toy`."""
+    """A bundle `mine` with its own tagger, whose base is `toy`."""
     folder = root / "mine"
     shape = {"widths": [2, 2], "n_classes": 2}
     torch.manual_seed(7)
@@ -314,7 +314,7 @@ def mine(root):
     return root
 
 
-def test_a_bundle_has_from_its_base_what_it_lacks(mine):
+def test_a_bundle_takes_missing_roles_from_its_base(mine):
     base, bundle = Bundle.open("toy", mine), Bundle.open("mine", mine)
     assert bundle.bases == ("toy",)
     assert set(bundle.roles) == set(base.roles)
@@ -346,7 +346,7 @@ def test_a_moved_bundle_finds_the_files_of_its_base(mine, monkeypatch, tmp_path)
 @pytest.mark.parametrize(
     ("base", "message"), [("mine", "its own base"), ("gone", "unknown bundle 'gone'"), (5, "damaged")]
 )
-def test_a_base_that_cannot_be_is_refused(mine, base, message):
+def test_an_invalid_base_is_refused(mine, base, message):
     path = mine / "mine" / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), "base": base}))
     with pytest.raises(CheckpointError, match=message):
@@ -366,7 +366,7 @@ def test_a_missing_role_names_a_bundle_that_has_it(mine, monkeypatch):
         Bundle.open("toy").entry("segmenter")
 
 
-def test_the_shipped_bundle_for_pretraining_is_whole_and_small():
+def test_the_shipped_bundle_for_pretraining_is_complete_and_small():
     bundle = Bundle.open("mini-pretrained")
     assert bundle.bases == ("mini",)
     assert bundle.own_roles == PRETRAINED

@@ -1,4 +1,4 @@
-"""Downloads from a server that cuts, lies, fails and forgets."""
+"""Downloads from a server that cuts connections, sends wrong headers, fails and ignores ranges."""
 
 from __future__ import annotations
 
@@ -43,42 +43,42 @@ def begin(server, partial, n_bytes, **options):
     server.requests.clear()
 
 
-def test_a_file_comes_whole_with_progress(server, partial):
-    told = []
-    assert get(server, partial, on_progress=lambda n_done, n_total: told.append((n_done, n_total))) == server.sha256
+def test_a_file_is_downloaded_with_progress(server, partial):
+    progress = []
+    assert get(server, partial, on_progress=lambda n_done, n_total: progress.append((n_done, n_total))) == server.sha256
     assert partial.read_bytes() == CONTENT
-    assert told[0] == (0, len(CONTENT))
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert progress[0] == (0, len(CONTENT))
+    assert progress[-1] == (len(CONTENT), len(CONTENT))
     assert [path.name for path in partial.parent.iterdir()] == [partial.name]
 
 
-def test_cut_connections_are_taken_up_where_they_ended(server, partial):
+def test_cut_connections_resume_where_they_ended(server, partial):
     server.cuts = [CHUNK, 5, 0, CHUNK // 2]
     assert get(server, partial) == server.sha256
     assert server.ranges == [None, *(f"bytes={at}-" for at in (CHUNK, CHUNK + 5, CHUNK + 5, CHUNK + 5 + CHUNK // 2))]
     assert server.requests[1]["If-Range"] == '"one"'
 
 
-def test_it_gives_up_when_nothing_comes_any_more_and_keeps_what_came(server, partial):
+def test_a_stalled_download_fails_and_keeps_its_partial_file(server, partial):
     server.cuts = [100, 0, 0, 0]
     with pytest.raises(CheckpointError, match=r"cannot download file\.bin.*cut the connection.*checkpoints import"):
         get(server, partial)
     assert partial.read_bytes() == CONTENT[:100]
 
 
-def test_a_later_call_goes_on(server, partial):
+def test_a_later_call_resumes_the_download(server, partial):
     begin(server, partial, CHUNK + 1)
     assert get(server, partial) == server.sha256
     assert server.ranges == [f"bytes={CHUNK + 1}-"]
 
 
-def test_a_file_that_is_whole_is_not_asked_for(server, partial):
+def test_a_complete_file_is_not_requested(server, partial):
     partial.write_bytes(CONTENT)
     assert get(server, partial) == server.sha256
     assert server.requests == []
 
 
-def test_a_whole_file_of_unknown_size_is_known_by_the_refused_range(server, partial):
+def test_a_refused_range_shows_that_a_file_of_unknown_size_is_complete(server, partial):
     partial.write_bytes(CONTENT)
     assert get(server, partial, n_bytes=None) == server.sha256
     assert server.ranges == [f"bytes={len(CONTENT)}-"]
@@ -91,7 +91,7 @@ def test_a_server_without_ranges_sends_everything_again(server, partial):
     assert server.ranges == [None, f"bytes={CHUNK}-"]
 
 
-def test_a_file_that_changed_on_the_server_is_begun_anew(server, partial):
+def test_a_file_that_changed_on_the_server_is_downloaded_again(server, partial):
     begin(server, partial, 1000, sha256=None)
     server.content = CONTENT[::-1]
     server.etag = '"two"'
@@ -106,46 +106,46 @@ def test_without_digest_and_validator_nothing_is_resumed(server, partial):
     assert server.ranges == [None]
 
 
-def test_the_date_of_the_last_change_will_do(server, partial):
+def test_the_last_modified_date_serves_as_validator(server, partial):
     server.etag, server.last_modified = None, "Wed, 21 Oct 2015 07:28:00 GMT"
     begin(server, partial, 1000, sha256=None)
     assert get(server, partial, sha256=None) == server.sha256
     assert server.ranges == ["bytes=1000-"]
 
 
-def test_a_wrong_range_is_not_believed(server, partial):
+def test_a_wrong_range_is_rejected(server, partial):
     begin(server, partial, 1000)
     server.wrong_range = True
     assert get(server, partial) == server.sha256
     assert server.ranges == ["bytes=1000-", None]
 
 
-def test_a_damaged_part_is_thrown_away_once(server, partial):
+def test_a_damaged_partial_file_is_discarded_once(server, partial):
     partial.write_bytes(b"x" * 1000)
     assert get(server, partial) == server.sha256
     assert server.ranges == ["bytes=1000-", None]
 
 
-def test_wrong_bytes_are_refused_and_not_kept(server, partial):
+def test_a_wrong_digest_is_refused_and_the_file_removed(server, partial):
     with pytest.raises(CheckpointError, match="sent another file"):
         get(server, partial, sha256="0" * 64)
     assert list(partial.parent.iterdir()) == []
 
 
-def test_a_wrong_size_is_refused_before_anything_is_read(server, partial):
+def test_a_wrong_size_is_refused_before_reading(server, partial):
     with pytest.raises(CheckpointError, match=f"offers {len(CONTENT)} bytes, not the 12"):
         get(server, partial, n_bytes=12)
     assert not partial.exists()
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
-def test_a_server_in_trouble_is_asked_again(server, partial, status):
+def test_server_errors_are_retried(server, partial, status):
     server.statuses = [status, status]
     assert get(server, partial) == server.sha256
     assert len(server.requests) == 3
 
 
-def test_a_server_that_stays_in_trouble_is_named(server, partial):
+def test_lasting_server_errors_name_the_server(server, partial):
     server.statuses = [503] * 9
     with pytest.raises(CheckpointError, match=r"127\.0\.0\.1:\d+: answered 503"):
         get(server, partial)
@@ -153,14 +153,14 @@ def test_a_server_that_stays_in_trouble_is_named(server, partial):
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_file_that_is_not_there_is_asked_for_once(server, partial, status):
+def test_a_missing_file_is_requested_once(server, partial, status):
     server.statuses = [status]
     with pytest.raises(CheckpointError, match=f"answered {status}"):
         get(server, partial)
     assert len(server.requests) == 1
 
 
-def test_the_next_address_is_tried_and_goes_on_where_the_first_ended(server, partial):
+def test_the_next_address_resumes_where_the_first_ended(server, partial):
     with serving(CONTENT) as other:
         server.cuts = [CHUNK, 0, 0]
         digest = download([server.url, other.url], partial, sha256=other.sha256, n_bytes=len(CONTENT), patience=QUICK)
@@ -168,22 +168,22 @@ def test_the_next_address_is_tried_and_goes_on_where_the_first_ended(server, par
         assert other.ranges == [f"bytes={CHUNK}-"]
 
 
-def test_a_length_that_is_not_told_is_learnt_at_the_end(server, partial):
+def test_a_file_of_unknown_length_is_downloaded(server, partial):
     server.tells_length = False
     assert get(server, partial, n_bytes=None) == server.sha256
 
 
-def test_an_address_where_nobody_listens(partial):
+def test_a_refused_connection(partial):
     with pytest.raises(CheckpointError, match="cannot be reached"):
         download(["http://127.0.0.1:9/x"], partial, sha256=None, n_bytes=None, patience=QUICK)
 
 
-def test_a_machine_that_is_offline(partial):
+def test_an_offline_machine(partial):
     with pytest.raises(CheckpointError, match=r"may be offline.*checkpoints import FILE"):
         download(["http://nowhere.invalid/x"], partial, sha256=None, n_bytes=None, patience=QUICK)
 
 
-def test_only_the_web(partial):
+def test_only_web_addresses_are_accepted(partial):
     with pytest.raises(InputError, match="http or https"):
         download(["file:///etc/hostname"], partial, sha256=None, n_bytes=None)
 
@@ -194,14 +194,14 @@ def test_a_redirect_is_followed(server, partial):
         assert get(first, partial) == server.sha256
 
 
-def test_a_full_disk_is_noticed_before_it_is_full(server, partial, monkeypatch):
+def test_insufficient_disk_space_is_detected_beforehand(server, partial, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(CheckpointError, match=r"not enough disk space .*: expected .* GB free.*it resumes"):
         get(server, partial)
     assert not partial.exists()
 
 
-def test_a_disk_that_fills_up_keeps_what_came(server, partial, monkeypatch):
+def test_a_disk_that_fills_up_keeps_the_partial_file(server, partial, monkeypatch):
     class Full:
         def __init__(self, file):
             self.file = file
@@ -237,7 +237,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server, partial, monkeypatch):
     assert server.ranges[-1] == f"bytes={len(kept)}-"
 
 
-def test_a_note_that_is_damaged_starts_anew(server, partial):
+def test_damaged_metadata_restart_the_download(server, partial):
     begin(server, partial, 1000, sha256=None)
     note = partial.with_name(f"{partial.name}.json")
     assert json.loads(note.read_text())["validator"] == '"one"'
@@ -246,7 +246,7 @@ def test_a_note_that_is_damaged_starts_anew(server, partial):
     assert server.ranges == [None]
 
 
-def test_a_download_that_is_stopped_keeps_what_came_and_goes_on_from_there(server, partial):
+def test_a_stopped_download_keeps_its_partial_file_and_resumes(server, partial):
     came = []
     with pytest.raises(StoppedError):
         get(server, partial, on_progress=lambda n_done, n_total: came.append(n_done), stopping=lambda: len(came) > 1)
@@ -256,7 +256,7 @@ def test_a_download_that_is_stopped_keeps_what_came_and_goes_on_from_there(serve
     assert server.ranges == [None, f"bytes={came[-1]}-"]
 
 
-def test_it_stops_while_it_waits_for_another_try(server, partial):
+def test_a_download_can_be_stopped_while_it_waits_to_retry(server, partial):
     server.statuses = [503]
     with pytest.raises(StoppedError):
         get(server, partial, patience=Patience(pause_s=60.0), stopping=lambda: bool(server.requests))

@@ -33,7 +33,7 @@ def equal(one, other):
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_clips_archive(clip_archive, clip_model):
+def test_clip_archive(clip_archive, clip_model):
     encoder = openai_clip.load_image_encoder(clip_archive)
     wanted = {key: value.float() for key, value in halved(clip_model.visual).items()}
     assert encoder.visual.state_dict().keys() == wanted.keys()
@@ -41,7 +41,7 @@ def test_clips_archive(clip_archive, clip_model):
     assert encoder.size_px == 224
 
 
-def test_clips_archive_gives_the_tensors_that_torch_gives(clip_archive):
+def test_clip_archive_yields_the_tensors_that_torch_reads(clip_archive):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         wanted = torch.jit.load(clip_archive).state_dict()
@@ -52,7 +52,7 @@ def test_clips_archive_gives_the_tensors_that_torch_gives(clip_archive):
         assert torch.equal(found[key], value)
 
 
-def test_clips_archive_is_unpacked_once(clip_archive, clip_model, tmp_path, monkeypatch):
+def test_clip_archive_is_unpacked_once(clip_archive, clip_model, tmp_path, monkeypatch):
     path = tmp_path / "ViT-L-14.pt"
     shutil.copy(clip_archive, path)
     digest = hash_file(path)
@@ -86,7 +86,7 @@ def test_clip_as_a_state_dict(clip_model, tmp_path, layout):
         (lambda state: state.pop("visual.conv1.weight"), "no vision transformer of CLIP"),
     ],
 )
-def test_another_clip_is_refused(clip_model, tmp_path, change, words):
+def test_a_different_clip_is_refused(clip_model, tmp_path, change, words):
     state = dict(clip_model.state_dict())
     change(state)
     torch.save(state, tmp_path / "x.pt")
@@ -94,7 +94,7 @@ def test_another_clip_is_refused(clip_model, tmp_path, change, words):
         openai_clip.load_image_encoder(tmp_path / "x.pt")
 
 
-def test_the_whole_of_vit_l_14_fits():
+def test_all_tensors_of_vit_l_14_fit():
     config = open_clip.get_model_config("ViT-L-14-quickgelu")
     assert config is not None
     with torch.device("meta"):
@@ -120,7 +120,7 @@ def test_sam_segments(sam_file):
     assert np.isfinite(mask.logits).all()
 
 
-def test_sam_is_mapped_as_it_is_but_an_old_file_is_copied_once(sam_file, tmp_path):
+def test_sam_is_memory_mapped_but_an_old_file_is_copied_once(sam_file, tmp_path):
     path = tmp_path / "sam.pt"
     shutil.copy(sam_file, path)
     sam2_hiera.load_segmenter(path, digest=hash_file(path), config=SMALL_SAM)
@@ -130,7 +130,7 @@ def test_sam_is_mapped_as_it_is_but_an_old_file_is_copied_once(sam_file, tmp_pat
     assert cache_path(path, "segmenter").exists()
 
 
-def test_another_sam_is_refused(sam_file, tmp_path):
+def test_a_different_sam_is_refused(sam_file, tmp_path):
     with pytest.raises(CheckpointError, match=r"shape for|lacks entry|unknown entry"):
         sam2_hiera.load_segmenter(sam_file)
     torch.save({"weights": {}}, tmp_path / "x.pt")
@@ -164,7 +164,7 @@ def test_yolo_is_unpickled_once(yolo_file, tmp_path, monkeypatch):
     assert np.array_equal(one.boxes, other.boxes)
 
 
-def test_another_yolo_is_refused(tmp_path):
+def test_a_different_yolo_is_refused(tmp_path):
     path = tmp_path / "x.pt"
     torch.save({"model": torch.nn.Linear(2, 2)}, path)
     with pytest.raises(CheckpointError, match=r"not an ultralytics detector: expected a DetectionModel, got .*Linear"):

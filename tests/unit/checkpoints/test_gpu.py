@@ -1,4 +1,4 @@
-"""Every published vision format and tagger on a pretended GPU: the bits of the processor."""
+"""Every published vision format and tagger on a simulated GPU: bitwise the results of the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published weights on their way into the bundle."""
+"""Fetching and importing published weights into the bundle."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def opened(folder):
 
 
 def known(published, **changes):
-    """A registry entry whose one file is known or comes from elsewhere."""
+    """A registry entry whose only file has other digests or addresses."""
     return published.model_copy(update={"files": (published.files[0].model_copy(update=changes),)})
 
 
 @pytest.fixture
 def as_published(monkeypatch):
-    """Let the registry know other digests and addresses."""
+    """Gives the registry other digests and addresses."""
 
     def publish(*entries):
         names = {entry.name for entry in entries}
@@ -68,14 +68,14 @@ def as_published(monkeypatch):
     return publish
 
 
-def test_a_known_file_is_fetched_checked_and_described(folder, yolo_file):
+def test_a_known_file_is_downloaded_checked_and_described(folder, yolo_file):
     data = yolo_file.read_bytes()
     with serving(data) as server:
         published = known(find("yolov8x-oiv7"), urls=(server.url,), sha256=server.sha256, bytes=len(data))
-        told = []
-        done = install.fetch(published, folder, on_progress=lambda *news: told.append(news), patience=QUICK)
+        progress = []
+        done = install.fetch(published, folder, on_progress=lambda *news: progress.append(news), patience=QUICK)
         assert (done.n_fetched, done.newly_pinned) == (1, ())
-        assert told[-1] == ("yolov8x-oiv7.pt", len(data), len(data))
+        assert progress[-1] == ("yolov8x-oiv7.pt", len(data), len(data))
         assert install.fetch(published, folder, patience=QUICK).n_fetched == 0
         assert len(server.requests) == 1
     bundle = opened(folder)
@@ -93,7 +93,7 @@ def test_an_unknown_digest_needs_trust_and_is_pinned(folder, yolo_file):
             install.fetch(published, folder, patience=QUICK)
         assert server.requests == []
         assert install.fetch(published, folder, trust=True, patience=QUICK).newly_pinned == ("yolov8x-oiv7.pt",)
-        # From now on the digest is known: the file may be lost and fetched again, but no other one is taken.
+        # From now on the digest is pinned: a lost file may be fetched again, but no other file is accepted.
         (folder / "yolov8x-oiv7.pt").unlink()
         assert install.fetch(published, folder, patience=QUICK).newly_pinned == ()
         (folder / "yolov8x-oiv7.pt").unlink()
@@ -103,7 +103,7 @@ def test_an_unknown_digest_needs_trust_and_is_pinned(folder, yolo_file):
     assert not (folder / "yolov8x-oiv7.pt").exists()
 
 
-def test_a_page_that_asks_to_sign_in_is_not_taken_for_weights(folder):
+def test_a_sign_in_page_is_not_taken_for_weights(folder):
     with serving(b"<html>sign in</html>") as server:
         published = known(find("yolov8x-oiv7"), urls=(server.url,))
         with pytest.raises(CheckpointError, match="of another kind"):
@@ -112,7 +112,7 @@ def test_a_page_that_asks_to_sign_in_is_not_taken_for_weights(folder):
     assert not (folder / MANIFEST).exists()
 
 
-def test_what_only_a_person_can_get(folder):
+def test_files_that_must_be_downloaded_by_hand(folder):
     with pytest.raises(
         CheckpointError, match=r"cannot be downloaded automatically.*drive\.google\.com.*import ssv2a\.pth"
     ):
@@ -135,14 +135,14 @@ def test_a_pair_is_imported_by_either_of_its_files(folder, ssv2a_file):
     assert opened(folder).digests("ssv2a") != before
 
 
-def test_a_pair_that_is_not_complete(folder, ssv2a_file):
+def test_an_incomplete_pair_is_refused(folder, ssv2a_file):
     ssv2a_file.with_suffix(".json").unlink()
     with pytest.raises(CheckpointError, match=r"ssv2a is incomplete: expected .*ssv2a\.json"):
         install.take(ssv2a_file, folder, trust=True)
     assert not (folder / "ssv2a.pth").exists()
 
 
-def test_an_import_does_not_copy_what_it_can_link(folder, yolo_file, tmp_path, monkeypatch):
+def test_an_import_links_instead_of_copying_where_possible(folder, yolo_file, tmp_path, monkeypatch):
     other = tmp_path / "anything.pt"
     other.write_bytes(yolo_file.read_bytes())
     install.take(other, folder, trust=True)
@@ -153,11 +153,11 @@ def test_an_import_does_not_copy_what_it_can_link(folder, yolo_file, tmp_path, m
         raise OSError("another device")
 
     monkeypatch.setattr(os, "link", refuse)
-    told = []
-    install.take(other, folder, trust=True, on_progress=lambda *news: told.append(news))
+    progress = []
+    install.take(other, folder, trust=True, on_progress=lambda *news: progress.append(news))
     assert not (folder / "yolov8x-oiv7.pt").samefile(other)
     assert (folder / "yolov8x-oiv7.pt").read_bytes() == other.read_bytes()
-    assert told[-1][1] == other.stat().st_size
+    assert progress[-1][1] == other.stat().st_size
 
 
 def test_a_file_is_recognised_by_its_digest(folder, yolo_file, tmp_path, as_published):
@@ -232,7 +232,7 @@ def test_torchscript_is_never_run(folder, tmp_path, payload, clip_model):
     for read in (lambda: recognise.recognise_format(path), lambda: read_inert(path), lambda: read_plain(path)):
         with contextlib.suppress(CheckpointError):
             read()
-    # As another model's file, it reaches the reader of that format.
+    # Imported as another model, it reaches the reader of that format.
     text = (folder / MANIFEST).read_text().replace("image_encoder", "detector").replace("openai-clip", "ultralytics")
     (folder / MANIFEST).write_text(text)
     with pytest.raises(CheckpointError, match="expected a dict, got TorchScript"):
@@ -240,7 +240,7 @@ def test_torchscript_is_never_run(folder, tmp_path, payload, clip_model):
     assert not marker.exists()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.load(path)  # this is what would have happened
+        torch.jit.load(path)  # what running the code would do
     assert marker.read_bytes() == b"A" * 16
 
 
@@ -253,7 +253,7 @@ def test_torchscript_that_is_not_clip_is_not_taken_for_it(folder, tmp_path, payl
     assert not (tmp_path / "marker").exists()
 
 
-def test_pipes_and_devices_are_not_waited_for(folder, tmp_path):
+def test_pipes_and_devices_do_not_block(folder, tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "folder" / "model_index.json")
@@ -266,7 +266,7 @@ def test_pipes_and_devices_are_not_waited_for(folder, tmp_path):
 
 
 def test_nothing_is_written_through_links_in_the_folder(folder, yolo_file, tmp_path):
-    """A folder from elsewhere may hold links where this program keeps its notes."""
+    """A foreign folder may contain links in place of this program's cache files."""
     victim = tmp_path / "victim"
     victim.write_text("mine")
     folder.mkdir(parents=True)
@@ -286,7 +286,7 @@ def test_nothing_is_written_through_links_in_the_folder(folder, yolo_file, tmp_p
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_what_is_not_published(folder, tmp_path):
+def test_unpublished_files_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match="file not found"):
         install.take(tmp_path / "x.pt", folder)
     for content in (b"", b"text", b"PK\x03\x04"):
@@ -318,7 +318,7 @@ def test_every_format_is_recognised(clip_archive, clip_model, sam_file, yolo_fil
     assert format_of(tmp_path) == "transformers-ast"
 
 
-def test_sounds_in_clips_space_are_recognised(folder, tmp_path):
+def test_sound_encoders_of_clip_space_are_recognised(folder, tmp_path):
     """Of the two CLIPs, the one with patches of 32 px; the sound encoder brings the preset of its pictures."""
     sound, clip = tmp_path / "found.pth", tmp_path / "found.pt"
     made_up_files.write_sgsim(sound, prefix="module.")
@@ -355,7 +355,7 @@ def test_a_folder_is_imported_whole(folder, tmp_path):
         Models(bundle, device="cpu")["tagger"]
 
 
-def test_a_file_that_was_changed_later_is_noticed(folder, yolo_file):
+def test_a_later_change_to_a_file_is_detected(folder, yolo_file):
     install.take(yolo_file, folder, trust=True)
     (folder / "yolov8x-oiv7.pt").unlink()
     (folder / "yolov8x-oiv7.pt").write_bytes(yolo_file.read_bytes() + b"x")
@@ -375,7 +375,7 @@ def test_an_untouched_file_is_not_hashed_again_unless_asked(folder, yolo_file, m
         bundle.check("detector", rehash=True)
 
 
-def test_a_missing_role_says_what_brings_it(folder, yolo_file):
+def test_a_missing_role_names_the_command_that_installs_it(folder, yolo_file):
     with pytest.raises(CheckpointError, match=r"unknown bundle 'full'.*svdaudio checkpoints fetch"):
         opened(folder)
     install.take(yolo_file, folder, trust=True)
@@ -404,7 +404,7 @@ def test_one_process_at_a_time(folder, yolo_file):
         install.take(yolo_file, folder, trust=True)
 
 
-def test_a_damaged_description_is_not_written_over(folder, yolo_file):
+def test_a_damaged_description_is_not_overwritten(folder, yolo_file):
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text("{")
     with pytest.raises(CheckpointError, match="damaged"):

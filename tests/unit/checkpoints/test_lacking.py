@@ -1,4 +1,4 @@
-"""What a bundle lacks, told from its description and the names and sizes of its files."""
+"""Missing parts of a bundle, found from its description and the names and sizes of its files."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ def names(models):
     return [one.name for one in models]
 
 
-def test_full_lacks_what_is_recommended_until_it_is_there(folder, published):
+def test_full_lacks_the_recommended_models_until_they_are_installed(folder, published):
     assert names(recommended(folder)) == names(models_to_fetch(folder)) == ["everything"]
     install.fetch(published, folder)
     assert models_to_fetch(folder) == []
     assert bytes_here(published, folder) == N_BYTES
     (folder / "everything.ckpt").unlink()
-    assert names(models_to_fetch(folder)) == ["everything"], "a file that is lost"
+    assert names(models_to_fetch(folder)) == ["everything"], "a lost file"
 
 
-def test_another_bundle_lacks_only_what_its_description_names(tmp_path, published):
+def test_another_bundle_lacks_only_files_of_its_description(tmp_path, published):
     folder = tmp_path / "own"
     assert models_to_fetch(folder) == []
     install.fetch(published, folder)
     manifest = json.loads((folder / "bundle.json").read_text())
     manifest["models"] = {"vocoder": manifest["models"]["vocoder"]}
     (folder / "bundle.json").write_text(json.dumps(manifest))
-    assert models_to_fetch(folder) == [], "its other roles are not wanted here"
+    assert models_to_fetch(folder) == [], "its other roles are not needed here"
     (folder / "everything.ckpt").unlink()
     [lost] = models_to_fetch(folder)
     assert lost.roles == ("vocoder",)
@@ -67,13 +67,13 @@ def test_another_bundle_lacks_only_what_its_description_names(tmp_path, publishe
     assert Bundle.open("own", tmp_path).roles == ("vocoder",)
 
 
-def test_roles_that_others_fill_are_left_to_them(folder, published):
+def test_roles_filled_by_other_models_are_not_lacking(folder, published):
     install.fetch(published.model_copy(update={"name": "another"}), folder)
     assert recommended(folder) == []
     assert models_to_fetch(folder) == []
 
 
-def test_what_an_interrupted_download_left_counts(folder, published):
+def test_partial_downloads_count(folder, published):
     folder.mkdir()
     (folder / ".everything.ckpt.partial").write_bytes(CONTENT[:1000])
     assert bytes_begun(published, folder) == bytes_here(published, folder) == 1000
@@ -87,7 +87,7 @@ def test_a_digest_may_be_published_or_pinned(folder, published, server):
     assert not needs_trust(unknown, folder), "it is pinned in the bundle"
 
 
-def test_faults_are_those_that_loading_would_find(folder, published):
+def test_faults_are_those_that_loading_would_report(folder, published):
     install.fetch(published, folder)
     bundle = Bundle.open("full", folder.parent)
     assert faults(bundle) == {}

@@ -18,32 +18,32 @@ def test_every_format_has_a_loader_for_every_role_that_it_fills():
             assert published.format in LOADERS[role], published.name
 
 
-def test_every_published_loader_is_reached_by_the_registry():
+def test_every_published_loader_is_reachable_from_the_registry():
     formats = {format_ for known in LOADERS.values() for format_ in known} - {OWN_FORMAT}
     assert formats == {published.format for published in registry()}
     assert all(of_format(format_) is not None for format_ in formats)
 
 
-def test_names_and_places_are_not_used_twice():
+def test_names_and_paths_are_unique():
     assert len({published.name for published in registry()}) == len(registry())
     places = [published.place(file) for published in registry() for file in published.files]
     assert len(set(places)) == len(places)
 
 
-def test_a_digest_says_where_it_is_known_from():
+def test_every_digest_names_its_source():
     for published in registry():
         known = [file for file in published.files if file.sha256 is not None]
         assert (published.known_from is not None) == bool(known)
 
 
 @pytest.mark.parametrize("name", ["clip-vit-l-14", "clip-vit-b-32"])
-def test_openais_address_holds_the_digest(name):
+def test_openai_addresses_contain_the_digest(name):
     (file,) = find(name).files
     assert file.sha256 is not None
     assert file.sha256 in file.urls[0]
 
 
-def test_addresses_are_encrypted():
+def test_addresses_use_https():
     assert all(url.startswith("https://") for p in registry() for file in p.files for url in file.urls)
 
 
@@ -53,13 +53,13 @@ def test_a_file_is_found_by_its_digest():
     assert with_digest("0" * 64) is None
 
 
-def test_the_recommended_comes_first():
+def test_the_recommended_entry_comes_first():
     assert [published.name for published in for_role("tagger")] == ["panns-cnn14", "ast-audioset"]
     for role in set(LOADERS) - set(OPTIONAL_ROLES):
         assert not for_role(role) or for_role(role)[0].recommended
 
 
-def test_an_unknown_name_is_answered_with_those_there_are():
+def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(InputError, match=r"no published model is named 'clap'.*clip-vit-l-14"):
         find("clap")
 
@@ -70,7 +70,7 @@ def test_a_file_stays_in_its_folder(name):
         PublishedFile(name=name)
 
 
-def test_a_folder_is_loaded_as_a_whole():
+def test_a_folder_is_loaded_as_one_model():
     made = Published(
         name="x", title="", purpose="", roles=("diffuser", "vocoder"), format="f", licence="", page="",
         folder="x", files=(PublishedFile(name="vocoder/config.json"),),
@@ -79,7 +79,7 @@ def test_a_folder_is_loaded_as_a_whole():
     assert made.place(made.files[0]) == "x/vocoder/config.json"
 
 
-def test_reading_it_is_light():
+def test_importing_the_registry_is_light():
     code = (
         "import sys, svdaudio.checkpoints.bundle, svdaudio.checkpoints.install; "
         "from svdaudio.checkpoints.registry import registry;"

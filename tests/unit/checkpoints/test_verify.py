@@ -1,4 +1,4 @@
-"""Trying models out."""
+"""Verification: every model computes one step."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def test_every_role_has_a_step():
 
 
 @pytest.mark.parametrize("role", Bundle.open("mini-pretrained").roles)
-def test_every_model_that_comes_with_svdaudio_takes_one(role):
+def test_every_shipped_model_takes_a_step(role):
     given = verify(Bundle.open("mini-pretrained"), role, device=CPU)
     with PretendGpu():
         assert verify(Bundle.open("mini-pretrained"), role, device=GPU) == given
 
 
-def test_a_published_file_is_read_itself(tmp_path, yolo_file):
+def test_a_published_file_is_read_instead_of_its_quick_copy(tmp_path, yolo_file):
     folder = tmp_path / "full"
     install.take(yolo_file, folder, trust=True)
     bundle = Bundle.open("full", tmp_path)
@@ -41,13 +41,13 @@ def test_a_published_file_is_read_itself(tmp_path, yolo_file):
     assert copy.stat().st_mtime_ns > made
 
 
-def test_nonsense_is_noticed(monkeypatch):
+def test_invalid_results_are_detected(monkeypatch):
     monkeypatch.setitem(STEPS, "vocoder", lambda model: [float("nan")])
     with pytest.raises(CheckpointError, match="computes invalid numbers"):
         verify(Bundle.open("mini"), "vocoder", device=CPU)
 
 
-def test_another_file_is_noticed(tmp_path, yolo_file):
+def test_a_replaced_file_is_detected(tmp_path, yolo_file):
     folder = tmp_path / "full"
     install.take(yolo_file, folder, trust=True)
     manifest = json.loads((folder / MANIFEST).read_text())

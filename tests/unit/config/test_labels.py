@@ -1,4 +1,4 @@
-"""Labels as text and as lists, and the texts that are made of them."""
+"""Labels as text and as lists, and the texts made from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def labels(value):
     return resolve(HearingConfig, given={"hear.labels": value}).config.hear.labels
 
 
-def test_labels_are_a_list_or_a_text_with_commas():
+def test_labels_are_a_list_or_comma_separated_text():
     assert labels("dog, rain on a roof ,owl") == labels(["dog", " rain on a roof", "owl"])
     assert labels("dog") == ("dog",)
     assert labels([]) == ()
@@ -29,12 +29,12 @@ def test_labels_are_a_list_or_a_text_with_commas():
         ([1], "hear.labels has an invalid value"),
     ],
 )
-def test_other_labels_are_refused(value, words):
+def test_invalid_labels_are_refused(value, words):
     with pytest.raises(ConfigError, match=words):
         labels(value)
 
 
-def test_the_bare_label_is_the_text_unless_there_is_a_template():
+def test_the_label_itself_is_the_text_unless_a_template_is_given():
     assert prompts(("dog", "owl"), "") == ("dog", "owl")
     assert prompts(("dog",), "a {} and another {}") == ("a dog and another dog",)
     with pytest.raises(ConfigError, match=r"no placeholder for the label: expected a text with \{\}, got 'a photo'"):

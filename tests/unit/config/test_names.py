@@ -24,7 +24,7 @@ def test_the_nearest_name(name, near):
     assert error.fix == (f"perhaps you mean '{near}'" if near else "`svdaudio parameters` lists them")
 
 
-def test_dotted_names_and_tables_are_the_same():
+def test_dotted_names_and_tables_are_equivalent():
     flat = {"seed": 1, "svd.k": 2, "svd.alpha": 0.5}
     assert nested(flat) == {"seed": 1, "svd": {"k": 2, "alpha": 0.5}}
     assert flatten(nested(flat)) == flat

@@ -1,4 +1,4 @@
-"""Objects of a picture: clicks, boxes and mask files, and tables of them."""
+"""Objects of a picture: clicks, boxes, mask files, and tables of objects."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_a_region_is_read_from_every_form(value, plain):
     "value",
     ["cat=", "1", "1,2,3", "1,2,3,4,5", "9,9,1,1", "1,2;cat=3,4", "cat=a.png;cat=b.png", {"a b": "1,2"}],
 )
-def test_what_is_no_region_is_refused(value):
+def test_invalid_regions_are_refused(value):
     with pytest.raises(ConfigError):
         given(remove=value, objects=value)
 
 
-def test_entries_of_a_table_are_parameters_of_their_own():
+def test_table_entries_are_separate_parameters():
     config = resolve(
         Scene,
         given={"objects": ["cat=1,2", "dog=3,4"], "gains": {"cat": -6}},
@@ -62,7 +62,7 @@ def test_entries_of_a_table_are_parameters_of_their_own():
         config.config.value("gains.pig")
 
 
-def test_a_record_gives_the_same_configuration():
+def test_a_configuration_round_trips_through_a_record():
     config = given(objects=["cat=1,2", "cat=0,0,9,9", "dog=d.png"], remove="cat=1,2", gains={"cat": 0.5})
     assert Scene.model_validate(config.tables()).flat() == config.flat()
     assert Scene.model_validate(nested(config.flat())).tables() == config.tables()

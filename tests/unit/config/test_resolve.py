@@ -1,4 +1,4 @@
-"""One configuration from every source: which is stronger, and how each mistake is told."""
+"""One configuration from every source: precedence, and the error of each mistake."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from svdaudio.methods.manipulate import ManipulateConfig
 PARAMETERS = ManipulateConfig.parameters()
 
 
-def test_sources_by_rank(tmp_path):
+def test_stronger_sources_take_precedence(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text('seed = 1\n[svd]\nk = 7\nalpha = 0.2\n[mix]\nbeta = 0.5\n[generate]\nscheduler = "dpm-solver++"\n')
     settings = {"svd.k": 3, "generate.steps": 20, "generate.scheduler": "ddim"}
@@ -61,7 +61,7 @@ def test_invalid_values_are_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "remark"),
+    ("text", "note"),
     [
         ("svd.k=16", "svd.k = 16 is outside the recommended 1 to 15"),
         ("svd.alpha=0", "svd.alpha = 0 is outside the recommended 0.1 to 0.5"),
@@ -70,14 +70,14 @@ def test_invalid_values_are_refused(text):
         ("mix.direct=0", "mix.direct = 0 is outside the recommended 0.2 to 0.6"),
     ],
 )
-def test_unusual_values_are_remarked_on(text, remark):
-    assert resolve(ManipulateConfig, overrides=[text]).remarks == [remark]
+def test_unusual_values_are_noted(text, note):
+    assert resolve(ManipulateConfig, overrides=[text]).remarks == [note]
 
 
 @pytest.mark.parametrize(
     ("name", "near"), [("svd.alhpa", "svd.alpha"), ("k", "svd.k"), ("removed", "remove"), ("zzzzz", None)]
 )
-def test_an_unknown_name_is_refused_wherever_it_stands_and_the_nearest_is_named(name, near, tmp_path):
+def test_an_unknown_name_is_refused_in_every_source_and_the_nearest_suggested(name, near, tmp_path):
     (tmp_path / "run.toml").write_text(f"{name} = 1")
     for arguments in ({"overrides": [f"{name}=1"]}, {"given": {name: 1}}, {"config_file": tmp_path / "run.toml"},
                       {"bundle_settings": lambda _: {name: 1}}):  # fmt: skip
@@ -86,7 +86,7 @@ def test_an_unknown_name_is_refused_wherever_it_stands_and_the_nearest_is_named(
         assert (near or "lists them") in caught.value.fix
 
 
-def test_parameters_of_other_methods_are_passed_over_where_several_methods_are_served(tmp_path):
+def test_parameters_of_other_methods_are_ignored_where_sources_serve_several(tmp_path):
     (tmp_path / "run.toml").write_text("seed = 3\n[svd]\nk = 7\n")
     elsewhere = PARAMETERS.keys() - BASELINE.config.parameters().keys()
     resolved = resolve(
@@ -106,13 +106,13 @@ def test_parameters_of_other_methods_are_passed_over_where_several_methods_are_s
         resolve(BASELINE.config, bundle_settings=lambda _: {"svd.kk": 3}, elsewhere=elsewhere)
 
 
-def test_overrides_that_cannot_be_read():
+def test_unreadable_overrides_are_refused():
     for text in ("svd.k", "=3", ""):
         with pytest.raises(ConfigError, match="an override cannot be read"):
             resolve(ManipulateConfig, overrides=[text])
 
 
-def test_the_same_parameter_twice():
+def test_a_parameter_given_twice():
     with pytest.raises(ConfigError, match=r"'svd.k' is given twice: got 3 and 4"):
         resolve(ManipulateConfig, overrides=["svd.k=3", "svd.k=4"])
     with pytest.raises(ConfigError, match="given twice"):
@@ -120,7 +120,7 @@ def test_the_same_parameter_twice():
     assert resolve(ManipulateConfig, overrides=["seed=3"], given={"seed": 3}).config.seed == 3
 
 
-def test_configuration_files_that_cannot_be_read(tmp_path):
+def test_unreadable_configuration_files_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         resolve(ManipulateConfig, config_file=tmp_path / "none.toml")
     (tmp_path / "a.toml").write_text("svd = [")

@@ -9,7 +9,7 @@ from svdaudio.methods.manipulate import ManipulateConfig
 
 
 @pytest.mark.parametrize("name", method_names())
-def test_a_method_has_its_own_parameters_and_then_those_of_every_run(name):
+def test_a_method_has_its_own_parameters_before_those_of_every_run(name):
     method = find_method(name)
     common = list(RunConfig.parameters())
     assert common == ["seed", "bundle", "execution.device", "execution.threads", "execution.keep_models",
@@ -20,7 +20,7 @@ def test_a_method_has_its_own_parameters_and_then_those_of_every_run(name):
         assert {"svd.k", "remove", "align.threshold", "point"} <= other_parameters(method)
 
 
-def test_a_section_is_no_parameter():
+def test_a_section_is_not_a_parameter():
     with pytest.raises(ConfigError, match="unknown parameter 'svd'"):
         resolve(ManipulateConfig, overrides=["svd=1"])
     with pytest.raises(ConfigError, match="unknown parameter 'svd'"):

@@ -1,4 +1,4 @@
-"""The parameters that there are: their defaults, their meaning, and what cannot go together."""
+"""All parameters: defaults, descriptions, and combinations that are refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_defaults_are_those_of_the_method():
     assert flat.keys() == ManipulateConfig.parameters().keys()
 
 
-def test_every_parameter_says_what_it_is():
+def test_every_parameter_has_a_description():
     for parameter in ManipulateConfig.parameters().values():
         assert parameter.meaning
         assert parameter.expected
@@ -32,19 +32,19 @@ def test_every_parameter_says_what_it_is():
 
 
 @pytest.mark.parametrize(("steps", "nearest"), [(30, 25), (300, 250), (501, 500), (999, 500)])
-def test_steps_that_ddim_cannot_spread_evenly_are_refused_with_the_nearest(steps, nearest):
+def test_steps_that_ddim_cannot_space_evenly_are_refused_with_the_nearest(steps, nearest):
     with pytest.raises(ConfigError, match=rf"divides 1000.*generate\.steps={nearest}"):
         resolve(ManipulateConfig, overrides=[f"generate.steps={steps}"])
     given = [f"generate.steps={steps}", "generate.scheduler=dpm-solver++"]
     assert resolve(ManipulateConfig, overrides=given).config.generate.steps == steps
 
 
-def test_some_mixing_weight_is_needed():
+def test_at_least_one_mixing_weight_must_be_nonzero():
     with pytest.raises(ConfigError, match="every mixing weight is 0"):
         resolve(ManipulateConfig, overrides=[f"mix.{n}=0" for n in ("alpha", "beta", "gamma", "direct")])
 
 
-def test_forms_that_pick_their_objects_themselves_take_no_dropped_ones():
+def test_forms_that_select_their_own_objects_refuse_dropped_locals():
     assert resolve(ManipulateConfig, overrides=["edit.locals=dropped"]).config.edit.form == "svd"
     with pytest.raises(ConfigError, match=r"edit\.locals = dropped has no effect in form fade"):
         resolve(ManipulateConfig, overrides=["edit.locals=dropped", "edit.form=fade"])

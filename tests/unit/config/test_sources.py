@@ -9,7 +9,7 @@ from svdaudio.errors import ConfigError
 from svdaudio.methods.mixer import MixerConfig
 
 
-def test_a_source_has_its_own_name_or_that_of_its_file_or_text():
+def test_a_source_is_named_explicitly_or_after_its_file_or_text():
     texts = ["rain=a/b.wav", "sounds/my owl.ogg", "distant thunder", "duck"]
     assert collect_sources(texts) == {
         "rain": "a/b.wav", "my-owl": "sounds/my owl.ogg", "distant-thunder": "distant thunder", "duck": "duck",
@@ -27,12 +27,12 @@ def test_a_source_has_its_own_name_or_that_of_its_file_or_text():
         (["rain.wav", "a/rain.ogg"], "two sources 'rain'"),
     ],
 )
-def test_what_is_no_source_is_refused(texts, message):
+def test_invalid_sources_are_refused(texts, message):
     with pytest.raises(ConfigError, match=message):
         collect_sources(texts)
 
 
-def test_paths_are_relative_to_the_file_that_names_them_and_texts_and_gains_stay(tmp_path):
+def test_paths_are_relative_to_the_file_that_names_them_and_texts_and_gains_unchanged(tmp_path):
     file = tmp_path / "mix.toml"
     file.write_text(
         '[sounds]\nrain = "rain.wav"\n[texts]\nowl = "an owl; at night"\n[gains]\nrain = "-inf"\nowl = -6\n'
@@ -59,12 +59,12 @@ def test_paths_are_relative_to_the_file_that_names_them_and_texts_and_gains_stay
         (["without_text="], "without_text has an invalid value"),
     ],
 )
-def test_what_does_not_go_together_is_refused(overrides, message):
+def test_incompatible_settings_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
         resolve(MixerConfig, overrides=overrides)
 
 
-def test_an_encoder_that_knows_some_texts_names_them():
+def test_an_encoder_of_fixed_texts_lists_them():
     check_text("cat", ["cat", "dog"])
     with pytest.raises(ConfigError, match="cat or dog, got 'rain'"):
         check_text("rain", ["cat", "dog"])

@@ -1,4 +1,4 @@
-"""The arrays of a run by its nodes, sounds and scores: what is done, each read once."""
+"""The arrays of a run by node, sound and score: only finished ones, each read once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from svdaudio.engine.arrays import RunArrays
 
 @pytest.fixture
 def sounding(toy):
-    """The toy, as if two of its arrays were a sound and its scores."""
+    """The toy method, with two of its arrays declared as a sound and its scores."""
     toy.method = replace(
         toy.method,
         sounds=lambda config: {"mixed": "mix.embedding", "none": "nowhere.waveform"},
@@ -29,7 +29,7 @@ def arrays_of(toy, run, **counts):
     return RunArrays(run, toy.method, read, toy.bundle.classes)
 
 
-def test_every_node_is_read_once_and_only_when_it_is_asked_for(toy):
+def test_every_node_is_read_once_and_only_on_access(toy):
     run, read = toy.run(), []
     arrays = arrays_of(toy, run, read=read)
     assert arrays.has("mix", "original.image")
@@ -40,7 +40,7 @@ def test_every_node_is_read_once_and_only_when_it_is_asked_for(toy):
     assert read == ["mix"]
 
 
-def test_sounds_and_scores_are_those_that_are_done(sounding):
+def test_only_finished_sounds_and_scores_are_listed(sounding):
     run = sounding.run()
     arrays = arrays_of(sounding, run)
     assert arrays.sounds_done() == {"mixed": "mix"}
@@ -62,7 +62,7 @@ def test_parameters_are_those_that_entered_the_node(toy):
     assert arrays.config.svd.alpha == 0.2
 
 
-def test_arrays_in_a_store_are_those_of_the_run(toy):
+def test_arrays_are_read_from_the_store_of_the_run(toy):
     run = toy.run()
     arrays = RunArrays.in_store(run, toy.method, toy.store, toy.bundle.classes)
     np.testing.assert_array_equal(arrays["original.image"]["pixels"], [1, 2, 6, 8])

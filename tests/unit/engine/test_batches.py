@@ -1,4 +1,4 @@
-"""The record of a batch, how it is found again, and its table."""
+"""The record of a batch, how it is reopened, and its table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def opened(toy, *alphas, **more):
     return open_batch(toy.store, prepared(toy, *alphas, **more), files={"pairs": toy.files["original"]}, title="t")
 
 
-def test_a_new_batch_names_its_runs_and_is_newer_than_they(toy):
+def test_a_new_batch_names_its_runs_and_is_newer_than_them(toy):
     batch = opened(toy, 0.1, 0.2)
     assert batch.n_done == 0
     assert [member.name for member in members_of(toy.store.runs.load(batch.record.id))] == ["a0.1", "a0.2"]
@@ -76,7 +76,7 @@ def test_other_work_is_another_batch(toy, change):
     assert opened(toy, *alphas, **({"seed": 7} if change == "seed" else {})).record.id != first.record.id
 
 
-def test_how_it_is_computed_makes_no_other_batch(toy):
+def test_execution_settings_do_not_make_another_batch(toy):
     first = opened(toy, 0.1)
     assert opened(toy, 0.1, execution__threads=1).record.id == first.record.id
 
@@ -126,7 +126,7 @@ def reopened(toy, run_id):
     )
 
 
-def test_a_run_made_from_the_record_of_a_batch_says_where_its_values_came_from(toy):
+def test_a_run_made_from_a_batch_record_names_the_sources_of_its_values(toy):
     found = prepared(toy, 0.1, 1.7)
     for one in found:
         one.resolved.sources.update({"seed": "run.toml", "svd.k": one.name, "svd.alpha": one.name})
@@ -138,21 +138,21 @@ def test_a_run_made_from_the_record_of_a_batch_says_where_its_values_came_from(t
     assert run.remarks == ("svd.alpha = 1.7 is outside the recommended 0.1 to 0.5",)
 
 
-def test_a_lost_run_is_not_made_from_other_pictures_or_an_old_record(toy):
+def test_a_lost_run_is_not_rebuilt_from_other_pictures_or_an_old_record(toy):
     batch = opened(toy, 0.1, 0.2)
     lose(toy, batch.jobs[1].run.id, "gone")
     toy.files["edited"].write_text("1 1 1 1")
     with pytest.raises(RunError, match="has changed"):
         reopened(toy, batch.record.id)
     toy.files["edited"].write_text("9 3 7 1")
-    told = ("name", "run", "out", "settings")
-    old = [{name: member[name] for name in told} for member in batch.record.results["members"]]
+    fields = ("name", "run", "out", "settings")
+    old = [{name: member[name] for name in fields} for member in batch.record.results["members"]]
     toy.store.runs.write(replace(batch.record, results={**batch.record.results, "members": old}))
     with pytest.raises(RunError, match=r"is missing\. Repeat the command of the batch"):
         reopened(toy, batch.record.id)
 
 
-def test_what_was_asked_for_is_in_the_record_and_the_last_word_counts(toy):
+def test_outputs_are_recorded_and_the_last_call_wins(toy):
     def opened(**more):
         return open_batch(toy.store, prepared(toy, 0.1), files={}, title="t", policy=BatchPolicy(**more)).record
 
@@ -167,7 +167,7 @@ def test_what_was_asked_for_is_in_the_record_and_the_last_word_counts(toy):
     assert policy_of(replace(record, results=old)) == BatchPolicy()
 
 
-def test_the_table_has_a_row_a_pair_and_the_same_columns(toy, tmp_path):
+def test_the_table_has_one_row_per_pair_and_fixed_columns(toy, tmp_path):
     batch = opened(toy, 0.1, 0.2)
     results = {"scores": {"manipulated": {"dog": 0.5}}, "audio": {"manipulated": "/x/m.wav"}}
     runs = [

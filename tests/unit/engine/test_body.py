@@ -1,4 +1,4 @@
-"""How bodies are called, and what is asked of what they return."""
+"""How bodies are called, and how their outputs are checked."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_only_a_body_that_takes_notes_gets_them():
     assert notes == ["one thing"]
 
 
-def test_a_body_may_do_with_its_parameters_what_it_likes():
+def test_a_body_may_modify_its_copy_of_the_parameters():
     parameters = {"points": [[1, 2, 1]]}
 
     def body(*, x, points, tagger):
@@ -58,7 +58,7 @@ def test_a_body_may_do_with_its_parameters_what_it_likes():
     assert parameters == {"points": [[1, 2, 1]]}
 
 
-def test_models_that_are_needed_together_are_held_before_the_body_runs():
+def test_all_models_of_a_body_are_loaded_before_it_runs():
     events = []
 
     class Source(dict):
@@ -74,13 +74,13 @@ def test_models_that_are_needed_together_are_held_before_the_body_runs():
 
 
 @pytest.mark.parametrize("returned", [{}, {"y": 1, "z": 2}, {"z": 1}])
-def test_a_body_that_does_not_return_what_its_row_says_is_a_fault(returned):
+def test_a_body_that_returns_other_outputs_than_its_row_fails(returned):
     with pytest.raises(RuntimeError, match=r"stage sum returned .*, its row says \['y'\]"):
         call(lambda **_: returned)
 
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
-def test_numbers_that_are_not_finite_are_refused(number):
+def test_non_finite_outputs_are_refused(number):
     with pytest.raises(RunError, match=r"one\.sum computed NaN or infinite numbers, which are not stored: got y"):
         call(lambda **_: {"y": np.array([1.0, float(number)])})
 

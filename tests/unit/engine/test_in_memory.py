@@ -1,4 +1,4 @@
-"""A workflow in memory against the same in a store, and with some of it given."""
+"""A workflow in memory against the same workflow in a store, and with some nodes given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from svdaudio.methods.manipulate import ManipulateConfig
 
 @pytest.fixture
 def computed(monkeypatch):
-    """Names of the nodes that are computed, in order."""
+    """The names of the computed nodes, in order."""
     from svdaudio.engine import in_memory
 
     names = []
@@ -27,7 +27,7 @@ def computed(monkeypatch):
     return names
 
 
-def test_memory_and_store_give_the_same(toy):
+def test_memory_and_store_give_equal_results(toy):
     run = toy.run()
     notes = []
     found = compute(toy.method.targets, TOY_NODES, toy.config, toy.models, files=toy.files, note=notes.append)
@@ -42,7 +42,7 @@ def test_memory_and_store_give_the_same(toy):
     assert notes
 
 
-def test_the_configuration_is_that_of_the_store(toy):
+def test_the_configuration_is_the_same_as_with_a_store(toy):
     request = toy.request(svd__alpha=0.2, seed=7)
     run = toy.run(request)
     found = compute(["manipulated.scores"], TOY_NODES, request.config, toy.models, files=toy.files)
@@ -50,14 +50,14 @@ def test_the_configuration_is_that_of_the_store(toy):
     np.testing.assert_array_equal(found["manipulated.scores"]["scores"], stored["scores"])
 
 
-def test_only_what_the_targets_need_is_computed(toy, computed):
+def test_only_nodes_that_the_targets_need_are_computed(toy, computed):
     found = compute(["original.align"], TOY_NODES, toy.config, toy.models, files=toy.files)
     assert computed == ["original.image", "original.align"]
     assert found.keys() == {"original.image", "original.align"}
 
 
-def test_neither_what_is_given_nor_what_only_it_needs_is_computed(toy, computed):
-    """The files of the given half are not there."""
+def test_given_nodes_and_their_exclusive_ancestors_are_not_computed(toy, computed):
+    """The files of the given half do not exist."""
     region = np.array([7.0, 5.0], np.float32)
     given = {"edited.factors": {"region": region}}
     found = compute(["mix"], TOY_NODES, toy.config, toy.models, files={"original": toy.files["original"]}, given=given)
@@ -68,21 +68,21 @@ def test_neither_what_is_given_nor_what_only_it_needs_is_computed(toy, computed)
     assert given == {"edited.factors": {"region": region}}
 
 
-def test_what_is_needed_elsewhere_too_is_computed_although_something_below_it_is_given(toy, computed):
+def test_ancestors_of_given_nodes_are_computed_if_other_nodes_need_them(toy, computed):
     given = {"original.align": {"grid": np.array([True, False, False, False])}}
     found = compute(["original.factors"], TOY_NODES, toy.config, toy.models, files=toy.files, given=given)
     assert computed == ["original.image", "original.factors"]
     np.testing.assert_array_equal(found["original.factors"]["region"], [1])
 
 
-def test_a_target_that_is_given_costs_nothing(toy, computed):
+def test_a_given_target_is_not_computed(toy, computed):
     given = {"mix": {"embedding": np.zeros(3, np.float32)}}
     found = compute(["mix"], TOY_NODES, toy.config, toy.models, given=given)
     assert computed == []
     assert found.keys() == {"mix"}
 
 
-def test_no_model_is_asked_for_that_is_not_needed(toy):
+def test_only_needed_models_are_requested(toy):
     compute(["mix"], TOY_NODES, toy.config, {}, files=toy.files)
     with pytest.raises(KeyError, match="tagger"):
         compute(["manipulated.scores"], TOY_NODES, toy.config, {}, files=toy.files)

@@ -1,4 +1,4 @@
-"""What of a request is in the store, what would run, and why: on the toy workflow and on the published method."""
+"""Plans of the toy workflow and of the published method: what is cached, what would run, and why."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def request(tmp_path, **more):
     return Request(method=METHOD, files=files, resolved=resolve(ManipulateConfig), bundle=Bundle(), **more)
 
 
-def test_what_cannot_be_planned(tmp_path):
+def test_invalid_requests_cannot_be_planned(tmp_path):
     with pytest.raises(ConfigError, match="unknown stage 'nothing'"):
         plan(request(tmp_path, targets=("nothing",)), open_store(tmp_path / "s"))
     gone = request(tmp_path)
@@ -41,7 +41,7 @@ def test_what_cannot_be_planned(tmp_path):
         plan(gone, open_store(tmp_path / "s"))
 
 
-def test_an_empty_store_has_only_beginnings_to_run(tmp_path):
+def test_with_an_empty_store_only_first_stages_are_known_to_run(tmp_path):
     planned = plan(request(tmp_path), open_store(tmp_path / "s"))
     assert {p.name for p in planned if p.status == "run"} == {"original.image", "edited.image"}
     assert {p.reason for p in planned if p.status == "run"} == {"never computed"}
@@ -50,7 +50,7 @@ def test_an_empty_store_has_only_beginnings_to_run(tmp_path):
     assert not (tmp_path / "s").exists()
 
 
-def test_reasons_for_what_a_change_brings(toy):
+def test_a_changed_parameter_is_the_reason_of_reruns(toy):
     toy.run()
     planned = {p.name: p for p in plan(toy.request(svd__alpha=0.2, svd__k=6), toy.store)}
     assert {name: p.status for name, p in planned.items() if p.status != "cached"} == {
@@ -64,7 +64,7 @@ def test_reasons_for_what_a_change_brings(toy):
     assert planned["manipulated.scores"].reason == "waits for mix; seed changed 42 → 1"
 
 
-def test_reasons_for_what_is_gone(toy):
+def test_a_missing_artifact_is_the_reason_of_reruns(toy):
     run = toy.run()
     toy.store.quarantine(run.stage("mix").key, "on purpose")
     planned = {p.name: p for p in plan(toy.request(), toy.store)}
@@ -103,7 +103,7 @@ def test_the_run_of_the_same_files_is_compared_with(toy):
     assert planned["mix"].reason == "svd.k changed 5 → 7"
 
 
-def test_what_differs_between_two_runs(toy):
+def test_differences_between_two_runs(toy):
     one, other = toy.run(), toy.run(toy.request(align__threshold=0.55, seed=3))
     differences = {d.node: d for d in compare_runs(one, other, toy.request().table)}
     assert differences["original.image"].reasons == ()

@@ -11,13 +11,13 @@ from svdaudio.engine.provenance import Workflow, mermaid, prov_document
 
 
 def with_sound(toy, run, node="manipulated.scores"):
-    """A run with a sound, which the toy workflow does not make, and a stage that it would come from."""
+    """A run with a sound, which the toy workflow does not generate, and a stage that generates it."""
     entry = replace(run.stage(node), node="manipulated.choose", outputs={"waveform": "w" * 64})
     return replace(run, stages=(*run.stages, entry), results={"audio": {"manipulated": '/out/a "loud" #1.wav'}})
 
 
 def workflow(toy):
-    """That of the toy, with the sound that `with_sound` makes up."""
+    """The workflow of the toy, with the made-up sound of `with_sound`."""
     return Workflow(nodes=toy.request().table, sounds={"manipulated": "manipulated.choose.waveform"})
 
 
@@ -31,7 +31,7 @@ def runs(toy):
     return first, toy.run(toy.request(svd__alpha=0.2))
 
 
-def test_the_picture_goes_from_files_to_sounds(toy, runs):
+def test_the_diagram_leads_from_files_to_sounds(toy, runs):
     _, run = runs
     lines = mermaid(with_sound(toy, run), workflow(toy)).splitlines()
     assert lines[0] == "flowchart TD"
@@ -54,7 +54,7 @@ def test_the_picture_goes_from_files_to_sounds(toy, runs):
     assert Counter(line.strip() for line in lines if line.startswith("  subgraph"))
 
 
-def test_a_picture_of_a_run_that_failed(toy):
+def test_the_diagram_of_a_failed_run(toy):
     toy.failing["mix"] = ZeroDivisionError("oh")
     with pytest.raises(ZeroDivisionError):
         toy.run()
@@ -66,7 +66,7 @@ def test_a_picture_of_a_run_that_failed(toy):
     assert f"stage:{run.stage('original.align').key}" in prov_document(run, toy.store, workflow(toy))["activity"]
 
 
-def test_a_table_that_has_changed_is_made_up_for_by_content(toy, runs):
+def test_inputs_are_matched_by_content_after_the_workflow_changed(toy, runs):
     first, _ = runs
     assert "original_factors -->|region| mix" in mermaid(first)
     assert "  file_original --> original_image" in mermaid(first).splitlines()
@@ -86,7 +86,7 @@ def test_the_document_names_what_it_relates(toy, runs):
         assert {name.partition(":")[0] for name in known} <= prefixes
 
 
-def test_who_made_what_from_what(toy, runs):
+def test_relations_name_producers_inputs_and_models(toy, runs):
     _, run = runs
     document = prov_document(run, toy.store, workflow(toy))
     mix, factors = run.stage("mix").key, run.stage("original.factors").key
@@ -101,7 +101,7 @@ def test_who_made_what_from_what(toy, runs):
     image = run.stage("original.image").key
     assert (f"stage:{image}", f"file:{run.files['original'].digest}", "file") in used
     started = {r["prov:activity"] for r in document["wasStartedBy"].values()}
-    assert started == {f"stage:{mix}", f"stage:{scores}"}, "the rest had been there"
+    assert started == {f"stage:{mix}", f"stage:{scores}"}, "the rest was cached"
     assert (f"run:{run.id}", f"array:{image}/pixels", None) in used
     activity = document["activity"][f"stage:{image}"]
     assert json.loads(activity["term:parameters"]) == {}
@@ -110,7 +110,7 @@ def test_who_made_what_from_what(toy, runs):
     assert begun.tzinfo is not None
 
 
-def test_what_is_gone_is_still_named(toy, runs):
+def test_removed_artifacts_are_still_named(toy, runs):
     _, run = runs
     key = run.stage("mix").key
     toy.store.quarantine(key, "on purpose")

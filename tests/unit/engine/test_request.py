@@ -1,4 +1,4 @@
-"""Requests: what enters the keys of their nodes, how they are checked, and how a record becomes one again."""
+"""Requests: what enters the keys of their nodes, how they are checked, and how they are restored from records."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ OTHER_VALUES = {
 CHOOSES_NODES = ("edit.form", "edit.locals", "finish.form", "generate.pick", "generate.noise", "rest")
 """Parameters that enter no key, but decide which nodes there are."""
 COUNTS_WITH = {
-    "generate.noise": {"generate.candidates": 2},  # three have the same noise in both forms
+    "generate.noise": {"generate.candidates": 2},  # three candidates have the same noise in both forms
     **{name: {"edit.form": "clap"} for name in ("gains", "margin", "rest")},
 }
 """Parameter → others without which it has no effect."""
 
 
 class Bundle:
-    """A bundle whose digests go with its name; it may lack a model."""
+    """A bundle whose digests depend on its name; a model may be missing."""
 
     def __init__(self, name="mini", lacks=None):
         self.name = name
@@ -80,7 +80,7 @@ def request_of(method, pictures, lacks=None, **given):
     return Request(method=method, files=files, resolved=resolved, bundle=Bundle(resolved.config.bundle, lacks))
 
 
-def keys_if_all_were_known(request):
+def keys_from_producers(request):
     """The key of every node, if each output's digest were that of its producer's key."""
     outputs, keys = {}, {}
     for node in request.nodes:
@@ -103,8 +103,8 @@ def test_every_parameter_changes_a_key_unless_it_is_for_execution_only(method, n
     value = OTHER_VALUES.get(name, default + 1 if isinstance(default, int) else 0.45)
     more = COUNTS_WITH.get(name, {})
     request = request_of(method, pictures, **more)
-    before = keys_if_all_were_known(request)
-    after = keys_if_all_were_known(request_of(method, pictures, **more, **{name: value}))
+    before = keys_from_producers(request)
+    after = keys_from_producers(request_of(method, pictures, **more, **{name: value}))
     changed = {node for node in before if before[node] != after.get(node)}
     bound = {node.name for node in request.table.values() if name in node.bindings.values()}
     if parameter.execution_only:
@@ -115,9 +115,9 @@ def test_every_parameter_changes_a_key_unless_it_is_for_execution_only(method, n
         assert changed
 
 
-def test_the_seed_enters_only_what_draws(pictures):
+def test_the_seed_enters_only_keys_of_random_stages(pictures):
     one, other = request_of(MANIPULATE, pictures), request_of(MANIPULATE, pictures, seed=1)
-    before, after = keys_if_all_were_known(one), keys_if_all_were_known(other)
+    before, after = keys_from_producers(one), keys_from_producers(other)
     changed = {one.table[node].stage.name for node in before if before[node] != after[node]}
     assert changed == {"remix", "diffuse", "decode", "vocode", "choose", "finish", "scores"}
     bound = {node.stage.name for node in one.table.values() if "seed" in node.bindings.values()}
@@ -132,8 +132,8 @@ def test_a_baseline_reads_one_picture(pictures):
 
 
 def test_the_baseline_shares_its_keys_with_the_method(pictures):
-    alone = keys_if_all_were_known(request_of(BASELINE, pictures))
-    both = keys_if_all_were_known(request_of(MANIPULATE, pictures))
+    alone = keys_from_producers(request_of(BASELINE, pictures))
+    both = keys_from_producers(request_of(MANIPULATE, pictures))
     assert alone.items() <= both.items()
 
 
@@ -146,12 +146,12 @@ def test_the_baseline_shares_its_keys_with_the_method(pictures):
         ({"add": ["40,-1"]}, r"the click 'add' is outside the picture edited\.png"),
     ],
 )
-def test_clicks_that_cannot_be(pictures, given, message):
+def test_invalid_clicks_are_refused(pictures, given, message):
     with pytest.raises(InputError, match=message):
         check(request_of(MANIPULATE, pictures, **given))
 
 
-def test_requests_that_cannot_be(pictures, tmp_path):
+def test_invalid_requests_are_refused(pictures, tmp_path):
     request = request_of(MANIPULATE, pictures)
     assert check(request) is request
     with pytest.raises(ConfigError, match="unknown stage 'nothing'"):
@@ -165,14 +165,14 @@ def test_requests_that_cannot_be(pictures, tmp_path):
         check(request_of(BASELINE, [tmp_path / "text.png"]))
 
 
-def test_a_model_that_is_not_needed_may_be_lacking(pictures):
+def test_an_unneeded_model_may_be_missing(pictures):
     mask = find_method("mask")
     resolved = resolve(mask.config, given={"point": "3,4"})
     for lacks in (role for stage in STAGES.values() for role in stage.models if role != "segmenter"):
         check(Request(method=mask, files={"picture": pictures[0]}, resolved=resolved, bundle=Bundle(lacks=lacks)))
 
 
-def test_a_file_is_hashed_and_looked_at_once_for_many_requests(pictures, monkeypatch):
+def test_a_file_is_hashed_and_checked_once_for_many_requests(pictures, monkeypatch):
     looked, hashed = [], []
     monkeypatch.setattr(type(BASELINE.files["original"]), "check", lambda self, path: looked.append(path))
     monkeypatch.setattr("svdaudio.engine.request.digest_file", lambda path, name: hashed.append(path) or str(path))
@@ -184,7 +184,7 @@ def test_a_file_is_hashed_and_looked_at_once_for_many_requests(pictures, monkeyp
     assert looked == hashed == [pictures[0]] * 2
 
 
-def test_a_picture_that_the_store_holds_is_not_opened_again(toy, monkeypatch):
+def test_a_picture_in_the_store_is_not_opened_again(toy, monkeypatch):
     looked = []
     monkeypatch.setattr(type(toy.method.files["original"]), "check", lambda self, path: looked.append(path.name))
     check(toy.request(), toy.store)
@@ -200,7 +200,7 @@ def test_a_picture_that_the_store_holds_is_not_opened_again(toy, monkeypatch):
     assert toy.request().known_shape("original", None) is None
 
 
-def test_files_go_by_name_or_by_place():
+def test_files_are_given_by_name_or_position():
     one, two = Path("one.png"), Path("two.png")
     by_name = {"original": one, "edited": two}
     assert files_of(MANIPULATE, by_name) == files_of(MANIPULATE, [one, two]) == by_name
@@ -225,13 +225,13 @@ def test_a_new_run_knows_its_request(toy):
     assert not toy.store.runs.ids()
 
 
-def test_a_run_becomes_the_request_that_it_was_made_from(toy):
+def test_a_run_record_becomes_its_request_again(toy):
     request = replace(toy.request(svd__k=7), targets=("mix",))
     again = resumed_request(new_run(request), toy.method, toy.bundle)
     assert (again.config, again.targets, dict(again.files)) == (request.config, ("mix",), dict(toy.files))
 
 
-def test_a_run_whose_file_is_gone_or_has_changed_cannot_go_on(toy):
+def test_a_run_with_a_missing_or_changed_file_cannot_be_resumed(toy):
     run = new_run(toy.request())
     toy.files["original"].write_text("7")
     with pytest.raises(RunError, match=r"its file 'original' has changed"):
@@ -241,7 +241,7 @@ def test_a_run_whose_file_is_gone_or_has_changed_cannot_go_on(toy):
         resumed_request(run, toy.method, toy.bundle)
 
 
-def test_parameters_that_a_method_once_had_are_passed_over_in_its_records(pictures):
+def test_former_parameters_of_a_method_are_ignored_in_its_records(pictures):
     run = new_run(request_of(BASELINE, pictures, seed=7))
     former = ("remove", "add", "align", "svd", "mix")
     everything = {name: each for name, each in find_method("manipulate").config().tables().items() if name in former}
@@ -253,7 +253,7 @@ def test_parameters_that_a_method_once_had_are_passed_over_in_its_records(pictur
         recorded_config(unknown, BASELINE)
 
 
-def test_a_record_that_no_longer_can_be_is_one_clear_error(pictures):
+def test_an_obsolete_record_is_one_clear_error(pictures):
     run = new_run(request_of(MANIPULATE, pictures))
     for changes in ({"svd": {"k": 0}}, {"mix": dict.fromkeys(("alpha", "beta", "gamma", "direct"), 0)}):
         with pytest.raises(RunError, match="another version of svdaudio") as caught:
@@ -262,7 +262,7 @@ def test_a_record_that_no_longer_can_be_is_one_clear_error(pictures):
         assert "\n" not in caught.value.line()
 
 
-def test_a_configuration_that_is_known_keeps_its_sources_and_remarks():
+def test_a_resolved_configuration_keeps_its_sources_and_notes():
     config = resolve(MANIPULATE.config, overrides=["svd.k=20"]).config
     again = with_sources(config, {"svd.k": "batch 7"})
     assert (again.config, again.sources["svd.k"]) == (config, "batch 7")

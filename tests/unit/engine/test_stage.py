@@ -1,4 +1,4 @@
-"""Workflows as tables: what a node needs, and the order of work."""
+"""Workflows as tables: inputs of nodes, and the order of computation."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def test_a_node_knows_where_its_inputs_come_from():
     assert (group_of("g.sub.a"), group_of("a")) == ("g.sub", "")
 
 
-def test_a_node_binds_parameters_to_places_of_its_own():
+def test_a_node_binds_parameters_to_its_own_names():
     assert made("a").bindings == {"alpha": "svd.alpha"}
     assert made("a", parameters={"alpha": "mix.alpha"}).bindings == {"alpha": "mix.alpha"}
 
 
-def test_two_nodes_of_one_name_are_refused():
+def test_duplicate_node_names_are_refused():
     assert list(by_name((made("a"), made("b")))) == ["a", "b"]
     with pytest.raises(ConfigError, match="the workflow has two nodes 'a'"):
         by_name((made("a"), made("b"), made("a")))
 
 
-def test_ancestors_come_before_what_reads_them():
+def test_ancestors_come_before_their_readers():
     order = [node.name for node in ancestors(["manipulated.scores"], TABLE)]
     assert len(order) == len(set(order))
     for node in ancestors(["manipulated.scores"], TABLE):
@@ -68,7 +68,7 @@ def test_among_equals_the_given_order_decides():
     assert [node.name for node in in_order(table)] == ["b", "a", "e", "d", "c"]
 
 
-def test_a_cycle_is_noticed():
+def test_a_cycle_is_detected():
     with pytest.raises(ConfigError, match=r"has a cycle: got (a → b → a|b → a → b)"):
         in_order([made("a", "b.y"), made("b", "a.y")])
 

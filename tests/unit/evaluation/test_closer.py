@@ -1,4 +1,4 @@
-"""Cosines of the sound of an edit with those of both pictures."""
+"""Cosines of the sound of an edit with the sounds of both pictures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_record_of_a_run_says_which_sound_is_nearer():
     assert closer_by_scores(scores | {"manipulated": scores["original"]}).closer is False
 
 
-def test_there_is_none_without_three_sounds_that_are_heard():
+def test_no_comparison_without_three_audible_sounds():
     scores = {"original": [1.0], "edited": [1.0]}
     assert closeness("x", scores) is None
     assert closeness("x", scores | {"manipulated": [0.0]}) is None

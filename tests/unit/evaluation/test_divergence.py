@@ -24,14 +24,14 @@ def test_kl_softmax_is_the_relative_entropy(logits):
     assert kl_softmax(made, made) == pytest.approx(np.zeros(7), abs=9 * EPSILON)
 
 
-def test_both_are_what_torch_computes_of_the_published_formula(logits):
+def test_both_agree_with_torch_on_the_published_formula(logits):
     made, reference = map(torch.tensor, logits)
     for ours, scores in ((kl_softmax, lambda x: x.softmax(dim=1)), (kl_sigmoid, torch.sigmoid)):
         wanted = torch.nn.functional.kl_div((scores(made) + 1e-6).log(), scores(reference), reduction="none").sum(dim=1)
         assert ours(*logits) == pytest.approx(wanted.numpy(), rel=1e-9)
 
 
-def test_a_class_that_is_missing_costs_no_more_than_the_epsilon():
+def test_the_epsilon_bounds_the_cost_of_a_missing_class():
     made, reference = np.array([[-1000.0, 0.0]]), np.array([[0.0, -1000.0]])
     assert kl_softmax(made, reference) == pytest.approx(-np.log(EPSILON))
 

@@ -1,4 +1,4 @@
-"""The Fréchet distance against the usual form with a matrix root, and against Gaussians with known ones."""
+"""The Fréchet distance against the usual form with a matrix root, and on Gaussians with known distances."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def sets():
     return rng.normal(size=(40, 6)) @ mix, rng.normal(1.0, 2.0, size=(25, 6))
 
 
-def test_it_is_that_of_a_matrix_root(sets):
+def test_it_agrees_with_the_form_with_a_matrix_root(sets):
     ours, theirs = sets
     first, second = (np.cov(each, rowvar=False) for each in sets)
     offset = ours.mean(axis=0) - theirs.mean(axis=0)
@@ -25,7 +25,7 @@ def test_it_is_that_of_a_matrix_root(sets):
     assert frechet_distance(theirs, ours) == pytest.approx(wanted, rel=1e-9)
 
 
-def test_a_set_is_not_far_from_itself_and_a_shift_is_its_square(sets):
+def test_a_set_has_distance_zero_to_itself_and_a_shift_its_square(sets):
     ours, _ = sets
     assert frechet_distance(ours, ours) == pytest.approx(0.0, abs=1e-9)
     shift = np.array([3.0, 0, 4.0, 0, 0, 0])

@@ -1,4 +1,4 @@
-"""The kernel audio distance against a double loop, and on sets that are known to be alike or not."""
+"""The kernel audio distance against a double loop, and on sets that are known to be similar or different."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def by_loops(ours, theirs):
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])
-def test_it_is_that_of_a_double_loop(shift):
+def test_it_agrees_with_a_double_loop(shift):
     rng = np.random.default_rng(1)
     ours, theirs = rng.normal(shift, 1, (13, 4)), rng.normal(0, 2, (17, 4))
     assert kernel_audio_distance(ours, theirs).value == pytest.approx(by_loops(ours, theirs), rel=1e-9)
 
 
-def test_the_bandwidth_is_that_of_the_reference():
+def test_the_bandwidth_comes_from_the_reference():
     rng = np.random.default_rng(2)
     ours, theirs = rng.normal(size=(12, 3)), 5 * rng.normal(size=(12, 3))
     assert median_distance(theirs) == pytest.approx(median(hypot(*(a - b)) for a, b in combinations(theirs, 2)))
@@ -54,7 +54,7 @@ def test_it_is_unbiased_for_few_clips():
     assert min(values) < 0 < max(values)
 
 
-def test_the_interval_holds_the_value_and_tells_sets_apart():
+def test_the_interval_contains_the_value_and_separates_different_sets():
     rng = np.random.default_rng(4)
     theirs = rng.normal(size=(45, 8))
     alike = kernel_audio_distance(rng.normal(size=(45, 8)), theirs)

@@ -1,4 +1,4 @@
-"""What is said about sounds of which figures would mean little."""
+"""Notes about sounds for which figures would mean little."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def facts(tmp_path, samples, rate=22_050, name="a.wav", subtype="FLOAT"):
     return facts_of(Source(name=name, path=tmp_path / name))
 
 
-def test_an_ordinary_sound_has_nothing_to_remark(tmp_path):
+def test_an_ordinary_sound_has_no_notes(tmp_path):
     one = facts(tmp_path, TONE)
     assert (one.sample_rate_hz, one.duration_s, one.n_channels) == (22_050, 2.0, 1)
     assert one.peak == pytest.approx(0.5, abs=1e-3)
@@ -38,7 +38,7 @@ def test_an_ordinary_sound_has_nothing_to_remark(tmp_path):
         (np.tile(TONE, 6), 22_050, "a.wav is longer than 10 s: AST and CLAP hear only the first ten seconds", True),
     ],
 )
-def test_each_fault_is_one_line(tmp_path, samples, rate, warning, counts):
+def test_each_fault_is_one_note(tmp_path, samples, rate, warning, counts):
     one = facts(tmp_path, samples, rate)
     (line,) = warnings_of([one])
     assert line.startswith(warning)
@@ -53,22 +53,22 @@ def test_a_single_peak_is_not_clipped(tmp_path):
     assert facts(tmp_path, samples).is_clipped
 
 
-def test_opposite_channels_are_silent_as_they_are_judged(tmp_path):
+def test_opposite_channels_are_silent_after_downmixing(tmp_path):
     assert facts(tmp_path, np.stack([TONE, -TONE], axis=1)).is_silent
 
 
-def test_many_are_named_in_one_line(tmp_path):
+def test_many_sounds_are_named_in_one_line(tmp_path):
     many = [facts(tmp_path, np.zeros(44_100), name=f"{index}.wav") for index in range(5)]
     (line,) = warnings_of(many)
     assert line.startswith("0.wav, 1.wav, 2.wav and 2 more are silent")
 
 
-def test_samples_of_a_run_need_no_file():
+def test_sounds_of_a_run_need_no_file():
     one = facts_of(Source(name="run/mix", samples=np.full((1, 44_100), 0.25, np.float32)))
     assert (one.sample_rate_hz, one.duration_s, one.peak, one.path) == (22_050, 2.0, 0.25, None)
 
 
-def test_numbers_that_are_not_finite_are_refused(tmp_path):
+def test_non_finite_samples_are_refused(tmp_path):
     with pytest.raises(InputError, match="not finite"):
         facts(tmp_path, np.full(44_100, np.nan))
 
@@ -79,7 +79,7 @@ def made(rate=22_050, seconds=10.0):
     )
 
 
-def test_what_tells_sets_apart_besides_their_content():
+def test_differences_between_sets_other_than_content_are_noted():
     assert differences_of([made()], [made(), made(seconds=10.5)]) == []
     (rate,) = differences_of([made()], [made(rate=44_100)])
     assert rate == "the set is at 22050 Hz, the reference at 44100 Hz: missing treble increases distances"

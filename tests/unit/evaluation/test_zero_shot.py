@@ -1,4 +1,4 @@
-"""Figures of zero-shot classification, against plain computations of the same by their definitions."""
+"""Figures of zero-shot classification against plain computations from their definitions."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def test_accuracy_of_each_fold_and_their_mean_with_intervals_over_recordings():
 
 
 def test_sounds_of_one_recording_count_together():
-    """Twenty alike sounds of two recordings are two samples, not twenty."""
+    """Twenty similar sounds of two recordings are two samples, not twenty."""
     rows = [("cat", (0.9 if group == "a" else 0.0, 0.1, 0.0), "1", group) for group in "ab" for _ in range(10)]
     (figure,) = accuracies(answers(rows))
     assert (figure.value, figure.low, figure.high) == (0.5, 0.0, 1.0)
 
 
-def test_of_two_labels_both_have_to_be_the_nearest():
+def test_a_sound_with_two_labels_needs_both_as_its_nearest():
     rows = [
         ("cat dog", (0.8, 0.7, 0.1), "two", "a"),
         ("cat dog", (0.8, 0.1, 0.7), "two", "b"),
@@ -118,7 +118,7 @@ def many():
     return Predictions(cosines=cosines, truth=truth, classes=CLASSES, folds=("eval",) * 40, groups=groups)
 
 
-def test_average_precision_is_that_of_its_definition_with_ties(many):
+def test_average_precision_agrees_with_its_definition_with_ties(many):
     by_hand = [precision_by_hand(many.cosines[:, i].tolist(), many.truth[:, i].tolist()) for i in range(3)]
     assert [one.value for one in average_precisions(many)] == pytest.approx(by_hand)
     assert [one.n for one in average_precisions(many)] == many.truth.sum(axis=0).tolist()
@@ -140,7 +140,7 @@ def test_the_interval_of_mean_average_precision_resamples_videos(many):
     assert (figure.low, figure.high) == pytest.approx(np.quantile(values, (0.025, 0.975)))
 
 
-def test_a_class_without_sounds_is_left_out():
+def test_a_class_without_sounds_is_excluded():
     found = answers([("cat", (0.9, 0.1, 0.2), "1", "a"), ("dog", (0.3, 0.8, 0.2), "1", "b")])
     assert [one.name for one in average_precisions(found)] == [one.name for one in recalls(found)] == ["cat", "dog"]
     assert mean_average_precision(found).value == 1.0

@@ -1,4 +1,4 @@
-"""A body that changes without a new version is noticed: tests/bodies.py says what counts."""
+"""A body that changes without a new version is detected: tests/bodies.py defines what counts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def sources():
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_every_body_is_as_its_version_says(stage, sources):
+def test_every_body_matches_its_pinned_version(stage, sources):
     complaint = bodies.complaint(stage, PINNED.get(stage.name), sources)
     assert complaint is None, complaint
 
 
-def test_nothing_is_pinned_that_is_no_stage():
+def test_only_stages_are_pinned():
     assert PINNED.keys() == STAGES.keys()
 
 
-def test_a_body_consists_of_all_that_it_uses_and_of_nothing_else(sources):
+def test_the_digest_of_a_body_covers_exactly_the_code_that_it_uses(sources):
     edit = bodies.pieces("svdaudio.tasks.edit.align:run", sources)
     assert {"svdaudio.tasks.edit.align:run", "svdaudio.svd.align:align_mask", "svdaudio.svd.geometry:Geometry",
             "svdaudio.svd.align:patch_coverage"} <= edit.keys()  # fmt: skip
@@ -91,7 +91,7 @@ DOUBLE = Stage(name="double", version=3, inputs=("x",), outputs=("y",), body="to
 
 @pytest.fixture
 def toy(tmp_path):
-    """Writes the toy with some texts replaced, and gives what is said of its stage, which was pinned before."""
+    """Writes the toy with some texts replaced; returns the report on its stage, which was pinned before."""
 
     def written(*changes):
         texts = dict(TOY)
@@ -127,7 +127,7 @@ CHANGED = (
     ],
     ids=["body", "class", "function", "constant", "constant of a class", "condition", "network"],
 )
-def test_a_change_of_what_is_computed_is_noticed(toy, change):
+def test_a_change_of_the_computation_is_detected(toy, change):
     assert toy() is None
     assert toy(change) == CHANGED
 
@@ -150,18 +150,18 @@ def test_a_change_of_what_is_computed_is_noticed(toy, change):
     ids=["docstring of the body", "docstring of a class", "docstring taken out", "docstring of a field", "comment",
          "shape", "annotation", "error", "layout", "another constant", "another function"],
 )  # fmt: skip
-def test_prose_and_what_is_not_used_do_not_count(toy, change):
+def test_prose_and_unused_code_do_not_count(toy, change):
     assert toy(change) is None
 
 
-def test_what_moves_to_another_module_is_the_same(toy):
+def test_code_moved_to_another_module_is_unchanged(toy):
     moved = ("from toylib import constants\n", "from toylib import constants\nfrom toylib.network import helper\n")
     body = TOY["toylib/library.py"].partition("def helper")[2].partition("def unused")[0]
     there = ("class Network:", f"from toylib import constants\n\ndef helper{body}\nclass Network:")
     assert toy(("def helper" + body, ""), moved, there) is None
 
 
-def test_a_new_version_has_to_be_pinned_and_never_falls(toy):
+def test_a_new_version_must_be_pinned_and_never_decreases(toy):
     assert toy(stage=replace(DOUBLE, version=4)) == (
         "stage double has a new version: re-pin it with `uv run python tests/bodies.py`"
     )

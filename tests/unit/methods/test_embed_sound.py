@@ -1,4 +1,4 @@
-"""The method `embed-sound`: one stage that gives what the stages of `hear` give, for both presets."""
+"""The method `embed-sound`: one stage that returns the same as the stages of `hear`, for both presets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = {"widths": [4, 4, 8, 8], "n_dims": 24}
 
 @pytest.mark.parametrize("preset", ["corrected", "published"])
 @pytest.mark.parametrize("place", ["start", "centre"])
-def test_the_embedding_is_that_of_the_method_hear(tmp_path, preset, place):
+def test_the_embedding_equals_that_of_hear(tmp_path, preset, place):
     network = SoundEncoderNetwork(**SMALL)
     network.load_state_dict(made_up_state(network))
     models = {"sound_encoder": SoundEncoder(network.eval(), dim=24, preset=preset)}

@@ -24,7 +24,7 @@ def heard(session, hearing, *, file="a.wav", **settings):
     return session.run(session.request("hear", [hearing / file], given), progress=no_progress)
 
 
-def test_a_sound_gets_a_probability_for_every_text_that_the_guide_knows(session, hearing):
+def test_a_sound_gets_a_probability_for_every_text_of_the_guide(session, hearing):
     result = heard(session, hearing)
     arrays, scores = session.arrays(result.run), result.scores["sound"]
     assert list(scores) == ["cat", "dog", "owl"]
@@ -41,7 +41,7 @@ def test_a_sound_gets_a_probability_for_every_text_that_the_guide_knows(session,
     assert result.audio == {}
 
 
-def test_other_labels_leave_the_sound_as_it_is(session, hearing):
+def test_other_labels_do_not_recompute_the_sound(session, hearing):
     heard(session, hearing)
     result = heard(session, hearing, hear__labels="owl,cat")
     assert [entry.node for entry in result.run.stages if entry.status == "computed"] == ["labels.say", "sound.match"]
@@ -59,7 +59,7 @@ def test_other_labels_leave_the_sound_as_it_is(session, hearing):
         ({"hear__scale": 0}, "hear.scale has an invalid value"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_runs(session, hearing, settings, words):
+def test_invalid_requests_are_refused_before_anything_runs(session, hearing, settings, words):
     with pytest.raises(ConfigError, match=words):
         heard(session, hearing, **settings)
     assert list(session.runs) == []
@@ -87,13 +87,13 @@ def test_a_bundle_without_a_sound_encoder_is_refused(session, hearing):
         heard(session, hearing, bundle="mini")
 
 
-def test_samples_that_are_no_numbers_are_refused(session, hearing):
+def test_non_finite_samples_are_refused(session, hearing):
     soundfile.write(hearing / "bad.wav", np.array([0.1, np.nan], np.float32), 16_000, subtype="FLOAT")
     with pytest.raises(InputError, match="has invalid samples: expected finite numbers"):
         heard(session, hearing, file="bad.wav")
 
 
-def test_a_long_sound_is_heard_in_part_and_a_note_says_so(session, hearing):
+def test_a_long_sound_is_truncated_with_a_note(session, hearing):
     soundfile.write(hearing / "long.wav", np.zeros(8000 * 12), 8000)
     result = heard(session, hearing, file="long.wav", hear__place="centre")
     assert result.run.stage("sound.spectrogram").notes == (
@@ -126,5 +126,5 @@ def test_the_function_computes_the_same(session, hearing):
         svdaudio.hear(hearing / "a.wav", ["cow"], bundle="hearing")
 
 
-def test_it_makes_no_sound():
+def test_it_generates_no_sound():
     assert METHOD.sounds(METHOD.config()) == {}

@@ -1,4 +1,4 @@
-"""Methods by their names, the built-in ones and those of elsewhere."""
+"""Methods by name: built-in and external ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from svdaudio.methods.baseline import METHOD as BASELINE
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_a_built_in_method_is_called_as_its_table_says(name):
+def test_a_built_in_method_is_found_by_name_and_is_consistent(name):
     method = find_method(name)
     assert isinstance(method, Method)
     assert method.name == name
@@ -27,7 +27,7 @@ def test_a_built_in_method_is_called_as_its_table_says(name):
         for source in outputs.values():
             node, _, output = source.rpartition(".")
             assert output in table[node].stage.outputs
-    if name != "hear":  # which scores the sound that it is given, and makes none
+    if name != "hear":  # which scores a given sound, and generates none
         assert method.sounds(config).keys() == method.scores(config).keys()
     assert method.result_of(config) in (*method.scores(config), "")
     assert {name for node in table.values() for name in node.files} == method.files.keys()
@@ -40,12 +40,12 @@ def test_a_method_can_be_sent_to_other_processes(name):
     assert (again.name, again.config, again.nodes, again.views) == (name, method.config, method.nodes, method.views)
 
 
-def test_an_unknown_method_is_refused_with_those_that_there_are():
+def test_an_unknown_method_lists_the_known_ones():
     with pytest.raises(ConfigError, match=f"unknown method: expected {' or '.join(BUILT_IN)}, got edit"):
         find_method("edit")
 
 
-def test_methods_of_elsewhere_are_found_by_the_environment(monkeypatch):
+def test_external_methods_are_found_through_the_environment(monkeypatch):
     monkeypatch.setenv(VARIABLE, " conftest:TOY_METHOD , ")
     assert method_names() == [*BUILT_IN, "toy"]
     assert find_method("toy").summary == "sums of numbers"
@@ -63,11 +63,11 @@ def test_methods_of_elsewhere_are_found_by_the_environment(monkeypatch):
         ("conftest:BODIES", r"conftest:BODIES is not a method: expected a svdaudio\.engine\.method\.Method, got dict"),
     ],
 )
-def test_what_is_no_method_is_told(monkeypatch, place, message):
+def test_an_object_that_is_not_a_method_is_reported(monkeypatch, place, message):
     monkeypatch.setenv(VARIABLE, place)
     with pytest.raises(ConfigError, match=message):
         find_method("toy")
-    assert find_method("baseline") is BASELINE, "the built-in ones need nothing of elsewhere"
+    assert find_method("baseline") is BASELINE, "built-in methods need no external module"
 
 
 def test_finding_methods_imports_nothing_heavy():

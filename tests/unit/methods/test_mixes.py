@@ -1,4 +1,4 @@
-"""What a run of the published method mixes, and settings of the mix as columns."""
+"""The parts that a run of the published method mixes, and settings of the mix as columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from svdaudio.svd.mix import MixWeights, background_embedding, manipulate
 
 
 class Run(dict):
-    """Arrays of a run by node, all of them done."""
+    """Arrays of a run by node, all of them finished."""
 
     config = ManipulateConfig()
 
@@ -50,7 +50,7 @@ def run():
     return arrays
 
 
-def test_the_parts_are_those_that_the_stage_mixes(run):
+def test_the_parts_reproduce_the_mix_of_the_stage(run):
     found = mix_many(edit_parts(run), columns([{}], ManipulateConfig()))
     np.testing.assert_allclose(found[0], run["mix"]["embedding"], atol=2e-6)
     table = nodes(ManipulateConfig())
@@ -71,7 +71,7 @@ def test_the_mix_is_compared_with_pictures_and_regions(run):
     assert METHOD.measures(SimpleNamespace(has=lambda *names: False, scores=dict)) == {}
 
 
-def test_settings_become_columns_and_the_rest_is_that_of_the_configuration():
+def test_settings_become_columns_and_other_values_come_from_the_configuration():
     config = resolve(ManipulateConfig, overrides=["svd.beta=2", "mix.direct=0.5"]).config
     found = columns([{"svd.k": 7}, {"svd.alpha": 0.1, "mix.gamma": 0.3}], config)
     assert found.n_settings == 2

@@ -1,4 +1,4 @@
-"""The rows of the stages, the bodies that they name, and the workflows that are made of them."""
+"""The rows of the stages, their bodies, and the workflows made from them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_every_input_is_an_output_of_another_node_or_a_file(method, node):
 
 
 @pytest.mark.parametrize(("method", "node"), NODES)
-def test_every_parameter_of_a_node_is_one_of_its_method(method, node):
+def test_every_parameter_of_a_node_belongs_to_its_method(method, node):
     _, config = CONFIGS[method]
     assert set(node.bindings) == set(node.stage.parameters)
     assert all(place in config.parameters() for place in node.bindings.values())
@@ -99,7 +99,7 @@ def test_every_parameter_of_a_node_is_one_of_its_method(method, node):
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_a_body_takes_what_its_row_says_by_name_alone(stage):
+def test_a_body_takes_the_arguments_of_its_row_by_keyword_only(stage):
     parameters = inspect.signature(stage.load_body()).parameters
     row = [*stage.inputs, *stage.parameters, *stage.models]
     assert len(row) == len(set(row))
@@ -109,7 +109,7 @@ def test_a_body_takes_what_its_row_says_by_name_alone(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_a_body_says_the_shapes_of_its_inputs(stage):
+def test_a_body_annotates_the_shapes_of_its_inputs(stage):
     body = stage.load_body()
     names = vars(sys.modules[body.__module__])
     for name in stage.inputs:
@@ -124,7 +124,7 @@ def test_a_body_says_the_shapes_of_its_inputs(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_a_body_is_in_a_file_of_its_name_and_says_what_it_does(stage):
+def test_a_body_is_in_a_file_of_its_name_and_has_a_docstring(stage):
     module, _, function = stage.body.partition(":")
     *package, folder, name = module.split(".")
     assert (ROOT / "tasks" / folder / f"{stage.name}.py").is_file()
@@ -133,7 +133,7 @@ def test_a_body_is_in_a_file_of_its_name_and_says_what_it_does(stage):
     assert stage.summary
 
 
-def test_every_stage_is_used_and_every_body_is_that_of_a_stage():
+def test_every_stage_is_used_and_every_body_belongs_to_a_stage():
     others = [METHODS["baseline"].nodes(METHODS["baseline"].config(generate={"candidates": 2, "pick": 1}))]
     assert {node.stage.name for table in (*TABLES.values(), *others) for node in table.values()} == STAGES.keys()
     files = {path for path in (ROOT / "tasks").rglob("*.py") if path.name != "__init__.py"}
@@ -141,7 +141,7 @@ def test_every_stage_is_used_and_every_body_is_that_of_a_stage():
     assert len(files) == len(STAGES)
 
 
-def test_the_pictures_in_the_documents_are_those_of_the_tables():
+def test_the_diagrams_in_the_documents_match_the_tables():
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     diagrams = re.findall(r"```mermaid\n(.*?)\n```", text, re.DOTALL)
     assert mermaid(TABLES["manipulate"]) in diagrams

@@ -1,4 +1,4 @@
-"""Model cards: what they say, and how their figures are put in anew."""
+"""Model cards: their content, and replacing their figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def published(tmp_path):
     return tmp_path
 
 
-def test_a_card_says_what_how_how_long_how_good_and_under_which_licence(published):
+def test_a_card_states_data_recipe_duration_figures_and_licence(published):
     text = (published / "toy.md").read_text()
     assert text.startswith("# Toy\n")
     assert "`svdaudio train toy`, recipe version 2, seed 7: 40 steps of 4 sounds, AdamW. 7 minutes on one core" in text
@@ -47,7 +47,7 @@ def test_a_card_says_what_how_how_long_how_good_and_under_which_licence(publishe
     )  # fmt: skip
 
 
-def test_figures_are_put_in_anew_and_nothing_else_changes(published):
+def test_rewriting_a_card_replaces_only_its_figures(published):
     path = published / "toy.md"
     before = path.read_text()
     card.rewrite(path, figures(0.25))
@@ -56,7 +56,7 @@ def test_figures_are_put_in_anew_and_nothing_else_changes(published):
     assert path.read_text() == before
 
 
-def test_what_is_no_card_is_refused(tmp_path):
+def test_invalid_cards_are_refused(tmp_path):
     (tmp_path / "toy.md").write_text("# Toy\n")
     for name in ("toy.md", "none.md"):
         with pytest.raises(CheckpointError, match="is not a valid model card"):

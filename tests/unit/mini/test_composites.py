@@ -1,4 +1,4 @@
-"""Composites: the same from the same seed, masks that fit the picture, boxes that fit the masks."""
+"""Composites: reproducible, with masks that fit the picture and boxes that fit the masks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_animal_has_a_number_and_a_class(n_animals: int) -> None:
     assert drawn.mask(0).any()
 
 
-def test_a_box_holds_its_mask_exactly() -> None:
+def test_a_box_bounds_its_mask_tightly() -> None:
     drawn = drawn_picture(1, 2)
     for index in range(2):
         box = drawn.box(index)
@@ -54,17 +54,17 @@ def test_a_hidden_animal_has_no_box() -> None:
     assert drawn.box(0) is None
 
 
-def test_no_animal_is_a_picture_too() -> None:
+def test_a_picture_may_have_no_animals() -> None:
     drawn = compose(np.random.default_rng(0), size=SIZE, classes=[])
     assert drawn.classes == ()
     assert not drawn.instances.any()
 
 
-def test_a_close_up_shows_one_animal_larger_than_the_whole_does() -> None:
+def test_a_close_up_shows_one_animal_enlarged() -> None:
     shares = [(closeup(np.random.default_rng(s), size=SIZE).instances > 0).mean() for s in range(8)]
     whole = [(drawn_picture(s).instances > 0).mean() for s in range(8)]
     assert np.mean(shares) > 1.5 * np.mean(whole)
 
 
-def test_held_out_backgrounds_are_no_training_backgrounds() -> None:
+def test_held_out_backgrounds_are_not_used_in_training() -> None:
     assert not set(farm.HELD_OUT_BACKGROUNDS) & set(farm.TRAIN_BACKGROUNDS)

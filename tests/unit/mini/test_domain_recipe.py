@@ -1,4 +1,4 @@
-"""The domain of the mini bundle: its recipe, and which pictures it knows."""
+"""The domain of the mini bundle: its recipe, and which pictures it covers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_few_held_out_scenes_are_flagged(mini):
     assert figure.value <= 0.1
 
 
-def test_the_recipe_is_repeatable_and_names_the_weights_that_it_read(tmp_path, monkeypatch):
+def test_the_recipe_is_reproducible_and_names_its_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "domain_figures", partial(recipe.domain_figures, n_pictures=1))
     files = []
     for name in ("one", "two"):
@@ -65,7 +65,7 @@ def test_the_recipe_is_repeatable_and_names_the_weights_that_it_read(tmp_path, m
     assert "recipe version 1, seed 3: 3 steps of one composite" in (folder / "domain.md").read_text()
 
 
-def test_a_domain_of_other_weights_is_not_described(tmp_path):
+def test_a_domain_computed_with_other_weights_is_not_described(tmp_path):
     shutil.copytree(MINI, tmp_path / "mine")
     described = json.loads(describe(tmp_path / "mine")[0].read_text())
     assert described == json.loads((MINI / "bundle.json").read_text())
@@ -75,7 +75,7 @@ def test_a_domain_of_other_weights_is_not_described(tmp_path):
         describe(tmp_path / "mine")
 
 
-def test_pictures_of_a_folder_are_found_below_it_and_others_left_out(tmp_path):
+def test_pictures_are_found_in_subfolders_and_other_files_are_ignored(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     shutil.copy(PHOTOGRAPHS[0], tmp_path / "a" / "b")
     (tmp_path / "a" / "notes.txt").write_text("no picture")

@@ -1,4 +1,4 @@
-"""The held-out figures: of a few samples each, from the shipped weights, through the real wrappers."""
+"""The held-out figures on a few samples each, from the shipped weights, through the real wrappers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_figure_of_the_table_has_its_section():
     assert all(card is None or card.is_file() for card in cards)
 
 
-def test_a_folder_without_a_bundle_is_told_so(tmp_path):
+def test_a_folder_without_a_bundle_is_reported(tmp_path):
     with pytest.raises(CheckpointError, match="unknown bundle"):
         next(evaluation.sections(tmp_path / "nothing"))
 
@@ -58,7 +58,7 @@ def test_the_vae_keeps_most_of_a_sound():
     assert least.value < distance.value < 1.5 * least.value
 
 
-def test_pictures_are_embedded_where_their_sounds_are():
+def test_pictures_are_embedded_near_their_sounds():
     models = Models(Bundle.open("mini-pretrained"), device="cpu", keep=True)
     near, near_two, right, _ = ciap_image_encoder.figures(
         models["ciap_image_encoder"], models["audio_encoder"], n_pictures=9
@@ -69,19 +69,19 @@ def test_pictures_are_embedded_where_their_sounds_are():
     assert (near.goal, right.goal) == (at_least(0.93), at_least(0.95))
 
 
-def test_sounds_are_embedded_where_their_words_are():
+def test_sounds_are_embedded_near_their_words():
     one, two, apart = sound_encoder.figures(PRETRAINED / "sound_encoder.safetensors", n_sounds=9)
     assert (one.value, one.goal) == (1.0, at_least(0.97))
     assert two.value > 0.8
     assert apart.value > 0.5
 
 
-def test_the_words_of_the_guide_are_those_of_pictures():
+def test_the_texts_of_the_guide_match_its_pictures():
     (right,) = guide.figures(PRETRAINED / "guide.safetensors", n_pictures=9)
     assert right.value > 0.7
 
 
-def test_the_mapper_leads_near_the_sounds():
+def test_the_mapper_maps_pictures_near_their_sounds():
     models = Models(Bundle.open("mini-pretrained"), device="cpu", keep=True)
     one, two = mapper.figures(
         PRETRAINED / "mapper.safetensors", models["image_encoder"], models["audio_encoder"], n_pictures=9

@@ -12,7 +12,7 @@ from svdaudio.store.locks import file_lock, refuse_to_wait
 
 
 class _KilledError(Exception):
-    """Stands for a process that dies."""
+    """Simulates a process that dies."""
 
 
 def training(folder, seed=1):
@@ -20,7 +20,7 @@ def training(folder, seed=1):
 
 
 @pytest.mark.parametrize("with_muon", [False, True])
-def test_a_training_that_was_killed_ends_like_an_undisturbed_one(tmp_path, with_muon):
+def test_a_killed_training_resumes_to_the_same_result(tmp_path, with_muon):
     def trained(folder, die_at=None):
         torch.manual_seed(1)
         model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
@@ -54,7 +54,7 @@ def test_the_rate_warms_up_and_decays():
     assert rates[-1] == pytest.approx(0.1)
 
 
-def test_the_rate_restarts_where_it_is_told_to():
+def test_the_rate_restarts_at_the_configured_steps():
     plain = Schedule(n_steps=100, learning_rate=1.0, n_warmup_steps=10, final_fraction=0.1)
     twice = Schedule(
         n_steps=150, learning_rate=1.0, n_warmup_steps=10, final_fraction=0.1, restart_at=100, restart_fraction=0.5
@@ -67,7 +67,7 @@ def test_the_rate_restarts_where_it_is_told_to():
 
 
 @pytest.mark.parametrize("with_muon", [False, True])
-def test_it_learns_and_a_finished_training_is_not_done_again(tmp_path, with_muon):
+def test_it_learns_and_a_finished_training_is_not_repeated(tmp_path, with_muon):
     def trained():
         torch.manual_seed(1)
         model = nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 1))
@@ -132,7 +132,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
         toy(tmp_path)
 
 
-def test_a_checkpoint_runs_nothing(tmp_path):
+def test_loading_a_checkpoint_runs_no_code(tmp_path):
     class Bomb:
         def __reduce__(self):
             return Path.touch, (tmp_path / "trace",)
@@ -144,12 +144,12 @@ def test_a_checkpoint_runs_nothing(tmp_path):
     assert not (tmp_path / "trace").exists()
 
 
-def test_two_processes_do_not_train_the_same(tmp_path):
+def test_two_processes_do_not_run_the_same_training(tmp_path):
     with file_lock(tmp_path / "toy.lock", refuse_to_wait), pytest.raises(RunError, match="another process trains toy"):
         toy(tmp_path)
 
 
-def test_what_is_made_once_is_made_anew_for_other_weights(tmp_path):
+def test_data_made_once_is_rebuilt_for_other_weights(tmp_path):
     weights, calls = tmp_path / "w.safetensors", []
 
     def rows():

@@ -1,4 +1,4 @@
-"""Recipes of the bundle for pretraining: a few steps, and what they draw."""
+"""Recipes of the bundle for pretraining: a few steps, and their training data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINI = project_root() / "checkpoints" / "mini"
 
 
 @pytest.mark.parametrize("recipe", [ciap_image_encoder, sound_encoder, mapper, guide], ids=lambda one: one.RECIPE.role)
-def test_a_recipe_is_repeatable_and_says_what_it_did(recipe, tmp_path, monkeypatch):
+def test_a_recipe_is_reproducible_and_reports_its_settings(recipe, tmp_path, monkeypatch):
     fewer = "n_sounds" if recipe is sound_encoder else "n_pictures"
     monkeypatch.setattr(recipe, "figures", partial(recipe.figures, **{fewer: 2}))
     for name, value in {"N_BATCH": 4, "N_PICTURES": 6, "SETS": ((0,), (1, 2)), "N_PICTURES_EACH": 2}.items():
@@ -43,7 +43,7 @@ def test_loudness_follows_the_visible_area():
     instances[:40, :40], instances[50:70, 50:70], instances[99, :20] = 1, 2, 3
     picture = Composite(pixels=np.zeros((100, 100, 3), np.uint8), instances=instances, classes=(3, 5, 7))
     shares = ciap_image_encoder.visible_shares(picture)
-    assert shares == {3: 1.0, 5: pytest.approx(0.5)}, "what hardly shows is not heard"
+    assert shares == {3: 1.0, 5: pytest.approx(0.5)}, "hardly visible animals are not heard"
     scene = ciap_image_encoder.sound_of(np.random.default_rng(0), picture, duration_s=2.0)
     assert scene.shares.tolist() == pytest.approx([shares.get(label, 0.0) for label in range(len(farm.CLASSES))])
 

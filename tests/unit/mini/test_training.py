@@ -1,4 +1,4 @@
-"""Trainings side by side: what waits for what, what a failure does to the others."""
+"""Concurrent trainings: their order, and what a failure does to the others."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def python(code):
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 9])
-def test_each_begins_after_those_that_it_needs(n_workers):
-    told: list[Event] = []
-    train_together(NEEDS, lambda name: python(f"print({name!r})"), n_workers=n_workers, on_event=told.append)
-    begun = [one.name for one in told if one.seconds is None]
-    ended = {one.name: place for place, one in enumerate(told) if one.seconds is not None}
+def test_each_training_starts_after_those_that_it_needs(n_workers):
+    events: list[Event] = []
+    train_together(NEEDS, lambda name: python(f"print({name!r})"), n_workers=n_workers, on_event=events.append)
+    begun = [one.name for one in events if one.seconds is None]
+    ended = {one.name: place for place, one in enumerate(events) if one.seconds is not None}
     assert sorted(begun) == sorted(ended) == sorted(NEEDS)
     running = most = 0
-    for place, one in enumerate(told):
+    for place, one in enumerate(events):
         running += 1 if one.seconds is None else -1
         most = max(most, running)
         if one.seconds is None:
@@ -38,7 +38,7 @@ def test_each_begins_after_those_that_it_needs(n_workers):
     assert most <= n_workers
 
 
-def test_when_one_fails_the_others_are_interrupted(tmp_path):
+def test_a_failed_training_interrupts_the_others(tmp_path):
     ready, interrupted = tmp_path / "ready", tmp_path / "interrupted"
     patient = (
         "import time, pathlib\n"

@@ -1,4 +1,4 @@
-"""The vision recipes: targets that mean what they say, losses, and what the shipped weights reach at least."""
+"""The vision recipes: correct targets, losses, and minimum figures of the shipped weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_text_vectors_are_orthonormal() -> None:
     torch.testing.assert_close(texts @ texts.T, torch.eye(len(texts)))
 
 
-def test_coverage_says_what_lies_under_each_patch() -> None:
+def test_coverage_is_the_fraction_of_each_patch_per_class() -> None:
     batch = image_encoder.batch_of([half_cat(image_encoder.SIZE)])
     grid = batch.coverage[0].reshape(16, 16, -1)
     assert (grid[:, :8, 0] == 1).all()
@@ -40,7 +40,7 @@ def test_coverage_says_what_lies_under_each_patch() -> None:
     assert batch.share[0, 0] == pytest.approx(0.5)
 
 
-def test_perfect_tokens_lose_less_than_mixed_up_ones() -> None:
+def test_correct_tokens_have_a_lower_loss_than_shuffled_ones() -> None:
     batch, texts = image_encoder.batch_of([half_cat(image_encoder.SIZE)]), image_encoder.text_vectors()
     patches = batch.coverage @ texts
     embedding = image_encoder.embedding_target(batch.share, texts)[:, None]
@@ -51,7 +51,7 @@ def test_perfect_tokens_lose_less_than_mixed_up_ones() -> None:
     assert right["patch"] < 0.01
 
 
-def test_dropping_patches_leaves_the_rest_their_targets() -> None:
+def test_dropping_patches_keeps_the_targets_of_the_others() -> None:
     visual = image_encoder.build_image_encoder({**image_encoder.CONFIG, "width": 48, "layers": 1})
     batch = image_encoder.batch_of([half_cat(image_encoder.SIZE)])
     keep = torch.arange(256)[None]
@@ -62,7 +62,7 @@ def test_dropping_patches_leaves_the_rest_their_targets() -> None:
     assert some.shape == (1, 6, 768)
 
 
-def test_a_click_lies_on_what_it_means() -> None:
+def test_clicks_agree_with_the_mask() -> None:
     rng = np.random.default_rng(0)
     drawn = compose(rng, size=segmenter.SIZE, n_animals=2)
     for _ in range(20):
@@ -82,7 +82,7 @@ def test_prompts_ask_for_different_animals() -> None:
     assert all(len(set(animals)) == len(animals) for animals in asked)
 
 
-def test_right_masks_lose_less_and_their_iou_is_known() -> None:
+def test_correct_masks_have_a_lower_loss_and_their_iou_is_predicted() -> None:
     target = torch.zeros(1, 8, 8)
     target[:, 2:6, 2:6] = 1
     right, wrong = (2 * target - 1) * 12, (1 - 2 * target) * 12
@@ -94,7 +94,7 @@ def test_right_masks_lose_less_and_their_iou_is_known() -> None:
     assert every["iou"] == pytest.approx(2 / 3)
 
 
-def test_boxes_are_those_of_what_can_be_seen() -> None:
+def test_boxes_bound_the_visible_parts() -> None:
     assert detector.boxes_of(half_cat(detector.SIZE)) == [(0, (0, 0, detector.SIZE // 2, detector.SIZE))]
     batch = detector.draw(np.random.default_rng(0))
     assert batch["img"].shape[:2] == (detector.N_BATCH, 3)
@@ -114,7 +114,7 @@ def test_detections_find_each_object_once() -> None:
     assert not vision_evaluation.matches(boxes, np.array([1, 1, 2]), boxes[:0], np.zeros(0, np.int64)).any()
 
 
-def test_average_precision_by_hand() -> None:
+def test_average_precision_agrees_with_hand_computed_values() -> None:
     scores, truth = np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.array([True, False, True, False])
     assert vision_evaluation.average_precision(scores, truth) == pytest.approx((1 + 2 / 3) / 2)
 
@@ -133,6 +133,6 @@ def test_the_shipped_detector_finds_the_animals_of_the_example_scene() -> None:
         assert vision_evaluation.scene_found(shipped, image) == names
 
 
-def test_the_shipped_image_encoder_sees_what_is_there() -> None:
+def test_the_shipped_image_encoder_recognises_the_animals() -> None:
     figures = vision_evaluation.image_encoder_figures(MINI / "image_encoder.safetensors", n_pictures=6)
     assert figures[0].value > 0.6

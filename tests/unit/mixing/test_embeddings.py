@@ -18,17 +18,17 @@ WHOLE, NO_CAT, NOTHING = unit(0), unit(1), unit(2)
 CLAPS = {"all": WHOLE, "cat": NO_CAT, "cat+dog": NOTHING}
 
 
-def test_where_all_gains_are_alike_it_is_the_whole_picture_to_the_last_bit():
+def test_with_equal_gains_the_embedding_is_exactly_that_of_the_picture():
     for gain in (0.0, -6.0, 3.0):
         assert np.array_equal(fade(CLAPS, {"cat": gain, "dog": gain, "rest": gain}), WHOLE)
 
 
-def test_an_object_at_minus_infinity_is_gone():
+def test_an_object_at_minus_infinity_is_removed():
     assert np.array_equal(fade(CLAPS, {"cat": "-inf", "dog": 0.0, "rest": 0.0}), NO_CAT)
     assert np.array_equal(fade(CLAPS, {"cat": "-inf", "dog": "-inf", "rest": 0.0}), NOTHING)
 
 
-def test_in_between_it_is_the_mean():
+def test_intermediate_gains_interpolate():
     half = -20 * np.log10(2)
     mixed = fade(CLAPS, {"cat": half, "dog": 0.0, "rest": 0.0})
     expected = (WHOLE + NO_CAT) / np.linalg.norm(WHOLE + NO_CAT)
@@ -45,12 +45,12 @@ def test_objects_are_blended_by_their_levels():
     assert np.array_equal(blend({"cat": NOTHING, "dog": WHOLE}, gains), WHOLE)
 
 
-def test_opposite_embeddings_leave_nothing():
+def test_opposite_embeddings_cancel_out():
     with pytest.raises(EmptyRegionError, match="cancel out"):
         blend({"cat": WHOLE, "dog": -WHOLE}, {"cat": 0.0, "dog": 0.0})
 
 
-def test_sources_are_beside_a_picture_that_weighs_as_much_as_its_loudest_part():
+def test_sources_are_added_to_a_picture_at_the_level_of_its_loudest_part():
     rain = unit(3)
     half = -20 * np.log10(2)
     gains = {"cat": "-inf", "dog": half, "rest": half, "rain": 0.0}

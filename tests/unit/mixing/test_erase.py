@@ -1,4 +1,4 @@
-"""Pictures without an object, unions and remainders of masks, and whose locals are whose."""
+"""Pictures without an object, unions and remainders of masks, and which locals belong to which object."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def mask(rows, columns, shape=(40, 100)):
 CAT, DOG = mask(slice(10, 20), slice(10, 30)), mask(slice(15, 35), slice(60, 90))
 
 
-def test_a_region_takes_the_mean_colour_of_what_is_outside_it():
+def test_a_region_takes_the_mean_colour_of_its_surroundings():
     pixels = np.full((40, 100, 3), (10, 20, 30), np.uint8)
     pixels[CAT] = 255
     erased = erase(pixels, CAT, 0.0)
     assert (erased == (10, 20, 30)).all()
-    assert (pixels[CAT] == 255).all(), "the picture itself is left alone"
+    assert (pixels[CAT] == 255).all(), "the picture itself is unchanged"
     assert (erase(pixels, np.ones((40, 100), bool), 0.1) == 128).all()
 
 
-def test_a_mask_grows_by_a_share_of_the_longer_side():
+def test_a_mask_grows_by_a_fraction_of_the_longer_side():
     assert np.array_equal(grown(CAT, 0), CAT)
     assert bounding_box(grown(CAT, 0.02)).tolist() == [[8, 8, 32, 22]]
     assert bounding_box(CAT).tolist() == [[10, 10, 30, 20]]
@@ -36,7 +36,7 @@ def test_a_mask_grows_by_a_share_of_the_longer_side():
         bounding_box(CAT & DOG)
 
 
-def test_unions_and_the_rest():
+def test_unions_and_remainders():
     both = united({"cat": CAT, "dog": DOG})
     assert both.sum() == CAT.sum() + DOG.sum()
     rest = remainder({"cat": CAT, "dog": DOG}, 0.02)

@@ -1,4 +1,4 @@
-"""Gains in dB, levels, and the pictures that a fade is the mean of."""
+"""Gains in dB, levels, and the pictures that a fade averages."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ GAINS = st.dictionaries(
     ("text", "gain"),
     [("-6", -6.0), ("+3 dB", 3.0), ("-inf", "-inf"), ("-INF dB", "-inf"), (float("-inf"), "-inf"), (0, 0.0)],
 )
-def test_gains_are_read_as_people_write_them(text, gain):
+def test_gains_are_parsed_in_every_notation(text, gain):
     assert GAIN.validate_python(text) == gain
 
 
 @pytest.mark.parametrize("text", ["loud", "nan", "inf", "99", "-61", "", None])
-def test_what_is_no_gain_is_refused(text):
+def test_invalid_gains_are_refused(text):
     with pytest.raises((ConfigError, ValueError)):
         GAIN.validate_python(text)
 

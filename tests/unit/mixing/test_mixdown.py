@@ -1,4 +1,4 @@
-"""Stems: exact gains, and a sum that is the sum."""
+"""Stems: exact gains and an exact sum."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_stems_have_one_length():
         mixdown({})
 
 
-def test_the_whole_mix_is_brought_to_a_loudness_below_its_peak():
+def test_the_mix_is_normalised_in_loudness_within_its_peak_limit():
     stems = {"cat": 0.1 * wave(0, 44_100), "dog": 0.1 * wave(1, 44_100)}
-    gain, remarks = master_gain(stems, 22_050, loudness_lufs=-20.0, true_peak_db=-1.0)
+    gain, notes = master_gain(stems, 22_050, loudness_lufs=-20.0, true_peak_db=-1.0)
     mastered = mixdown({name: apply_gain(each, gain) for name, each in stems.items()})[0].astype(np.float64)
     assert integrated_loudness(mastered, 22_050) == pytest.approx(-20, abs=0.01)
-    assert not remarks
-    gain, [remark] = master_gain(stems, 22_050, loudness_lufs=0.0, true_peak_db=-1.0)
+    assert not notes
+    gain, [note] = master_gain(stems, 22_050, loudness_lufs=0.0, true_peak_db=-1.0)
     loud = mixdown({name: apply_gain(each, gain) for name, each in stems.items()})[0].astype(np.float64)
     assert true_peak(loud) == pytest.approx(-1, abs=0.01)
-    assert "peaks reach -1 dB" in remark
+    assert "peaks reach -1 dB" in note
     assert master_gain({"cat": 0 * wave(0)}, 22_050, loudness_lufs=-20.0, true_peak_db=-1.0)[0] == 0

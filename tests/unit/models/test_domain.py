@@ -21,7 +21,7 @@ def tokens(*mean):
     return np.array([mean, mean], np.float32) + np.array([[1], [-1]], np.float32)
 
 
-def test_the_distance_counts_standard_deviations_along_the_components_and_beside_them():
+def test_the_distance_counts_standard_deviations_within_and_outside_the_components():
     assert DOMAIN.distance(tokens(1, 0, 0)) == 0
     assert DOMAIN.distance(tokens(1, 5, 0)) == pytest.approx(2)  # sqrt(1.5² + 2²) = 2.5
     assert DOMAIN.distance(tokens(3, 0, 0)) == pytest.approx(1)
@@ -37,7 +37,7 @@ def test_the_distance_counts_standard_deviations_along_the_components_and_beside
         ([], 0.61, []), ([0.7], 0.61, []),
     ],
 )  # fmt: skip
-def test_an_object_has_to_be_sure_if_it_would_have_been_kept(scores, least, found):
+def test_only_objects_above_the_detection_threshold_must_be_certain(scores, least, found):
     scores = None if scores is None else np.array(scores, np.float32)
     assert list(DOMAIN.departures(tokens=tokens(1, 0, 0), scores=scores, least_confidence=least)) == found
 
@@ -49,7 +49,7 @@ def test_each_departure_is_named():
     assert DOMAIN.departures() == ()
 
 
-def test_principal_components_by_hand():
+def test_principal_components_agree_with_hand_computed_values():
     pictures = np.array([[3, 1], [3, -1], [3, 1], [3, -1]], np.float32)
     mean, components, deviations = principal_components(pictures, n_components=1)
     np.testing.assert_allclose(mean, [3, 0])
@@ -60,10 +60,10 @@ def test_principal_components_by_hand():
 def test_limits_are_the_strictest_that_few_enough_exceed():
     distances, scores = np.arange(10.0), np.array([0.9] * 5 + [0.1, 0.2, 0.3, 0.4, 0.5])
     assert fit_limits(distances, scores, share=0.0) == (9, 0.1)
-    assert fit_limits(distances, scores, share=0.2) == (8, 0.2)  # the farthest picture, and the least sure one
+    assert fit_limits(distances, scores, share=0.2) == (8, 0.2)  # the farthest picture, and the least certain one
     assert fit_limits(distances, scores, share=0.39) == (8, 0.2)
     assert fit_limits(distances, scores, share=0.4) == (7, 0.3)
-    assert fit_limits(distances, np.zeros(10), share=0.3) == (6, 0)  # no score is less sure than another
+    assert fit_limits(distances, np.zeros(10), share=0.3) == (6, 0)  # no score is less certain than another
 
 
 def write(path, *, role="domain", extra=None, **changed):
@@ -76,7 +76,7 @@ def write(path, *, role="domain", extra=None, **changed):
     return path
 
 
-def test_a_file_is_read_as_it_was_written(tmp_path):
+def test_a_domain_round_trips_through_a_file(tmp_path):
     domain = load_domain(write(tmp_path / "x.safetensors"))
     assert (domain.noise, domain.longest_distance, domain.least_score) == (0.5, 4.0, 0.5)
     assert (domain.mean.shape, domain.components.shape, domain.mean.dtype) == ((3,), (2, 3), np.float32)
@@ -89,7 +89,7 @@ def test_a_file_is_read_as_it_was_written(tmp_path):
         {"extra": {}}, {"extra": {"noise": "much", "longest_distance": 4, "least_score": 1}}, {"role": "tagger"},
     ],
 )  # fmt: skip
-def test_a_damaged_file_is_one_line_that_names_it(tmp_path, wrong):
+def test_a_damaged_file_is_named_in_one_line(tmp_path, wrong):
     with pytest.raises(CheckpointError, match=r"x\.safetensors") as raised:
         load_domain(write(tmp_path / "x.safetensors", **wrong))
     assert "\n" not in raised.value.line()

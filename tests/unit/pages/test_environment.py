@@ -1,4 +1,4 @@
-"""The environment of templates: what is printed is escaped, and nothing that is missing is printed as nothing."""
+"""The environment of templates: values are escaped, and a missing value is an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def render(text, **values):
     return environment().from_string(text).render(**values)
 
 
-def test_texts_are_escaped_control_characters_too():
+def test_texts_are_escaped_including_control_characters():
     assert render("{{ name }}", name='<a href="x">\x1b\u202e&') == "&lt;a href=&#34;x&#34;&gt;\\x1b\\u202e&amp;"
     assert render("{{ made }} {{ n }}", made=Markup("<b>"), n=3) == "<b> 3"
 

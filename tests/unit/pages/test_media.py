@@ -1,4 +1,4 @@
-"""Pictures and sounds inside a page: exact where they must be, small where they may be."""
+"""Pictures and sounds in a page: exact where necessary, small where possible."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_mp3_keeps_the_duration_and_the_pitch_and_its_bytes():
     assert np.abs(np.fft.rfft(found[: rate_hz // 2])).argmax() * 2 == pytest.approx(440, abs=2)
 
 
-def test_a_large_picture_is_made_smaller_and_keeps_its_proportions():
+def test_a_large_picture_is_reduced_proportionally():
     pixels = np.zeros((1000, 4000, 3), np.uint8)
     pixels[:, 2000:] = (200, 10, 10)
     image = Image.open(io.BytesIO(decoded(media.picture_uri(pixels))))
@@ -80,7 +80,7 @@ def test_a_waveform_is_as_high_as_its_peaks():
         assert len(ys) == 2 * media.N_WAVE_COLUMNS
 
 
-def test_a_tone_lies_at_its_mark_in_either_scale():
+def test_a_tone_lies_at_its_tick_in_either_scale():
     time = np.arange(22_050) / 22_050
     for scale, hz, mark in (("mel", 2000, "2"), ("linear", 4000, "4")):
         uri = media.spectrogram_uris({"tone": np.sin(2 * np.pi * hz * time)}, scale)["tone"]
@@ -89,7 +89,7 @@ def test_a_tone_lies_at_its_mark_in_either_scale():
         assert height == pytest.approx(dict(media.frequency_marks(scale))[mark], abs=0.02)
 
 
-def test_levels_of_sounds_on_one_page_share_their_reference():
+def test_sounds_on_one_page_share_a_reference_level():
     tone = np.sin(2 * np.pi * 1000 * np.arange(22_050) / 22_050)
     uris = media.spectrogram_uris({"loud": tone, "soft": 0.01 * tone}, "mel")
     loud, soft = (np.asarray(Image.open(io.BytesIO(decoded(uris[n]))).convert("L")).max() for n in ("loud", "soft"))

@@ -1,4 +1,4 @@
-"""A result as HTML for notebooks: what it shows, that it escapes, and that it stands alone."""
+"""A result as HTML for notebooks: content, escaping, and self-containment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VERDICT = (
 
 @pytest.fixture
 def report(tmp_path):
-    """Two sounds with spectrograms, a mask, and pictures that the HTML has in other form."""
+    """Two sounds with spectrograms, a mask, and pictures that the HTML shows in another form."""
     wave = np.sin(np.arange(2205) / 10) / 2
     for name in ("original", "made"):
         (tmp_path / f"{name}.wav").write_bytes(wav_bytes(wave))
@@ -101,7 +101,7 @@ def test_stems_of_floats_beyond_full_scale_are_clipped_to_sixteen_bits(report):
     np.testing.assert_allclose(samples, 1, atol=1e-4)
 
 
-def test_pictures_are_small_and_those_drawn_as_html_are_left_out(report):
+def test_pictures_are_small_and_those_drawn_as_html_are_omitted(report):
     pictures = Elements(result_html(RUN, report)).all("img")
     assert [one["alt"] for one in pictures] == ["spectrogram of original", "spectrogram of made", "removed.mask"]
     for one in pictures:
@@ -115,7 +115,7 @@ def test_a_verdict_has_marks_with_their_meaning(report):
         assert f"{mark}{finding['text']}" in found.text
 
 
-def test_scores_are_those_heard_or_asked_for_and_the_rest_is_counted(report):
+def test_audible_and_requested_classes_have_scores_and_others_are_counted(report):
     html = result_html(RUN, report)
     rows = [re.findall(r">([^<>]+)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
     assert rows[:4] == [
@@ -127,7 +127,7 @@ def test_scores_are_those_heard_or_asked_for_and_the_rest_is_counted(report):
     assert "1 more class below 0.05 in every sound" in html
 
 
-def test_notes_stages_and_state_are_told(report):
+def test_notes_stages_and_state_are_shown(report):
     text = Elements(result_html(RUN, report)).text
     for words in ("a picture unlike the farm", "outside the recommended", "never computed; faint", "1 computed; 1.2 s"):
         assert words in text
@@ -154,7 +154,7 @@ def test_everything_from_users_is_escaped(report):
     assert found.all("audio")[0]["aria-label"] == HOSTILE
 
 
-def test_it_needs_no_other_file_and_has_no_colours(report):
+def test_the_html_is_self_contained_and_sets_no_colours(report):
     html = result_html(RUN, report)
     links = [
         value for _, attributes in Elements(html).found for name, value in attributes.items() if name in ("src", "href")
@@ -164,10 +164,10 @@ def test_it_needs_no_other_file_and_has_no_colours(report):
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL).group(1)
     assert not re.search(r"color|background|url|@import", style)
     selectors = [one.strip() for line in style.strip().splitlines() for one in line.partition("{")[0].split(",")]
-    assert all(one.startswith(".svdaudio-result ") for one in selectors), "the rest of the notebook is left alone"
+    assert all(one.startswith(".svdaudio-result ") for one in selectors), "the rest of the notebook is not styled"
 
 
-def test_files_that_are_gone_are_said_to_be(report):
+def test_missing_files_are_reported(report):
     for path in [*report.audio.values(), *report.pictures.values()]:
         path.unlink()
     found = Elements(result_html(RUN, report))

@@ -1,4 +1,4 @@
-"""Progress in a notebook: what the line says, when it is replaced, and that nothing is shown elsewhere."""
+"""Progress in a notebook: the text of the line, when it is replaced, and that nothing is shown elsewhere."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def line(shown, ticks):
     return progress.StageLine(shown.append, clock=lambda: next(ticks))
 
 
-def test_it_names_the_stage_that_is_computed_and_counts_at_the_end(shown):
-    tell = line(shown, count(0, 1))
-    tell(event("finished", "image", n_done=1, status="cached"))
-    tell(event("started", "mix", n_done=1))
-    tell(event("finished", "mix", n_done=2, status="computed"))
-    tell(event("waiting", "scores", n_done=2, text="waits for another process"))
-    tell(event("finished", "scores", n_done=3, status="computed", n_total=3))
+def test_the_line_names_the_current_stage_and_ends_with_counts(shown):
+    on_event = line(shown, count(0, 1))
+    on_event(event("finished", "image", n_done=1, status="cached"))
+    on_event(event("started", "mix", n_done=1))
+    on_event(event("finished", "mix", n_done=2, status="computed"))
+    on_event(event("waiting", "scores", n_done=2, text="waits for another process"))
+    on_event(event("finished", "scores", n_done=3, status="computed", n_total=3))
     assert [one["text/plain"] for one in shown] == [
         "1/4 image",
         "1/4 mix",
@@ -45,17 +45,17 @@ def test_it_names_the_stage_that_is_computed_and_counts_at_the_end(shown):
     assert shown[-1]["text/html"].startswith('<progress max="3" value="3"')
 
 
-def test_hits_in_quick_succession_are_shown_once_and_the_last_always(shown):
-    tell = line(shown, count(0, 0.01))
+def test_rapid_cache_hits_are_shown_once_and_the_last_always(shown):
+    on_event = line(shown, count(0, 0.01))
     for n_done in range(1, 5):
-        tell(event("finished", f"node {n_done}", n_done=n_done, status="cached"))
+        on_event(event("finished", f"node {n_done}", n_done=n_done, status="cached"))
     assert [one["text/plain"].partition(";")[0] for one in shown] == ["1/4 node 1", "4/4 stages: 4 cached"]
 
 
-def test_a_failure_stays_to_be_seen(shown):
-    tell = line(shown, count(0, 1))
-    tell(event("failed", "mix", n_done=1, status="failed"))
-    tell(event("skipped", "scores", n_done=2, status="skipped"))
+def test_a_failure_stays_visible(shown):
+    on_event = line(shown, count(0, 1))
+    on_event(event("failed", "mix", n_done=1, status="failed"))
+    on_event(event("skipped", "scores", n_done=2, status="skipped"))
     assert [one["text/plain"] for one in shown] == ["1/4 mix failed"]
 
 
@@ -77,9 +77,9 @@ def test_a_kernel_displays_a_line_and_replaces_it(monkeypatch):
 
     in_kernel(monkeypatch, SimpleNamespace(kernel=object()))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
-    tell = progress.default_progress()
-    tell(event("started", "mix", n_done=0))
-    tell(event("started", "scores", n_done=1))
+    on_event = progress.default_progress()
+    on_event(event("started", "mix", n_done=0))
+    on_event(event("started", "scores", n_done=1))
     assert displayed == [
         ("display", "0/4 mix", {"raw": True, "display_id": True}),
         ("update", "1/4 scores", {"raw": True}),
@@ -87,13 +87,13 @@ def test_a_kernel_displays_a_line_and_replaces_it(monkeypatch):
 
 
 @pytest.mark.parametrize("shell", [None, SimpleNamespace()], ids=["python", "a terminal's IPython"])
-def test_elsewhere_nothing_is_shown(monkeypatch, shell):
+def test_nothing_is_shown_outside_of_notebooks(monkeypatch, shell):
     in_kernel(monkeypatch, shell)
     assert progress.default_progress() is no_progress
     kernel.quiet_tqdm()
 
 
-def test_the_library_imports_neither_ipython_nor_jinja_before_they_are_needed():
+def test_ipython_and_jinja_are_imported_only_when_needed():
     code = "import sys, svdaudio.session; print([m for m in ('IPython', 'jinja2', 'tqdm') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

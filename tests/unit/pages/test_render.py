@@ -1,4 +1,4 @@
-"""Pages: every value is escaped, and the policy lets their own scripts run and nothing else."""
+"""Pages: every value is escaped, and the policy allows only their own scripts."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def html():
     return study_html(page)
 
 
-def test_no_text_acts_as_html(html):
+def test_texts_are_never_interpreted_as_html(html):
     assert "alert('&')" not in html
-    assert html.count("<script>") == 2, "uPlot and ours"
+    assert html.count("<script>") == 2, "uPlot and that of the page"
 
 
-def test_the_data_of_charts_is_read_back_as_it_was(html):
+def test_chart_data_round_trip(html):
     [data] = re.findall(r'<script type="application/json" id="charts">(.*?)</script>', html)
     [chart] = json.loads(data).values()
     assert chart["curves"][0]["name"] == HOSTILE
@@ -67,7 +67,7 @@ def test_the_policy_names_every_script_and_nothing_from_elsewhere(html):
         (Figure(name="", value=0.5, low=0.25, high=0.75, n=9), "0.500 [0.250, 0.750]"),
     ],
 )
-def test_cells_read_like_numbers_of_a_paper(cell, text):
+def test_cells_are_formatted_like_numbers_of_a_paper(cell, text):
     assert cell_text(cell) == text
 
 
@@ -80,6 +80,6 @@ def test_the_best_cell_of_a_heat_map(best, value):
     assert study._shares(chart) == [[0.0, None], [1.0, 0.5]]
 
 
-def test_bars_start_at_zero_wherever_it_lies():
+def test_bars_start_at_zero():
     rows = study._bounds(Bars(title="", label="", bars={"up": 3.0, "down": -1.0}))
     assert [(row["left"], row["width"]) for row in rows] == [(25.0, 75.0), (0.0, 25.0)]

@@ -8,7 +8,7 @@ from svdaudio.pretraining.text_augment import variant
 SYNONYMS = {"dog": ["hound", "puppy"], "loud": ["noisy"]}
 
 
-def test_runs_of_time_and_frequency_are_masked():
+def test_spans_of_time_and_frequency_are_masked():
     whole = np.ones((1, 128, 512), np.float32)
     for seed in range(20):
         found = mask_spectrogram(whole, np.random.default_rng(seed), rounds=1, columns=0.15, rows=0.30)

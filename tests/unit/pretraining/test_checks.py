@@ -17,7 +17,7 @@ def check(folder, memory, *, needs_picture=True):
     return found
 
 
-def test_files_that_cannot_be_used_are_listed(tmp_path):
+def test_unusable_files_are_listed(tmp_path):
     data = write_pairs(tmp_path / "data", 7)
     (data / "cat0.png").write_bytes(b"no picture")
     (data / "dog1.wav").write_bytes(b"no sound")
@@ -41,7 +41,7 @@ def test_files_that_cannot_be_used_are_listed(tmp_path):
     assert "is not an image" in lines[0]
 
 
-def test_a_sound_without_picture_needs_a_label_at_least(tmp_path):
+def test_a_sound_without_picture_needs_a_label(tmp_path):
     data = write_pairs(tmp_path / "data", 3)
     (data / "cat0.png").unlink()
     soundfile.write(data / "bare.wav", tone(500), RATE_HZ)
@@ -59,7 +59,7 @@ def test_items_that_share_a_file_are_one_group(tmp_path):
     assert len(set(groups.values())) == 4
 
 
-def test_what_was_found_is_remembered_until_a_file_changes(tmp_path, monkeypatch):
+def test_findings_are_cached_until_a_file_changes(tmp_path, monkeypatch):
     data, memory, looked = write_pairs(tmp_path / "data", 3), tmp_path / "memory.json", []
     look = checks._read_files
     monkeypatch.setattr(checks, "_read_files", lambda item: looked.append(item.name) or look(item))

@@ -14,7 +14,7 @@ def items(*groups):
     return [Item(name=str(n), sound=Path(f"{n}.wav"), group=group) for n, group in enumerate(groups)]
 
 
-def test_a_folder_is_recognised_or_a_layout_named(tmp_path):
+def test_a_folder_is_recognised_or_its_layout_given(tmp_path):
     (tmp_path / "a.wav").touch()
     assert find_layout(tmp_path).name == "pairs"
     assert find_layout(tmp_path, "pairs").name == "pairs"
@@ -37,7 +37,7 @@ def test_groups_stay_together(seed):
     assert split == split_by_group(made, share=0.3, seed=seed)
 
 
-def test_something_is_always_kept_and_held_out():
+def test_both_parts_of_a_split_are_never_empty():
     assert split_by_group(items("a", "b"), share=0.99, seed=0).training != ()
     assert split_by_group(items("a", "b"), share=0.01, seed=0).held_out != ()
     assert split_by_group(items("a", "a"), share=0, seed=0).training == (0, 1)
@@ -45,7 +45,7 @@ def test_something_is_always_kept_and_held_out():
         split_by_group(items("a", "a"), share=0.1, seed=0)
 
 
-def test_a_data_sets_own_part_is_held_out():
+def test_the_test_part_of_a_data_set_is_held_out():
     made = [replace(item, fold=fold) for item, fold in zip(items(*"abcd"), ("1", "2", "2", None), strict=True)]
     split = split_by_fold(made, "2")
     assert (split.training, split.held_out) == ((0, 3), (1, 2))
@@ -55,7 +55,7 @@ def test_a_data_sets_own_part_is_held_out():
         split_by_fold(items("a", "b"), "1")
 
 
-def test_parts_of_sounds():
+def test_sounds_are_cropped_or_repeated_to_a_length():
     sound = np.arange(10, dtype=np.float32)
     rng = np.random.default_rng(0)
     assert fit_length(sound, 4, place="start", rng=rng).tolist() == [0, 1, 2, 3]

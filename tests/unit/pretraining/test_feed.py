@@ -14,7 +14,7 @@ from svdaudio.pretraining.ranks import ALONE, Ranks
 
 
 class Numbers:
-    """Examples that are their index and a random number."""
+    """Examples that consist of their index and a random number."""
 
     def example(self, index, rng):
         return {"x": np.array([index, rng.random()], np.float32)}
@@ -25,7 +25,7 @@ def order(n=10, **changes):
     return Order(**{**values, **changes})
 
 
-def test_every_item_is_used_once_an_epoch_but_for_the_rest():
+def test_every_item_is_used_once_per_epoch_except_the_remainder():
     made = order()
     assert (made.batches_per_epoch, made.n_steps, made.steps_per_epoch) == (2, 6, 2)
     for epoch in range(3):
@@ -58,7 +58,7 @@ def test_a_resumed_feed_gives_the_same_examples():
 
 
 def test_workers_give_the_same_examples():
-    """In a process of its own: loaders fork, which a process with the threads of other tests should not."""
+    """In its own process: loaders fork, which is unsafe in a process with the threads of other tests."""
     code = "import test_feed; print(test_feed.feed(n_workers=1).at(1, 1)['x'].tolist())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -27,7 +27,7 @@ def test_each_vector_is_computed_once(tmp_path, monkeypatch):
     assert asked[6:] == ["a"]
 
 
-def test_an_interrupted_computation_goes_on_and_damage_is_mended(tmp_path, monkeypatch):
+def test_an_interrupted_computation_resumes_and_damage_is_repaired(tmp_path, monkeypatch):
     monkeypatch.setattr(frozen, "_IN_A_FILE", 2)
     keys = ["a", "bb", "ccc", "dddd"]
 

@@ -17,7 +17,7 @@ def network(init, config=SMALL, seed=0):
     return made
 
 
-def test_random_weights_depend_on_the_seed_alone():
+def test_random_weights_depend_only_on_the_seed():
     torch.manual_seed(7)
     first = network("random")
     torch.manual_seed(8)
@@ -27,7 +27,7 @@ def test_random_weights_depend_on_the_seed_alone():
 
 
 @pytest.mark.parametrize("kind", ["pth", "safetensors", "nested"])
-def test_torchvisions_weights_fill_the_backbone(tmp_path, kind):
+def test_torchvision_weights_fill_the_backbone(tmp_path, kind):
     state = resnet18(weights=None).state_dict()
     path = tmp_path / ("r.safetensors" if kind == "safetensors" else "r.pth")
     if kind == "safetensors":

@@ -1,4 +1,4 @@
-"""Layouts of data sets: items, folds, groups, what is missing, and one clear line for everything that is wrong."""
+"""Layouts of data sets: items, folds, groups, missing files, and one clear line for each fault."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ VGGSOUND = (
 def test_vggsound_finds_the_names_that_users_have(tmp_path, name):
     data_sets.write_text(tmp_path / "vggsound.csv", VGGSOUND)
     data_sets.write_sound(tmp_path / name)
-    data_sets.write_sound(tmp_path / "AAAAAAAAAAA.wav")  # of which clip?
+    data_sets.write_sound(tmp_path / "AAAAAAAAAAA.wav")  # of an unnamed clip
     data = read("vggsound", tmp_path)
     (item,) = data.items
     assert (item.name, item.group, item.fold) == ("-0yRK50zyTI_000030", "-0yRK50zyTI", "test")
@@ -99,14 +99,14 @@ def test_audioset_finds_the_names_that_users_have(segments, name):
     assert data.classes == ("Speech", "Dog", "Animal, pet")
 
 
-def test_of_copies_the_one_nearest_the_top_is_taken(segments):
+def test_among_copies_the_one_nearest_the_root_is_used(segments):
     for folder in ("Dog/copies", "Dog", "Animal, pet"):
         data_sets.write_sound(segments / folder / "Y-0RWZT-miFs.wav")
     data_sets.write_sound(segments / ".hidden" / "YBBBBBBBBBBB.wav")
     assert [item.sound for item in read("audioset", segments).items] == [segments / "Animal, pet/Y-0RWZT-miFs.wav"]
 
 
-def test_names_of_one_clip_begin_with_its_id():
+def test_file_names_of_a_clip_begin_with_its_id():
     assert all(stem.startswith("ID") for stem in vggsound.stems_of("ID", 30, alone=True))
     assert len(set(audioset.stems_of("ID", 30.0, 40.0))) == 10
 
@@ -151,7 +151,7 @@ def test_a_wrong_header_is_named(tmp_path, header, says):
         read("esc50", tmp_path)
 
 
-def test_a_table_that_cannot_be_read_is_named(tmp_path):
+def test_an_unreadable_table_is_named(tmp_path):
     data_sets.esc50(tmp_path, ESC50_ROWS)
     (tmp_path / "meta/esc50.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"esc50\.csv cannot be read: got text that is not UTF-8"):
@@ -176,7 +176,7 @@ def test_a_wrong_segment_is_one_line_with_its_place(segments, row, says):
     assert says in caught.value.line()
 
 
-def test_audioset_needs_its_names_of_labels(segments):
+def test_audioset_needs_its_label_names(segments):
     (segments / "class_labels_indices.csv").unlink()
     with pytest.raises(InputError, match=r"no class_labels_indices\.csv"):
         read("audioset", segments)

@@ -5,7 +5,7 @@ import types
 from svdaudio.pretraining.logs import CsvTable, JsonLines, TensorBoard
 
 
-def test_what_was_logged_after_the_checkpoint_is_logged_again(tmp_path):
+def test_steps_logged_after_the_checkpoint_are_logged_again(tmp_path):
     path = tmp_path / "a.log"
     log = JsonLines(path)
     log.begin(0)
@@ -17,7 +17,7 @@ def test_what_was_logged_after_the_checkpoint_is_logged_again(tmp_path):
     assert [json.loads(line)["loss"] for line in path.read_text().splitlines()] == [1.0, 1.0, 2.0]
 
 
-def test_a_table_has_a_heading_and_goes_on(tmp_path):
+def test_a_table_has_a_header_and_is_appended_to(tmp_path):
     path = tmp_path / "a.csv"
     for begin in (0, 10):
         log = CsvTable(path, ("step", "loss", "rate"))

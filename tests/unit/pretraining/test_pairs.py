@@ -12,7 +12,7 @@ def put(folder, *names):
         path.write_bytes(b"")
 
 
-def test_files_of_one_name_are_an_item_in_any_folder(tmp_path):
+def test_files_with_the_same_stem_form_an_item_in_any_folder(tmp_path):
     put(tmp_path, "a.jpg", "a.wav", "street/b.PNG", "street/b.flac", "c.opus", "notes.txt", ".cache/d.wav")
     found = find_pairs(tmp_path)
     assert found.faults == ()
@@ -38,7 +38,7 @@ def test_labels_come_from_the_table(tmp_path):
     ]
 
 
-def test_everything_that_is_wrong_is_found_at_once(tmp_path):
+def test_all_faults_are_found_at_once(tmp_path):
     put(tmp_path, "a.wav", "a.flac", "a.png", "a.jpg", "lonely.png", "x/b.wav", "y/b.wav", "torn.wav")
     (tmp_path / "labels.csv").write_text("stem,label,group\nb,dog,\nnobody,dog,\na,,\ntorn,dog,1\ntorn,cat,2\n")
     assert [str(fault) for fault in find_pairs(tmp_path).faults] == [
@@ -61,7 +61,7 @@ def test_everything_that_is_wrong_is_found_at_once(tmp_path):
         ('stem,label\na,"dog\n', "cannot be read: expected CSV"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_refused(tmp_path, table, message):
+def test_an_unreadable_table_is_refused(tmp_path, table, message):
     put(tmp_path, "a.wav")
     (tmp_path / "labels.csv").write_text(table)
     with pytest.raises(InputError) as caught:
@@ -74,7 +74,7 @@ def test_a_missing_folder_is_refused(tmp_path):
         find_pairs(tmp_path / "none")
 
 
-def test_the_folder_of_the_other_tests_is_in_order(tmp_path):
+def test_the_folder_of_the_other_tests_has_no_faults(tmp_path):
     found = PAIRS.read(write_pairs(tmp_path, 4))
     assert [item.labels for item in found.items] == [("cat",), ("cat",), ("dog",), ("duck",)]
     assert (found.classes, found.faults, found.missing) == (("cat", "dog", "duck"), (), ())

@@ -19,11 +19,11 @@ SIMILARITY = np.array(
     ("k", "expected"),
     [(1, [1, 0, 1 / 3, 0]), (2, [1, 1, 2 / 3, 0]), (3, [1, 1, 1, 0]), (4, [1, 1, 1, 1])],
 )
-def test_hits_by_hand(k, expected):
+def test_hits_agree_with_hand_computed_values(k, expected):
     assert hits_at(SIMILARITY, OWN, k) == pytest.approx(expected)
 
 
-def test_class_hits_by_hand():
+def test_class_hits_agree_with_hand_computed_values():
     right = np.array([[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]], bool)
     assert hits_at(SIMILARITY, right, 1) == pytest.approx([1, 0, 2 / 3, 0])
 
@@ -38,7 +38,7 @@ def test_an_encoder_that_maps_everything_to_one_point_is_at_chance():
 
 def test_figures_of_both_directions():
     first = np.eye(6, dtype=np.float32)
-    second = first[[1, 0, 2, 3, 4, 5]]  # two partners are exchanged
+    second = first[[1, 0, 2, 3, 4, 5]]  # two partners are swapped
     labels = [
         frozenset({"a"}),
         frozenset({"a"}),
@@ -68,7 +68,7 @@ def test_the_bootstrap_draws_whole_groups():
     assert unequal == (0.0, 1.0)
 
 
-def test_large_galleries_are_measured_in_pieces(monkeypatch):
+def test_large_galleries_are_processed_in_chunks(monkeypatch):
     rng = np.random.default_rng(0)
     first, second = (rng.normal(size=(50, 4)).astype(np.float32) for _ in range(2))
     own, groups = np.eye(50, dtype=bool), ["g"] * 50

@@ -23,7 +23,7 @@ def test_the_example_file_has_every_setting_and_changes_none(tmp_path, schema, p
     assert text.count("\n# ") >= len(parameters_of(schema))
 
 
-def test_later_sources_win(tmp_path):
+def test_later_sources_take_precedence(tmp_path):
     path = tmp_path / "mine.yml"
     path.write_text("batch: 16\nlearning_rate: 1e-4\nschedule:\n  form: step\nschedule.factor: 0.1\n")
     settings = resolve_settings(
@@ -52,7 +52,7 @@ def test_later_sources_win(tmp_path):
         (["loss.cosine=0", "loss.contrastive=0"], "the loss has no term"),
     ],
 )
-def test_what_is_invalid_is_refused_in_one_line(overrides, message):
+def test_invalid_settings_are_refused_in_one_line(overrides, message):
     with pytest.raises(ConfigError) as caught:
         resolve_settings(CiapSettings, overrides=overrides)
     assert message in str(caught.value)
@@ -85,7 +85,7 @@ def test_sounds_have_checks_of_their_own(overrides, message):
         ("a.toml", "schedule.form = 'step'\n[split]\nheld_out = 2", "split.held_out has an invalid value"),
     ],
 )
-def test_files_that_cannot_be_used_are_refused(tmp_path, name, text, message):
+def test_unusable_files_are_refused(tmp_path, name, text, message):
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -98,7 +98,7 @@ def test_an_unknown_preset_is_refused():
         resolve_settings(CiapSettings, preset="best")
 
 
-def test_synonyms_are_a_table_or_a_file_beside_the_settings(tmp_path):
+def test_synonyms_are_a_table_or_a_file_next_to_the_settings(tmp_path):
     (tmp_path / "words.toml").write_text('dog = ["hound", "puppy"]\n')
     by_file, inline = tmp_path / "a.toml", tmp_path / "b.toml"
     by_file.write_text('text.synonyms = "words.toml"\ninit = "weights.pth"\n')
@@ -112,7 +112,7 @@ def test_synonyms_are_a_table_or_a_file_beside_the_settings(tmp_path):
         resolve_settings(SoundEncoderSettings, file=by_file)
 
 
-def test_published_presets_are_what_the_authors_code_does():
+def test_published_presets_match_the_code_of_the_authors():
     sound = resolve_settings(SoundEncoderSettings, preset="published")
     assert 1 / sound.temperature == pytest.approx(2.718281828459045**0.07)
     assert (sound.batch, sound.optimiser, sound.weight_decay, sound.targets) == (320, "sgd", 5e-4, "identity")

@@ -32,8 +32,8 @@ def data(tmp_path_factory):
     return check_items(items, folder / "memory.json", needs_picture=True, progress=ignore)
 
 
-class Ear:
-    """An audio encoder that gives the length of a sound and its first sample."""
+class FakeAudioEncoder:
+    """An audio encoder whose embedding is the length of a sound and its first sample."""
 
     def __init__(self):
         self.heard = []
@@ -62,12 +62,12 @@ def ciap_settings(**changes):
 
 
 def ciap_subject(data, tmp_path, settings, ear=None):
-    heard = embed_sounds(lambda: ear or Ear(), "digest", data, settings, folder=tmp_path, progress=ignore)
+    heard = embed_sounds(lambda: ear or FakeAudioEncoder(), "digest", data, settings, folder=tmp_path, progress=ignore)
     return CiapSubject(settings, data, SPLIT, heard), heard
 
 
 def test_sounds_are_repeated_to_their_length_and_embedded_once(data, tmp_path):
-    ear = Ear()
+    ear = FakeAudioEncoder()
     _, heard = ciap_subject(data, tmp_path, ciap_settings(), ear)
     assert heard.shape == (6, 1, 512)
     assert [length for length, _, _ in ear.heard] == [12_000] * 6
@@ -78,7 +78,7 @@ def test_sounds_are_repeated_to_their_length_and_embedded_once(data, tmp_path):
     assert len({first for _, _, first in ear.heard[6:9]}) == 3
 
 
-def test_ciap_losses_by_hand(data, tmp_path):
+def test_ciap_losses_agree_with_hand_computed_values(data, tmp_path):
     settings = ciap_settings(targets="identity", temperature=0.5, loss={"contrastive": 2.0, "cosine": 3.0})
     subject, heard = ciap_subject(data, tmp_path, settings)
     given = torch.randn(4, 512, generator=torch.Generator().manual_seed(0))
@@ -121,7 +121,7 @@ def test_both_views_of_a_sound(data, tmp_path):
     assert sound_subject(data, tmp_path, loss={"view": 0}).example(0, np.random.default_rng(0)).keys() == {"sound"}
 
 
-def test_sound_losses_by_hand(data, tmp_path):
+def test_sound_losses_agree_with_hand_computed_values(data, tmp_path):
     subject = sound_subject(
         data, tmp_path, targets="identity", temperature=1.0, loss={"text": 1.0, "picture": 3.0, "view": 0.0}
     )
@@ -135,7 +135,7 @@ def test_sound_losses_by_hand(data, tmp_path):
     assert found["view"].item() == 0
 
 
-def test_sounds_without_labels_or_pictures_take_part_in_what_they_have(tmp_path):
+def test_sounds_without_labels_or_pictures_contribute_to_the_other_losses(tmp_path):
     folder = write_pairs(tmp_path / "data", 6)
     (folder / "labels.csv").write_text("stem,label\ncat0,cat\ndog4,dog;cat\n")
     for name in ("cat0", "dog4"):
@@ -168,7 +168,7 @@ def test_texts_of_labels_and_their_variants(data, tmp_path):
         sound_subject(data, tmp_path, Limited())
 
 
-def test_answers_by_labels_and_by_likeness():
+def test_answers_by_labels_and_by_similarity():
     vectors = torch.eye(3)[[0, 0, 1]]
     labels = [frozenset("a"), frozenset("ab"), frozenset()]
     identity = batch_targets(CiapSettings(targets="identity"), vectors, labels)

@@ -20,13 +20,13 @@ def same(a, b):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
     return folder, run(folder)
 
 
-def test_it_learns_logs_and_keeps_the_best(undisturbed):
-    folder, outcome = undisturbed
+def test_it_learns_logs_and_keeps_the_best(uninterrupted):
+    folder, outcome = uninterrupted
     assert ORDER.n_steps == outcome.n_steps == 10
     log = [line.split(",") for line in (folder / "training.log.csv").read_text().splitlines()]
     assert log[0] == ["step", "seconds", "learning_rate", "loss"]
@@ -39,20 +39,20 @@ def test_it_learns_logs_and_keeps_the_best(undisturbed):
     assert outcome.best_epoch == int(best[0])
 
 
-def test_a_killed_training_ends_with_the_same_bits(undisturbed, tmp_path):
+def test_a_killed_training_ends_with_the_same_bits(uninterrupted, tmp_path):
     killed = subprocess.run([*TOY, tmp_path, "7"], check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert killed.returncode == -signal.SIGKILL
     assert torch.load(tmp_path / "training.ckpt", weights_only=True)["step"] == 6
-    assert same(run(tmp_path).state, undisturbed[1].state)
-    assert (tmp_path / "training.epochs.csv").read_text() == (undisturbed[0] / "training.epochs.csv").read_text()
+    assert same(run(tmp_path).state, uninterrupted[1].state)
+    assert (tmp_path / "training.epochs.csv").read_text() == (uninterrupted[0] / "training.epochs.csv").read_text()
     logs = [
         [line.split(",")[::2] for line in (folder / "training.log.csv").read_text().splitlines()]
-        for folder in (tmp_path, undisturbed[0])
+        for folder in (tmp_path, uninterrupted[0])
     ]
     assert [row[0] for row in logs[0]] == [row[0] for row in logs[1]]
 
 
-def test_an_interrupt_ends_it_after_the_step(undisturbed, tmp_path):
+def test_an_interrupt_ends_it_after_the_step(uninterrupted, tmp_path):
     class Interrupting(ToySubject):
         def losses(self, forward, batch, places, ranks):
             if self._n_called == 5:
@@ -64,14 +64,14 @@ def test_an_interrupt_ends_it_after_the_step(undisturbed, tmp_path):
         run(tmp_path, Interrupting(), save_every_s=1000.0)
     assert signal.getsignal(signal.SIGINT) is handler
     assert torch.load(tmp_path / "training.ckpt", weights_only=True)["step"] == 3
-    assert same(run(tmp_path).state, undisturbed[1].state)
+    assert same(run(tmp_path).state, uninterrupted[1].state)
 
 
-def test_two_processes_train_as_one(undisturbed, tmp_path):
+def test_two_processes_train_as_one(uninterrupted, tmp_path):
     launch([*TOY, str(tmp_path)], 2)
     first, second = (torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
     assert same(first, second)
-    for name, value in undisturbed[1].state.items():
+    for name, value in uninterrupted[1].state.items():
         assert first[name] == pytest.approx(value, abs=1e-5)
     table = (tmp_path / "training.epochs.csv").read_text().splitlines()
     assert len(table) == 5
@@ -97,7 +97,7 @@ def test_precisions(tmp_path, precision, kind):
         assert same(run(tmp_path, precision=precision).state, outcome.state)
 
 
-def test_a_line_for_people_names_figures_and_the_time_left(tmp_path):
+def test_the_progress_line_has_figures_and_the_remaining_time(tmp_path):
     lines = []
     run(tmp_path, on_epoch=lines.append)
     assert lines[0].startswith("epoch 1, step 3 of 10, recall@1 ")
@@ -105,7 +105,7 @@ def test_a_line_for_people_names_figures_and_the_time_left(tmp_path):
     assert lines[-1].startswith("epoch 4, step 10 of 10")
 
 
-def test_the_best_weights_have_to_be_there(tmp_path):
+def test_missing_best_weights_are_an_error(tmp_path):
     run(tmp_path)
     Path(tmp_path / "training.best.safetensors").unlink()
     with pytest.raises(RunError, match=r"file not found: .* the weights of the best epoch"):

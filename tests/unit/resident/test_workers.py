@@ -1,4 +1,4 @@
-"""Processes that a program holds to compute for it; what they compute is tested with the studio that holds them."""
+"""Worker processes of a program; the studio's tests cover what they compute."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def test_threads_are_divided(monkeypatch, given, n_workers, each):
     assert threads_of_each(n_workers) == each
 
 
-def test_a_worker_ends_when_it_is_closed_and_stays_so():
+def test_a_closed_worker_ends_and_is_not_restarted():
     worker = Worker(1, n_threads=1, warm=False)
     resident = worker.start()
-    assert worker.start() is resident, "it runs already"
+    assert worker.start() is resident, "it is running already"
     assert worker.pid == resident.pid
     worker.close()
     assert start_time(resident.pid) != resident.began
@@ -30,5 +30,5 @@ def test_a_worker_ends_when_it_is_closed_and_stays_so():
         worker.start()
 
 
-def test_one_that_was_never_started_is_closed():
+def test_a_worker_that_never_started_can_be_closed():
     Worker(1, n_threads=1).close()

@@ -22,14 +22,14 @@ def loudness_of(waveform):
     return integrated_loudness(waveform[0].astype(np.float64), RATE_HZ)
 
 
-def test_a_full_scale_tone_has_the_loudness_that_the_recommendation_names():
+def test_a_full_scale_tone_has_the_loudness_of_the_recommendation():
     """BS.1770-4: a sine of 997 Hz at full scale in one front channel reads -3.01 LKFS."""
     assert loudness_of(tone(amplitude=1.0)) == pytest.approx(-3.01, abs=0.1)
 
 
 @pytest.mark.parametrize("amplitude", [0.001, 0.1, 0.9])
 @pytest.mark.parametrize("target", [-30.0, -23.0])
-def test_every_sound_gets_the_wanted_loudness(amplitude, target):
+def test_every_sound_reaches_the_target_loudness(amplitude, target):
     made = finished(tone(amplitude=amplitude, offset=0.05), loudness_lufs=target)
     assert loudness_of(made.waveform) == pytest.approx(target, abs=0.02)
     assert made.loudness_lufs == pytest.approx(target)
@@ -37,7 +37,7 @@ def test_every_sound_gets_the_wanted_loudness(amplitude, target):
     assert (made.waveform.dtype, made.waveform.shape) == (np.float32, (1, 3 * RATE_HZ))
 
 
-def test_offset_and_jumps_at_the_ends_are_gone():
+def test_offset_and_jumps_at_the_ends_are_removed():
     drifting = tone(amplitude=0.1) + np.linspace(0, 0.2, 3 * RATE_HZ, dtype=np.float32)
     made = finished(drifting).waveform[0]
     assert abs(made.mean()) < 5e-4
@@ -46,14 +46,14 @@ def test_offset_and_jumps_at_the_ends_are_gone():
     assert np.abs(np.diff(made[:20])).max() < 0.02
 
 
-def test_the_rest_of_the_sound_is_not_changed_but_for_its_gain():
+def test_the_rest_of_the_sound_only_changes_in_gain():
     given_tone = tone()[0, 2000:-2000]
     made = finished(tone())
     ratio = made.waveform[0, 2000:-2000] / 10 ** (made.gain_db / 20)
     np.testing.assert_allclose(ratio, given_tone, atol=2e-3)
 
 
-def test_peaks_stay_below_the_limit_by_turning_the_sound_down():
+def test_the_level_is_lowered_to_keep_peaks_below_the_limit():
     clicks = np.zeros((1, 3 * RATE_HZ), np.float32)
     clicks[0, 1000::4000] = 1.0
     made = finished(clicks, true_peak_db=-3.0)
@@ -72,7 +72,7 @@ def test_a_true_peak_lies_between_samples():
 
 
 @pytest.mark.parametrize("quiet", [np.zeros((1, RATE_HZ)), np.full((1, RATE_HZ), 0.3), tone(amplitude=1e-5)])
-def test_silence_stays_silent_with_a_remark(quiet):
+def test_silence_stays_silent_with_a_note(quiet):
     made = finished(quiet.astype(np.float32))
     assert (made.loudness_lufs, made.gain_db) == (SILENCE_LUFS, 0.0)
     assert made.remarks == ("the sound is silent (below -70 LUFS): its loudness is unchanged",)
@@ -97,7 +97,7 @@ def test_no_sound_makes_it_fail_or_exceed_the_limit(n_samples, exponent, seed):
     assert abs(made.waveform).max() <= 10 ** (-1 / 20) + 1e-6
 
 
-def test_the_body_gives_waveform_loudness_and_gain():
+def test_the_body_returns_waveform_loudness_and_gain():
     notes = []
     run = FINISH.load_body()
     made = run(waveform=tone(amplitude=0.01), loudness_lufs=-23.0, true_peak_db=-1.0, note=notes.append)

@@ -18,7 +18,7 @@ def tone():
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_every_format_at_every_rate_is_the_same_sound_with_tags(tone, suffix, rate_hz):
+def test_every_format_and_rate_holds_the_same_sound_with_tags(tone, suffix, rate_hz):
     data = encoded(wav_bytes(tone), suffix, rate_hz=rate_hz, tags=TAGS)
     with soundfile.SoundFile(io.BytesIO(data)) as file:
         assert (file.samplerate, file.channels, file.format, file.frames) == (rate_hz, 1, FORMATS[suffix][0], rate_hz)

@@ -1,4 +1,4 @@
-"""Copies between stores: checked, resumable, and the same bytes on the other side."""
+"""Copies between stores: checked, resumable, with identical bytes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from toy_record import toy_record
 
 from svdaudio.errors import InputError, StoreError
-from svdaudio.store import (
-    Action,
-    ArraySpec,
-    ArtifactRecord,
-    LocalStore,
-    RunRecord,
-    StageEntry,
-    digest_array,
-    open_store,
-)
+from svdaudio.store import LocalStore, RunRecord, StageEntry, open_store
 from svdaudio.store.copy import copy_store
 
 RUN = RunRecord(id="20250101-000000-000-aaaa", kind="manipulate", created_at="", files={}, config={}, attempts=1)
@@ -27,12 +19,7 @@ def filled(store, n=3):
     records = []
     for k in range(n):
         array = np.full((4, 5), k, np.float32)
-        record = ArtifactRecord(
-            action=Action(stage="toy", version=1, parameters={"k": k}, inputs={}, models={}),
-            outputs={"x": ArraySpec(digest=digest_array(array), shape=array.shape, dtype=array.dtype.str)},
-            sources={}, notes=(), seconds=0.5, code_version="0", host="here", created_at="",
-        )  # fmt: skip
-        records.append(store.save(record, {"x": array}))
+        records.append(store.save(toy_record({"x": array}, k=k), {"x": array}))
     entry = StageEntry(node="one", stage="toy", status="computed", key=records[0].key, outputs={"x": "d"})
     store.runs.write(replace(RUN, state="finished", stages=(entry,)))
     return records
@@ -48,7 +35,7 @@ def target(s3, tmp_path):
     return open_store(s3.location(f"{tmp_path.name}/target"))
 
 
-def test_there_and_back(source, target, tmp_path):
+def test_a_store_round_trips_through_a_copy(source, target, tmp_path):
     records = filled(source)
     report = copy_store(source, target)
     assert report.complete
@@ -62,19 +49,19 @@ def test_there_and_back(source, target, tmp_path):
         np.testing.assert_array_equal(back.load(record.key)["x"], source.load(record.key)["x"])
 
 
-def test_a_copy_that_was_cut_short_goes_on(source, target):
+def test_an_interrupted_copy_resumes(source, target):
     records = filled(source)
-    told = []
+    copied = []
 
     def cut(key, outcome):
-        told.append(key)
+        copied.append(key)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         copy_store(source, target, on_artifact=cut)
     n_there = len(list(target.keys()))
     assert n_there >= 1
-    assert target.runs.ids() == [], "a run was there before its artifacts"
+    assert target.runs.ids() == [], "a run was written before its artifacts"
     report = copy_store(source, target)
     assert len(report.there) == n_there
     assert set(report.copied) | set(report.there) == {record.key for record in records}
@@ -82,14 +69,14 @@ def test_a_copy_that_was_cut_short_goes_on(source, target):
     assert copy_store(source, target).copied == ()
 
 
-def test_one_run_takes_its_own_artifacts_alone(source, target):
+def test_copying_one_run_takes_only_its_artifacts(source, target):
     records = filled(source)
     report = copy_store(source, target, runs=[source.runs.load("latest")])
     assert report.copied == (records[0].key,)
     assert set(target.keys()) == {records[0].key}
 
 
-def test_what_is_damaged_is_not_copied(source, target):
+def test_damaged_artifacts_are_not_copied(source, target):
     records = filled(source)
     chunk = source.path(records[1].key) / "arrays.zarr" / "x" / "c" / "0" / "0"
     content = bytearray(chunk.read_bytes())
@@ -101,7 +88,7 @@ def test_what_is_damaged_is_not_copied(source, target):
     assert set(target.keys()) == {records[0].key, records[2].key}
 
 
-def test_what_a_run_names_and_nobody_has_is_told(source, target):
+def test_missing_artifacts_of_a_run_are_reported(source, target):
     records = filled(source)
     source.quarantine(records[0].key, "on purpose")
     report = copy_store(source, target, runs=list(source.runs))
@@ -109,7 +96,7 @@ def test_what_a_run_names_and_nobody_has_is_told(source, target):
     assert report.runs == (RUN.id,)
 
 
-def test_runs_at_work_and_newer_runs_stay(source, target):
+def test_active_runs_and_newer_runs_are_not_overwritten(source, target):
     filled(source)
     with source.runs.hold(RUN.id):
         assert copy_store(source, target).runs == ()
@@ -126,7 +113,7 @@ def test_a_target_that_cannot_be_written_is_an_error(source, target, tmp_path):
         copy_store(source, LocalStore(tmp_path / "file" / "below"))
 
 
-def test_a_damaged_record_is_not_gone_but_damaged(source, target):
+def test_a_damaged_record_is_reported_as_damaged_not_as_missing(source, target):
     records = filled(source)
     path = source.path(records[1].key) / "record.json"
     path.write_bytes(path.read_bytes()[:-9])
@@ -135,7 +122,7 @@ def test_a_damaged_record_is_not_gone_but_damaged(source, target):
     assert report.gone == ()
 
 
-def test_what_a_newer_version_wrote_is_left_alone_and_named(source, target):
+def test_records_of_a_newer_version_are_left_alone_and_named(source, target):
     records = filled(source)
     for path in (source.path(records[1].key) / "record.json", source.folder / "runs" / f"{RUN.id}.json"):
         path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
@@ -146,7 +133,7 @@ def test_what_a_newer_version_wrote_is_left_alone_and_named(source, target):
     assert target.runs.ids() == []
 
 
-def test_the_newer_run_of_the_target_stays(source, target):
+def test_the_newer_run_of_the_target_is_kept(source, target):
     filled(source)
     newer = RUN.to_json().replace('"format": 2', '"format": 3').encode()
     target._objects.put(f"runs/{RUN.id}.json", newer)

@@ -1,4 +1,4 @@
-"""What is collected, and what stays."""
+"""What the garbage collection removes and keeps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def keys_of(run, *nodes):
 
 
 def age(store, key, seconds):
-    """Make an artifact look as if it had last been used that long ago."""
+    """Makes an artifact look as if it was last used that long ago."""
     then = time.time() - seconds
     os.utime(store.path(key) / "record.json", (then, then))
 
 
 def make_old(store, run, days):
-    """Make a run look as if it had been started that long ago."""
+    """Makes a run look as if it was started that long ago."""
     began = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - days * DAY_S))
     return store.runs.write(replace(run, created_at=began))
 
@@ -35,7 +35,7 @@ def collect(store, policy, *, now_s=None):
     return carry_out(store, plan_collection(store, policy, now_s=time.time() + 1 if now_s is None else now_s))
 
 
-def test_nothing_goes_of_a_store_whose_runs_are_kept(toy):
+def test_nothing_is_removed_while_all_runs_are_kept(toy):
     run = toy.run()
     collection = collect(toy.store, ALL)
     assert (collection.runs, collection.removals, collection.leftovers) == ((), (), ())
@@ -43,7 +43,7 @@ def test_nothing_goes_of_a_store_whose_runs_are_kept(toy):
     assert collection.n_bytes_kept == sum(footprint.n_bytes for footprint in toy.store.footprints())
 
 
-def test_old_runs_are_forgotten_with_what_they_alone_used(toy):
+def test_old_runs_are_forgotten_with_artifacts_that_only_they_used(toy):
     old = make_old(toy.store, toy.run(), days=10)
     new = toy.run(toy.request(svd__alpha=0.2))
     planned = plan_collection(toy.store, Policy(keep_days=5, grace_s=0.0), now_s=time.time() + 1)
@@ -62,7 +62,7 @@ def test_old_runs_are_forgotten_with_what_they_alone_used(toy):
     assert toy.calls == {"mix": 1, "scores": 1}
 
 
-def test_the_young_are_left_alone(toy):
+def test_young_artifacts_are_kept(toy):
     run = make_old(toy.store, toy.run(), days=10)
     assert not collect(toy.store, Policy(keep_days=5, grace_s=HOUR_S)).removals
     assert not list(toy.store.runs)
@@ -71,7 +71,7 @@ def test_the_young_are_left_alone(toy):
     assert [r.footprint.key for r in collect(toy.store, Policy(grace_s=HOUR_S)).removals] == [key]
 
 
-def test_a_hit_makes_young_again(toy):
+def test_a_cache_hit_renews_an_artifact(toy):
     run = toy.run()
     key = run.stage("mix").key
     age(toy.store, key, DAY_S)
@@ -80,7 +80,7 @@ def test_a_hit_makes_young_again(toy):
     assert footprint.used_at_s > time.time() - HOUR_S
 
 
-def test_pins_stay(toy):
+def test_pinned_artifacts_are_kept(toy):
     run = make_old(toy.store, toy.run(), days=10)
     pinned = run.stage("mix").key
     toy.store.pin(pinned)
@@ -111,8 +111,8 @@ def test_the_least_recently_used_go_first(toy):
     assert again.stage("mix").outputs == run.stage("mix").outputs
 
 
-def test_what_a_run_that_is_going_may_use_stays(toy):
-    """Hits of a run are in its record only later: what was used since it began stays as well."""
+def test_artifacts_that_an_active_run_may_use_are_kept(toy):
+    """The record of a run lists its hits only later: artifacts used since it began are kept as well."""
     done = toy.run()
     for footprint in toy.store.footprints():
         age(toy.store, footprint.key, DAY_S)
@@ -125,11 +125,11 @@ def test_what_a_run_that_is_going_may_use_stays(toy):
     assert set(toy.store.keys()) == {done.stage("mix").key, hit}
     assert toy.store.runs.ids() == [going.id]
     assert "over the limit are kept" in collection.remarks[0]
-    collect(toy.store, Policy(keep_days=0, grace_s=0.0))  # it is over: a record without a holder
+    collect(toy.store, Policy(keep_days=0, grace_s=0.0))  # it has ended: its record has no holder
     assert not list(toy.store.keys())
 
 
-def test_what_comes_into_use_after_the_plan_stays(toy):
+def test_artifacts_used_after_the_plan_are_kept(toy):
     run = make_old(toy.store, toy.run(), days=10)
     for footprint in toy.store.footprints():
         age(toy.store, footprint.key, DAY_S)
@@ -144,7 +144,7 @@ def test_what_comes_into_use_after_the_plan_stays(toy):
     assert len(done.removals) == len(planned.removals) - 2
 
 
-def test_an_unreadable_run_keeps_what_it_may_use(toy):
+def test_an_unreadable_run_keeps_the_artifacts_that_it_may_use(toy):
     run = toy.run()
     path = toy.store.folder / "runs" / f"{run.id}.json"
     path.write_bytes(path.read_bytes()[:-30])
@@ -156,7 +156,7 @@ def test_an_unreadable_run_keeps_what_it_may_use(toy):
     assert len(collect(toy.store, ALL).removals) == len({entry.key for entry in run.stages})
 
 
-def test_leftovers_go_once_they_are_old(toy):
+def test_old_leftovers_are_removed(toy):
     run = toy.run()
     store = toy.store
     folder = store.folder
@@ -182,7 +182,7 @@ def test_leftovers_go_once_they_are_old(toy):
     assert not store.was_quarantined(key)
 
 
-def test_what_somebody_is_at_work_on_is_no_leftover(toy):
+def test_files_of_active_writers_are_not_leftovers(toy):
     run = toy.run()
     seen = []
 
@@ -203,8 +203,8 @@ def test_what_somebody_is_at_work_on_is_no_leftover(toy):
     assert toy.store.find(record.key) == record
 
 
-def test_what_was_used_in_the_future_goes_first(toy):
-    """The clock was set back. What it noted before says nothing of when, but it was before all that is noted now."""
+def test_artifacts_with_a_future_date_of_use_are_removed_first(toy):
+    """The clock was set back. Its earlier timestamps are meaningless, except that they precede all present ones."""
     run = toy.run()
     keys = [run.stage(node).key for node in ("mix", "original.image", "edited.image", "manipulated.scores")]
     sizes = {footprint.key: footprint.n_bytes for footprint in toy.store.footprints()}
@@ -212,14 +212,14 @@ def test_what_was_used_in_the_future_goes_first(toy):
         age(toy.store, key, 10)
     age(toy.store, keys[0], -70 * 365 * DAY_S)
     age(toy.store, keys[1], DAY_S)
-    age(toy.store, keys[2], -300)  # by the clock of another machine: that is now
+    age(toy.store, keys[2], -300)  # the present by the clock of another machine
     most = sum(sizes.values()) - sizes[keys[0]] - sizes[keys[1]]
     collection = collect(toy.store, Policy(max_bytes=most))
     assert [removal.footprint.key for removal in collection.removals] == keys[:2]
     assert set(toy.store.keys()) == set(sizes) - set(keys[:2])
 
 
-def test_an_orphan_of_the_future_goes_and_one_that_is_used_again_stays(toy):
+def test_a_future_orphan_is_removed_unless_it_is_used_again(toy):
     run = toy.run()
     toy.store.runs.remove(run.id)
     keys = sorted(toy.store.keys())
@@ -232,7 +232,7 @@ def test_an_orphan_of_the_future_goes_and_one_that_is_used_again_stays(toy):
     assert list(toy.store.keys()) == [keys[0]]
 
 
-def test_what_a_going_run_with_a_fast_clock_may_use_stays(toy):
+def test_artifacts_of_an_active_run_with_a_fast_clock_are_kept(toy):
     done = toy.run()
     going = replace(done, id="20990101-000000-000-aaaa", state="running", stages=())
     make_old(toy.store, going, days=-3)
@@ -244,7 +244,7 @@ def test_what_a_going_run_with_a_fast_clock_may_use_stays(toy):
     assert collect(toy.store, Policy(max_bytes=0, grace_s=0.0)).removals
 
 
-def test_a_run_of_the_future_or_of_no_time_stays_and_is_named(toy):
+def test_a_run_with_a_future_or_invalid_date_is_kept_and_named(toy):
     ahead = make_old(toy.store, toy.run(), days=-1000)
     undated = toy.store.runs.write(replace(toy.run(), id="a", created_at=""))
     collection = collect(toy.store, Policy(keep_days=1, grace_s=0.0))
@@ -253,7 +253,7 @@ def test_a_run_of_the_future_or_of_no_time_stays_and_is_named(toy):
     assert f"1 runs are kept because their dates are in the future ({ahead.id})" in collection.remarks[0]
 
 
-def test_leftovers_of_the_future_go(toy):
+def test_leftovers_with_a_future_date_are_removed(toy):
     toy.run()
     left = toy.store.folder / "tmp" / "dead.1.abc"
     left.mkdir()
@@ -261,7 +261,7 @@ def test_leftovers_of_the_future_go(toy):
     assert [one.name for one in collect(toy.store, Policy()).leftovers] == ["tmp/dead.1.abc"]
 
 
-def test_what_is_pinned_after_the_plan_stays(toy):
+def test_artifacts_pinned_after_the_plan_are_kept(toy):
     run = make_old(toy.store, toy.run(), days=10)
     planned = plan_collection(toy.store, Policy(keep_days=5, grace_s=0.0), now_s=time.time() + 1)
     toy.store.pin(run.stage("mix").key)
@@ -271,7 +271,7 @@ def test_what_is_pinned_after_the_plan_stays(toy):
 
 
 @pytest.mark.parametrize("folder", ["objects", "tmp", "locks", "runs", "a shard"])
-def test_nothing_is_forgotten_of_a_store_that_cannot_be_written(toy, monkeypatch, folder):
+def test_nothing_is_forgotten_in_a_read_only_store(toy, monkeypatch, folder):
     run = make_old(toy.store, toy.run(), days=10)
     planned = plan_collection(toy.store, Policy(keep_days=5, grace_s=0.0), now_s=time.time() + 1)
     closed = toy.store.path(run.stage("mix").key).parent if folder == "a shard" else toy.store.folder / folder
@@ -283,12 +283,12 @@ def test_nothing_is_forgotten_of_a_store_that_cannot_be_written(toy, monkeypatch
 
 
 @pytest.mark.parametrize("policy", [{"keep_days": -1}, {"max_bytes": -1}, {"grace_s": float("nan")}])
-def test_a_policy_without_a_meaning_is_refused(policy):
+def test_an_invalid_policy_is_refused(policy):
     with pytest.raises(ConfigError, match="is negative"):
         Policy(**policy)
 
 
-def test_short_keys(toy):
+def test_short_keys_are_completed(toy):
     run = toy.run()
     key = run.stage("mix").key
     assert full_key(toy.store, key[:8].upper()) == key

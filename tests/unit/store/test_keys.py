@@ -1,4 +1,4 @@
-"""Keys. The golden values must not change: every store there is hangs on them."""
+"""Keys. The golden values must not change: every existing store depends on them."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ def test_canonical_text():
 @pytest.mark.parametrize(
     ("one", "other"), [(1, 1.0), (0.0, -0.0), ((1, 2), [1, 2]), ({"a": 1, "b": 2}, {"b": 2, "a": 1})]
 )
-def test_the_same_by_value(one, other):
+def test_equal_values_have_equal_text(one, other):
     assert canonical(one) == canonical(other)
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [(1, True), (1, "1"), (None, "null"), ([1], [[1]]), (0.1, 0.1 + 2**-56), ([], {})]
 )
-def test_not_the_same(one, other):
+def test_different_values_have_different_text(one, other):
     assert canonical(one) != canonical(other)
 
 
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), [{"a": float("-inf")}], object(), {1: 2}, {"a": {1, 2}}, b"x"]
 )
-def test_what_has_no_canonical_text_is_refused(value):
+def test_values_without_canonical_text_are_refused(value):
     with pytest.raises(ConfigError):
         canonical(value)
 
@@ -91,7 +91,7 @@ def test_everything_enters_the_key(change):
     assert Action(**{**fields, **change}).key != ACTION.key
 
 
-def test_layout_and_byte_order_do_not_count():
+def test_layout_and_byte_order_do_not_affect_digests():
     array = np.arange(12, dtype="<f4").reshape(3, 4)
     for same in (np.asfortranarray(array), array.astype(">f4"), np.arange(24, dtype="<f4").reshape(3, 8)[:, ::2] / 2):
         assert digest_array(same) == digest_array(array)
@@ -107,7 +107,7 @@ def test_layout_and_byte_order_do_not_count():
         np.arange(12, dtype=np.float32).view(np.int32).reshape(3, 4),
     ],
 )
-def test_type_shape_and_values_count(other):
+def test_type_shape_and_values_affect_digests(other):
     assert digest_array(other) != digest_array(np.arange(12, dtype=np.float32).reshape(3, 4))
 
 

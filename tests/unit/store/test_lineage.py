@@ -6,7 +6,7 @@ from svdaudio.errors import MissingArtifactError
 from svdaudio.store.lineage import Lineage, Use
 
 
-def test_why_an_artifact_is_there(toy):
+def test_lineage_of_an_artifact(toy):
     first = toy.run()
     second = toy.run(toy.request(svd__alpha=0.2))
     key = first.stage("original.factors").key

@@ -1,9 +1,10 @@
-"""The local store against damage, sudden death and crowds."""
+"""The local store under damage, kills and concurrent access."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import math
 import os
 import re
@@ -19,27 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_record import toy_record
 
 from svdaudio.errors import CorruptArtifactError, NewerRecordError, StoreError
-from svdaudio.store import Action, ArraySpec, ArtifactRecord, LocalStore, RunRecord, digest_array, open_store
+from svdaudio.store import LocalStore, RunRecord, open_store
 from svdaudio.store.copy import copy_store
 from svdaudio.store.gc import Policy, carry_out, plan_collection
 
 ARRAYS = {"x": np.linspace(0, 1, 1000), "zeros": np.zeros(500)}
+make_record = functools.partial(toy_record, ARRAYS)
 STEPS = ("begin", "arrays written", "record written", "flushed", "renamed", "done")
-
-
-def make_record(arrays=ARRAYS, **parameters):
-    return ArtifactRecord(
-        action=Action(stage="toy", version=1, parameters=parameters, inputs={}, models={}),
-        outputs={n: ArraySpec(digest=digest_array(a), shape=a.shape, dtype=a.dtype.str) for n, a in arrays.items()},
-        sources={},
-        notes=(),
-        seconds=0.0,
-        code_version="0",
-        host="",
-        created_at="",
-    )
 
 
 def chunks(store, key):
@@ -47,7 +37,7 @@ def chunks(store, key):
 
 
 def is_whole(store, key):
-    """Whether an artifact is there; if it is, it must be whole."""
+    """Whether an artifact exists; if it does, it must be complete."""
     if store.find(key) is None:
         return False
     np.testing.assert_array_equal(store.load(key)["x"], ARRAYS["x"])
@@ -89,7 +79,7 @@ def script(text, *arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
-def test_killed_at_any_step_there_is_all_or_nothing(tmp_path):
+def test_an_artifact_is_complete_or_absent_after_a_kill_at_any_step(tmp_path):
     script(
         """
         def die(step):
@@ -115,7 +105,7 @@ def test_killed_at_any_step_there_is_all_or_nothing(tmp_path):
         assert is_whole(store, key)
 
 
-def test_a_crowd_computes_each_key_once(tmp_path):
+def test_concurrent_processes_compute_each_key_once(tmp_path):
     script(
         """
         def work(seed):
@@ -137,7 +127,7 @@ def test_a_crowd_computes_each_key_once(tmp_path):
     assert not list((tmp_path / "locks").iterdir())
 
 
-def test_every_flipped_bit_and_lost_chunk_is_noticed(tmp_path):
+def test_every_flipped_bit_and_lost_chunk_is_detected(tmp_path):
     store = LocalStore(tmp_path, durable=False)
     key = make_record().key
     rng = np.random.default_rng(0)
@@ -156,7 +146,7 @@ def test_every_flipped_bit_and_lost_chunk_is_noticed(tmp_path):
             else:
                 chunk.unlink()
             if how == "remove" and chunk.parent.parent.name == "zeros":
-                # zarr reads a missing chunk as zeros, and zeros they were: nothing false is read
+                # zarr reads a missing chunk as zeros, which is what it held: the result is right
                 assert not store.load(key)["zeros"].any()
                 store.quarantine(key, "on purpose")
                 continue
@@ -166,7 +156,7 @@ def test_every_flipped_bit_and_lost_chunk_is_noticed(tmp_path):
             assert store.find(key) is None
 
 
-def test_damaged_metadata_is_noticed(tmp_path):
+def test_damaged_metadata_are_detected(tmp_path):
     store = LocalStore(tmp_path, durable=False)
     key = make_record().key
     for name in ("zarr.json", "x/zarr.json"):
@@ -177,7 +167,7 @@ def test_damaged_metadata_is_noticed(tmp_path):
                 store.load(key)
 
 
-def test_a_damaged_record_counts_as_none(tmp_path, caplog):
+def test_a_damaged_record_counts_as_absent(tmp_path, caplog):
     store = LocalStore(tmp_path)
     record = store.save(make_record(), ARRAYS)
     path = store.path(record.key) / "record.json"
@@ -188,7 +178,7 @@ def test_a_damaged_record_counts_as_none(tmp_path, caplog):
     assert is_whole(store, store.save(record, ARRAYS).key)
 
 
-def test_the_record_of_another_key_counts_as_none(tmp_path):
+def test_the_record_of_another_key_counts_as_absent(tmp_path):
     store = LocalStore(tmp_path)
     one, other = (store.save(make_record(k=k), ARRAYS) for k in (1, 2))
     (store.path(one.key) / "record.json").write_text(other.to_json())
@@ -196,7 +186,7 @@ def test_the_record_of_another_key_counts_as_none(tmp_path):
     assert store.find(other.key) == other
 
 
-def test_a_folder_without_a_record_is_no_artifact_and_no_obstacle(tmp_path):
+def test_a_folder_without_a_record_is_not_an_artifact_and_does_not_prevent_saving(tmp_path):
     store = LocalStore(tmp_path)
     record = make_record()
     store.path(record.key).mkdir(parents=True)
@@ -207,7 +197,7 @@ def test_a_folder_without_a_record_is_no_artifact_and_no_obstacle(tmp_path):
     assert is_whole(store, record.key)
 
 
-def test_a_newer_artifact_is_not_set_aside_for_an_older_one(tmp_path):
+def test_a_newer_artifact_is_not_quarantined_for_an_older_one(tmp_path):
     store = LocalStore(tmp_path)
     record = store.save(make_record(), ARRAYS)
     assert store.quarantine(record.key, "seen damaged a while ago", b"what was there then") is None
@@ -228,13 +218,13 @@ def test_a_full_disk_leaves_nothing(tmp_path, step):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes wherever it likes")
-def test_a_read_only_store_says_so(tmp_path):
+def test_a_read_only_store_is_reported(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="cannot be written"):
         LocalStore(tmp_path).save(make_record(), ARRAYS)
 
 
-def test_places_that_cannot_be_a_store(tmp_path):
+def test_invalid_store_folders_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="not a folder"):
         open_store(tmp_path / "file")
@@ -250,7 +240,7 @@ def test_places_that_cannot_be_a_store(tmp_path):
         open_store(tmp_path)
 
 
-def test_looking_makes_nothing(tmp_path):
+def test_reading_a_missing_store_does_not_create_it(tmp_path):
     store = open_store(tmp_path / "store")
     assert store.find("0" * 64) is None
     assert not store.was_quarantined("0" * 64)
@@ -259,7 +249,7 @@ def test_looking_makes_nothing(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_a_folder_that_holds_other_things_is_no_store(tmp_path):
+def test_a_folder_with_other_files_is_not_a_store(tmp_path):
     (tmp_path / "home" / "tmp").mkdir(parents=True)
     (tmp_path / "home" / "tmp" / "notes.txt").write_text("precious")
     with pytest.raises(StoreError, match=r"home is not a store.*got tmp/notes\.txt"):
@@ -271,14 +261,14 @@ def test_a_folder_that_holds_other_things_is_no_store(tmp_path):
         open_store("")
 
 
-def test_nothing_is_left_over_in_a_folder_that_is_no_store_yet(tmp_path):
+def test_an_uninitialised_store_has_no_leftovers(tmp_path):
     (tmp_path / "tmp").mkdir()
     (tmp_path / "quarantine").mkdir()
     (tmp_path / "quarantine" / "mine").touch()
     assert list(LocalStore(tmp_path).leftovers()) == []
 
 
-def test_no_key_leads_out_of_the_store(tmp_path):
+def test_keys_cannot_escape_the_store(tmp_path):
     store = LocalStore(tmp_path / "store")
     store.save(make_record(), ARRAYS)
     (tmp_path / "precious").mkdir()
@@ -295,7 +285,7 @@ def test_no_key_leads_out_of_the_store(tmp_path):
     assert (tmp_path / "precious" / "record.json").read_text() == "mine"
 
 
-def test_what_is_not_named_by_a_key_is_no_artifact(tmp_path):
+def test_folders_not_named_by_a_key_are_not_artifacts(tmp_path):
     store = LocalStore(tmp_path)
     key = store.save(make_record(), ARRAYS).key
     for name in ("ab/notes", f"zz/{key}", f"{key[:2]}/{key[:-1]}", "README"):
@@ -311,7 +301,7 @@ def test_what_is_not_named_by_a_key_is_no_artifact(tmp_path):
 
 @pytest.fixture
 def closed(monkeypatch):
-    """Folders that must not be read, also by root."""
+    """Folders that cannot be read, not even by root."""
     folders = set()
     real = os.scandir
 
@@ -325,7 +315,7 @@ def closed(monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["objects", "objects/xx", "objects/xx/key", "objects/xx/key/arrays.zarr"])
-def test_what_must_not_be_read_is_never_nothing(tmp_path, closed, what):
+def test_unreadable_folders_are_errors_and_not_empty(tmp_path, closed, what):
     store = LocalStore(tmp_path)
     key = store.save(make_record(), ARRAYS).key
     closed.add(tmp_path / what.replace("xx", key[:2]).replace("key", key))
@@ -343,12 +333,12 @@ def test_what_must_not_be_read_is_never_nothing(tmp_path, closed, what):
             n_readable += 1
         except StoreError as error:
             assert re.search(r"cannot be read: got Permission denied: .*objects", str(error))  # noqa: PT017
-    # Whether an artifact is there, and its bytes, can be found out where its folder cannot be listed.
+    # Whether an artifact exists, and its bytes, can be read even if its folder cannot be listed.
     assert n_readable == {0: 0, 1: 0, 2: 4, 3: 4}[what.count("/")]
 
 
 @pytest.mark.parametrize("what", ["tmp", "runs", "locks", "quarantine", "out/some", "pins"])
-def test_leftovers_and_runs_that_must_not_be_read(tmp_path, closed, what):
+def test_unreadable_leftovers_and_runs_are_errors(tmp_path, closed, what):
     store = LocalStore(tmp_path)
     store.save(make_record(), ARRAYS)
     for name in ("runs", "quarantine", "out/some", "pins"):
@@ -372,8 +362,8 @@ def test_a_lack_of_file_descriptors_is_not_damage(tmp_path, monkeypatch):
     assert is_whole(store, record.key)
 
 
-def test_a_pin_wins_against_a_removal_at_any_moment(tmp_path):
-    """Planned, pinned while it is being removed: either the pin came first and it stays, or it is gone for who pins."""
+def test_a_pin_at_any_moment_prevents_removal(tmp_path):
+    """Pinned during its removal: either the pin came first and the artifact is kept, or pinning finds it missing."""
     record = make_record()
     for n in range(40):
         store = LocalStore(tmp_path / str(n), durable=False)
@@ -415,7 +405,7 @@ def test_a_newer_artifact_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("folder", ["tmp", "objects", "quarantine", "objects/ab"])
 def test_a_store_on_two_file_systems_is_refused_before_anything_is_done(tmp_path, folder):
-    """/dev/shm is a file system of its own wherever there is one."""
+    """Where /dev/shm exists, it is a separate file system."""
     elsewhere = Path("/dev/shm")
     if not os.access(elsewhere, os.W_OK) or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system")
@@ -446,7 +436,7 @@ RUN = RunRecord(id="20250131-235959-999-0a1b", kind="run", created_at="2025-01-3
 
 
 def failing(code):
-    """A function of the system that fails with this error."""
+    """A system call that fails with this error."""
 
     def fail(*given):
         raise OSError(code, os.strerror(code))
@@ -455,7 +445,7 @@ def failing(code):
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_locks_is_refused_in_one_line(tmp_path, monkeypatch, code):
+def test_a_file_system_without_locks_is_reported_in_one_line(tmp_path, monkeypatch, code):
     store = LocalStore(tmp_path / "store")
     record = store.save(make_record(), ARRAYS)
     (tmp_path / "store" / "runs").mkdir()
@@ -495,8 +485,8 @@ def test_a_rename_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch, 
     assert list((tmp_path / "store" / "tmp").iterdir()) == list((tmp_path / "store").glob("runs/.*")) == []
 
 
-def test_locks_of_nfs_are_enough(tmp_path, monkeypatch):
-    """NFS locks a file exclusively only if it is open for writing; folders it locks on the machine itself."""
+def test_locks_work_on_nfs(tmp_path, monkeypatch):
+    """NFS locks a file exclusively only if it is open for writing; it locks folders only locally."""
     flock = fcntl.flock
 
     def flock_of_nfs(file, operation):
@@ -518,7 +508,7 @@ def test_locks_of_nfs_are_enough(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["tmp/backup", "objects/ab", "runs/x", "quarantine/a/b"])
-def test_no_store_is_made_where_another_one_cleans_up(tmp_path, folder):
+def test_a_store_inside_another_store_is_refused(tmp_path, folder):
     LocalStore(tmp_path).save(make_record(), ARRAYS)
     with pytest.raises(StoreError, match="is inside the store"):
         LocalStore(tmp_path / folder)

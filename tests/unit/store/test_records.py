@@ -30,7 +30,7 @@ def test_round_trip():
     assert json.loads(RECORD.to_json())["key"] == RECORD.key
 
 
-def test_every_truncation_is_noticed():
+def test_every_truncation_is_detected():
     text = RECORD.to_json()
     for length in range(len(text) - 1):
         with pytest.raises(ValueError):  # noqa: PT011 - of JSON, or ours
@@ -46,13 +46,13 @@ def test_every_truncation_is_noticed():
         ("format", "2", "record format 2"),
     ],
 )
-def test_a_changed_record_is_noticed(name, value, message):
+def test_a_changed_record_is_detected(name, value, message):
     fields = {**json.loads(RECORD.to_json()), name: value}
     with pytest.raises(ValueError, match=message):
         ArtifactRecord.from_json(json.dumps(fields))
 
 
-def test_every_flipped_bit_that_changes_what_is_said_is_noticed():
+def test_every_flipped_bit_that_changes_the_content_is_detected():
     text = RECORD.to_json().encode()
     said = json.loads(text)
     for place in range(len(text)):
@@ -64,7 +64,7 @@ def test_every_flipped_bit_that_changes_what_is_said_is_noticed():
             except ValueError:
                 continue
             assert record == RECORD
-            assert json.loads(bytes(flipped)) == said  # white space, or an upper-case letter of an escape
+            assert json.loads(bytes(flipped)) == said  # white space, or an upper-case letter of an escape sequence
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_every_flipped_bit_that_changes_what_is_said_is_noticed():
         ("outputs", None, "incomplete"),
     ],
 )
-def test_contents_are_looked_at_even_where_the_check_sum_is_right(name, value, message):
+def test_contents_are_validated_even_if_the_checksum_is_right(name, value, message):
     fields = unseal(RECORD.to_json())
     with pytest.raises(ValueError, match=message):
         ArtifactRecord.from_json(seal({**fields, name: value}))
@@ -86,8 +86,8 @@ ODD = ["/etc", "../up", "..", "", "a/b", "a\\b", "\x1b[2J", "a\nb", 5, None, Tru
 
 
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
-def test_nothing_but_a_key_a_name_a_digest_is_taken_for_one(odd):
-    """Whoever may write into a store may seal what they like."""
+def test_invalid_keys_names_and_digests_are_refused(odd):
+    """Anyone with write access to a store can seal any content."""
     for change in (
         lambda fields: fields.update(key=odd),
         lambda fields: fields.update(stage=odd),
@@ -112,7 +112,7 @@ def test_nothing_but_a_key_a_name_a_digest_is_taken_for_one(odd):
 
 
 @pytest.mark.parametrize(("name", "value"), [("shape", [-1]), ("shape", [1.5]), ("shape", [1] * 65)])
-def test_shapes_that_no_array_has(name, value):
+def test_impossible_shapes_are_refused(name, value):
     fields = unseal(RECORD.to_json())
     fields["outputs"]["mask"][name] = value
     with pytest.raises(ValueError, match=r"not the shape of an array|not a whole number"):
@@ -120,7 +120,7 @@ def test_shapes_that_no_array_has(name, value):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_numbers_that_are_not_finite_are_damage_in_old_records_too(value):
+def test_non_finite_numbers_are_damage_even_in_old_records(value):
     old = {"format": 1, **unseal(RECORD.to_json())}
     for changed in ({**old, "seconds": value}, {**old, "parameters": {"x": value}}):
         with pytest.raises(ValueError, match="malformed"):
@@ -129,7 +129,7 @@ def test_numbers_that_are_not_finite_are_damage_in_old_records_too(value):
 
 @pytest.mark.parametrize("depth", [200, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x":', "}")])
-def test_what_is_nested_too_deeply_is_damage(depth, opening, closing):
+def test_too_deep_nesting_is_damage(depth, opening, closing):
     deep = opening * depth + "1" + closing * depth
     for text in (deep, f'{{"format": 2, "parameters": {deep}}}'):
         with pytest.raises(ValueError):  # noqa: PT011 - of JSON, or ours
@@ -137,7 +137,7 @@ def test_what_is_nested_too_deeply_is_damage(depth, opening, closing):
 
 
 @pytest.mark.parametrize("how", ["sealed", "changed"])
-def test_a_record_of_a_newer_format_is_not_damage(how, monkeypatch):
+def test_a_record_of_a_newer_format_is_not_damaged(how, monkeypatch):
     if how == "sealed":
         monkeypatch.setattr("svdaudio.store.sealed.FORMAT", 3)
     text = RECORD.to_json()
@@ -148,7 +148,7 @@ def test_a_record_of_a_newer_format_is_not_damage(how, monkeypatch):
         ArtifactRecord.from_json(text)
 
 
-def test_a_record_without_a_field_is_noticed():
+def test_a_missing_field_is_detected():
     fields = unseal(RECORD.to_json())
     for name in fields.keys() - {"execution"}:  # which records of earlier versions lack
         with pytest.raises(ValueError, match="incomplete"):
@@ -158,7 +158,7 @@ def test_a_record_without_a_field_is_noticed():
             ArtifactRecord.from_json(text)
 
 
-def test_records_from_before_there_were_check_sums_are_still_read():
+def test_records_without_checksums_are_still_read():
     old = {"format": 1, **unseal(RECORD.to_json())}
     assert ArtifactRecord.from_json(json.dumps(old)) == RECORD
     with pytest.raises(ValueError, match="does not match its content"):

@@ -1,7 +1,8 @@
-"""The store in a bucket, where it differs from the one in a folder: faults, leases, crashes, credentials."""
+"""The store in a bucket where it differs from that in a folder: faults, leases, crashes, credentials."""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -17,10 +18,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from s3 import BUCKET, Fault
+from toy_record import toy_record
 
 from svdaudio import doctor
 from svdaudio.errors import CorruptArtifactError, NewerRecordError, RunError, StoreError
-from svdaudio.store import Action, ArraySpec, ArtifactRecord, RunRecord, digest_array, open_store
+from svdaudio.store import RunRecord, open_store
 from svdaudio.store.gc import Policy, plan_collection
 from svdaudio.store.leases import is_held, lease
 from svdaudio.store.locks import HeldError, refuse_to_wait
@@ -31,15 +33,8 @@ from svdaudio.store.sealed import seal
 
 QUICK = Patience(timeout_s=0.5, connect_timeout_s=1, n_retries=3, retry_s=10)
 ARRAYS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "none": np.zeros((0, 4)), "scalar": np.array(3)}
+make_record = functools.partial(toy_record, ARRAYS)
 RUN = RunRecord(id="20250101-000000-000-aaaa", kind="manipulate", created_at="", files={}, config={})
-
-
-def make_record(arrays=ARRAYS, **parameters):
-    return ArtifactRecord(
-        action=Action(stage="toy", version=1, parameters=parameters, inputs={}, models={}),
-        outputs={n: ArraySpec(digest=digest_array(a), shape=a.shape, dtype=a.dtype.str) for n, a in arrays.items()},
-        sources={}, notes=(), seconds=0.0, code_version="0", host="here", created_at="",
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -54,7 +49,7 @@ def store(location):
 
 @pytest.fixture
 def raw(location):
-    """The objects themselves, to damage them."""
+    """The raw objects, for damaging them."""
     return Objects(location, QUICK)
 
 
@@ -63,7 +58,7 @@ def paths(raw, folder):
 
 
 class Stopped(BaseException):
-    """The process ends here."""
+    """Simulates the end of the process."""
 
 
 def stop_at(step):
@@ -76,7 +71,7 @@ def stop_at(step):
 
 class TestFaults:
     @pytest.mark.parametrize("kind", ["500", "503"])
-    def test_a_server_out_of_order_for_a_while_is_asked_again(self, s3, store, kind):
+    def test_temporary_server_errors_are_retried(self, s3, store, kind):
         record = make_record()
         s3.faults += [Fault(kind=kind, method="PUT", n=2)]
         store.save(record, ARRAYS)
@@ -84,25 +79,25 @@ class TestFaults:
         np.testing.assert_array_equal(store.load(record.key)["x"], ARRAYS["x"])
         assert all(fault.n == 0 for fault in s3.faults)
 
-    def test_one_that_stays_out_of_order_is_an_error_of_one_line(self, s3, store):
+    def test_lasting_server_errors_are_reported_in_one_line(self, s3, store):
         s3.faults.append(Fault(kind="503", n=1000))
         with pytest.raises(
             StoreError, match=r"^the store s3://\S+ reports a server error: got 503 Service Unavailable Slow"
         ):
             store.find("a" * 64)
 
-    def test_silence_is_asked_again(self, s3, store):
+    def test_timeouts_are_retried(self, s3, store):
         record = store.save(make_record(), ARRAYS)
         s3.silence_s = 1.0
         s3.faults.append(Fault(kind="silent", method="GET"))
         assert store.find(record.key) == record
 
-    def test_a_record_whose_answer_was_lost_is_known_as_ones_own(self, s3, store, raw):
+    def test_a_saved_record_is_recognised_after_its_response_was_lost(self, s3, store, raw):
         s3.silence_s = 1.0
         s3.faults.append(Fault(kind="lost", method="PUT", path="/records/"))
         record = store.save(make_record(), ARRAYS)
         assert store.find(record.key) == record
-        assert len(paths(raw, "arrays")) == 1 + 2 * len(ARRAYS) - 1  # an array of no size has no chunk
+        assert len(paths(raw, "arrays")) == 1 + 2 * len(ARRAYS) - 1  # an empty array has no chunk
         np.testing.assert_array_equal(store.load(record.key)["x"], ARRAYS["x"])
 
     def test_arrays_that_cannot_be_written_leave_nothing(self, s3, store, raw):
@@ -112,7 +107,7 @@ class TestFaults:
         s3.faults.clear()
         assert paths(raw, "records") == paths(raw, "arrays") == []
 
-    def test_the_loser_takes_its_arrays_away(self, location, store, raw):
+    def test_the_losing_writer_removes_its_arrays(self, location, store, raw):
         rival = RemoteStore(location, patience=QUICK)
 
         def overtake(step):
@@ -126,7 +121,7 @@ class TestFaults:
 
 
 class TestCutAnswers:
-    """One answer that breaks off half way is asked for again, whatever was asked."""
+    """A response that breaks off is requested again, whatever the request."""
 
     def test_while_deleting(self, s3, raw):
         raw.put_all({f"a/{n}": b"x" for n in range(5)})
@@ -165,7 +160,7 @@ class TestCutAnswers:
         np.testing.assert_array_equal(store.load(record.key)["x"], ARRAYS["x"])
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_patience_ends(self, s3, raw, method):
+    def test_retries_are_limited(self, s3, raw, method):
         raw.put("a/b", b"x" * 99)
         s3.faults.append(Fault(kind="cut", method=method, n=1000))
         with pytest.raises(StoreError, match="cannot be reached: got the response broke off"):
@@ -174,14 +169,14 @@ class TestCutAnswers:
 
 
 class TestConditions:
-    """Locks rest on If-None-Match and If-Match. A server without them is found out before it does harm."""
+    """Locks rely on If-None-Match and If-Match. A server without them is detected before it does harm."""
 
     @pytest.fixture(autouse=True)
     def ignoring(self, s3):
         s3.faults.append(Fault(kind="unconditional", n=10**6))
 
     @pytest.mark.parametrize("made", [False, True])
-    def test_such_a_store_is_not_written(self, location, raw, made):
+    def test_a_store_without_conditional_writes_is_not_written(self, location, raw, made):
         if made:
             raw.put("store.json", MARKER_TEXT.encode())
         store = RemoteStore(location, patience=QUICK)
@@ -200,20 +195,20 @@ class TestConditions:
         assert paths(raw, "") == ["store.json"]
         assert raw.get("store.json").content == MARKER_TEXT.encode()
 
-    def test_doctor_says_so(self, location):
+    def test_doctor_reports_it(self, location):
         (check,) = doctor._remote_store(location)
         assert check.state == "broken"
         assert "ignores If-None-Match and If-Match" in check.found
 
 
-def test_conditions_that_are_not_implemented(s3, location):
+def test_unimplemented_conditions_are_refused(s3, location):
     RemoteStore(location, patience=QUICK).prepare()
     s3.faults.append(Fault(kind="501", method="PUT", n=100))
     with pytest.raises(StoreError, match="ignores If-None-Match and If-Match"):
         RemoteStore(location, patience=QUICK).prepare()
 
 
-def test_a_server_that_knows_no_etag_again_is_refused(s3, location, raw):
+def test_a_server_that_does_not_match_its_own_etags_is_refused(s3, location, raw):
     """Ceph's RGW 16 compares the quoted ETag of If-Match with its own without quotes."""
     s3.faults.append(Fault(kind="mistaken", method="PUT", n=10**6))
     store = RemoteStore(location, patience=QUICK)
@@ -223,7 +218,7 @@ def test_a_server_that_knows_no_etag_again_is_refused(s3, location, raw):
     assert paths(raw, "") == ["store.json"]
 
 
-def test_conditions_are_tried_once(s3, location):
+def test_conditional_writes_are_probed_once(s3, location):
     store = RemoteStore(location, patience=QUICK)
     store.prepare()
     s3.requests.clear()
@@ -239,18 +234,18 @@ class TestErrors:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
         with pytest.raises(
             StoreError, match=r"rejects these credentials: got 403 Forbidden InvalidAccessKeyId"
-        ) as told:
+        ) as caught:
             open_store(location)
-        assert "AWS_SECRET_ACCESS_KEY" in str(told.value)
+        assert "AWS_SECRET_ACCESS_KEY" in str(caught.value)
 
     def test_no_credentials(self, s3, location, monkeypatch):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")  # no machine of Amazon's
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")  # not a machine of Amazon
         with pytest.raises(StoreError, match=r"needs credentials: got none\. Set AWS_ACCESS_KEY_ID"):
             RemoteStore(location, patience=Patience(timeout_s=1, connect_timeout_s=1, n_retries=0))
 
-    def test_without_the_extra_it_says_what_to_install(self, s3, location, monkeypatch):
+    def test_without_the_extra_the_error_says_what_to_install(self, s3, location, monkeypatch):
         monkeypatch.setitem(sys.modules, "obstore", None)
         with pytest.raises(StoreError, match=r"needs obstore: .* Run `uv sync --extra s3`"):
             open_store(location)
@@ -266,14 +261,14 @@ class TestErrors:
         ):
             RemoteStore(location, patience=QUICK)
 
-    def test_no_answer(self, s3, store):
+    def test_no_response(self, s3, store):
         s3.silence_s = 1.0
         s3.faults.append(Fault(kind="silent", n=1000))
         with pytest.raises(StoreError, match="cannot be reached: got no answer in time at http"):
             store.find("a" * 64)
 
     @pytest.mark.parametrize("text", ["s3://", "s3:///prefix"])
-    def test_no_name_of_a_bucket(self, s3, text):
+    def test_no_bucket_name(self, s3, text):
         with pytest.raises(StoreError, match="has no bucket"):
             open_store(text)
 
@@ -281,7 +276,7 @@ class TestErrors:
         "text",
         ["s3://buc ket", "s3://buc\nket/x", "s3://b\u00e4", "s3://bucket/a\nb", "s3://bucket/a//b", "s3://bucket/../b", "s3://b?c"],
     )  # fmt: skip
-    def test_a_bucket_or_prefix_that_cannot_be_one(self, text):
+    def test_an_invalid_bucket_or_prefix(self, text):
         with pytest.raises(StoreError, match=r"is not a valid bucket name|is not a valid store prefix") as caught:
             open_store(text)
         assert "\n" not in str(caught.value)
@@ -292,7 +287,7 @@ class TestErrors:
          "http://[::1", "host", "http://host:port", " http://host"],
     )  # fmt: skip
     @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
-    def test_an_endpoint_that_cannot_be_one(self, s3, location, monkeypatch, endpoint, name):
+    def test_an_invalid_endpoint(self, s3, location, monkeypatch, endpoint, name):
         monkeypatch.setenv(name, endpoint)
         with pytest.raises(StoreError, match=rf"^{name} is not a valid server address: expected http://host:port"):
             open_store(location)
@@ -302,13 +297,13 @@ class TestErrors:
         [("AWS_ACCESS_KEY_ID", "tester\n"), ("AWS_SECRET_ACCESS_KEY", "se\ncret"), ("AWS_SESSION_TOKEN", "a\rb"),
          ("AWS_REGION", "us-east-1\n"), ("AWS_ACCESS_KEY_ID", " tester"), ("AWS_ACCESS_KEY_ID", "t\u00e4ster")],
     )  # fmt: skip
-    def test_credentials_that_cannot_be_sent(self, s3, location, monkeypatch, name, value):
+    def test_invalid_characters_in_credentials(self, s3, location, monkeypatch, name, value):
         monkeypatch.setenv(name, value)
         with pytest.raises(StoreError, match=f"^{name} is not valid: got {len(value)} characters") as caught:
             open_store(location)
         assert value.strip() not in str(caught.value), "a secret is not shown"
 
-    def test_a_panic_is_an_error_of_one_line(self, raw, monkeypatch):
+    def test_a_panic_is_reported_in_one_line(self, raw, monkeypatch):
         class PanicException(BaseException):
             pass
 
@@ -329,8 +324,8 @@ class TestErrors:
 
 
 class TestCrashes:
-    def test_between_arrays_and_record(self, location, store, raw):
-        """Nothing of it is ever seen; the next writer is not in its way; the rest is found and cleared."""
+    def test_a_crash_between_arrays_and_record(self, location, store, raw):
+        """Readers see nothing of it; the next writer is not blocked; leftovers are found and cleared."""
         record = make_record()
         dying = RemoteStore(location, patience=QUICK, at_step=stop_at("arrays written"))
         with pytest.raises(Stopped):
@@ -346,17 +341,17 @@ class TestCrashes:
         assert not list(store.leftovers())
         np.testing.assert_array_equal(store.load(record.key)["x"], ARRAYS["x"])
 
-    def test_what_a_living_writer_builds_is_no_leftover(self, location, store):
+    def test_arrays_of_an_active_writer_are_not_leftovers(self, location, store):
         record = make_record()
         with store.lock(record.key), pytest.raises(Stopped):
             RemoteStore(location, at_step=stop_at("arrays written")).save(record, ARRAYS)
-        # Given back, the lease no longer protects it.
+        # Once released, the lease no longer protects it.
         assert sorted(leftover.kind for leftover in store.leftovers()) == ["lock", "unfinished"]
         with store.lock(record.key):
             assert not list(store.leftovers())
 
-    def test_a_killed_process_frees_its_lock_in_time(self, location, s3):
-        """A real process, really killed: its lease runs out, and the lock is to be had."""
+    def test_the_lock_of_a_killed_process_expires(self, location, s3):
+        """A real process is killed: its lease expires, and the lock is free again."""
         code = textwrap.dedent("""
             import sys, time
             from svdaudio.store.remote import RemoteStore
@@ -396,7 +391,7 @@ class TestDamage:
             store.load(record.key)
 
     @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"format": 1}'])
-    def test_a_damaged_record_counts_as_none(self, store, raw, text, caplog):
+    def test_a_damaged_record_counts_as_absent(self, store, raw, text, caplog):
         record = store.save(make_record(), ARRAYS)
         raw.put(paths(raw, "records")[0], text)
         with caplog.at_level(logging.WARNING):
@@ -411,7 +406,7 @@ class TestDamage:
         assert store.find(record.key) is None
         assert store.was_quarantined(record.key)
 
-    def test_bytes_that_are_damaged_on_the_way_are_read_again(self, s3, store, raw):
+    def test_bytes_damaged_in_transit_are_read_again(self, s3, store, raw):
         record = store.save(make_record(), ARRAYS)
         store.runs.write(RUN)
         s3.faults += [Fault(kind="flipped", method="GET", path="/x/c/0/0"), Fault(kind="flipped", path="/records/")]
@@ -425,7 +420,7 @@ class TestDamage:
         assert all(fault.n == 0 for fault in s3.faults)
         assert paths(raw, "quarantine") == []
 
-    def test_a_lease_that_is_damaged_on_the_way_is_not_taken(self, s3, raw):
+    def test_a_lease_damaged_in_transit_is_not_taken(self, s3, raw):
         with lease(raw, "leases/a", lambda: None, duration_s=20):
             for _ in range(3):
                 s3.faults.append(Fault(kind="flipped", method="GET", path="/leases/a"))
@@ -434,8 +429,8 @@ class TestDamage:
                 assert is_held(raw, "leases/a")
 
     @pytest.mark.parametrize("attempt", ["../../../records", "", "a/b", 5, None, "..", "0" * 15])
-    def test_a_record_whose_arrays_are_elsewhere_is_damaged(self, store, raw, attempt):
-        """A record must not make a quarantine move what belongs to others."""
+    def test_a_record_with_arrays_outside_its_folder_is_damaged(self, store, raw, attempt):
+        """A record must not make quarantine move arrays of other artifacts."""
         record, other = (store.save(make_record(n=n), ARRAYS) for n in (1, 2))
         text = seal({"arrays": attempt, "record": json.loads(record.to_json())}).encode()
         raw.put(f"records/{record.key[:2]}/{record.key}.json", text)
@@ -445,7 +440,7 @@ class TestDamage:
         assert paths(raw, "arrays") == before
         store.load(other.key)
 
-    def test_what_others_put_there_is_no_artifact(self, store, raw):
+    def test_foreign_objects_are_not_artifacts(self, store, raw):
         record = store.save(make_record(), ARRAYS)
         for path in ("records/notes", "records/ab/x.json", f"records/zz/{record.key}.json", "arrays/x", "arrays/a/b/c",
                      "pins/x", "used/x", "runs/.x.json", "runs/sub/x.json", "runs/x", "arrays/a/b/c/d/e"):  # fmt: skip
@@ -477,8 +472,8 @@ class TestDamage:
 
 
 class TestPins:
-    def test_a_pin_wins_against_a_removal(self, store, monkeypatch):
-        """Pinned after the look at the pins, and before the record is gone."""
+    def test_a_pin_prevents_removal(self, store, monkeypatch):
+        """Pinned after the pins were read and before the record is removed."""
         record = store.save(make_record(), ARRAYS)
         delete = store._objects.delete
 
@@ -503,14 +498,14 @@ class TestLeases:
             assert is_held(raw, "leases/a")
         assert not is_held(raw, "leases/a")
 
-    def test_a_lost_lease_does_no_harm(self, raw, caplog):
+    def test_a_lost_lease_is_harmless(self, raw, caplog):
         with caplog.at_level(logging.WARNING), lease(raw, "leases/a", lambda: None, duration_s=0.3):
             raw.put("leases/a", b'{"until": 99999999999, "duration_s": 60, "token": "another"}')
             time.sleep(0.5)
         assert "a lease was lost" in caplog.text
-        assert is_held(raw, "leases/a"), "the lease of another was given back"
+        assert is_held(raw, "leases/a"), "the lease of another process was released"
 
-    def test_a_damaged_lease_is_a_free_one(self, raw):
+    def test_a_damaged_lease_is_free(self, raw):
         raw.put("leases/a", b"?")
         with lease(raw, "leases/a", lambda: pytest.fail("held"), duration_s=5):
             pass
@@ -529,14 +524,14 @@ class TestLeases:
             '"until": 99999999999',
         ],
     )
-    def test_a_lease_that_would_stand_for_ever_is_a_free_one(self, raw, fields):
+    def test_a_lease_without_end_is_free(self, raw, fields):
         raw.put("leases/a", f'{{{fields}, "token": "x"}}'.encode())
         assert not is_held(raw, "leases/a")
         with lease(raw, "leases/a", lambda: pytest.fail("held"), duration_s=5):
             pass
 
     @pytest.mark.parametrize("skew_s", [-3600, 3600])
-    def test_the_clock_of_a_holder_does_not_matter(self, raw, skew_s, monkeypatch):
+    def test_the_clock_of_the_holder_does_not_matter(self, raw, skew_s, monkeypatch):
         clock = time.time
         monkeypatch.setattr("svdaudio.store.leases.time.time", lambda: clock() + skew_s)
         with lease(raw, "leases/a", lambda: None, duration_s=20):
@@ -546,7 +541,7 @@ class TestLeases:
                 pass
 
     @pytest.mark.parametrize("skew_s", [-3600, 3600])
-    def test_nor_does_that_of_a_watcher(self, location, raw, skew_s, monkeypatch):
+    def test_the_clock_of_an_observer_does_not_matter(self, location, raw, skew_s, monkeypatch):
         with lease(raw, "leases/a", lambda: None, duration_s=20):
             clock = time.time
             monkeypatch.setattr("time.time", lambda: clock() + skew_s)
@@ -557,14 +552,14 @@ class TestLeases:
             monkeypatch.undo()
         assert paths(raw, "clocks") == []
 
-    def test_who_may_not_write_goes_by_their_own_clock(self, s3, raw, location):
+    def test_readers_without_write_access_use_their_own_clock(self, s3, raw, location):
         with lease(raw, "leases/a", lambda: None, duration_s=20):
             s3.faults.append(Fault(kind="503", method="PUT", path="/clocks/", n=100))
             watcher = Objects(location, Patience(n_retries=0))
             assert is_held(watcher, "leases/a")
             assert watcher.now_s() == pytest.approx(time.time(), abs=0.1)
 
-    def test_many_want_one_lease_and_one_has_it(self, raw):
+    def test_only_one_of_many_holds_a_lease(self, raw):
         inside, most = [], []
 
         def work():
@@ -581,7 +576,7 @@ class TestLeases:
             thread.join()
         assert most == [1] * 6
 
-    def test_a_run_is_held_by_one(self, store, location):
+    def test_a_run_has_one_holder(self, store, location):
         other = RemoteStore(location, lease_s=1)
         with store.runs.hold(RUN.id):
             assert other.runs.is_active(RUN.id)
@@ -594,12 +589,12 @@ def test_a_store_can_be_sent_to_another_process(s3, store):
     record = store.save(make_record(), ARRAYS)
     s3.requests.clear()
     again = pickle.loads(pickle.dumps(store))
-    assert not s3.requests, "what is only unpacked must not wait for a network"
+    assert not s3.requests, "unpickling must not wait for the network"
     assert again.location == store.location
     assert again.find(record.key) == record
 
 
-def test_arrays_are_read_in_parallel_by_name_alone(s3, store):
+def test_arrays_are_read_in_parallel_without_listing(s3, store):
     record = store.save(make_record(), ARRAYS)
     s3.requests.clear()
     store.load(record.key, ["x"])
@@ -611,7 +606,7 @@ def test_arrays_are_read_in_parallel_by_name_alone(s3, store):
     assert not [request for request in s3.requests if f"GET /{BUCKET}" == request], "something was listed"
 
 
-def test_an_artifact_that_was_used_lately_is_not_noted_again(s3, store, monkeypatch):
+def test_recent_use_of_an_artifact_is_not_recorded_again(s3, store, monkeypatch):
     record = store.save(make_record(), ARRAYS)
     store.touch(record.key)
     assert not [request for request in s3.requests if "/used/" in request and request.startswith("PUT")]
@@ -622,8 +617,8 @@ def test_an_artifact_that_was_used_lately_is_not_noted_again(s3, store, monkeypa
     assert [request for request in s3.requests if "/used/" in request and request.startswith("PUT")]
 
 
-def test_processes_that_save_the_same_at_once_agree(location, s3):
-    """Four processes, other bytes each: one wins, and all of them say which."""
+def test_concurrent_saves_of_one_key_agree(location, s3):
+    """Four processes with different bytes: one wins, and all of them return it."""
     code = textwrap.dedent("""
         import sys
         import numpy as np
@@ -641,9 +636,9 @@ def test_processes_that_save_the_same_at_once_agree(location, s3):
     processes = [
         subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE, text=True, env=os.environ) for i in range(4)
     ]
-    told = {process.communicate()[0].strip() for process in processes}
-    assert len(told) == 1
+    results = {process.communicate()[0].strip() for process in processes}
+    assert len(results) == 1
     store = RemoteStore(location)
     (key,) = store.keys()
-    assert set(np.unique(store.load(key)["x"])) == {int(told.pop())}
+    assert set(np.unique(store.load(key)["x"])) == {int(results.pop())}
     assert not list(store.leftovers())

@@ -43,7 +43,7 @@ def test_round_trip():
     assert RunRecord.from_json(RUN.to_json()) == RUN
 
 
-def test_entries_are_put_in_place():
+def test_entries_are_updated_in_place():
     done = StageEntry(node="manipulated.scores", stage="scores", status="cached")
     new = StageEntry(node="new", stage="image")
     run = RUN.with_stage(done).with_stage(new)
@@ -78,7 +78,7 @@ def test_no_runs_at_all(runs):
     assert not runs.is_active("x")
 
 
-def test_a_damaged_record_is_passed_over_but_not_when_asked_for(runs):
+def test_a_damaged_record_is_skipped_in_lists_but_an_error_when_loaded(runs):
     runs.write(RUN)
     (runs.folder / f"{RUN.id}.json").write_text(RUN.to_json()[:-9])
     assert list(runs) == []
@@ -86,7 +86,7 @@ def test_a_damaged_record_is_passed_over_but_not_when_asked_for(runs):
         runs.load("latest")
 
 
-def test_nothing_is_left_of_a_failed_write(runs, tmp_path):
+def test_a_failed_write_leaves_nothing(runs, tmp_path):
     (tmp_path / "runs").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
         runs.write(RUN)
@@ -114,7 +114,7 @@ ODD = ["/etc", "../up", "..", ".hidden", "", "a/b", "a\\b", "\x1b[2J", "a\nb", 5
 
 
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
-def test_a_record_with_an_id_a_key_or_a_name_that_is_none_is_damaged(odd):
+def test_a_record_with_an_invalid_id_key_or_name_is_damaged(odd):
     for change in (
         lambda fields: fields.update(id=odd),
         lambda fields: fields.update(kind=odd),
@@ -161,7 +161,7 @@ def test_the_record_of_another_run_is_damaged(runs):
 
 
 @pytest.mark.parametrize("run_id", ["../up", "/etc/up", "..", "a/../../up", ".up", "", "a\0"])
-def test_an_id_never_leads_out_of_the_folder(runs, tmp_path, run_id):
+def test_ids_cannot_escape_the_folder(runs, tmp_path, run_id):
     runs.write(RUN)
     (tmp_path / "up.json").write_text(RUN.to_json())
     with pytest.raises(FileNotFoundError):
@@ -176,7 +176,7 @@ def test_an_id_never_leads_out_of_the_folder(runs, tmp_path, run_id):
 
 
 def test_a_run_from_the_future_is_not_the_latest(runs):
-    """The clock was set back: what it wrote before has a date that is yet to come."""
+    """The clock was set back: earlier runs have future dates."""
     now = datetime.now(UTC)
     ids = [new_run_id(now + timedelta(days=days)) for days in (-2, -1, 0, 400, 30_000)]
     assert newest_first(ids, now=now) == [ids[2], ids[1], ids[0], ids[4], ids[3]]

@@ -1,4 +1,4 @@
-"""The ablation: its settings, its embeddings against the published way, and its tables against sums by hand."""
+"""The ablation: settings, embeddings against the published computation, and tables against hand-computed sums."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NAMES = {setting.name for setting in SETTINGS}
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_setting_has_its_own_name_and_parameters_that_a_run_takes():
+def test_every_setting_has_a_unique_name_and_valid_parameters():
     assert len(NAMES) == len(SETTINGS)
     assert {PLAIN, ORIGINAL}.isdisjoint(NAMES)
     resolved = {one.name: resolve(ManipulateConfig, given=one.parameters).config for one in SETTINGS}
@@ -46,7 +46,7 @@ def test_every_setting_has_its_own_name_and_parameters_that_a_run_takes():
     assert resolved[ablation.THREE_DROPPED].edit.locals == "dropped"
 
 
-def test_they_cover_the_whole_ranges():
+def test_the_settings_cover_the_recommended_ranges():
     def values(group, name):
         return {one.parameters[name] for one in SETTINGS if one.group == group}
 
@@ -57,7 +57,7 @@ def test_they_cover_the_whole_ranges():
     assert not any(one.sound for one in SETTINGS if one.centre)
 
 
-def test_parts_compare_what_is_heard():
+def test_parts_compare_audible_settings():
     for part in PARTS:
         assert {part.with_it, part.without} <= set(HEARD)
         assert part.with_it != part.without
@@ -67,7 +67,7 @@ def test_parts_compare_what_is_heard():
 
 
 class Ssv2a:
-    """A network whose CLAP embedding shows what it was given: the global embedding and the number of objects."""
+    """A network whose CLAP embedding encodes its inputs: the global embedding and the number of objects."""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def angle(first, second):
 
 
 @pytest.mark.parametrize("name", [FOUR_WAY, THREE_WAY, DIRECT, ablation.EXTREME, "K = 3", "α = 0.2, K = 1"])
-def test_the_columns_are_those_of_the_published_way(name, arrays, measured):
+def test_the_columns_agree_with_the_published_computation(name, arrays, measured):
     setting = next(one for one in SETTINGS if one.name == name)
     config = resolve(ManipulateConfig, given=setting.parameters).config
     factors = {region: factorize(
@@ -168,7 +168,7 @@ def test_plain_sounds_centred_tokens_and_dropped_objects(arrays, measured):
     assert 0 < measured.shares["removed"] <= 1
 
 
-def test_a_region_that_a_factor_of_0_leaves_empty_is_missing_from_its_settings_alone(arrays):
+def test_a_region_emptied_by_a_factor_of_0_is_missing_only_from_its_settings(arrays):
     small = {"grid": np.arange(256) < 2}  # CLS and two patches: K = 5 scales all of them
     changed = {**arrays, "removed.align": small}
     changed["removed.factors"] = vars(factorize(arrays["original.tokens"]["tokens"], small["grid"]))
@@ -179,7 +179,7 @@ def test_a_region_that_a_factor_of_0_leaves_empty_is_missing_from_its_settings_a
     assert found.keys() == {ORIGINAL, PLAIN, FOUR_WAY, "α = 0, K = 1"}
 
 
-def test_forms_without_a_mix_have_a_clap_embedding_alone(measured):
+def test_forms_without_a_mix_only_have_a_clap_embedding(measured):
     plain = measured.claps[PLAIN]
     found = with_conditions(measured, {FADE: plain, ablation.CLAP: -plain})
     assert found.columns[FADE] == {SIMILARITY: pytest.approx(1)}
@@ -194,10 +194,10 @@ def study(tmp_path):
     return AblationStudy(folder=tmp_path, kinds=chosen_edits(["cat-duck", "duck-cat"]))
 
 
-def test_every_edit_and_mute_is_run_with_every_setting_that_is_heard(study):
+def test_every_edit_and_mute_runs_with_every_audible_setting(study):
     rows = study.rows()
     first, others = rows.values()
-    [mute] = study.mutes  # the pair's other order is no further mute
+    [mute] = study.mutes  # the reversed pair adds no further mute
     assert mute.name in ("cat-muted-beside-duck", "duck-muted-beside-cat")
     names = [*(edit.name for edit in study.edits), mute.name]
     assert [row.name for row in first] == names
@@ -212,7 +212,7 @@ def test_every_edit_and_mute_is_run_with_every_setting_that_is_heard(study):
     assert three.parameters == {**first[0].parameters, "mix.direct": 0.0}
 
 
-def test_embeddings_alone_take_no_sound_and_no_mute(tmp_path):
+def test_without_sounds_no_sound_or_mute_is_computed(tmp_path):
     study = AblationStudy(folder=tmp_path, kinds=chosen_edits(["cat-duck"]), sounds=False)
     rows = study.rows()
     assert {selection: targets_of(selection)[0] for selection in rows} == {
@@ -222,7 +222,7 @@ def test_embeddings_alone_take_no_sound_and_no_mute(tmp_path):
     assert study.mutes == []
 
 
-def test_a_study_comes_back_from_its_record_with_its_command(study, tmp_path):
+def test_a_study_is_restored_from_its_record_with_its_command(study, tmp_path):
     command = study.command(["svd.k=3"], {"seed": 7})
     assert command == "svdaudio ablate --only cat-duck --only duck-cat --set svd.k=3 --seed 7"
     again, same = AblationStudy.of_record(study.kept(command))
@@ -231,7 +231,7 @@ def test_a_study_comes_back_from_its_record_with_its_command(study, tmp_path):
     assert everything.command([], {}) == "svdaudio ablate --embeddings-only --scenes 3"
 
 
-def test_outcomes_are_of_cases_that_were_heard_with_every_setting(study):
+def test_outcomes_only_include_cases_heard_with_every_setting(study):
     sounds = {name: {"cat": 0.5, "duck": 0.25} for name in ("original", "edited", "manipulated")}
     names = [*(edit.name for edit in study.edits), *(mute.name for mute in study.mutes)]
     scores = {run_name(case, one.name): sounds for case in names for one in WITH_SOUND}
@@ -255,7 +255,7 @@ BEFORE = {"cat": 0.9, "duck": 0.1, "cow": 0.8}
 
 @pytest.fixture(scope="module")
 def found():
-    """Two edits and two mutes with made-up outcomes: with most settings as plain, with some not."""
+    """Two edits and two mutes with made-up outcomes: most settings equal plain, some do not."""
     plain = {"cat": 0.1, "duck": 0.9, "cow": 0.7}
     silent = {"cat": 0.0, "duck": 0.1, "cow": 0.8}
     heard = [
@@ -280,7 +280,7 @@ def found():
     )
 
 
-def test_means_are_those_by_hand(found):
+def test_means_agree_with_hand_computed_values(found):
     heard = {figure.name: figure.value for figure in found.heard(FOUR_WAY)}
     assert heard["added class rises"] == heard["both"] == 0.5
     assert heard["removed class falls"] == 1
@@ -299,7 +299,7 @@ def test_parts_are_compared_case_by_case(found):
     assert acts(whole) == "yes"
     fade = next(part for part in PARTS if part.with_it == FADE)
     assert [figure.value for figure in found.compared(fade)] == pytest.approx([0, 0, 0, 0.45, 0])
-    assert acts(found.compared(fade)) == "no"  # one of two mutes: the interval holds 0
+    assert acts(found.compared(fade)) == "no"  # one of two mutes: the interval contains 0
     assert acts(whole[2:3]) == "yes"
     assert acts([]) == "no"
 
@@ -310,7 +310,7 @@ def test_parts_are_compared_case_by_case(found):
         (-0.06, -0.08, -0.01, "yes"), (-0.01, -0.02, -0.001, "hardly"), (2e-5, 1e-5, 3e-5, "no"), (0.5, -0.1, 0.9, "no")
     ],
 )  # fmt: skip
-def test_a_small_difference_beyond_chance_is_hardly_an_effect_and_a_tiny_one_is_none(value, low, high, answer):
+def test_small_significant_differences_are_minor_effects_and_tiny_ones_none(value, low, high, answer):
     assert acts([Figure(name="", value=value, low=low, high=high, n=9)]) == answer
 
 
@@ -327,7 +327,7 @@ def test_the_tables_have_a_row_for_each_setting(found):
     assert [figure.value for figure in direct[1:]] == [0, 0, 0]
 
 
-def test_the_reading_says_what_acts(found):
+def test_the_reading_names_the_parts_with_an_effect(found):
     text = " ".join(found.reading.values())
     assert "The factors α and β do not act at their defaults: on average they turn E_suppress by 0.200°" in text
     assert "At least 0.999999 of a region's mean" in text
@@ -371,7 +371,7 @@ def test_the_document_the_page_and_the_table_of_all_cases(found, tmp_path):
     assert (mute["removed.after"], mute["added.after"], mute["kept.after"], mute[FROM_EDITED]) == ("0.0", "", "0.8", "")
 
 
-def test_without_sounds_there_are_embeddings_alone(found):
+def test_without_sounds_there_are_only_embeddings(found):
     alone = Ablation(embeddings=found.embeddings, edits=[], mutes=[])
     assert [one.title for one in alone.tables()] == ["Embeddings of 2 edits"]
     assert list(alone.reading) == ["factors", "range", "centring", "mix"]

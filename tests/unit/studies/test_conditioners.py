@@ -1,4 +1,4 @@
-"""Which conditioner is better: the pictures, and what counts as right."""
+"""The comparison of conditioners: its pictures, and what counts as correct."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_rows_are_pictures_of_one_and_of_two_animals(study):
     assert study.rows()[0].files["original"].read_bytes() == first
 
 
-def test_the_animals_of_a_picture_have_to_lead(study):
+def test_the_animals_of_a_picture_must_score_highest(study):
     found = {
         "00-cat": scores(cat=0.9),
         "01-chicken": scores(cat=0.9, chicken=0.8),

@@ -1,4 +1,4 @@
-"""The ordered edits: what is drawn, and what is made of how they come out."""
+"""The ordered edits: how they are drawn, and the figures of their outcomes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def outcome(rise=0.8, fall=0.7, stayed=0.1, control=0.0):
     )  # fmt: skip
 
 
-def test_there_are_72_and_each_has_its_own_animals():
+def test_there_are_72_edits_with_distinct_animals():
     pairs = edits.ordered_pairs()
     assert (len(pairs), len(set(pairs))) == (72, 72)
     assert all(removed != added for removed, added in pairs)
@@ -37,7 +37,7 @@ def test_only_the_swapped_animal_differs(edit):
     assert edit.kept not in (edit.removed, edit.added)
     swapped = (edit.original.instances == 2) | (edit.edited.instances == 2)
     far = ~np.pad(swapped, 8)[8:-8, 8:-8]
-    for shift in (-8, 8):  # blur and soft rims reach a little beyond the masks
+    for shift in (-8, 8):  # blur and soft edges reach slightly beyond the masks
         for axis in (0, 1):
             far &= ~np.roll(swapped, shift, axis)
     difference = np.abs(edit.original.pixels.astype(int) - edit.edited.pixels)[far]
@@ -47,7 +47,7 @@ def test_only_the_swapped_animal_differs(edit):
     assert edit.edited.classes == (CLASSES.index(edit.kept), CLASSES.index("duck"))
 
 
-def test_clicks_lie_on_what_goes_and_on_what_comes(edit):
+def test_clicks_lie_on_the_removed_and_the_added_animal(edit):
     (x, y), (u, v) = edit.remove, edit.add
     assert edit.original.instances[y, x] == 2
     assert edit.edited.instances[v, u] == 2
@@ -56,7 +56,7 @@ def test_clicks_lie_on_what_goes_and_on_what_comes(edit):
     assert edits.deepest(square) == (13, 5)
 
 
-def test_the_same_seed_draws_the_same_and_another_something_else(edit):
+def test_the_seed_determines_the_edits(edit):
     np.testing.assert_array_equal(edits.draw_edit("cat", "duck").edited.pixels, edit.edited.pixels)
     assert (edits.draw_edit("cat", "duck", seed=1).edited.pixels != edit.edited.pixels).any()
 
@@ -71,7 +71,7 @@ def test_every_variant_is_a_pair_over_the_same_pictures(edit, tmp_path):
     np.testing.assert_array_equal(load_image(pairs[0].files["edited"]), edit.edited.pixels)
 
 
-def test_figures_say_how_many_edits_came_out_as_wanted():
+def test_figures_count_the_edits_with_the_intended_outcome():
     outcomes = [outcome(), outcome(rise=-0.05), outcome(fall=-0.05, stayed=-0.3), outcome()]
     found = {figure.name: figure for figure in edits.figures(outcomes, edits.METHOD)}
     assert found["added class rises"].value == 0.75
@@ -82,13 +82,13 @@ def test_figures_say_how_many_edits_came_out_as_wanted():
     assert len(list(edits.rows(outcomes))) == 12
 
 
-def test_the_methods_own_part_is_what_it_has_over_a_control():
+def test_the_effect_of_the_method_is_its_difference_from_a_control():
     found = {f.name: f.value for f in edits.differences([outcome(control=0.05)] * 3, edits.PLAIN)}
     assert found[f"rise of the added class, method less {edits.PLAIN}"] == pytest.approx(0.05)
     assert found[f"fall of the removed class, method less {edits.PLAIN}"] == pytest.approx(-0.05)
 
 
-def test_the_page_has_the_command_the_figures_and_says_when_controls_are_one():
+def test_the_page_has_the_command_and_figures_and_says_when_controls_are_identical():
     page = edits.markdown([outcome(), outcome()], command="svdaudio evaluate edits", bundle="mini")
     assert page.startswith("`svdaudio evaluate edits`: 2 edits, bundle mini")
     assert "| both | 1.000 [1.000, 1.000] |" in page
@@ -108,7 +108,7 @@ def test_an_outcome_takes_each_sound_from_its_run(edit):
     assert found.sounds == {edits.METHOD: scores["c"], edits.PLAIN: scores["b"], edits.DIRECT: scores["d"]}
 
 
-def test_the_picture_is_drawn_for_some_edits_as_for_all():
+def test_the_plot_is_drawn_for_some_or_all_edits():
     from svdaudio.studies.edit_study import _picture
 
     figure = _picture([outcome()], "mini")

@@ -32,7 +32,7 @@ def test_means_and_differences_are_paired():
     assert found[1].difference.low > 0
 
 
-def test_the_interval_is_that_of_resampled_scenes_and_seeds():
+def test_the_interval_resamples_scenes_and_seeds():
     values = made_up(2, 4, 3)
     (_, found) = effects(values)
     rng = np.random.default_rng(99)
@@ -43,7 +43,7 @@ def test_the_interval_is_that_of_resampled_scenes_and_seeds():
     assert (found.mean.low, found.mean.high) == pytest.approx(np.quantile(means, (0.025, 0.975)), abs=0.08)
 
 
-def test_many_independent_scenes_have_the_interval_of_normal_theory():
+def test_with_many_independent_scenes_the_interval_is_that_of_normal_theory():
     values = np.random.default_rng(1).normal(size=(1, 400, 1))
     (found,) = effects(values)
     half = 1.96 * values.std(ddof=1) / 20
@@ -51,14 +51,14 @@ def test_many_independent_scenes_have_the_interval_of_normal_theory():
     assert (found.mean.low, found.mean.high) == pytest.approx(wanted, abs=0.02)
 
 
-def test_one_run_has_no_interval_and_one_scene_that_of_its_seeds():
+def test_one_run_has_no_interval_and_one_scene_has_that_of_its_seeds():
     (alone,) = effects(np.array([[[0.5]]]))
     assert (alone.mean.value, alone.mean.low, alone.mean.n) == (0.5, None, 1)
     (scene,) = effects(np.array([[[0.0, 1.0]]]))
     assert (scene.mean.low, scene.mean.high) == (0.0, 1.0)
 
 
-def test_missing_runs_are_left_out():
+def test_missing_runs_are_excluded():
     values = made_up(3, 2, 4)
     values[1, 0, 0] = np.nan
     values[2] = np.nan
@@ -70,7 +70,7 @@ def test_missing_runs_are_left_out():
 
 
 @pytest.mark.parametrize(("n_scenes", "n_seeds"), [(7, 3), (2, 4)])
-def test_of_two_settings_p_is_that_of_a_sign_flip_test(n_scenes, n_seeds):
+def test_p_of_two_settings_is_that_of_a_sign_flip_test(n_scenes, n_seeds):
     values = made_up(2, n_scenes, n_seeds, seed=5)
     values[1] -= 0.4
     differences = values[1] - values[0]
@@ -79,16 +79,16 @@ def test_of_two_settings_p_is_that_of_a_sign_flip_test(n_scenes, n_seeds):
     assert adjusted_p(values)[1] == pytest.approx(wanted.pvalue)
 
 
-def test_the_choice_among_many_settings_is_paid_for():
+def test_p_values_are_corrected_for_the_choice_among_many_settings():
     values = np.random.default_rng(3).normal(size=(40, 1, 8))
     values[7] += 1.2
     alone = [adjusted_p(values[[0, place]])[1] for place in range(1, 40)]
     together = adjusted_p(values)[1:]
-    assert min(alone) < 0.05 < min(together)  # setting 7 would be clear alone
+    assert min(alone) < 0.05 < min(together)  # setting 7 alone would be significant
     assert (together >= np.array(alone) - 1e-12).all()
 
 
-def test_luck_alone_is_seldom_called_more():
+def test_false_positives_are_rare():
     p = [np.nanmin(adjusted_p(np.random.default_rng(seed).normal(size=(6, 1, 7)))) for seed in range(200)]
     assert np.mean(np.array(p) <= 0.05) < 0.1
 
@@ -100,10 +100,10 @@ def test_drawn_patterns_agree_with_a_t_test():
     assert adjusted_p(values)[1] == pytest.approx(stats.ttest_1samp(units, 0).pvalue, abs=0.03)
 
 
-def test_too_few_runs_tell_nothing():
+def test_too_few_runs_are_inconclusive():
     assert adjusted_p(made_up(3, 1, 5)) is None
     assert adjusted_p(np.ones((1, 9, 9))) is None
     same = np.zeros((2, 1, 6))
     assert adjusted_p(same)[1] == 1.0
-    same[1] += 0.25  # no spread at all: the two patterns of equal signs of 64
+    same[1] += 0.25  # no variance at all: the two patterns of equal signs out of 64
     assert adjusted_p(same)[1] == pytest.approx(2 / 64)

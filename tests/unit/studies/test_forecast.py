@@ -1,4 +1,4 @@
-"""How much there is to compute."""
+"""The forecast of the amount of computation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from svdaudio.studies.forecast import forecast
 
 
-def test_shared_computations_count_once_and_cached_ones_are_known(toy):
+def test_shared_computations_count_once_and_cached_ones_are_recognised(toy):
     requests = [toy.request(svd__alpha=alpha, seed=seed) for alpha in (0.1, 0.2) for seed in (1, 2)]
     before = forecast(requests, toy.store)
     assert (before.n_runs, before.n_computations, before.n_cached) == (4, 6 + 2 + 4, 0)

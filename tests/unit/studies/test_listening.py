@@ -1,4 +1,4 @@
-"""What judges say about items: two judges that disagree, sounds that cannot be judged, sets and their reference."""
+"""Evaluations by judges: two that disagree, sounds that cannot be judged, sets and their reference."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from svdaudio.studies.sound_pairs import SoundPair
 LOUD, SOFT = 6.0, -6.0
 
 
-class Ear:
-    """A tagger that hears a class where a sound has its level in tenths, and its double in the embedding."""
+class Levels:
+    """A tagger that hears its nth class in a sound of level n/10, and encoders that depend on the level."""
 
     def __init__(self, *classes):
         self.classes = classes
@@ -47,8 +47,8 @@ class ToyBundle:
 
 
 MODELS = {
-    "tagger": Ear("cat", "dog", "duck"), "judge": Ear("duck", "dog", "cat"), "audio_encoder": Ear(),
-    "text_encoder": Ear(),
+    "tagger": Levels("cat", "dog", "duck"), "judge": Levels("duck", "dog", "cat"), "audio_encoder": Levels(),
+    "text_encoder": Levels(),
 }  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def test_the_sound_of_an_edit_is_nearer_to_one_of_the_two(sound):
     assert found.closer["back"][0].edited == pytest.approx(np.cos(0.6), abs=1e-6)
 
 
-def test_what_cannot_be_judged_is_left_out_and_named(sound):
+def test_unjudgeable_items_are_excluded_and_named(sound):
     silent = pair(sound, "silent", (1, 3, 0), removed=("cat",))
     short = file_item(sound("short", 1, seconds=0.5))
     found = listen([silent, short], ToyBundle(), MODELS)
@@ -119,7 +119,7 @@ def test_what_cannot_be_judged_is_left_out_and_named(sound):
     assert {row["sound"] for row in found.table(["dog"])} == {"original", "edited", "manipulated"}
 
 
-def test_labels_are_those_asked_for_or_heard(sound):
+def test_labels_are_those_requested_or_heard(sound):
     found = listen([file_item(sound("a", 2))], ToyBundle(), MODELS)
     assert found.labels("tagger") == ["dog"]
     assert found.labels("tagger", ["duck", "rock", "cat"]) == ["duck", "cat"]
@@ -150,7 +150,7 @@ def test_a_set_is_compared_with_its_reference(sound):
     assert [line for line in found.warnings if line.startswith("reference: silent is silent")]
 
 
-def test_a_figure_that_cannot_be_given_says_why(sound):
+def test_a_missing_figure_has_a_reason(sound):
     items = [file_item(sound(name, 1)) for name in ("a", "b")]
     reference = [sound(name, 1, folder="reference") for name in ("x", "y")]
     found = listen(items, ToyBundle(), MODELS, reference=reference)
@@ -163,7 +163,7 @@ def test_a_figure_that_cannot_be_given_says_why(sound):
         listen(items, ToyBundle(), MODELS, reference=[reference[0], reference[0]])
 
 
-def test_a_set_of_which_nothing_can_be_judged(sound):
+def test_a_set_without_judgeable_sounds(sound):
     items = [file_item(sound("silent", 0)), file_item(sound("short", 1, seconds=0.5))]
     found = listen(items, ToyBundle(), MODELS, reference=[sound("x", 1, folder="reference")])
     assert found.sets

@@ -23,7 +23,7 @@ def sound():
     return vector / np.linalg.norm(vector)
 
 
-def test_pictures_are_found_by_their_endings(hearing):
+def test_pictures_are_found_by_their_extensions(hearing):
     folder = hearing / "pictures"
     (folder / "notes.txt").write_text("x")
     (folder / ".hidden").mkdir()
@@ -57,7 +57,7 @@ def test_a_picture_itself_is_nearest_to_its_own_embedding(session, hearing):
     assert found.cosine == pytest.approx(1, abs=1e-5)
 
 
-def test_damaged_pictures_are_listed_unless_there_is_no_other(session, hearing, sound):
+def test_damaged_pictures_are_listed_unless_all_are_damaged(session, hearing, sound):
     bad = hearing / "pictures" / "bad.png"
     bad.write_bytes(b"not a picture")
     found = nearest_pictures(session, sound, pictures_of(hearing / "pictures"), BUNDLE, n_nearest=9)

@@ -1,4 +1,4 @@
-"""Objectives: what they may be made of, and what they are for a run."""
+"""Objectives: their syntax, and their value for a run."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ VALUES = values_of(RESULTS, result="manipulated")
         ("manipulated.duck_wild - original_duck_wild", 0.625),
     ],
 )
-def test_its_value(text, value):
+def test_value_of_an_expression(text, value):
     assert Objective.parse(text).value(VALUES) == pytest.approx(value)
 
 
-def test_its_names_once_and_in_order():
+def test_names_are_unique_and_in_order():
     assert Objective.parse("duck - max(cat, delta_cat) + duck + cosine.edited").names == (
         "duck", "cat", "delta_cat", "cosine.edited"
     )  # fmt: skip
@@ -55,7 +55,7 @@ def test_its_names_once_and_in_order():
         "9" * 400 + " * cat", "cat @ dog", "abs.x(cat)",
     ],
 )  # fmt: skip
-def test_what_is_not_arithmetic_over_names_is_refused(text):
+def test_expressions_other_than_arithmetic_over_names_are_refused(text):
     with pytest.raises(ConfigError) as caught:
         Objective.parse(text)
     assert "\n" not in caught.value.line()
@@ -75,11 +75,11 @@ def test_unknown_names_are_refused_before_anything_runs():
         Objective.parse("zzzzzzzz").check(known, sounds)
 
 
-def test_a_method_of_one_sound_has_no_changes():
+def test_a_method_with_one_sound_has_no_changes():
     assert known_names(("cat",), ("made",), result="made") == {"cat", "made_cat", "made.cat"}
 
 
-def test_values_that_are_no_numbers():
+def test_expressions_without_a_finite_value_are_refused():
     with pytest.raises(ConfigError, match=r"divides by zero\. Keep the divisor above 0"):
         Objective.parse("cat / (cat - cat)").value(VALUES)
     with pytest.raises(ConfigError, match="is not a finite number"):
@@ -88,13 +88,13 @@ def test_values_that_are_no_numbers():
         Objective.parse("cosine.original").value(VALUES)
 
 
-def test_the_sound_that_changes_are_against():
+def test_the_reference_sound_of_changes():
     assert reference_of(["edited", "original", "manipulated"], "manipulated") == "original"
     assert reference_of(["mix", "plain"], "mix") == "plain"
     assert reference_of(["mix"], "mix") is None
 
 
-def test_classes_of_one_name_are_refused():
+def test_classes_with_the_same_name_are_refused():
     assert slug("Domestic animals, pets") == "domestic_animals_pets"
     with pytest.raises(ConfigError, match="two classes of the tagger"):
         values_of({"scores": {"made": {"a b": 0.1, "A-b": 0.2}}}, result="made")

@@ -1,4 +1,4 @@
-"""Files of pairs: what is read from them, and how each mistake is told, with its line."""
+"""Files of pairs: their content, and the error of each mistake, with its line."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_json_lines_take_nested_and_dotted_names_alike(folder):
     assert [one.request.config.svd.k for one in prepare(found, Common())] == [7, 7, 5]
 
 
-def test_a_line_is_stronger_than_what_holds_for_all(folder):
+def test_a_line_takes_precedence_over_common_parameters(folder):
     rows = [
         "original,edited,remove,add,svd.k,seed",
         *(f'one.png,two.png,"20,20","40,30",{end}' for end in ("7,", ",3")),
@@ -88,7 +88,7 @@ def test_a_line_is_stronger_than_what_holds_for_all(folder):
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_what_spreadsheets_write_is_read(folder, separator):
+def test_files_of_spreadsheets_are_read(folder, separator):
     heading = separator.join(["original", "edited", "remove", "add", "svd.alpha", "locals.augment", "svd.k", "", ""])
     cells = separator.join(["one.png", "two.png", '"20,20"', '"40,30"', " .5 ", "TRUE", "7.0", "", ""])
     empty = separator * 8
@@ -115,7 +115,7 @@ def test_the_files_are_those_of_the_method(folder):
         read_rows(project_root() / "examples", BASELINE)
 
 
-def test_targets_and_variants_hold_for_all(folder):
+def test_targets_and_variants_apply_to_all_lines(folder):
     rows = read_rows(written(folder, 'original,edited,remove,add\none.png,two.png,"20,20","40,30"\n'))
     for common, targets in (
         (Common(), MANIPULATE.default_targets(MANIPULATE.config())),
@@ -128,21 +128,21 @@ def test_targets_and_variants_hold_for_all(folder):
         assert prepare(rows, common)[0].request.targets == targets
 
 
-def test_a_place_for_a_sound_that_is_not_made_is_refused(folder):
+def test_an_output_for_a_sound_that_is_not_generated_is_refused(folder):
     text = 'original,edited,remove,add,out\none.png,two.png,"20,20","40,30",a.wav\n'
     with pytest.raises(InputError, match="line 2: manipulate makes no sound to copy: got mix"):
         prepare(read_rows(written(folder, text)), Common(targets=("mix",)))
     assert prepare(read_rows(written(folder, text)), Common(variant="no_baselines"))[0].out == folder / "a.wav"
 
 
-def test_sounds_do_not_go_over_each_other_by_another_name(folder):
+def test_different_names_of_one_output_file_are_refused(folder):
     (folder / "link").symlink_to(folder)
     text = "original,edited,out\none.png,two.png,a.wav\none.png,two.png,link/x/../a.wav\n"
     with pytest.raises(InputError, match="line 3: the output file is already used"):
         read_rows(written(folder, text))
 
 
-def test_a_folder_stands_for_the_file_or_the_scenes_in_it(folder):
+def test_a_folder_means_its_file_of_pairs_or_its_scenes(folder):
     path = written(folder, 'original,edited,remove,add\none.png,two.png,"20,20","40,30"\n')
     assert read_rows(folder) == read_rows(path)
     (scene,) = read_rows(project_root() / "examples")
@@ -167,7 +167,7 @@ def test_a_folder_stands_for_the_file_or_the_scenes_in_it(folder):
         ("\n\noriginal\n", "line 3: the column 'edited' is missing: got original"),
     ],
 )
-def test_a_file_that_cannot_be_read_says_where(folder, text, message):
+def test_the_error_of_an_unreadable_file_names_the_line(folder, text, message):
     with pytest.raises(SvdAudioError, match=message) as caught:
         read_rows(written(folder, text))
     assert "\n" not in caught.value.line()
@@ -189,7 +189,7 @@ def test_a_file_that_cannot_be_read_says_where(folder, text, message):
         ),
     ],
 )
-def test_a_json_line_that_says_nothing_is_told(folder, line, message):
+def test_an_empty_json_line_is_reported(folder, line, message):
     with pytest.raises(SvdAudioError, match=message):
         read_rows(written(folder, line, "pairs.jsonl"))
 
@@ -208,14 +208,14 @@ def test_a_json_line_that_says_nothing_is_told(folder, line, message):
         ('one.png,two.png,"20,20","40,30",many', "svd.k has an invalid value"),
     ],
 )
-def test_a_line_that_cannot_run_is_told_with_its_number(folder, cells, message):
+def test_an_invalid_line_is_reported_with_its_number(folder, cells, message):
     path = written(folder, f"original,edited,remove,add,svd.k\n{cells}\n")
     with pytest.raises(SvdAudioError, match=message) as caught:
         prepare(read_rows(path), Common())
     assert caught.value.line().startswith("pairs.csv, line 2: ")
 
 
-def test_all_faults_are_told_and_the_first_is_the_error(folder):
+def test_all_faults_are_reported_and_the_first_is_the_error(folder):
     pictures = ("x.png,two.png", "one.png,two.png", "one.png,y.png")
     text = "\n".join(["original,edited,remove,add", *(f'{both},"1,1","1,1"' for both in pictures)])
     rows = read_rows(written(folder, text))
@@ -227,7 +227,7 @@ def test_all_faults_are_told_and_the_first_is_the_error(folder):
     assert "y.png" in caught.value.reasons[1]
 
 
-def test_what_is_no_file_of_pairs_is_refused(folder):
+def test_unusable_files_of_pairs_are_refused(folder):
     with pytest.raises(InputError, match="is not a file of pairs"):
         read_rows(folder / "one.png")
     with pytest.raises(InputError, match="cannot be read"):
@@ -236,7 +236,7 @@ def test_what_is_no_file_of_pairs_is_refused(folder):
         read_rows(folder)
 
 
-def test_a_wrong_file_of_parameters_ends_as_it_does_for_one_run(folder):
+def test_an_invalid_parameter_file_fails_as_for_a_single_run(folder):
     path = written(folder, 'original,edited,remove,add\none.png,two.png,"1,1","1,1"\n')
     with pytest.raises(RowsError, match=r"the configuration .* cannot be read") as caught:
         prepare(read_rows(path), Common(config_file=folder / "none.toml"))
@@ -244,7 +244,7 @@ def test_a_wrong_file_of_parameters_ends_as_it_does_for_one_run(folder):
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (64, 48)), (3, (64, 48)), (6, (48, 64)), (8, (48, 64))])
-def test_the_size_of_a_picture_is_that_of_the_upright_one(tmp_path, orientation, size):
+def test_the_size_of_a_picture_respects_its_orientation(tmp_path, orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)

@@ -83,7 +83,7 @@ def test_the_baseline_comes_first_and_is_added_only_if_the_grid_lacks_it(tmp_pat
     assert names[1] == "a | blend.weight=0.8 blend.n_echoes=0 | seed=6"
 
 
-def test_a_digest_of_the_work_tells_studies_apart(tmp_path):
+def test_studies_are_identified_by_a_digest_of_their_work(tmp_path):
     write_files(tmp_path)
     session = Session(tmp_path / "store")
 
@@ -108,7 +108,7 @@ def write_files(folder):
     Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(folder / "one.png")
 
 
-def test_it_is_known_again_from_its_record(tmp_path):
+def test_a_study_is_restored_from_its_record(tmp_path):
     study = study_of(tmp_path, overrides=("seed=7",), bundle="mini")
     again, command = ParameterStudy.of_record(study.kept("svdaudio study s.toml"))
     assert (again, command) == (study, "svdaudio study s.toml")
@@ -139,7 +139,7 @@ def test_less_can_be_better_and_missing_runs_are_none(tmp_path):
     assert (none.results.best, none.lead) == (None, "No run has a result.")
 
 
-def test_the_lead_says_whether_the_best_differs_beyond_chance(tmp_path):
+def test_the_lead_says_whether_the_best_differs_significantly(tmp_path):
     rng = np.random.default_rng(0)
     seeds = tuple(range(10))
 
@@ -197,7 +197,7 @@ def test_curves_maps_and_importance_use_the_settings_of_the_search(tmp_path):
         assert figure.value == pytest.approx(report.importance[name].value, abs=1e-6)
 
 
-def test_a_parameter_that_is_not_a_number_has_a_line_each(tmp_path):
+def test_non_numeric_parameters_have_one_line_per_value(tmp_path):
     text = SPEC.replace("listening", "manipulate").replace("cat - level.made", "cat")
     text = text[: text.index("sound =")] + 'original = "a.png"\nedited = "b.png"\n'
     text += '[search.parameters]\nsvd.k = "1,5"\nedit.form = ["svd", "fade"]\n'
@@ -212,7 +212,7 @@ def test_a_parameter_that_is_not_a_number_has_a_line_each(tmp_path):
     assert list(report.curves()) == ["svd.k"]
     lines = {line.name: [one.value for one in line.figures] for line in report.curves()["svd.k"]}
     assert lines == {"edit.form=svd": [1, 5], "edit.form=fade": [0, 0]}
-    assert report.effects[0].mean.low is None  # one run says nothing of luck
+    assert report.effects[0].mean.low is None  # one run says nothing about chance
 
 
 def test_the_page_has_the_same_figures(tmp_path):

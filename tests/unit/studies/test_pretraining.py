@@ -18,7 +18,7 @@ QUICK = ["network.widths=[8,8,8,8]", "network.image_size=32", "batch=4", "epochs
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A training that is done: its request, the folder of bundles, its result, and what it said. Not to be changed."""
+    """A finished training: its request, the folder of bundles, its result, and its output. Do not modify it."""
     folder = tmp_path_factory.mktemp("trained")
     data = write_pairs(folder / "farm", 12)
     request = Request(
@@ -68,7 +68,7 @@ def test_the_result_is_a_bundle_with_a_base(trained, bundles):
     assert said[0] == "12 items, 12 groups, 3 labels"
 
 
-def test_its_card_says_what_it_was_trained_on_and_how_well_it_finds(trained):
+def test_its_card_states_its_training_data_and_retrieval_figures(trained):
     done = trained[2]
     text = done.card.read_text()
     for part in (
@@ -86,7 +86,7 @@ def test_its_card_says_what_it_was_trained_on_and_how_well_it_finds(trained):
     assert all(one.low <= one.value <= one.high for one in done.figures)
 
 
-def test_the_same_training_is_not_done_again(trained, bundles, monkeypatch):
+def test_the_same_training_is_not_repeated(trained, bundles, monkeypatch):
     request, _, done, _ = trained
     monkeypatch.setattr("svdaudio.studies.pretraining.train", None)
     assert go(request) == replace(done, was_there=True)
@@ -106,7 +106,7 @@ def test_another_training_of_the_same_name_is_refused(trained, bundles):
         go(request, name="new", settings=other)
 
 
-def test_faults_are_all_listed_and_skipped_if_asked(trained, bundles, tmp_path):
+def test_all_faults_are_listed_and_skipped_on_request(trained, bundles, tmp_path):
     request, _, _, _ = trained
     data = write_pairs(tmp_path / "data", 6)
     (data / "cat0.wav").write_bytes(b"")
@@ -121,7 +121,7 @@ def test_faults_are_all_listed_and_skipped_if_asked(trained, bundles, tmp_path):
     assert "nothing was held out" in done.card.read_text()
 
 
-def test_what_cannot_be_trained_is_refused(trained, bundles, tmp_path):
+def test_invalid_trainings_are_refused(trained, bundles, tmp_path):
     request = trained[0]
     with pytest.raises(CheckpointError, match="unknown bundle 'none'"):
         go(request, base="none")

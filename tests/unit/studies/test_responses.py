@@ -30,7 +30,7 @@ def test_many_numbers_are_put_into_bins():
     assert all(settings[place]["a"] < found[1].x for place in found[0].settings)
 
 
-def test_averages_and_heat_maps_pass_over_what_is_missing():
+def test_averages_and_heat_maps_ignore_missing_values():
     values = np.arange(12.0).reshape(6, 2)
     values[0, 0] = np.nan
     values[2:4, 1] = np.nan
@@ -66,7 +66,7 @@ def test_importance_of_drawn_settings_is_corrected_for_chance():
     assert strong["b"] < 0.2
 
 
-def test_settings_that_are_alike_have_no_important_parameter():
+def test_identical_settings_have_no_important_parameter():
     parameters = {"a": levels(GRID, "a")}
     assert main_effects(np.full(6, 0.3), parameters, balanced=True) == {}
     assert main_effects(np.full(6, np.nan), parameters, balanced=True) == {}

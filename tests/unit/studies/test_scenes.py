@@ -6,7 +6,7 @@ from svdaudio.errors import InputError
 from svdaudio.studies.scenes import demo_scene, read_scene
 
 
-def test_the_demo_takes_the_cat_out_and_puts_the_duck_in():
+def test_the_demo_removes_the_cat_and_adds_the_duck():
     scene = demo_scene()
     assert (scene.removed, scene.added) == (("cat",), ("duck",))
     assert scene.remove == ((756.0, 581.0),)
@@ -22,7 +22,7 @@ def test_a_missing_scene_is_one_clear_error(tmp_path):
 @pytest.mark.parametrize(
     "description", ["", "{}", json.dumps({"original": {"objects": [{"cls": "dog", "point": [1]}]}})]
 )
-def test_a_file_that_is_no_scene_is_one_clear_error(tmp_path, description):
+def test_an_invalid_scene_file_is_one_clear_error(tmp_path, description):
     path = tmp_path / "scene.json"
     path.write_text(description)
     with pytest.raises(InputError, match="does not describe a scene"):

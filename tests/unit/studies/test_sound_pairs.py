@@ -10,7 +10,7 @@ from svdaudio.studies.sound_pairs import read_sound_pairs
 
 @pytest.fixture
 def read(tmp_path):
-    """Read a table of this text, beside four files."""
+    """Reads a table with this text, next to four files."""
     for name in ("a.wav", "b.wav", "c.wav", "d.wav"):
         (tmp_path / name).touch()
 
@@ -51,12 +51,12 @@ def test_a_line_names_files_classes_and_a_text(read, tmp_path):
         ('manipulated\n"c.wav\n', "is not valid CSV"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_one_line(read, text, message):
+def test_an_unusable_table_is_reported_in_one_line(read, text, message):
     with pytest.raises(InputError, match=message) as caught:
         read(text)
     assert "\n" not in caught.value.line()
 
 
-def test_a_table_that_is_not_there(tmp_path):
+def test_a_missing_table(tmp_path):
     with pytest.raises(InputError, match="cannot be read: got No such file"):
         read_sound_pairs(tmp_path / "x.csv")

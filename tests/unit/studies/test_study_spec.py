@@ -1,4 +1,4 @@
-"""Specifications of studies: what they say, and what they may not say."""
+"""Specifications of studies: their content, and what is refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read(folder, text=SPEC):
     return read_spec(folder / "k.toml")
 
 
-def test_what_it_says(tmp_path):
+def test_a_full_specification_is_read(tmp_path):
     spec = read(tmp_path)
     assert (spec.title, spec.method.name, spec.variant, spec.maximizes) == ("K", "manipulate", "no_baselines", False)
     assert (spec.seeds, spec.baseline, spec.settings) == ((3, 1), "first", {"generate.candidates": 1})
@@ -65,7 +65,7 @@ def test_what_it_says(tmp_path):
     assert spec_of(spec.raw, spec.path) == spec
 
 
-def test_what_it_leaves_to_defaults(tmp_path):
+def test_a_minimal_specification_uses_defaults(tmp_path):
     (tmp_path / "pairs.csv").write_text('original,edited,remove\na.png,b.png,"1,2"\n')
     spec = read(tmp_path, 'objective = "cat"\npairs = "pairs.csv"\n[search.parameters]\nsvd.k = "1,5"\n')
     assert (spec.title, spec.method.name, spec.seeds, spec.direction) == ("k", "manipulate", 3, "maximize")
@@ -114,14 +114,14 @@ def test_the_example_can_be_read():
         ("duck - cat", "duck -", "the objective cannot be read"),
     ],
 )
-def test_what_cannot_be_used_is_one_line(tmp_path, before, after, message):
+def test_an_invalid_specification_is_reported_in_one_line(tmp_path, before, after, message):
     assert before in SPEC
     with pytest.raises((ConfigError, InputError), match=message) as caught:
         read(tmp_path, SPEC.replace(before, after))
     assert "\n" not in caught.value.line()
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_spec(tmp_path / "none.toml")
 

@@ -1,4 +1,4 @@
-"""Settings of a sweep, from how they are written."""
+"""Settings of a sweep, parsed from text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_range(text):
     return sweep.parse_range(text, ManipulateConfig.parameters())
 
 
-def test_ranges_are_read_as_they_are_written():
+def test_ranges_are_parsed():
     assert parse_range("svd.k=1..8").values == (1, 2, 3, 4, 5, 6, 7, 8)
     assert parse_range("svd.k=1..8:3").values == (1, 4, 7)
     assert parse_range("svd.alpha=0.1..0.5:0.1").values == (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -32,13 +32,13 @@ def test_ranges_are_read_as_they_are_written():
     ["svd.k", "svd.k=", "svd.kk=1,2", "svd.k=8..1", "svd.k=1..8:0", "svd.k=a..b", "svd.k=1..2..3", "svd.alpha=0..inf",
      "svd.k=true..8", "remove=1,2", "execution.threads=1,2", "svd.alpha=0..1:1e-9"],
 )  # fmt: skip
-def test_a_range_without_a_meaning_is_refused(text):
+def test_an_invalid_range_is_refused(text):
     with pytest.raises(ConfigError) as caught:
         parse_range(text)
     assert "\n" not in caught.value.line()
 
 
-def test_a_range_is_of_the_methods_own_parameters():
+def test_only_parameters_of_the_method_have_ranges():
     assert sweep.parse_range("seed=1..3", BASELINE.config.parameters()).values == (1, 2, 3)
     with pytest.raises(ConfigError, match=r"unknown parameter 'svd\.k' \(from --grid\)"):
         sweep.parse_range("svd.k=1..8", BASELINE.config.parameters())
@@ -62,7 +62,7 @@ def test_combinations_and_pairs_of_values():
         combinations([parse_range("svd.k=1..2000"), parse_range("seed=1..2000")])
 
 
-def test_settings_draw_settings_at_random_are_the_same_for_the_same_seed_and_lie_in_their_range():
+def test_random_settings_are_reproducible_and_within_their_ranges():
     ranges = [parse_range(text) for text in ("svd.k=1..8", "svd.alpha=0.1..0.5", "geometry=squash,crop")]
     found = draw_settings(ranges, 200, seed=3)
     assert found == draw_settings(ranges, 200, seed=3)

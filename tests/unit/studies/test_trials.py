@@ -1,4 +1,4 @@
-"""Trials of Optuna: each asked for and counted once, whatever was killed between."""
+"""Trials of Optuna: each is requested and counted once, whatever process was killed in between."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def run(opened, n_until=None):
     settings = []
     while (trial := opened.next()) is not None:
         if len(settings) == n_until:
-            return settings  # asked for, not told
+            return settings  # requested, but never given a value
         settings.append(trial.setting)
         opened.tell(trial, value(trial.setting), {f"run {trial.number}": "id"})
     return settings
 
 
-def test_trials_are_in_their_ranges_the_first_as_given(tmp_path):
+def test_trials_are_within_their_ranges_and_the_first_is_given(tmp_path):
     settings = run(book(tmp_path, first=FIRST))
     assert len(settings) == 14
     assert settings[0] == FIRST
@@ -51,7 +51,7 @@ def test_trials_are_in_their_ranges_the_first_as_given(tmp_path):
     assert run(book(tmp_path / "b", first=FIRST, seed=1)) != settings
 
 
-def test_interrupted_trials_are_the_same_and_none_counts_twice(tmp_path):
+def test_an_interrupted_study_repeats_its_trials_and_counts_none_twice(tmp_path):
     whole = run(book(tmp_path / "whole", first=FIRST))
     parts = run(book(tmp_path, first=FIRST), 4)
     parts += run(book(tmp_path, first=FIRST), 8)
@@ -61,17 +61,17 @@ def test_interrupted_trials_are_the_same_and_none_counts_twice(tmp_path):
     assert again.next() is None
     assert [one.setting for one in again.told] == whole
     assert again.told[3].runs == {"run 3": "id"}
-    assert len(run(book(tmp_path, n=16, first=FIRST))) == 2  # two more were asked for
+    assert len(run(book(tmp_path, n=16, first=FIRST))) == 2  # two more were requested
 
 
-def test_a_trial_that_died_while_it_was_asked_for_does_not_count(tmp_path):
+def test_a_trial_killed_while_it_was_requested_does_not_count(tmp_path):
     opened = book(tmp_path, n=3)
     opened._study.ask()  # without any parameter yet
     assert len(run(opened)) == 3
     assert len(opened.told) == 3
 
 
-def test_what_a_killed_process_leaves_stops_nobody(tmp_path):
+def test_leftovers_of_a_killed_process_do_not_block_others(tmp_path):
     run(book(tmp_path, n=2))
     journal = tmp_path / "trials.journal"
     whole = journal.read_bytes()
@@ -89,7 +89,7 @@ def test_a_trial_without_a_value_counts_and_is_not_repeated(tmp_path):
     assert [one.runs for one in opened.told] == [{}, {"run 1": "id"}]
 
 
-def test_studies_of_other_specifications_are_apart(tmp_path):
+def test_studies_with_different_specifications_are_separate(tmp_path):
     run(book(tmp_path, n=2))
     assert len(run(book(tmp_path, n=3, name="b"))) == 3
 
@@ -105,7 +105,7 @@ def test_importance_names_the_parameter_that_matters(tmp_path):
     assert book(tmp_path / "none").importance() == ("fANOVA", {})
 
 
-def test_importance_without_a_forest_is_named_as_such(tmp_path, monkeypatch):
+def test_importance_without_a_forest_is_labelled_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "find_spec", lambda name: None)
     opened = book(tmp_path, n=15)
     run(opened)
@@ -115,25 +115,25 @@ def test_importance_without_a_forest_is_named_as_such(tmp_path, monkeypatch):
     assert sum(found.values()) == pytest.approx(1)
 
 
-def test_runs_can_be_kept_apart_from_trials(tmp_path):
+def test_runs_can_be_recorded_outside_of_trials(tmp_path):
     assert book(tmp_path).kept("baseline") == {}
     book(tmp_path).keep("baseline", {"a": "id"})
     assert book(tmp_path).kept("baseline") == {"a": "id"}
 
 
-def test_the_level_of_optunas_log_stays(tmp_path):
+def test_the_log_level_of_optuna_is_restored(tmp_path):
     before = optuna.logging.get_verbosity()
     run(book(tmp_path, n=1))
     assert optuna.logging.get_verbosity() == before
 
 
-def test_a_file_that_is_no_journal_is_one_line(tmp_path):
+def test_an_invalid_journal_is_reported_in_one_line(tmp_path):
     (tmp_path / "trials.journal").write_text("{}\nnot a journal\n")
     with pytest.raises(StoreError, match=r"the trials in .* cannot be read or written"):
         book(tmp_path)
 
 
-def test_without_optuna_one_line_says_how_to_get_it(monkeypatch):
+def test_without_optuna_one_line_says_how_to_install_it(monkeypatch):
     real = builtins.__import__
 
     def without(name, *arguments, **more):

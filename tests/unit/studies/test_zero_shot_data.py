@@ -1,4 +1,4 @@
-"""Which sounds of a data set a zero-shot evaluation takes."""
+"""The sounds of a data set that a zero-shot evaluation uses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_folds_and_even_distances(data, folds, limit, names):
     assert "".join(item.name for item in choose(data, folds, limit)) == names
 
 
-def test_an_unknown_fold_is_refused_with_those_that_there_are(data):
+def test_an_unknown_fold_lists_the_known_ones(data):
     with pytest.raises(InputError, match="unknown fold 'eval': expected test or train"):
         choose(data, ("eval",), None)
 
@@ -55,14 +55,14 @@ def test_vggsound_is_evaluated_on_its_test_clips(tmp_path):
     assert (again, command) == (other, "a command")
 
 
-def test_nothing_readable_is_an_error(tmp_path):
+def test_a_data_set_without_readable_sounds_is_an_error(tmp_path):
     data_sets.write_text(tmp_path / "vggsound.csv", "B,2,cat,test\n")
     (tmp_path / "B.wav").write_text("no sound")
     with pytest.raises(InputError, match="none of the sounds can be read"):
         ZeroShotStudy(dataset="vggsound", root=tmp_path, folder=tmp_path / "out").rows()
 
 
-def test_the_farm_is_the_same_every_time(tmp_path):
+def test_the_farm_is_reproducible(tmp_path):
     found = farm_data(tmp_path / "one", 2)
     assert [(item.fold, len(item.labels)) for item in found.items] == [("one", 1), ("one", 1), ("two", 2), ("two", 2)]
     assert [item.labels[0] for item in found.items[:2]] == list(farm.CLASSES[:2])

@@ -9,12 +9,12 @@ from svdaudio.studio.access import access_for
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
-def test_this_machine_needs_no_password(host):
+def test_local_addresses_need_no_password(host):
     access = access_for(host, None)
     assert access.is_signed_in(None)
     assert access.accepts_host("127.0.0.1:8000")
     assert access.accepts_host("localhost")
-    assert not access.accepts_host("evil.example:8000"), "a name that was pointed at this machine"
+    assert not access.accepts_host("evil.example:8000"), "a foreign name that resolves to this machine"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "studio.example"])
@@ -45,5 +45,5 @@ def test_a_short_password_is_refused():
         ("null", False),
     ],
 )
-def test_only_the_studio_s_own_page_changes_something(origin, own):
+def test_only_requests_from_the_page_of_the_studio_may_change_state(origin, own):
     assert access_for("127.0.0.1", None).is_same_origin(origin, "127.0.0.1:8000") is own

@@ -1,4 +1,4 @@
-"""Jobs of several people: turns, positions, stopping and replacing; with a session that computes nothing."""
+"""Jobs of several users: turns, positions, stopping and replacing; with a session that computes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from svdaudio.studio.desk import Desk, run_work
 
 
 class SlowSession:
-    """Runs a request in two stages; before each it waits until the test lets it go on."""
+    """Runs a request in two stages; before each it waits for the test."""
 
     def __init__(self):
         self.go = threading.Semaphore(0)
@@ -48,7 +48,7 @@ def desk(session):
 
 @contextmanager
 def opened(*sessions):
-    """A desk; at the end, everything that computes is let go."""
+    """A desk; at the end, all waiting computations are released."""
     made = Desk(sessions)
     yield made
     for session in sessions:
@@ -71,7 +71,7 @@ def wait_for(condition):
         threading.Event().wait(0.005)
 
 
-def test_people_take_turns(desk, session):
+def test_users_take_turns(desk, session):
     a1 = submit(desk, "a", "a1")
     wait_for(lambda: a1.state == "running")
     a2, a3, b1 = submit(desk, "a", "a2"), submit(desk, "a", "a3"), submit(desk, "b", "b1")
@@ -87,24 +87,24 @@ def test_people_take_turns(desk, session):
     assert {job.state for job in (a1, a2, a3, b1)} == {"finished"}
 
 
-def test_two_sessions_compute_side_by_side_and_people_still_take_turns():
+def test_two_sessions_compute_in_parallel_and_users_take_turns():
     one, other = SlowSession(), SlowSession()
     with opened(one, other) as desk:
         first, second = submit(desk, "a", "a1"), submit(desk, "a", "a2")
         wait_for(lambda: first.state == second.state == "running")
         a3, a4, b1, b2 = (submit(desk, name[0], name) for name in ("a3", "a4", "b1", "b2"))
         before = {job.ask["name"]: desk.facts(job)["position"] for job in (first, second, a3, a4, b1, b2)}
-        assert before == {"a1": 0, "a2": 0, "b1": 1, "a3": 2, "b2": 3, "a4": 4}, "both that run are of a"
+        assert before == {"a1": 0, "a2": 0, "b1": 1, "a3": 2, "b2": 3, "a4": 4}, "both running jobs are of a"
         desk.stop(a3)
-        assert a4.events[-1][1]["position"] == 2, "everybody who moves up is told"
+        assert a4.events[-1][1]["position"] == 2, "every user who moves up is notified"
         for _ in range(2):
             one.go.release()
         wait_for(lambda: b1.state == "running")
         assert {first.state, second.state} == {"finished", "running"}
-        assert desk.facts(b2)["position"] == 2, "one of b runs, and one of a"
+        assert desk.facts(b2)["position"] == 2, "one job of b runs, and one of a"
 
 
-def test_a_job_that_replaces_another_stops_it_between_two_stages(desk, session):
+def test_a_replacing_job_stops_the_other_between_two_stages(desk, session):
     old = submit(desk, "a", "old")
     session.go.release()
     wait_for(lambda: any(name == "stage" for name, _ in old.events))
@@ -115,7 +115,7 @@ def test_a_job_that_replaces_another_stops_it_between_two_stages(desk, session):
     assert (old.state, new.state) == ("stopped", "finished")
 
 
-def test_nobody_stops_or_sees_the_job_of_another(desk, session):
+def test_users_cannot_stop_or_see_jobs_of_others(desk, session):
     mine = submit(desk, "a", "mine")
     submit(desk, "b", "theirs", replaces=mine.id)
     assert not mine.stop.is_set()
@@ -137,7 +137,7 @@ def test_a_waiting_job_is_stopped_at_once(desk, session):
     assert session.order == ["first"]
 
 
-def test_an_error_is_told_and_the_next_job_runs(desk, session):
+def test_an_error_is_reported_and_the_next_job_runs(desk, session):
     bad, good = submit(desk, "a", "bad"), submit(desk, "a", "good")
     for _ in range(3):
         session.go.release()

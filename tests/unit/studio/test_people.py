@@ -1,4 +1,4 @@
-"""Pictures and masks that people upload: limits, names, and whose they are."""
+"""Uploaded pictures and masks: limits, names, and owners."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def people():
     made.close()
 
 
-def test_a_picture_belongs_to_the_person_who_uploaded_it(people):
+def test_a_picture_belongs_to_the_user_who_uploaded_it(people):
     one, other = people.person(None), people.person(None)
     added = add_picture(one, "cat.png", png())
     assert people.picture(one, added.id).path.read_bytes() == png()
@@ -49,7 +49,7 @@ def test_a_picture_belongs_to_the_person_who_uploaded_it(people):
     with pytest.raises(InputError, match="unknown picture"):
         people.picture(other, added.id)
     assert people.person(one.id) is one
-    assert people.person("made up").id != "made up", "ids are given, not chosen"
+    assert people.person("made up").id != "made up", "the studio chooses the ids"
 
 
 @pytest.mark.parametrize(
@@ -64,18 +64,18 @@ def test_a_picture_belongs_to_the_person_who_uploaded_it(people):
         ("Kätzchen 1.png", "Kätzchen 1.png"),
     ],
 )
-def test_a_name_leads_nowhere(people, name, kept):
+def test_file_names_of_uploads_are_not_used_as_paths(people, name, kept):
     person = people.person(None)
     added = add_picture(person, name, png())
     assert added.name == kept
     assert added.path.is_relative_to(person.folder)
 
 
-def test_what_is_no_picture_or_too_large_leaves_nothing(people, monkeypatch):
+def test_invalid_or_too_large_pictures_leave_nothing(people, monkeypatch):
     person = people.person(None)
     with pytest.raises(InputError) as caught:
         add_picture(person, "cat.png", b"<svg onload=alert(1)>")
-    assert str(person.folder) not in str(caught.value), "no path of this machine is told"
+    assert str(person.folder) not in str(caught.value), "no path of this machine is revealed"
     monkeypatch.setattr(library, "MAX_UPLOAD_PIXELS", 100)
     with pytest.raises(InputError, match="expected at most 100 pixels, got 40 x 30"):
         add_picture(person, "cat.png", png())
@@ -85,7 +85,7 @@ def test_what_is_no_picture_or_too_large_leaves_nothing(people, monkeypatch):
     assert list(person.folder.rglob("*.png")) == []
 
 
-def test_the_oldest_pictures_are_forgotten(people, monkeypatch):
+def test_the_oldest_pictures_are_removed(people, monkeypatch):
     monkeypatch.setattr(library, "MAX_PICTURES", 2)
     person = people.person(None)
     ids = [add_picture(person, "cat.png", png(shade=shade)).id for shade in range(3)]
@@ -94,7 +94,7 @@ def test_the_oldest_pictures_are_forgotten(people, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
-def test_a_mask_is_read_as_the_files_of_the_command_line(people, mode):
+def test_a_mask_is_read_like_mask_files_of_the_command_line(people, mode):
     person = people.person(None)
     picture = add_picture(person, "cat.png", png())
     added = add_mask(person, "../mask of cat.png", mask_png(mode=mode), picture)
@@ -118,17 +118,17 @@ def test_a_mask_is_read_as_the_files_of_the_command_line(people, mode):
         (mask_png()[:-30], "truncated or damaged"),
     ],
 )
-def test_what_is_no_mask_of_its_picture_leaves_nothing(people, data, words):
+def test_masks_that_do_not_fit_their_picture_leave_nothing(people, data, words):
     person = people.person(None)
     picture = add_picture(person, "cat.png", png())
     with pytest.raises(InputError, match=words) as caught:
         add_mask(person, "m.png", data, picture)
-    assert str(person.folder) not in str(caught.value), "no path of this machine is told"
+    assert str(person.folder) not in str(caught.value), "no path of this machine is revealed"
     assert person.masks == {}
     assert [path.name for path in person.folder.rglob("*.png")] == ["cat.png"]
 
 
-def test_limits_of_masks_come_before_decoding(people, monkeypatch):
+def test_limits_of_masks_are_checked_before_decoding(people, monkeypatch):
     person = people.person(None)
     picture = add_picture(person, "cat.png", png())
     monkeypatch.setattr(library, "load_mask", lambda path: pytest.fail("the mask was decoded"))
@@ -140,7 +140,7 @@ def test_limits_of_masks_come_before_decoding(people, monkeypatch):
         add_mask(person, "m.png", mask_png(), picture)
 
 
-def test_a_mask_that_is_refused_leaves_an_equal_picture_there(people):
+def test_refusing_a_mask_keeps_a_picture_of_equal_content(people):
     person = people.person(None)
     picture = add_picture(person, "cat.png", png(shade=128))
     with pytest.raises(InputError, match="mostly neither"):
@@ -148,16 +148,16 @@ def test_a_mask_that_is_refused_leaves_an_equal_picture_there(people):
     assert people.picture(person, picture.id).path.exists()
 
 
-def test_no_path_of_an_upload_is_told(people):
+def test_paths_of_uploads_are_not_revealed(people):
     person = people.person(None)
     picture = add_picture(person, "cat 1.png", png())
     mask = add_mask(person, "m.png", mask_png(), picture)
     text = f"svdaudio run 'cat 1.png' --set 'remove.cat.mask=\"{mask.path}\"', and {picture.path}, /elsewhere/x.png"
-    told = without_folders(text)
-    assert told == "svdaudio run 'cat 1.png' --set 'remove.cat.mask=\"m.png\"', and cat 1.png, /elsewhere/x.png"
+    shown = without_folders(text)
+    assert shown == "svdaudio run 'cat 1.png' --set 'remove.cat.mask=\"m.png\"', and cat 1.png, /elsewhere/x.png"
 
 
-def test_uploads_end_with_the_studio(people):
+def test_uploads_are_removed_with_the_studio(people):
     person = people.person(None)
     path = add_picture(person, "cat.png", png()).path
     people.close()

@@ -1,4 +1,4 @@
-"""Settings of a page: uploaded masks by their ids, and no other file."""
+"""Settings of the page: uploaded masks by id, and no other file."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def person(tmp_path):
     "given",
     [{"remove": {"cat": {"mask": "0abc"}}}, {"remove.cat": {"mask": "0abc"}}, {"remove.cat.mask": "0abc"}],
 )
-def test_an_uploaded_mask_is_the_studio_s_own_file(person, given):
+def test_an_uploaded_mask_becomes_the_file_of_the_studio(person, given):
     text = str(with_masks(given, PARAMETERS, person))
     assert str(person.folder / "cat.png") in text
     assert "0abc" not in text
 
 
-def test_everything_else_stays_as_it_is(person):
+def test_other_values_are_unchanged(person):
     given = {
         "svd.alpha": 0.2,
         "generate.backend": "diffusers",
@@ -55,14 +55,14 @@ def test_everything_else_stays_as_it_is(person):
         {"bundle": "..\\elsewhere"},
     ],
 )
-def test_a_file_is_named_in_no_other_way(person, given):
+def test_other_paths_of_files_are_refused(person, given):
     with pytest.raises(InputError, match="a file cannot be named here"):
         with_masks(given, PARAMETERS, person)
     with pytest.raises(InputError, match="a file cannot be named here"):
         check_no_files(given, PARAMETERS)
 
 
-def test_the_mask_of_another_person_is_none(person):
+def test_masks_of_other_users_are_not_found(person):
     with pytest.raises(InputError, match=r"unknown mask: got 0def\. Choose the mask file again"):
         with_masks({"remove": {"cat": {"mask": "0def"}}}, PARAMETERS, person)
     with pytest.raises(InputError, match="a file cannot be named here"):

@@ -14,7 +14,7 @@ def parameters():
     return {one["name"]: one for one in describe(find_method("manipulate"))["parameters"]}
 
 
-def test_limits_are_those_that_the_engine_keeps(parameters):
+def test_limits_are_those_of_the_engine(parameters):
     duration = parameters["generate.duration_s"]
     generate = type(find_method("manipulate").config().generate)
     for bound, beyond in (("ge", -0.01), ("le", 0.01)):
@@ -31,11 +31,11 @@ def test_limits_have_the_names_of_their_kind(parameters):
     assert parameters["generate.backend"]["limits"] == {}
 
 
-def test_a_tab_has_the_bundle_that_its_method_prefers():
-    assert describe(find_method("manipulate"))["bundle"] is None, "that of the studio"
+def test_a_tab_has_the_preferred_bundle_of_its_method():
+    assert describe(find_method("manipulate"))["bundle"] is None, "the bundle of the studio"
     assert describe(find_method("ciap"))["bundle"] == "mini-pretrained"
 
 
-def test_only_ciap_needs_nothing_to_point_at():
+def test_only_ciap_works_without_regions():
     needs = {one.name: not describe(one)["regions_optional"] for one in tabs()}
     assert needs == {"manipulate": True, "mixer": True, "ciap": False}

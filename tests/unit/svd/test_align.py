@@ -1,4 +1,4 @@
-"""Masks on patches."""
+"""Alignment of masks with patches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from svdaudio.svd.align import align_mask, patch_coverage
 from svdaudio.svd.geometry import Geometry
 
 
-def test_patches_come_row_by_row():
+def test_patches_are_in_row_major_order():
     mask = np.zeros((448, 448), bool)
     mask[5 * 28 : 6 * 28, 11 * 28 : 12 * 28] = True
     region = align_mask(mask, Geometry.SQUASH, 0.5)
@@ -26,7 +26,7 @@ def test_a_patch_that_is_exactly_half_covered_counts_at_one_half():
     assert region.coverage[8] == np.float32(0.5)
 
 
-def test_crop_does_not_see_the_sides():
+def test_crop_ignores_the_sides():
     mask = np.zeros((100, 300), bool)
     mask[:, :90] = True
     assert patch_coverage(mask, Geometry.SQUASH).max() == 1
@@ -34,7 +34,7 @@ def test_crop_does_not_see_the_sides():
         align_mask(mask, Geometry.CROP, 0.5)
 
 
-def test_an_empty_region_says_how_close_it_came():
+def test_the_error_of_an_empty_region_names_the_largest_coverage():
     mask = np.zeros((224, 224), bool)
     mask[5 * 14 : 5 * 14 + 7, 11 * 14 : 12 * 14] = True
     with pytest.raises(EmptyRegionError) as caught:
@@ -46,7 +46,7 @@ def test_an_empty_region_says_how_close_it_came():
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 1.01, float("nan")])
-def test_a_threshold_without_a_meaning_is_refused(threshold):
+def test_an_invalid_threshold_is_refused(threshold):
     with pytest.raises(ConfigError, match="threshold"):
         align_mask(np.ones((20, 20), bool), Geometry.SQUASH, threshold)
 
@@ -69,7 +69,7 @@ NOT_A_MASK = {
 
 
 @pytest.mark.parametrize("kind", NOT_A_MASK)
-def test_a_mask_holds_truth_values_or_shares(kind):
+def test_a_mask_holds_booleans_or_fractions(kind):
     mask = np.zeros((30, 40), bool)
     mask[10:, 10:] = True
     with pytest.raises(InputError, match=r"the mask .*expected truth values, or shares from 0 to 1, got"):
@@ -77,7 +77,7 @@ def test_a_mask_holds_truth_values_or_shares(kind):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float32, np.float64])
-def test_a_mask_of_numbers_is_one_of_truth_values(dtype):
+def test_a_numeric_mask_equals_the_boolean_one(dtype):
     mask = np.zeros((30, 40), bool)
     mask[10:, 10:] = True
     wanted = align_mask(mask, Geometry.SQUASH, 0.5)

@@ -15,7 +15,7 @@ WEIGHTS = np.where(GRID, np.linspace(0.2, 1.0, 40), 0.0)
 
 @pytest.fixture(scope="module")
 def tokens():
-    """Rows that share a direction, as those of a picture do."""
+    """Rows that share a direction, like the tokens of a picture."""
     random = np.random.default_rng(3)
     rows = random.standard_normal(64) + 0.3 * random.standard_normal((41, 64))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -42,12 +42,12 @@ def test_it_is_the_weighted_mean_of_the_changed_matrix(tokens, centre, k, factor
 
 
 @pytest.mark.parametrize("centre", ["rows", "patches"])
-def test_with_factor_1_it_is_the_published_aggregate(tokens, centre):
+def test_with_factor_1_it_equals_the_published_aggregate(tokens, centre):
     found = aggregate_centred(factorize_centred(tokens, GRID, centre=centre), k=3, factor=1.0)
     np.testing.assert_allclose(found, aggregate(factorize(tokens, GRID), k=3, factor=1.0), atol=1e-6)
 
 
-def test_about_the_mean_of_all_rows_no_factor_moves_anything_and_about_that_of_the_patches_some_do(tokens):
+def test_factors_have_no_effect_about_the_mean_of_all_rows_but_about_that_of_the_patches(tokens):
     rows = factorize_centred(tokens, WEIGHTS, centre="rows")
     still = aggregate_centred(rows, k=1, factor=1.0)
     for k, factor in ((1, 0.0), (5, 0.0), (5, 1000.0)):
@@ -56,7 +56,7 @@ def test_about_the_mean_of_all_rows_no_factor_moves_anything_and_about_that_of_t
     assert float(aggregate_centred(patches, k=100, factor=10.0) @ still) < 0.99
 
 
-def test_what_cannot_be_is_refused(tokens):
+def test_invalid_values_are_refused(tokens):
     with pytest.raises(EmptyRegionError):
         factorize_centred(tokens, np.zeros(40), centre="patches")
     centred = factorize_centred(tokens, GRID, centre="rows")

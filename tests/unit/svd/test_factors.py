@@ -1,4 +1,4 @@
-"""Factors of a region, and what is made of them."""
+"""Factors of a region, and embeddings computed from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def grid():
     return np.arange(256) % 23 == 0
 
 
-def by_the_book(tokens, weights, k, factor):
+def by_definition(tokens, weights, k, factor):
     """Steps 5 and 6 as they are written: X' in full, then the weighted mean of its rows."""
     inside = weights > 0
     rows = tokens[np.concatenate([[True], inside])].astype(np.float64)
@@ -33,18 +33,18 @@ def by_the_book(tokens, weights, k, factor):
 
 @pytest.mark.parametrize("k", [1, 5, 12, 13, 500])
 @pytest.mark.parametrize("factor", [0.1, 1.0, 3.0])
-def test_the_short_way_gives_what_the_long_way_gives(tokens, grid, k, factor):
+def test_the_fast_aggregate_equals_the_full_computation(tokens, grid, k, factor):
     found = aggregate(factorize(tokens, grid), k=k, factor=factor)
-    np.testing.assert_allclose(found, by_the_book(tokens, grid, k, factor), atol=1e-6)
+    np.testing.assert_allclose(found, by_definition(tokens, grid, k, factor), atol=1e-6)
 
 
-def test_weights_between_zero_and_one_count_as_they_are(tokens):
+def test_fractional_weights_count_proportionally(tokens):
     weights = np.linspace(-0.5, 1, 256).clip(0)
     found = aggregate(factorize(tokens, weights), k=3, factor=0.3)
-    np.testing.assert_allclose(found, by_the_book(tokens, weights, 3, 0.3), atol=1e-6)
+    np.testing.assert_allclose(found, by_definition(tokens, weights, 3, 0.3), atol=1e-6)
 
 
-def test_factors_rebuild_the_region(tokens, grid):
+def test_factors_reconstruct_the_region(tokens, grid):
     factors = factorize(tokens, grid)
     rows = tokens[np.concatenate([[True], grid])]
     np.testing.assert_allclose(factors.u * factors.s @ factors.vh, rows, atol=1e-6)
@@ -58,12 +58,12 @@ def test_the_signs_that_lapack_picks_do_not_matter(tokens, grid):
     assert np.array_equal(aggregate(turned, k=4, factor=0.2), aggregate(factors, k=4, factor=0.2))
 
 
-def test_signs_are_settled_for_the_artifact(tokens, grid):
+def test_signs_are_normalised_for_the_artifact(tokens, grid):
     vh = factorize(tokens, grid).vh
     assert (vh[np.arange(len(vh)), np.abs(vh).argmax(axis=1)] > 0).all()
 
 
-def test_many_settings_at_once_are_the_single_ones(tokens, grid):
+def test_many_settings_at_once_equal_single_ones(tokens, grid):
     factors = factorize(tokens, grid)
     ks, gains = np.array([1, 5, 40]), np.array([0.0, 1.5, 0.3])
     together = aggregate_many(factors, ks=ks, gains=gains)
@@ -92,24 +92,24 @@ def test_an_empty_region_is_an_error(tokens):
         factorize(tokens, np.zeros(256, bool))
 
 
-def test_taking_everything_away_is_an_error(tokens, grid):
+def test_removing_everything_is_an_error(tokens, grid):
     with pytest.raises(EmptyRegionError, match="nothing is left"):
         aggregate(factorize(tokens, grid), k=500, factor=0.0)
 
 
 @pytest.mark.parametrize("k", [0, -3, 2.5, "5"])
-def test_a_k_without_a_meaning_is_refused(tokens, grid, k):
+def test_an_invalid_k_is_refused(tokens, grid, k):
     with pytest.raises(ConfigError, match="K is invalid"):
         aggregate(factorize(tokens, grid), k=k, factor=0.3)
 
 
 @pytest.mark.parametrize("factor", [-0.1, float("nan"), float("inf")])
-def test_a_factor_without_a_meaning_is_refused(tokens, grid, factor):
+def test_an_invalid_factor_is_refused(tokens, grid, factor):
     with pytest.raises(ConfigError, match="factor"):
         aggregate(factorize(tokens, grid), k=5, factor=factor)
 
 
-def test_modes_choose_their_factor(tokens, grid):
+def test_modes_select_their_factor(tokens, grid):
     def manipulated(mode):
         return svd_manipulate(tokens[0], tokens[1:], grid, k=5, mode=mode, alpha=0.2, beta=2.0)
 
@@ -146,7 +146,7 @@ def test_the_reach_is_the_angle_between_the_embeddings(k, factor):
     assert found.share == pytest.approx(np.linalg.norm(first @ before), abs=1e-5)
 
 
-def test_all_components_reach_nothing():
+def test_scaling_all_components_has_no_reach():
     factors = factorize(np.eye(257, 8, dtype=np.float32) + 0.1, np.arange(256) < 3)
     assert reach(factors, k=100, factor=0.3).degrees == 0
     with pytest.raises(ConfigError):

@@ -18,7 +18,7 @@ def test_every_picture_becomes_a_square(geometry, shape):
     assert fit_image(np.zeros((*shape, 3), np.uint8), geometry).shape == (224, 224, 3)
 
 
-def test_a_square_of_the_right_size_is_left_alone():
+def test_a_square_of_the_right_size_is_unchanged():
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     for geometry in Geometry:
         assert np.array_equal(fit_image(pixels, geometry), pixels)
@@ -52,7 +52,7 @@ def test_pooling_is_an_average(geometry, shape):
         np.testing.assert_allclose(matrix.sum(axis=1), 1)
 
 
-def test_crop_is_the_size_that_clip_makes():
+def test_crop_has_the_size_of_clip_preprocessing():
     assert fitted_size_px(333, 500, Geometry.CROP) == (224, 336)
     assert fitted_size_px(500, 333, Geometry.CROP) == (336, 224)
     assert crop_offset_px(336) == 56
@@ -60,7 +60,7 @@ def test_crop_is_the_size_that_clip_makes():
     assert Image.fromarray(image).size == (224, 224)
 
 
-def test_an_unknown_geometry_names_the_known_ones():
+def test_an_unknown_geometry_lists_the_known_ones():
     assert Geometry.of("crop") is Geometry.CROP
     with pytest.raises(ConfigError, match="'squash' or 'crop'"):
         Geometry.of("stretch")

@@ -1,4 +1,4 @@
-"""Pictures: what is read, how it is turned and converted, and what is refused with one clear line."""
+"""Pictures: what is read, how it is rotated and converted, and what is refused with one clear line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 24, 40
 
 @pytest.fixture(scope="module")
 def pixels():
-    """A smooth picture that looks different from every side, so that a wrong turn shows even through JPEG."""
+    """A smooth picture without symmetry, so that a wrong rotation shows even after JPEG compression."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.stack([x * 6, y * 10, (x + y) * 3], axis=-1).astype(np.uint8)
 
@@ -35,7 +35,7 @@ def encoded(image, kind="PNG", **options):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
-def test_lossless_formats_give_back_the_pixels(pixels, kind):
+def test_lossless_formats_preserve_the_pixels(pixels, kind):
     assert np.array_equal(decode_image(encoded(Image.fromarray(pixels), kind), "x"), pixels)
 
 
@@ -47,7 +47,7 @@ def test_lossy_formats_come_close(pixels, kind):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_undone(pixels, orientation):
-    # What a camera stores so that a viewer that honours the tag shows `pixels`.
+    # What a camera stores so that a viewer that respects the tag shows `pixels`.
     stored = {
         1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1], 5: pixels.transpose(1, 0, 2),
         6: np.rot90(pixels, 1), 7: np.rot90(pixels, 2).transpose(1, 0, 2), 8: np.rot90(pixels, -1),
@@ -58,12 +58,12 @@ def test_exif_rotation_is_undone(pixels, orientation):
     assert np.array_equal(decode_image(data, "x"), pixels)
 
 
-def test_grey_is_spread_over_three_channels(pixels):
+def test_grey_is_repeated_in_three_channels(pixels):
     grey = pixels[..., 0]
     assert np.array_equal(decode_image(encoded(Image.fromarray(grey)), "x"), np.repeat(grey[..., None], 3, axis=2))
 
 
-def test_transparency_is_laid_over_white(pixels):
+def test_transparency_is_composited_on_white(pixels):
     alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
     alpha[:, : WIDTH // 2] = 255
     found = decode_image(encoded(Image.fromarray(np.dstack([pixels, alpha]))), "x")
@@ -71,12 +71,12 @@ def test_transparency_is_laid_over_white(pixels):
     assert (found[:, WIDTH // 2 :] == 255).all()
 
 
-def test_grey_with_alpha_is_laid_over_white(pixels):
+def test_grey_with_alpha_is_composited_on_white(pixels):
     data = encoded(Image.fromarray(np.dstack([pixels[..., 0], np.zeros((HEIGHT, WIDTH), np.uint8)])))
     assert (decode_image(data, "x") == 255).all()
 
 
-def test_a_palette_with_a_transparent_colour_is_laid_over_white():
+def test_a_palette_with_a_transparent_colour_is_composited_on_white():
     indices = np.zeros((HEIGHT, WIDTH), np.uint8)
     indices[:, 10:] = 1
     image = Image.fromarray(indices)
@@ -103,11 +103,11 @@ def test_sixteen_bits_keep_their_high_byte(kind):
     assert np.array_equal(found, np.repeat((samples >> 8).astype(np.uint8)[..., None], 3, axis=2))
 
 
-def test_one_frame_of_a_gif_is_a_picture(pixels):
+def test_a_gif_of_one_frame_is_a_picture(pixels):
     assert decode_image(encoded(Image.fromarray(pixels), "GIF"), "x").shape == (HEIGHT, WIDTH, 3)
 
 
-def test_a_file_is_read_as_its_bytes_are_decoded(tmp_path, pixels):
+def test_reading_a_file_equals_decoding_its_bytes(tmp_path, pixels):
     path = tmp_path / "a.png"
     path.write_bytes(encoded(Image.fromarray(pixels)))
     assert np.array_equal(load_image(path), pixels)
@@ -140,7 +140,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refuses_with_one_line(pixels, case):
+def test_invalid_pictures_are_refused_in_one_line(pixels, case):
     make, words = REFUSED[case]
     with pytest.raises(InputError, match=words) as caught:
         decode_image(make(pixels), "holiday.jpg")
@@ -165,14 +165,14 @@ def test_enormous_pictures_are_refused_by_their_header(size):
     assert f"{size[0]} x {size[1]}" in str(caught.value)
 
 
-def test_missing_files_and_directories_are_refused(tmp_path):
+def test_missing_files_and_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="file not found"):
         load_image(tmp_path / "none.png")
     with pytest.raises(InputError, match="is a folder"):
         load_image(tmp_path)
 
 
-def test_switches_of_pillow_change_nothing_and_are_put_back(monkeypatch, pixels):
+def test_settings_of_pillow_have_no_effect_and_are_restored(monkeypatch, pixels):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert np.array_equal(decode_image(encoded(Image.fromarray(pixels)), "x"), pixels)
@@ -186,7 +186,7 @@ def test_switches_of_pillow_change_nothing_and_are_put_back(monkeypatch, pixels)
 
 
 def detailed(height=120, width=160):
-    """A picture with something everywhere, so that a scan is long and damage to it shows."""
+    """A picture full of detail, so that its scan is long and damage to it shows."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
     return Image.fromarray(coarse).resize((width, height))
@@ -231,21 +231,21 @@ def test_a_jpeg_that_libjpeg_warns_of_is_refused(kind, options):
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("after", [b"", bytes(1000), b"\xff\xd8\xff trailing"], ids=["", "zeros after", "more after"])
-def test_a_whole_jpeg_is_read_however_it_is_written(mode, options, after):
+def test_a_complete_jpeg_is_read_in_every_encoding(mode, options, after):
     data = encoded(detailed().convert(mode), "JPEG", **options) + after
     with Image.open(io.BytesIO(data)) as image:
         wanted = np.asarray(image.convert("RGB"))
     assert np.array_equal(decode_image(data, "x"), wanted)
 
 
-def test_oddities_in_a_jpegs_header_are_no_damage(jpeg):
+def test_oddities_in_a_jpeg_header_are_not_damage(jpeg):
     scan = jpeg.index(b"\xff\xda")
     odd = bytearray(jpeg)
     odd[scan + 11 : scan + 14] = b"\x00\x00\x00"  # the end of the spectrum: some telephones write 0, and libjpeg warns
     assert np.array_equal(decode_image(bytes(odd), "x"), decode_image(jpeg, "x"))
 
 
-def test_every_picture_of_this_project_is_whole():
+def test_every_picture_of_this_project_is_undamaged():
     pictures = [path for path in (project_root() / "examples").rglob("*") if path.suffix in {".jpg", ".webp", ".png"}]
     assert len(pictures) > 30
     for path in pictures:
@@ -288,7 +288,7 @@ UNNEEDED = {
 
 @pytest.mark.parametrize("kind", UNNEEDED)
 @pytest.mark.parametrize("at_end", [False, True])
-def test_damaged_metadata_do_not_keep_a_png_from_being_read(pixels, kind, at_end, tmp_path):
+def test_a_png_with_damaged_metadata_is_read(pixels, kind, at_end, tmp_path):
     data = with_chunk(encoded(Image.fromarray(pixels)), UNNEEDED[kind], at_end=at_end)
     assert np.array_equal(decode_image(data, "x"), pixels)
     (tmp_path / "x.png").write_bytes(data)
@@ -296,7 +296,7 @@ def test_damaged_metadata_do_not_keep_a_png_from_being_read(pixels, kind, at_end
 
 
 @pytest.mark.parametrize("how", ["EXIF", "raw EXIF", "XMP", "EXIF at the end"])
-def test_a_png_is_turned_by_whatever_says_so(pixels, how):
+def test_a_png_is_rotated_by_any_orientation_tag(pixels, how):
     exif = Image.Exif()
     exif[0x0112] = 3
     stored = Image.fromarray(np.ascontiguousarray(pixels[::-1, ::-1]))
@@ -339,7 +339,7 @@ def grey_png(samples, depth, transparent=None, *, colours=1):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_the_transparent_grey_of_a_png_is_laid_over_white(depth):
+def test_the_transparent_grey_of_a_png_is_composited_on_white(depth):
     top = 2**depth - 1
     samples = np.random.default_rng(0).integers(0, top + 1, (24, 32)).astype(np.int64)
     samples[3, :16] = samples[3, 0]
@@ -350,7 +350,7 @@ def test_the_transparent_grey_of_a_png_is_laid_over_white(depth):
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_the_transparent_colour_of_a_png_is_laid_over_white(depth):
+def test_the_transparent_colour_of_a_png_is_composited_on_white(depth):
     samples = np.random.default_rng(0).integers(0, 2**depth, (24, 32, 3)).astype(np.int64)
     samples[3, :16] = samples[3, 0]
     samples[4, :16] = samples[3, 0] ^ [1, 0, 0]  # with equal high bytes, but another colour
@@ -361,16 +361,16 @@ def test_the_transparent_colour_of_a_png_is_laid_over_white(depth):
 
 
 def both_ways(data):
-    """What becomes of a file, and of Pillow's image of it."""
+    """Decodes a file, and Pillow's image of it."""
     return decode_image(data, "x"), as_pixels(Image.open(io.BytesIO(data)))
 
 
-# One way in for every picture
+# One function for every kind of picture
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, pixels):
-    """Pictures of all kinds that need something done to them."""
+    """Pictures of all kinds that need conversion."""
     folder = tmp_path_factory.mktemp("pictures")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -399,7 +399,7 @@ def files(tmp_path_factory, pixels):
     return sorted(folder.iterdir())
 
 
-def test_a_pillow_image_is_treated_as_its_file(files):
+def test_a_pillow_image_is_treated_like_its_file(files):
     for path in files:
         wanted = load_image(path)
         with Image.open(path) as image:
@@ -412,7 +412,7 @@ def test_a_pillow_image_is_treated_as_its_file(files):
         assert np.array_equal(as_pixels(path), wanted)
 
 
-def test_what_is_drawn_on_a_pillow_image_is_seen(pixels):
+def test_changes_to_a_pillow_image_take_effect(pixels):
     image = Image.open(io.BytesIO(encoded(Image.fromarray(pixels))))
     image.paste((1, 2, 3), (0, 0, 5, 5))
     found = as_pixels(image)
@@ -420,7 +420,7 @@ def test_what_is_drawn_on_a_pillow_image_is_seen(pixels):
     assert np.array_equal(found[5:], pixels[5:])
 
 
-def test_arrays_and_tensors_are_taken_as_they_are(pixels):
+def test_arrays_and_tensors_are_used_unchanged(pixels):
     for given in (pixels, torch.from_numpy(pixels.copy()), pixels[:, ::-1][:, ::-1], np.asfortranarray(pixels)):
         found = as_pixels(given)
         assert np.array_equal(found, pixels)
@@ -428,7 +428,7 @@ def test_arrays_and_tensors_are_taken_as_they_are(pixels):
 
 
 def broken(data):
-    """A Pillow image that is opened, and fails when it is loaded."""
+    """A Pillow image that opens but fails to load."""
     return Image.open(io.BytesIO(data))
 
 
@@ -454,7 +454,7 @@ def broken(data):
         (lambda p: Path("none.png"), "file not found"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_one_line(pixels, make, words):
+def test_other_objects_are_refused_in_one_line(pixels, make, words):
     with pytest.raises(InputError, match=words) as caught:
         as_pixels(make(pixels), "the edit")
     assert re.search("\n", str(caught.value)) is None

@@ -1,4 +1,4 @@
-"""Many mixes of one edit at once against one after the other."""
+"""Many mixes of one edit at once against single mixes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = [field.name for field in fields(MixColumns)]
 
 
 def columns(*settings):
-    """Settings as columns; what one does not say is as usual."""
+    """Settings as columns; missing values are defaults."""
     rows = [{**USUAL, **setting} for setting in settings]
     return MixColumns(
         **{name: np.array([row[name] for row in rows], np.int64 if name == "k" else np.float64) for name in NAMES}
@@ -68,7 +68,7 @@ def one_by_one(parts, settings):
     return np.stack(found)
 
 
-def test_all_at_once_gives_what_one_after_the_other_gives(parts):
+def test_many_settings_at_once_equal_one_after_the_other(parts):
     settings = drawn(300, seed=1)
     found = mix_many(parts, columns(*settings))
     np.testing.assert_allclose(found, one_by_one(parts, settings), atol=2e-6)
@@ -91,14 +91,14 @@ def test_an_edit_with_one_region(parts, side, missing, factor, weight):
         np.testing.assert_allclose(row, mixed, atol=2e-6)
 
 
-def test_the_order_of_settings_and_the_company_do_not_matter(parts):
+def test_the_result_of_a_setting_does_not_depend_on_the_others(parts):
     settings = drawn(50, seed=2)
     found = mix_many(parts, columns(*settings))
     backwards = mix_many(parts, columns(*settings[::-1]))[::-1]
     np.testing.assert_allclose(found, backwards, atol=1e-6)
 
 
-def test_without_a_background_it_drops_out(parts):
+def test_a_missing_background_drops_out(parts):
     bare = replace(parts, background=parts.background[:0])
     settings = [{"background": 0.0}, {"background": 0.5}]
     found = mix_many(bare, columns(*settings))
@@ -117,12 +117,12 @@ def test_without_a_background_it_drops_out(parts):
         ({"k": 500, "alpha": 0.0}, EmptyRegionError),
     ],
 )
-def test_one_setting_without_a_meaning_is_refused_as_alone(parts, setting, error):
+def test_an_invalid_setting_is_refused_as_in_a_single_mix(parts, setting, error):
     with pytest.raises(error):
         mix_many(parts, columns({}, setting))
 
 
-def test_a_mix_of_nothing_is_refused(parts):
+def test_an_empty_mix_is_refused(parts):
     bare = replace(parts, background=parts.background[:0])
     only = {"suppress": 0.0, "boost": 0.0, "direct": 0.0, "background": 1.0}
     with pytest.raises(EmptyRegionError, match="the mix leaves nothing"):
@@ -135,7 +135,7 @@ def test_parts_of_different_dimensions_are_refused(parts, unchecked_shapes):
         mix_many(wrong, columns({}))
 
 
-def test_cosines_with_what_it_is_mixed_from(parts):
+def test_cosines_with_the_parts_of_the_mix(parts):
     only_direct = {"suppress": 0.0, "boost": 0.0, "background": 0.0, "direct": 1.0}
     found = cosines(
         mix_many(parts, columns(only_direct)),

@@ -1,4 +1,4 @@
-"""Masks in files, as people export and save them."""
+"""Masks in files, as programs export and save them."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("kind", IMAGES)
-def test_images(kind, tmp_path):
+def test_masks_in_image_files(kind, tmp_path):
     IMAGES[kind].save(tmp_path / "mask.png")
     assert (load_mask(tmp_path / "mask.png") == INSIDE).all()
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
-def test_arrays(kind, tmp_path):
+def test_masks_in_array_files(kind, tmp_path):
     np.save(tmp_path / "mask.npy", ARRAYS[kind])
     assert (load_mask(tmp_path / "mask.npy") == INSIDE).all()
 
 
-def test_a_mask_lies_as_its_picture_does(tmp_path):
+def test_a_mask_is_rotated_like_its_picture(tmp_path):
     turned = Image.fromarray(np.rot90(GREY, 1))
     exif = turned.getexif()
-    exif[0x0112] = 6  # turn clockwise
+    exif[0x0112] = 6  # rotate clockwise
     turned.save(tmp_path / "mask.png", exif=exif)
     assert (load_mask(tmp_path / "mask.png") == INSIDE).all()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".npy"])
-def test_a_mask_that_is_written_is_read_again(suffix, tmp_path):
+def test_a_mask_round_trips_through_a_file(suffix, tmp_path):
     path = tmp_path / f"mask{suffix}"
     path.write_bytes(mask_bytes(INSIDE, suffix))
     assert (load_mask(path) == INSIDE).all()
@@ -88,14 +88,14 @@ def test_a_mask_that_is_written_is_read_again(suffix, tmp_path):
         (np.array([[{}]]), "is not a .npy file with one array"),
     ],
 )
-def test_what_is_not_a_mask_is_one_line(array, message, tmp_path):
+def test_invalid_masks_are_refused_in_one_line(array, message, tmp_path):
     np.save(tmp_path / "mask.npy", array)
     with pytest.raises(InputError, match=message) as caught:
         load_mask(tmp_path / "mask.npy")
     assert "mask.npy" in caught.value.line()
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_unreadable_files_are_refused(tmp_path):
     for name in ("a.npy", "a.png"):
         (tmp_path / name).write_bytes(b"no")
         with pytest.raises(InputError, match=name):

@@ -36,7 +36,7 @@ def test_without_background_its_term_drops_out():
     assert np.array_equal(missing, unweighted)
 
 
-def test_nothing_but_a_missing_background_is_an_error():
+def test_a_mix_of_only_a_missing_background_is_an_error():
     weights = MixWeights(suppress=0, boost=0, background=1, direct=0)
     with pytest.raises(EmptyRegionError, match="leaves nothing"):
         combine(weights, suppress=PARTS["suppress"], boost=PARTS["boost"])
@@ -44,7 +44,7 @@ def test_nothing_but_a_missing_background_is_an_error():
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["suppress", "boost", "background", "direct"])
-def test_weights_without_a_meaning_are_refused(name, wrong):
+def test_invalid_weights_are_refused(name, wrong):
     with pytest.raises(ConfigError, match="mixing weight"):
         MixWeights(**{name: wrong})
 
@@ -62,7 +62,7 @@ def test_a_direct_weight_needs_a_direct_embedding():
         combine(MixWeights(), **{**PARTS, "boost": PARTS["boost"][:5]})
 
 
-def test_the_background_is_what_is_in_neither_region():
+def test_the_background_is_outside_of_both_regions():
     removed, added = np.zeros(256, bool), np.zeros(256, bool)
     removed[:200], added[150:250] = True, True
     found = background_embedding(TOKENS, removed, added)
@@ -76,7 +76,7 @@ def test_regions_that_cover_everything_leave_no_background():
 
 
 @pytest.mark.parametrize("with_background", [True, False])
-def test_the_whole_manipulation_is_its_parts(with_background):
+def test_the_manipulation_equals_its_steps(with_background):
     grid = np.arange(256) < 20
     removed, added = factorize(TOKENS, grid), factorize(TOKENS, ~grid)
     background = PARTS["background"][None] if with_background else np.zeros((0, 768), np.float32)
@@ -106,7 +106,7 @@ def test_changing_a_factor_needs_no_torch():
 
 
 @pytest.mark.parametrize("part", ["suppress", "boost", "background", "direct"])
-def test_one_part_alone_is_itself_to_the_last_bit(part):
+def test_a_single_part_is_returned_exactly(part):
     random = np.random.default_rng(0)
     parts = {}
     for name in ("suppress", "boost", "background", "direct"):

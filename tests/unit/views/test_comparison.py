@@ -1,4 +1,4 @@
-"""Comparisons of runs: what differs, where it begins, and how scores and verdicts are put in order."""
+"""Comparisons of runs: differences, their origins, and the order of scores and verdicts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def compare(*runs, nodes=TOY_NODES):
     return compare_records(runs, [nodes] * len(runs))
 
 
-def test_the_same_work_differs_in_nothing(toy):
+def test_equal_runs_have_no_differences(toy):
     one, other = toy.run(), toy.run()
     found = compare(one, other)
     assert (found.parameters, found.files, found.stages, found.verdict) == ((), (), (), ())
@@ -31,7 +31,7 @@ def test_the_same_work_differs_in_nothing(toy):
     assert found.limits == ("no run has scores",)
 
 
-def test_a_parameter_has_its_sources_and_the_stage_that_it_enters_is_the_origin(toy):
+def test_a_changed_parameter_has_its_sources_and_its_stage_is_the_origin(toy):
     one = toy.run()
     other = replace(toy.run(toy.request(svd__alpha=0.2)), sources={"svd.alpha": "run.toml"})
     found = compare(one, other)
@@ -48,7 +48,7 @@ def test_a_parameter_has_its_sources_and_the_stage_that_it_enters_is_the_origin(
     ]
 
 
-def test_a_stage_below_another_is_an_origin_if_something_of_its_own_differs(toy):
+def test_a_downstream_stage_is_an_origin_if_its_own_settings_differ(toy):
     found = compare(toy.run(), toy.run(toy.request(svd__alpha=0.2, seed=7)))
     assert {row.node: row.reason for row in found.origins} == {
         "mix": "svd.alpha changed 0.3 → 0.2",
@@ -68,7 +68,7 @@ def test_any_number_of_runs_is_compared_with_the_first(toy):
     assert [bool(one.reasons) for one in scores.differences] == [False, True, True]
 
 
-def test_a_file_of_other_content_is_where_the_workflows_part(toy):
+def test_a_file_with_other_content_is_the_origin(toy):
     one = toy.run()
     toy.files["edited"].write_text("9 3 7 2")
     found = compare(one, toy.run())
@@ -81,7 +81,7 @@ def test_a_file_of_other_content_is_where_the_workflows_part(toy):
     assert [row.node for row in found.origins] == ["edited.image"]
 
 
-def test_a_stage_that_a_run_did_not_reach_is_lacking_and_no_difference(toy):
+def test_a_stage_that_a_run_did_not_reach_is_missing_and_not_different(toy):
     one = toy.run()
     toy.failing["mix"] = ValueError("no")
     with pytest.raises(ValueError, match="no"):
@@ -101,7 +101,7 @@ def test_other_bytes_of_the_same_computation_are_a_difference(toy):
     assert (row.node, row.reason, row.same_outputs) == ("mix", OTHER_BYTES, False)
 
 
-def test_another_stage_of_the_same_name_is_said_to_be_one(toy):
+def test_a_different_stage_of_the_same_name_is_reported(toy):
     one = toy.run()
     entry = one.stage("mix")
     action = replace(entry.action, stage="mix_one")
@@ -129,7 +129,7 @@ def test_a_run_of_an_unknown_method_is_compared_by_its_record(toy):
     ]
 
 
-def test_scores_have_changes_first_then_the_result_then_what_was_asked_for(toy):
+def test_scores_are_ordered_by_change_then_result_then_request(toy):
     run = toy.run()
     one = with_results(
         run, {"plain": {"cat": 0.9, "dog": 0.2}, "made": {"cat": 0.5, "dog": 0.9, "duck": 0.1}},
@@ -148,7 +148,7 @@ def test_scores_have_changes_first_then_the_result_then_what_was_asked_for(toy):
     assert found.limits == ()
 
 
-def test_results_of_different_names_are_compared_as_results(toy):
+def test_results_with_different_names_are_compared(toy):
     run = toy.run()
     one = with_results(replace(run, kind="manipulate"), {"plain": {"cat": 0.9}, "made": {"cat": 0.1}})
     other = with_results(replace(run, kind="baseline"), {"plain": {"cat": 0.9}}, result="")
@@ -161,7 +161,7 @@ def test_results_of_different_names_are_compared_as_results(toy):
     )
 
 
-def test_verdicts_that_disagree_come_first(toy):
+def test_disagreeing_verdicts_come_first(toy):
     run = toy.run()
     one = with_results(run, {}, [finding("cat", ok=True), finding("dog", ok=True)])
     other = with_results(run, {}, [finding("cat", ok=True), finding("dog", ok=False), finding("pig", ok=None)])

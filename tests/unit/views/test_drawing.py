@@ -1,4 +1,4 @@
-"""Pictures of artifacts that another run has, too, are copied; all others are drawn."""
+"""Pictures of artifacts shared with another run are copied; all others are drawn."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw(folder, keys, *, method="toy", of_artifacts=("mask", "sound")):
     return drawing.draw_views(folder, arrays, views)
 
 
-def test_only_what_shows_something_else_is_drawn(tmp_path, drawn):
+def test_only_changed_pictures_are_drawn(tmp_path, drawn):
     first = draw(tmp_path / "cat.1", "ABC")
     assert drawn == ["mask", "sound", "page"]
     drawn.clear()
@@ -51,20 +51,20 @@ def test_only_what_shows_something_else_is_drawn(tmp_path, drawn):
     assert drawn == []
 
 
-def test_a_picture_of_more_than_artifacts_is_always_drawn(tmp_path, drawn):
+def test_a_picture_that_shows_more_than_artifacts_is_always_drawn(tmp_path, drawn):
     draw(tmp_path / "cat.1", "ABC")
     drawn.clear()
     draw(tmp_path / "cat.2", "ABC")
     assert drawn == ["page"]
 
 
-def test_a_copy_is_a_file_of_its_own(tmp_path):
+def test_a_copied_picture_is_a_separate_file(tmp_path):
     first, second = draw(tmp_path / "cat.1", "ABC"), draw(tmp_path / "cat.2", "ABC")
     assert not first["mask"].samefile(second["mask"])
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"edited"), Path.unlink])
-def test_a_file_that_is_not_what_was_drawn_is_not_copied(tmp_path, drawn, damage):
+def test_a_file_modified_after_drawing_is_not_copied(tmp_path, drawn, damage):
     damage(draw(tmp_path / "cat.1", "ABC")["mask"])
     drawn.clear()
     assert draw(tmp_path / "cat.2", "ABC")["mask"].read_bytes() == b"mask A"
@@ -90,7 +90,7 @@ def test_the_newest_folders_are_searched(tmp_path, drawn, monkeypatch):
     assert drawn == ["sound", "page"]
 
 
-def test_an_index_of_an_earlier_version_counts_in_its_own_folder(tmp_path, drawn):
+def test_an_index_of_an_earlier_version_only_counts_in_its_own_folder(tmp_path, drawn):
     folder = tmp_path / "cat.1"
     draw(folder, "ABC")
     index = json.loads((folder / drawing.INDEX).read_text())

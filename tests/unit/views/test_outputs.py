@@ -1,4 +1,4 @@
-"""The files of a run, entered into its record; and copies of its main sound."""
+"""The files of a run in its record, and copies of its main sound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sounds(config):
 
 @pytest.fixture
 def sounding(toy):
-    """The toy, as if its mix were a sound."""
+    """The toy method, with its mix declared as a sound."""
     toy.method = replace(toy.method, sounds=sounds, result="mixed")
     return toy
 
@@ -39,7 +39,7 @@ def written(toy, job):
     return output.write(job, toy.work(job.request, run=job.run))
 
 
-def test_the_files_of_a_run_are_entered_into_its_record(sounding, tmp_path):
+def test_output_files_are_recorded_in_the_run(sounding, tmp_path):
     job = job_of(sounding, tmp_path / "copy.wav")
     run = written(sounding, job)
     assert run == sounding.store.runs.load(job.run.id)
@@ -49,7 +49,7 @@ def test_the_files_of_a_run_are_entered_into_its_record(sounding, tmp_path):
     assert data.startswith(b"RIFF")
 
 
-def test_a_pair_whose_own_place_cannot_be_written_has_failed(sounding, tmp_path):
+def test_a_pair_with_an_unwritable_output_has_failed(sounding, tmp_path):
     (tmp_path / "in the way").write_text("")
     run = written(sounding, job_of(sounding, tmp_path / "in the way" / "copy.wav"))
     assert run.state == "failed"
@@ -57,7 +57,7 @@ def test_a_pair_whose_own_place_cannot_be_written_has_failed(sounding, tmp_path)
     assert sounding.store.runs.load(run.id) == run
 
 
-def test_a_sound_that_is_not_made_is_refused_beforehand(sounding, toy):
+def test_an_output_without_a_sound_is_refused_beforehand(sounding, toy):
     check_result(sounding.request())
     with pytest.raises(InputError, match="toy makes no sound to copy: got original"):
         check_result(replace(sounding.request(), targets=("original.factors",)))
@@ -66,7 +66,7 @@ def test_a_sound_that_is_not_made_is_refused_beforehand(sounding, toy):
             check_result(replace(sounding.request(), method=method))
 
 
-def test_a_copy_is_what_the_report_then_names(sounding, tmp_path):
+def test_the_report_names_the_copy(sounding, tmp_path):
     run = sounding.run()
     arrays = arrays_of(sounding.work(run=run))
     report = write_report(arrays, root=tmp_path / "out")
@@ -77,7 +77,7 @@ def test_a_copy_is_what_the_report_then_names(sounding, tmp_path):
         copy_result(replace(report, result="other"), run, sounding.method, tmp_path / "other.wav")
 
 
-def test_what_is_lost_is_computed_again_when_it_is_written(sounding):
+def test_lost_artifacts_are_recomputed_on_access(sounding):
     request = sounding.request()
     run = sounding.run(request)
     sounding.store.quarantine(run.stage("mix").key, "on purpose")

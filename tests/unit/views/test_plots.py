@@ -71,7 +71,7 @@ def test_spectrograms_have_a_scale_with_its_unit(pixels, region):
     assert "dB re loudest" in [axes.get_ylabel() for axes in drawn["overview"].axes]
 
 
-def test_the_overlay_tints_the_region_and_leaves_the_rest(region):
+def test_the_overlay_tints_only_the_region(region):
     white = np.full((48, 64, 3), 255, dtype=np.uint8)
     axes = plots.mask_overlay(white, region).axes[0]
     layer = axes.images[1].get_array()
@@ -79,7 +79,7 @@ def test_the_overlay_tints_the_region_and_leaves_the_rest(region):
     assert ((layer[..., 3] > 0) == region.mask).all()
 
 
-def test_a_point_on_nothing_still_gives_a_picture(pixels):
+def test_an_empty_mask_still_gives_a_picture(pixels):
     empty = plots.Region(mask=np.zeros((48, 64)), points=[(1, 1, 1)], colour="#000000", title="nothing")
     assert plots.mask_overlay(pixels, empty).axes[0].get_title() == "nothing"
 
@@ -97,7 +97,7 @@ def test_the_spectrogram_of_a_tone_peaks_at_its_frequency():
 
 def test_a_short_sound_has_a_spectrogram():
     assert plots.log_mel(np.zeros(10), sample_rate_hz=22050).shape[0] >= 1
-    assert (plots.log_mel(np.zeros(10), sample_rate_hz=22050) == plots.LOWEST_DB).all(), "silence is not loud"
+    assert (plots.log_mel(np.zeros(10), sample_rate_hz=22050) == plots.LOWEST_DB).all(), "silence has low levels"
 
 
 def test_sounds_are_drawn_on_one_scale():
@@ -108,13 +108,13 @@ def test_sounds_are_drawn_on_one_scale():
     assert found["silent"].max() == plots.LOWEST_DB
 
 
-def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, pixels, region):
+def test_an_unwritable_place_is_one_clear_error(tmp_path, pixels, region):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot write"):
         plots.save(plots.mask_overlay(pixels, region), tmp_path / "file" / "mask.png")
 
 
-def test_nothing_is_left_behind_when_writing_fails(tmp_path, pixels, region):
+def test_a_failed_write_leaves_nothing(tmp_path, pixels, region):
     target = tmp_path / "mask.png"
     target.mkdir()
     with pytest.raises(StoreError):

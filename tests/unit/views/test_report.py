@@ -18,7 +18,7 @@ CLASSES = ("cat", "dog", "duck")
 
 
 def put(store, node, stage, arrays, **parameters):
-    """Store `arrays` as the artifact of a node, and give the run's entry for it."""
+    """Stores `arrays` as the artifact of a node, and returns the run's entry for it."""
     action = Action(
         stage=stage, version=1, parameters=parameters, inputs={n: digest_array(a) for n, a in arrays.items()}, models={}
     )
@@ -162,7 +162,7 @@ def test_a_report_has_sounds_pictures_and_scores(tmp_path, store, run):
     assert results["score_cosines"].keys() == {"original", "edited"}
 
 
-def test_the_same_work_is_not_written_twice(tmp_path, store, run):
+def test_an_unchanged_report_is_not_written_again(tmp_path, store, run):
     first = write(store, run, root=tmp_path)
     paths = [*first.audio.values(), *first.pictures.values()]
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths}
@@ -170,7 +170,7 @@ def test_the_same_work_is_not_written_twice(tmp_path, store, run):
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths} == before
 
 
-def test_what_is_written_already_is_told_without_reading_an_array(tmp_path, store, run):
+def test_an_existing_report_is_recognised_without_reading_arrays(tmp_path, store, run):
     first = write(store, run, root=tmp_path)
 
     def refused(node):
@@ -204,7 +204,7 @@ class Known:
         return self.domain
 
 
-def test_pictures_unlike_those_that_the_bundle_knows_are_noted_once_read(tmp_path, store, run):
+def test_pictures_outside_of_the_domain_are_noted_once_read(tmp_path, store, run):
     tokens = arrays_of(store, run)["original.tokens"]["tokens"]
     known = Known(tokens.mean(axis=0), least_score=0.9)
     assert write(store, run, root=tmp_path, bundle=known).notes == ()
@@ -229,13 +229,13 @@ def test_pictures_unlike_those_that_the_bundle_knows_are_noted_once_read(tmp_pat
     assert write(store, run, root=tmp_path).notes == ()
 
 
-def test_what_was_not_computed_is_not_judged(tmp_path, store, run):
+def test_uncomputed_sounds_have_no_verdict(tmp_path, store, run):
     cut = run.with_stage(replace(run.stage("original.locals"), status="failed", key=None))
     (note,) = write(store, cut, root=tmp_path, bundle=Known(np.zeros(768, np.float32), least_score=0.91)).notes
     assert note.startswith("the edited picture")
 
 
-def test_what_was_damaged_or_deleted_is_written_again(tmp_path, store, run):
+def test_damaged_or_deleted_files_are_written_again(tmp_path, store, run):
     found = write(store, run, root=tmp_path)
     sound, picture = found.audio["edited"], found.pictures["scores"]
     data = sound.read_bytes(), picture.read_bytes()
@@ -245,16 +245,16 @@ def test_what_was_damaged_or_deleted_is_written_again(tmp_path, store, run):
     assert (sound.read_bytes(), picture.read_bytes()) == data
 
 
-def test_other_work_goes_elsewhere(tmp_path, store, run):
+def test_different_runs_have_different_folders(tmp_path, store, run):
     folder = report.output_folder(tmp_path, run, METHOD)
     other = run.with_stage(replace(run.stage("manipulated.choose"), key="0" * 64))
     assert report.output_folder(tmp_path, other, METHOD) != folder
     reach = StageEntry(node="removed.reach", stage="reach", status="computed", key="0" * 64)
     measured = replace(run, stages=(*run.stages, reach))
-    assert report.output_folder(tmp_path, measured, METHOD) == folder, "what only measures makes no other sound"
+    assert report.output_folder(tmp_path, measured, METHOD) == folder, "stages that only measure change no sound"
 
 
-def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
+def test_a_stopped_run_reports_its_finished_nodes(tmp_path, store, run):
     failed = run.with_stage(replace(run.stage("manipulated.finish"), status="failed", key=None))
     found = write(store, failed, root=tmp_path, pictures=False)
     assert list(found.audio) == ["original", "edited"]
@@ -280,7 +280,7 @@ def test_a_run_that_stopped_reports_what_it_has(tmp_path, store, run):
         ("nowhere", []),
     ],
 )
-def test_every_node_is_drawn_as_what_it_is(tmp_path, store, run, node, names):
+def test_every_node_has_the_plot_of_its_stage(tmp_path, store, run, node, names):
     drawn = report.draw_nodes(arrays_of(store, run), [node], root=tmp_path)
     assert list(drawn) == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
@@ -295,11 +295,11 @@ def test_nodes_are_drawn_together_and_once(tmp_path, store, run):
     assert again["mix.similarities"].stat().st_mtime_ns == before[first["mix.similarities"]]
 
 
-def test_what_is_not_done_has_no_picture(tmp_path, store, run):
+def test_unfinished_nodes_have_no_picture(tmp_path, store, run):
     cut = run.with_stage(replace(run.stage("original.image"), status="failed", key=None))
     views = [view.name for view in METHOD.views(arrays_of(store, cut))]
     assert "original.tokens.likeness" not in views
-    assert "removed.mask" not in views, "the picture that it lies in is not there"
+    assert "removed.mask" not in views, "the picture that contains it is missing"
     assert {"added.mask", "mix.similarities", "scores"} <= set(views)
 
 

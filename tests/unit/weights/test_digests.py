@@ -1,4 +1,4 @@
-"""Digests are remembered only for what was hashed: files that change meanwhile, or too shortly before."""
+"""Digests are cached only for the content that was hashed: files that change meanwhile or just before."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def note(path):
 
 @pytest.fixture
 def hashing(monkeypatch):
-    """Count what is hashed, and do something after each time."""
+    """Counts the hashed files, and runs an action after each."""
     real, calls, then = digests.hash_file, [], []
 
     def hash_file(path):
@@ -82,8 +82,8 @@ def test_a_file_that_keeps_changing_has_no_digest(path, hashing, note):
     assert not note.exists()
 
 
-def test_a_write_within_the_same_tick_is_noticed(path):
-    """The same size, inode and mtime, at once: only because no digest was taken within a tick of the last change."""
+def test_a_write_within_the_same_clock_tick_is_detected(path):
+    """Same size, inode and mtime: detected because no digest is cached within a clock tick of the last change."""
     for number in range(8):
         data = f"{number:03}".encode()
         path.write_bytes(data)
@@ -91,7 +91,7 @@ def test_a_write_within_the_same_tick_is_noticed(path):
         assert known_digest(path) == sha256(data)
 
 
-def test_where_time_is_counted_in_seconds_a_recent_file_is_not_remembered(path, note, monkeypatch):
+def test_with_timestamps_in_seconds_digests_of_recent_files_are_not_cached(path, note, monkeypatch):
     def coarse(where):
         state = state_of(where)
         return FileState(
@@ -106,21 +106,21 @@ def test_where_time_is_counted_in_seconds_a_recent_file_is_not_remembered(path, 
     assert not note.exists()
     path.write_bytes(b"two")
     assert known_digest(path) == sha256(b"two")
-    assert time.monotonic() - began < 1.5  # nobody waited
+    assert time.monotonic() - began < 1.5  # nothing waited
     later = time.time_ns() + 3 * SECOND_NS
     monkeypatch.setattr(time, "time_ns", lambda: later)
     assert known_digest(path) == sha256(b"two")
     assert note.exists()
 
 
-def test_a_time_in_the_future_is_not_believed(path, note, monkeypatch):
+def test_a_future_timestamp_is_not_trusted(path, note, monkeypatch):
     earlier = time.time_ns() - 3600 * SECOND_NS
     monkeypatch.setattr(time, "time_ns", lambda: earlier)
     assert known_digest(path) == sha256(b"one")
     assert not note.exists()
 
 
-def test_a_note_that_is_damaged_or_of_another_state_is_not_believed(path, note):
+def test_damaged_or_outdated_cache_entries_are_not_trusted(path, note):
     known_digest(path)
     whole = json.loads(note.read_text())
     for broken in ("", "[]", "3", json.dumps({**whole, "sha256": ""}), json.dumps({**whole, "inode": 1})):
@@ -128,7 +128,7 @@ def test_a_note_that_is_damaged_or_of_another_state_is_not_believed(path, note):
         assert known_digest(path) == sha256(b"one")
 
 
-def test_the_digest_of_a_linked_file_is_that_of_the_file_that_was_hashed(path, tmp_path, hashing):
+def test_a_hard_link_has_the_digest_of_the_hashed_file(path, tmp_path, hashing):
     hashed = hash_unchanged(path)
     linked = tmp_path / "linked.pt"
     os.link(path, linked)
@@ -140,7 +140,7 @@ def test_the_digest_of_a_linked_file_is_that_of_the_file_that_was_hashed(path, t
         remember_digest(linked, hashed.sha256, hashed.state)
 
 
-def test_links_and_permissions_are_no_contents(path, tmp_path):
+def test_links_and_permissions_do_not_affect_digests(path, tmp_path):
     before = file_state(path)
     path.chmod(0o600)
     os.link(path, tmp_path / "linked")

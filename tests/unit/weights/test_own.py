@@ -18,7 +18,7 @@ def toy(tmp_path):
     return path
 
 
-def test_weights_come_back_as_float32_with_their_header(tmp_path):
+def test_weights_are_loaded_as_float32_with_their_header(tmp_path):
     linear = nn.Linear(3, 2)
     save_weights(tmp_path / "a.safetensors", {**linear.state_dict(), "steps": torch.tensor(7)}, HEADER)
     state, header = load_weights(tmp_path / "a.safetensors", role="toy")
@@ -28,7 +28,7 @@ def test_weights_come_back_as_float32_with_their_header(tmp_path):
     assert state["steps"].dtype == torch.int64
 
 
-def test_a_module_is_built_as_the_file_says_and_does_not_train(toy):
+def test_a_module_is_loaded_frozen_in_evaluation_mode(toy):
     module, _ = load_module(toy, role="toy", build=lambda config: nn.Linear(**config))
     assert not module.training
     assert not module.weight.requires_grad
@@ -44,7 +44,7 @@ def test_a_module_is_built_as_the_file_says_and_does_not_train(toy):
     ],
     ids=["missing", "truncated", "empty", "foreign"],
 )
-def test_what_is_no_weight_file_is_refused(toy, damage, words):
+def test_invalid_weight_files_are_refused(toy, damage, words):
     damage(toy)
     with pytest.raises(CheckpointError, match=words):
         load_weights(toy, role="toy")
@@ -55,12 +55,12 @@ def test_another_role_is_refused(toy):
         load_weights(toy, role="tagger")
 
 
-def test_tensors_that_do_not_fit_the_network_are_refused(toy):
+def test_mismatched_tensors_are_refused(toy):
     with pytest.raises(CheckpointError, match="does not match its own description"):
         load_module(toy, role="toy", build=lambda config: nn.Linear(config["in_features"], 5))
 
 
-def test_a_file_has_the_permissions_of_other_files(tmp_path):
+def test_a_written_file_has_default_permissions(tmp_path):
     path = tmp_path / "a.safetensors"
     save_weights(path, nn.Linear(1, 1).state_dict(), HEADER)
     (tmp_path / "other").touch()

@@ -61,7 +61,7 @@ def test_a_copy_of_another_file_or_network_is_not_used(source):
 
 
 @pytest.mark.parametrize("damage", [b"", b"no safetensors", None])
-def test_a_damaged_copy_is_made_anew(source, damage):
+def test_a_damaged_copy_is_rebuilt(source, damage):
     source.load()
     path = cache_path(source.path, "detector")
     path.write_bytes(path.read_bytes()[:-3] if damage is None else damage)
@@ -71,7 +71,7 @@ def test_a_damaged_copy_is_made_anew(source, damage):
     assert source.n_read == 2
 
 
-def test_a_copy_without_our_header_is_not_believed(source):
+def test_a_copy_without_the_expected_header_is_not_used(source):
     save_file({key: torch.zeros(3) for key in TENSORS}, cache_path(source.path, "detector"))
     assert same(source.load())
     save_file({"a": torch.zeros(3)}, cache_path(source.path, "detector"), metadata={"svdaudio-cache": "[]"})
@@ -84,7 +84,7 @@ def test_without_a_digest_there_is_no_copy(source):
     assert not cache_path(source.path, "detector").exists()
 
 
-def test_where_nothing_can_be_written_the_file_is_read_each_time(source, monkeypatch, caplog):
+def test_without_write_access_the_file_is_read_each_time(source, monkeypatch, caplog):
     def full(*given, **also):
         raise OSError(28, "No space left on device")
 
@@ -97,7 +97,7 @@ def test_where_nothing_can_be_written_the_file_is_read_each_time(source, monkeyp
     assert [path.name for path in source.path.parent.iterdir()] == ["x.pt"]
 
 
-def test_a_copy_can_be_forgotten(source):
+def test_a_copy_can_be_removed(source):
     source.load()
     forget(source.path, "detector")
     forget(source.path, "detector")
@@ -105,7 +105,7 @@ def test_a_copy_can_be_forgotten(source):
     assert source.n_read == 2
 
 
-def test_changing_a_mapped_tensor_leaves_the_copy_alone(source):
+def test_changing_a_mapped_tensor_does_not_change_the_copy(source):
     source.load().tensors["a"].zero_()
     assert same(source.load())
     assert source.n_read == 1

@@ -18,7 +18,7 @@ from svdaudio.weights.reading import Shell, fill, read_inert, read_plain, read_t
 
 
 class Bomb:
-    """Unpickled by pickle itself, this would leave a file behind."""
+    """Creates a file when it is unpickled by pickle itself."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class Net(nn.Module):
 
 
 @pytest.mark.parametrize("old_format", [False, True])
-def test_nothing_in_a_file_is_run(tmp_path, old_format):
+def test_reading_a_file_runs_no_code(tmp_path, old_format):
     path, trace = tmp_path / "x.pt", tmp_path / "trace"
     torch.save({"bomb": Bomb(trace), "weight": torch.ones(2)}, path, _use_new_zipfile_serialization=not old_format)
     with pytest.raises(CheckpointError, match="cannot be read: expected a PyTorch file of plain tensors"):
@@ -47,12 +47,12 @@ def test_nothing_in_a_file_is_run(tmp_path, old_format):
     assert isinstance(contents["bomb"], Shell)
     assert torch.equal(contents["weight"], torch.ones(2))
     assert not trace.exists()
-    torch.load(path, weights_only=False)  # this is what would have happened
+    torch.load(path, weights_only=False)  # what running the code would do
     assert trace.exists()
 
 
 def test_an_old_stream_writes_no_patch_files(tmp_path, monkeypatch):
-    """`torch.load` writes NAME.patch where the source that a file gives for a class differs; name and text are its."""
+    """`torch.load` writes NAME.patch if the source of a class differs; the file controls its name and text."""
     monkeypatch.chdir(tmp_path)
 
     class Pickler(pickle.Pickler):
@@ -73,7 +73,7 @@ def test_an_old_stream_writes_no_patch_files(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
 
 
-def test_a_pipe_in_a_tar_file_is_not_waited_for(tmp_path):
+def test_a_pipe_in_a_tar_file_does_not_block(tmp_path):
     path = tmp_path / "x.pt"
     with tarfile.open(path, "w") as archive:
         for name in ("sys_info", "storages", "tensors", "pickle"):
@@ -86,7 +86,7 @@ def test_a_pipe_in_a_tar_file_is_not_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("old_format", [False, True])
-def test_tensors_that_share_a_storage_and_views_of_it(tmp_path, old_format):
+def test_tensors_that_share_a_storage(tmp_path, old_format):
     whole = torch.arange(24.0).reshape(4, 6)
     given = {
         "whole": whole,
@@ -122,7 +122,7 @@ def tensor_pickle(*, n_values: int, size: int) -> bytes:
     )  # fmt: skip
 
 
-def test_a_tensor_does_not_reach_beyond_its_record(tmp_path):
+def test_a_tensor_cannot_exceed_its_record(tmp_path):
     data = torch.tensor([1.5, 2.5]).numpy().tobytes()
     path = archive_of(tmp_path / "x.pt", tensor_pickle(n_values=2, size=2), data_0=data)
     assert read_inert(path)["a"].tolist() == [1.5, 2.5]
@@ -140,21 +140,21 @@ DOUBLES = b"".join(
 
 
 @pytest.mark.parametrize("pickled", [HOLDS_ITSELF, b"\x80\x02c__torch__\nM\n)\x81q\x00" + DOUBLES + b"."])
-def test_modules_that_hold_one_another_come_to_an_end(tmp_path, pickled):
+def test_modules_that_contain_each_other_are_refused(tmp_path, pickled):
     path = archive_of(tmp_path / "x.pt", pickled, **{"constants.pkl": b""})
     with pytest.raises(CheckpointError, match="its modules contain one another"):
         read_torchscript(path)
 
 
-def test_a_high_place_in_a_pickles_memo_takes_no_memory(tmp_path):
+def test_a_high_memo_index_of_a_pickle_takes_no_memory(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f.")
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_inert(tmp_path / "x.pt")
 
 
 @pytest.mark.parametrize("named", [b"torch._utils\n_rebuild_tensor_v2", b"torch\nFloatStorage", b"torch\nSize"])
-def test_a_pickle_changes_nothing_that_it_names(tmp_path, named):
-    """BUILD with a pair sets attributes, here of what the pickle names; the next file must not notice."""
+def test_a_pickle_cannot_modify_objects_that_it_names(tmp_path, named):
+    """BUILD with a pair sets attributes, here of a named object; reading the next file must not be affected."""
     bad = archive_of(tmp_path / "bad.pt", b"\x80\x02c%s\nN}X\x05\x00\x00\x00dtypeNs\x86b." % named)
     with pytest.raises(CheckpointError):
         read_inert(bad)
@@ -165,7 +165,7 @@ def test_a_pickle_changes_nothing_that_it_names(tmp_path, named):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_a_pickled_network_gives_its_state_and_its_attributes(tmp_path, dtype):
+def test_a_pickled_network_yields_its_state_and_attributes(tmp_path, dtype):
     torch.manual_seed(0)
     net = Net().to(dtype)
     torch.save({"model": net, "size": torch.Size([1, 2])}, tmp_path / "x.pt")
@@ -180,7 +180,7 @@ def test_a_pickled_network_gives_its_state_and_its_attributes(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("read", [read_plain, read_inert])
-def test_what_is_no_pytorch_file(tmp_path, read):
+def test_other_files_are_refused(tmp_path, read):
     path = tmp_path / "x.pt"
     with pytest.raises(CheckpointError, match="file not found:"):
         read(path)
@@ -194,7 +194,7 @@ def test_what_is_no_pytorch_file(tmp_path, read):
 
 
 @pytest.mark.parametrize("read", [read_plain, read_inert])
-def test_a_truncated_file(tmp_path, read):
+def test_a_truncated_file_is_refused(tmp_path, read):
     path = tmp_path / "x.pt"
     torch.save({"weight": torch.ones(1000)}, path)
     path.write_bytes(path.read_bytes()[:-700])
@@ -202,7 +202,7 @@ def test_a_truncated_file(tmp_path, read):
         read(path)
 
 
-def test_filling_is_strict_and_takes_the_tensors_themselves():
+def test_filling_is_strict_and_uses_the_tensors_without_copying():
     state = {key: value.clone() for key, value in Net().state_dict().items()}
     net = fill(Net, state, Path("x.pt"))
     assert net.first.weight.data_ptr() == state["first.weight"].data_ptr()
@@ -224,7 +224,7 @@ def test_filling_is_strict_and_takes_the_tensors_themselves():
             fill(Net, {**state, "first.bias": odd}, Path("x.pt"))
 
 
-def test_half_precision_is_widened():
+def test_half_precision_is_converted_to_float32():
     state = {key: value.half() if value.is_floating_point() else value for key, value in Net().state_dict().items()}
     assert {value.dtype for value in fill(Net, state, Path("x.pt")).parameters()} == {torch.float32}
 

@@ -7,7 +7,7 @@ from svdaudio.sounds.rates import OUTPUT_RATE_HZ
 
 
 class Loudness:
-    """An encoder whose embeddings turn with the loudness."""
+    """An encoder whose embeddings rotate with the loudness."""
 
     def embed(self, waveforms, sample_rate_hz):
         assert sample_rate_hz == 16_000
@@ -34,7 +34,7 @@ def test_the_nearest_candidate_is_kept_at_the_output_rate():
     assert spectrum.argmax() / 10.0 == pytest.approx(440.0, abs=0.2)
 
 
-def test_peaks_above_1_are_scaled_not_clipped():
+def test_peaks_above_1_are_scaled_and_not_clipped():
     kept = choose(Loudness(), tones(1.5), wanted(1.5), duration_s=5.0)
     assert kept.waveform.shape == (1, 5 * OUTPUT_RATE_HZ)
     assert float(kept.waveform.abs().max()) == pytest.approx(0.99, abs=1e-3)

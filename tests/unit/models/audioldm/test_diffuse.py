@@ -50,7 +50,7 @@ def run(diffuser, clap, *, seed=0, scheduler="ddim", guidance_scale=2.5, n_candi
     )  # fmt: skip
 
 
-def test_guidance_leads_away_from_another_embedding(diffuser, clap):
+def test_guidance_moves_away_from_another_embedding(diffuser, clap):
     before = diffuser.unconditional.clone()
     away = torch.nn.functional.normalize(torch.randn(512, generator=torch.Generator().manual_seed(2)), dim=0)
     led = NegativePromptDiffuser(diffuser, away)
@@ -71,7 +71,7 @@ def test_ten_seconds_are_256_frames():
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_the_seed_decides(diffuser, clap, scheduler):
+def test_the_seed_determines_the_latents(diffuser, clap, scheduler):
     first = run(diffuser, clap, scheduler=scheduler)
     assert first.shape == (2, 8, 16, 16)
     assert torch.isfinite(first).all()
@@ -101,7 +101,7 @@ def test_an_unknown_scheduler_is_refused(diffuser, clap):
         run(diffuser, clap, scheduler="euler")
 
 
-def test_bfloat16_is_near_and_not_the_same(diffuser, clap):
+def test_bfloat16_is_close_but_not_equal(diffuser, clap):
     exact, near = run(diffuser, clap), run(diffuser, clap, precision="bfloat16")
     assert near.dtype == torch.float32
     assert not torch.equal(exact, near)
@@ -116,7 +116,7 @@ def test_compiling_needs_a_compiler(diffuser, monkeypatch):
 
 @pytest.mark.parametrize("n_steps", [1000, 250])
 def test_ddpm_is_the_published_ancestral_sampling(n_steps):
-    """One step of ours against diffusers' own DDPM, from the same noise, at several levels and at the last one."""
+    """One step of this project's DDPM against that of diffusers, from the same noise, at several levels."""
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     ours = scheduler_of("ddpm")

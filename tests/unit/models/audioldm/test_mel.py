@@ -23,7 +23,7 @@ def test_a_tone_is_loudest_in_the_band_around_it(frequency_hz):
     assert abs(band - int(np.abs(centres_hz - frequency_hz).argmin())) <= 1
 
 
-def test_a_click_is_where_it_is():
+def test_a_click_is_at_its_frame():
     click = torch.zeros(1, 16_000)
     click[0, 40 * HOP_LENGTH] = 1.0
     energy = log_mel(click)[0].exp().sum(dim=1)

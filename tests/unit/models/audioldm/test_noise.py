@@ -20,14 +20,14 @@ def noise_of(n_candidates):
     return torch.cat([drawn(candidate_noise(7, batch), len(batch)) for batch in batches(n_candidates)])
 
 
-def test_noise_depends_on_the_number_of_the_candidate_alone():
+def test_noise_depends_only_on_the_number_of_the_candidate():
     every = noise_of(8)
     for n_candidates in range(1, 8):
         assert torch.equal(noise_of(n_candidates), every[:n_candidates])
     assert all(not torch.equal(every[i], every[j]) for i in range(8) for j in range(i))
 
 
-def test_three_have_the_noise_that_they_always_had():
+def test_three_candidates_have_the_noise_of_earlier_versions():
     assert torch.equal(noise_of(N_TOGETHER), drawn(joint_noise(stage_generator(7, "diffuse")), N_TOGETHER))
 
 
@@ -54,14 +54,14 @@ def mini():
     return latents
 
 
-def test_more_candidates_leave_the_first_ones_as_they_are_bit_for_bit(mini):
+def test_more_candidates_do_not_change_the_first_ones(mini):
     three, four, five = mini(3), mini(4), mini(5)
     assert torch.equal(five[:3], three)
     assert torch.equal(five[:4], four)
-    assert torch.equal(three, mini(3, DIFFUSE)), "the default, as it always was"
+    assert torch.equal(three, mini(3, DIFFUSE)), "the default, as in earlier versions"
 
 
-def test_fewer_than_three_are_the_same_but_for_rounding(mini):
+def test_fewer_than_three_candidates_are_the_same_up_to_rounding(mini):
     assert torch.allclose(mini(2), mini(3)[:2], atol=1e-4)
     assert torch.equal(mini(1), mini(2)[:1])
 

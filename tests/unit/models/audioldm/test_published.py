@@ -32,7 +32,7 @@ def folder(checkpoint):
 
 @pytest.fixture
 def damage(checkpoint, tmp_path):
-    """Write the checkpoint with something changed in it."""
+    """Writes a changed copy of the checkpoint."""
 
     def write(change):
         state = dict(torch.load(checkpoint, weights_only=True)["state_dict"])
@@ -48,7 +48,7 @@ def sound(n_samples=40_000):
 
 
 def outputs(path, device="cpu"):
-    """What each network makes of the same input."""
+    """The output of each network for the same input."""
     where = {"device": device, "architecture": TINY}
     numbers = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(1))
     diffuser = load_diffuser(path, **where)
@@ -64,7 +64,7 @@ def outputs(path, device="cpu"):
 
 
 @torch.no_grad()
-def test_both_forms_give_the_same_networks_and_so_does_the_way_back(checkpoint, folder, tmp_path):
+def test_both_formats_yield_the_same_networks_and_round_trip(checkpoint, folder, tmp_path):
     to_checkpoint(folder, tmp_path / "back.ckpt")
     wanted = outputs(checkpoint)
     for path in (folder, folder / "unet", tmp_path / "back.ckpt"):
@@ -80,7 +80,7 @@ def test_they_work_on_a_gpu(folder):
     assert all(torch.equal(there[name], wanted) for name, wanted in outputs(folder).items())
 
 
-def test_averages_are_used_and_without_them_the_weights_themselves(checkpoint, damage):
+def test_averaged_weights_are_used_if_present(checkpoint, damage):
     averaged = load_diffuser(checkpoint, architecture=TINY).unet.conv_in.weight
     assert float(averaged.abs().sum()) > 0
     plain = damage(lambda state: [state.pop(name) for name in list(state) if name.startswith("model_ema.")])
@@ -94,7 +94,7 @@ def test_the_empty_text_is_a_unit_vector(checkpoint):
     assert torch.equal(diffuser.unconditional, text.embed_empty_text())
 
 
-def test_the_scaling_factor_is_the_checkpoints(checkpoint):
+def test_the_scaling_factor_comes_from_the_checkpoint(checkpoint):
     assert load_autoencoder(checkpoint, architecture=TINY).config["scaling_factor"] == pytest.approx(0.9227914)
 
 
@@ -110,7 +110,7 @@ def test_the_scaling_factor_is_the_checkpoints(checkpoint):
         ("cond_stage_model.model.audio_branch.layers.1.blocks.0.attn.qkv.weight", load_audio_encoder),
     ],
 )
-def test_a_lost_tensor_is_named(damage, lost, load):
+def test_a_missing_tensor_is_named(damage, lost, load):
     path = damage(lambda state: state.pop(lost))
     with pytest.raises(CheckpointError, match=r"lacks|running averages that do not match"):
         load(path, architecture=TINY)
@@ -128,7 +128,7 @@ def test_a_lost_tensor_is_named(damage, lost, load):
         ("something.else", load_vocoder),
     ],
 )
-def test_a_tensor_too_much_is_refused(damage, stranger, load):
+def test_an_unexpected_tensor_is_refused(damage, stranger, load):
     path = damage(lambda state: state.update({stranger: torch.zeros(1)}))
     if stranger.startswith("model."):
         load = load_diffuser
@@ -136,7 +136,7 @@ def test_a_tensor_too_much_is_refused(damage, stranger, load):
         load(path, architecture=TINY)
 
 
-def test_what_no_network_needs_is_known(damage):
+def test_unneeded_tensors_are_known(damage):
     path = damage(
         lambda state: state.update(
             {
@@ -164,13 +164,13 @@ def test_other_sizes_and_other_filters_are_refused(checkpoint, damage):
 
 
 class ModelCheckpoint:
-    """Stands for what a training framework leaves in its checkpoints."""
+    """Simulates an object that a training framework leaves in its checkpoints."""
 
     def __setstate__(self, state):
         raise AssertionError("it was brought to life")
 
 
-def test_what_a_training_left_beside_the_tensors_is_passed_over(checkpoint, tmp_path):
+def test_training_state_next_to_the_tensors_is_ignored(checkpoint, tmp_path):
     found = torch.load(checkpoint, weights_only=True)
     callback = ModelCheckpoint()
     callback.best = 0.5
@@ -181,7 +181,7 @@ def test_what_a_training_left_beside_the_tensors_is_passed_over(checkpoint, tmp_
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_files_that_are_something_else(tmp_path):
+def test_other_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="file not found:"):
         open_published(tmp_path / "none.ckpt")
     (tmp_path / "text.ckpt").write_text("hello")
@@ -232,7 +232,7 @@ def test_a_folder_as_old_as_the_published_one(folder, tmp_path, caplog):
     assert "heads of 32 channels" in caplog.text
 
 
-def test_an_incomplete_folder_says_what_is_missing(folder, tmp_path):
+def test_an_incomplete_folder_names_the_missing_files(folder, tmp_path):
     (tmp_path / "unet").mkdir()
     with pytest.raises(CheckpointError, match=r"unet|text_encoder/config\.json"):
         load_diffuser(tmp_path)
@@ -253,7 +253,7 @@ def test_text_needs_a_tokenizer(checkpoint):
         load_text_encoder(checkpoint, architecture=TINY).embed(["a cat"])
 
 
-def test_a_folder_is_not_written_over(checkpoint, folder):
+def test_a_folder_is_not_overwritten(checkpoint, folder):
     with pytest.raises(CheckpointError, match="already exists"):
         to_folder(checkpoint, folder, architecture=TINY)
 

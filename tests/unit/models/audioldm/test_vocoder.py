@@ -1,4 +1,4 @@
-"""The vocoders: lengths, determinism, and that what was learned is better than what needs no learning."""
+"""The vocoders: lengths, determinism, and that the trained one is better than the untrained one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHIPPED = project_root() / "checkpoints" / "mini" / "vocoder.safetensors"
 
 @pytest.fixture(scope="module")
 def chirp():
-    """A second and a bit of rising tone, [1, 19200] at 16 kHz."""
+    """A rising tone of 1.2 s, [1, 19200] at 16 kHz."""
     time_s = torch.arange(19_200) / 16_000
     return (0.5 * torch.sin(2 * torch.pi * (300 + 400 * time_s) * time_s))[None]
 
@@ -32,13 +32,13 @@ def test_griffin_lim_finds_a_sound_of_these_magnitudes(chirp):
     assert (stft_magnitudes(made) - wanted).norm() < 0.15 * wanted.norm()
 
 
-def test_the_pseudo_inverse_of_noise_has_the_mel_that_it_is_made_of():
+def test_the_pseudo_inverse_of_noise_reproduces_its_mel():
     mel = log_mel(0.1 * torch.randn(1, 19_200, generator=torch.Generator().manual_seed(0)))
     again = (pseudo_inverse(mel) @ mel_filters()).log()
     assert (again - mel).abs().mean() < 0.1
 
 
-def test_an_untrained_correction_of_nothing_is_the_pseudo_inverse(chirp):
+def test_an_untrained_correction_leaves_the_pseudo_inverse_unchanged(chirp):
     torch.manual_seed(0)
     network = MagnitudeVocoder(width=8, n_blocks=1, n_rounds=2)
     torch.nn.init.zeros_(network.last.weight)
@@ -47,7 +47,7 @@ def test_an_untrained_correction_of_nothing_is_the_pseudo_inverse(chirp):
     assert torch.allclose(network.log_magnitudes(mel).exp(), pseudo_inverse(mel).clamp(min=FLOOR), rtol=1e-5)
 
 
-def test_it_gives_160_samples_a_frame_and_the_same_ones_every_time(chirp):
+def test_it_yields_160_samples_per_frame_and_is_deterministic(chirp):
     torch.manual_seed(0)
     network = MagnitudeVocoder(width=8, n_blocks=1, n_rounds=2).eval()
     mel = log_mel(chirp)

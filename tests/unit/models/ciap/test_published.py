@@ -38,7 +38,7 @@ def test_every_published_form_is_recognised_and_loads(path, older, wrap):
         (lambda state: state.update({"proj.weight": torch.zeros(512, 256)}), "has the wrong shape for proj.weight"),
     ],
 )
-def test_nothing_is_skipped(path, change, message):
+def test_no_tensor_is_skipped(path, change, message):
     state = made_up_files.write_ciap(path)
     change(state)
     torch.save(state, path)
@@ -46,7 +46,7 @@ def test_nothing_is_skipped(path, change, message):
         load_image_encoder(path)
 
 
-def test_a_quick_copy_gives_the_same(path):
+def test_a_quick_copy_yields_the_same_network(path):
     made_up_files.write_ciap(path)
     first, second = (load_image_encoder(path, digest="0" * 64).embed([PICTURE], Geometry.SQUASH) for _ in range(2))
     assert np.array_equal(first, second)

@@ -82,7 +82,7 @@ def test_gradients_flow_to_every_patch(visual):
 
 
 @pytest.mark.parametrize("shape", [(150, 260), (333, 250), (224, 224), (500, 333)])
-def test_preprocessing_is_clips(shape):
+def test_preprocessing_is_that_of_clip(shape):
     pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     theirs = image_transform(224, is_train=False, mean=OPENAI_DATASET_MEAN, std=OPENAI_DATASET_STD)(
         Image.fromarray(pixels)
@@ -106,7 +106,7 @@ def test_the_embedding_does_not_depend_on_the_geometry(encoder, pixels):
     assert np.abs(squashed.tokens - cropped.tokens).max() > 1e-3
 
 
-def test_batches_change_nothing(encoder, pixels):
+def test_batching_does_not_change_embeddings(encoder, pixels):
     pictures = [pixels, pixels[:, ::-1].copy(), pixels[:100]]
     together = encoder.token_batch(pictures, Geometry.SQUASH, batch_size=2)
     alone = np.stack([encoder.tokens(each, Geometry.SQUASH).tokens for each in pictures])
@@ -114,7 +114,7 @@ def test_batches_change_nothing(encoder, pixels):
     np.testing.assert_allclose(encoder.embed(pictures, batch_size=2), encoder.embed(pictures), atol=1e-5)
 
 
-def test_no_pictures_give_no_embeddings(encoder):
+def test_no_pictures_yield_no_embeddings(encoder):
     assert encoder.embed([]).shape == (0, 768)
 
 

@@ -39,7 +39,7 @@ def saved(path, network, **extra):
     return path
 
 
-def test_a_guide_of_our_own_knows_its_texts(tmp_path, network, picture):
+def test_a_guide_in_this_projects_format_knows_its_texts(tmp_path, network, picture):
     guide = load_guide(saved(tmp_path / "guide.safetensors", network, classes=["cat", "dog"]))
     assert (guide.dim, guide.texts) == (24, ("cat", "dog"))
     assert np.array_equal(guide.embed_texts(["dog", "cat", "dog"]), np.eye(24, dtype=np.float32)[[1, 0, 1]])

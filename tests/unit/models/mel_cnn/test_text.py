@@ -1,4 +1,4 @@
-"""The texts that the mini bundle knows."""
+"""The texts that the mini bundle can embed."""
 
 from __future__ import annotations
 

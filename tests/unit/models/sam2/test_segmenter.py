@@ -68,7 +68,7 @@ def published_config():
 
 
 def test_it_is_the_published_network_in_another_size():
-    """Our builder against sam2's own configuration, made small in the same places: same weights, same result."""
+    """This project's builder against sam2's configuration, both reduced alike: same weights, same result."""
     config = published_config()
     trunk = {k: TINY[k] for k in ("embed_dim", "num_heads", "stages", "global_att_blocks", "window_spec")}
     config.image_encoder.trunk.update(trunk)
@@ -116,7 +116,7 @@ def test_a_mask_has_the_size_of_the_picture(segmenter, pixels):
     assert found.logits.dtype == np.float32
 
 
-def test_the_best_of_three_proposals_is_kept(model, pixels, monkeypatch):
+def test_the_best_of_three_masks_is_kept(model, pixels, monkeypatch):
     segmenter = Segmenter(model)
     masks = np.stack([np.full((90, 140), value) for value in (0.0, 1.0, 0.0)])
     logits = np.stack([np.full((32, 32), value) for value in (1.0, 2.0, 3.0)])
@@ -134,7 +134,7 @@ def test_the_same_clicks_give_the_same_mask(segmenter, pixels):
     assert first.score == second.score
 
 
-def test_a_picture_is_embedded_once_and_then_kept_for_a_while(model, pixels, monkeypatch):
+def test_embeddings_of_recent_pictures_are_cached(model, pixels, monkeypatch):
     embedded = []
     real = SAM2ImagePredictor.set_image
     monkeypatch.setattr(
@@ -151,10 +151,10 @@ def test_a_picture_is_embedded_once_and_then_kept_for_a_while(model, pixels, mon
         kept.segment(np.full_like(pixels, shade), *split_points([(20, 30, 1)]))
     embedded.clear()
     kept.segment(pixels, *split_points([(20, 30, 1)]))
-    assert len(embedded) == 1, "others have taken its place"
+    assert len(embedded) == 1, "others have replaced it"
 
 
-def test_other_clicks_are_seen(segmenter, pixels):
+def test_other_clicks_give_another_mask(segmenter, pixels):
     one = segmenter.segment(pixels, np.array([[70, 40]]), np.array([1]))
     other = segmenter.segment(pixels, np.array([[70, 40], [10, 10]]), np.array([1, 0]))
     assert not np.array_equal(one.logits, other.logits)
@@ -175,12 +175,12 @@ def test_a_point_outside_of_the_picture_is_refused(segmenter, pixels, point):
         (np.array([[1, 1]]), np.array([1, 1]), "do not match"),
     ],
 )
-def test_clicks_have_to_make_sense(points, labels, words):
+def test_invalid_clicks_are_refused(points, labels, words):
     with pytest.raises(InputError, match=words):
         check_points(points, labels, 10, 10)
 
 
-def test_points_are_split_into_places_and_labels():
+def test_points_are_split_into_coordinates_and_labels():
     points, labels = split_points([[1, 2.5, 1], [3, 4, 0]])
     assert points.tolist() == [[1, 2.5], [3, 4]]
     assert labels.tolist() == [1, 0]
@@ -213,14 +213,14 @@ def test_weights_of_another_shape_are_refused(tmp_path, model):
 
 
 class Scripted(Segmenter):
-    """Answers with boxes: each click's own when it is segmented alone, and another for all clicks together."""
+    """Returns boxes as masks: one for each click on its own, and another for all clicks together."""
 
     def __init__(self, together, alone, score=0.9):
-        self.together, self.alone, self.asked, self._takes_boxes = together, alone, [], False
+        self.together, self.alone, self.prompts, self._takes_boxes = together, alone, [], False
 
     def _one_object(self, pixels, where, kind):
         clicks = [(x, y, label) for (x, y), label in zip(where.tolist(), kind.tolist(), strict=True)]
-        self.asked.append(clicks)
+        self.prompts.append(clicks)
         included = [(x, y) for x, y, label in clicks if label]
         rows, columns, score = self.alone[included[0]] if len(included) == 1 else (*self.together, 0.5)
         mask = box(*pixels.shape[:2], rows, columns)
@@ -232,49 +232,49 @@ ALONE = {(20.0, 20.0): CAT, (22.0, 22.0): CAT, (70.0, 60.0): DOG}
 NEITHER = (slice(35, 45), slice(40, 55))
 
 
-def asked(segmenter, pixels, *clicks):
+def segment_clicks(segmenter, pixels, *clicks):
     table = np.array(clicks, float)
     return segmenter.segment(pixels, table[:, :2], table[:, 2].astype(int))
 
 
 def test_clicks_on_several_objects_give_the_union_of_their_masks(pixels):
     segmenter = Scripted(NEITHER, ALONE)
-    found = asked(segmenter, pixels, (20, 20, 1), (5, 85, 0), (22, 22, 1), (70, 60, 1))
+    found = segment_clicks(segmenter, pixels, (20, 20, 1), (5, 85, 0), (22, 22, 1), (70, 60, 1))
     wanted = box(90, 140, *CAT[:2]) | box(90, 140, *DOG[:2])
     assert np.array_equal(found.mask, wanted)
     assert (found.n_united, found.missed, found.unwanted) == (2, (), ())
     assert found.score == 0.8
     assert np.array_equal(found.logits > 0, wanted[:32, :32])
     # Together; then one by one, unless it is covered by now, and always with what is excluded.
-    assert segmenter.asked[1:] == [[(20, 20, 1), (5, 85, 0)], [(5, 85, 0), (70, 60, 1)]]
+    assert segmenter.prompts[1:] == [[(20, 20, 1), (5, 85, 0)], [(5, 85, 0), (70, 60, 1)]]
     assert found.remarks == ("the mask of all clicks together misses some of them, so 2 masks are merged",)
 
 
-def test_clicks_that_are_all_covered_are_segmented_together_only(pixels):
+def test_clicks_covered_by_their_joint_mask_are_segmented_only_together(pixels):
     segmenter = Scripted((slice(0, 90), slice(0, 140)), {})
-    found = asked(segmenter, pixels, (20, 20, 1), (70, 60, 1))
-    assert (len(segmenter.asked), found.n_united, found.remarks, found.score) == (1, 1, (), 0.5)
+    found = segment_clicks(segmenter, pixels, (20, 20, 1), (70, 60, 1))
+    assert (len(segmenter.prompts), found.n_united, found.remarks, found.score) == (1, 1, (), 0.5)
 
 
 def test_a_union_is_taken_only_if_fewer_clicks_contradict_it(pixels):
     nowhere = {place: (slice(0, 5), slice(100, 105), 0.9) for place in ALONE}
-    found = asked(Scripted(NEITHER, nowhere), pixels, (20, 20, 1), (70, 60, 1))
+    found = segment_clicks(Scripted(NEITHER, nowhere), pixels, (20, 20, 1), (70, 60, 1))
     assert np.array_equal(found.mask, box(90, 140, *NEITHER))
     assert (found.n_united, found.missed) == (1, ((20, 20), (70, 60)))
     assert found.remarks == ("the mask does not cover the clicks at (20, 20), (70, 60); click elsewhere on the object",)
     # The dog's own mask covers what is excluded: as many clicks contradict the union as the cat's mask alone.
-    found = asked(Scripted(CAT[:2], ALONE), pixels, (20, 20, 1), (70, 60, 1), (75, 65, 0))
+    found = segment_clicks(Scripted(CAT[:2], ALONE), pixels, (20, 20, 1), (70, 60, 1), (75, 65, 0))
     assert (found.n_united, found.missed, found.unwanted) == (1, ((70, 60),), ())
 
 
 @pytest.mark.parametrize("place", [(20.875, 29.75), (10, 10), (29.5, 10.5)])
 def test_a_click_anywhere_in_a_covered_pixel_is_covered(pixels, place):
-    found = asked(Scripted(NEITHER, {place: CAT}), pixels, (*place, 1))
+    found = segment_clicks(Scripted(NEITHER, {place: CAT}), pixels, (*place, 1))
     assert (found.missed, found.remarks) == ((), ())
 
 
-def test_one_click_that_is_missed_and_one_that_is_unwanted_are_reported(pixels):
-    found = asked(Scripted(NEITHER, {(30.0, 20.0): CAT}), pixels, (30, 20, 1), (12.5, 13, 0))
+def test_missed_and_wrongly_covered_clicks_are_reported(pixels):
+    found = segment_clicks(Scripted(NEITHER, {(30.0, 20.0): CAT}), pixels, (30, 20, 1), (12.5, 13, 0))
     assert (found.missed, found.unwanted) == (((30, 20),), ((12.5, 13),))
     assert found.remarks == (
         "the mask does not cover the click at (30, 20); click elsewhere on the object",
@@ -288,37 +288,37 @@ BOX = (10.0, 8.5, 30.0, 30.0)
 def test_the_mask_of_a_box_is_cut_to_it(pixels):
     segmenter = Scripted(NEITHER, {(20.0, 19.25): (slice(0, 40), slice(0, 25), 0.8)})
     found = segmenter.segment_box(pixels, BOX, np.zeros((0, 2)), np.zeros(0, int))
-    assert segmenter.asked == [[(20, 19.25, 1)]], "its centre stands for a click"
+    assert segmenter.prompts == [[(20, 19.25, 1)]], "its centre serves as a click"
     assert np.array_equal(found.mask, box(90, 140, slice(8, 30), slice(10, 25)))
     assert (found.missed, found.unwanted) == ((), ())
 
 
-def test_clicks_beside_a_box_take_the_place_of_its_centre(pixels):
+def test_clicks_given_with_a_box_replace_its_centre(pixels):
     segmenter = Scripted(NEITHER, {(12.0, 12.0): CAT, (20.0, 19.25): CAT})
     found = segmenter.segment_box(pixels, BOX, np.array([[12.0, 12.0], [15.0, 15.0]]), np.array([1, 0]))
-    assert segmenter.asked == [[(12, 12, 1), (15, 15, 0)]]
+    assert segmenter.prompts == [[(12, 12, 1), (15, 15, 0)]]
     assert found.unwanted == ((15, 15),)
     segmenter.segment_box(pixels, BOX, np.array([[15.0, 15.0]]), np.array([0]))
-    assert segmenter.asked[1:] == [[(15, 15, 0), (20, 19.25, 1)]], "unless they only exclude"
+    assert segmenter.prompts[1:] == [[(15, 15, 0), (20, 19.25, 1)]], "unless they only exclude"
     segmenter = Scripted(CAT[:2], {(5.0, 5.0): CAT})
     assert segmenter.segment_box(pixels, BOX, np.array([[5.0, 5.0]]), np.array([1])).missed == ((5, 5),)
 
 
 def test_a_network_that_takes_boxes_gets_the_box(model, pixels, monkeypatch):
-    segmenter, asked = Segmenter(model, takes_boxes=True), []
+    segmenter, calls = Segmenter(model, takes_boxes=True), []
 
     def predict(where, kind, *, box, multimask_output):
-        asked.append((where, kind, box.tolist(), multimask_output))
+        calls.append((where, kind, box.tolist(), multimask_output))
         return np.ones((1, *pixels.shape[:2])), np.array([0.7]), np.zeros((1, 8, 8))
 
     monkeypatch.setattr(segmenter._predictor, "predict", predict)
     found = segmenter.segment_box(pixels, BOX, np.zeros((0, 2)), np.zeros(0, int))
-    assert asked == [(None, None, list(BOX), False)]
+    assert calls == [(None, None, list(BOX), False)]
     assert found.score == 0.7
     assert np.array_equal(found.mask, box(90, 140, slice(8, 30), slice(10, 30)))
     monkeypatch.undo()
     found = segmenter.segment_box(pixels, BOX, np.array([[15.0, 15.0]]), np.array([0]))
-    assert found.mask.shape == pixels.shape[:2], "the real network takes it, too"
+    assert found.mask.shape == pixels.shape[:2], "the real network takes it as well"
 
 
 @pytest.mark.parametrize("wrong", [(30, 8, 10, 30), (-1, 8, 10, 30), (10, 8, 141, 30), (10, 8, 30, 91)])
@@ -330,11 +330,11 @@ def test_a_box_outside_of_the_picture_is_refused(segmenter, pixels, wrong):
 
 
 def test_the_mini_bundle_on_a_cat_and_a_dog():
-    """Taken for one object, they gave one cut animal that covered neither click, with a score of 0.9."""
+    """Segmented as one object, they gave one cut-off animal that covered neither click, with a score of 0.9."""
     segmenter = Models(Bundle.open("mini"), device="cpu")["segmenter"]
     picture = load_image(project_root() / "examples" / "dog_cat.jpg")
-    cat, dog = (asked(segmenter, picture, (*place, 1)) for place in ((756, 581), (425, 468)))
-    both = asked(segmenter, picture, (756, 581, 1), (425, 468, 1))
+    cat, dog = (segment_clicks(segmenter, picture, (*place, 1)) for place in ((756, 581), (425, 468)))
+    both = segment_clicks(segmenter, picture, (756, 581, 1), (425, 468, 1))
     assert (both.n_united, both.missed) == (2, ())
     assert np.array_equal(both.mask, cat.mask | dog.mask)
     notes = []
@@ -361,7 +361,7 @@ def box(height, width, rows, columns):
     ],
     ids=["in the middle", "in a corner", "tiny", "wider than the picture is high"],
 )
-def test_a_second_look_is_at_a_square_around_what_was_found(mask, point, margin, wanted):
+def test_a_second_pass_crops_a_square_around_the_mask(mask, point, margin, wanted):
     window = window_around(mask, np.array([point], np.float32), margin)
     for found, expected in zip(window, wanted, strict=True):
         assert abs(found.start - expected.start) <= 2  # a hundredth of the mask sticks out
@@ -369,7 +369,7 @@ def test_a_second_look_is_at_a_square_around_what_was_found(mask, point, margin,
         assert found.stop - found.start >= min(MIN_WINDOW_PX, mask.shape[1])
 
 
-def test_a_second_look_takes_in_a_click_that_the_first_left_out():
+def test_a_second_pass_includes_a_click_that_the_first_missed():
     rows, columns = window_around(
         box(400, 600, slice(100, 150), slice(100, 150)), np.array([[420, 300]], np.float32), 0.3
     )
@@ -377,8 +377,8 @@ def test_a_second_look_takes_in_a_click_that_the_first_left_out():
     assert columns.start <= 420 < columns.stop
 
 
-def test_second_looks_do_not_depend_on_which_way_round_the_object_is(model):
-    """The mirror image is looked at as well, so that the mirrored crop has the mirrored answer."""
+def test_a_second_pass_does_not_depend_on_mirroring(model):
+    """The mirror image is segmented as well, so that a mirrored crop yields the mirrored mask."""
     twice = Segmenter(model, second_looks=(0.5,))
     pixels = np.random.default_rng(3).integers(0, 256, (128, 128, 3), np.uint8)
     window = (slice(0, 128), slice(0, 128))
@@ -391,7 +391,7 @@ def test_second_looks_do_not_depend_on_which_way_round_the_object_is(model):
     np.testing.assert_allclose(there.score, back.score, atol=1e-5)
 
 
-def test_what_a_second_look_does_not_show_is_not_the_object(model):
+def test_pixels_outside_the_second_crop_are_not_part_of_the_object(model):
     twice = Segmenter(model, second_looks=(0.1,))
     pixels = np.random.default_rng(4).integers(0, 256, (200, 300, 3), np.uint8)
     with pytest.MonkeyPatch.context() as patched:

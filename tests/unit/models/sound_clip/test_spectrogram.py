@@ -20,7 +20,7 @@ def test_level_is_kept_by_the_corrected_preset_alone():
     loud, quiet = tone(), 0.1 * tone()
     published = [mel_image(one, RATE_HZ, preset="published") for one in (loud, quiet)]
     corrected = [mel_image(one, RATE_HZ, preset="corrected") for one in (loud, quiet)]
-    # 20 dB of a range of 80 dB; where the floor cuts neither.
+    # 20 dB of a range of 80 dB, where neither is clipped by the floor
     assert np.abs(published[0] - published[1]).max() < 1e-4
     assert corrected[0].max() - corrected[1].max() == pytest.approx(0.25, abs=1e-3)
     assert published[0].max() == pytest.approx(1, abs=0.01)
@@ -34,7 +34,7 @@ def test_a_full_scale_sine_is_the_reference():
 def test_silence():
     silence = np.zeros(RATE_HZ, np.float32)
     assert mel_image(silence, RATE_HZ).max() == 0
-    # As published: each value of a silent clip is its maximum. Only the frames behind its end are 0.
+    # As published: each value of a silent clip is its maximum. Only the frames after its end are 0.
     published = mel_image(silence, RATE_HZ, preset="published")
     assert (published.max(), published.min()) == (1, 0)
 
@@ -51,14 +51,14 @@ def test_frequency_is_vertical_and_time_is_repeated_four_times():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_sounds_of_a_batch_are_those_by_themselves(preset):
+def test_batching_does_not_change_spectrograms(preset):
     waveforms = np.stack([tone(), 0.2 * tone(300.0)])
     together = mel_images(torch.from_numpy(waveforms), preset=preset).numpy()
     for waveform, image in zip(waveforms, together, strict=True):
         np.testing.assert_allclose(mel_image(waveform, RATE_HZ, preset=preset), image, atol=1e-6)
 
 
-def test_places():
+def test_first_frames_of_every_place():
     assert first_frames(2, 1000, place="start").tolist() == [0, 0]
     assert first_frames(1, 1000, place="centre").tolist() == [68]
     assert first_frames(1, 800, place="centre").tolist() == [-32]
@@ -70,7 +70,7 @@ def test_places():
         first_frames(1, 1, place="random")
 
 
-def test_a_place_is_a_shift():
+def test_the_place_shifts_the_sound():
     short = tone(n_samples=200 * 512)
     start, centre = mel_image(short, RATE_HZ), mel_image(short, RATE_HZ, place="centre")
     trace = [image.reshape(128, 4, 128).mean(axis=(0, 1)) for image in (start, centre)]
@@ -80,7 +80,7 @@ def test_a_place_is_a_shift():
     assert trace[1][50:78].min() > 0
 
 
-def test_a_random_place_depends_on_the_seed_alone():
+def test_a_random_place_depends_only_on_the_seed():
     sound = tone(n_samples=3 * RATE_HZ)
     images = [mel_image(sound, RATE_HZ, place="random", seed=seed) for seed in (1, 1, 2)]
     assert np.array_equal(images[0], images[1])

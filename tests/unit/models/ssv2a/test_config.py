@@ -37,7 +37,7 @@ PUBLISHED: dict[str, Any] = {
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """The published document with one entry replaced, or taken out."""
+    """The published document with one entry replaced or removed."""
     document = json.loads(json.dumps(PUBLISHED))
     *sections, leaf = path.split(".")
     at = document
@@ -54,7 +54,7 @@ def test_the_published_document_gives_the_defaults() -> None:
     assert Config.from_published(PUBLISHED) == Config()
 
 
-def test_a_dict_and_back() -> None:
+def test_a_configuration_round_trips_through_a_dict() -> None:
     config = Config(manifold_dim=128, manifold=MLPConfig(layers=(128, 192), dropout=0))
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert Config.from_dict({}) == Config()
@@ -76,12 +76,12 @@ def test_a_dict_and_back() -> None:
         ("manifold.dropout", 1.5, "not a valid fraction"),
     ],
 )
-def test_what_is_not_supported_is_refused(path: str, value: Any, says: str) -> None:
+def test_unsupported_settings_are_refused(path: str, value: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Config.from_published(changed(path, value))
 
 
-def test_a_field_said_twice_differently_is_refused() -> None:
+def test_contradictory_fields_are_refused() -> None:
     generator = {"one": {"layers": [8]}, "other": {"layers": [9]}, "dropout": 0.2}
     with pytest.raises(ConfigError, match="two different values for 'layers'"):
         Config.from_published(changed("generator", generator))

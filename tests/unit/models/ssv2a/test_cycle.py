@@ -1,4 +1,4 @@
-"""cycle_mix against the plain loop: the same distribution, whatever is computed together."""
+"""cycle_mix against the plain loop: the same distribution, whatever the size of computed groups."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_any_counts(model: SSV2A, clips: Tensor, batch: int, its: int, samples: 
 
 
 @pytest.mark.parametrize("counts", [{"its": -1}, {"samples": 0}, {"var_samples": 0}, {"its": 2.0}, {"samples": True}])
-def test_counts_without_a_meaning_are_refused(model: SSV2A, clips: Tensor, counts: dict[str, Any]) -> None:
+def test_invalid_counts_are_refused(model: SSV2A, clips: Tensor, counts: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(counts))):
         model.cycle_mix(clips, **counts, generator=seeded())
 
@@ -45,7 +45,7 @@ def test_other_shapes_are_refused(model: SSV2A, shape: tuple[int, ...]) -> None:
         model.cycle_mix(torch.ones(shape), generator=seeded())
 
 
-def test_numbers_that_are_not_finite_are_refused(model: SSV2A, clips: Tensor) -> None:
+def test_non_finite_inputs_are_refused(model: SSV2A, clips: Tensor) -> None:
     clips[0, 0, 0] = torch.nan
     with pytest.raises(InputError, match="not finite"):
         model.cycle_mix(clips, generator=seeded())
@@ -66,10 +66,10 @@ def test_it_works_in_inference_mode_and_leaves_no_gradients(model: SSV2A, clips:
 
 @pytest.mark.parametrize("look_ahead", [0, 0.5, 4, 1000])
 @pytest.mark.parametrize("n_noise", [1, 2_000, 10**9])
-def test_how_much_is_computed_together_changes_nothing(
+def test_the_size_of_computed_groups_does_not_change_results(
     model: SSV2A, clips: Tensor, monkeypatch: pytest.MonkeyPatch, look_ahead: float, n_noise: int
 ) -> None:
-    """With nothing looked ahead, rounds are computed one after the other, each with the best of those before."""
+    """Without look-ahead, rounds are computed one after the other, each from the best of the earlier ones."""
     usual = model.cycle_mix(clips, 30, 4, 1, generator=seeded())
     monkeypatch.setattr(cycle, "LOOK_AHEAD", look_ahead)
     monkeypatch.setattr(cycle, "N_NOISE_AT_ONCE", n_noise)
@@ -77,7 +77,7 @@ def test_how_much_is_computed_together_changes_nothing(
     torch.testing.assert_close(model.cycle_mix(clips, 30, 4, 1, generator=seeded()), usual, rtol=0, atol=1e-5)
 
 
-def test_large_batches_are_taken_in_groups(model: SSV2A, clips: Tensor) -> None:
+def test_large_batches_are_split_into_groups(model: SSV2A, clips: Tensor) -> None:
     many = clips.repeat(12, 1, 1)
     generator = seeded()
     parts = [model.cycle_mix(part, 3, 2, 2, generator=generator) for part in many.split(cycle.N_ELEMENTS_AT_ONCE)]
@@ -85,7 +85,7 @@ def test_large_batches_are_taken_in_groups(model: SSV2A, clips: Tensor) -> None:
 
 
 class Comparison:
-    """Results of the plain loop for one picture, and how far others are from them.
+    """Results of the plain loop for one picture, and the deviation of others from them.
 
     The model is made sensitive: the slots' CLAP embeddings hardly vary, so that the choice of a candidate counts, and
     the code that is fed back is large and precise, so that the feedback counts.
@@ -110,12 +110,12 @@ class Comparison:
         return np.c_[claps.numpy(), (claps.numpy() @ self.slots.T).std(1, ddof=1)]
 
     def p_value(self, **changes: int) -> float:
-        """Of the fast form's results, by Kolmogorov-Smirnov tests of all figures under Bonferroni's bound."""
+        """p-value of the fast form: Kolmogorov-Smirnov tests of all figures with Bonferroni's correction."""
         fast = self.figures(self.model.cycle_mix(self.clips, **(COUNTS | changes), generator=seeded(2)))
         return min(float(ks_2samp(a, b).pvalue) for a, b in zip(fast.T, self.plain.T, strict=True)) * fast.shape[1]
 
 
-def test_the_distribution_is_the_plain_loops_and_the_comparison_has_power(
+def test_the_distribution_matches_the_plain_loop_and_the_test_has_power(
     model: SSV2A, clips: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cycle, "N_ELEMENTS_AT_ONCE", 500)

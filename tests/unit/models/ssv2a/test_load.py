@@ -44,14 +44,14 @@ def test_the_old_file_format(model: SSV2A, pair: tuple[Path, Path]) -> None:
     assert same(load(*pair), model)
 
 
-def test_half_precision_is_widened(pair: tuple[Path, Path]) -> None:
+def test_half_precision_is_converted_to_float32(pair: tuple[Path, Path]) -> None:
     contents = torch.load(pair[0], weights_only=True)
     contents["generator_state"] = {key: value.half() for key, value in contents["generator_state"].items()}
     torch.save(contents, pair[0])
     assert {parameter.dtype for parameter in load(*pair).parameters()} == {torch.float32}
 
 
-def test_a_loaded_model_trains_and_leaves_the_file_alone(pair: tuple[Path, Path]) -> None:
+def test_training_a_loaded_model_does_not_change_the_file(pair: tuple[Path, Path]) -> None:
     before = pair[0].read_bytes()
     model = load(*pair).train()
     model.encode_clips(torch.ones(1, 12))[0].sum().backward()
@@ -93,7 +93,7 @@ def another_kind(contents: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_mismatched_tensors_are_refused(
     pair: tuple[Path, Path], damage: Callable[[dict[str, Any]], None], says: str
 ) -> None:
     contents = torch.load(pair[0], weights_only=True)
@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_refused(
     assert "\n" not in str(refused.value)
 
 
-def test_files_that_are_not_there(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_files_are_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="file not found:"):
         load(tmp_path / "none.pth", pair[1])
     with pytest.raises(CheckpointError, match="file not found"):
@@ -120,7 +120,7 @@ def test_truncated_files(pair: tuple[Path, Path], n_bytes: int) -> None:
 
 
 class Payload:
-    """What runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path("ran"),)
@@ -137,7 +137,7 @@ def test_pickled_code_never_runs(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_tensor_is_no_checkpoint(pair: tuple[Path, Path]) -> None:
+def test_a_bare_tensor_is_not_a_checkpoint(pair: tuple[Path, Path]) -> None:
     torch.save(torch.ones(3), pair[0])
     with pytest.raises(CheckpointError, match="got Tensor"):
         load(*pair)
@@ -150,7 +150,7 @@ def test_a_configuration_of_another_kind(pair: tuple[Path, Path], text: str, say
         load(*pair)
 
 
-def test_a_configuration_that_lacks_something(pair: tuple[Path, Path]) -> None:
+def test_an_incomplete_configuration_is_refused(pair: tuple[Path, Path]) -> None:
     pair[1].write_text("{}")
     with pytest.raises(ConfigError, match="lacks"):
         load(*pair)

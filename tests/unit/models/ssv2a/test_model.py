@@ -1,4 +1,4 @@
-"""What SSV2A's methods give: shapes, gradients for training, draws in use."""
+"""SSV2A's methods: shapes, gradients for training, random draws for inference."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_shapes(model: SSV2A, clips: torch.Tensor) -> None:
     assert model.remix(codes, clips)[0].shape == (3, 8)
 
 
-def test_many_draws_come_to_the_mean_and_empty_slots_are_encoded_as_any_other(
+def test_many_draws_average_to_the_mean_and_empty_slots_are_encoded_like_others(
     model: SSV2A, clips: torch.Tensor
 ) -> None:
     codes = model.fold_clips(clips, var_samples=10**12, generator=seeded())
@@ -63,7 +63,7 @@ def test_the_mean_of_draws_has_its_spread() -> None:
     assert drawn.std().item() == pytest.approx(1.5, abs=0.02)
 
 
-def test_draws_leave_the_global_state_alone(model: SSV2A, clips: torch.Tensor) -> None:
+def test_draws_do_not_touch_the_global_random_state(model: SSV2A, clips: torch.Tensor) -> None:
     before = torch.get_rng_state()
     first, again = (model.cycle_mix(clips, 3, 4, 2, generator=seeded(5)) for _ in range(2))
     assert torch.equal(first, again)
@@ -72,7 +72,7 @@ def test_draws_leave_the_global_state_alone(model: SSV2A, clips: torch.Tensor) -
 
 
 @pytest.mark.parametrize("var_samples", [0, -1, 1.5, True])
-def test_a_count_without_a_meaning_is_refused(model: SSV2A, clips: torch.Tensor, var_samples: int) -> None:
+def test_an_invalid_count_is_refused(model: SSV2A, clips: torch.Tensor, var_samples: int) -> None:
     with pytest.raises(ConfigError, match="var_samples"):
         model.fold_claps(torch.ones(1, 8), var_samples=var_samples, generator=seeded())
 
@@ -86,7 +86,7 @@ def test_a_count_without_a_meaning_is_refused(model: SSV2A, clips: torch.Tensor,
         ((4,), []),
     ],
 )
-def test_widths_are_taken_in_triples(widths: tuple[int, ...], kinds: list[str]) -> None:
+def test_widths_come_in_triples(widths: tuple[int, ...], kinds: list[str]) -> None:
     mlp = MLP(widths, dropout=0)
     assert [type(part).__name__ for part in mlp.model] == kinds
     assert mlp(torch.ones(2, widths[0])).shape == (2, widths[-1])

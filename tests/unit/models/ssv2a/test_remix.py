@@ -1,4 +1,4 @@
-"""Slots, and the way through SSV2A."""
+"""Slots, and remixing with SSV2A."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def unit(*shape):
 EMBEDDING, OBJECTS = unit(768), unit(3, 768)
 
 
-def test_slots_are_the_whole_then_the_objects_then_zeros():
+def test_slots_hold_the_picture_then_the_objects_then_zeros():
     slots = fill_slots(EMBEDDING, OBJECTS)
     assert slots.shape == (N_SLOTS, 768)
     assert np.array_equal(slots[0], EMBEDDING)
@@ -30,7 +30,7 @@ def test_slots_are_the_whole_then_the_objects_then_zeros():
     assert not slots[4:].any()
 
 
-def test_no_object_is_legal():
+def test_no_objects_are_allowed():
     assert not fill_slots(EMBEDDING, np.zeros((0, 768), np.float32))[1:].any()
 
 
@@ -48,7 +48,7 @@ def test_shapes_are_checked():
 
 
 @pytest.mark.parametrize("wrong", [{"cycle_its": -1}, {"cycle_samples": 0}, {"var_samples": 0}])
-def test_counts_without_a_meaning_are_refused(wrong):
+def test_invalid_counts_are_refused(wrong):
     with pytest.raises(ConfigError, match=f"remix.{next(iter(wrong))}"):
         RemixSettings(**wrong)
 
@@ -71,14 +71,14 @@ def claps(model, seed, embedding=EMBEDDING):
     )
 
 
-def test_one_normalised_clap_embedding_comes_out(model):
+def test_the_result_is_one_normalised_clap_embedding(model):
     found = claps(model, 1)
     assert found.shape == (512,)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found), 1, atol=1e-5)
 
 
-def test_the_seed_decides_and_the_global_state_does_not(model):
+def test_the_seed_determines_the_result_and_the_global_state_does_not(model):
     first = claps(model, 1)
     torch.manual_seed(99)
     assert np.array_equal(claps(model, 1), first)

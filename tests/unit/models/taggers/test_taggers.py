@@ -43,7 +43,7 @@ def ast_folder(tmp_path_factory):
     return folder
 
 
-def test_audiosets_classes_have_short_names():
+def test_audioset_classes_have_short_names():
     names = score_names(audioset_names())
     assert len(names) == len(set(names)) == 527
     assert set(CLASSES) <= set(names)
@@ -72,7 +72,7 @@ def test_cnn14_scores_sounds_at_any_rate(cnn14_file, sound):
     assert torch.allclose(both[:1], scores, atol=1e-5)
 
 
-def test_cnn14_hears_what_it_scores(cnn14_file, sound):
+def test_cnn14_embeds_what_it_scores(cnn14_file, sound):
     tagger = cnn14.load_tagger(cnn14_file)
     heard = tagger.hear(sound, 32_000)
     assert (heard.logits.shape, heard.embedding.shape) == ((1, 527), (1, 2048))
@@ -101,7 +101,7 @@ def test_another_tagger_is_refused(tmp_path):
         cnn14.load_tagger(tmp_path / "x.pth")
 
 
-def test_the_transformer_scores_as_transformers_does(ast_folder, sound):
+def test_the_transformer_agrees_with_the_transformers_package(ast_folder, sound):
     tagger = spectrogram_transformer.load_tagger(ast_folder)
     sound = sound[:, ::2]
     given = ASTFeatureExtractor.from_pretrained(ast_folder)(sound[0].numpy(), sampling_rate=16_000, return_tensors="pt")

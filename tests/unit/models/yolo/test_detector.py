@@ -54,7 +54,7 @@ def pixels():
 
 
 @pytest.mark.parametrize("size", [(90, 140), (140, 90), (1000, 300), (64, 64), (97, 333), (16, 900)])
-def test_fitting_is_what_yolo_does(size):
+def test_fitting_is_that_of_yolo(size):
     letterbox = pytest.importorskip("ultralytics.data.augment").LetterBox
     scale_boxes = pytest.importorskip("ultralytics.utils.ops").scale_boxes
     pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
@@ -67,7 +67,7 @@ def test_fitting_is_what_yolo_does(size):
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_objects_lie_in_the_picture_and_come_by_confidence(detector, pixels, augment):
+def test_objects_lie_in_the_picture_in_order_of_confidence(detector, pixels, augment):
     found = detector.detect(pixels, DetectionSettings(confidence=0.0, iou=0.9, top_k=9, augment=augment))
     assert found.boxes.shape == (9, 4)
     assert (found.boxes[:, :2] >= 0).all()
@@ -79,12 +79,12 @@ def test_objects_lie_in_the_picture_and_come_by_confidence(detector, pixels, aug
 
 
 def planted(monkeypatch, detector, rows):
-    """Make the network answer with boxes (x, y, width, height in its input) and one score for each class."""
+    """Makes the network return boxes (x, y, width, height in its input) and one score for each class."""
     answer = torch.tensor(rows, dtype=torch.float32).T[None]
     monkeypatch.setattr(detector.model, "predict", lambda *_, **__: (answer, None))
 
 
-def test_boxes_come_back_to_the_pixels_of_the_picture(monkeypatch, detector):
+def test_boxes_are_mapped_back_to_pixels_of_the_picture(monkeypatch, detector):
     pixels = np.zeros(
         (192, 96, 3), np.uint8
     )  # fitted at half its size, 96 x 48, padded to 96 x 64: 8 px left and right
@@ -95,7 +95,7 @@ def test_boxes_come_back_to_the_pixels_of_the_picture(monkeypatch, detector):
     np.testing.assert_allclose(found.scores, [0.9])
 
 
-def test_settings_choose_among_the_boxes(monkeypatch, detector, pixels):
+def test_settings_select_boxes(monkeypatch, detector, pixels):
     rows = [
         [20, 20, 20, 20, 0.9, 0, 0],
         [28, 20, 20, 20, 0.8, 0, 0],  # overlaps the first, of the same class
@@ -125,7 +125,7 @@ def test_never_more_objects_than_slots(detector, pixels):
 @pytest.mark.parametrize(
     "wrong", [{"confidence": 1.1}, {"confidence": float("nan")}, {"iou": -0.1}, {"max_detections": 0}, {"top_k": -1}]
 )
-def test_settings_without_a_meaning_are_refused(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=f"locals.{next(iter(wrong))}"):
         DetectionSettings(**wrong)
 
@@ -153,7 +153,7 @@ def test_objects_come_with_embeddings(detector, encoder, pixels):
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-5)
 
 
-def test_no_object_is_legal(detector, encoder, pixels):
+def test_no_objects_are_allowed(detector, encoder, pixels):
     found = find_objects(pixels, detector=detector, encoder=encoder, settings=DetectionSettings(confidence=1.0))
     assert found.boxes.shape == (0, 4)
     assert found.embeddings.shape == (0, 768)
@@ -189,8 +189,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, model, changes):
         load_detector(saved(tmp_path / "detector.safetensors", model, **changes))
 
 
-def test_yolo_leaves_no_traces(tmp_path):
-    """Importing the detector prints nothing, writes nothing into the user's home, and keeps the environment."""
+def test_importing_yolo_has_no_side_effects(tmp_path):
+    """Importing the detector prints nothing, writes nothing to the user's home folder, and keeps the environment."""
     code = (
         "import os; before = dict(os.environ); import svdaudio.models.yolo.network, ultralytics; "
         "changed = {k for k in os.environ if k.startswith('YOLO') or k == 'OMP_NUM_THREADS'}; "
