@@ -47,7 +47,7 @@ def seconds(page):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_it_opens_offline_without_a_fault_and_is_accessible(open_page, report, width, scheme):
+def test_it_opens_offline_without_errors_and_is_accessible(open_page, report, width, scheme):
     opened = open_page(report, width=width, scheme=scheme)
     assert opened.faults == []
     assert all(url.startswith(("file:", "data:", "blob:")) for url in opened.requests)
@@ -58,7 +58,7 @@ def test_it_opens_offline_without_a_fault_and_is_accessible(open_page, report, w
     assert serious_faults_of_access(opened.page) == {}
 
 
-def test_names_are_shown_and_do_nothing(open_page, report):
+def test_markup_in_names_is_escaped(open_page, report):
     opened = open_page(report)
     assert HOSTILE in opened.page.locator("h1").inner_text()
     assert opened.page.locator("img[src='x']").count() == 0
@@ -131,7 +131,7 @@ def test_the_divider_and_the_layers_change_the_picture(open_page, report):
     assert shown() != moved
 
 
-def test_a_stage_shows_what_it_made(open_page, report):
+def test_a_stage_shows_its_outputs(open_page, report):
     page = open_page(report).page
     page.locator(".cell", has_text="tokens").first.click()
     facts = page.locator(".node-facts:not(.hidden)")
@@ -139,7 +139,7 @@ def test_a_stage_shows_what_it_made(open_page, report):
     assert "original.tokens" in facts.inner_text()
 
 
-def test_two_runs_share_a_page_with_what_differs_first(open_page, report):
+def test_two_runs_share_a_page_with_the_differences_first(open_page, report):
     opened = open_page(report.parent / "both.html")
     table = opened.page.get_by_label("Differences between runs").inner_text()
     assert "seed" in table
@@ -148,7 +148,7 @@ def test_two_runs_share_a_page_with_what_differs_first(open_page, report):
     assert serious_faults_of_access(opened.page) == {}
 
 
-def test_without_scripts_everything_is_there_to_read_and_hear(chromium, report):
+def test_without_scripts_everything_can_be_read_and_played(chromium, report):
     context = chromium.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
     page.goto(report.as_uri())

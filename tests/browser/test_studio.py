@@ -168,7 +168,7 @@ def computed(page):
     )
 
 
-def test_the_example_is_there_and_a_click_makes_a_mask(open_studio):
+def test_the_example_is_shown_and_a_click_makes_a_mask(open_studio):
     page = open_studio()
     page.locator("#shots .layer-mask:not(.stale) path").nth(1).wait_for()
     before = masks(page)
@@ -191,7 +191,7 @@ def test_the_example_is_there_and_a_click_makes_a_mask(open_studio):
     page.locator("[data-picture=original] .layer-mask:not(.stale) rect").wait_for()
 
 
-def test_a_change_says_what_it_runs_and_only_that_runs(open_studio):
+def test_a_change_lists_what_it_runs_and_runs_only_that(open_studio):
     page = open_studio()
     make_sound(page)
     assert page.locator(".lane.original, .lane.edited, .lane.result").count() == 3
@@ -214,7 +214,7 @@ def test_a_change_says_what_it_runs_and_only_that_runs(open_studio):
     assert page.locator(".lane .name[aria-pressed=true]").inner_text().startswith("original")
 
 
-def test_an_error_is_beside_its_field(open_studio, tmp_path, mask_file):
+def test_an_error_is_shown_next_to_its_field(open_studio, tmp_path, mask_file):
     page = open_studio()
     alpha = page.locator("input.typed[data-parameter='svd.beta']")
     alpha.fill("much")
@@ -231,7 +231,7 @@ def test_an_error_is_beside_its_field(open_studio, tmp_path, mask_file):
     page.locator("#shots", has_text="good.png").wait_for()
 
 
-def test_a_mask_file_takes_the_place_of_clicks(open_studio, mask_file):
+def test_a_mask_file_replaces_clicks(open_studio, mask_file):
     page = open_studio()
     row = page.locator("#objects .object").first
     row.locator(".mask-line", has_text="score 0.90").wait_for()
@@ -283,7 +283,7 @@ def test_a_mask_file_is_dropped_onto_an_object_of_the_mixer(open_studio, mask_fi
     assert page.locator("#shots .layer-mask path").count() == 1
 
 
-def test_a_mask_file_is_given_by_keyboard_and_a_wrong_one_says_why(open_studio, mask_file, tmp_path):
+def test_a_mask_file_is_chosen_by_keyboard_and_an_invalid_one_is_refused(open_studio, mask_file, tmp_path):
     page = open_studio()
     choosers = []
     page.on("filechooser", lambda chooser: choosers.append(chooser))  # noqa: PLW0108 - no attribute can be set of append
@@ -316,7 +316,7 @@ def test_a_mask_file_is_given_by_keyboard_and_a_wrong_one_says_why(open_studio, 
         page.keyboard.press("Enter")
 
 
-def test_a_duration_reaches_as_far_as_the_engine_allows(open_studio):
+def test_a_duration_may_be_as_long_as_the_engine_allows(open_studio):
     page = open_studio()
     duration = page.locator("input.typed[data-parameter='generate.duration_s']")
     slider = page.locator("input[data-slider='generate.duration_s']")
@@ -360,7 +360,7 @@ def test_two_browsers_work_at_once(open_studio, another_chromium, served):
         assert re.findall(r"svd\.\w+=[\d.]+", page.locator("#command-text").inner_text()) == [f"{parameter}={value}"]
 
 
-def test_both_tabs_are_taken_for_the_documents(chromium, served, tmp_path):
+def test_screenshots_of_both_tabs_are_taken(chromium, served, tmp_path):
     screenshots.take_studio(chromium, served.url, tmp_path)
     for tab in screenshots.STUDIO:
         name = f"studio-{tab}.webp"

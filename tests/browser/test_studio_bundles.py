@@ -100,7 +100,7 @@ def test_what_is_missing_is_fetched_stopped_resumed_and_used(opened, world):
     page.locator("#objects .mask-line", has_text="score 0.90").first.wait_for()
 
 
-def test_an_error_says_what_to_do_and_a_digest_is_accepted_first(opened, world, monkeypatch):
+def test_an_error_names_the_fix_and_a_missing_digest_must_be_accepted(opened, world, monkeypatch):
     publish(monkeypatch, world.server, None)
     page = opened(width=390, scheme="dark")
     full = page.locator("[data-bundle=full]")

@@ -38,7 +38,7 @@ def page_file(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_it_opens_offline_without_a_fault_and_is_accessible(open_page, page_file, width, scheme):
+def test_it_opens_offline_without_errors_and_is_accessible(open_page, page_file, width, scheme):
     opened = open_page(page_file, width=width, scheme=scheme)
     assert opened.faults == []
     assert opened.page.locator(".chart canvas").count() == 1

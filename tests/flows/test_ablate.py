@@ -36,7 +36,7 @@ def toy(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, stage.body.partition(":")[0], SimpleNamespace(run=body))
 
 
-def test_embeddings_alone_make_no_sound(cli, tmp_path):
+def test_embeddings_only_generates_no_sound(cli, tmp_path):
     told = cli(*ONE, "--embeddings-only", "--json")
     assert told.code == 0, told.err
     found = told.json()
@@ -51,7 +51,7 @@ def test_embeddings_alone_make_no_sound(cli, tmp_path):
     assert page.startswith("`svdaudio ablate --only cat-duck --embeddings-only --scenes 3`: 1 edits, bundle mini")
 
 
-def test_what_the_ablation_sets_itself_is_refused(cli, tmp_path):
+def test_a_parameter_that_the_ablation_sets_is_refused(cli, tmp_path):
     told = cli(*ONE, "--set", "svd.k=3")
     assert (told.code, told.out) == (2, "")
     assert "the ablation sets svd.k itself: expected its default 5, got 3" in told.err

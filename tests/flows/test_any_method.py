@@ -40,7 +40,7 @@ def statuses(told):
     return {stage["stage"]: stage["status"] for stage in told["stages"]}
 
 
-def test_it_is_found_by_its_name(folder):
+def test_the_method_is_found_by_name(folder):
     assert find_method("listening") is METHOD
     assert method_names()[-1] == "listening"
 
@@ -131,7 +131,7 @@ def test_batch_and_sweep(folder, cli):
         (["bell.wav", "none.txt", "one.png"], "file not found: none.txt. Check the path of the text"),
     ],
 )
-def test_wrong_files_are_one_line(folder, cli, arguments, message):
+def test_an_invalid_file_is_a_one_line_error(folder, cli, arguments, message):
     result = cli("run", *arguments, "--method", "listening")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert message in result.err
@@ -159,7 +159,7 @@ def test_in_a_notebook(folder):
     assert result.audio["made"].is_file()
 
 
-def test_as_a_command_of_its_own_process(folder):
+def test_as_a_command_in_a_new_process(folder):
     ended = subprocess.run(
         [sys.executable, "-m", "svdaudio.cli", "plan", *LISTENING, "--json"],
         capture_output=True, text=True, check=True,

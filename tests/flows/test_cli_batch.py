@@ -32,7 +32,7 @@ def world(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_a_batch_gives_a_table_sounds_and_runs(world, cli):
+def test_a_batch_writes_a_table_sounds_and_runs(world, cli):
     result = cli("batch", "pairs.csv", "--table", "table.csv", "--json")
     assert result.code == 0
     told = result.json()
@@ -51,7 +51,7 @@ def test_a_batch_gives_a_table_sounds_and_runs(world, cli):
     assert alone.json()["scores"]["manipulated"] == {n: told["pairs"][1][f"manipulated.{n}"] for n in CLASSES}
 
 
-def test_for_people_it_says_what_there_is(world, cli):
+def test_text_output_lists_the_results(world, cli):
     result = cli("batch", "pairs.csv")
     for text in ("3 finished", "scores of the sound 'manipulated'", "svd.alpha", "Table with every score"):
         assert text in result.out
@@ -61,7 +61,7 @@ def test_for_people_it_says_what_there_is(world, cli):
 
 
 @pytest.mark.parametrize("again", [BATCH, ["resume"]])
-def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
+def test_an_interrupted_batch_is_resumed(world, cli, monkeypatch, again):
     monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
     first = cli(*BATCH)
     assert first.code == 130
@@ -81,7 +81,7 @@ def interrupted(*jobs, **arguments):
     raise KeyboardInterrupt
 
 
-def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
+def test_show_lists_the_outcome_of_every_pair_of_a_batch(world, cli, monkeypatch):
     def none_for_b(*, alpha, note, **arguments):
         if alpha == 0.2:
             raise InputError("the mix is [empty]", fix=f"give {'more ' * 40}")
@@ -120,7 +120,7 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
 
 
 @pytest.mark.parametrize("again", [BATCH, ["resume"]])
-def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypatch):
+def test_a_batch_resumes_when_the_record_of_a_run_is_lost(world, cli, again, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
         assert cli(*BATCH).code == 130
@@ -134,7 +134,7 @@ def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypa
     assert cli("runs", "--json").json()["runs"][0]["run"] == batch["run"]
 
 
-def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
+def test_resume_keeps_the_options_of_the_batch(world, cli, monkeypatch):
     asked = ["--table", "t.csv", "--pictures", "--on-error", "stop", "--workers", "2"]
     with monkeypatch.context() as patch:
         patch.setattr("svdaudio.engine.workers.execute_shares", interrupted)
@@ -156,7 +156,7 @@ def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
     assert "overview" in cli("show", told["pairs"][0]["run"], "--json").json()["results"]["pictures"]
 
 
-def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):
+def test_a_failed_pair_is_reported_and_the_exit_code_is_1(world, cli, monkeypatch):
     def empty_in_the_corner(*, points, **arguments):
         found = mask(points=points, **arguments)
         return found if points[0][0] else {**found, "mask": np.zeros_like(found["mask"])}
@@ -173,7 +173,7 @@ def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):
     assert (stopped.code, stopped.json()["counts"]) == (1, {"interrupted": 2, "failed": 1})
 
 
-def test_no_line_runs_when_one_is_wrong(world, cli):
+def test_no_pair_runs_if_one_line_is_invalid(world, cli):
     (world / "pairs.csv").write_text(PAIRS + 'one.png,none.png,"20,20","40,30",d,,\n')
     result = cli(*BATCH)
     assert (result.code, result.out) == (2, "")
@@ -182,12 +182,12 @@ def test_no_line_runs_when_one_is_wrong(world, cli):
 
 
 @pytest.mark.parametrize("arguments", [["none.csv"], ["pairs.csv", "--table", "t.xlsx"], ["pairs.csv", "--set", "x=1"]])
-def test_what_cannot_be_carried_out_is_one_line(world, cli, arguments):
+def test_invalid_arguments_are_a_one_line_error(world, cli, arguments):
     result = cli("batch", *arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert not (world / "store").exists()
 
 
-def test_resume_of_a_batch_takes_no_out(world, cli):
+def test_resume_of_a_batch_refuses_out(world, cli):
     cli(*BATCH)
     assert "--out does not apply" in cli("resume", "latest", "--out", "x.wav").err

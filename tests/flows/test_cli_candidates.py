@@ -47,7 +47,7 @@ def test_every_candidate_is_listed_scored_and_written(done, cli, tmp_path):
     assert f"svdaudio pick {done['run']} NUMBER" in text
 
 
-def test_a_pick_is_a_new_run_in_which_only_what_lies_below_is_computed(done, cli):
+def test_a_pick_is_a_new_run_that_computes_only_downstream_stages(done, cli):
     result = cli("pick", done["run"], "2", "--json", "--out", "second.wav")
     assert result.code == 0, result.err
     picked = result.json()
@@ -90,7 +90,7 @@ def test_a_pick_makes_the_sounds_of_its_run(monkeypatch, tmp_path, cli):
         (["candidates", "nothing"], "run 'nothing' does not exist"),
     ],
 )
-def test_what_cannot_be_is_one_line(done, cli, words, message):
+def test_invalid_arguments_are_a_one_line_error(done, cli, words, message):
     result = cli(*words)
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert message in result.err

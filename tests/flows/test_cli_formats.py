@@ -16,7 +16,7 @@ def world(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_a_copy_is_as_its_suffix_says_and_names_the_run_and_its_command(world, cli):
+def test_a_copy_has_the_format_of_its_suffix_and_names_the_run_and_its_command(world, cli):
     told = cli("run", *PAIR, "--set", "svd.k=3", "--out", "sound.flac", "--rate", "48000", "--json").json()
     with soundfile.SoundFile("sound.flac") as file:
         assert (file.samplerate, file.frames, file.format) == (48_000, 480_000, "FLAC")
@@ -51,7 +51,7 @@ def test_each_pair_of_a_batch_has_its_own_format(world, cli):
         (["--rate", "44100"], "--rate would have no effect without --out"),
     ],
 )
-def test_what_cannot_be_written_is_refused_before_anything_is_computed(world, cli, options, message):
+def test_an_unsupported_format_is_refused_before_anything_is_computed(world, cli, options, message):
     result = cli("run", *PAIR, *options)
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert message in result.err

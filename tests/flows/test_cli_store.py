@@ -91,7 +91,7 @@ def test_sizes(text, size):
 
 
 @pytest.mark.parametrize("arguments", [("--max-size", "ten"), ("--max-size", "-1GB"), ("--keep-days", "-1")])
-def test_what_has_no_meaning_is_one_line(toy, cli, arguments):
+def test_invalid_arguments_are_a_one_line_error(toy, cli, arguments):
     result = cli("gc", *arguments)
     assert result.code == 2
     assert result.err.startswith("error: ")
@@ -123,7 +123,7 @@ def test_a_sealed_record_moves_nothing_outside_the_store(toy, cli, tmp_path):
     assert not (toy.store.folder / "quarantine").exists()
 
 
-def test_a_part_that_must_not_be_read_is_an_error_of_one_line(toy, cli, monkeypatch, tmp_path):
+def test_an_unreadable_folder_is_a_one_line_error(toy, cli, monkeypatch, tmp_path):
     run = toy.run()
     part = toy.store.path(run.stage("mix").key).parent
     real = os.scandir
@@ -144,7 +144,7 @@ def test_a_part_that_must_not_be_read_is_an_error_of_one_line(toy, cli, monkeypa
     assert "Permission denied" in cli("doctor").out
 
 
-def test_artifacts_of_a_newer_version_are_named_and_left(toy, cli):
+def test_artifacts_of_a_newer_version_are_named_and_kept(toy, cli):
     run = toy.run()
     path = toy.store.path(run.stage("mix").key) / "record.json"
     text = path.read_text().replace('"format": 2', '"format": 3')
@@ -163,7 +163,7 @@ def test_artifacts_of_a_newer_version_are_named_and_left(toy, cli):
     assert path.read_text() == text
 
 
-def test_only_what_is_listed_is_read(toy, cli, monkeypatch):
+def test_only_listed_records_are_read(toy, cli, monkeypatch):
     toy.run()
     read = []
     find = type(toy.store).find
@@ -174,7 +174,7 @@ def test_only_what_is_listed_is_read(toy, cli, monkeypatch):
     assert listed["n_artifacts"] == len(list(toy.store.keys()))
 
 
-def test_what_goes_while_it_is_pinned_is_said_to_be_gone(toy, cli, monkeypatch):
+def test_a_run_removed_while_it_is_pinned_is_reported(toy, cli, monkeypatch):
     key = toy.run().stage("mix").key
     pin = type(toy.store).pin
 

@@ -96,7 +96,7 @@ def test_the_workers_compute_and_the_artifacts_are_the_same(
     assert sum(notes.calls().values()) == 8
 
 
-def test_a_worker_that_dies_costs_only_its_stage(world, notes, expected, runner):
+def test_if_a_worker_dies_only_its_stage_is_repeated(world, notes, expected, runner):
     session = world.session(runner=runner)
     notes.kill("mix", 1)
     killer = kill_victims(notes, 1)
@@ -124,7 +124,7 @@ def test_an_error_of_a_stage_is_the_error_of_the_run(world, notes, runner):
         session.run(world.request(session))
 
 
-def test_endless_deaths_are_one_line():
+def test_repeated_worker_deaths_are_a_one_line_error():
     class KilledWorker(Exception):  # noqa: N818
         """As Dask's, by its name."""
 
@@ -140,7 +140,7 @@ class TestModels:
             parts=(part,), classes=(),
         )  # fmt: skip
 
-    def test_another_process_opens_its_own_and_keeps_them(self, tmp_path):
+    def test_another_process_opens_its_own_models_and_keeps_them(self, tmp_path):
         bundle = Bundle(name="none", title="", settings={}, entries={"tagger": self.entry(tmp_path / "tagger")})
         models = Models(bundle, device="cpu", keep=True)
         models._resident["tagger"] = "loaded here"
@@ -149,7 +149,7 @@ class TestModels:
         assert not one._resident
         assert one.bundle == bundle
 
-    def test_the_files_are_those_of_the_worker_and_the_digests_those_of_the_flow(self, tmp_path):
+    def test_the_worker_reads_its_own_files_and_checks_the_digests_of_the_flow(self, tmp_path):
         mini = Bundle.open("mini")
         name = mini.entry("tagger").path.name
         elsewhere = Bundle(
@@ -163,7 +163,7 @@ class TestModels:
 
 
 @pytest.mark.parametrize("error", [InputError("the click", expected=1, got=2, fix="do it"), StoreError("full")])
-def test_errors_come_out_of_another_process_as_they_went_in(error):
+def test_errors_pass_between_processes_unchanged(error):
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == again.line() == error.line()
@@ -178,11 +178,11 @@ class TestCommandLine:
             (["--runner", "spark"], "spark"),
         ],
     )
-    def test_contradictions_are_refused(self, arguments, message, capsys):
+    def test_contradictory_options_are_refused(self, arguments, message, capsys):
         assert invoke(["demo", *arguments]) == 2
         assert message in capsys.readouterr().err
 
-    def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
+    def test_without_the_extra_the_error_names_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
         with pytest.raises(RunError, match=r"needs prefect-dask: .* Run `uv sync --extra dask`"):
             Cluster(kind="dask").task_runner()

@@ -56,7 +56,7 @@ def test_killed_before_any_change_of_the_store(tmp_path, stride, least):
 @pytest.mark.parametrize("mode", ["full", "locked"])
 @pytest.mark.parametrize("stride", [80, pytest.param(2, marks=pytest.mark.nightly)])
 @pytest.mark.timeout(SECONDS)
-def test_from_some_moment_on_nothing_can_be_written(tmp_path, mode, stride):
+def test_every_write_fails_from_some_moment_on(tmp_path, mode, stride):
     happened = harness(mode, tmp_path, stride)
     assert happened["failures"] >= 200 / stride
     for message in happened["messages"]:
@@ -86,7 +86,7 @@ def test_lost_permissions():
     ("n_killed", "seed"), [(0, 0), (2, 1), *(pytest.param(3, seed, marks=pytest.mark.nightly) for seed in range(2, 8))]
 )
 @pytest.mark.timeout(SECONDS)
-def test_a_crowd_computes_each_key_once(tmp_path, n_killed, seed):
+def test_concurrent_processes_compute_each_key_once(tmp_path, n_killed, seed):
     happened = harness("crowd", tmp_path, n_killed, seed)
     assert happened["keys"] == 6 + 3 + 6
     assert happened["keys"] <= happened["computed"] <= happened["keys"] + happened["deaths"]
@@ -112,7 +112,7 @@ def damage(path, rng):
 
 @pytest.mark.parametrize("n", [25, pytest.param(300, marks=pytest.mark.nightly)])
 @pytest.mark.timeout(SECONDS)
-def test_whatever_is_damaged_comes_out_as_it_was(toy, caplog, n):
+def test_damaged_files_are_repaired_with_the_same_outputs(toy, caplog, n):
     """Arrays, their metadata and records: each output that can be read is right, and a run mends what is not."""
     rng = random.Random(n)
     first = toy.run()
@@ -139,7 +139,7 @@ def test_whatever_is_damaged_comes_out_as_it_was(toy, caplog, n):
 
 
 @pytest.mark.parametrize("n", [100, pytest.param(2000, marks=pytest.mark.nightly)])
-def test_a_damaged_run_is_told_so_or_is_what_it_was(toy, n):
+def test_a_damaged_run_record_is_detected_or_reads_the_same(toy, n):
     """A flipped bit that leaves a record readable must not leave it saying something else."""
     run = toy.run()
     path = toy.store.folder / "runs" / f"{run.id}.json"

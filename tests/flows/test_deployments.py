@@ -64,7 +64,7 @@ def test_unknown_keys_are_found_at_every_level():
     ]
 
 
-def test_there_is_one_for_every_flow_on_our_pool():
+def test_every_flow_has_a_deployment_in_our_pool():
     from svdaudio.flows.schedules import POOL, QUIET
 
     assert [deployment["name"] for deployment in DEPLOYMENTS] == ["manipulate", "baseline", "batch", "evaluate", "gc"]
@@ -83,7 +83,7 @@ def test_entrypoints_load_and_take_their_parameters(deployment, monkeypatch):
     assert loaded.validate_parameters(deployment["parameters"])
 
 
-def test_schedules_can_be_understood():
+def test_schedules_are_valid():
     from prefect.client.schemas.schedules import CronSchedule
 
     for deployment in DEPLOYMENTS:
@@ -92,7 +92,7 @@ def test_schedules_can_be_understood():
             assert entry["active"] is False, "a deployment of everything must not start to delete by itself"
 
 
-def test_the_pictures_and_pairs_are_there():
+def test_the_pictures_and_pairs_exist():
     from svdaudio.methods import find_method
     from svdaudio.studies.pairs import read_rows
 

@@ -61,7 +61,7 @@ def test_a_batch_notes_its_pairs(cli, folder):
     assert found == ["", UNLIKE]
 
 
-def test_the_published_function_notes_it():
+def test_the_public_function_notes_a_photograph():
     edit = main_pipeline(PHOTOGRAPH, SCENE.edited, [(670, 650)], [(756, 570)], settings=FEW_STEPS)
     (note,) = [text for text in edit.remarks if "trained on" in text]
     assert note.startswith("the original picture is unlike the pictures that the bundle 'mini' was trained on (its tok")

@@ -52,7 +52,7 @@ def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, t
     assert command in page
 
 
-def test_an_edit_that_there_is_not_is_one_line(cli, store):
+def test_an_unknown_edit_is_a_one_line_error(cli, store):
     told = cli("evaluate", "edits", "--only", "cat-cat")
     assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
     assert "unknown edit 'cat-cat'" in told.err

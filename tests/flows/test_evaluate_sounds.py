@@ -34,7 +34,7 @@ def noise(path, seed, *, channels=1, level=0.1, seconds=1.5):
     return path
 
 
-def test_a_run_is_heard_by_the_judges(cli, monkeypatch, tmp_path):
+def test_the_judges_score_a_run(cli, monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     assert main(["run", *PAIR]) == 0
     monkeypatch.setattr(cli_sessions, "open_bundle", Bundle.open)
@@ -58,7 +58,7 @@ def test_a_run_is_heard_by_the_judges(cli, monkeypatch, tmp_path):
     assert "in CLAP(mini): cosine " in shown.out
 
 
-def test_a_batch_is_its_runs(cli, monkeypatch, tmp_path):
+def test_a_batch_is_evaluated_as_its_runs(cli, monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     lines = ['one.png,two.png,"20,20","40,30",a', 'two.png,one.png,"20,20","40,30",b']
     (tmp_path / "pairs.csv").write_text("\n".join(["original,edited,remove,add,name", *lines]) + "\n")
@@ -69,7 +69,7 @@ def test_a_batch_is_its_runs(cli, monkeypatch, tmp_path):
     assert [one["n"] for one in batch["summary"] if one["name"].startswith("closer")] == [2, 2]
 
 
-def test_files_and_folders_are_the_default(cli, folder):
+def test_files_and_folders_need_no_subcommand(cli, folder):
     noise(folder / "a.wav", 1, channels=2)
     noise(folder / "sounds" / "b.flac.wav", 2, level=0.0)
     short = cli("evaluate", "a.wav", "sounds", "--label", "dog")
@@ -120,7 +120,7 @@ def test_help_lists_every_subcommand(cli, folder):
         (("a.wav", "--bundle", "none"), "unknown bundle 'none'"),
     ],
 )
-def test_what_cannot_be_is_one_line(cli, folder, words, message):
+def test_invalid_arguments_are_a_one_line_error(cli, folder, words, message):
     noise(folder / "a.wav", 1)
     (folder / "notes.wav").write_text("no sound")
     (folder / "empty").mkdir()

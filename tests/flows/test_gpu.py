@@ -29,7 +29,7 @@ def on_the_processor(tmp_path_factory):
     return edit(tmp_path_factory.mktemp("processor"), torch.device("cpu"))
 
 
-def test_every_stage_puts_its_tensors_where_its_model_is(on_the_processor, tmp_path):
+def test_every_stage_puts_its_tensors_on_the_device_of_its_model(on_the_processor, tmp_path):
     """With a pretended GPU, of which any tensor in the wrong place makes an error, and no number is another.
 
     But those of the noise network, which takes another memory layout there and so sums in another order.
@@ -49,7 +49,7 @@ def test_every_stage_puts_its_tensors_where_its_model_is(on_the_processor, tmp_p
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_real_gpu_makes_the_same_but_for_rounding(on_the_processor, tmp_path):
+def test_a_real_gpu_differs_only_by_rounding(on_the_processor, tmp_path):
     keys, outputs = edit(tmp_path, torch.device("cuda"))
     wanted_keys, wanted = on_the_processor
     for node in ("original.tokens", "removed.mask", "edited.locals"):

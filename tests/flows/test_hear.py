@@ -43,7 +43,7 @@ def test_labels_and_pictures_as_json(cli, place):
         (("--bundle", "mini"), 3, "has no sound_encoder"),
     ],
 )
-def test_what_cannot_be_is_one_line(cli, place, arguments, code, words):
+def test_invalid_arguments_are_a_one_line_error(cli, place, arguments, code, words):
     done = cli("hear", "a.wav", *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
     assert words in done.err

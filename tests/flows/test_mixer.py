@@ -18,7 +18,7 @@ def statuses(result):
     return {stage["stage"]: stage["status"] for stage in result["stages"]}
 
 
-def test_a_muted_animal_is_gone_and_its_neighbour_stays(mix, cli):
+def test_a_muted_animal_is_silent_and_its_neighbour_stays(mix, cli):
     muted = mix("756,581", *AUDIBLE_ARGUMENTS, command="mute")
     assert muted["audio"].keys() == {"original", "mix", "stems"}
     assert muted["scores"]["original"]["cat"] > 0.9
@@ -102,7 +102,7 @@ def test_the_embeddings_of_objects_can_be_mixed(mix):
         ([*OBJECTS, *(f"--gain={name}=-inf" for name in ("cat", "dog", "rest"))], "everything is silenced"),
     ],
 )
-def test_what_cannot_be_mixed_is_one_line(cli, tmp_path, arguments, message):
+def test_invalid_arguments_are_a_one_line_error(cli, tmp_path, arguments, message):
     done = cli("mix", PICTURES[0], *arguments, "--store", tmp_path / "store")
     assert (done.code, done.out) == (2, "")
     assert message in done.err

@@ -72,7 +72,7 @@ def test_progress_is_one_line_for_each_run(executed):
     assert "22 of 22 stages: 11 cached, 11 computed; " in mute
 
 
-def test_it_is_kept_without_outputs(written):
+def test_the_notebook_is_stored_without_outputs(written):
     assert NOTEBOOK.stat().st_size < MAX_BYTES
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in written.cells)
     assert nbformat.validator.isvalid(json.loads(NOTEBOOK.read_text()))

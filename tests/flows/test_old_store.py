@@ -74,7 +74,7 @@ def keys_of(record):
     return {stage["node"]: stage["key"] for stage in record["stages"]}
 
 
-def test_plan_says_that_everything_is_cached(old, cli):
+def test_plan_reports_everything_as_cached(old, cli):
     result = cli("plan", *OLD_PAIR, "--json")
     assert (result.code, result.err) == (0, NOTE)
     stages = result.json()["stages"]
@@ -104,7 +104,7 @@ def test_run_computes_nothing_and_changes_no_file(old, cli):
     }, "pictures alone are drawn again, as they are drawn now"
 
 
-def test_a_run_with_a_finish_finds_all_else_and_computes_the_finish_alone(old, cli):
+def test_a_run_with_a_finish_computes_only_the_finish(old, cli):
     result = cli("run", *pinned.NEW_PAIR, "--json")
     assert result.code == 0, result.err
     found, before = result.json(), old.records[LAST_RUN]
@@ -119,7 +119,7 @@ def test_a_run_with_a_finish_finds_all_else_and_computes_the_finish_alone(old, c
     assert diff["stages"] == []
 
 
-def test_second_run_writes_nothing_at_all(old, cli):
+def test_a_second_run_writes_nothing(old, cli):
     """The first adds what the report was made from, which earlier versions did not keep."""
     assert cli("run", *OLD_PAIR).code == 0
     before = contents(old.folder / "out")
@@ -127,7 +127,7 @@ def test_second_run_writes_nothing_at_all(old, cli):
     assert contents(old.folder / "out") == before
 
 
-def test_sounds_are_written_again_from_what_is_stored(old, cli):
+def test_sounds_are_rewritten_from_the_store(old, cli):
     sounds = {path: path.read_bytes() for path in old.folder.glob("out/*/*.wav")}
     for path in sounds:
         path.unlink()
@@ -156,7 +156,7 @@ def test_batch_computes_nothing(old, cli):
     assert unchanged_but_for_the_reach(old, objects)
 
 
-def test_a_batch_that_was_stopped_is_known_again_by_what_it_was_to_compute(old, cli):
+def test_a_stopped_batch_is_recognised_by_its_requests(old, cli):
     objects = old.objects()
     result = cli("batch", *OLD_BATCH, "--no-baselines", "--json")
     assert result.code == 0, result.err
@@ -169,7 +169,7 @@ def test_a_batch_that_was_stopped_is_known_again_by_what_it_was_to_compute(old, 
     assert unchanged_but_for_the_reach(old, objects)
 
 
-def test_resume_goes_on_with_what_was_stopped(old, cli):
+def test_resume_continues_a_stopped_run_and_batch(old, cli):
     pinned.relocate(old.folder)
     objects = old.objects()
     batch = cli("resume", "--json")
@@ -184,7 +184,7 @@ def test_resume_goes_on_with_what_was_stopped(old, cli):
     assert old.objects() == objects
 
 
-def test_resume_of_what_failed_fails_in_the_same_way(old, cli):
+def test_resume_of_a_failed_run_fails_with_the_same_error(old, cli):
     pinned.relocate(old.folder)
     assert "the mask covers no patch" in old.records[FAILED]["error"]
     again = cli("resume", old.ids[FAILED])
@@ -192,13 +192,13 @@ def test_resume_of_what_failed_fails_in_the_same_way(old, cli):
     assert "the mask covers no patch" in again.err.splitlines()[-1]
 
 
-def test_resume_misses_pictures_that_are_gone(old, cli):
+def test_resume_reports_missing_pictures(old, cli):
     result = cli("resume", old.ids[STOPPED])
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "/pictures/dog_cat.jpg" in result.err
 
 
-def test_runs_lists_them(old, cli):
+def test_runs_lists_every_run(old, cli):
     result = cli("runs", "--json")
     assert (result.code, result.err) == (0, "")
     runs = result.json()["runs"]
@@ -226,7 +226,7 @@ def test_show_and_inspect_read_every_run(old, cli, place):
     }
 
 
-def test_compare_takes_two_of_them(old, cli):
+def test_compare_reads_two_old_runs(old, cli):
     result = cli("compare", old.ids[RUN_WITH_TOP_K], old.ids[LAST_RUN], "--json")
     assert (result.code, result.err) == (0, "")
     found = result.json()
@@ -235,7 +235,7 @@ def test_compare_takes_two_of_them(old, cli):
     assert stages == dict.fromkeys(["original.locals", "edited.locals"], ("locals.top_k changed 8 → 16", True))
 
 
-def test_a_plan_compares_with_them(old, cli):
+def test_plan_compares_with_old_runs(old, cli):
     result = cli("plan", *OLD_PAIR, "--set", "svd.alpha=0.15", "--json")
     mix = next(stage for stage in result.json()["stages"] if stage["stage"] == "mix")
     assert (mix["status"], mix["reason"]) == ("run", "svd.alpha changed 0.2 → 0.15")
@@ -255,7 +255,7 @@ def test_the_cache_is_listed_and_explained(old, cli):
     assert old.ids[LAST_RUN] in {use["run"] for use in why.json()["used_by"]}
 
 
-def test_gc_would_take_nothing_away(old, cli):
+def test_gc_would_remove_nothing(old, cli):
     result = cli("gc", "--dry-run", "--grace-hours", "0", "--json")
     assert (result.code, result.err) == (0, "")
     found = result.json()
@@ -263,14 +263,14 @@ def test_gc_would_take_nothing_away(old, cli):
     assert {left["kind"] for left in found["leftovers"]} <= {"lock"}
 
 
-def test_gc_forgets_old_runs_and_what_only_they_used(old, cli):
+def test_gc_removes_old_runs_and_the_artifacts_that_only_they_used(old, cli):
     found = cli("gc", "--keep-days", "0", "--grace-hours", "0", "--json").json()
     assert set(found["runs"]) == set(old.ids)
     assert found["kept"]["artifacts"] == 0
     assert old.objects() == {}
 
 
-def test_doctor_finds_nothing_wrong_with_it(old, cli):
+def test_doctor_finds_nothing_wrong_with_the_store(old, cli):
     checks = {check["name"]: check for check in cli("doctor", "--json").json()["checks"]}
     assert (checks["store"]["state"], checks["store"]["found"]) == ("ok", f"{old.folder}, {len(RUNS)} runs")
     assert checks["leftovers"]["state"] == "ok"
@@ -278,7 +278,7 @@ def test_doctor_finds_nothing_wrong_with_it(old, cli):
     assert "runs" not in checks
 
 
-def test_it_is_copied_whole(old, cli):
+def test_the_whole_store_is_copied(old, cli):
     result = cli("store", "copy", old.folder, old.folder.parent / "copy", "--json")
     assert (result.code, result.err) == (0, "")
     found = result.json()
@@ -288,7 +288,7 @@ def test_it_is_copied_whole(old, cli):
     assert copied == {path.parent.name for path in old.folder.glob("objects/*/*/record.json")}
 
 
-def test_a_sweep_over_what_is_there_computes_nothing(old, cli):
+def test_a_sweep_over_stored_settings_computes_nothing(old, cli):
     objects = old.objects()
     for more in ([], ["--embeddings-only"]):
         assert cli("sweep", *OLD_PAIR, "--grid", "svd.alpha=0.2,0.3", *more, "--json").code == 0

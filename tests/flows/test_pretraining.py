@@ -35,7 +35,7 @@ def test_ciap_is_trained_once(cli, place):
     assert "picture to sound: class recall@1" in again.out
 
 
-def test_a_sound_encoder_is_trained_and_hears(cli, place):
+def test_a_sound_encoder_is_trained_and_used_by_hear(cli, place):
     guide = write_guide_bundle(place / "checkpoints")
     config = place / "settings.yaml"
     config.write_text("spec_augment: {rounds: 1}\nsound: {place: centre, preset: published}\ntext.template: '{}'\n")
@@ -50,7 +50,7 @@ def test_a_sound_encoder_is_trained_and_hears(cli, place):
     assert '"hear.preset": "published"' in (place / "checkpoints" / "ears" / "bundle.json").read_text()
 
 
-def test_faults_of_the_data_are_listed_before_anything_is_trained(cli, place):
+def test_faults_in_the_data_are_listed_before_anything_is_trained(cli, place):
     (place / "farm" / "cat0.wav").write_bytes(b"")
     (place / "farm" / "dog1.png").unlink()
     done = cli("train", "ciap", "--data", place / "farm", "--work", place / "work", *QUICK)
@@ -61,7 +61,7 @@ def test_faults_of_the_data_are_listed_before_anything_is_trained(cli, place):
     assert not (place / "checkpoints" / "ciap-farm").exists()
 
 
-def test_an_interrupted_training_says_how_to_go_on(cli, place, monkeypatch):
+def test_an_interrupted_training_prints_how_to_resume(cli, place, monkeypatch):
     def interrupted(request, listener):
         raise KeyboardInterrupt
 

@@ -48,7 +48,7 @@ def here(prefect_api, monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_a_run_shows_what_it_made(here, prefect_api, capsys):
+def test_a_run_publishes_its_results(here, prefect_api, capsys):
     assert main(["run", *PAIR, "--json"]) == 0
     printed = capsys.readouterr()
     told = json.loads(printed.out)
@@ -77,7 +77,7 @@ def test_a_run_shows_what_it_made(here, prefect_api, capsys):
     assert [row["status"] for row in stages if row["stage"] == "original.tokens"] == ["cached"]
 
 
-def test_a_batch_shows_its_table(here, prefect_api, capsys):
+def test_a_batch_publishes_its_table(here, prefect_api, capsys):
     (here / "pairs.csv").write_text('original,edited,remove,add,name\none.png,two.png,"20,20","40,30",a\n')
     assert main(["batch", "pairs.csv", "--no-baselines", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -86,7 +86,7 @@ def test_a_batch_shows_its_table(here, prefect_api, capsys):
     assert json.loads(found["pairs"].data) == told["pairs"]
 
 
-def test_markup_in_a_path_is_shown_as_it_is(here, prefect_api, capsys, monkeypatch):
+def test_markup_in_a_path_is_escaped(here, prefect_api, capsys, monkeypatch):
     (here / "one.png").rename(here / "[a](b) <b>*.png")
     monkeypatch.setenv("SVDAUDIO_STORE", str(here / "st(o)re"))
     assert main(["run", "[a](b) <b>*.png", *PAIR[1:], "--json"]) == 0

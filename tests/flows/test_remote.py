@@ -33,7 +33,7 @@ def test_a_run_gives_the_same_as_in_a_folder(toy, location, tmp_path):
     assert not list(toy.store.leftovers())
 
 
-def test_a_failed_run_is_gone_on_with(toy, location):
+def test_a_failed_run_is_resumed(toy, location):
     toy.store = open_store(location)
     toy.failing["scores"] = InputError("no sound")
     with pytest.raises(InputError):
@@ -46,7 +46,7 @@ def test_a_failed_run_is_gone_on_with(toy, location):
     assert dict(toy.calls) == {"scores": 1}
 
 
-def test_damage_is_mended_on_the_way(toy, location):
+def test_damage_is_repaired_during_a_run(toy, location):
     toy.store = open_store(location)
     run = toy.run()
     key = run.stage("original.factors").key
@@ -63,7 +63,7 @@ def test_damage_is_mended_on_the_way(toy, location):
 
 
 class TestCommandLine:
-    def test_copy_there_and_look(self, toy, location, capsys):
+    def test_copy_to_the_bucket_and_list(self, toy, location, capsys):
         run = toy.run()
         assert invoke(["store", "copy", toy.store.location, location, "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
@@ -77,7 +77,7 @@ class TestCommandLine:
         assert invoke(["inspect", "latest", "--store", location, "--json"]) == 0
         assert len(json.loads(capsys.readouterr().out)["stages"]) == len(run.stages)
 
-    def test_a_damaged_artifact_is_told(self, toy, location, capsys):
+    def test_a_damaged_artifact_is_reported(self, toy, location, capsys):
         run = toy.run()
         key = run.stage("mix").key
         next((toy.store.path(key) / "arrays.zarr" / "embedding").glob("c/*")).write_bytes(b"damaged")
@@ -98,7 +98,7 @@ class TestCommandLine:
         assert "rejects these credentials" in error
         assert error.count("\n") == 1
 
-    def test_doctor_looks_at_it(self, location):
+    def test_doctor_checks_the_bucket(self, location):
         from svdaudio.doctor import examine
 
         (check,) = (check for check in examine(store=location, bundle="mini") if check.name == "store")

@@ -109,7 +109,7 @@ def flow_run(run_id):
         return client.read_flow_run(run_id), found
 
 
-def test_before_the_first_schedule_there_is_an_empty_list(cli, prefect_server, server, monkeypatch):
+def test_the_list_is_empty_before_the_first_schedule(cli, prefect_server, server, monkeypatch):
     listed = cli("schedule", "list", "--json")
     assert (listed.code, listed.json()["schedules"], listed.json()["workers"]) == (0, [], 0)
 
@@ -233,7 +233,7 @@ def test_there_is_no_telemetry(cli, server):
     cli("schedule", "remove", "quiet")
 
 
-def test_cleaning_is_a_flow(prefect_api, toy):
+def test_gc_is_a_flow(prefect_api, toy):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from svdaudio.flows.gc import gc
@@ -269,7 +269,7 @@ def test_cleaning_is_a_flow(prefect_api, toy):
         (["schedule", "add", "x", "--cron", "0 3 * * *", "dance"], "No such command 'dance'"),
     ],
 )
-def test_what_cannot_be_scheduled_is_one_line(cli, monkeypatch, tmp_path, arguments, message):
+def test_an_invalid_schedule_is_a_one_line_error(cli, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
@@ -278,7 +278,7 @@ def test_what_cannot_be_scheduled_is_one_line(cli, monkeypatch, tmp_path, argume
     assert message in result.err
 
 
-def test_without_a_server_it_says_so(cli, monkeypatch, tmp_path):
+def test_a_missing_server_is_reported(cli, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     for command in (["list"], ["worker"], ["pause", "x"]):
@@ -309,7 +309,7 @@ def set_state(flow_run_id, state):
         client.set_flow_run_state(flow_run_id, state, force=True)
 
 
-def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, notes, monkeypatch, tmp_path):
+def test_a_run_of_a_killed_worker_is_resumed_by_another(cli, server, world, notes, monkeypatch, tmp_path):
     """A new method is scheduled without a line of its own; a worker is killed, a flow run tried again and cancelled."""
     from prefect.states import Cancelling, Scheduled
 
@@ -369,7 +369,7 @@ def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, 
     assert cli("schedule", "remove", "toy").code == 0
 
 
-def test_two_workers_share_what_is_due_and_compute_nothing_twice(cli, server, world, notes, monkeypatch, tmp_path):
+def test_two_workers_share_the_due_runs_and_compute_nothing_twice(cli, server, world, notes, monkeypatch, tmp_path):
     from svdaudio.flows import schedules
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))

@@ -52,7 +52,7 @@ def wait_for(condition):
         threading.Event().wait(0.01)
 
 
-def test_bundles_say_what_they_lack_and_what_is_fetched_is_usable(world):
+def test_bundles_list_what_they_lack_and_fetched_models_are_usable(world):
     mini, full = (world.bundle(name) for name in ("mini", "full"))
     assert mini["ready"]
     assert {model["role"] for model in mini["models"]} >= {"segmenter", "diffuser"}
@@ -97,7 +97,7 @@ def test_a_stopped_download_is_resumed_and_others_see_it(world):
     assert world.bundle()["ready"]
 
 
-def test_a_digest_that_is_not_published_is_accepted_first(world, monkeypatch):
+def test_a_model_without_a_published_digest_must_be_accepted_first(world, monkeypatch):
     publish(monkeypatch, world.server.url, None)
     assert world.bundle()["lacks"][0]["needs_trust"]
     refused = world.fetch()
@@ -119,7 +119,7 @@ def test_errors_are_those_of_the_command_line(world, monkeypatch):
     assert world.fetch(name="nothing").json()["error"].startswith("unknown bundle 'nothing'")
 
 
-def test_files_that_are_lost_or_cut_are_found(world, tmp_path):
+def test_missing_and_truncated_files_are_detected(world, tmp_path):
     events(world.page, world.fetch().json()["id"])
     path = tmp_path / "checkpoints" / "full" / "everything.ckpt"
     path.unlink()
@@ -134,7 +134,7 @@ def test_files_that_are_lost_or_cut_are_found(world, tmp_path):
     assert "is damaged" in damaged["faults"][""]
 
 
-def test_only_those_who_may_change_something_fetch(world, tmp_path):
+def test_fetching_needs_permission(world, tmp_path):
     elsewhere = world.page.post("/api/bundles/full/fetch", json={}, headers={"Origin": "http://evil.example"})
     assert elsewhere.status_code == 403
     guarded = create_app(Studio(Session(tmp_path / "store"), {}, access_for("0.0.0.0", "correct horse")))

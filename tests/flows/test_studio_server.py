@@ -113,7 +113,7 @@ def test_results_are_served_by_name_in_every_format(page):
         ({"remove": {"cat": {"mask": "/etc/passwd"}}}, None, "a file cannot be named here"),
     ],
 )
-def test_errors_are_the_engine_s_and_name_their_field(page, settings, field, words):
+def test_errors_are_those_of_the_engine_and_name_their_field(page, settings, field, words):
     answer = page.post("/api/plan", json=ask(**settings))
     assert answer.status_code == 400
     assert answer.json()["field"] == field
@@ -177,7 +177,7 @@ def test_a_mask_file_instead_of_clicks(page):
         (b"no picture", "cat.png is not an image"),
     ],
 )
-def test_a_wrong_mask_is_refused_in_one_line(page, data, words):
+def test_an_invalid_mask_is_refused_in_one_line(page, data, words):
     refused = upload_mask(page, data)
     assert refused.status_code == 400
     assert words in refused.json()["error"]
@@ -217,7 +217,7 @@ def test_other_names_other_pages_and_large_bodies_are_refused(page):
     assert page.get("/docs").status_code == 404
 
 
-def test_a_password_is_asked_where_others_can_reach_it(monkeypatch, tmp_path):
+def test_a_password_is_required_where_others_can_connect(monkeypatch, tmp_path):
     toy_method.install(monkeypatch, tmp_path)
     app = create_app(made(tmp_path, access_for("0.0.0.0", "correct horse")))
     with TestClient(app, base_url="http://studio.example", follow_redirects=False) as client:
@@ -228,7 +228,7 @@ def test_a_password_is_asked_where_others_can_reach_it(monkeypatch, tmp_path):
         assert client.get("/api/start").status_code == 200
 
 
-def test_a_batch_tells_its_rows_and_gives_its_table(page):
+def test_a_batch_reports_its_rows_and_serves_its_table(page):
     header = "name,original,edited,remove,add"
     rows = ['first,one.png,two.png,"[[20,20,1]]","[[40,30,1]]"', 'second,two.png,one.png,"[[30,20,1]]","[[40,30,1]]"']
     body = {"name": "rows.csv", "csv": "\n".join([header, *rows]), "method": "manipulate"}
@@ -259,7 +259,7 @@ def test_a_batch_opens_and_writes_nothing_by_path(page, row, words):
     assert words in refused.json()["error"]
 
 
-def test_the_example_is_there_at_once(page, studio):
+def test_the_example_is_available_at_once(page, studio):
     assert page.get("/api/start").json()["example_run"] is None
     studio.warm_up()
     while (found := page.get("/api/start").json()["example_run"]) is None:
@@ -267,7 +267,7 @@ def test_the_example_is_there_at_once(page, studio):
     assert page.get(f"/api/runs/{found}").json()["title"] == "one → two"
 
 
-def test_two_people_work_side_by_side(studio):
+def test_two_users_work_independently(studio):
     app = create_app(studio)
     with TestClient(app, base_url="http://127.0.0.1:8000") as one:
         two = TestClient(app, base_url="http://127.0.0.1:8000")
@@ -281,7 +281,7 @@ def test_two_people_work_side_by_side(studio):
         assert two.get(f"/api/jobs/{jobs[one]['id']}/events").status_code == 400
 
 
-def test_a_run_that_was_stopped_goes_on_from_the_history(page, studio):
+def test_a_stopped_run_is_resumed_from_the_history(page, studio):
     request = studio.example_request()
     run = studio.session.run(request, stopping=lambda: True).run
     assert run.state == "interrupted"

@@ -66,7 +66,7 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
-def test_two_jobs_compute_at_a_time_and_a_killed_worker_costs_its_own_job_alone(people, notes: Notes):
+def test_two_jobs_run_at_once_and_a_killed_worker_costs_only_its_own_job(people, notes: Notes):
     one, two = people
     notes.hold("tone")
     jobs = [(one, one.submit(0.1)), (two, two.submit(0.2))]

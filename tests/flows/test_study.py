@@ -125,7 +125,7 @@ def test_a_grid_from_the_forecast_to_the_page(folder, cli):
 
 
 @pytest.mark.parametrize("goes_on", [["resume"], ["study", "grid.toml", "--out", "found"]])
-def test_an_interrupted_grid_goes_on(folder, cli, monkeypatch, goes_on):
+def test_an_interrupted_grid_is_resumed(folder, cli, monkeypatch, goes_on):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 5)
         told = cli("study", "grid.toml", "--out", "found")
@@ -143,7 +143,7 @@ def test_an_interrupted_grid_goes_on(folder, cli, monkeypatch, goes_on):
     )
 
 
-def test_a_study_of_a_kind_that_this_version_lacks_is_not_resumed(folder):
+def test_a_study_of_an_unknown_kind_is_not_resumed(folder):
     record = RunRecord(id="20300101-batch", kind="batch", created_at="2030", files={}, config={})
     with pytest.raises(
         RunError, match=r"was started by another version.*edits or parameters or ablation or .*, got later"
@@ -152,7 +152,7 @@ def test_a_study_of_a_kind_that_this_version_lacks_is_not_resumed(folder):
     assert resume._finish_for({"folder": "of a record without a kind"}, record) is evaluate.finish
 
 
-def test_an_interrupted_search_asks_for_the_same_trials_and_counts_none_twice(folder, cli, monkeypatch):
+def test_an_interrupted_search_repeats_the_same_trials_and_counts_none_twice(folder, cli, monkeypatch):
     whole = cli("study", "optuna.toml", "--store", "another", "--out", "whole", "--json").json()
     assert len(whole["settings"]) == 4
     assert (whole["settings"][0]["blend.weight"], whole["settings"][0]["blend.n_echoes"]) == (0.5, 0)
@@ -205,7 +205,7 @@ def test_a_failed_run_is_missing_and_the_rest_is_reported(folder, cli, monkeypat
         ("seeds = [7, 8]", "seeds = [7, 7]", "'seeds' has an invalid value"),
     ],
 )
-def test_what_cannot_be_studied_is_one_line(folder, cli, before, after, message):
+def test_an_invalid_study_is_a_one_line_error(folder, cli, before, after, message):
     (folder / "grid.toml").write_text(GRID.replace(before, after, 1))
     told = cli("study", "grid.toml", "--out", "found")
     assert (told.code, told.out) == (2, "")

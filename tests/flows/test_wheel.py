@@ -107,7 +107,7 @@ def python(site, here, tmp_path):
     return run
 
 
-def test_it_has_one_package_with_weights_and_scenes(wheel):
+def test_the_wheel_has_one_package_with_weights_and_scenes(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"svdaudio"}
@@ -125,12 +125,12 @@ def test_it_has_one_package_with_weights_and_scenes(wheel):
     assert wheel.stat().st_size < 75e6, "README.md says what it weighs"
 
 
-def test_bodies_flows_and_data_are_those_of_the_package(python, site):
+def test_bodies_flows_and_data_come_from_the_package(python, site):
     found = Path(python("-c", EVERY_WAY_IN).stdout.strip())
     assert found == site / "svdaudio" / "__init__.py"
 
 
-def test_the_demo_runs_in_a_folder_of_its_own(python, here, site):
+def test_the_demo_runs_in_any_folder(python, here, site):
     python("-m", "svdaudio.cli", "plan", *scene(site), *FEW_STEPS)
     done = json.loads(python("-m", "svdaudio.cli", "demo", *FEW_STEPS, "--json").stdout)
     sounds = [Path(path) for path in done["audio"].values()]

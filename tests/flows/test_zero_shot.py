@@ -136,7 +136,7 @@ def test_a_second_call_embeds_nothing_and_prints_the_same(cli, models, esc50):
 
 
 @pytest.mark.parametrize("again", ["same", "resume"])
-def test_an_interrupted_one_goes_on(cli, models, esc50, again):
+def test_an_interrupted_evaluation_is_resumed(cli, models, esc50, again):
     words = ["evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50, "--fold", "1", "--fold", "2"]
     models["sound_encoder"].stops_after = 4
     stopped = cli(*words)
@@ -148,7 +148,7 @@ def test_an_interrupted_one_goes_on(cli, models, esc50, again):
     assert "mean of the folds" in finished.out
 
 
-def test_a_sound_that_fails_on_the_way_is_listed(cli, models, esc50):
+def test_a_sound_that_fails_is_listed(cli, models, esc50):
     values = np.full(3200, np.nan, np.float32)
     soundfile.write(esc50 / "audio/1-0.wav", values, 16_000, subtype="FLOAT")
     call = cli("evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50, "--json")
@@ -158,7 +158,7 @@ def test_a_sound_that_fails_on_the_way_is_listed(cli, models, esc50):
     assert "NaN or infinity" in reasons["1-0"]
 
 
-def test_limit_takes_sounds_at_even_distances(cli, models, esc50):
+def test_limit_selects_evenly_spaced_sounds(cli, models, esc50):
     call = cli("evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50, "--limit", "3", "--json")
     assert [(one["name"], one["n"]) for one in call.json()["figures"]] == [
         ("fold 1", 2), ("fold 2", 1), ("mean of the folds", 3),
@@ -210,7 +210,7 @@ def test_the_farm_is_made_and_has_goals(cli, models, tmp_path):
         (["--dataset", "farm", "--root", "ESC-50"], "--root does not apply to the farm"),
     ],
 )
-def test_what_cannot_be_evaluated_is_one_line(cli, models, esc50, tmp_path, monkeypatch, words, says):
+def test_an_invalid_evaluation_is_a_one_line_error(cli, models, esc50, tmp_path, monkeypatch, words, says):
     monkeypatch.chdir(tmp_path)
     call = cli("evaluate", "zero-shot", *words)
     assert call.code == 2
@@ -219,7 +219,7 @@ def test_what_cannot_be_evaluated_is_one_line(cli, models, esc50, tmp_path, monk
     assert len(call.err.strip().splitlines()) == 1
 
 
-def test_models_that_do_not_fit_are_refused(cli, models, esc50):
+def test_incompatible_models_are_refused(cli, models, esc50):
     words = ["evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50]
     models["guide"] = Guide(3, texts=("cat", "dog"))
     call = cli(*words)

@@ -125,7 +125,7 @@ def test_the_text_branch(package, published):
 
 
 @torch.no_grad()
-def test_the_empty_text_stands_for_no_condition(package, published):
+def test_the_empty_text_is_the_unconditional_input(package, published):
     tokens = torch.ones(1, N_TEXT_TOKENS, dtype=torch.long)
     tokens[0, 0], tokens[0, 1] = 0, 2
     padded = {"input_ids": tokens, "attention_mask": (tokens != 1).long()}
@@ -183,7 +183,7 @@ def test_ten_steps_of_ddim_with_the_same_noise(package, checkpoint, monkeypatch)
     assert off(ours, theirs) < 1e-3
 
 
-def test_every_tensor_of_the_full_size_has_its_place(monkeypatch):
+def test_every_tensor_of_the_full_size_is_mapped(monkeypatch):
     offline(monkeypatch)
     from audioldm import hifigan
     from audioldm.hifigan.utilities import HIFIGAN_16K_64
@@ -220,7 +220,7 @@ def test_every_tensor_of_the_full_size_has_its_place(monkeypatch):
     assert covered == {id(noise): set(noise.state_dict()), id(first): set(first.state_dict())}
 
 
-def test_there_and_back_gives_a_checkpoint_that_the_package_loads(package, checkpoint, folder, tmp_path):
+def test_a_round_trip_gives_a_checkpoint_that_the_package_loads(package, checkpoint, folder, tmp_path):
     to_checkpoint(folder, tmp_path / "back.ckpt")
     back = torch.load(tmp_path / "back.ckpt", weights_only=True)["state_dict"]
     was = torch.load(checkpoint, weights_only=True)["state_dict"]
@@ -253,7 +253,7 @@ def test_the_folder_is_one_that_diffusers_and_transformers_read(folder):
     assert json.loads((folder / "model_index.json").read_text())["_class_name"] == "AudioLDMPipeline"
 
 
-def test_a_folder_without_the_audio_branch_says_so(folder, tmp_path):
+def test_a_folder_without_the_audio_branch_is_reported(folder, tmp_path):
     import shutil
 
     shutil.copytree(folder, tmp_path / "published", ignore=shutil.ignore_patterns("audio_encoder", "rest.*"))
@@ -267,14 +267,14 @@ def test_a_folder_without_the_audio_branch_says_so(folder, tmp_path):
 GENERATION = {"scheduler": "ddim", "n_steps": 5, "guidance_scale": 2.5, "n_candidates": 2, "duration_s": 0.6}
 
 
-def test_the_package_as_backend_differs_by_rounding_alone(package, checkpoint):
+def test_the_package_as_backend_differs_only_by_rounding(package, checkpoint):
     given = {name: generated(checkpoint, name) for name in BACKENDS}
     assert all(float(theirs.std()) > 0 for theirs in given["audioldm"])
     assert all(off(*pair) < 1e-3 for pair in zip(given["diffusers"], given["audioldm"], strict=True))
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_a_backend_works_where_its_networks_are(package, checkpoint, name):
+def test_a_backend_runs_on_the_device_of_its_networks(package, checkpoint, name):
     with PretendGpu():
         there = generated(checkpoint, name, device=GPU)
     # The memory layout of a GPU's noise network lets it sum in another order.
@@ -312,7 +312,7 @@ def drawn(n_candidates, n_draws, shape):
         ({"n_steps": 1000}, "does not reach all noise levels"),
     ],
 )
-def test_what_the_package_cannot_do_is_refused(checkpoint, changes, message):
+def test_settings_that_the_package_lacks_are_refused(checkpoint, changes, message):
     diffuser = load_diffuser(checkpoint, architecture=SMALL)
     with pytest.raises(ConfigError, match=message):
         open_backend("audioldm").diffuse(

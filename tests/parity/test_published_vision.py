@@ -27,7 +27,7 @@ def picture():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # open_clip reads the archive by torch.jit.load
-def test_the_class_token_is_what_open_clip_encodes(tmp_path, picture):
+def test_the_class_token_equals_the_embedding_of_open_clip(tmp_path, picture):
     path = tmp_path / "ViT-L-14.pt"
     made_up_files.write_clip_archive(path, made_up_files.clip(width=128, layers=3, text_width=64, text_layers=1))
     theirs = load_openai_model(str(path), precision="fp32", device="cpu")
@@ -42,7 +42,7 @@ def test_the_class_token_is_what_open_clip_encodes(tmp_path, picture):
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_boxes_are_those_of_ultralytics_own_predictor(tmp_path, picture, augment):
+def test_boxes_match_the_predictor_of_ultralytics(tmp_path, picture, augment):
     with kept_process_state():
         from ultralytics import YOLO
 
