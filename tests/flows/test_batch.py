@@ -1,4 +1,4 @@
-"""Many runs carried out together: each as it would be alone, whatever happens to the others."""
+"""Batches: each run gives the result that it would give alone, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ N_NODES = 8
 
 
 def sounds(config):
-    """The three scores, as if they were a sound."""
+    """The three scores, treated as a sound."""
     return {"manipulated": "manipulated.scores.scores"}
 
 
@@ -66,7 +66,7 @@ def batch_of(toy, *alphas):
 
 
 def failing_for(toy, alpha, error):
-    """The toy's bodies, of which mix fails for one pair."""
+    """The toy's bodies, with mix failing for one pair."""
 
     def body(stage):
         whole = toy.body(stage)
@@ -156,7 +156,7 @@ def test_a_batch_resumes_where_it_stopped(toy):
 
 
 def _with_results(toy, body):
-    """Executes jobs, and enters results as whoever writes files does."""
+    """Executes jobs, and stores results as the writer of files does."""
 
     class Entered:
         def write(self, job, work):
@@ -188,7 +188,7 @@ def test_the_tally_counts_the_remaining_work(toy):
 
 
 def picture_jobs(n_jobs=3):
-    """Jobs that need no model: the pictures of the example scene, decoded, with a seed to tell them apart."""
+    """Jobs that need no model: they decode the pictures of the example scene, and differ in their seed."""
     scene = demo_scene()
     pictures = {"original": scene.original, "edited": scene.edited}
     jobs = []
@@ -210,13 +210,13 @@ def shared_work(jobs, folder):
 def test_workers_give_the_same_results_and_compute_nothing_twice(tmp_path):
     from svdaudio.engine.workers import execute_shares
 
-    jobs, told = picture_jobs(), []
-    runs = execute_shares(shared_work(jobs, tmp_path / "store"), told.append, n_workers=2)
+    jobs, updates = picture_jobs(), []
+    runs = execute_shares(shared_work(jobs, tmp_path / "store"), updates.append, n_workers=2)
     assert [run.id for run in runs] == [job.run.id for job in jobs]
     assert [run.state for run in runs] == ["finished"] * 3
     statuses = Counter(entry.status for run in runs for entry in run.stages)
     assert statuses == {"computed": 2, "cached": 4}
-    assert Counter(one.event.kind for one in told)["finished"] == 6
+    assert Counter(update.event.kind for update in updates)["finished"] == 6
     again = execute_batch(shared_work(picture_jobs(), tmp_path / "store"))
     assert {e.key for run in again for e in run.stages} == {e.key for run in runs for e in run.stages}
     assert {e.status for run in again for e in run.stages} == {"cached"}
@@ -226,10 +226,10 @@ def test_workers_give_the_same_results_and_compute_nothing_twice(tmp_path):
 def test_workers_exit_when_the_reader_of_their_events_is_gone(tmp_path):
     from svdaudio.engine.workers import execute_shares
 
-    def progress(told):
-        raise BrokenPipeError("who read our output has left")
+    def progress(update):
+        raise BrokenPipeError("the reader of our output has left")
 
-    jobs = picture_jobs(200)  # what each worker has to say at its end is more than a pipe holds
+    jobs = picture_jobs(200)  # the final events of each worker exceed the capacity of a pipe
     with pytest.raises(BrokenPipeError, match="has left"):
         execute_shares(shared_work(jobs, tmp_path / "store"), progress, n_workers=2)
     store = LocalStore(tmp_path / "store")
@@ -240,7 +240,7 @@ def test_workers_exit_when_the_reader_of_their_events_is_gone(tmp_path):
 def test_a_killed_worker_ends_the_batch_and_the_record_reports_it(toy, tmp_path):
     from svdaudio.engine.workers import execute_shares
 
-    def kill(told):
+    def kill(update):
         for worker in multiprocessing.active_children():
             worker.kill()
 
@@ -260,21 +260,21 @@ def test_a_killed_worker_ends_the_batch_and_the_record_reports_it(toy, tmp_path)
 def test_nodes_that_another_process_computes_come_last_and_are_awaited(toy):
     key = executed(toy, jobs_of(toy, 0.1))[0].stage("mix").key
     toy.store = LocalStore(toy.folder / "another", durable=False)
-    told = []
+    updates = []
 
     with ExitStack() as elsewhere:
         elsewhere.enter_context(toy.store.lock(key))
 
-        def progress(one):
-            told.append((one.pair, one.event.kind, one.event.node))
-            if one.event.kind == "waiting":
+        def progress(update):
+            updates.append((update.pair, update.event.kind, update.event.node))
+            if update.event.kind == "waiting":
                 elsewhere.close()
 
         runs = executed(toy, jobs_of(toy, *ALPHAS), progress=progress)
     assert [run.state for run in runs] == ["finished"] * 3
-    finished = [pair for pair, kind, node in told if (kind, node) == ("finished", "mix")]
+    finished = [pair for pair, kind, node in updates if (kind, node) == ("finished", "mix")]
     assert finished == ["a0.2", "a0.3", "a0.1"]
-    assert [one for one in told if one[1] == "waiting"] == [("a0.1", "waiting", "mix")]
+    assert [update for update in updates if update[1] == "waiting"] == [("a0.1", "waiting", "mix")]
 
 
 def test_an_unwritable_output_fails_only_its_own_pair(toy):
@@ -300,8 +300,8 @@ def load(name, path):
     return module
 toys, tests = load("conftest", {str(here.parents[1] / "conftest.py")!r}), load("tests_of_batch", {str(here)!r})
 toy = toys.ToyWorld(Path({str(toy.folder)!r}))
-def kill(told):
-    if (told.event.kind, told.event.node, told.pair) == ("finished", "mix", "a0.2"):
+def kill(update):
+    if (update.event.kind, update.event.node, update.pair) == ("finished", "mix", "a0.2"):
         os.kill(os.getpid(), signal.SIGKILL)
 batch = tests.batch_of(toy, *tests.ALPHAS)
 tests.run_batch(batch, toy.store, lambda jobs: tests.execute_batch(tests.work_of(toy, jobs), kill), table_path=None)

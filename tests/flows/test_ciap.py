@@ -1,4 +1,4 @@
-"""`svdaudio ciap` with the bundle that comes with svdaudio: a sound, a faded object, and what is refused."""
+"""`svdaudio ciap` with the bundled weights: a sound, a faded object, and errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_picture_gets_a_sound_and_one_of_its_objects_is_faded(ciap):
     assert (finding["object"], finding["ok"]) == ("cat", True)
 
     plain = ciap(*AUDIBLE_ARGUMENTS)
-    assert {stage["status"] for stage in plain["stages"]} == {"cached"}, "the plain sound is part of both"
+    assert {stage["status"] for stage in plain["stages"]} == {"cached"}, "both runs include the plain sound"
     assert plain["audio"].keys() == {"original"}
 
 

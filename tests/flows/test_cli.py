@@ -1,4 +1,4 @@
-"""The command line, with toy models in place of the weights; the stages that need none are the real ones."""
+"""The command line, with toy models instead of weights; stages that need no weights are the real ones."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LIBRARIES = ("torch", "prefect", "zarr", "numpy", "matplotlib", "pydantic")
 
 @pytest.fixture
 def world(monkeypatch, tmp_path):
-    """A world in which nothing has been computed yet."""
+    """A folder in which nothing has been computed yet."""
     install(monkeypatch, tmp_path)
     return SimpleNamespace(folder=tmp_path, store=tmp_path / "store", pair=PAIR)
 
 
 @pytest.fixture
 def done(world, finished_run):
-    """A world in which the pair was run once."""
+    """A folder in which the pair was run once."""
     folder, world.result = finished_run
     shutil.copytree(folder / "store", world.store)
     return world
@@ -139,8 +139,8 @@ def test_the_demo_is_the_farm_scene(world, cli, monkeypatch):
 
 
 def test_the_command_that_the_demo_suggests_changes_only_alpha(world, cli):
-    said = " ".join(cli("demo", "--seed", "7", "--set", "svd.k=3").out.split())
-    words = shlex.split(said[said.index("svdaudio run ") :].partition(" Or inspect")[0])
+    output = " ".join(cli("demo", "--seed", "7", "--set", "svd.k=3").out.split())
+    words = shlex.split(output[output.index("svdaudio run ") :].partition(" Or inspect")[0])
     result = cli(*words[1:], "--json")
     assert result.code == 0, result.err
     ran = {stage["stage"] for stage in result.json()["stages"] if stage["status"] == "computed"}
@@ -162,9 +162,9 @@ def test_mask_draws_the_click(world, cli):
 
 def test_mask_shows_a_click_that_covers_no_patch(world, cli, monkeypatch):
     monkeypatch.setattr("svdaudio.svd.align.patch_coverage", lambda mask, geometry: np.zeros(256, np.float32))
-    told = cli("mask", "one.png", "--point", "20,20", "--json")
-    assert told.code == 0, told.err
-    result = told.json()
+    call = cli("mask", "one.png", "--point", "20,20", "--json")
+    assert call.code == 0, call.err
+    result = call.json()
     assert result["patches"] == 0
     assert Path(result["picture"]).is_file()
     assert Path(result["grid"]).is_file()
@@ -263,7 +263,7 @@ def test_compare_names_where_the_runs_begin_to_differ_and_why(done, cli):
     assert {stage["reason"] for stage in found["stages"][:2]} == {"svd.alpha changed 0.3 → 0.2"}
     assert "original.scores" in found["same_stages"]
     assert set(found["scores"]) == {"original", "edited", "manipulated"}
-    assert cli("diff", done.result["run"], other, "--json").json() == found, "scripts use the former name"
+    assert cli("diff", done.result["run"], other, "--json").json() == found, "scripts use the old name"
     printed = cli("compare", done.result["run"], other).out
     for words in (
         "0.3 (default)",
@@ -423,7 +423,7 @@ def test_a_damaged_artifact_is_repaired_while_writing_the_sound(done, cli):
 
 
 def imported(code, **environment):
-    """Which of the heavy libraries a program imports."""
+    """The heavy libraries that a program imports."""
     program = f"import sys\n{code}\nprint([m for m in {LIBRARIES!r} if m in sys.modules], file=sys.stderr)"
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **environment}
@@ -444,7 +444,7 @@ def test_listing_checkpoints_imports_nothing_heavy():
 
 
 def test_read_only_commands_import_neither_torch_nor_prefect(done):
-    """In one process: what one of the commands imports is there for those after it, too."""
+    """All commands run in one process: what one imports stays imported for those after it."""
     commands = [
         ["runs"], ["show", "latest"], ["compare", "latest", "latest"], ["inspect", "latest"],
         ["plan", *done.pair, "--json"],
@@ -462,7 +462,7 @@ def test_read_only_commands_import_neither_torch_nor_prefect(done):
 
 
 def test_generating_a_sound_imports_no_compiler_and_no_unused_networks():
-    """What a change of a parameter of the edit runs, with the mini bundle; a second of processor time, once seven."""
+    """The stages that a changed parameter of the edit runs, with the mini bundle: 1 s of CPU time, formerly 7 s."""
     code = (
         "import numpy as np\n"
         "from svdaudio.checkpoints.bundle import Bundle\n"

@@ -1,4 +1,4 @@
-"""`svdaudio checkpoints` from the outside."""
+"""`svdaudio checkpoints` on the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from svdaudio.cli import main
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A checkout without bundles of its own."""
+    """A checkout without bundles."""
     monkeypatch.setattr("svdaudio.places.checkout", lambda: tmp_path)
     (tmp_path / "checkpoints" / "mini").mkdir(parents=True)
     empty = {"title": "nothing", "settings": {}, "models": {}}
@@ -89,17 +89,17 @@ BROKEN = {
     "empty": lambda yolo: b"",
     "cut": lambda yolo: yolo[: len(yolo) // 2],
     "zeros": lambda yolo: yolo[:2000] + bytes(len(yolo) - 2000),
-    "no zip after all": lambda yolo: b"PK\x03\x04" + bytes(500),
-    "an archive of nothing": lambda yolo: zipped(),
+    "not a zip file": lambda yolo: b"PK\x03\x04" + bytes(500),
+    "an empty archive": lambda yolo: zipped(),
     "an archive without storages": lambda yolo: zipped(**{"data.pkl": pickle.dumps({"model": 1}, 2), "version": b"3"}),
     "TorchScript without a module": lambda yolo: zipped(**{"data.pkl": b"N.", "constants.pkl": b"", "version": b"3"}),
     "a pipe in a tar file": lambda yolo: tar_of_pipes(),
     "a list": lambda yolo: saved([1, 2]),
-    "numbers for a model": lambda yolo: saved({"model": 5, "ema": torch.ones(4)}),
+    "numbers instead of a model": lambda yolo: saved({"model": 5, "ema": torch.ones(4)}),
     "odd keys": lambda yolo: saved({"model": {1: torch.ones(1), "a": 2, (1, 2): 3}}, old_format=True),
     "deep": lambda yolo: b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".",
     "promises": lambda yolo: b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b".",
-    "a high place in the memo": lambda yolo: b"\x80\x02Nr\xff\xff\xff\x7f.",
+    "a large memo index": lambda yolo: b"\x80\x02Nr\xff\xff\xff\x7f.",
 }
 
 

@@ -1,4 +1,4 @@
-"""The main job for real: the farm scene with the mini bundle, through the program that users type."""
+"""The demo end to end: the farm scene with the mini bundle, through the installed command."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from svdaudio.store import open_store
 
 
 def svdaudio(*arguments, store):
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "svdaudio.cli", *arguments, "--store", str(store), "--json"],
         capture_output=True, text=True, check=False, cwd=store.parent,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_scores_match_the_golden_file(demo):
     assert demo["bundle"] == kept["bundle"]
     assert set(demo["scores"]) == set(kept["scores"])
     for sound, scores in kept["scores"].items():
-        assert demo["scores"][sound] == pytest.approx(scores, abs=0.02)  # another processor rounds differently
+        assert demo["scores"][sound] == pytest.approx(scores, abs=0.02)  # CPUs round differently
 
 
 @pytest.mark.parametrize(("node", "picture"), [("removed.mask", "dog_cat.cat"), ("added.mask", "dog_duck.duck")])
@@ -125,7 +125,7 @@ def test_a_threshold_that_leaves_the_grid_unchanged_runs_nothing_after_alignment
     artifacts = open_store(store)
     run = artifacts.runs.load(demo["run"])
     coverage = np.concatenate([artifacts.load(run.stage(f"{r}.align").key)["coverage"] for r in ("removed", "added")])
-    higher = float(coverage[coverage >= 0.5].min())  # every patch inside stays inside up to this
+    higher = float(coverage[coverage >= 0.5].min())  # up to this threshold every patch inside stays inside
     threshold = (0.5 + higher) / 2
     assert threshold > 0.5
     change = [*SCENE.arguments, "--set", f"align.threshold={threshold}", "--store", store, "--json"]

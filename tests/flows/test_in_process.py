@@ -1,4 +1,4 @@
-"""The in-process runner on the toy workflow: what runs, what does not, and what the records say."""
+"""The in-process runner on the toy workflow: which stages run, and what the records contain."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_thread_counts_apply_to_their_run_and_are_noted_for_reused_artifacts(toy
 
     request = toy.request(execution__threads=3)
     run = toy.run(request, body=body)
-    assert used == [before] * 7 + [3]  # the scores alone draw on a model
+    assert used == [before] * 7 + [3]  # only the scores use a model
     assert torch.get_num_threads() == before
     toy.failing["scores"] = RuntimeError("no")
     toy.with_model(3.0)

@@ -1,4 +1,4 @@
-"""Regions as people have them, through the command line: clicks, boxes, mask files, one side or both, many objects."""
+"""Regions on the command line: clicks, boxes, mask files, one side or both, several objects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = PAIR[:2]
 
 @pytest.fixture
 def world(monkeypatch, tmp_path):
-    """A world with mask files beside the pictures."""
+    """A folder with mask files next to the pictures."""
     install(monkeypatch, tmp_path)
     inside = np.zeros((48, 64), bool)
     inside[8:30, 10:40] = True
@@ -140,7 +140,7 @@ def test_several_objects_are_one_region(world, cli):
     alone = cli("run", *FILES, *named).json()
     assert keys(alone)["removed.mask"] == keys(result.json())["removed.dog.mask"]
     clicks = cli("plan", *FILES, "--remove", "50,30", "--remove", "3,3,0", "--no-baselines", "--json").json()
-    assert all_cached(clicks), "a single object needs no name"
+    assert all_cached(clicks), "the name of a single object is irrelevant"
     assert cli("resume", result.json()["run"]).code == 0
 
 
@@ -208,7 +208,7 @@ def test_batches_accept_every_form_of_region(world, cli):
     result = cli("batch", folder / "pairs.csv", "--no-baselines", "--json")
     assert result.code == 0, result.err
     assert [row["name"] for row in result.json()["pairs"]] == list(rows)
-    assert "remove.cat" not in result.json()["pairs"][0], "regions are no settings"
+    assert "remove.cat" not in result.json()["pairs"][0], "regions are not settings"
     objects = [
         {"original": "../one.png", "edited": "../two.png", "remove": {"cat": {"points": [[20, 20]]}, "dog": "c.png"}},
         {"original": "../one.png", "edited": "../two.png", "remove": ["cat=20,20", "dog=c.png"]},
@@ -230,7 +230,7 @@ def test_batches_accept_every_form_of_region(world, cli):
 
 
 def test_a_flow_in_another_folder_finds_mask_files(world, monkeypatch):
-    """As scheduled runs do: absolute paths by name, and settings as they were typed."""
+    """As in scheduled runs: absolute paths by name, and settings as typed."""
     sessions = Session(
         world.store, open_bundle=lambda name: ToyBundle(), open_models=lambda bundle, config: dict.fromkeys(LOADERS)
     )

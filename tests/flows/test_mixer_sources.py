@@ -1,4 +1,4 @@
-"""The mixer with sounds and texts beside the picture, and a negative text, with the mini bundle."""
+"""The mixer with sounds, texts and a negative text in addition to the picture, with the mini bundle."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_sounds_in_a_parameter_file_are_relative_to_it(mix, tmp_path):
     file.write_text('form = "clap"\n[sounds]\nowl = "owl.ogg"\n[texts]\nbird = "duck"\n[gains]\nowl = "-inf"\n')
     found = mix("--config", file, *FEW_STEPS_ARGUMENTS)
     assert "bird.describe" in computed(found)
-    assert "owl.listen" not in computed(found), "what is silent is not listened to"
+    assert "owl.listen" not in computed(found), "a silent source is not computed"
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_sounds_in_a_parameter_file_are_relative_to_it(mix, tmp_path):
     ],
 )
 def test_an_invalid_source_is_a_one_line_error(cli, tmp_path, arguments, message):
-    done = cli("mix", PICTURES[0], *arguments, "--store", tmp_path / "store")
-    assert (done.code, done.out) == (2, "")
-    assert message in done.err
-    assert done.err.count("\n") == 1
+    result = cli("mix", PICTURES[0], *arguments, "--store", tmp_path / "store")
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
     assert not list((tmp_path / "store").glob("runs/*.json"))
 
 
@@ -103,6 +103,6 @@ def test_a_bundle_without_a_text_encoder_is_a_one_line_error(cli, tmp_path, monk
     del described["models"]["text_encoder"]
     (folder / "bundle.json").write_text(json.dumps(described))
     monkeypatch.setenv("SVDAUDIO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    done = cli("mix", PICTURES[0], "--text", "owl", "--bundle", "deaf", "--store", tmp_path / "store")
-    assert (done.code, done.err.count("\n")) == (3, 1)
-    assert "the bundle 'deaf' has no text_encoder" in done.err
+    result = cli("mix", PICTURES[0], "--text", "owl", "--bundle", "deaf", "--store", tmp_path / "store")
+    assert (result.code, result.err.count("\n")) == (3, 1)
+    assert "the bundle 'deaf' has no text_encoder" in result.err

@@ -1,4 +1,4 @@
-"""The example notebook, executed by a kernel of this interpreter, with fewer steps than it asks for."""
+"""The example notebook, executed by a kernel of this interpreter with fewer steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def written():
 
 @pytest.fixture(scope="module")
 def executed(written, tmp_path_factory):
-    """The notebook with its outputs. Jupyter's and IPython's own folders are kept away from the user's."""
+    """The notebook with its outputs. The folders of Jupyter and IPython are isolated from the user's."""
     folder = tmp_path_factory.mktemp("notebook")
     kernel = folder / "share" / "kernels" / "python3"
     kernel.mkdir(parents=True)

@@ -1,6 +1,6 @@
-"""A store of svdaudio 0.1.0 is read, and all that it holds is found: see tests/fixtures/store-0.1/README.md.
+"""A store of svdaudio 0.1.0 is readable, and everything in it is found: see tests/fixtures/store-0.1/README.md.
 
-Nothing is computed here, so that the processor does not matter: floats are read as they were written.
+Nothing is computed, so the tests do not depend on the CPU: floats are read as they were written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RUNS = [
 ]  # fmt: skip
 """Kind and state of each run, newest first."""
 LAST_RUN, RUN_WITH_TOP_K, STOPPED_BATCH, FAILED, STOPPED = 3, 4, 5, 8, 9
-"""Places in the list above."""
+"""Positions in the list above."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def old(written, tmp_path, monkeypatch):
-    """A copy of the store as it was written, which is the one that commands use; and what it knows of its runs."""
+    """A copy of the store as it was written, set as the store of commands; and the records of its runs."""
     skip_rendering(monkeypatch)
     folder = shutil.copytree(written, tmp_path / "store")
     monkeypatch.setenv("SVDAUDIO_STORE", str(folder))
@@ -55,11 +55,11 @@ def contents(folder):
 
 
 REACH = {"removed.reach", "added.reach"}
-"""Nodes that the method had not yet, which measure others."""
+"""Nodes added to the method since, which measure others."""
 
 
 def unchanged_but_for_the_reach(old, objects):
-    """Whether artifacts were added for the reach alone, and no other file changed."""
+    """Whether only artifacts of the reach were added and no other file changed."""
     now = old.objects()
     added = {path: data for path, data in now.items() if path not in objects}
     stages = {json.loads(data)["stage"] for path, data in added.items() if path.name == "record.json"}
@@ -101,7 +101,7 @@ def test_run_computes_nothing_and_changes_no_file(old, cli):
     assert {path for path in now if path.name != ".report.json"} == out.keys()
     assert {path for path, data in out.items() if now[path] != data and path.suffix != ".png"} <= {
         path for path in out if path.name == ".pictures.json"
-    }, "pictures alone are drawn again, as they are drawn now"
+    }, "only pictures are drawn again, in their present form"
 
 
 def test_a_run_with_a_finish_computes_only_the_finish(old, cli):
@@ -120,7 +120,7 @@ def test_a_run_with_a_finish_computes_only_the_finish(old, cli):
 
 
 def test_a_second_run_writes_nothing(old, cli):
-    """The first adds what the report was made from, which earlier versions did not keep."""
+    """The first run adds inputs of the report that earlier versions did not store."""
     assert cli("run", *OLD_PAIR).code == 0
     before = contents(old.folder / "out")
     assert cli("run", *OLD_PAIR).code == 0
@@ -180,7 +180,7 @@ def test_resume_continues_a_stopped_run_and_batch(old, cli):
     assert {stage["status"] for stage in run.json()["stages"]} == {"cached"}
     assert keys_of({"stages": [{**s, "node": s["stage"]} for s in run.json()["stages"]]}) == keys_of(
         old.records[LAST_RUN]
-    ), "it ends as it began: without a finish"
+    ), "a run begun without a finish ends without one"
     assert old.objects() == objects
 
 
@@ -220,7 +220,7 @@ def test_show_and_inspect_read_every_run(old, cli, place):
     assert {n: v["from"] for n, v in shown["config"].items() if v["from"] != "default"} == {
         n: v for n, v in record["sources"].items() if v != "default"
     }
-    described = cli("inspect", name, "--json").json()["stages"]  # every array is read, and checked against its digest
+    described = cli("inspect", name, "--json").json()["stages"]  # reads every array and checks its digest
     assert {stage["stage"]: {a["name"]: a["digest"] for a in stage["arrays"]} for stage in described} == {
         stage["node"]: stage["outputs"] for stage in record["stages"] if stage["outputs"]
     }

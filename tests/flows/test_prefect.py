@@ -1,4 +1,4 @@
-"""The Prefect runner does what the in-process runner does, and Prefect's page shows it."""
+"""The Prefect runner gives the results of the in-process runner, and Prefect's page shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from svdaudio.errors import InputError, RunError
 
 pytestmark = [
-    pytest.mark.filterwarnings("default"),  # Prefect and what it stands on have warnings of their own
+    pytest.mark.filterwarnings("default"),  # Prefect and its dependencies emit warnings
 ]
 
 NODES = (
@@ -33,22 +33,22 @@ def runner(prefect_api):
 
 
 def flow_run_and_tasks(api_url, name):
-    """A flow run, and its task runs by their names, as the server has them."""
+    """A flow run, and its task runs by name, as stored on the server."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    wanted = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
+    by_name = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
         earlier = None
-        for _ in range(100):  # task runs reach the server as events, a moment later
-            tasks = {task.name: task for task in client.read_task_runs(flow_run_filter=wanted)}
+        for _ in range(100):  # task runs reach the server as events, with a delay
+            tasks = {task.name: task for task in client.read_task_runs(flow_run_filter=by_name)}
             now = {name: task.state_name for name, task in tasks.items()}
             if now == earlier and now and not set(now.values()) & {"Pending", "Running"}:
                 break
             earlier = now
             time.sleep(0.5)
-        [flow_run] = client.read_flow_runs(flow_run_filter=wanted)
+        [flow_run] = client.read_flow_runs(flow_run_filter=by_name)
     return flow_run, tasks
 
 
@@ -58,7 +58,7 @@ def states(api_url, name):
 
 
 def comparable(run):
-    """A record less what differs from run to run."""
+    """A record without the fields that differ from run to run."""
     stages = tuple(replace(entry, seconds=0.0) for entry in run.stages)
     return replace(run, id="", created_at="", seconds=0.0, stages=stages, results={}, runner="", sources={})
 
@@ -76,7 +76,7 @@ def artifacts(store):
 def wait_for(condition, timeout_s=60):
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)
 
 
@@ -285,7 +285,7 @@ print(run.state, time.time(), flush=True)
 
 
 def test_a_server_that_dies_costs_seconds_but_no_result(world, notes, tmp_path):
-    """As a process of its own, because what waits for the server is sent when a process ends."""
+    """In a separate process, because pending data is sent to the server when a process ends."""
     from svdaudio.flows import server
 
     running = server.start(tmp_path / "server")

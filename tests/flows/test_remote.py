@@ -1,4 +1,4 @@
-"""Runs over a store in a bucket: what they give, and what the command line does with one."""
+"""Runs and commands on a store in a bucket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_run_gives_the_same_as_in_a_folder(toy, location, tmp_path):
     assert {key: toy.store.find(key).outputs for key in list(toy.store.keys())} == expected
     assert [(e.node, e.status, e.key) for e in remote.stages] == [(e.node, e.status, e.key) for e in local.stages]
     toy.run()
-    assert not toy.calls, "something was computed again"
+    assert not toy.calls, "a stage was recomputed"
     toy.run(toy.request(svd__alpha=0.2))
     assert dict(toy.calls) == {"mix": 1, "scores": 1}
     assert {node.status for node in plan(toy.request(), toy.store)} == {"cached"}
@@ -66,10 +66,10 @@ class TestCommandLine:
     def test_copy_to_the_bucket_and_list(self, toy, location, capsys):
         run = toy.run()
         assert invoke(["store", "copy", toy.store.location, location, "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert told["complete"]
-        assert set(told["copied"]) == set(toy.store.keys())
-        assert told["runs"] == [run.id]
+        result = json.loads(capsys.readouterr().out)
+        assert result["complete"]
+        assert set(result["copied"]) == set(toy.store.keys())
+        assert result["runs"] == [run.id]
         assert invoke(["store", "copy", toy.store.location, location, "--run", run.id]) == 0
         assert capsys.readouterr().out.startswith("0 artifacts (0.0 MB of arrays) and 0 runs copied to s3://")
         assert invoke(["runs", "--store", location, "--json"]) == 0

@@ -1,4 +1,4 @@
-"""`svdaudio report`, by the command line: what its page is made of; with toy models."""
+"""`svdaudio report` on the command line: the contents of its page, with toy models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_page_is_next_to_the_sounds_and_the_same_each_time(done, cli):
     assert page.read_bytes() == before
     sounds = ["run0-original", "run0-edited", "run0-manipulated"]
     others = [f"{sound}-{n}" for sound in sounds for n in (2, 3)]
-    assert sorted(lanes_of(before.decode())) == sorted(sounds + others), "the candidate that was kept is its sound"
+    assert sorted(lanes_of(before.decode())) == sorted(sounds + others), "the chosen candidate is the sound of the run"
 
 
 def test_the_command_on_the_page_repeats_the_run(done, cli):

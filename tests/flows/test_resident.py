@@ -1,4 +1,4 @@
-"""The resident process: same results as without it, nothing lost if it dies or its command is interrupted."""
+"""The resident process: same results as without it; nothing is lost if it dies or its command is interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from svdaudio.resident.runner import ResidentRunner
 
 @pytest.fixture(scope="module")
 def resident(toy_notes, tmp_path_factory):
-    """A resident process that finds the toy."""
+    """A resident process that can import the toy."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
         folder = tmp_path_factory.mktemp("resident")
@@ -75,7 +75,7 @@ def test_an_interrupted_command_ends_its_run_between_two_stages(world, notes, re
     assert run.state == "interrupted"
     assert notes.calls()["scores"] == 0
     assert session.resume(run).run.state == "finished"
-    assert notes.calls()["image"] == 2, "what was done is kept"
+    assert notes.calls()["image"] == 2, "completed stages are kept"
 
 
 def test_if_it_dies_the_command_continues_alone(world, notes, resident, tmp_path_factory, caplog):
@@ -97,7 +97,7 @@ def test_if_it_dies_the_command_continues_alone(world, notes, resident, tmp_path
     killer.join()
     assert result.run.state == "finished"
     assert notes.processes("scores") == {os.getpid()}
-    assert notes.calls()["image"] == 2, "what it had computed is found"
+    assert notes.calls()["image"] == 2, "its completed stages are reused"
     assert "the resident process died: the run continues without it" in caplog.text
     assert find(folder) is None
 

@@ -1,4 +1,4 @@
-"""The local Prefect server: found again, not started twice, stopped with all it started."""
+"""The local Prefect server: it is found again, not started twice, and stopped with its children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bundles lack, and fetching it from the studio's page; from a local server."""
+"""The models that bundles lack, and fetching them through the studio from a local server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from svdaudio.studio.app import Studio, create_app
 
 @dataclass
 class World:
-    """A page of the studio, a server of weights, and the studio itself."""
+    """A client of the studio, a server of weights, and the studio."""
 
     page: TestClient
     server: FileServer
@@ -62,10 +62,10 @@ def test_bundles_list_what_they_lack_and_fetched_models_are_usable(world):
     [lacking] = full["lacks"]
     assert (lacking["bytes"], lacking["bytes_here"], lacking["licence"]) == (N_BYTES, 0, "CC BY 4.0")
     job = world.fetch().json()
-    told = events(world.page, job["id"])
-    assert told[-1][1]["state"] == "finished", told[-1]
-    assert [data["state"] for name, data in told if name == "model"] == ["queued", "fetching", "fetched"]
-    last = [data for name, data in told if name == "bytes"][-1]
+    received = events(world.page, job["id"])
+    assert received[-1][1]["state"] == "finished", received[-1]
+    assert [data["state"] for name, data in received if name == "model"] == ["queued", "fetching", "fetched"]
+    last = [data for name, data in received if name == "bytes"][-1]
     assert (last["n_done"], last["n_total"], last["n_files_done"], last["n_files"]) == (N_BYTES, N_BYTES, 1, 1)
     full = world.bundle()
     assert (full["ready"], full["lacks"], full["faults"]) == (True, [], {})
@@ -85,15 +85,15 @@ def test_a_stopped_download_is_resumed_and_others_see_it(world):
     other = TestClient(world.page.app, base_url="http://127.0.0.1:8000")
     shown = other.get("/api/bundles").json()
     assert (shown["job"]["id"], shown["job"]["state"]) == (job["id"], "running")
-    assert other.post("/api/bundles/full/fetch", json={}).json()["id"] == job["id"], "not twice"
+    assert other.post("/api/bundles/full/fetch", json={}).json()["id"] == job["id"], "a download is not started twice"
     other.post(f"/api/jobs/{job['id']}/stop", json={})
     world.server.held_after = None
-    world.server.go.set()  # the next bytes come
+    world.server.go.set()  # the download continues
     assert events(world.page, job["id"])[-1][1]["state"] == "stopped"
     assert 0 < world.bundle()["lacks"][0]["bytes_here"] < N_BYTES
     again = world.fetch().json()
     assert events(world.page, again["id"])[-1][1]["state"] == "finished"
-    assert world.server.ranges[-1] is not None, "only the rest is asked for"
+    assert world.server.ranges[-1] is not None, "only the rest is requested"
     assert world.bundle()["ready"]
 
 
@@ -108,10 +108,10 @@ def test_a_model_without_a_published_digest_must_be_accepted_first(world, monkey
 
 def test_errors_are_those_of_the_command_line(world, monkeypatch):
     world.server.statuses = [404]
-    told = events(world.page, world.fetch().json()["id"])
-    assert told[-1][1]["state"] == "failed"
-    assert "cannot download everything.ckpt: got 127.0.0.1" in told[-1][1]["error"]["error"]
-    assert "answered 404" in told[-1][1]["error"]["error"]
+    received = events(world.page, world.fetch().json()["id"])
+    assert received[-1][1]["state"] == "failed"
+    assert "cannot download everything.ckpt: got 127.0.0.1" in received[-1][1]["error"]["error"]
+    assert "answered 404" in received[-1][1]["error"]["error"]
     publish(monkeypatch, "", None)
     [lacking] = world.bundle()["lacks"]
     assert lacking["by_hand"].startswith("download everything.ckpt from https://example.org/everything with a browser")

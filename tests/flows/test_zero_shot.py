@@ -1,4 +1,4 @@
-"""`svdaudio evaluate zero-shot` on small data sets, with an encoder that hears which of a few tones is loudest."""
+"""`svdaudio evaluate zero-shot` on small data sets, with an encoder that detects the loudest of a few tones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELS = tuple(TONES_HZ)
 
 
 class Encoder:
-    """Its embedding is one-hot: which third of the mel bands has the loudest one."""
+    """A one-hot embedding of the third of the mel bands that contains the loudest band."""
 
     preset = "published"
 
@@ -37,7 +37,7 @@ class Encoder:
 
 
 class Guide:
-    """Each text in turn is one of the unit vectors."""
+    """Assigns a unit vector to each text in turn."""
 
     def __init__(self, dim, texts=()):
         self.dim = dim
@@ -91,7 +91,7 @@ def esc50(tmp_path):
     ):
         rows.append(f"{fold}-{number}.wav,{fold},{label},{LABELS[label].replace(' ', '_')},False,{recording},A")
     folder = data_sets.esc50(tmp_path / "ESC-50", rows, without=["1-7.wav"])
-    heard = [*(300, 1500, 6000, 300, 1500), 6000]  # the last is not what its label says
+    heard = [*(300, 1500, 6000, 300, 1500), 6000]  # the last contradicts its label
     for number, hz in enumerate(heard):
         data_sets.write_sound(folder / "audio" / rows[number].split(",")[0], hz=hz + number)
     (folder / "audio/1-6.wav").write_text("no sound")
@@ -174,7 +174,7 @@ def test_audioset_by_mean_average_precision(cli, models, tmp_path):
     call = cli("evaluate", "zero-shot", "--dataset", "audioset", "--root", tmp_path, "--json")
     assert call.code == 0, call.err
     found = call.json()
-    # Speech: A and C are nearest, one of them right, 1/2. Dog: B first, 1. Animal: all tie, two of three, 2/3.
+    # Speech: A and C are nearest, one is correct, 1/2. Dog: B is first, 1. Animal: all tie, two of three, 2/3.
     assert {one["name"]: one["value"] for one in found["per_class"]} == {
         "Speech": pytest.approx(0.5), "Animal, pet": pytest.approx(2 / 3), "Dog": 1.0,
     }  # fmt: skip

@@ -65,7 +65,7 @@ def test_without_one_it_succeeds(uv, code):
 )
 def test_without_a_service_it_is_one_line_and_success(uv, code, reason):
     uv(code)
-    assert audit.audit(longest_s=0.5 if "sleep" in code else 20) == (0, [f"not audited: {reason}"])
+    assert audit.audit(timeout_s=0.5 if "sleep" in code else 20) == (0, [f"not audited: {reason}"])
 
 
 def test_uv_itself_takes_the_options_and_does_not_hang_on_a_service_that_is_not_there():
