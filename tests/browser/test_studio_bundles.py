@@ -71,7 +71,7 @@ def opened(chromium, world):
     assert faults == []
 
 
-def test_what_is_missing_is_fetched_stopped_resumed_and_used(opened, world):
+def test_missing_models_are_fetched_stopped_resumed_and_used(opened, world):
     page = opened()
     full = page.locator("[data-bundle=full]")
     assert full.get_by_role("button", name="Use full").is_disabled()

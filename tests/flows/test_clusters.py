@@ -80,9 +80,7 @@ def test_the_workers_compute_and_the_artifacts_are_the_same(
     world, notes, expected, runner, dask_cluster, s3, monkeypatch, tmp_path
 ):
     """In a bucket, so that nothing but the store can be shared."""
-    monkeypatch.setattr(
-        "svdaudio.places.default_store", lambda: tmp_path
-    )  # where sounds are written if the store is a bucket
+    monkeypatch.setattr("svdaudio.places.default_store", lambda: tmp_path)  # sounds of a bucket are written here
     session = world.session(s3.location(tmp_path.name), runner)
     # Workers keep the environment that they were started with; the settings of the bucket are set later.
     with dask_cluster.get_client() as client:

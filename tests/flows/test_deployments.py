@@ -129,7 +129,7 @@ def test_flows_of_one_name_have_one_schema():
     assert schemas.keys() == {"run", "manipulate", "baseline", "batch", "evaluate", "gc"}
 
 
-def test_prefect_deploys_them_all(prefect_api, monkeypatch):
+def test_prefect_deploys_all_flows(prefect_api, monkeypatch):
     """With Prefect's command, as docs/schedules.md describes."""
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings

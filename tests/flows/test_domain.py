@@ -87,7 +87,7 @@ def test_a_bundle_without_a_domain_notes_nothing(cli, tmp_path, monkeypatch):
     assert "the bundle 'mini' has no domain" in result.err
 
 
-def test_a_damaged_domain_is_one_line_before_anything_is_computed(cli, tmp_path, monkeypatch):
+def test_a_damaged_domain_is_a_one_line_error_before_anything_is_computed(cli, tmp_path, monkeypatch):
     bundle = copied(tmp_path, monkeypatch)
     with (bundle / "domain.safetensors").open("r+b") as file:
         file.seek(-4, 2)

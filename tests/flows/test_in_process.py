@@ -135,7 +135,7 @@ def test_numbers_that_are_not_finite_are_not_stored(toy):
     assert toy.run().state == "finished"
 
 
-def test_models_of_one_stage_are_held_together(toy):
+def test_only_the_models_of_the_present_stage_are_held(toy):
     held = []
 
     class Source(dict):

@@ -72,7 +72,7 @@ def test_an_interrupted_training_prints_how_to_resume(cli, place, monkeypatch):
     assert result.err.splitlines()[-1] == f"interrupted; resume with: {command}"
 
 
-def test_several_devices_are_processes_of_the_same_command(cli, place, monkeypatch):
+def test_several_devices_run_as_processes_of_the_same_command(cli, place, monkeypatch):
     started = []
     monkeypatch.setattr("svdaudio.pretraining.launch.launch", lambda command, n: started.append((command, n)))
     result = cli("train", "ciap", "--data", place / "farm", "--devices", 3, "--set", "batch=6", "--json")

@@ -102,10 +102,10 @@ def flow_run(run_id):
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    expected = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
     api_url = os.environ["PREFECT_API_URL"]
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
-        found = {one.key: one for one in client.read_artifacts(artifact_filter=expected)}
+        found = {one.key: one for one in client.read_artifacts(artifact_filter=of_run)}
         return client.read_flow_run(run_id), found
 
 
@@ -331,9 +331,7 @@ def test_a_run_of_a_killed_worker_is_resumed_by_another(cli, server, world, note
             os.kill(pid, signal.SIGKILL)
     [(run_id, state)] = run_states(store).items()
     assert state == "running"
-    wait_until(
-        lambda: not store.runs.is_active(run_id)
-    )  # the system releases the locks of killed processes with a delay
+    wait_until(lambda: not store.runs.is_active(run_id))  # locks of killed processes are released with a delay
 
     with started_worker(tmp_path, "second.log") as (process, log):
         set_state(started.id, Scheduled(name="AwaitingRetry"))

@@ -88,7 +88,7 @@ def test_a_stale_or_damaged_state_counts_as_no_server(tmp_path, state):
     assert server.stop(tmp_path) is None
 
 
-def test_the_servers_environment(tmp_path):
+def test_the_environment_of_the_server(tmp_path):
     environment = server.server_environment(
         tmp_path,
         {"PATH": "/bin", "PREFECT_API_URL": "http://x", "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql://y"},

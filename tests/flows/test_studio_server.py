@@ -156,9 +156,7 @@ def test_a_mask_file_instead_of_clicks(page):
     assert shown["path"].startswith("M")
     given = {"remove": {"cat": {"mask": added["id"]}}}
     stages = page.post("/api/plan", json=ask(**given)).json()["stages"]
-    assert {one["node"]: one["status"] for one in stages}["removed.mask"] == "cached", (
-        "the trial has already computed it"
-    )
+    assert {one["node"]: one["status"] for one in stages}["removed.mask"] == "cached", "computed by the trial"
     assert set(page.post("/api/feedback", json=ask(**given)).json()["reach"]) == {"removed", "added"}
     run_id, computed = run(page, **given)
     assert "manipulated.diffuse" in computed
@@ -212,7 +210,7 @@ def test_no_file_is_served_by_its_path(page, path):
     assert page.get(f"/static/{path}").status_code == 404
 
 
-def test_other_names_other_pages_and_large_bodies_are_refused(page):
+def test_foreign_hosts_foreign_origins_and_large_bodies_are_refused(page):
     assert page.get("/", headers={"Host": "evil.example"}).status_code == 400
     assert page.post("/api/plan", json=ask(), headers={"Origin": "http://evil.example"}).status_code == 403
     assert page.post("/api/plan", content=b"{" + b" " * 2**21).status_code == 413

@@ -138,7 +138,7 @@ def test_the_demo_runs_in_any_folder(python, here, site):
     assert all((here / "artifacts" / "out") in path.parents and path.is_file() for path in sounds)
 
 
-def test_weights_are_those_of_the_package_and_full_goes_to_the_user(python, site, tmp_path):
+def test_mini_comes_from_the_package_and_full_from_the_user_folder(python, site, tmp_path):
     lines = python("-m", "svdaudio.cli", "checkpoints", "list", "--json").stdout
     assert json.loads(lines)["bundles"][0]["bundle"] == "mini"
     where = python(

@@ -183,7 +183,7 @@ def test_audioset_by_mean_average_precision(cli, models, tmp_path):
     assert found["confusions"] == []
 
 
-def test_the_farm_is_made_and_has_goals(cli, models, tmp_path):
+def test_farm_sounds_are_generated_and_have_goals(cli, models, tmp_path):
     models.update(sound_encoder=Encoder(9), guide=Guide(9, texts=farm.CLASSES))
     words = ["evaluate", "zero-shot", "--dataset", "farm", "--limit", "2", "--out", tmp_path / "out", "--json"]
     call = cli(*words)

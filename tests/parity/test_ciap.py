@@ -16,7 +16,7 @@ from svdaudio.svd.geometry import Geometry
 
 
 @pytest.mark.parametrize("older", [False, True])
-def test_embeddings_are_those_of_the_published_steps(tmp_path, older, caplog):
+def test_embeddings_match_the_published_steps(tmp_path, older, caplog):
     path = tmp_path / "ciap_image_encoder.pt"
     state = made_up_files.write_ciap(path, older=older)
     backbone = torch.nn.Sequential(*list(torchvision.models.resnet18().children())[:-1]).eval()
