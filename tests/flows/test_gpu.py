@@ -25,18 +25,18 @@ def edit(folder, device):
 
 
 @pytest.fixture(scope="module")
-def on_the_processor(tmp_path_factory):
+def on_cpu(tmp_path_factory):
     return edit(tmp_path_factory.mktemp("processor"), torch.device("cpu"))
 
 
-def test_every_stage_puts_its_tensors_on_the_device_of_its_model(on_the_processor, tmp_path):
+def test_every_stage_puts_its_tensors_on_the_device_of_its_model(on_cpu, tmp_path):
     """On a simulated GPU, any misplaced tensor is an error, and results are bit-identical.
 
     Except those of the noise network, which uses another memory layout there and so sums in another order.
     """
     with PretendGpu():
         keys, outputs = edit(tmp_path, GPU)
-    expected_keys, expected = on_the_processor
+    expected_keys, expected = on_cpu
     assert keys.keys() == expected_keys.keys()
     rounded = [f"manipulated.{stage}" for stage in ("diffuse", "decode", "vocode", "choose", "scores")]
     for node in expected.keys() - rounded:
@@ -49,9 +49,9 @@ def test_every_stage_puts_its_tensors_on_the_device_of_its_model(on_the_processo
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_real_gpu_differs_only_by_rounding(on_the_processor, tmp_path):
+def test_a_real_gpu_differs_only_by_rounding(on_cpu, tmp_path):
     keys, outputs = edit(tmp_path, torch.device("cuda"))
-    expected_keys, expected = on_the_processor
+    expected_keys, expected = on_cpu
     for node in ("original.tokens", "removed.mask", "edited.locals"):
         assert keys[node] == expected_keys[node]
     for node in ("removed.mask", "added.mask"):
