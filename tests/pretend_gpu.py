@@ -25,7 +25,7 @@ GPU = torch.device("cuda", 0)
 
 # These accept tensors of both devices: they copy, or read an index.
 _MAY_MIX = {Tensor.copy_, Tensor.__setitem__, Tensor.__getitem__}
-# What these give is of the processor's memory, and a GPU's tensor cannot give it.
+# These access CPU memory, which a GPU tensor cannot provide.
 _PROCESSOR_ONLY = {Tensor.numpy, Tensor.__array__}
 _NEW = {Tensor.new_empty, Tensor.new_full, Tensor.new_ones, Tensor.new_tensor, Tensor.new_zeros}
 

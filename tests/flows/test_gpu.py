@@ -26,7 +26,7 @@ def edit(folder, device):
 
 @pytest.fixture(scope="module")
 def on_cpu(tmp_path_factory):
-    return edit(tmp_path_factory.mktemp("processor"), torch.device("cpu"))
+    return edit(tmp_path_factory.mktemp("cpu"), torch.device("cpu"))
 
 
 def test_every_stage_puts_its_tensors_on_the_device_of_its_model(on_cpu, tmp_path):
