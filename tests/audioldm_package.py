@@ -1,7 +1,7 @@
-"""The installed `audioldm` package, small, without a network: what parity tests compare with.
+"""Builds small models of the installed `audioldm` package offline, for parity tests.
 
 The package fetches RoBERTa's files when it is imported and when its text branch is built. Neither is needed here:
-the text branch has made-up weights in the sizes of roberta-base (with fewer layers), and tokens are numbers.
+the text branch has made-up weights of the sizes of roberta-base (with fewer layers), and tokens are numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCALE_FACTOR = 0.9227914
 
 
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the package be imported and built without RoBERTa's files."""
+    """Allow the package to be imported and built without RoBERTa's files."""
     import transformers
 
     sizes = transformers.RobertaConfig(
@@ -55,7 +55,7 @@ def package_config(base: int = BASE) -> dict[str, Any]:
 
 
 def build_package_model(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A whole `LatentDiffusion` of the package, small, with made-up weights."""
+    """A small, complete `LatentDiffusion` of the package with made-up weights."""
     offline(monkeypatch)
     import audioldm
     from audioldm.hifigan import utilities
@@ -70,7 +70,7 @@ def build_package_model(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def is_learnt(name: str, tensor: torch.Tensor) -> bool:
-    """Whether a tensor is a weight, and not a constant that follows from something else."""
+    """Whether a tensor is a weight and not a derived constant."""
     prefixes = ("model.diffusion_model.", "model_ema.", "first_stage_model.", "cond_stage_model.")
     constants = ("_extractor.", "attn_mask", "relative_position_index", "position_ids", "token_type_ids", "num_batches")
     bookkeeping = ("model_ema.decay", "model_ema.num_updates")
@@ -83,12 +83,12 @@ def is_learnt(name: str, tensor: torch.Tensor) -> bool:
 
 
 def made_up_value(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Normal numbers; variances are positive."""
+    """Normally distributed numbers; variances are positive."""
     numbers = made_up_tensor(name, tensor.shape)
     return 1 + numbers.abs() if name.endswith("running_var") else numbers
 
 
 def save_checkpoint(model: Any, path: Path) -> Path:
-    """What the authors' training would have left."""
+    """Save a checkpoint as the authors' training script does."""
     torch.save({"state_dict": {**model.state_dict(), "scale_factor": torch.tensor(SCALE_FACTOR)}}, path)
     return path

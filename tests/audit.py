@@ -1,8 +1,8 @@
-"""Looks for locked releases with known vulnerabilities, where an advisory service can be asked.
+"""Reports locked releases with known vulnerabilities, if an advisory service is reachable.
 
-    uv run python tests/audit.py        # exit code 1 and one line for each; without a service, one line and 0
+    uv run python tests/audit.py        # one line and exit code 1 for each; 0 if no service answers
 
-`uv audit` asks it. Options are passed on to it, such as `--ignore ID` for a vulnerability that does not concern us.
+Options are passed on to `uv audit`, such as `--ignore ID` for a vulnerability that does not affect this project.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = {"UV_HTTP_TIMEOUT": "5", "UV_HTTP_CONNECT_TIMEOUT": "3", "UV_HTTP_RETRIES": "0"}
-LONGEST_S = 20.0
+UV_TIMEOUTS = {"UV_HTTP_TIMEOUT": "5", "UV_HTTP_CONNECT_TIMEOUT": "3", "UV_HTTP_RETRIES": "0"}
+TIMEOUT_S = 20.0
 COMMAND = ("uv", "audit", "--frozen", "--preview-features", "audit-command,json-output", "--output-format", "json")
 
 
-def audit(options: Sequence[str] = (), *, longest_s: float = LONGEST_S) -> tuple[int, list[str]]:
-    """Ask for advisories on every locked release.
+def audit(options: Sequence[str] = (), *, timeout_s: float = TIMEOUT_S) -> tuple[int, list[str]]:
+    """Check every locked release against the advisories.
 
     Args:
-        options: of `uv audit`.
-        longest_s: after which the service counts as unreachable.
+        options: Options of `uv audit`.
+        timeout_s: Time after which the service counts as unreachable.
 
     Returns:
-        The exit code, 1 if a release is known to be vulnerable, and lines for the person who reads them.
+        The exit code, 1 if a release is known to be vulnerable, and the lines to print.
     """
     try:
-        done = subprocess.run(
-            [*COMMAND, *options], cwd=ROOT, env={**os.environ, **PATIENCE}, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False, timeout=longest_s,
+        result = subprocess.run(
+            [*COMMAND, *options], cwd=ROOT, env={**os.environ, **UV_TIMEOUTS}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, timeout=timeout_s,
         )  # fmt: skip
-        found: dict[str, Any] = json.loads(done.stdout) if done.returncode in (0, 1) else {}
+        found: dict[str, Any] = json.loads(result.stdout) if result.returncode in (0, 1) else {}
         vulnerabilities: list[dict[str, Any]] = found["vulnerabilities"]
     except subprocess.TimeoutExpired:
-        return 0, [f"not audited: no answer in {longest_s:g} s"]
+        return 0, [f"not audited: no answer in {timeout_s:g} s"]
     except OSError as error:
         return 0, [f"not audited: uv cannot be started: {error.strerror}"]
     except (ValueError, KeyError):
-        reasons = [line.strip() for line in done.stderr.splitlines() if line.strip().startswith(("error:", "cause:"))]
+        reasons = [line.strip() for line in result.stderr.splitlines() if line.strip().startswith(("error:", "cause:"))]
         return 0, [f"not audited: {reasons[-1].partition(':')[2].strip() if reasons else 'uv audit gave no answer'}"]
     if vulnerabilities:
         return 1, [_line(one) for one in vulnerabilities]

@@ -1,10 +1,10 @@
-"""What the bodies of stages consist of, to notice one that has changed while its version has not.
+"""Digests of the code of stage bodies, to detect a body that changed while its version did not.
 
-    uv run python tests/bodies.py        # pins every body anew, in tests/golden/bodies.json
+    uv run python tests/bodies.py        # pins every body again, in tests/golden/bodies.json
 
 The digest of a body covers its own source and that of every function, class and constant of this project that it names
-in its code or its signature, directly or through others. All of it is found in the source; nothing is imported.
-Docstrings, comments, layout, annotations of functions, and what errors say do not count.
+in its code or its signature, directly or indirectly. The source is parsed; nothing is imported.
+Docstrings, comments, layout, annotations of functions and the texts of errors do not count.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ ROOT = Path(__file__).parents[1]
 PINNED = Path(__file__).parent / "golden" / "bodies.json"
 PACKAGES = ("svdaudio", "tasks")
 WITHOUT_RESULTS = ("svdaudio.errors", "svdaudio.engine")
-"""Modules whose names a body may use without computing anything by them: errors, and the type of `note`."""
+"""Modules that do not affect what a body computes: errors, and the type of `note`."""
 
 
 @dataclass
 class Module:
-    """One file: what it defines, and what it takes from elsewhere."""
+    """One file: its definitions and its imports."""
 
     definitions: dict[str, ast.stmt] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Local name → module and name there; an empty name stands for the module itself."""
+    """Local name → module and name there; an empty name means the module itself."""
 
 
 class Sources:
@@ -83,7 +83,7 @@ class Sources:
         return None
 
     def used(self, module: str, node: ast.AST) -> Iterator[tuple[str, str]]:
-        """What of this project a piece of code names: the module that defines it, and its name there."""
+        """Names of this project that a piece of code uses: the module that defines each, and its name there."""
         imports = self.module(module).imports
         for one in ast.walk(node):
             found = None
@@ -97,7 +97,7 @@ class Sources:
 
 
 class _WithoutProse(ast.NodeTransformer):
-    """Takes out docstrings, annotations of functions and their variables, and what errors say."""
+    """Removes docstrings, annotations of functions and their variables, and the texts of errors."""
 
     def __init__(self, *, keep_signature: bool = False) -> None:
         self._keep_signature = keep_signature
@@ -135,7 +135,7 @@ class _WithoutProse(ast.NodeTransformer):
 
 
 def bare(definition: ast.stmt, *, keep_signature: bool = False) -> ast.AST:
-    """A definition without prose, as a copy."""
+    """A copy of a definition without prose."""
     return _WithoutProse(keep_signature=keep_signature).visit(copy.deepcopy(definition))
 
 
@@ -148,7 +148,7 @@ def text_of(node: object) -> str:
 
 
 def pieces(place: str, sources: Sources) -> dict[str, str]:
-    """All that a body consists of: `module:name` → its syntax tree as text.
+    """Everything that a body consists of: `module:name` → its syntax tree as text.
 
     Args:
         place: `module:function` of the body.
@@ -168,7 +168,7 @@ def pieces(place: str, sources: Sources) -> dict[str, str]:
 
 
 def digest(place: str, sources: Sources) -> str:
-    """The sha256 of all that a body consists of, wherever in the project the pieces are."""
+    """The sha256 of everything that a body consists of, wherever in the project it is defined."""
     texts = [f"{key.partition(':')[2]}\n{text}" for key, text in pieces(place, sources).items()]
     return hashlib.sha256("\n\n".join(sorted(texts)).encode()).hexdigest()
 
@@ -180,12 +180,12 @@ def pinned_of(stages, sources):
     }
 
 
-def complaint(stage, pinned, sources):
-    """What is wrong with a stage whose body is pinned, or None.
+def problem_of(stage, pinned, sources):
+    """The reason why a stage does not match its pinned body, or None.
 
     Args:
-        stage: as it is.
-        pinned: what the golden file says of it, if anything.
+        stage: The present stage.
+        pinned: Its entry in the golden file, if there is one.
         sources: where modules are.
     """
     repin = "re-pin it with `uv run python tests/bodies.py`"

@@ -1,4 +1,4 @@
-"""Starting a browser, and checks of a page in it."""
+"""Starts a browser and checks pages in it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ def chromium_path():
 
 
 def launch(browser_type, path):
-    """Start the browser of that path. Containers have no sandbox for it."""
+    """Start the browser at a path, without a sandbox, which containers do not support."""
     return browser_type.launch(executable_path=path, args=["--no-sandbox"])
 
 
 def wait_for_studio(page):
-    """Wait until a studio's page is there: it knows what would run, and shows a sound or says that there is none."""
+    """Wait until a studio's page has loaded: it shows the plan, and a sound or that there is none."""
     page.locator("#plan", has_text="will run").or_(page.locator("#plan", has_text="in the store")).wait_for()
     page.locator("#result:not([aria-busy]) .card").first.wait_for()
 
 
-def serious_faults_of_access(page):
-    """Rules of axe-core that a page breaks with serious or critical impact, and where."""
+def accessibility_violations(page):
+    """Rules of axe-core that a page violates with serious or critical impact, and the elements concerned."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]

@@ -1,8 +1,8 @@
-"""A method whose bodies any process can import: each notes that it ran, and may fail or wait for its death.
+"""A method whose bodies any process can import: each notes that it ran, and may fail or wait to be killed.
 
-Notes go into the folder that SVDAUDIO_TOY_NOTES names. A file `fail.STAGE` there makes every computation of that stage
-fail with its text, `slow.STAGE` has it take so many seconds more, `held.STAGE` has it wait until the file is gone, and
-the first N computations of a stage with a file `deadly.STAGE` that says N wait to be killed.
+Notes are written to the folder named by SVDAUDIO_TOY_NOTES. A file `fail.STAGE` there makes every computation of that
+stage fail with its text, `slow.STAGE` delays it by so many seconds, `held.STAGE` makes it wait until the file is
+removed, and the first N computations of a stage with a file `deadly.STAGE` that contains N wait to be killed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ToyConfig(RunConfig):
 
 
 def check_numbers(path: Path) -> None:
-    """Refuse a file that is missing."""
+    """Reject a missing file."""
     if not path.is_file():
         raise InputError(f"{path} cannot be read")
 
@@ -128,7 +128,7 @@ def sounds(config: Any) -> dict[str, str]:
 
 
 def views(arrays: Any) -> list[View]:
-    """One picture for Prefect's page, and one that is not on it."""
+    """One picture for Prefect's page, and one that is not shown there."""
     return [
         View(name="mix", nodes=("mix",), draw=draw, in_report=True, on_page=True),
         View(name="scores", nodes=("mixed.scores",), draw=draw, in_report=True),
@@ -169,33 +169,33 @@ def open_models(bundle: Any, config: Any) -> dict[str, Any]:
 
 
 class Notes:
-    """What the bodies have noted in a folder."""
+    """The notes of the bodies in a folder, and files that control them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def fail(self, stage: str, text: str) -> None:
-        """Let every computation of a stage fail."""
+        """Make every computation of a stage fail."""
         (self.folder / f"fail.{stage}").write_text(text)
 
     def delay(self, stage: str, seconds: float) -> None:
-        """Let every computation of a stage take longer."""
+        """Delay every computation of a stage."""
         (self.folder / f"slow.{stage}").write_text(str(seconds))
 
     def hold(self, stage: str) -> None:
-        """Let every computation of a stage wait."""
+        """Make every computation of a stage wait."""
         (self.folder / f"held.{stage}").touch()
 
     def release(self, stage: str) -> None:
-        """Let those go on that wait."""
+        """Let waiting computations continue."""
         (self.folder / f"held.{stage}").unlink()
 
     def kill(self, stage: str, n_deaths: int) -> None:
-        """Let the first computations of a stage wait to be killed."""
+        """Make the first computations of a stage wait to be killed."""
         (self.folder / f"deadly.{stage}").write_text(str(n_deaths))
 
     def calls(self) -> Counter[str]:
-        """Stage → how often it was computed, or begun."""
+        """Stage → number of computations, completed or begun."""
         return Counter(path.name.partition(".")[0] for path in self.folder.glob("*.ran"))
 
     def processes(self, stage: str = "*") -> set[int]:
@@ -203,7 +203,7 @@ class Notes:
         return {int(path.name.split(".")[1]) for path in self.folder.glob(f"{stage}.*.ran")}
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all notes."""
         for path in self.folder.iterdir():
             path.unlink()
 
@@ -223,7 +223,7 @@ class World:
         self.files["edited"].write_text("9 3 7 1")
 
     def session(self, store: str = "store", runner: Any = None) -> Session:
-        """A session on a store in the folder, or elsewhere."""
+        """A session on a store in the folder, or at another location."""
         where = store if "://" in store else self.folder / store
         return Session(where, runner=runner, open_bundle=open_bundle, open_models=open_models)
 

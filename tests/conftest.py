@@ -157,9 +157,9 @@ class ToyBundle:
 
 
 class ToyWorld:
-    """A store, two files and a workflow, with a count of what was computed.
+    """A store, two files and a workflow, with a count of the computations.
 
-    `failing` holds names of stages that are to fail.
+    `failing` maps stages that should fail to their errors.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -206,7 +206,7 @@ class ToyWorld:
         return execute_run(self.work(request, **work), progress, stopping)
 
     def with_model(self, number: float) -> None:
-        """Replace the model by another."""
+        """Replace the model."""
         self.bundle = replace(self.bundle, numbers={"tagger": number})
 
     def body(self, stage: Stage) -> Callable[..., dict[str, Any]]:
@@ -224,7 +224,7 @@ class ToyWorld:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_flushing() -> Iterator[None]:
-    """Leave flushing to the system, in this process: no test is about a power failure, and it takes long."""
+    """Disable flushing to disk in this process: it is slow, and no test simulates a power failure."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda descriptor: None)
         yield
@@ -246,7 +246,7 @@ def _s3_server() -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """An S3 server, and an environment that leads to it."""
+    """An S3 server, and environment variables that point to it."""
     _s3_server.faults.clear()
     _s3_server.requests.clear()
     for name, value in _s3_server.environment().items():
@@ -256,7 +256,7 @@ def s3(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 
 @pytest.fixture
 def unchecked_shapes() -> Iterator[None]:
-    """Let arrays of wrong shapes through to the code that refuses them itself."""
+    """Disable shape checks, for code that rejects wrong shapes itself."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -277,7 +277,7 @@ def _hearing_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hearing(_hearing_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a sound `a.wav` and pictures in `pictures/`; bundles of made-up weights: `hearing`, and `misfit`.
 
-    The sound encoder of the second one belongs to another space than its guide.
+    The sound encoder and the guide of `misfit` have different spaces.
     """
     import soundfile
     from PIL import Image

@@ -1,14 +1,14 @@
-"""The toy workflow run by processes that are killed, run out of disk or lose permissions, anywhere.
+"""Runs the toy workflow in processes that are killed, run out of disk space or lose permissions at any point.
 
-    python tests/crashes.py MODE FOLDER SEED N       prints what happened as JSON; leaves 1 if something is wrong
+    python tests/crashes.py MODE FOLDER SEED N       prints the outcome as JSON; exits with 1 if a check fails
 
-Modes, and what N is: "moments" (N deaths at random moments), "steps" (a death before every Nth change of the file
+Modes and the meaning of N: "moments" (N deaths at random moments), "steps" (a death before every Nth change of the file
 system), "full" and "locked" (from every Nth change on all of them fail, as on a full disk or without permission),
-"full-disk" and "permissions" (the same with a real file system and real permissions; N is nothing), "crowd" (eight
+"full-disk" and "permissions" (the same with a real file system and real permissions; N is ignored), "crowd" (eight
 processes, N of them killed).
 
-A process of its own, since it forks: imports once, then a child in a few milliseconds. What happens at the level of
-the file system is seen through audit events, which Python raises before every such call.
+It is a separate process because it forks: it imports once, then starts each child in a few milliseconds. Changes of
+the file system are seen through audit events, which Python raises before every such call.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from svdaudio.store import LocalStore, RunRecord
 from svdaudio.store.gc import HOUR_S, Policy, carry_out, plan_collection
 
 N_NUMBERS = 20_000
-"""In each file: large enough that a death often comes in the midst of writing."""
+"""Per file: large enough that a process is often killed while writing."""
 
 NOBODY = 65_534
 """A user who is not root."""
@@ -57,13 +57,13 @@ CHANGES = {
 """Audit events that change the file system."""
 
 GROWING = ("open", "os.mkdir", "os.rename")
-"""Those that a full disk refuses."""
+"""Those that fail on a full disk."""
 
 default_rng(0)  # imported before any fork
 
 
 class WatchedStore(LocalStore):
-    """A local store that notes what was computed, beside itself."""
+    """A local store that logs each computation in a file next to it."""
 
     def save(self, record, arrays):
         with (self.folder.parent / "computed").open("a") as log:
@@ -72,7 +72,7 @@ class WatchedStore(LocalStore):
 
 
 class World(ToyWorld):
-    """A toy world of larger arrays whose process may die."""
+    """A toy world with larger arrays whose process may be killed."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -85,20 +85,20 @@ class World(ToyWorld):
     def unfinished(self) -> RunRecord | None:
         return next((run for run in self.store.runs if run.state != "finished"), None)
 
-    def go_on(self, **changes: Any) -> RunRecord:
+    def resume_or_run(self, **changes: Any) -> RunRecord:
         """Resume the unfinished run, or start one."""
         run = self.unfinished()
         request = self.request(**changes) if run is None else resumed_request(run, self.method, self.bundle)
         return self.run(request, run=run or new_run(request))
 
     def computed(self) -> Counter[str]:
-        """Key → how often it was computed."""
+        """Key → number of computations."""
         log = self.folder / "computed"
         return Counter(log.read_text().split()) if log.exists() else Counter()
 
 
 def in_child(work: Callable[[], Any]) -> int:
-    """Do something in a child process; returns its number."""
+    """Call `work` in a child process; returns its process id."""
     child = os.fork()
     if child:
         return child
@@ -116,8 +116,8 @@ def in_child(work: Callable[[], Any]) -> int:
         os._exit(code)
 
 
-def end_of(child: int) -> int:
-    """How a child ended: its exit code, or minus the signal that killed it."""
+def exit_status(child: int) -> int:
+    """The exit code of a child, or minus the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -142,7 +142,7 @@ def killed_before(world: World, n: int) -> Callable[[], None]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         on_change(world.store.folder, act)
-        world.go_on()
+        world.resume_or_run()
 
     return work
 
@@ -159,27 +159,27 @@ def failing_from(world: World, n: int, number: int) -> Callable[[], None]:
                 raise OSError(number, os.strerror(number))
 
         on_change(world.store.folder, act)
-        world.go_on()
+        world.resume_or_run()
 
     return work
 
 
-def telling(world: World, work: Callable[[], Any]) -> Callable[[], Any]:
-    """Work whose errors go into a file of the world."""
+def logging_errors(world: World, work: Callable[[], Any]) -> Callable[[], Any]:
+    """Wrap `work` so that its errors are written to a file of the world."""
 
-    def tell() -> None:
+    def logged() -> None:
         os.dup2(os.open(world.folder / "errors", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         work()
 
-    return tell
+    return logged
 
 
 class Harness:
-    """Runs, deaths and what is looked at after each.
+    """Runs, disturbances and the checks after each.
 
     Args:
-        folder: a new one, for all of it.
-        seed: of the random moments.
+        folder: A new folder for all files.
+        seed: Seed of the random moments.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -188,7 +188,7 @@ class Harness:
         self.n_worlds = itertools.count()
         undisturbed = self.new_world()
         begun = time.perf_counter()
-        assert end_of(in_child(undisturbed.go_on)) == 0
+        assert exit_status(in_child(undisturbed.resume_or_run)) == 0
         self.span_s = time.perf_counter() - begun
         self.wanted = {key: undisturbed.store.find(key).outputs for key in list(undisturbed.store.keys())}
         self.final = undisturbed.store.runs.load("latest").stage("manipulated.scores").outputs
@@ -199,35 +199,35 @@ class Harness:
     def new_world(self) -> World:
         return World(self.folder / f"world{next(self.n_worlds)}")
 
-    def disturb(self, world: World, how: Callable[..., int], *arguments: Any) -> int:
-        """One attempt, `how(world, *arguments)`, and a look at what it left; returns how it ended."""
+    def disturb(self, world: World, attempt: Callable[..., int], *arguments: Any) -> int:
+        """One attempt, `attempt(world, *arguments)`, and a check of the store; returns its exit status."""
         there = set(world.store.keys())
         before = world.computed()
-        status = how(world, *arguments)
+        status = attempt(world, *arguments)
         again = (world.computed() - before).keys() & there
-        assert not again, f"computed again though it was there: {again}"
-        self.look(world)
+        assert not again, f"computed again although stored: {again}"
+        self.check(world)
         return status
 
-    def look(self, world: World) -> None:
-        """Whatever is there is whole and right, and the record of the run says that it was interrupted."""
+    def check(self, world: World) -> None:
+        """Check that all artifacts are complete and correct, and that the run is recorded as interrupted."""
 
         def read_everything() -> None:
             fresh = LocalStore(world.store.folder)
             for key in list(fresh.keys()):
-                fresh.load(key)  # raises if anything is not what its record says
+                fresh.load(key)  # raises if anything contradicts its record
                 assert fresh.find(key).outputs == self.wanted[key], "other bytes"
-            assert not (fresh.folder / "quarantine").exists(), "a death alone damages nothing"
+            assert not (fresh.folder / "quarantine").exists(), "a killed process must damage nothing"
 
-        assert end_of(in_child(read_everything)) == 0
+        assert exit_status(in_child(read_everything)) == 0
         run = world.unfinished()
         if run is not None:
-            assert not world.store.runs.is_active(run.id), "the dead hold no locks"
+            assert not world.store.runs.is_active(run.id), "dead processes must hold no locks"
             self.states[run.state] += 1
 
     def finish(self, world: World) -> None:
-        """Resume undisturbed: the bytes of an undisturbed run; then gc leaves nothing but the artifacts."""
-        assert self.disturb(world, self._go_on) == 0
+        """Resume undisturbed, which gives the bytes of an undisturbed run; gc then leaves only the artifacts."""
+        assert self.disturb(world, self._resume_or_run) == 0
         store = world.store
         run = store.runs.load("latest")
         assert run.state == "finished"
@@ -245,7 +245,7 @@ class Harness:
         self.happened["runs"] += 1
 
     def moments(self, n: int) -> None:
-        """n deaths at random moments; a run that survives its attempt ends a round."""
+        """Kill n times at random moments; a run that survives its attempt ends a round."""
         while self.happened["deaths"] < n:
             world = self.new_world()
             for _ in range(self.random.randint(1, 6)):
@@ -257,22 +257,22 @@ class Harness:
             self.finish(world)
 
     @staticmethod
-    def _go_on(world: World) -> int:
-        return end_of(in_child(telling(world, world.go_on)))
+    def _resume_or_run(world: World) -> int:
+        return exit_status(in_child(logging_errors(world, world.resume_or_run)))
 
     @staticmethod
     def _kill_after(world: World, moment_s: float) -> int:
-        child = in_child(world.go_on)
+        child = in_child(world.resume_or_run)
         time.sleep(moment_s)
         os.kill(child, signal.SIGKILL)
-        return end_of(child)
+        return exit_status(child)
 
     def steps(self, stride: int) -> None:
-        """A death before every change of the store, or before every `stride`th."""
+        """Kill before every change of the store, or before every `stride`th."""
         for place in itertools.count(self.random.randrange(stride), stride):
             world = self.new_world()
             status = self.disturb(world, self._kill_before, place)
-            if status == 0:  # there are no more changes than that
+            if status == 0:  # there are no more changes
                 self.happened["changes"] = place
                 return
             assert status == -signal.SIGKILL
@@ -280,30 +280,30 @@ class Harness:
             self.finish(world)
 
     def failing(self, stride: int, number: int) -> None:
-        """From every change of the store on, or from every `stride`th, all of them fail."""
+        """Let all changes of the store fail from each change on, or from every `stride`th."""
         for place in itertools.count(self.random.randrange(stride), stride):
             world = self.new_world()
             status = self.disturb(world, self._fail_from, place, number)
-            said = (world.folder / "errors").read_text().splitlines()
+            messages = (world.folder / "errors").read_text().splitlines()
             if status == 0:
                 self.happened["changes"] = place
                 return
-            assert status == StoreError.exit_code, said
-            assert os.strerror(number) in said[-1], said
-            self.messages.add(said[-1].replace(str(world.store.folder), "STORE"))
+            assert status == StoreError.exit_code, messages
+            assert os.strerror(number) in messages[-1], messages
+            self.messages.add(messages[-1].replace(str(world.store.folder), "STORE"))
             self.happened["failures"] += 1
             self.finish(world)
 
     @staticmethod
     def _kill_before(world: World, place: int) -> int:
-        return end_of(in_child(killed_before(world, place)))
+        return exit_status(in_child(killed_before(world, place)))
 
     @staticmethod
     def _fail_from(world: World, place: int, number: int) -> int:
-        return end_of(in_child(telling(world, failing_from(world, place, number))))
+        return exit_status(in_child(logging_errors(world, failing_from(world, place, number))))
 
     def crowd(self, n_processes: int, n_killed: int) -> None:
-        """Processes with overlapping work, each in an order of its own; some are killed in the midst of it."""
+        """Processes with overlapping work, each in its own order; some are killed midway."""
         world = self.new_world()
         whole = world.body
 
@@ -331,7 +331,7 @@ class Harness:
             time.sleep(self.span_s / 2)
             for child in children[:n_killed]:
                 os.kill(child, signal.SIGKILL)
-        ends = [end_of(child) for child in children]
+        ends = [exit_status(child) for child in children]
         assert ends[n_killed:] == [0] * (n_processes - n_killed), ends
         keys, counts = set(world.store.keys()), world.computed()
         assert counts.keys() == keys
@@ -340,12 +340,12 @@ class Harness:
         self.happened.update(deaths=ends.count(-signal.SIGKILL), keys=len(keys), computed=counts.total())
 
     def permissions(self) -> None:
-        """Folders and records that must not be written, or not be read, by somebody who is not root."""
+        """Folders and records that an unprivileged user may not write or not read."""
         warm = self.new_world()
         places = [(name, 0o555) for name in ("objects", "tmp", "locks", "runs")] + [("a record", 0), ("a run", 0)]
         for name, mode in places:
             world = self.new_world()
-            assert end_of(in_child(killed_before(world, 160))) == -signal.SIGKILL
+            assert exit_status(in_child(killed_before(world, 160))) == -signal.SIGKILL
             store = world.store
             record = next(store.folder.glob("objects/??/*/record.json"))
             run = next(store.folder.glob("runs/*.json"))
@@ -359,29 +359,29 @@ class Harness:
             errors.touch()
             errors.chmod(0o666)
             there = set(store.keys())
-            assert self._go_on_unprivileged(world, warm) == StoreError.exit_code, (name, errors.read_text())
-            said = errors.read_text().splitlines()[-1]
-            assert "Permission denied" in said, said
-            assert "Check its permissions" in said or "check its permissions" in said, said
-            self.messages.add(said.replace(str(store.folder), "STORE"))
+            assert self._resume_unprivileged(world, warm) == StoreError.exit_code, (name, errors.read_text())
+            message = errors.read_text().splitlines()[-1]
+            assert "Permission denied" in message, message
+            assert "Check its permissions" in message or "check its permissions" in message, message
+            self.messages.add(message.replace(str(store.folder), "STORE"))
             assert set(store.keys()) >= there
             path.chmod(usual)
             self.happened["failures"] += 1
             self.finish(world)
 
     @staticmethod
-    def _go_on_unprivileged(world: World, warm: World) -> int:
+    def _resume_unprivileged(world: World, warm: World) -> int:
         def work() -> None:
-            warm.go_on()  # imports what is imported late, while it can still be read
+            warm.resume_or_run()  # triggers postponed imports while the modules can still be read
             if os.geteuid() == 0:
                 os.setgid(NOBODY)
                 os.setuid(NOBODY)
-            world.go_on()
+            world.resume_or_run()
 
-        return end_of(in_child(telling(world, work)))
+        return exit_status(in_child(logging_errors(world, work)))
 
     def full_disk(self) -> None:
-        """A file system of its own, of a few megabytes, that is filled by somebody else while a run is going."""
+        """A separate file system of a few megabytes that is nearly full before a run."""
         for room in (4096, 100_000, 200_000, 300_000):
             world = self.new_world()
             world.store.folder.mkdir()
@@ -393,11 +393,11 @@ class Harness:
                 ballast = world.store.folder / ".ballast"
                 with ballast.open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, statistics.f_bavail * statistics.f_frsize - room)
-                status = self.disturb(world, self._go_on)
-                said = (world.folder / "errors").read_text().splitlines()[-1]
-                assert status == StoreError.exit_code, said
-                assert "No space left on device" in said, said
-                self.messages.add(said.replace(str(world.store.folder), "STORE"))
+                status = self.disturb(world, self._resume_or_run)
+                message = (world.folder / "errors").read_text().splitlines()[-1]
+                assert status == StoreError.exit_code, message
+                assert "No space left on device" in message, message
+                self.messages.add(message.replace(str(world.store.folder), "STORE"))
                 ballast.unlink()
                 self.happened["failures"] += 1
                 self.finish(world)
@@ -406,7 +406,7 @@ class Harness:
 
 
 def modes(harness: Harness, n: int) -> dict[str, Callable[[], None]]:
-    """What can be asked for."""
+    """The modes of the command line."""
     return {
         "moments": lambda: harness.moments(n),
         "steps": lambda: harness.steps(n),
@@ -419,7 +419,7 @@ def modes(harness: Harness, n: int) -> dict[str, Callable[[], None]]:
 
 
 def main(mode: str, folder: str, seed: str, n: str) -> None:
-    """Do it, and say what happened."""
+    """Run a mode and print the outcome."""
     harness = Harness(Path(folder), int(seed))
     modes(harness, int(n))[mode]()
     print(json.dumps({**harness.happened, "states": harness.states, "messages": sorted(harness.messages)}))

@@ -20,7 +20,7 @@ AUDIOSET_CLASSES = 'index,mid,display_name\n0,/m/09x0r,"Speech"\n1,/m/0bt9lr,"Do
 
 
 def write_sound(path: Path, *, hz: float = 440.0, duration_s: float = 0.2) -> Path:
-    """A tone."""
+    """Write a tone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     times = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
     soundfile.write(path, 0.5 * np.sin(2 * np.pi * hz * times), RATE_HZ)
@@ -28,14 +28,14 @@ def write_sound(path: Path, *, hz: float = 440.0, duration_s: float = 0.2) -> Pa
 
 
 def write_text(path: Path, text: str) -> Path:
-    """A file of text, and the folder that it is in."""
+    """Write a text file and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def esc50(folder: Path, rows: Iterable[str], *, without: Iterable[str] = ()) -> Path:
-    """ESC-50 with these rows, and a tone for each but some."""
+    """ESC-50 with these rows, and a tone for each except those in `without`."""
     rows = list(rows)
     write_text(folder / "meta/esc50.csv", "\n".join([ESC50_HEADER, *rows]) + "\n")
     for number, name in enumerate(row.split(",")[0] for row in rows):

@@ -1,4 +1,4 @@
-"""The example scene with the mini bundle, and the fewest steps that still pass through every stage."""
+"""The example scene for the mini bundle, and settings with the fewest steps that still run every stage."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ FEW_STEPS = {
 }
 FEW_STEPS_ARGUMENTS = [word for name, value in FEW_STEPS.items() for word in ("--set", f"{name}={value}")]
 AUDIBLE_ARGUMENTS = ["--set", "generate.steps=8", "--set", "generate.candidates=1"]
-"""So few steps that the tagger still hears what it hears with the 20 that the bundle recommends."""
+"""The fewest steps with which the tagger hears the same as with the 20 that the bundle recommends."""

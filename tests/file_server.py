@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class FileServer:
-    """What is served, and how."""
+    """The served file and the behaviour of the server."""
 
     content: bytes
     url: str = ""
@@ -22,13 +22,13 @@ class FileServer:
     knows_ranges: bool = True
     tells_length: bool = True
     wrong_range: bool = False
-    """Answer a range with another one."""
+    """Answer a range request with a different range."""
     cuts: list[int] = field(default_factory=list)
-    """For each coming request, after how many bytes of the body the connection is cut."""
+    """For each future request, the number of bytes of the body after which the connection is cut."""
     statuses: list[int] = field(default_factory=list)
-    """For each coming request, a status to answer with instead."""
+    """For each future request, a status to answer with instead."""
     held_after: int | None = None
-    """After how many bytes of a body to wait until `go` is set."""
+    """Number of bytes of a body after which to wait until `go` is set."""
     go: threading.Event = field(default_factory=threading.Event)
     redirect: str | None = None
     requests: list[Mapping[str, str]] = field(default_factory=list)
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[n_first:])
 
     def _start(self) -> int | None:
-        """From where on the file is asked for; None for all of it."""
+        """The first byte that is requested; None for the whole file."""
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")
         if match is None or not self.state.knows_ranges:
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(content: bytes) -> Generator[FileServer]:
-    """Serve `content` on a free port for as long as the block lasts."""
+    """Serve `content` on a free port until the context exits."""
     state = FileServer(content=content)
     handler = type("Handler", (_Handler,), {"state": state})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

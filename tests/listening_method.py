@@ -1,6 +1,6 @@
-"""A method that nothing else in the repository knows: a sound, a text and a picture become another sound.
+"""A method unknown to the rest of the repository: blends a sound, a text and a picture into a sound.
 
-Found through `SVDAUDIO_METHODS=listening_method:METHOD`. Tests do with it all that the program can do.
+Found through `SVDAUDIO_METHODS=listening_method:METHOD`. Tests run every feature of the program with it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ListeningConfig(RunConfig):
 
 
 def check_text(path):
-    """A text is UTF-8 and not empty."""
+    """Check that a text is UTF-8 and not empty."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -87,7 +87,7 @@ JUDGE = Stage(
 
 
 def nodes(config):
-    """Three sources, their blend, and only if echoes are wanted a node that makes them."""
+    """Three sources, their blend, and if echoes are requested a node that adds them."""
     sound = "made.echo.waveform" if config.blend.n_echoes else "made.blend.waveform"
     echoes = [Node(name="made.echo", stage=ECHO, inputs={"waveform": "made.blend.waveform"})]
     return by_name(

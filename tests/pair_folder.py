@@ -1,4 +1,4 @@
-"""A small folder of pictures and sounds with labels, as a user has one: what is seen follows from what is heard."""
+"""A small folder of labelled pictures and sounds like that of a user; pictures depend on their sounds."""
 
 from __future__ import annotations
 

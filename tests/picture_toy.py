@@ -1,4 +1,4 @@
-"""A method of pictures that is a tab of the studio; any process can import its bodies, which note as `cluster_toy`."""
+"""A method on pictures with a tab in the studio; bodies can be imported anywhere and note calls as `cluster_toy`."""
 
 from __future__ import annotations
 

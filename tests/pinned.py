@@ -1,9 +1,9 @@
-"""What the golden files pin, as the program says it now.
+"""The present values of what the golden files pin.
 
-    uv run python tests/pinned.py        # writes tests/golden/*.json anew; see the README there before you do
+    uv run python tests/pinned.py        # rewrites tests/golden/*.json; read the README there first
 
-Tests of golden files and of old stores reach the program through this file alone, and through the command line: a
-module that moves is followed here.
+Tests of golden files and of old stores access the program only through this file and the command line: if a module
+moves, only this file changes.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ EXECUTION = {
     "execution.keep_models": True,
     "execution.compile": True,
 }
-"""What enters no key."""
+"""Parameters that do not enter any key."""
 
 REQUESTS = {
     "run": ("manipulate", None),
@@ -110,12 +110,12 @@ NODES = find_method("manipulate").nodes(find_method("manipulate").config())
 
 
 def made_up(what):
-    """A digest of nothing."""
+    """A digest of content that does not exist."""
     return hashlib.sha256(f"made up: {what}".encode()).hexdigest()
 
 
 class MadeUpBundle:
-    """Digests of weights that there are not."""
+    """Digests of weights that do not exist."""
 
     name = "made up"
 
@@ -135,7 +135,7 @@ def _request(command, values):
 
 
 def as_in_run(name):
-    """A node or a file of a trial click by the name that it has in a run, which finds the same artifact."""
+    """The name in a run of a node or file of a trial click; both find the same artifact."""
     for trial, run in {"picture": "original", "object": "removed"}.items():
         name = name.replace(f"{trial}.", f"{run}.").replace(f"file:{trial}", f"file:{run}")
     return name
@@ -178,7 +178,7 @@ def actions():
 
 
 def formats():
-    """What is on disk beside arrays, and what enters a random draw."""
+    """Formats on disk other than arrays, and the seeds of random draws."""
     return {
         "store marker": [MARKER, MARKER_TEXT],
         "sealed record": seal({"key": "ä", "seconds": 0.5, "notes": [], "error": None}),
@@ -197,7 +197,7 @@ def formats():
 
 
 def interface():
-    """What programs and scripts call by name."""
+    """Names that programs and scripts use."""
     families = sorted(_published_errors(), key=lambda one: one.__name__)
     return {
         "api": {
@@ -214,12 +214,12 @@ def interface():
 
 
 def _published_errors():
-    """Those that everybody may catch; not what single modules derive from them for themselves."""
+    """Errors that callers may catch; not the private subclasses of single modules."""
     return [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.SvdAudioError)]
 
 
 def _commands(command, path):
-    """Each command with its options by name, and its arguments by place."""
+    """Each command with its options by name and its arguments by position."""
     arguments = [f"argument {place}" for place in range(1, len(command.params) + 1)]
     yield (
         path,
@@ -258,14 +258,14 @@ OLD_BASELINE = [str(PICTURES / "dog_cat.jpg"), *FEW_STEPS, *AS_IT_IS]
 
 
 def unpack_old_store(folder):
-    """The store that svdaudio 0.1.0 wrote, as it wrote it, in a new folder below `folder`."""
+    """Unpack the store that svdaudio 0.1.0 wrote into a new folder in `folder`."""
     with tarfile.open(OLD_STORE / "store.tar.gz") as archive:
         archive.extractall(folder, filter="data")
     return folder / "store"
 
 
 def relocate(store):
-    """Let the runs of an old store name its own place and that of the pictures, which `resume` looks for."""
+    """Rewrite the paths in the runs of an old store: its own, and those of the pictures, which `resume` reads."""
     for path in (store / "runs").glob("*.json"):
         moved = json.dumps(unseal(path.read_text()))
         for before, after in (("/pictures/", f"{PICTURES}/"), ("/store/", f"{store}/")):
@@ -277,8 +277,8 @@ def json_fields(call, store):
     """Fields of what commands print with --json, at the top and of the entries of each list.
 
     Args:
-        call: gives what a command prints, as text.
-        store: folder of an old store, relocated.
+        call: Runs a command and returns its output.
+        store: Folder of an old store, relocated.
     """
     runs = json.loads(call("runs", "--json"))["runs"]
     batch = next(run["run"] for run in runs if run["kind"] == "batch")
@@ -346,7 +346,7 @@ def _json_fields():
 
 
 def golden(name):
-    """What a golden file says."""
+    """The contents of a golden file."""
     return json.loads((GOLDEN / f"{name}.json").read_text())
 
 

@@ -1,13 +1,13 @@
-"""A GPU that is not there: tensors that say they are on it, and refuse to meet those that are not.
+"""A simulated GPU: tensors that report being on it, and cannot be combined with tensors of the CPU.
 
     with PretendGpu():
         there = torch.ones(3, device="cuda")
         there + torch.ones(3)   # RuntimeError, as on a real one
         there.numpy()           # TypeError
-        there.cpu()             # a tensor of the processor's again
+        there.cpu()             # a CPU tensor again
 
-The processor computes every number, so a program that puts everything where it belongs gives the same bits as without a
-GPU. What is shown is that: devices, generators, the way back. Kernels, memory and speed of a real GPU are not.
+The CPU computes every number, so a program that places all tensors correctly gives the same bits as without a GPU.
+This tests devices, generators and transfers back, but not the kernels, memory or speed of a real GPU.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 GPU = torch.device("cuda", 0)
 
-# These take tensors of both places: they copy, or read an index.
+# These accept tensors of both devices: they copy, or read an index.
 _MAY_MIX = {Tensor.copy_, Tensor.__setitem__, Tensor.__getitem__}
-# What these give is of the processor's memory, and a GPU's tensor cannot give it.
+# These access CPU memory, which a GPU tensor cannot provide.
 _PROCESSOR_ONLY = {Tensor.numpy, Tensor.__array__}
 _NEW = {Tensor.new_empty, Tensor.new_full, Tensor.new_ones, Tensor.new_tensor, Tensor.new_zeros}
 
 
 class OnGpu(Tensor):
-    """A tensor that says that it is on the GPU."""
+    """A tensor that reports being on the GPU."""
 
     @classmethod
     def __torch_function__(
         cls, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Without the mode, too: in another thread it is not there."""
+        """Also handles calls outside the mode, which is not active in other threads."""
         return _call(func, args, dict(kwargs or {}))
 
 
 class PretendGpu(TorchFunctionMode):
-    """While it is entered, "cuda" is a device that tensors can be made on and moved to.
+    """While active, "cuda" is a device that tensors can be created on and moved to.
 
-    torch reports that there is no GPU, even where there is one, so that networks that use one by themselves do not mix
-    its tensors with these.
+    torch reports no GPU, even if there is one, so that networks that select one by themselves do not mix its tensors
+    with these.
     """
 
     def __enter__(self) -> Self:
@@ -60,7 +60,7 @@ class PretendGpu(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Every call of torch's comes by here."""
+        """Intercepts every call of torch."""
         return _call(func, args, dict(kwargs or {}))
 
 
@@ -108,16 +108,16 @@ def _moved(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     like = args[0] if args and isinstance(args[0], Tensor) else kwargs.get("other")
     if like is not None:
         on_gpu = isinstance(like, OnGpu)
-    asked = [one for one in (*args, kwargs.get("device")) if isinstance(one, str | torch.device)]
-    if asked:
-        on_gpu = torch.device(asked[0]).type == GPU.type
+    requested = [one for one in (*args, kwargs.get("device")) if isinstance(one, str | torch.device)]
+    if requested:
+        on_gpu = torch.device(requested[0]).type == GPU.type
         args = tuple("cpu" if isinstance(one, str | torch.device) else one for one in args)
         kwargs = {name: "cpu" if name == "device" else one for name, one in kwargs.items()}
     return _placed(tensor.to(*args, **kwargs), on_gpu=on_gpu)
 
 
 def _check_generator(args: Any, kwargs: Mapping[str, Any], *, there: bool) -> None:
-    """Numbers for the GPU are not drawn from a generator of the processor's; there is no other here."""
+    """Refuse to draw numbers for the GPU from a CPU generator, the only kind here."""
     device = kwargs.get("device")
     there = there if device is None else torch.device(device).type == GPU.type
     if there and any(isinstance(one, torch.Generator) for one in (*args, *kwargs.values())):
@@ -125,7 +125,7 @@ def _check_generator(args: Any, kwargs: Mapping[str, Any], *, there: bool) -> No
 
 
 def _check_places(name: str, args: Any, kwargs: Any) -> None:
-    """As torch does: a single number may come from the processor."""
+    """Check devices as torch does: a scalar may be on the CPU."""
     tensors = list(_tensors(args, kwargs))
     if any(isinstance(one, OnGpu) for one in tensors) and any(
         not isinstance(one, OnGpu) and one.ndim for one in tensors

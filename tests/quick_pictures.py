@@ -1,6 +1,6 @@
-"""Pictures that are drawn but not rendered: rendering takes more than half of the time of a run with toys.
+"""Skips the rendering of pictures, which takes more than half of the time of a run with toys.
 
-Every figure is built, so that a view that cannot be drawn still fails; its file is a single white pixel.
+Every figure is still built, so that a view that cannot be drawn fails; its file is a single white pixel.
 `tests/unit/views` and `tests/flows/test_farm_scene.py` render.
 """
 
@@ -14,7 +14,7 @@ from svdaudio.files import write_bytes
 
 
 def skip_rendering(patch):
-    """Let every picture of a run be one white pixel, in this process."""
+    """Save every picture of a run as one white pixel, in this process."""
     patch.setattr("svdaudio.views.plots.save", _save)
 
 

@@ -1,9 +1,9 @@
 """An S3 server for tests: moto's, on a free port, with faults on demand.
 
-In front of moto stands what it lacks: conditional writes that are atomic under threads, a check of the access key, and
-faults (`Faults`) that strike a given request: an error instead of the answer, silence, an answer that is lost after the
-work was done, one that is cut off half way, one with a flipped bit, a condition (If-Match, If-None-Match) that is
-ignored, or an If-Match that never matches.
+A front end adds what moto lacks: conditional writes that are atomic under threads, a check of the access key, and
+faults (`Fault`) of chosen requests: an error instead of the answer, no answer, an answer that is lost after the work
+was done, one that is cut off half way, one with a flipped bit, a condition (If-Match, If-None-Match) that is ignored,
+or an If-Match that never matches.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ class Fault:
 
 @dataclass
 class S3Server:
-    """The running server: where it is, the faults to come, and every request so far as "METHOD /path"."""
+    """The running server: its URL, the pending faults, and every request so far as "METHOD /path"."""
 
     url: str = ""
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     silence_s: float = 3.0
     page_size: int = 1000
-    """How many objects one page of a listing has."""
+    """Number of objects on one page of a listing."""
 
     def location(self, prefix: str) -> str:
         return f"s3://{BUCKET}/{prefix}"
 
     def environment(self) -> dict[str, str]:
-        """What a client has to know."""
+        """Environment variables for a client."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -100,7 +100,7 @@ class _Front:
             body = b"".join(self.moto(environ, start_response))
         if kind == "lost":
             time.sleep(self.server.silence_s)
-        elif kind == "cut":  # the headers promise all of it
+        elif kind == "cut":  # the headers give the full length
             return _cut(body)
         elif kind == "flipped" and body:
             place = len(body) // 2
@@ -109,17 +109,17 @@ class _Front:
 
 
 def _cut(body: bytes) -> Iterator[bytes]:
-    """Half of an answer, then the end of the connection."""
+    """Half of an answer, then a closed connection."""
     yield body[: len(body) // 2]
     raise ConnectionResetError
 
 
 class _Quiet(WSGIRequestHandler):
     def log_request(self, *facts: Any) -> None:
-        """Say nothing: `S3Server.requests` has it."""
+        """Log nothing: `S3Server.requests` has every request."""
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
-        """Say nothing of connections that were cut on purpose."""
+        """Log nothing about connections that were cut on purpose."""
 
 
 def _error(start_response: Callable[..., Any], environ: dict[str, Any], status: int, code: str) -> Iterable[bytes]:
@@ -131,7 +131,7 @@ def _error(start_response: Callable[..., Any], environ: dict[str, Any], status: 
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
-    """A server with one bucket, until the context is left."""
+    """A server with one bucket, until the context exits."""
     server = S3Server()
     moto = DomainDispatcherApplication(create_backend_app)
     http = make_server("127.0.0.1", 0, _Front(server, moto), threaded=True, request_handler=_Quiet)

@@ -1,10 +1,10 @@
-"""Pictures of pages for the documents, by an installed Chromium.
+"""Takes screenshots of pages for the documents with an installed Chromium.
 
     uv run python tests/screenshots.py report artifacts/out/…/report.html docs/images/report
     uv run python tests/screenshots.py studio docs/images
 
-The first takes a report in light, in dark and on a phone. The second opens a studio of its own, edits and mixes its
-example, and takes both tabs; tests/browser/test_studio.py drives its studio by the same function.
+The first takes a report in light, in dark and on a phone. The second starts a studio, edits and mixes its example, and
+takes both tabs; tests/browser/test_studio.py uses the same function.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ REPORT = {"light": (1280, 1240, "light"), "dark": (1280, 1240, "dark"), "phone":
 STUDIO_SIZE = (1280, 1520)
 STUDIO = ("edit", "mixer")
 DOG = (0.41, 0.61)
-"""Where the second object of the mixer is, in shares of the width and height."""
-PATIENCE_MS = 900_000
+"""Position of the second object of the mixer, as fractions of the width and height."""
+TIMEOUT_MS = 900_000
 
 
 def take_report(browser: Browser, page_file: Path, stem: Path) -> None:
@@ -43,7 +43,7 @@ def take_studio(browser: Browser, url: str, folder: Path) -> None:
     """Write `studio-<tab>.webp` for each of `STUDIO`: the example edited, and with its first object muted."""
     width, height = STUDIO_SIZE
     page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
-    page.set_default_timeout(PATIENCE_MS)
+    page.set_default_timeout(TIMEOUT_MS)
     page.goto(url)
     wait_for_studio(page)
     make_sound(page)
@@ -63,7 +63,7 @@ def take_studio(browser: Browser, url: str, folder: Path) -> None:
 
 
 def make_sound(page: Page) -> None:
-    """Make the sound of what the page shows, and wait until all of it is there."""
+    """Generate the sound of the page's present settings, and wait until everything is shown."""
     with page.expect_response(lambda answer: answer.url.rpartition("/")[0].endswith("/api/runs") and answer.ok):
         page.locator("#make-sound").click()
     page.locator("#plan", has_text="in the store").wait_for()
@@ -74,13 +74,13 @@ def make_sound(page: Page) -> None:
 
 
 def save(page: Page, path: Path) -> None:
-    """Write what a page shows as WebP."""
+    """Write a screenshot of a page as WebP."""
     Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, quality=82)
 
 
 @contextmanager
 def opened_studio() -> Iterator[str]:
-    """The address of a studio with the mini bundle, in a thread of this process and with a store that ends with it."""
+    """The address of a studio with the mini bundle, in a thread of this process, with a temporary store."""
     from svdaudio.session import Session
     from svdaudio.studio.access import access_for
     from svdaudio.studio.serve import open_studio, serve
@@ -102,7 +102,7 @@ def opened_studio() -> Iterator[str]:
 
 
 def main() -> None:
-    """Take what the command line asks for."""
+    """Take the screenshots that the command line names."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     kinds = options.add_subparsers(dest="kind", required=True)
     report = kinds.add_parser("report")

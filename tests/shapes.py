@@ -1,7 +1,7 @@
-"""What checks jaxtyping's shapes while the tests run: `Float[Tensor, "token dim"]`, and nothing else.
+"""Checks jaxtyping's shapes while the tests run: `Float[Tensor, "token dim"]`, and nothing else.
 
-Plain annotations are pyright's business: stand-ins in tests need only behave like what they stand for, and a few
-tests hand over a wrong type on purpose.
+Plain annotations are left to pyright: stand-ins in tests need only behave like what they replace, and a few tests pass
+a wrong type on purpose.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def check_shapes(function: Any) -> Any:
 
 
 def _evaluated(function: FunctionType) -> dict[str, Any]:
-    """Annotations by name; one that names what is imported for pyright alone is left out."""
+    """Annotations by name, without those that refer to imports for type checkers."""
     found: dict[str, Any] = {}
     for name, hint in function.__annotations__.items():
         try:

@@ -1,4 +1,4 @@
-"""The events of a job of the studio, as its page follows them."""
+"""Reads the events of a studio job, as the page does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def events(page: Any, job: str) -> list[tuple[str, dict[str, Any]]]:
     """Name and data of each event of a job, once it is over.
 
     Args:
-        page: a client of the studio.
-        job: its id.
+        page: A client of the studio.
+        job: The id of the job.
     """
     found: list[tuple[str, dict[str, Any]]] = []
     with page.stream("GET", f"/api/jobs/{job}/events") as response:

@@ -1,4 +1,4 @@
-"""A studio that serves in a thread, for the tests with a browser."""
+"""Serves a studio in a thread, for browser tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from svdaudio.studio.app import create_app
 
 @contextmanager
 def serving_studio(studio: Any) -> Generator[str]:
-    """Serve on a free port for as long as the block lasts; the address of the page."""
+    """Serve on a free port until the context exits; yields the address of the page."""
     server = uvicorn.Server(
         uvicorn.Config(create_app(studio), port=0, log_level="warning", ws="none", timeout_graceful_shutdown=1)
     )

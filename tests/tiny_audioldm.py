@@ -1,4 +1,4 @@
-"""An AudioLDM that fits into a test."""
+"""An AudioLDM small enough for tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TINY = Architecture(
 
 
 def write_tokenizer(folder):
-    """RoBERTa's tokenizer with a word for each of a few letters, in a new folder."""
+    """Write RoBERTa's tokenizer, with a word for each of a few letters, to a new folder."""
     folder.mkdir()
     words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "\u0120", *"acdegost"]
     (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))

@@ -19,7 +19,7 @@ CONFIG = {
 
 
 def write_guide_bundle(folder, base="mini"):
-    """Write the bundle `guided`, whose other roles are those of `base`, below a folder of bundles."""
+    """Write the bundle `guided`, whose other roles are those of `base`, into a folder of bundles."""
     torch.manual_seed(0)
     network = GuideNetwork(**CONFIG)
     network.texts.copy_(torch.eye(N_DIMS)[: len(CLASSES)])

@@ -1,4 +1,4 @@
-"""A toy of the method for the command line: the real stage table, tiny bodies in place of those that need weights."""
+"""The method with toy models for the command line: the real stage table; tiny bodies for stages that need weights."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ BODIES = {
 
 
 def install(patch, folder, *, render=False):
-    """Toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current one.
+    """Install toy bodies, a toy bundle, a store and two pictures in `folder`, which becomes the current folder.
 
-    Pictures of runs are rendered only if a test looks at them.
+    Pictures of runs are rendered only if a test reads them.
     """
     for stage, body in BODIES.items():
         patch.setitem(sys.modules, STAGES[stage].body.partition(":")[0], SimpleNamespace(run=body))

@@ -1,6 +1,6 @@
-"""A training of a small network without batch norm, for any process: `python training_toy.py FOLDER [DIE_AT]`.
+"""Trains a small network without batch norm, in any process: `python training_toy.py FOLDER [DIE_AT]`.
 
-With DIE_AT, it kills itself in that step, as a power failure would. Every process of a training writes its weights.
+With DIE_AT, it kills itself in that step, like a power failure. Every process of a training writes its weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ORDER = Order(indices=tuple(range(N_ITEMS)), batch=4, accumulate=2, epochs=4, st
 
 
 class ToySubject:
-    """Random numbers, and their products with a fixed matrix, which the network learns."""
+    """Random vectors and their products with a fixed matrix, which the network learns."""
 
     terms = ("loss",)
 
@@ -59,11 +59,11 @@ class ToySubject:
 
 def run(folder, subject=None, *, save_every_s=0.0, on_epoch=lambda line: None, **settings):
     """Train in a folder, and return the outcome."""
-    made = CiapSettings(**{"batch": 4, "workers": 0, "learning_rate": 0.01, "clip_norm": 0.0, **settings})
+    parsed = CiapSettings(**{"batch": 4, "workers": 0, "learning_rate": 0.01, "clip_norm": 0.0, **settings})
     device = torch.device("cpu")
     with joined_ranks(device) as ranks:
         outcome = train(
-            subject or ToySubject(), made, ORDER, folder=folder, device=device, ranks=ranks, on_epoch=on_epoch,
+            subject or ToySubject(), parsed, ORDER, folder=folder, device=device, ranks=ranks, on_epoch=on_epoch,
             save_every_s=save_every_s,
         )  # fmt: skip
     torch.save(dict(outcome.state), folder / f"weights-{ranks.rank}.pt")

@@ -8,15 +8,14 @@ import pytest
 from browser_checks import chromium_path, launch
 
 REQUIRED = "SVDAUDIO_BROWSER_TESTS"
-"""Set to "required" where a missing browser is a failure."""
+"""Set to "required" to make a missing browser a failure."""
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A browser without a network; each test opens pages in contexts of its own.
+    """A browser without a network; each test opens pages in its own contexts.
 
-    It ends with its module: as long as Playwright is there, other libraries take this thread for one that runs an event
-    loop.
+    It closes with its module: while Playwright is active, other libraries assume that this thread runs an event loop.
     """
     path = chromium_path()
     if path is None:
@@ -34,14 +33,14 @@ def chromium():
 
 @pytest.fixture
 def another_chromium(chromium):
-    """A second browser, a process of its own."""
+    """A second browser in its own process."""
     browser = launch(chromium.browser_type, chromium_path())
     yield browser
     browser.close()
 
 
 class Opened:
-    """A page, and everything that went wrong on it."""
+    """A page, and every error on it."""
 
     def __init__(self, page, faults, requests):
         self.page, self.faults, self.requests = page, faults, requests

@@ -1,4 +1,4 @@
-"""The report of a run in a real browser, offline: it shows, plays and compares, and nothing in a name acts."""
+"""The report of a run in a real browser, offline: it displays, plays and compares, and escapes names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 import toy_method
-from browser_checks import serious_faults_of_access
+from browser_checks import accessibility_violations
 from PIL import Image
 
 from svdaudio.cli.app import invoke
@@ -17,7 +17,7 @@ HOSTILE = "a\"><img src=x onerror=alert(1)>'&amp;{{7*7}}"
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """The report of a toy run whose pictures have names that try to act as HTML."""
+    """The report of a toy run whose pictures have names that contain HTML."""
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         toy_method.install(patch, folder)
@@ -47,18 +47,18 @@ def seconds(page):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_it_opens_offline_without_a_fault_and_is_accessible(open_page, report, width, scheme):
+def test_it_opens_offline_without_errors_and_is_accessible(open_page, report, width, scheme):
     opened = open_page(report, width=width, scheme=scheme)
     assert opened.faults == []
     assert all(url.startswith(("file:", "data:", "blob:")) for url in opened.requests)
     assert not is_blank(opened.page)
     for selector in (".stage", ".view img.of-mel", ".view svg", ".flow", ".scores"):
         assert not is_blank(opened.page, selector), selector
-    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing overflows sideways"
-    assert serious_faults_of_access(opened.page) == {}
+    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no horizontal overflow"
+    assert accessibility_violations(opened.page) == {}
 
 
-def test_names_are_shown_and_do_nothing(open_page, report):
+def test_markup_in_names_is_escaped(open_page, report):
     opened = open_page(report)
     assert HOSTILE in opened.page.locator("h1").inner_text()
     assert opened.page.locator("img[src='x']").count() == 0
@@ -84,7 +84,7 @@ def test_sounds_have_their_duration_play_and_switch_at_the_same_position(open_pa
     before = seconds(page)
     page.keyboard.press("1")
     assert chosen(page) == "original"
-    assert before <= seconds(page) < before + 3, "another lane plays on from the same position"
+    assert before <= seconds(page) < before + 3, "another lane continues at the same position"
     page.keyboard.press("Space")
     assert page.locator("#play").get_attribute("aria-pressed") == "false"
     held = seconds(page)
@@ -131,7 +131,7 @@ def test_the_divider_and_the_layers_change_the_picture(open_page, report):
     assert shown() != moved
 
 
-def test_a_stage_shows_what_it_made(open_page, report):
+def test_a_stage_shows_its_outputs(open_page, report):
     page = open_page(report).page
     page.locator(".cell", has_text="tokens").first.click()
     facts = page.locator(".node-facts:not(.hidden)")
@@ -139,16 +139,16 @@ def test_a_stage_shows_what_it_made(open_page, report):
     assert "original.tokens" in facts.inner_text()
 
 
-def test_two_runs_share_a_page_with_what_differs_first(open_page, report):
+def test_two_runs_share_a_page_with_the_differences_first(open_page, report):
     opened = open_page(report.parent / "both.html")
     table = opened.page.get_by_label("Differences between runs").inner_text()
     assert "seed" in table
     assert "svd.alpha" not in table
     assert opened.faults == []
-    assert serious_faults_of_access(opened.page) == {}
+    assert accessibility_violations(opened.page) == {}
 
 
-def test_without_scripts_everything_is_there_to_read_and_hear(chromium, report):
+def test_without_scripts_everything_can_be_read_and_played(chromium, report):
     context = chromium.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
     page.goto(report.as_uri())

@@ -1,4 +1,4 @@
-"""The studio in a real browser, with toy models: clicks, sliders, faders, keys, reloads; nothing is asked elsewhere."""
+"""The studio in a real browser, with toy models: clicks, sliders, faders, keys, reloads; no other host is contacted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import screenshots
 import toy_method
-from browser_checks import serious_faults_of_access, wait_for_studio
+from browser_checks import accessibility_violations, wait_for_studio
 from PIL import Image
 from studio_server import serving_studio
 
@@ -28,7 +28,7 @@ DOCUMENTS = Path(__file__).parents[2]
 
 
 class Gate:
-    """Holds the diffusion of the toy models back while it is closed."""
+    """Blocks the diffusion of the toy models while closed."""
 
     def __init__(self):
         self._open = threading.Event()
@@ -53,7 +53,7 @@ def embed(*, pixels, image_encoder):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A studio that serves in a thread: its address, and the gate in front of its diffusion."""
+    """A studio served in a thread: its address, and the gate of its diffusion."""
     folder, gate = tmp_path_factory.mktemp("studio"), Gate()
     with pytest.MonkeyPatch.context() as patch:
         toy_method.install(patch, folder)
@@ -70,14 +70,14 @@ def served(tmp_path_factory):
             gate.open()
 
 
-def is_fault(said):
-    """Whether a line of the console tells of a fault; the browser writes one for each request that is refused."""
-    return said.type in ("error", "warning") and "the server responded with a status of 400" not in said.text
+def is_fault(message):
+    """Whether a console message reports a fault, other than the browser's message for a refused request."""
+    return message.type in ("error", "warning") and "the server responded with a status of 400" not in message.text
 
 
 @pytest.fixture
 def open_studio(chromium, served):
-    """Open the studio as a person of its own. What goes wrong on the page, or leaves it, fails the test."""
+    """Open the studio as a new user. An error on the page or a request to another host fails the test."""
     contexts, faults, hosts = [], [], set()
 
     def open_page(*, width=1280, scheme="light", browser=chromium):
@@ -87,7 +87,7 @@ def open_studio(chromium, served):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        page.on("console", lambda said: faults.append(said.text) if is_fault(said) else None)
+        page.on("console", lambda message: faults.append(message.text) if is_fault(message) else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         page.goto(served.url)
@@ -103,7 +103,7 @@ def open_studio(chromium, served):
 
 @pytest.fixture
 def mask_file(tmp_path):
-    """Writes a mask for the toy's pictures, of 64 x 48 px: white in the left half."""
+    """Write a mask for the toy's pictures, of 64 x 48 px: white in the left half."""
 
     def write(name="half.png", size=(64, 48)):
         inside = np.zeros(size[::-1], np.uint8)
@@ -115,13 +115,13 @@ def mask_file(tmp_path):
 
 
 def masks(page, picture="original"):
-    """The masks that are drawn over a picture."""
+    """The masks drawn over a picture."""
     paths = page.locator(f"#shots [data-picture={picture}] .layer-mask:not(.stale) path")
     return [paths.nth(place).get_attribute("d") for place in range(paths.count())]
 
 
 def click(page, x, y, *, picture="original", **options):
-    """Click at a share of the width and height of a picture."""
+    """Click at a fraction of the width and height of a picture."""
     stage = page.locator(f"[data-picture={picture}]")
     area = stage.bounding_box()
     stage.click(position={"x": x * area["width"], "y": y * area["height"]}, **options)
@@ -129,10 +129,10 @@ def click(page, x, y, *, picture="original", **options):
 
 @contextmanager
 def sound(page):
-    """Waits for the sound that something leads to: until its lanes are there, and nothing is left to run."""
-    with page.expect_event("response", lambda answer: is_run(answer.url) and answer.ok) as told:
+    """Wait for the sound of an action in the context: until its lanes are shown and nothing is left to run."""
+    with page.expect_event("response", lambda answer: is_run(answer.url) and answer.ok) as response:
         yield
-    run = told.value.url.rpartition("/")[2]
+    run = response.value.url.rpartition("/")[2]
     page.locator(f"#result:not([aria-busy]) [data-run='{run}']").wait_for()
     page.locator("#plan", has_text="in the store").wait_for()
 
@@ -147,7 +147,7 @@ def make_sound(page):
 
 
 def tab_to(page, selector):
-    """Press Tab until the focus is on an element."""
+    """Press Tab until an element has the focus."""
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
@@ -168,7 +168,7 @@ def computed(page):
     )
 
 
-def test_the_example_is_there_and_a_click_makes_a_mask(open_studio):
+def test_the_example_is_shown_and_a_click_makes_a_mask(open_studio):
     page = open_studio()
     page.locator("#shots .layer-mask:not(.stale) path").nth(1).wait_for()
     before = masks(page)
@@ -191,7 +191,7 @@ def test_the_example_is_there_and_a_click_makes_a_mask(open_studio):
     page.locator("[data-picture=original] .layer-mask:not(.stale) rect").wait_for()
 
 
-def test_a_change_says_what_it_runs_and_only_that_runs(open_studio):
+def test_a_change_lists_what_it_runs_and_runs_only_that(open_studio):
     page = open_studio()
     make_sound(page)
     assert page.locator(".lane.original, .lane.edited, .lane.result").count() == 3
@@ -214,7 +214,7 @@ def test_a_change_says_what_it_runs_and_only_that_runs(open_studio):
     assert page.locator(".lane .name[aria-pressed=true]").inner_text().startswith("original")
 
 
-def test_an_error_is_beside_its_field(open_studio, tmp_path, mask_file):
+def test_an_error_is_shown_next_to_its_field(open_studio, tmp_path, mask_file):
     page = open_studio()
     alpha = page.locator("input.typed[data-parameter='svd.beta']")
     alpha.fill("much")
@@ -223,7 +223,7 @@ def test_an_error_is_beside_its_field(open_studio, tmp_path, mask_file):
     (tmp_path / "no.png").write_bytes(b"not a picture")
     page.locator("input[type=file]").first.set_input_files(tmp_path / "no.png")
     page.locator("#shots .field-error", has_text="no.png").wait_for()
-    assert page.locator("#shots .stage").count() == 2, "the picture that was there is still there"
+    assert page.locator("#shots .stage").count() == 2, "the previous picture is kept"
     with page.expect_response(lambda answer: answer.url.endswith("/api/plan") and answer.ok):
         page.locator("input[type=file]").first.set_input_files([mask_file("good.png"), tmp_path / "no.png"])
     page.locator("#plan", has_text="will run").wait_for()
@@ -231,7 +231,7 @@ def test_an_error_is_beside_its_field(open_studio, tmp_path, mask_file):
     page.locator("#shots", has_text="good.png").wait_for()
 
 
-def test_a_mask_file_takes_the_place_of_clicks(open_studio, mask_file):
+def test_a_mask_file_replaces_clicks(open_studio, mask_file):
     page = open_studio()
     row = page.locator("#objects .object").first
     row.locator(".mask-line", has_text="score 0.90").wait_for()
@@ -245,7 +245,7 @@ def test_a_mask_file_takes_the_place_of_clicks(open_studio, mask_file):
     assert masks(page) == of_clicks
     page.get_by_label("Mask file of remove", exact=True).set_input_files(mask_file())
     make_sound(page)
-    assert "removed.mask" not in computed(page), "the outline has computed it"
+    assert "removed.mask" not in computed(page), "the outline has already computed it"
     page.get_by_role("button", name="Command").click()
     assert 'remove.remove.mask="half.png"' in page.locator("#command-text").inner_text()
     page.get_by_role("button", name="Close command").click()
@@ -283,7 +283,7 @@ def test_a_mask_file_is_dropped_onto_an_object_of_the_mixer(open_studio, mask_fi
     assert page.locator("#shots .layer-mask path").count() == 1
 
 
-def test_a_mask_file_is_given_by_keyboard_and_a_wrong_one_says_why(open_studio, mask_file, tmp_path):
+def test_a_mask_file_is_chosen_by_keyboard_and_an_invalid_one_is_refused(open_studio, mask_file, tmp_path):
     page = open_studio()
     choosers = []
     page.on("filechooser", lambda chooser: choosers.append(chooser))  # noqa: PLW0108 - no attribute can be set of append
@@ -300,9 +300,9 @@ def test_a_mask_file_is_given_by_keyboard_and_a_wrong_one_says_why(open_studio, 
     for path, words in wrong.items():
         page.get_by_label("Mask file of remove", exact=True).set_input_files(path)
         row.locator(".field-error", has_text=words).wait_for()
-        assert page.locator("#alert").is_hidden(), "the error is beside its object alone"
-        assert "score 0.90" in row.locator(".mask-line").inner_text(), "the clicks that were there are still there"
-    for _ in range(5):  # on a busy machine Chromium sometimes does not tell of a chooser
+        assert page.locator("#alert").is_hidden(), "the error is shown only next to its object"
+        assert "score 0.90" in row.locator(".mask-line").inner_text(), "the previous clicks are kept"
+    for _ in range(5):  # on a busy machine Chromium sometimes does not report a chooser
         tab_to(page, "[aria-label='Mask file of remove…']")
         page.keyboard.press("Enter")
         page.wait_for_timeout(2000)
@@ -316,7 +316,7 @@ def test_a_mask_file_is_given_by_keyboard_and_a_wrong_one_says_why(open_studio, 
         page.keyboard.press("Enter")
 
 
-def test_a_duration_reaches_as_far_as_the_engine_allows(open_studio):
+def test_a_duration_may_be_as_long_as_the_engine_allows(open_studio):
     page = open_studio()
     duration = page.locator("input.typed[data-parameter='generate.duration_s']")
     slider = page.locator("input[data-slider='generate.duration_s']")
@@ -349,7 +349,7 @@ def test_two_browsers_work_at_once(open_studio, another_chromium, served):
     assert one.locator("#status-text").inner_text() == "generating"
     for page, (parameter, value) in changes.items():
         jobs = page.evaluate("fetch('/api/start').then((answer) => answer.json()).then((start) => start.jobs)")
-        assert [job["ask"]["settings"].get(parameter) for job in jobs] == [value], "each has its own job alone"
+        assert [job["ask"]["settings"].get(parameter) for job in jobs] == [value], "each sees only its own job"
     with sound(one), sound(other):
         served.gate.open()
     made = {page.locator("#result [data-run]").get_attribute("data-run") for page in changes}
@@ -360,7 +360,7 @@ def test_two_browsers_work_at_once(open_studio, another_chromium, served):
         assert re.findall(r"svd\.\w+=[\d.]+", page.locator("#command-text").inner_text()) == [f"{parameter}={value}"]
 
 
-def test_both_tabs_are_taken_for_the_documents(chromium, served, tmp_path):
+def test_screenshots_of_both_tabs_are_taken(chromium, served, tmp_path):
     screenshots.take_studio(chromium, served.url, tmp_path)
     for tab in screenshots.STUDIO:
         name = f"studio-{tab}.webp"
@@ -398,7 +398,7 @@ def test_a_reload_during_a_run_finds_it_again(open_studio, served):
     page.locator("#strip [data-state=running]").first.wait_for(state="attached")
     page.reload()
     page.locator("#stop").wait_for()
-    assert seed.input_value() == "7", "what was set is still set"
+    assert seed.input_value() == "7", "settings are kept"
     with sound(page):
         served.gate.open()
 
@@ -419,7 +419,7 @@ def test_a_change_during_a_run_replaces_it(open_studio, served):
     with sound(page):
         served.gate.open()
     n_sounds = 3
-    assert served.gate.n_passed <= passed + 1 + n_sounds, "of the first job only the stage that was under way ends"
+    assert served.gate.n_passed <= passed + 1 + n_sounds, "of the first job only the running stage is completed"
 
 
 def test_from_start_to_sound_by_keyboard_alone(open_studio):
@@ -470,5 +470,5 @@ def test_a_table_is_computed_row_by_row(open_studio, tmp_path):
 def test_it_fits_and_is_accessible(open_studio, width, scheme):
     page = open_studio(width=width, scheme=scheme)
     make_sound(page)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing overflows sideways"
-    assert serious_faults_of_access(page) == {}
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no horizontal overflow"
+    assert accessibility_violations(page) == {}

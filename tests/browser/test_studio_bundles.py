@@ -1,4 +1,4 @@
-"""Bundles in a real browser: what one lacks, fetching it from a local server, stopping, going on, and using it."""
+"""Bundles in a real browser: missing models are fetched from a local server, stopped, resumed and used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import toy_method
-from browser_checks import serious_faults_of_access
+from browser_checks import accessibility_violations
 from file_server import serving
 from published_toy import CONTENT, N_BYTES, everything
 from studio_server import serving_studio
@@ -48,7 +48,7 @@ def publish(monkeypatch, server, sha256):
 
 @pytest.fixture
 def opened(chromium, world):
-    """Open the page and its list of bundles. What goes wrong on the page fails the test."""
+    """Open the page and its list of bundles. An error on the page fails the test."""
     contexts, faults = [], []
 
     def open_page(*, width=1280, scheme="light"):
@@ -71,7 +71,7 @@ def opened(chromium, world):
     assert faults == []
 
 
-def test_what_is_missing_is_fetched_stopped_resumed_and_used(opened, world):
+def test_missing_models_are_fetched_stopped_resumed_and_used(opened, world):
     page = opened()
     full = page.locator("[data-bundle=full]")
     assert full.get_by_role("button", name="Use full").is_disabled()
@@ -80,11 +80,11 @@ def test_what_is_missing_is_fetched_stopped_resumed_and_used(opened, world):
     world.server.held_after = N_BYTES // 3
     full.get_by_role("button", name="Fetch 3.0 MB").click()
     full.get_by_text("of 3.0 MB · 0 of 1 file").wait_for()
-    page.reload()  # the download goes on, and is found again
+    page.reload()  # the download continues, and is found again
     page.locator("#plan", has_text="will run").wait_for()
     page.get_by_role("button", name="Models…").click()
     full.get_by_role("button", name="Stop").click()
-    full.get_by_role("button", name="Stopping…").wait_for()  # else the rest could come before the stop does
+    full.get_by_role("button", name="Stopping…").wait_for()  # else the download could finish before the stop
     world.server.held_after = None
     world.server.go.set()
     full.get_by_text("Stopped. Fetch continues").wait_for()
@@ -100,7 +100,7 @@ def test_what_is_missing_is_fetched_stopped_resumed_and_used(opened, world):
     page.locator("#objects .mask-line", has_text="score 0.90").first.wait_for()
 
 
-def test_an_error_says_what_to_do_and_a_digest_is_accepted_first(opened, world, monkeypatch):
+def test_an_error_names_the_fix_and_a_missing_digest_must_be_accepted(opened, world, monkeypatch):
     publish(monkeypatch, world.server, None)
     page = opened(width=390, scheme="dark")
     full = page.locator("[data-bundle=full]")
@@ -111,5 +111,5 @@ def test_an_error_says_what_to_do_and_a_digest_is_accepted_first(opened, world, 
     world.server.statuses = [404]
     fetch.click()
     full.locator(".field-error", has_text="answered 404").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing overflows sideways"
-    assert serious_faults_of_access(page) == {}
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no horizontal overflow"
+    assert accessibility_violations(page) == {}

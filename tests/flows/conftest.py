@@ -1,4 +1,4 @@
-"""What many tests need: the command line, a Prefect server on a free port, and a toy that any process finds."""
+"""Shared fixtures: the command line, a Prefect server on a free port, and a toy method that any process can import."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def cli(capsys):
 
 @pytest.fixture
 def cli_and_children(capfd):
-    """As `cli`, with what its child processes print."""
+    """As `cli`, including the output of child processes."""
     return called(capfd)
 
 
 def called(capture):
-    """The command line as a function, its output taken by one of pytest's fixtures."""
+    """The command line as a function, its output captured by a fixture of pytest."""
 
     def call(*arguments):
         capture.readouterr()
@@ -41,7 +41,7 @@ def called(capture):
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
-    """A folder in which the toy's pair was run once, and what that printed as JSON; not to be changed."""
+    """A folder in which the toy's pair was run once, and its JSON output; must not be modified."""
     from toy_method import PAIR, install
 
     folder = tmp_path_factory.mktemp("finished")
@@ -53,7 +53,7 @@ def finished_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def picture_store(tmp_path_factory):
-    """A store with the plain sound of the example picture, with the fewest steps and audibly; not to be changed."""
+    """A store with the plain sound of the example picture, with few and with audible steps; must not be modified."""
     from farm_scene import AUDIBLE_ARGUMENTS, FEW_STEPS_ARGUMENTS, PICTURES
     from quick_pictures import skip_rendering
 
@@ -75,9 +75,9 @@ def mix(cli, tmp_path, monkeypatch, picture_store):
     monkeypatch.setenv("SVDAUDIO_STORE", str(shutil.copytree(picture_store, tmp_path / "store")))
 
     def call(*arguments, command="mix"):
-        done = cli(command, PICTURES[0], *arguments, "--json")
-        assert done.code == 0, done.err
-        return done.json()
+        result = cli(command, PICTURES[0], *arguments, "--json")
+        assert result.code == 0, result.err
+        return result.json()
 
     return call
 
@@ -88,20 +88,20 @@ def prefect_server(tmp_path_factory):
     home = tmp_path_factory.mktemp("server")
     yield server.start(home), home
     if (handlers := sys.modules.get("prefect.logging.handlers")) is not None:
-        handlers.APILogWorker.drain_all(timeout=10)  # else logs of flows wait for minutes for a server that is gone
+        handlers.APILogWorker.drain_all(timeout=10)  # else flow logs wait minutes for a stopped server
     server.stop(home)
 
 
 @pytest.fixture
 def prefect_api(prefect_server, monkeypatch, tmp_path_factory):
-    """The API's address, with Prefect's own settings kept away from the user's."""
+    """The API's address, with Prefect's settings isolated from the user's."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path_factory.getbasetemp() / "prefect-client"))
     return prefect_server[0].api_url
 
 
 @pytest.fixture(scope="module")
 def toy_notes(tmp_path_factory):
-    """Where bodies of the toy note that they ran, in every process that is started from now on."""
+    """The folder in which the toy's bodies note their calls, in this process and all that it starts."""
     from cluster_toy import NOTES, PLACE, Notes
 
     with pytest.MonkeyPatch.context() as patch:
@@ -113,14 +113,14 @@ def toy_notes(tmp_path_factory):
 
 @pytest.fixture
 def notes(toy_notes):
-    """What the toy's bodies note during a test."""
+    """The notes of the toy's bodies during a test."""
     toy_notes.clear()
     return toy_notes
 
 
 @pytest.fixture
 def world(notes, tmp_path):
-    """The toy that any process knows, its files and its stores."""
+    """The toy that any process can import, its files and its stores."""
     from cluster_toy import World
 
     return World(tmp_path)

@@ -15,7 +15,7 @@ from svdaudio.methods.stages import CROP, EMBED
 from svdaudio.studies.ablation import FADE, FOUR_WAY, PARTS, SETTINGS, WITH_SOUND
 
 DOG_STAYS = 3
-"""A seed of scenes in which a dog stays where a cat becomes a duck: the toy's classes are these three."""
+"""A seed of scenes in which a cat becomes a duck and a dog stays: the three classes of the toy."""
 ONE = ["ablate", "--only", "cat-duck", "--scenes", DOG_STAYS, "--out", "out"]
 
 
@@ -30,16 +30,16 @@ def crop(*, pixels, mask, image_encoder):
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch, tmp_path):
-    """The toy, with the bodies of the other forms."""
+    """The toy method, with bodies for the other forms."""
     install(monkeypatch, tmp_path)
     for stage, body in ((EMBED, embed), (CROP, crop)):
         monkeypatch.setitem(sys.modules, stage.body.partition(":")[0], SimpleNamespace(run=body))
 
 
-def test_embeddings_alone_make_no_sound(cli, tmp_path):
-    told = cli(*ONE, "--embeddings-only", "--json")
-    assert told.code == 0, told.err
-    found = told.json()
+def test_embeddings_only_generates_no_sound(cli, tmp_path):
+    result = cli(*ONE, "--embeddings-only", "--json")
+    assert result.code == 0, result.err
+    found = result.json()
     assert (found["edits"], found["mutes"], found["figures"]["parts"]) == (1, 0, {})
     settings = found["figures"]["settings"]
     assert settings.keys() >= {one.name for one in SETTINGS}
@@ -51,10 +51,10 @@ def test_embeddings_alone_make_no_sound(cli, tmp_path):
     assert page.startswith("`svdaudio ablate --only cat-duck --embeddings-only --scenes 3`: 1 edits, bundle mini")
 
 
-def test_what_the_ablation_sets_itself_is_refused(cli, tmp_path):
-    told = cli(*ONE, "--set", "svd.k=3")
-    assert (told.code, told.out) == (2, "")
-    assert "the ablation sets svd.k itself: expected its default 5, got 3" in told.err
+def test_a_parameter_that_the_ablation_sets_is_refused(cli, tmp_path):
+    result = cli(*ONE, "--set", "svd.k=3")
+    assert (result.code, result.out) == (2, "")
+    assert "the ablation sets svd.k itself: expected its default 5, got 3" in result.err
     assert not (tmp_path / "store" / "runs").exists()
 
 
@@ -66,15 +66,15 @@ def test_an_interrupted_ablation_is_resumed_and_writes_its_files(cli, monkeypatc
         patch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse_each", SimpleNamespace(run=interrupted))
         assert cli(*ONE).code == 130
     assert not (tmp_path / "out" / "ablation.csv").exists()
-    told = cli("resume", "--json")
-    assert told.code == 0, told.err
-    found = told.json()
+    result = cli("resume", "--json")
+    assert result.code == 0, result.err
+    found = result.json()
     assert (found["edits"], found["mutes"], len(found["figures"]["parts"])) == (1, 1, len(PARTS))
     assert found["figures"]["settings"][FADE].keys() == {"embeddings", "edits", "mutes"}
-    wanted = {
+    expected = {
         "every case": "ablation.csv", "tables": "ablation.md", "page": "ablation.html", "every run": "runs.csv"
     }  # fmt: skip
-    assert found["files"] == {what: str(tmp_path / "out" / name) for what, name in wanted.items()}
+    assert found["files"] == {what: str(tmp_path / "out" / name) for what, name in expected.items()}
     assert all(Path(path).is_file() for path in found["files"].values())
     with (tmp_path / "out" / "runs.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 2 * len(WITH_SOUND)

@@ -1,4 +1,4 @@
-"""Everything the program does with a method, done with one that it does not know (tests/listening_method.py)."""
+"""Every feature of the program, tested with an external method (tests/listening_method.py)."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def statuses(told):
-    return {stage["stage"]: stage["status"] for stage in told["stages"]}
+def statuses(result):
+    return {stage["stage"]: stage["status"] for stage in result["stages"]}
 
 
-def test_it_is_found_by_its_name(folder):
+def test_the_method_is_found_by_name(folder):
     assert find_method("listening") is METHOD
     assert method_names()[-1] == "listening"
 
@@ -62,8 +62,8 @@ def test_plan_run_and_run_again(folder, cli):
 
 
 def test_its_nodes_depend_on_its_configuration(folder, cli):
-    told = cli("run", *LISTENING, "--set", "blend.n_echoes=2", "--json").json()
-    assert "made.echo" in statuses(told)
+    result = cli("run", *LISTENING, "--set", "blend.n_echoes=2", "--json").json()
+    assert "made.echo" in statuses(result)
     plain = cli("run", *LISTENING, "--json").json()
     assert Counter(statuses(plain).values()) == {"cached": 4, "computed": 1}
 
@@ -109,9 +109,9 @@ def test_batch_and_sweep(folder, cli):
         "a,bell.wav,poem.txt,one.png,,a.wav\n"
         "b,bell.wav,poem.txt,one.png,0.3,b.wav\n"
     )
-    told = cli("batch", "many.csv", "--method", "listening", "--json").json()
-    assert told["counts"] == {"finished": 2}
-    assert [row["level.made"] > 0 for row in told["pairs"]] == [True, True]
+    result = cli("batch", "many.csv", "--method", "listening", "--json").json()
+    assert result["counts"] == {"finished": 2}
+    assert [row["level.made"] > 0 for row in result["pairs"]] == [True, True]
     assert (folder / "b.wav").is_file()
     assert cli("batch", "many.csv", "--method", "listening", "--json", "--workers", "2").json()["counts"] == {
         "finished": 2
@@ -131,7 +131,7 @@ def test_batch_and_sweep(folder, cli):
         (["bell.wav", "none.txt", "one.png"], "file not found: none.txt. Check the path of the text"),
     ],
 )
-def test_wrong_files_are_one_line(folder, cli, arguments, message):
+def test_an_invalid_file_is_a_one_line_error(folder, cli, arguments, message):
     result = cli("run", *arguments, "--method", "listening")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert message in result.err
@@ -159,7 +159,7 @@ def test_in_a_notebook(folder):
     assert result.audio["made"].is_file()
 
 
-def test_as_a_command_of_its_own_process(folder):
+def test_as_a_command_in_a_new_process(folder):
     ended = subprocess.run(
         [sys.executable, "-m", "svdaudio.cli", "plan", *LISTENING, "--json"],
         capture_output=True, text=True, check=True,
@@ -168,13 +168,13 @@ def test_as_a_command_of_its_own_process(folder):
     assert [stage["stage"] for stage in json.loads(ended.stdout)["stages"]] == NODES
 
 
-@pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+@pytest.mark.filterwarnings("default")  # Prefect and its dependencies emit warnings
 def test_through_prefect_and_on_a_schedule(folder, cli, prefect_api, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    told = cli("run", *LISTENING, "--prefect", "--json")
-    assert told.code == 0, told.err
-    assert set(statuses(told.json()).values()) == {"computed"}
-    assert "made.blend" in told.err
+    result = cli("run", *LISTENING, "--prefect", "--json")
+    assert result.code == 0, result.err
+    assert set(statuses(result.json()).values()) == {"computed"}
+    assert "made.blend" in result.err
     shown = cli("show", "latest", "--json").json()
     assert (shown["runner"], shown["kind"]) == ("prefect", "listening")
     here = cli("run", *LISTENING, "--runner", "in-process", "--json").json()

@@ -1,4 +1,4 @@
-"""Many runs carried out together: each as it would be alone, whatever happens to the others."""
+"""Batches: each run gives the result that it would give alone, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ N_NODES = 8
 
 
 def sounds(config):
-    """The three scores, as if they were a sound."""
+    """The three scores, treated as a sound."""
     return {"manipulated": "manipulated.scores.scores"}
 
 
@@ -66,7 +66,7 @@ def batch_of(toy, *alphas):
 
 
 def failing_for(toy, alpha, error):
-    """The toy's bodies, of which mix fails for one pair."""
+    """The toy's bodies, with mix failing for one pair."""
 
     def body(stage):
         whole = toy.body(stage)
@@ -82,7 +82,7 @@ def failing_for(toy, alpha, error):
     return body
 
 
-def test_a_run_in_a_batch_is_what_it_is_alone(toy, tmp_path):
+def test_a_run_in_a_batch_equals_the_same_run_alone(toy, tmp_path):
     runs = executed(toy, jobs_of(toy, *ALPHAS))
     assert [run.state for run in runs] == ["finished"] * 3
     assert toy.calls == {"image": 2, "align": 2, "factors": 2, "mix": 3, "scores": 3}
@@ -94,7 +94,7 @@ def test_a_run_in_a_batch_is_what_it_is_alone(toy, tmp_path):
         assert together.runs.load(run.id) == run
 
 
-def test_it_goes_stage_by_stage_and_holds_the_models_of_one_stage(toy):
+def test_a_batch_runs_stage_by_stage_and_holds_the_models_of_one_stage(toy):
     held, seen = [], []
 
     class Source(dict):
@@ -110,7 +110,7 @@ def test_it_goes_stage_by_stage_and_holds_the_models_of_one_stage(toy):
     assert held == [("tagger",)] * 3
 
 
-def test_the_others_go_on_when_one_fails(toy):
+def test_other_pairs_continue_when_one_fails(toy):
     error = InputError("the region is empty")
     runs = execute_batch(work_of(toy, jobs_of(toy, *ALPHAS), body=failing_for(toy, 0.2, error)))
     assert [run.state for run in runs] == ["finished", "failed", "finished"]
@@ -119,7 +119,7 @@ def test_the_others_go_on_when_one_fails(toy):
     assert not any(toy.store.runs.is_active(run.id) for run in runs)
 
 
-def test_or_stop_and_can_be_continued(toy):
+def test_on_error_stop_ends_a_batch_that_can_be_resumed(toy):
     jobs = jobs_of(toy, *ALPHAS)
     body = failing_for(toy, 0.2, InputError("the region is empty"))
     runs = execute_batch(work_of(toy, jobs, body=body, on_error="stop"))
@@ -128,7 +128,7 @@ def test_or_stop_and_can_be_continued(toy):
 
 
 @pytest.mark.parametrize("error", [CheckpointError("the mix is missing"), KeyboardInterrupt()])
-def test_what_is_no_fault_of_one_pair_ends_the_batch(toy, error):
+def test_an_error_not_specific_to_one_pair_ends_the_batch(toy, error):
     jobs = jobs_of(toy, *ALPHAS)
     with pytest.raises(type(error)):
         execute_batch(work_of(toy, jobs, body=failing_for(toy, 0.2, error)))
@@ -138,7 +138,7 @@ def test_what_is_no_fault_of_one_pair_ends_the_batch(toy, error):
     assert not any(toy.store.runs.is_active(job.run.id) for job in jobs)
 
 
-def test_a_batch_goes_on_where_it_was(toy):
+def test_a_batch_resumes_where_it_stopped(toy):
     body = failing_for(toy, 0.2, InputError("the region is empty"))
     batch = batch_of(toy, *ALPHAS)
     with_files = partial(_with_results, toy)
@@ -156,7 +156,7 @@ def test_a_batch_goes_on_where_it_was(toy):
 
 
 def _with_results(toy, body):
-    """Executes jobs, and enters results as whoever writes files does."""
+    """Executes jobs, and stores results as the writer of files does."""
 
     class Entered:
         def write(self, job, work):
@@ -165,7 +165,7 @@ def _with_results(toy, body):
     return lambda jobs: execute_batch(work_of(toy, jobs, body=body, output=Entered()))
 
 
-def test_the_record_says_how_a_batch_was_interrupted(toy):
+def test_the_record_states_how_a_batch_was_interrupted(toy):
     batch = batch_of(toy, *ALPHAS)
     execute = _with_results(toy, failing_for(toy, 0.1, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
@@ -175,7 +175,7 @@ def test_the_record_says_how_a_batch_was_interrupted(toy):
     assert batch_of(toy, *ALPHAS).record.id == batch.record.id
 
 
-def test_the_tally_knows_how_much_is_left(toy):
+def test_the_tally_counts_the_remaining_work(toy):
     jobs = jobs_of(toy, *ALPHAS)
     tally = Tally(jobs, {})
     assert (tally.n_total, tally.n_done, tally.left_s) == (3 * N_NODES, 0, None)
@@ -188,7 +188,7 @@ def test_the_tally_knows_how_much_is_left(toy):
 
 
 def picture_jobs(n_jobs=3):
-    """Jobs that need no model: the pictures of the example scene, decoded, with a seed to tell them apart."""
+    """Jobs that need no model: they decode the pictures of the example scene, and differ in their seed."""
     scene = demo_scene()
     pictures = {"original": scene.original, "edited": scene.edited}
     jobs = []
@@ -207,29 +207,29 @@ def shared_work(jobs, folder):
     return BatchWork(jobs=jobs, store=LocalStore(folder), models=Models(Bundle.open("mini")))
 
 
-def test_workers_do_the_same_and_compute_nothing_twice(tmp_path):
+def test_workers_give_the_same_results_and_compute_nothing_twice(tmp_path):
     from svdaudio.engine.workers import execute_shares
 
-    jobs, told = picture_jobs(), []
-    runs = execute_shares(shared_work(jobs, tmp_path / "store"), told.append, n_workers=2)
+    jobs, updates = picture_jobs(), []
+    runs = execute_shares(shared_work(jobs, tmp_path / "store"), updates.append, n_workers=2)
     assert [run.id for run in runs] == [job.run.id for job in jobs]
     assert [run.state for run in runs] == ["finished"] * 3
     statuses = Counter(entry.status for run in runs for entry in run.stages)
     assert statuses == {"computed": 2, "cached": 4}
-    assert Counter(one.event.kind for one in told)["finished"] == 6
+    assert Counter(update.event.kind for update in updates)["finished"] == 6
     again = execute_batch(shared_work(picture_jobs(), tmp_path / "store"))
     assert {e.key for run in again for e in run.stages} == {e.key for run in runs for e in run.stages}
     assert {e.status for run in again for e in run.stages} == {"cached"}
 
 
 @pytest.mark.timeout(120)
-def test_workers_end_when_nobody_hears_them_any_more(tmp_path):
+def test_workers_exit_when_the_reader_of_their_events_is_gone(tmp_path):
     from svdaudio.engine.workers import execute_shares
 
-    def progress(told):
-        raise BrokenPipeError("who read our output has left")
+    def progress(update):
+        raise BrokenPipeError("the reader of our output has left")
 
-    jobs = picture_jobs(200)  # what each worker has to say at its end is more than a pipe holds
+    jobs = picture_jobs(200)  # the final events of each worker exceed the capacity of a pipe
     with pytest.raises(BrokenPipeError, match="has left"):
         execute_shares(shared_work(jobs, tmp_path / "store"), progress, n_workers=2)
     store = LocalStore(tmp_path / "store")
@@ -237,10 +237,10 @@ def test_workers_end_when_nobody_hears_them_any_more(tmp_path):
     assert {store.runs.load(job.run.id).state for job in jobs} == {"interrupted"}
 
 
-def test_a_worker_that_is_killed_ends_the_batch_and_its_record_says_so(toy, tmp_path):
+def test_a_killed_worker_ends_the_batch_and_the_record_reports_it(toy, tmp_path):
     from svdaudio.engine.workers import execute_shares
 
-    def kill(told):
+    def kill(update):
         for worker in multiprocessing.active_children():
             worker.kill()
 
@@ -257,27 +257,27 @@ def test_a_worker_that_is_killed_ends_the_batch_and_its_record_says_so(toy, tmp_
     assert "of the batch died: got killed by signal 9. Repeat the command" in record.error
 
 
-def test_what_another_process_computes_comes_last_and_is_then_waited_for(toy):
+def test_nodes_that_another_process_computes_come_last_and_are_awaited(toy):
     key = executed(toy, jobs_of(toy, 0.1))[0].stage("mix").key
     toy.store = LocalStore(toy.folder / "another", durable=False)
-    told = []
+    updates = []
 
     with ExitStack() as elsewhere:
         elsewhere.enter_context(toy.store.lock(key))
 
-        def progress(one):
-            told.append((one.pair, one.event.kind, one.event.node))
-            if one.event.kind == "waiting":
+        def progress(update):
+            updates.append((update.pair, update.event.kind, update.event.node))
+            if update.event.kind == "waiting":
                 elsewhere.close()
 
         runs = executed(toy, jobs_of(toy, *ALPHAS), progress=progress)
     assert [run.state for run in runs] == ["finished"] * 3
-    finished = [pair for pair, kind, node in told if (kind, node) == ("finished", "mix")]
+    finished = [pair for pair, kind, node in updates if (kind, node) == ("finished", "mix")]
     assert finished == ["a0.2", "a0.3", "a0.1"]
-    assert [one for one in told if one[1] == "waiting"] == [("a0.1", "waiting", "mix")]
+    assert [update for update in updates if update[1] == "waiting"] == [("a0.1", "waiting", "mix")]
 
 
-def test_a_place_that_cannot_be_written_fails_its_own_pair_alone(toy):
+def test_an_unwritable_output_fails_only_its_own_pair(toy):
     jobs = jobs_of(toy, *ALPHAS)
     (toy.folder / "taken.wav").mkdir()
     jobs[1] = replace(jobs[1], member=replace(jobs[1].member, out=str(toy.folder / "taken.wav")))
@@ -288,7 +288,7 @@ def test_a_place_that_cannot_be_written_fails_its_own_pair_alone(toy):
     assert toy.store.runs.load(runs[1].id) == runs[1]
 
 
-def test_after_a_kill_the_same_batch_goes_on_and_computes_only_what_is_missing(toy):
+def test_a_killed_batch_resumes_and_computes_only_missing_artifacts(toy):
     here = Path(__file__)
     program = f"""
 import importlib.util, os, signal, sys
@@ -300,8 +300,8 @@ def load(name, path):
     return module
 toys, tests = load("conftest", {str(here.parents[1] / "conftest.py")!r}), load("tests_of_batch", {str(here)!r})
 toy = toys.ToyWorld(Path({str(toy.folder)!r}))
-def kill(told):
-    if (told.event.kind, told.event.node, told.pair) == ("finished", "mix", "a0.2"):
+def kill(update):
+    if (update.event.kind, update.event.node, update.pair) == ("finished", "mix", "a0.2"):
         os.kill(os.getpid(), signal.SIGKILL)
 batch = tests.batch_of(toy, *tests.ALPHAS)
 tests.run_batch(batch, toy.store, lambda jobs: tests.execute_batch(tests.work_of(toy, jobs), kill), table_path=None)

@@ -1,4 +1,4 @@
-"""`svdaudio ciap` with the bundle that comes with svdaudio: a sound, a faded object, and what is refused."""
+"""`svdaudio ciap` with the bundled weights: a sound, a faded object, and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ciap(cli, tmp_path):
     return run
 
 
-def test_a_picture_sounds_and_an_object_of_it_falls_silent(ciap):
+def test_a_picture_gets_a_sound_and_one_of_its_objects_is_faded(ciap):
     result = ciap("--object", "cat=756,581", "--gain", "cat=-inf", *AUDIBLE_ARGUMENTS)
     assert result["bundle"] == "mini-pretrained"
     assert result["scores"]["original"]["cat"] > 0.9
@@ -30,11 +30,11 @@ def test_a_picture_sounds_and_an_object_of_it_falls_silent(ciap):
     assert (finding["object"], finding["ok"]) == ("cat", True)
 
     plain = ciap(*AUDIBLE_ARGUMENTS)
-    assert {stage["status"] for stage in plain["stages"]} == {"cached"}, "the plain sound is part of both"
+    assert {stage["status"] for stage in plain["stages"]} == {"cached"}, "both runs include the plain sound"
     assert plain["audio"].keys() == {"original"}
 
 
-def test_below_the_embedding_keys_are_those_of_other_methods(tmp_path):
+def test_stages_after_the_embedding_share_keys_with_other_methods(tmp_path):
     """The diffusion of a CLAP embedding is one artifact, whichever conditioner made it."""
     session = Session(tmp_path)
     requests = [
@@ -49,7 +49,7 @@ def test_below_the_embedding_keys_are_those_of_other_methods(tmp_path):
         assert mine[f"original.{stage}"].stage is theirs[f"original.{stage}"].stage
 
 
-def test_a_bundle_without_the_encoder_is_told_which_one_has_it(cli, tmp_path):
+def test_a_bundle_without_the_encoder_is_an_error_that_names_one_with_it(cli, tmp_path):
     ran = cli("ciap", PICTURES[0], "--bundle", "mini", "--store", tmp_path)
     assert ran.code == 3
     assert "the bundle 'mini' has no ciap_image_encoder" in ran.err

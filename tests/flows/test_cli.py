@@ -1,4 +1,4 @@
-"""The command line, with toy models in place of the weights; the stages that need none are the real ones."""
+"""The command line, with toy models instead of weights; stages that need no weights are the real ones."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ LIBRARIES = ("torch", "prefect", "zarr", "numpy", "matplotlib", "pydantic")
 
 @pytest.fixture
 def world(monkeypatch, tmp_path):
-    """A world in which nothing has been computed yet."""
+    """A folder in which nothing has been computed yet."""
     install(monkeypatch, tmp_path)
     return SimpleNamespace(folder=tmp_path, store=tmp_path / "store", pair=PAIR)
 
 
 @pytest.fixture
 def done(world, finished_run):
-    """A world in which the pair was run once."""
+    """A folder in which the pair was run once."""
     folder, world.result = finished_run
     shutil.copytree(folder / "store", world.store)
     return world
 
 
-def test_run_gives_one_object_sounds_and_scores(done):
+def test_run_prints_one_object_with_sounds_and_scores(done):
     result = done.result
     assert list(result) == ["bundle", "run", "audio", "scores", "verdict", "closer", "notes", "stages", "seconds"]
     assert result["bundle"] == "mini"
@@ -62,7 +62,7 @@ def test_the_same_run_again_is_cached_and_gives_the_same_bytes(done, cli):
     assert again["scores"] == done.result["scores"]
 
 
-def test_plan_says_beforehand_what_a_change_runs_and_why(done, cli):
+def test_plan_lists_what_a_change_runs_and_why(done, cli):
     planned = cli("plan", *done.pair, "--set", "svd.alpha=0.2", "--json").json()["stages"]
     status = {stage["stage"]: stage["status"] for stage in planned}
     assert status["mix"] == "run"
@@ -76,12 +76,12 @@ def test_plan_says_beforehand_what_a_change_runs_and_why(done, cli):
     assert "mix" in computed
 
 
-def test_a_threshold_that_leaves_the_grid_as_it_was_runs_nothing_below(done, cli):
+def test_a_threshold_that_leaves_the_grid_unchanged_runs_nothing_downstream(done, cli):
     ran = cli("run", *done.pair, "--set", "align.threshold=0.51", "--json").json()["stages"]
     assert {s["stage"] for s in ran if s["status"] == "computed"} == {"removed.align", "added.align"}
 
 
-def test_everything_for_people_names_the_bundle_and_where_things_are(world, cli):
+def test_text_output_names_the_bundle_and_the_files(world, cli):
     result = cli("run", *world.pair)
     assert result.code == 0
     for word in ("bundle mini", "cat", "change", "manipulated.wav", "removed.mask.png", "overview.png"):
@@ -91,14 +91,14 @@ def test_everything_for_people_names_the_bundle_and_where_things_are(world, cli)
     assert "one object" in result.err
 
 
-def test_json_is_alone_on_standard_output(done, cli):
+def test_json_is_the_only_standard_output(done, cli):
     result = cli("run", *done.pair, "--json", "--set", "svd.k=20", "--set", "locals.confidence=0.3")
     assert result.json()["bundle"] == "mini"
     assert "what a library prints" in result.err
     assert "note: svd.k = 20 is outside the recommended 1 to 15" in result.err
 
 
-def test_out_gets_the_sound_too(done, cli):
+def test_out_receives_a_copy_of_the_sound(done, cli):
     result = cli("run", *done.pair, "--no-baselines", "--out", "new/sound.wav", "--json").json()
     assert list(result["audio"]) == list(result["scores"]) == ["manipulated"]
     assert result["audio"]["manipulated"] == str(done.folder / "new" / "sound.wav")
@@ -138,9 +138,9 @@ def test_the_demo_is_the_farm_scene(world, cli, monkeypatch):
     assert "dog_cat.jpg" in second.out
 
 
-def test_what_the_demo_says_to_run_next_changes_alpha_alone(world, cli):
-    said = " ".join(cli("demo", "--seed", "7", "--set", "svd.k=3").out.split())
-    words = shlex.split(said[said.index("svdaudio run ") :].partition(" Or inspect")[0])
+def test_the_command_that_the_demo_suggests_changes_only_alpha(world, cli):
+    output = " ".join(cli("demo", "--seed", "7", "--set", "svd.k=3").out.split())
+    words = shlex.split(output[output.index("svdaudio run ") :].partition(" Or inspect")[0])
     result = cli(*words[1:], "--json")
     assert result.code == 0, result.err
     ran = {stage["stage"] for stage in result.json()["stages"] if stage["status"] == "computed"}
@@ -162,9 +162,9 @@ def test_mask_draws_the_click(world, cli):
 
 def test_mask_shows_a_click_that_covers_no_patch(world, cli, monkeypatch):
     monkeypatch.setattr("svdaudio.svd.align.patch_coverage", lambda mask, geometry: np.zeros(256, np.float32))
-    told = cli("mask", "one.png", "--point", "20,20", "--json")
-    assert told.code == 0, told.err
-    result = told.json()
+    call = cli("mask", "one.png", "--point", "20,20", "--json")
+    assert call.code == 0, call.err
+    result = call.json()
     assert result["patches"] == 0
     assert Path(result["picture"]).is_file()
     assert Path(result["grid"]).is_file()
@@ -180,7 +180,7 @@ def test_out_is_a_copy_and_the_record_names_the_runs_own_sound(done, cli):
     assert not any(name.endswith("/o.wav") for name in named)
 
 
-def test_a_click_beside_the_picture_is_refused_before_anything_runs(world, cli):
+def test_a_click_outside_the_picture_is_refused_before_anything_runs(world, cli):
     for command in ("run", "plan"):
         result = cli(command, *world.pair[:-1], "4000,3")
         assert result.code == 2
@@ -188,27 +188,27 @@ def test_a_click_beside_the_picture_is_refused_before_anything_runs(world, cli):
     assert not world.store.exists()
 
 
-def test_an_input_is_never_replaced(world, cli):
+def test_an_input_is_never_overwritten(world, cli):
     before = Path("one.png").read_bytes()
     result = cli("mask", "one.png", "--point", "20,20", "--out", "one.png")
     assert (result.code, Path("one.png").read_bytes()) == (2, before)
     assert "which is an input" in result.err
 
 
-def test_letters_that_a_terminal_does_not_have_are_no_fault(world):
+def test_characters_that_the_terminal_cannot_encode_cause_no_fault(world):
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     program = [sys.executable, "-m", "svdaudio.cli", "mask", "--help"]
     assert subprocess.run(program, env=environment, capture_output=True, check=False).returncode == 0
 
 
-def test_a_prefect_server_that_does_not_answer_is_one_line(world, cli, monkeypatch):
+def test_an_unreachable_prefect_server_is_a_one_line_error(world, cli, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     result = cli("run", *world.pair)
     assert result.code == 2
     assert "the Prefect server at http://127.0.0.1:9/api does not answer" in result.err
 
 
-def test_resume_writes_the_files_of_a_run_that_died_before_it_did(world, cli, monkeypatch):
+def test_resume_writes_the_files_of_a_run_that_died_before_writing_them(world, cli, monkeypatch):
     def dies(*given, **named):
         raise KeyboardInterrupt
 
@@ -232,13 +232,13 @@ def test_runs_lists_the_newest_first(done, cli):
     assert done.result["run"] not in cli("runs", "--limit", "1").out
 
 
-def test_show_tells_configuration_stages_and_results(done, cli):
+def test_show_lists_configuration_stages_and_results(done, cli):
     shown = cli("show", done.result["run"])
     for word in ("svd.alpha", "bundle mini", "manipulated.remix", "never computed", "one object", "manipulated.wav"):
         assert word in shown.out
 
 
-def test_show_draws_where_the_sounds_came_from(done, cli):
+def test_show_draws_the_provenance_of_the_sounds(done, cli):
     drawn = cli("show", "latest", "--graph").out
     assert drawn.startswith("flowchart TD\n")
     assert 'file_original[/"one.png<br/>' in drawn
@@ -254,7 +254,7 @@ def test_show_draws_where_the_sounds_came_from(done, cli):
     assert (both.code, both.out) == (2, "")
 
 
-def test_compare_names_where_the_workflows_part_and_why(done, cli):
+def test_compare_names_where_the_runs_begin_to_differ_and_why(done, cli):
     other = cli("run", *done.pair, "--set", "svd.alpha=0.2", "--json").json()["run"]
     found = cli("compare", done.result["run"], other, "--json").json()
     assert found["parameters"] == {"svd.alpha": {"a": 0.3, "b": 0.2, "a_from": "default", "b_from": "--set"}}
@@ -263,7 +263,7 @@ def test_compare_names_where_the_workflows_part_and_why(done, cli):
     assert {stage["reason"] for stage in found["stages"][:2]} == {"svd.alpha changed 0.3 → 0.2"}
     assert "original.scores" in found["same_stages"]
     assert set(found["scores"]) == {"original", "edited", "manipulated"}
-    assert cli("diff", done.result["run"], other, "--json").json() == found, "scripts use the former name"
+    assert cli("diff", done.result["run"], other, "--json").json() == found, "scripts use the old name"
     printed = cli("compare", done.result["run"], other).out
     for words in (
         "0.3 (default)",
@@ -277,7 +277,7 @@ def test_compare_names_where_the_workflows_part_and_why(done, cli):
     assert "Every stage that both runs reached is the same (37)." in same
 
 
-def test_compare_of_different_methods_says_what_they_share(done, cli):
+def test_compare_of_different_methods_lists_what_they_share(done, cli):
     plain = cli("baseline", "one.png", "--json").json()["run"]
     found = cli("compare", done.result["run"], plain, "--json").json()
     assert found["methods"] == {"a": "manipulate", "b": "baseline"}
@@ -290,7 +290,7 @@ def test_compare_of_different_methods_says_what_they_share(done, cli):
     assert "that only one of the methods has" in printed.out
 
 
-def test_compare_refuses_what_is_no_run(done, cli):
+def test_compare_refuses_what_is_not_a_run(done, cli):
     result = cli("compare", done.result["run"], "nothing")
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert "  diff" not in cli("--help").out
@@ -333,7 +333,7 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_one_line_and_leaves_nothing(world, cli, case):
+def test_invalid_input_is_a_one_line_error_and_leaves_no_files(world, cli, case):
     arguments, code, text = BAD_INPUT[case]
     Path("text.png").write_text("This is no picture.")
     Path("empty.png").touch()
@@ -359,18 +359,18 @@ def test_bad_input_is_one_line_and_leaves_nothing(world, cli, case):
         (["run"], 2),
     ],
 )
-def test_commands_that_cannot_be_carried_out_say_so_on_one_line(world, cli, arguments, code):
+def test_invalid_commands_print_a_one_line_error(world, cli, arguments, code):
     result = cli(*arguments)
     assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
 
 
-def test_an_unknown_stage_names_the_nearest(done, cli):
+def test_an_unknown_stage_suggests_the_nearest(done, cli):
     result = cli("inspect", "latest", "removed.msk")
     assert result.code == 2
     assert "try 'removed.mask'" in result.err.lower()
 
 
-def test_a_fault_is_one_line_and_debug_shows_where(world, cli, monkeypatch):
+def test_a_fault_is_one_line_and_debug_shows_the_traceback(world, cli, monkeypatch):
     def broken(**arguments):
         raise ZeroDivisionError("oh")
 
@@ -402,7 +402,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(world, cli, monkeypatch):
 
 
 @pytest.mark.parametrize("chosen", ["--prefect", "PREFECT_API_URL"])
-def test_prefect_runs_the_same_request_when_asked(done, cli, monkeypatch, chosen):
+def test_prefect_runs_the_same_request_when_chosen(done, cli, monkeypatch, chosen):
     from svdaudio.session import Runner
 
     class PrefectRunner(Runner):
@@ -417,7 +417,7 @@ def test_prefect_runs_the_same_request_when_asked(done, cli, monkeypatch, chosen
     assert cli("show", "latest", "--json").json()["runner"] == "prefect"
 
 
-def test_a_damaged_artifact_is_mended_while_writing_the_sound(done, cli):
+def test_a_damaged_artifact_is_repaired_while_writing_the_sound(done, cli):
     key = next(s["key"] for s in done.result["stages"] if s["stage"] == "edited.finish")
     chunk = next(
         p for p in (done.store / "objects" / key[:2] / key / "arrays.zarr" / "waveform" / "c").rglob("*") if p.is_file()
@@ -429,7 +429,7 @@ def test_a_damaged_artifact_is_mended_while_writing_the_sound(done, cli):
 
 
 def imported(code, **environment):
-    """Which of the heavy libraries a program imports."""
+    """The heavy libraries that a program imports."""
     program = f"import sys\n{code}\nprint([m for m in {LIBRARIES!r} if m in sys.modules], file=sys.stderr)"
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **environment}
@@ -449,8 +449,8 @@ def test_listing_checkpoints_imports_nothing_heavy():
     assert "torch" not in imported("from svdaudio.cli import main\nassert main(['checkpoints', 'list']) == 0")
 
 
-def test_looking_imports_neither_torch_nor_prefect(done):
-    """In one process: what one of the commands imports is there for those after it, too."""
+def test_read_only_commands_import_neither_torch_nor_prefect(done):
+    """All commands run in one process: what one imports stays imported for those after it."""
     commands = [
         ["runs"], ["show", "latest"], ["compare", "latest", "latest"], ["inspect", "latest"],
         ["plan", *done.pair, "--json"],
@@ -467,8 +467,8 @@ def test_looking_imports_neither_torch_nor_prefect(done):
     assert "torch" not in imported(code)
 
 
-def test_making_a_sound_imports_no_compiler_and_no_networks_that_it_does_not_run():
-    """What a change of a parameter of the edit runs, with the mini bundle; a second of processor time, once seven."""
+def test_generating_a_sound_imports_no_compiler_and_no_unused_networks():
+    """The stages that a changed parameter of the edit runs, with the mini bundle: 1 s of CPU time, formerly 7 s."""
     code = (
         "import numpy as np\n"
         "from svdaudio.checkpoints.bundle import Bundle\n"
@@ -491,14 +491,14 @@ def test_making_a_sound_imports_no_compiler_and_no_networks_that_it_does_not_run
     assert "torch" in imported(code)
 
 
-def test_the_program_starts_as_a_module_and_tells_its_version():
+def test_the_program_starts_as_a_module_and_prints_its_version():
     ended = subprocess.run(
         [sys.executable, "-m", "svdaudio.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert ended.stdout.startswith("svdaudio ")
 
 
-def test_a_name_cannot_act_on_the_terminal(world, cli):
+def test_a_file_name_cannot_control_the_terminal(world, cli):
     result = cli("baseline", "a\x1b[31m\x07.png")
     assert result.code == 2
     assert r"a\x1b[31m\x07.png" in result.err
@@ -511,7 +511,7 @@ def test_a_name_cannot_act_on_the_terminal(world, cli):
         (["baseline", "one.png", "--config", "deep.toml"], "is not valid TOML"),
     ],
 )
-def test_what_a_user_causes_is_no_fault_of_the_program(world, cli, arguments, message):
+def test_user_errors_are_not_reported_as_faults(world, cli, arguments, message):
     Path("deep.toml").write_text("a" + ".a" * 3000 + " = 1\n")
     result = cli(*arguments)
     assert result.code in (2, 4)
@@ -528,7 +528,7 @@ def test_streams_that_are_full_or_closed(done, redirect, code):
     assert "Traceback" not in ended.stderr
 
 
-def test_in_a_folder_that_is_gone(done, tmp_path):
+def test_a_current_folder_that_was_deleted(done, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
     command = f"cd {gone} && rmdir {gone} && {sys.executable} -m svdaudio.cli run one.png two.png"

@@ -32,12 +32,12 @@ def world(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_a_batch_gives_a_table_sounds_and_runs(world, cli):
+def test_a_batch_writes_a_table_sounds_and_runs(world, cli):
     result = cli("batch", "pairs.csv", "--table", "table.csv", "--json")
     assert result.code == 0
-    told = result.json()
-    assert (told["state"], told["counts"], told["bundle"]) == ("finished", {"finished": 3}, "mini")
-    assert [row["name"] for row in told["pairs"]] == ["a", "b", "c"]
+    output = result.json()
+    assert (output["state"], output["counts"], output["bundle"]) == ("finished", {"finished": 3}, "mini")
+    assert [row["name"] for row in output["pairs"]] == ["a", "b", "c"]
     with (world / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["svd.alpha"] for row in rows] == ["", "0.2", "0.4"]
@@ -45,13 +45,13 @@ def test_a_batch_gives_a_table_sounds_and_runs(world, cli):
     with wave.open(str(world / "sounds" / "a.wav")) as file:
         assert file.getframerate() == 22_050
     assert "note: generate.steps" not in result.err
-    # a run alone has the same bytes
+    # a single run has the same bytes
     alone = cli("run", "one.png", "two.png", "--remove", "20,20", "--add", "40,30", "--set", "svd.alpha=0.2", "--json")
     assert {stage["status"] for stage in alone.json()["stages"]} == {"cached"}
-    assert alone.json()["scores"]["manipulated"] == {n: told["pairs"][1][f"manipulated.{n}"] for n in CLASSES}
+    assert alone.json()["scores"]["manipulated"] == {n: output["pairs"][1][f"manipulated.{n}"] for n in CLASSES}
 
 
-def test_for_people_it_says_what_there_is(world, cli):
+def test_text_output_lists_the_results(world, cli):
     result = cli("batch", "pairs.csv")
     assert "unlike" not in result.out  # the pairs have notes, but only on the reach of the factors
     for text in ("3 finished", "scores of the sound 'manipulated'", "svd.alpha", "Table with every score"):
@@ -62,7 +62,7 @@ def test_for_people_it_says_what_there_is(world, cli):
 
 
 @pytest.mark.parametrize("again", [BATCH, ["resume"]])
-def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
+def test_an_interrupted_batch_is_resumed(world, cli, monkeypatch, again):
     monkeypatch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
     first = cli(*BATCH)
     assert first.code == 130
@@ -71,18 +71,18 @@ def test_an_interrupted_batch_goes_on(world, cli, monkeypatch, again):
     second = cli(*again, "--json")
     assert second.code == 0
     assert "continuing" in second.err
-    told = second.json()
-    assert told["batch"] in first.err
-    assert told["counts"] == {"finished": 3}
+    result = second.json()
+    assert result["batch"] in first.err
+    assert result["counts"] == {"finished": 3}
     third = cli(*BATCH, "--json").json()
-    assert third["batch"] != told["batch"]
+    assert third["batch"] != result["batch"]
 
 
 def interrupted(*jobs, **arguments):
     raise KeyboardInterrupt
 
 
-def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
+def test_show_lists_the_outcome_of_every_pair_of_a_batch(world, cli, monkeypatch):
     def none_for_b(*, alpha, note, **arguments):
         if alpha == 0.2:
             raise InputError("the mix is [empty]", fix=f"give {'more ' * 40}")
@@ -93,26 +93,26 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
         patch.setitem(sys.modules, "svdaudio.tasks.edit.mix", SimpleNamespace(run=none_for_b))
         assert cli(*BATCH, "--table", "t.csv").code == 1
     batch, *runs = cli("runs", "--json").json()["runs"]
-    told = cli("show", "latest", "--json").json()
-    assert (told["title"], told["counts"]) == ("pairs.csv", {"finished": 2, "failed": 1})
-    assert told["table"] == str(world / "t.csv")
-    assert [(pair["name"], pair["state"]) for pair in told["pairs"]] == [
+    result = cli("show", "latest", "--json").json()
+    assert (result["title"], result["counts"]) == ("pairs.csv", {"finished": 2, "failed": 1})
+    assert result["table"] == str(world / "t.csv")
+    assert [(pair["name"], pair["state"]) for pair in result["pairs"]] == [
         ("a", "finished"), ("b", "failed"), ("c", "finished")
     ]  # fmt: skip
-    assert {pair["run"] for pair in told["pairs"]} == {run["run"] for run in runs}
+    assert {pair["run"] for pair in result["pairs"]} == {run["run"] for run in runs}
     shown = cli("show", batch["run"])
     assert shown.code == 0
     assert "Pairs: 2 finished, 1 failed\n" in shown.out
-    (line,) = [line for line in shown.out.splitlines() if told["pairs"][1]["run"] in line]
-    assert line.split()[:3] == ["b", told["pairs"][1]["run"], "failed"]
-    assert line.endswith(told["pairs"][1]["error"])
+    (line,) = [line for line in shown.out.splitlines() if result["pairs"][1]["run"] in line]
+    assert line.split()[:3] == ["b", result["pairs"][1]["run"], "failed"]
+    assert line.endswith(result["pairs"][1]["error"])
     assert "the mix is [empty]" in line
     assert f"Table with every score and file: {world / 't.csv'}\n" in shown.out
     assert f"`svdaudio resume {batch['run']}` continues it." in shown.out
     assert "Configuration that all pairs share" in shown.out
     assert "svd.alpha" not in shown.out
-    # a record that is lost is said so, and no longer once the batch has gone on
-    (world / "store" / "runs" / f"{told['pairs'][0]['run']}.json").unlink()
+    # a missing record is reported until the batch is resumed
+    (world / "store" / "runs" / f"{result['pairs'][0]['run']}.json").unlink()
     assert cli("show", batch["run"], "--json").json()["pairs"][0]["state"] == "lost"
     assert cli("resume").code == 0
     shown = cli("show", "latest").out
@@ -121,7 +121,7 @@ def test_show_says_how_every_pair_of_a_batch_came_out(world, cli, monkeypatch):
 
 
 @pytest.mark.parametrize("again", [BATCH, ["resume"]])
-def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypatch):
+def test_a_batch_resumes_when_the_record_of_a_run_is_lost(world, cli, again, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "svdaudio.tasks.synthesis.diffuse", SimpleNamespace(run=interrupted))
         assert cli(*BATCH).code == 130
@@ -129,13 +129,13 @@ def test_it_goes_on_when_the_record_of_a_run_is_lost(world, cli, again, monkeypa
     (world / "store" / "runs" / f"{runs[1]['run']}.json").unlink()
     second = cli(*again, "--json")
     assert second.code == 0, second.err
-    told = second.json()
-    assert (told["batch"], told["counts"]) == (batch["run"], {"finished": 3})
-    assert [row["svd.alpha"] for row in told["pairs"]] == [None, 0.2, 0.4]
+    result = second.json()
+    assert (result["batch"], result["counts"]) == (batch["run"], {"finished": 3})
+    assert [row["svd.alpha"] for row in result["pairs"]] == [None, 0.2, 0.4]
     assert cli("runs", "--json").json()["runs"][0]["run"] == batch["run"]
 
 
-def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
+def test_resume_keeps_the_options_of_the_batch(world, cli, monkeypatch):
     asked = ["--table", "t.csv", "--pictures", "--on-error", "stop", "--workers", "2"]
     with monkeypatch.context() as patch:
         patch.setattr("svdaudio.engine.workers.execute_shares", interrupted)
@@ -147,17 +147,17 @@ def test_resume_does_what_was_asked_for_of_the_batch(world, cli, monkeypatch):
         return execute_batch(work, progress)
 
     monkeypatch.setattr("svdaudio.engine.workers.execute_shares", here)
-    monkeypatch.chdir(world / "store")  # a relative path is seen from where it was given
+    monkeypatch.chdir(world / "store")  # relative paths refer to the folder of the original command
     resumed = cli("resume", "--json", "--store", world / "store")
     assert resumed.code == 0, resumed.err
-    told = resumed.json()
-    assert told["table"] == str(world / "t.csv")
+    result = resumed.json()
+    assert result["table"] == str(world / "t.csv")
     assert (world / "t.csv").read_text().count("\n") == 4
     assert used == {"n_workers": 2, "on_error": "stop"}
-    assert "overview" in cli("show", told["pairs"][0]["run"], "--json").json()["results"]["pictures"]
+    assert "overview" in cli("show", result["pairs"][0]["run"], "--json").json()["results"]["pictures"]
 
 
-def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):
+def test_a_failed_pair_is_reported_and_the_exit_code_is_1(world, cli, monkeypatch):
     def empty_in_the_corner(*, points, **arguments):
         found = mask(points=points, **arguments)
         return found if points[0][0] else {**found, "mask": np.zeros_like(found["mask"])}
@@ -166,15 +166,15 @@ def test_one_that_fails_is_told_and_leaves_1(world, cli, monkeypatch):
     (world / "pairs.csv").write_text(PAIRS.replace('"20,20","40,30",b', '"20,20","0,0",b'))
     result = cli(*BATCH, "--json")
     assert result.code == 1
-    told = result.json()
-    assert told["counts"] == {"finished": 2, "failed": 1}
-    assert "the mask covers no patch" in told["pairs"][1]["error"]
+    output = result.json()
+    assert output["counts"] == {"finished": 2, "failed": 1}
+    assert "the mask covers no patch" in output["pairs"][1]["error"]
     assert "failed: b: added.align: the mask covers no patch" in result.err
     stopped = cli(*BATCH, "--json", "--set", "svd.beta=2", "--on-error", "stop")
     assert (stopped.code, stopped.json()["counts"]) == (1, {"interrupted": 2, "failed": 1})
 
 
-def test_no_line_runs_when_one_is_wrong(world, cli):
+def test_no_pair_runs_if_one_line_is_invalid(world, cli):
     (world / "pairs.csv").write_text(PAIRS + 'one.png,none.png,"20,20","40,30",d,,\n')
     result = cli(*BATCH)
     assert (result.code, result.out) == (2, "")
@@ -183,12 +183,12 @@ def test_no_line_runs_when_one_is_wrong(world, cli):
 
 
 @pytest.mark.parametrize("arguments", [["none.csv"], ["pairs.csv", "--table", "t.xlsx"], ["pairs.csv", "--set", "x=1"]])
-def test_what_cannot_be_carried_out_is_one_line(world, cli, arguments):
+def test_invalid_arguments_are_a_one_line_error(world, cli, arguments):
     result = cli("batch", *arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert not (world / "store").exists()
 
 
-def test_resume_of_a_batch_takes_no_out(world, cli):
+def test_resume_of_a_batch_refuses_out(world, cli):
     cli(*BATCH)
     assert "--out does not apply" in cli("resume", "latest", "--out", "x.wav").err

@@ -1,4 +1,4 @@
-"""Candidates of a run, and the choice of another one, by the command line; with toy models."""
+"""Listing and picking candidates of a run on the command line, with toy models."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ SOUNDS = ["original", "edited", "manipulated"]
 
 @pytest.fixture
 def done(monkeypatch, tmp_path, finished_run):
-    """A world in which the pair was run once."""
-    folder, told = finished_run
+    """A folder in which the pair was run once."""
+    folder, result = finished_run
     toy_method.install(monkeypatch, tmp_path)
     shutil.copytree(folder / "store", tmp_path / "store")
-    return told
+    return result
 
 
-def statuses(told):
-    return {stage["stage"]: stage["status"] for stage in told["stages"]}
+def statuses(result):
+    return {stage["stage"]: stage["status"] for stage in result["stages"]}
 
 
-def bytes_of(told):
-    return {name: Path(path).read_bytes() for name, path in told["audio"].items()}
+def bytes_of(result):
+    return {name: Path(path).read_bytes() for name, path in result["audio"].items()}
 
 
 def test_every_candidate_is_listed_scored_and_written(done, cli, tmp_path):
@@ -41,13 +41,13 @@ def test_every_candidate_is_listed_scored_and_written(done, cli, tmp_path):
     assert len({Path(row["file"]).read_bytes() for row in rows if row["sound"] == "edited"}) == 3
     for sound, data in bytes_of(done).items():
         assert (tmp_path / "them" / f"{sound}.1.wav").read_bytes() == data
-    assert len(cli("runs", "--json").json()["runs"]) == n_runs, "looking leaves no run behind"
+    assert len(cli("runs", "--json").json()["runs"]) == n_runs, "listing candidates records no run"
     text = cli("candidates", "latest").out
     assert "kept" in text
     assert f"svdaudio pick {done['run']} NUMBER" in text
 
 
-def test_a_pick_is_a_new_run_in_which_only_what_lies_below_is_computed(done, cli):
+def test_a_pick_is_a_new_run_that_computes_only_downstream_stages(done, cli):
     result = cli("pick", done["run"], "2", "--json", "--out", "second.wav")
     assert result.code == 0, result.err
     picked = result.json()
@@ -57,14 +57,14 @@ def test_a_pick_is_a_new_run_in_which_only_what_lies_below_is_computed(done, cli
     assert bytes_of(picked)["manipulated"] == Path("second.wav").read_bytes() != bytes_of(done)["manipulated"]
     config = cli("show", "latest", "--json").json()["config"]
     assert config["generate.pick"] == {"value": 2, "from": "command line"}
-    assert config["remove"]["from"] == "command line", "the rest as in the run"
+    assert config["remove"]["from"] == "command line", "other settings are those of the run"
     rows = cli("candidates", "latest", "--json").json()["candidates"]
     assert [row["candidate"] for row in rows if row["kept"]] == [2, 2, 2]
     again = cli("run", *PAIR, "--pick", "2", "--json").json()
     assert set(statuses(again).values()) == {"cached"}
     assert bytes_of(again)["edited"] == bytes_of(picked)["edited"]
     best = cli("pick", "latest", "1", "--json").json()
-    assert bytes_of(best) == bytes_of(done), "the first one was the best"
+    assert bytes_of(best) == bytes_of(done), "the original run kept the best candidate"
 
 
 def test_a_pick_makes_the_sounds_of_its_run(monkeypatch, tmp_path, cli):
@@ -90,7 +90,7 @@ def test_a_pick_makes_the_sounds_of_its_run(monkeypatch, tmp_path, cli):
         (["candidates", "nothing"], "run 'nothing' does not exist"),
     ],
 )
-def test_what_cannot_be_is_one_line(done, cli, words, message):
+def test_invalid_arguments_are_a_one_line_error(done, cli, words, message):
     result = cli(*words)
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert message in result.err

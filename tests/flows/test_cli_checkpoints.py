@@ -1,4 +1,4 @@
-"""`svdaudio checkpoints` from the outside."""
+"""`svdaudio checkpoints` on the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from svdaudio.cli import main
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A checkout without bundles of its own."""
+    """A checkout without bundles."""
     monkeypatch.setattr("svdaudio.places.checkout", lambda: tmp_path)
     (tmp_path / "checkpoints" / "mini").mkdir(parents=True)
     empty = {"title": "nothing", "settings": {}, "models": {}}
@@ -89,24 +89,24 @@ BROKEN = {
     "empty": lambda yolo: b"",
     "cut": lambda yolo: yolo[: len(yolo) // 2],
     "zeros": lambda yolo: yolo[:2000] + bytes(len(yolo) - 2000),
-    "no zip after all": lambda yolo: b"PK\x03\x04" + bytes(500),
-    "an archive of nothing": lambda yolo: zipped(),
+    "not a zip file": lambda yolo: b"PK\x03\x04" + bytes(500),
+    "an empty archive": lambda yolo: zipped(),
     "an archive without storages": lambda yolo: zipped(**{"data.pkl": pickle.dumps({"model": 1}, 2), "version": b"3"}),
     "TorchScript without a module": lambda yolo: zipped(**{"data.pkl": b"N.", "constants.pkl": b"", "version": b"3"}),
     "a pipe in a tar file": lambda yolo: tar_of_pipes(),
     "a list": lambda yolo: saved([1, 2]),
-    "numbers for a model": lambda yolo: saved({"model": 5, "ema": torch.ones(4)}),
+    "numbers instead of a model": lambda yolo: saved({"model": 5, "ema": torch.ones(4)}),
     "odd keys": lambda yolo: saved({"model": {1: torch.ones(1), "a": 2, (1, 2): 3}}, old_format=True),
     "deep": lambda yolo: b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".",
     "promises": lambda yolo: b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b".",
-    "a high place in the memo": lambda yolo: b"\x80\x02Nr\xff\xff\xff\x7f.",
+    "a large memo index": lambda yolo: b"\x80\x02Nr\xff\xff\xff\x7f.",
 }
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("name", ["yolov8x-oiv7.pt", "ViT-L-14.pt", "audioldm-s-full-v2.ckpt"])
-def test_a_broken_file_is_one_line(root, yolo_file, tmp_path, capsys, kind, name):
+def test_a_damaged_file_is_a_one_line_error(root, yolo_file, tmp_path, capsys, kind, name):
     path = tmp_path / name
     path.write_bytes(BROKEN[kind](yolo_file.read_bytes()))
     published = name.partition(".")[0].replace("ViT-L-14", "clip-vit-l-14")
@@ -117,7 +117,7 @@ def test_a_broken_file_is_one_line(root, yolo_file, tmp_path, capsys, kind, name
         assert err.startswith(f"error: {path}")
 
 
-def test_a_file_that_is_not_the_published_one_is_called_that(root, tmp_path, capsys):
+def test_a_file_that_differs_from_the_published_one_is_reported(root, tmp_path, capsys):
     path = tmp_path / "x.pt"
     made_up_files.write_clip_archive(path, made_up_files.clip(width=64, layers=1, text_width=64, text_layers=1))
     assert main(["checkpoints", "import", str(path)]) == 3
@@ -129,7 +129,7 @@ def test_a_file_that_is_not_the_published_one_is_called_that(root, tmp_path, cap
     assert "is not published" not in err
 
 
-def test_the_doctor_says_what_the_full_bundle_lacks(root, yolo_file, capsys):
+def test_doctor_lists_what_the_full_bundle_lacks(root, yolo_file, capsys):
     main(["checkpoints", "import", str(yolo_file), "--trust"])
     capsys.readouterr()
     assert main(["doctor", "--bundle", "full", "--json"]) == 1
@@ -138,7 +138,7 @@ def test_the_doctor_says_what_the_full_bundle_lacks(root, yolo_file, capsys):
     assert "svdaudio checkpoints fetch panns-cnn14" in checks["bundle full: tagger"]["found"]
 
 
-def test_a_run_says_which_model_is_missing_and_what_brings_it(root, yolo_file, capsys):
+def test_a_run_names_the_missing_model_and_the_command_that_fetches_it(root, yolo_file, capsys):
     main(["checkpoints", "import", str(yolo_file), "--trust"])
     capsys.readouterr()
     picture = str(yolo_file.parent / "x.png")
@@ -149,7 +149,7 @@ def test_a_run_says_which_model_is_missing_and_what_brings_it(root, yolo_file, c
     assert "svdaudio checkpoints fetch clip-vit-l-14" in capsys.readouterr().err
 
 
-def test_a_fetch_tells_how_far_it_is_and_goes_on(root, yolo_file, capsys, monkeypatch):
+def test_a_fetch_reports_progress_and_resumes(root, yolo_file, capsys, monkeypatch):
     from svdaudio.checkpoints.download import Patience
 
     data = yolo_file.read_bytes()
@@ -170,7 +170,7 @@ def test_a_fetch_tells_how_far_it_is_and_goes_on(root, yolo_file, capsys, monkey
     assert "MB" in err
 
 
-def test_one_that_fails_does_not_keep_the_others_from_coming(root, capsys, monkeypatch):
+def test_a_failed_download_does_not_stop_the_others(root, capsys, monkeypatch):
     def fetch(published, folder, **options):
         from svdaudio.errors import CheckpointError
 
@@ -183,7 +183,7 @@ def test_one_that_fails_does_not_keep_the_others_from_coming(root, capsys, monke
     assert all(line.startswith("error: ") for line in lines)
 
 
-def test_names_that_do_not_exist(root, capsys):
+def test_unknown_names_are_refused(root, capsys):
     assert main(["checkpoints", "fetch", "gpt"]) == 2
     assert "no published model is named 'gpt'" in capsys.readouterr().err
     assert main(["checkpoints", "import", "no/such/file.pt"]) == 2

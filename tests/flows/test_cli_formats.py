@@ -1,4 +1,4 @@
-"""Sounds in other formats and at other rates, by the command line; with toy models."""
+"""Sounds in other formats and at other sample rates on the command line, with toy models."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def world(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_a_copy_is_as_its_suffix_says_and_names_the_run_and_its_command(world, cli):
-    told = cli("run", *PAIR, "--set", "svd.k=3", "--out", "sound.flac", "--rate", "48000", "--json").json()
+def test_a_copy_has_the_format_of_its_suffix_and_names_the_run_and_its_command(world, cli):
+    result = cli("run", *PAIR, "--set", "svd.k=3", "--out", "sound.flac", "--rate", "48000", "--json").json()
     with soundfile.SoundFile("sound.flac") as file:
         assert (file.samplerate, file.frames, file.format) == (48_000, 480_000, "FLAC")
         title, comment = file.title, file.comment
     assert title == "manipulated: one.png, two.png"
-    assert comment.startswith(f"run {told['run']}: svdaudio run one.png two.png --method manipulate --set ")
+    assert comment.startswith(f"run {result['run']}: svdaudio run one.png two.png --method manipulate --set ")
     assert "svd.k=3" in comment
-    assert "generate.steps" not in comment, "what the bundle recommends was not given"
+    assert "generate.steps" not in comment, "recommended settings of the bundle are not listed"
     import shlex
 
     words = shlex.split(comment.partition(": svdaudio ")[2])
@@ -51,7 +51,7 @@ def test_each_pair_of_a_batch_has_its_own_format(world, cli):
         (["--rate", "44100"], "--rate would have no effect without --out"),
     ],
 )
-def test_what_cannot_be_written_is_refused_before_anything_is_computed(world, cli, options, message):
+def test_an_unsupported_format_is_refused_before_anything_is_computed(world, cli, options, message):
     result = cli("run", *PAIR, *options)
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert message in result.err

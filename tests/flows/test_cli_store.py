@@ -1,4 +1,4 @@
-"""`svdaudio gc` and `svdaudio cache` over the toy workflow's store."""
+"""`svdaudio gc` and `svdaudio cache` on the toy workflow's store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from svdaudio.store.sealed import seal, unseal
 
 @pytest.fixture
 def cli(cli, toy, monkeypatch):
-    """Call the command line over the toy world's store: exit code, standard output, standard error."""
+    """Call the command line on the toy world's store: exit code, standard output, standard error."""
     monkeypatch.setenv("SVDAUDIO_STORE", str(toy.store.folder))
     return cli
 
@@ -70,10 +70,10 @@ def test_pinning_and_collecting(toy, cli):
     assert planned["dry_run"]
     assert planned["kept"]["artifacts"] == 1
     assert len(list(toy.store.keys())) == len({entry.key for entry in run.stages})
-    done = cli("gc", "--max-size", "0")
+    result = cli("gc", "--max-size", "0")
     assert list(toy.store.keys()) == [key]
-    assert "0 runs, 7 artifacts and 0 leftovers removed" in done.out
-    assert "over the limit are kept" in done.err
+    assert "0 runs, 7 artifacts and 0 leftovers removed" in result.out
+    assert "over the limit are kept" in result.err
     cli("cache", "unpin", key[:6])
     assert toy.store.pins() == frozenset()
     assert cli("gc", "--max-size", "1 kB", "--json").json()["dry_run"] is False
@@ -91,7 +91,7 @@ def test_sizes(text, size):
 
 
 @pytest.mark.parametrize("arguments", [("--max-size", "ten"), ("--max-size", "-1GB"), ("--keep-days", "-1")])
-def test_what_has_no_meaning_is_one_line(toy, cli, arguments):
+def test_invalid_arguments_are_a_one_line_error(toy, cli, arguments):
     result = cli("gc", *arguments)
     assert result.code == 2
     assert result.err.startswith("error: ")
@@ -99,7 +99,7 @@ def test_what_has_no_meaning_is_one_line(toy, cli, arguments):
 
 
 def test_a_sealed_record_moves_nothing_outside_the_store(toy, cli, tmp_path):
-    """Whoever may write into a store may seal a record that names a place outside of it."""
+    """Anyone who can write to a store can seal a record that names a path outside it."""
     run = toy.run()
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -113,17 +113,17 @@ def test_a_sealed_record_moves_nothing_outside_the_store(toy, cli, tmp_path):
             ("show", run.id, "--prov"), ("show", run.id), ("inspect", run.id), ("resume", run.id),
             ("store", "copy", str(toy.store.folder), str(tmp_path / "copy"), "--run", run.id),
         ):  # fmt: skip
-            said = cli(*command)
-            assert said.code != 0
-            assert "is damaged" in said.err
-            assert said.err.count("\n") == 1
+            result = cli(*command)
+            assert result.code != 0
+            assert "is damaged" in result.err
+            assert result.err.count("\n") == 1
         assert cli("store", "copy", str(toy.store.folder), str(tmp_path / "copy")).code == 4
         assert cli("gc", "--grace-hours", "0").code == 0
     assert (precious / "record.json").read_text() == "mine"
     assert not (toy.store.folder / "quarantine").exists()
 
 
-def test_a_part_that_must_not_be_read_is_an_error_of_one_line(toy, cli, monkeypatch, tmp_path):
+def test_an_unreadable_folder_is_a_one_line_error(toy, cli, monkeypatch, tmp_path):
     run = toy.run()
     part = toy.store.path(run.stage("mix").key).parent
     real = os.scandir
@@ -138,23 +138,23 @@ def test_a_part_that_must_not_be_read_is_an_error_of_one_line(toy, cli, monkeypa
         ("cache", "ls"), ("cache", "du"), ("cache", "why", "a"), ("gc", "--dry-run"), ("gc",),
         ("store", "copy", str(toy.store.folder), str(tmp_path / "copy")),
     ):  # fmt: skip
-        said = cli(*command)
-        assert (said.code, said.out) == (4, "")
-        assert f"got Permission denied: {part}. Check its permissions, or choose another --store." in said.err
+        result = cli(*command)
+        assert (result.code, result.out) == (4, "")
+        assert f"got Permission denied: {part}. Check its permissions, or choose another --store." in result.err
     assert "Permission denied" in cli("doctor").out
 
 
-def test_artifacts_of_a_newer_version_are_named_and_left(toy, cli):
+def test_artifacts_of_a_newer_version_are_named_and_kept(toy, cli):
     run = toy.run()
     path = toy.store.path(run.stage("mix").key) / "record.json"
     text = path.read_text().replace('"format": 2', '"format": 3')
     path.write_text(text)
     key = run.stage("mix").key[:12]
     for command in (("cache", "ls"), ("cache", "du")):
-        said = cli(*command)
-        assert said.code == 0
+        result = cli(*command)
+        assert result.code == 0
         assert f"1 artifacts were written by a newer version of svdaudio and are skipped: {key}" in " ".join(
-            said.err.split()
+            result.err.split()
         )
     assert cli("cache", "ls", "--json").json()["newer"] == [run.stage("mix").key]
     assert cli("cache", "du", "--json").json()["newer"]["n"] == 1
@@ -163,7 +163,7 @@ def test_artifacts_of_a_newer_version_are_named_and_left(toy, cli):
     assert path.read_text() == text
 
 
-def test_only_what_is_listed_is_read(toy, cli, monkeypatch):
+def test_only_listed_records_are_read(toy, cli, monkeypatch):
     toy.run()
     read = []
     find = type(toy.store).find
@@ -174,7 +174,7 @@ def test_only_what_is_listed_is_read(toy, cli, monkeypatch):
     assert listed["n_artifacts"] == len(list(toy.store.keys()))
 
 
-def test_what_goes_while_it_is_pinned_is_said_to_be_gone(toy, cli, monkeypatch):
+def test_a_run_removed_while_it_is_pinned_is_reported(toy, cli, monkeypatch):
     key = toy.run().stage("mix").key
     pin = type(toy.store).pin
 
@@ -183,15 +183,15 @@ def test_what_goes_while_it_is_pinned_is_said_to_be_gone(toy, cli, monkeypatch):
         pin(store, key)
 
     monkeypatch.setattr(type(toy.store), "pin", late)
-    said = cli("cache", "pin", key)
-    assert (said.code, said.out) == (4, "")
-    assert "was removed before it could be pinned" in said.err
+    result = cli("cache", "pin", key)
+    assert (result.code, result.out) == (4, "")
+    assert "was removed before it could be pinned" in result.err
     assert toy.store.pins() == frozenset()
 
 
 def test_a_copy_into_itself_is_refused(toy, cli):
     toy.run()
     for inner in ("tmp/backup", "out/backup"):
-        said = cli("store", "copy", str(toy.store.folder), str(toy.store.folder / inner))
-        assert (said.code, said.out) == (4 if inner.startswith("tmp") else 2, "")
-        assert "is inside the" in said.err
+        result = cli("store", "copy", str(toy.store.folder), str(toy.store.folder / inner))
+        assert (result.code, result.out) == (4 if inner.startswith("tmp") else 2, "")
+        assert "is inside the" in result.err

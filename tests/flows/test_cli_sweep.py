@@ -13,18 +13,18 @@ def world(monkeypatch, tmp_path):
 
 
 def test_a_sweep_is_a_batch_over_settings(world, cli):
-    told = cli("sweep", *PAIR, "--grid", "svd.alpha=0.1,0.3", "--no-baselines", "--json").json()
-    assert [row["svd.alpha"] for row in told["pairs"]] == [0.1, 0.3]
-    assert told["counts"] == {"finished": 2}
-    cosines = [[row[f"cosine.{n}"] for n in ("original", "edited", "removed", "added")] for row in told["pairs"]]
-    # the same cosines without any sound
+    result = cli("sweep", *PAIR, "--grid", "svd.alpha=0.1,0.3", "--no-baselines", "--json").json()
+    assert [row["svd.alpha"] for row in result["pairs"]] == [0.1, 0.3]
+    assert result["counts"] == {"finished": 2}
+    cosines = [[row[f"cosine.{n}"] for n in ("original", "edited", "removed", "added")] for row in result["pairs"]]
+    # the same cosines without generating sounds
     fast = cli("sweep", *PAIR, "--grid", "svd.alpha=0.1,0.3", "--embeddings-only", "--json").json()
-    for row, wanted in zip(fast["settings"], cosines, strict=True):
+    for row, expected in zip(fast["settings"], cosines, strict=True):
         found = [row[f"cosine.{n}"] for n in ("original", "edited", "removed", "added")]
-        assert found == pytest.approx(wanted, abs=1e-5)
+        assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_embeddings_alone_go_no_further_than_the_mix(world, cli):
+def test_embeddings_only_stops_at_the_mix(world, cli):
     result = cli("sweep", *PAIR, "--grid", "svd.k=1..8", "--grid", "align.threshold=0.4,0.6", "--embeddings-only")
     assert result.code == 0
     assert "16 embeddings" in result.out
@@ -35,12 +35,12 @@ def test_embeddings_alone_go_no_further_than_the_mix(world, cli):
     assert not stages & {"mix", "edited.locals", "manipulated.remix"}
 
 
-def test_settings_at_random(world, cli):
-    told = cli(
+def test_random_settings(world, cli):
+    result = cli(
         "sweep", *PAIR, "--grid", "svd.alpha=0.1..0.5", "--random", "100", "--seed", "3", "--embeddings-only",
         "--table", "t.csv", "--json",
     ).json()  # fmt: skip
-    assert len(told["settings"]) == 100
+    assert len(result["settings"]) == 100
     assert (world / "t.csv").read_text().count("\n") == 101
 
 
@@ -58,7 +58,7 @@ def test_settings_at_random(world, cli):
         (["--grid", "svd.alpha=0.1..0.5", "--random", "3", "--zip"], "--zip would have no effect with --random"),
     ],
 )
-def test_what_cannot_be_swept_is_one_line(world, cli, arguments, text):
+def test_an_invalid_sweep_is_a_one_line_error(world, cli, arguments, text):
     result = cli("sweep", *PAIR, *arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert text.lower() in result.err.lower()

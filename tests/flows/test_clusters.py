@@ -1,4 +1,4 @@
-"""The same flow on a real Dask cluster of two worker processes: the store is all that they share."""
+"""The same flow on a real Dask cluster of two worker processes, which share only the store."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from svdaudio.errors import CheckpointError, InputError, RunError, StoreError
 from svdaudio.flows.clusters import Cluster, worker_death
 
 pytestmark = [
-    pytest.mark.filterwarnings("default"),  # Prefect, Dask and what they stand on have warnings of their own
+    pytest.mark.filterwarnings("default"),  # Prefect, Dask and their dependencies emit warnings
 ]
 
 
 @pytest.fixture(scope="module")
 def dask_cluster(toy_notes):
-    """Two worker processes; each is started again when it dies, as on a real cluster."""
+    """Two worker processes; each is restarted when it dies, as on a real cluster."""
     distributed = pytest.importorskip("distributed")
-    # Spawned processes get `sys.path` and the environment from this one, so that they find the toy and its notes.
+    # Spawned processes inherit `sys.path` and the environment, so that they find the toy and its notes.
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
     ) as cluster:
@@ -43,7 +43,7 @@ def runner(prefect_api, dask_cluster):
 
 
 def kill_victims(notes, n_victims):
-    """Kill each process that waits for it, as soon as it does."""
+    """Kill each process as soon as it waits to be killed."""
 
     def watch():
         killed = set()
@@ -80,23 +80,23 @@ def test_the_workers_compute_and_the_artifacts_are_the_same(
     world, notes, expected, runner, dask_cluster, s3, monkeypatch, tmp_path
 ):
     """In a bucket, so that nothing but the store can be shared."""
-    monkeypatch.setattr("svdaudio.places.default_store", lambda: tmp_path)  # where sounds go beside a bucket
+    monkeypatch.setattr("svdaudio.places.default_store", lambda: tmp_path)  # sounds of a bucket are written here
     session = world.session(s3.location(tmp_path.name), runner)
-    # Workers have the environment that they were started with; what leads to the bucket comes later.
+    # Workers keep the environment that they were started with; the settings of the bucket are set later.
     with dask_cluster.get_client() as client:
         client.run(set_environment, s3.environment())
     run = session.run(world.request(session)).run
     assert (run.state, run.runner) == ("finished", "dask")
     assert outputs(session) == expected
     assert notes.calls() == {"image": 2, "align": 2, "factors": 2, "mix": 1, "scores": 1}
-    assert notes.processes("image") == {os.getpid()}, "the user's files were read elsewhere"
+    assert notes.processes("image") == {os.getpid()}, "another process read the user's files"
     assert notes.processes() - {os.getpid()}, "no worker computed anything"
     again = session.run(world.request(session)).run
     assert {entry.status for entry in again.stages} == {"cached"}
     assert sum(notes.calls().values()) == 8
 
 
-def test_a_worker_that_dies_costs_only_its_stage(world, notes, expected, runner):
+def test_if_a_worker_dies_only_its_stage_is_repeated(world, notes, expected, runner):
     session = world.session(runner=runner)
     notes.kill("mix", 1)
     killer = kill_victims(notes, 1)
@@ -124,9 +124,9 @@ def test_an_error_of_a_stage_is_the_error_of_the_run(world, notes, runner):
         session.run(world.request(session))
 
 
-def test_endless_deaths_are_one_line():
+def test_repeated_worker_deaths_are_a_one_line_error():
     class KilledWorker(Exception):  # noqa: N818
-        """As Dask's, by its name."""
+        """Has the name of Dask's exception."""
 
     assert worker_death("mix", InputError("no")) is None
     assert "every worker that computed mix died" in str(worker_death("mix", KilledWorker()))
@@ -140,7 +140,7 @@ class TestModels:
             parts=(part,), classes=(),
         )  # fmt: skip
 
-    def test_another_process_opens_its_own_and_keeps_them(self, tmp_path):
+    def test_another_process_opens_its_own_models_and_keeps_them(self, tmp_path):
         bundle = Bundle(name="none", title="", settings={}, entries={"tagger": self.entry(tmp_path / "tagger")})
         models = Models(bundle, device="cpu", keep=True)
         models._resident["tagger"] = "loaded here"
@@ -149,7 +149,7 @@ class TestModels:
         assert not one._resident
         assert one.bundle == bundle
 
-    def test_the_files_are_those_of_the_worker_and_the_digests_those_of_the_flow(self, tmp_path):
+    def test_the_worker_reads_its_own_files_and_checks_the_digests_of_the_flow(self, tmp_path):
         mini = Bundle.open("mini")
         name = mini.entry("tagger").path.name
         elsewhere = Bundle(
@@ -163,7 +163,7 @@ class TestModels:
 
 
 @pytest.mark.parametrize("error", [InputError("the click", expected=1, got=2, fix="do it"), StoreError("full")])
-def test_errors_come_out_of_another_process_as_they_went_in(error):
+def test_errors_pass_between_processes_unchanged(error):
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == again.line() == error.line()
@@ -178,18 +178,18 @@ class TestCommandLine:
             (["--runner", "spark"], "spark"),
         ],
     )
-    def test_contradictions_are_refused(self, arguments, message, capsys):
+    def test_contradictory_options_are_refused(self, arguments, message, capsys):
         assert invoke(["demo", *arguments]) == 2
         assert message in capsys.readouterr().err
 
-    def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
+    def test_without_the_extra_the_error_names_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
         with pytest.raises(RunError, match=r"needs prefect-dask: .* Run `uv sync --extra dask`"):
             Cluster(kind="dask").task_runner()
 
 
 def test_ray_if_it_is_installed(world, notes, expected, prefect_api, monkeypatch):
-    """The same on Ray, which is not part of the test environment for its size."""
+    """The same on Ray, which is too large for the test environment."""
     pytest.importorskip("prefect_ray", reason="the extra ray is not installed")
     from svdaudio.flows.run import PrefectRunner
 

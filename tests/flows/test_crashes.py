@@ -1,6 +1,6 @@
-"""Deaths, full disks, lost permissions and damage: never a wrong byte, nothing done twice, nothing left behind.
+"""Killed processes, full disks, lost permissions and damage: no wrong byte, no repeated work, no leftovers.
 
-`crashes.py` has the harness; what it looks at after each disturbance is in `Harness.look` and `Harness.finish`.
+`crashes.py` contains the harness; `Harness.check` and `Harness.finish` check the store after each disturbance.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ SECONDS = 3000
 
 
 def harness(mode, folder, n, seed=0):
-    """What happened in a run of the harness; it fails if anything was wrong."""
+    """The outcome of a run of the harness, which fails if any check failed."""
     command = [sys.executable, HARNESS, mode, folder, str(seed), str(n)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_killed_at_random_moments(tmp_path, n, seed):
     happened = harness("moments", tmp_path, n, seed)
     assert happened["deaths"] >= n
     assert happened["runs"] > 0
-    assert happened["states"].keys() <= {"running"}, "with no holder, that is: interrupted"
+    assert happened["states"].keys() <= {"running"}, "without a process: interrupted"
 
 
 @pytest.mark.parametrize(("stride", "least"), [(40, 5), pytest.param(1, 200, marks=pytest.mark.nightly)])
@@ -50,13 +50,13 @@ def test_killed_before_any_change_of_the_store(tmp_path, stride, least):
     happened = harness("steps", tmp_path, stride)
     assert happened["deaths"] >= least
     assert happened["runs"] == happened["deaths"]
-    assert happened["leftovers"] > 0, "the dead leave something, and gc takes it away"
+    assert happened["leftovers"] > 0, "killed processes leave files, which gc removes"
 
 
 @pytest.mark.parametrize("mode", ["full", "locked"])
 @pytest.mark.parametrize("stride", [80, pytest.param(2, marks=pytest.mark.nightly)])
 @pytest.mark.timeout(SECONDS)
-def test_from_some_moment_on_nothing_can_be_written(tmp_path, mode, stride):
+def test_every_write_fails_from_some_moment_on(tmp_path, mode, stride):
     happened = harness(mode, tmp_path, stride)
     assert happened["failures"] >= 200 / stride
     for message in happened["messages"]:
@@ -67,13 +67,13 @@ def test_from_some_moment_on_nothing_can_be_written(tmp_path, mode, stride):
 def test_a_full_disk(tmp_path):
     happened = harness("full-disk", tmp_path, 0)
     if not happened.get("failures"):
-        pytest.skip("no file system can be mounted here; the test before this one stands in for it")
+        pytest.skip("no file system can be mounted here; the previous test simulates it")
     assert happened["failures"] == happened["runs"] == 4
     assert all("No space left on device" in message for message in happened["messages"])
 
 
 def test_lost_permissions():
-    """Not in pytest's folder: the harness goes on as another user if it is root's, and must get there."""
+    """Not in pytest's folder, which the unprivileged user of a harness run by root cannot access."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         happened = harness("permissions", folder, 0)
@@ -86,7 +86,7 @@ def test_lost_permissions():
     ("n_killed", "seed"), [(0, 0), (2, 1), *(pytest.param(3, seed, marks=pytest.mark.nightly) for seed in range(2, 8))]
 )
 @pytest.mark.timeout(SECONDS)
-def test_a_crowd_computes_each_key_once(tmp_path, n_killed, seed):
+def test_concurrent_processes_compute_each_key_once(tmp_path, n_killed, seed):
     happened = harness("crowd", tmp_path, n_killed, seed)
     assert happened["keys"] == 6 + 3 + 6
     assert happened["keys"] <= happened["computed"] <= happened["keys"] + happened["deaths"]
@@ -94,34 +94,34 @@ def test_a_crowd_computes_each_key_once(tmp_path, n_killed, seed):
 
 
 def damage(path, rng):
-    """Flip a bit of a file, cut it off, empty or remove it; returns what was done."""
+    """Flip a bit of a file, or truncate, empty or remove it; returns the kind of damage."""
     data = bytearray(path.read_bytes())
-    how = rng.choice(["flip", "flip", "flip", "cut", "empty", "remove"])
-    if how == "flip" and data:
+    kind = rng.choice(["flip", "flip", "flip", "cut", "empty", "remove"])
+    if kind == "flip" and data:
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    elif how == "cut":
+    elif kind == "cut":
         data = data[: rng.randrange(len(data))]
     else:
         data = bytearray()
-    if how == "remove":
+    if kind == "remove":
         path.unlink()
     else:
         path.write_bytes(bytes(data))
-    return how
+    return kind
 
 
 @pytest.mark.parametrize("n", [25, pytest.param(300, marks=pytest.mark.nightly)])
 @pytest.mark.timeout(SECONDS)
-def test_whatever_is_damaged_comes_out_as_it_was(toy, caplog, n):
-    """Arrays, their metadata and records: each output that can be read is right, and a run mends what is not."""
+def test_damaged_files_are_repaired_with_the_same_outputs(toy, caplog, n):
+    """Arrays, their metadata and records: each output that can be read is correct, and a run repairs the others."""
     rng = random.Random(n)
     first = toy.run()
     keys = {entry.key for entry in first.stages}
-    n_mended = 0
+    n_repaired = 0
     for _ in range(n):
         files = sorted(path for path in toy.store.folder.glob("objects/**/*") if path.is_file())
         damaged = rng.choice(files)
-        how = damage(damaged, rng)
+        kind = damage(damaged, rng)
         caplog.clear()
         toy.calls.clear()
         with caplog.at_level(logging.WARNING):
@@ -129,40 +129,40 @@ def test_whatever_is_damaged_comes_out_as_it_was(toy, caplog, n):
             for entry in first.stages:
                 again = read_outputs(toy.work(run=run), entry.node)
                 assert again.keys() == entry.outputs.keys()
-        assert [entry.outputs for entry in run.stages] == [entry.outputs for entry in first.stages], (damaged, how)
-        assert toy.calls.total() <= 1, "only what was damaged is computed again"
+        assert [entry.outputs for entry in run.stages] == [entry.outputs for entry in first.stages], (damaged, kind)
+        assert toy.calls.total() <= 1, "only the damaged artifact is recomputed"
         if toy.calls:
-            n_mended += 1
-            assert how == "remove" or "is damaged" in caplog.text
+            n_repaired += 1
+            assert kind == "remove" or "is damaged" in caplog.text
         assert set(toy.store.keys()) == keys
-    assert n_mended > n / 2
+    assert n_repaired > n / 2
 
 
 @pytest.mark.parametrize("n", [100, pytest.param(2000, marks=pytest.mark.nightly)])
-def test_a_damaged_run_is_told_so_or_is_what_it_was(toy, n):
-    """A flipped bit that leaves a record readable must not leave it saying something else."""
+def test_a_damaged_run_record_is_detected_or_reads_the_same(toy, n):
+    """A flipped bit that leaves a record readable must not change its contents."""
     run = toy.run()
     path = toy.store.folder / "runs" / f"{run.id}.json"
     whole = path.read_bytes()
     rng = random.Random(n)
-    n_noticed = 0
+    n_detected = 0
     for _ in range(n):
-        how = damage(path, rng)
+        kind = damage(path, rng)
         try:
             found = toy.store.runs.load("latest")
         except RunError as error:
-            n_noticed += 1
-            said = error.line()
+            n_detected += 1
+            message = error.line()
         else:
-            said = None
+            message = None
             assert found == run
-        assert said is None or ((how == "remove" or "is damaged" in said) and "tart" in said)
+        assert message is None or ((kind == "remove" or "is damaged" in message) and "tart" in message)
         path.write_bytes(whole)
-    assert n_noticed > n / 2
+    assert n_detected > n / 2
 
 
 def demo(store, *, kill_after_s=None):
-    """The demo in a process of its own; how it ended, and what it printed."""
+    """Run the demo in a separate process; returns its exit code and output."""
     command = [sys.executable, "-m", "svdaudio.cli", "demo", "--json", "--store", str(store)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -180,7 +180,7 @@ def test_the_demo_killed_again_and_again(tmp_path):
     code, out, err = demo(tmp_path / "undisturbed")
     span_s = time.perf_counter() - begun
     assert code == 0, err
-    wanted = json.loads(out)
+    expected = json.loads(out)
     rng = np.random.default_rng(0)
     store = LocalStore(tmp_path / "killed")
     n_deaths, there = 0, set()
@@ -194,7 +194,7 @@ def test_the_demo_killed_again_and_again(tmp_path):
     command = [sys.executable, "-m", "svdaudio.cli", "demo", "--json", "--store", str(store.folder)]
     done = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout)
     assert n_deaths > 2
-    assert [stage["key"] for stage in done["stages"]] == [stage["key"] for stage in wanted["stages"]]
+    assert [stage["key"] for stage in done["stages"]] == [stage["key"] for stage in expected["stages"]]
     assert {stage["status"] for stage in done["stages"] if stage["key"] in there} == {"cached"}
-    for name, path in wanted["audio"].items():
+    for name, path in expected["audio"].items():
         assert Path(done["audio"][name]).read_bytes() == Path(path).read_bytes()

@@ -1,4 +1,4 @@
-"""prefect.yaml: entrypoints that load, parameters that the flows take, and no key that Prefect would drop."""
+"""prefect.yaml: entrypoints load, parameters match the flows, and Prefect drops no key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS = DOCUMENT["deployments"]
 
-pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+pytestmark = pytest.mark.filterwarnings("default")  # Prefect and its dependencies emit warnings
 
 
 def known_keys(model):
@@ -23,7 +23,7 @@ def known_keys(model):
 
 
 def unknown_keys(document):
-    """Every key of a prefect.yaml that Prefect would drop, by the path that leads to it."""
+    """Every key of a prefect.yaml that Prefect would drop, by its path in the document."""
     from prefect.cli.deploy._models import DeploymentConfig, PrefectYamlModel, RawScheduleConfig, WorkPoolConfig
     from prefect.workers.process import ProcessVariables
 
@@ -64,7 +64,7 @@ def test_unknown_keys_are_found_at_every_level():
     ]
 
 
-def test_there_is_one_for_every_flow_on_our_pool():
+def test_every_flow_has_a_deployment_in_our_pool():
     from svdaudio.flows.schedules import POOL, QUIET
 
     assert [deployment["name"] for deployment in DEPLOYMENTS] == ["manipulate", "baseline", "batch", "evaluate", "gc"]
@@ -83,16 +83,16 @@ def test_entrypoints_load_and_take_their_parameters(deployment, monkeypatch):
     assert loaded.validate_parameters(deployment["parameters"])
 
 
-def test_schedules_can_be_understood():
+def test_schedules_are_valid():
     from prefect.client.schemas.schedules import CronSchedule
 
     for deployment in DEPLOYMENTS:
         for entry in deployment.get("schedules", ()):
             CronSchedule(cron=entry["cron"], timezone=entry["timezone"])
-            assert entry["active"] is False, "a deployment of everything must not start to delete by itself"
+            assert entry["active"] is False, "deploying all flows must not start scheduled deletions"
 
 
-def test_the_pictures_and_pairs_are_there():
+def test_the_pictures_and_pairs_exist():
     from svdaudio.methods import find_method
     from svdaudio.studies.pairs import read_rows
 
@@ -129,8 +129,8 @@ def test_flows_of_one_name_have_one_schema():
     assert schemas.keys() == {"run", "manipulate", "baseline", "batch", "evaluate", "gc"}
 
 
-def test_prefect_deploys_them_all(prefect_api, monkeypatch):
-    """By Prefect's own command, as docs/schedules.md says."""
+def test_prefect_deploys_all_flows(prefect_api, monkeypatch):
+    """With Prefect's command, as docs/schedules.md describes."""
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -139,8 +139,8 @@ def test_prefect_deploys_them_all(prefect_api, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     schedules.ensure_pool()
     deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    done = subprocess.run(deploy, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(deploy, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
     with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
         for deployment in DEPLOYMENTS:
             name = deployment["name"]

@@ -1,4 +1,4 @@
-"""Photographs and the mini bundle, which knows the farm only: what a run, its record and its batch say about them."""
+"""Photographs with the mini bundle, trained on the farm only: runs, records and batches note the mismatch."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def test_a_batch_notes_its_pairs(cli, folder):
         rows = csv.writer(file)
         rows.writerow(["original"])
         rows.writerows([[PICTURES[0]], [PHOTOGRAPH]])
-    done = cli("batch", pairs, "--method", "baseline", *FEW_STEPS_ARGUMENTS)
-    assert done.code == 0, done.err
-    assert "note: 1 of 2 pairs have pictures unlike those that the bundle was trained on" in done.out
+    result = cli("batch", pairs, "--method", "baseline", *FEW_STEPS_ARGUMENTS)
+    assert result.code == 0, result.err
+    assert "note: 1 of 2 pairs have pictures unlike those that the bundle was trained on" in result.out
     (table,) = (folder / "store" / "out").glob("*.csv")
     with table.open(newline="") as file:
         found = [row["notes"].partition(" (")[0] for row in csv.DictReader(file)]
     assert found == ["", UNLIKE]
 
 
-def test_the_published_function_notes_it():
+def test_the_public_function_notes_a_photograph():
     edit = main_pipeline(PHOTOGRAPH, SCENE.edited, [(670, 650)], [(756, 570)], settings=FEW_STEPS)
     (note,) = [text for text in edit.remarks if "trained on" in text]
     assert note.startswith("the original picture is unlike the pictures that the bundle 'mini' was trained on (its tok")
@@ -79,22 +79,22 @@ def test_a_bundle_without_a_domain_notes_nothing(cli, tmp_path, monkeypatch):
     description = json.loads((bundle / MANIFEST).read_text())
     del description["models"]["domain"]
     (bundle / MANIFEST).write_text(json.dumps(description))
-    done = cli("baseline", PHOTOGRAPH, *FEW_STEPS_ARGUMENTS, "--json")
-    assert (done.code, done.json()["notes"]) == (0, [])
-    assert {stage["status"] for stage in done.json()["stages"]} == {"cached"}
-    told = cli("evaluate", "domain")
-    assert (told.code, told.out, told.err.count("\n")) == (3, "", 1)
-    assert "the bundle 'mini' has no domain" in told.err
+    completed = cli("baseline", PHOTOGRAPH, *FEW_STEPS_ARGUMENTS, "--json")
+    assert (completed.code, completed.json()["notes"]) == (0, [])
+    assert {stage["status"] for stage in completed.json()["stages"]} == {"cached"}
+    result = cli("evaluate", "domain")
+    assert (result.code, result.out, result.err.count("\n")) == (3, "", 1)
+    assert "the bundle 'mini' has no domain" in result.err
 
 
-def test_a_damaged_domain_is_one_line_before_anything_is_computed(cli, tmp_path, monkeypatch):
+def test_a_damaged_domain_is_a_one_line_error_before_anything_is_computed(cli, tmp_path, monkeypatch):
     bundle = copied(tmp_path, monkeypatch)
     with (bundle / "domain.safetensors").open("r+b") as file:
         file.seek(-4, 2)
         file.write(b"xxxx")
-    done = cli("baseline", PICTURES[1], *FEW_STEPS_ARGUMENTS, "--store", tmp_path / "new")
-    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
-    assert "domain.safetensors does not match the description of the bundle 'mini'" in done.err
+    result = cli("baseline", PICTURES[1], *FEW_STEPS_ARGUMENTS, "--store", tmp_path / "new")
+    assert (result.code, result.out, result.err.count("\n")) == (3, "", 1)
+    assert "domain.safetensors does not match the description of the bundle 'mini'" in result.err
     assert not (tmp_path / "new").exists()
 
 

@@ -1,4 +1,4 @@
-"""`svdaudio evaluate edits`, and the flow that does the same: one edit, few steps, the mini bundle."""
+"""`svdaudio evaluate edits` and the equivalent flow: one edit, few steps, the mini bundle."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from svdaudio.engine.batches import policy_of
 from svdaudio.store import open_store
 from svdaudio.studies.edit_study import Study
 
-pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+pytestmark = pytest.mark.filterwarnings("default")  # Prefect and its dependencies emit warnings
 
 DOG_STAYS = 3
-"""A seed of scenes in which a dog stays where a cat becomes a duck: the toy's classes are these three."""
+"""A seed of scenes in which a cat becomes a duck and a dog stays: the three classes of the toy."""
 
 
 @pytest.fixture(autouse=True)
 def store(monkeypatch, tmp_path):
-    """The store's folder."""
+    """The folder of the store."""
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
     return tmp_path / "store"
 
@@ -32,9 +32,9 @@ def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, t
 
     from svdaudio.flows.evaluate import evaluate
 
-    told = cli("evaluate", "edits", "--only", "cat-duck", *FEW_STEPS_ARGUMENTS, "--out", tmp_path / "out", "--json")
-    assert told.code == 0, told.err
-    found = told.json()
+    result = cli("evaluate", "edits", "--only", "cat-duck", *FEW_STEPS_ARGUMENTS, "--out", tmp_path / "out", "--json")
+    assert result.code == 0, result.err
+    found = result.json()
     assert (found["edits"], found["bundle"]) == (1, "mini")
     method = found["figures"]["method"]
     assert set(found["figures"]) == {"method", "plain SSV2A of the edit", "direct_mix alone"}
@@ -52,10 +52,10 @@ def test_one_edit_from_the_command_line_and_as_a_flow(cli, prefect_api, store, t
     assert command in page
 
 
-def test_an_edit_that_there_is_not_is_one_line(cli, store):
-    told = cli("evaluate", "edits", "--only", "cat-cat")
-    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
-    assert "unknown edit 'cat-cat'" in told.err
+def test_an_unknown_edit_is_a_one_line_error(cli, store):
+    result = cli("evaluate", "edits", "--only", "cat-cat")
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "unknown edit 'cat-cat'" in result.err
     assert not store.exists()
 
 
@@ -70,12 +70,12 @@ def test_resume_writes_the_files_of_an_interrupted_evaluation(cli, monkeypatch, 
         options = ["--only", "cat-duck", "--scenes", DOG_STAYS, "--config", "two.toml", "--out", "out"]
         assert cli("evaluate", "edits", *options).code == 130
     assert not (tmp_path / "out" / "edits.csv").exists()
-    told = cli("resume", "--json")
-    assert told.code == 0, told.err
-    found = told.json()
+    result = cli("resume", "--json")
+    assert result.code == 0, result.err
+    found = result.json()
     assert found["edits"] == 1
-    wanted = {"every edit": "edits.csv", "page": "edits.md", "picture": "edits.png", "every run": "runs.csv"}
-    assert found["files"] == {what: str(tmp_path / "out" / name) for what, name in wanted.items()}
+    expected = {"every edit": "edits.csv", "page": "edits.md", "picture": "edits.png", "every run": "runs.csv"}
+    assert found["files"] == {what: str(tmp_path / "out" / name) for what, name in expected.items()}
     assert all(Path(path).is_file() for path in found["files"].values())
     page = (tmp_path / "out" / "edits.md").read_text()
     assert page.startswith(f"`svdaudio evaluate edits --only cat-duck --config two.toml --scenes {DOG_STAYS}`: 1 edits")

@@ -18,14 +18,14 @@ SOUNDS = ("original", "edited", "manipulated")
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-    """The current folder, with a store of its own."""
+    """The current folder, with its own store."""
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def noise(path, seed, *, channels=1, level=0.1, seconds=1.5):
-    """Write coloured noise, each seed of its own."""
+    """Write coloured noise that depends on the seed."""
     rng = np.random.default_rng(seed)
     spectrum = rng.normal(size=(round(16_000 * seconds), channels)).cumsum(axis=0)
     samples = level * (spectrum - spectrum.mean(axis=0)) / np.abs(spectrum).max()
@@ -34,13 +34,13 @@ def noise(path, seed, *, channels=1, level=0.1, seconds=1.5):
     return path
 
 
-def test_a_run_is_heard_by_the_judges(cli, monkeypatch, tmp_path):
+def test_the_judges_score_a_run(cli, monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     assert main(["run", *PAIR]) == 0
     monkeypatch.setattr(cli_sessions, "open_bundle", Bundle.open)
-    told = cli("evaluate", "latest", "--label", "cat", "--table", "scores.csv", "--json")
-    assert told.code == 0, told.err
-    found = told.json()
+    result = cli("evaluate", "latest", "--label", "cat", "--table", "scores.csv", "--json")
+    assert result.code == 0, result.err
+    found = result.json()
     assert list(found) == [
         "bundle", "sounds", "judges", "verdict", "closer", "summary", "sets", "warnings", "files",
     ]  # fmt: skip
@@ -58,7 +58,7 @@ def test_a_run_is_heard_by_the_judges(cli, monkeypatch, tmp_path):
     assert "in CLAP(mini): cosine " in shown.out
 
 
-def test_a_batch_is_its_runs(cli, monkeypatch, tmp_path):
+def test_a_batch_is_evaluated_as_its_runs(cli, monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     lines = ['one.png,two.png,"20,20","40,30",a', 'two.png,one.png,"20,20","40,30",b']
     (tmp_path / "pairs.csv").write_text("\n".join(["original,edited,remove,add,name", *lines]) + "\n")
@@ -69,7 +69,7 @@ def test_a_batch_is_its_runs(cli, monkeypatch, tmp_path):
     assert [one["n"] for one in batch["summary"] if one["name"].startswith("closer")] == [2, 2]
 
 
-def test_files_and_folders_are_the_default(cli, folder):
+def test_files_and_folders_need_no_subcommand(cli, folder):
     noise(folder / "a.wav", 1, channels=2)
     noise(folder / "sounds" / "b.flac.wav", 2, level=0.0)
     short = cli("evaluate", "a.wav", "sounds", "--label", "dog")
@@ -87,9 +87,9 @@ def test_a_table_is_compared_with_a_reference(cli, folder):
         noise(folder / "reference" / f"{seed}.wav", 100 + seed)
     lines = [f"made/{seed}.wav,dog,dog" for seed in range(12)]
     (folder / "pairs.csv").write_text("\n".join(["manipulated,added,text", *lines]) + "\n")
-    told = cli("evaluate", "--pairs", "pairs.csv", "--reference", "reference", "--json")
-    assert told.code == 0, told.err
-    figures = {one["name"]: one for one in told.json()["sets"]}
+    result = cli("evaluate", "--pairs", "pairs.csv", "--reference", "reference", "--json")
+    assert result.code == 0, result.err
+    figures = {one["name"]: one for one in result.json()["sets"]}
     assert figures["FD-tagger(mini)"]["value"] is None
     assert figures["FD-tagger(mini)"]["why"].startswith("12 clips are too few for a covariance of 128 dimensions")
     kad = figures["KAD-tagger(mini)"]
@@ -120,12 +120,12 @@ def test_help_lists_every_subcommand(cli, folder):
         (("a.wav", "--bundle", "none"), "unknown bundle 'none'"),
     ],
 )
-def test_what_cannot_be_is_one_line(cli, folder, words, message):
+def test_invalid_arguments_are_a_one_line_error(cli, folder, words, message):
     noise(folder / "a.wav", 1)
     (folder / "notes.wav").write_text("no sound")
     (folder / "empty").mkdir()
-    told = cli("evaluate", *words)
-    assert told.code in (2, 3)
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert message in told.err
+    result = cli("evaluate", *words)
+    assert result.code in (2, 3)
+    assert result.out == ""
+    assert result.err.count("\n") == 1
+    assert message in result.err

@@ -1,4 +1,4 @@
-"""The main job for real: the farm scene with the mini bundle, through the program that users type."""
+"""The demo end to end: the farm scene with the mini bundle, through the installed command."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from svdaudio.store import open_store
 
 
 def svdaudio(*arguments, store):
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "svdaudio.cli", *arguments, "--store", str(store), "--json"],
         capture_output=True, text=True, check=False, cwd=store.parent,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def statuses(result):
 
 
 @pytest.mark.parametrize("sound", ["original", "edited", "manipulated"])
-def test_the_demo_gives_ten_seconds_that_are_heard_and_not_clipped(demo, sound):
+def test_the_demo_generates_ten_audible_seconds_without_clipping(demo, sound):
     with wave.open(demo["audio"][sound]) as file:
         assert (file.getframerate(), file.getnframes(), file.getnchannels()) == (22_050, 220_500, 1)
         samples = np.frombuffer(file.readframes(220_500), np.int16) / 32_768
@@ -56,7 +56,7 @@ def test_the_report_of_the_demo_is_small_enough_to_send(demo, store):
     assert "duck heard (0.00 → 1.00)" in page.read_text(encoding="utf-8")
 
 
-def test_the_edit_is_heard(demo):
+def test_the_edit_is_audible(demo):
     before, after = demo["scores"]["original"], demo["scores"]["manipulated"]
     assert after["duck"] - before["duck"] >= 0.3
     assert before["cat"] - after["cat"] >= 0.3
@@ -69,16 +69,16 @@ def test_the_edit_is_heard(demo):
     assert all(finding["ok"] for finding in demo["verdict"])
 
 
-def test_the_scores_are_those_of_the_golden_file(demo):
+def test_the_scores_match_the_golden_file(demo):
     kept = golden("demo")
     assert demo["bundle"] == kept["bundle"]
     assert set(demo["scores"]) == set(kept["scores"])
     for sound, scores in kept["scores"].items():
-        assert demo["scores"][sound] == pytest.approx(scores, abs=0.02)  # another processor rounds differently
+        assert demo["scores"][sound] == pytest.approx(scores, abs=0.02)  # CPUs round differently
 
 
 @pytest.mark.parametrize(("node", "picture"), [("removed.mask", "dog_cat.cat"), ("added.mask", "dog_duck.duck")])
-def test_a_click_finds_the_animal(demo, store, node, picture):
+def test_a_click_segments_the_animal(demo, store, node, picture):
     artifacts = open_store(store)
     entry = artifacts.runs.load(demo["run"]).stage(node)
     mask = artifacts.load(entry.key)["mask"]
@@ -95,7 +95,7 @@ def test_the_detector_finds_the_animals_and_no_others(demo, store):
         assert {names[i] for i in artifacts.load(entry.key)["classes"]} == expected
 
 
-def test_the_same_again_is_cached_and_gives_the_same_bytes(demo, store):
+def test_a_repeated_run_is_cached_and_gives_the_same_bytes(demo, store):
     sounds = {name: Path(path).read_bytes() for name, path in demo["audio"].items()}
     again = svdaudio("demo", store=store)
     assert set(statuses(again).values()) == {"cached"}
@@ -103,7 +103,7 @@ def test_the_same_again_is_cached_and_gives_the_same_bytes(demo, store):
     assert again["scores"] == demo["scores"]
 
 
-def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store, cli, monkeypatch):
+def test_a_new_alpha_runs_the_downstream_stages_as_planned(demo, store, cli, monkeypatch):
     skip_rendering(monkeypatch)
     change = [*SCENE.arguments, "--set", "svd.alpha=0.2", "--store", store, "--json"]
     planned = {stage["stage"]: stage for stage in cli("plan", *change).json()["stages"]}
@@ -120,12 +120,12 @@ def test_a_new_alpha_runs_what_lies_below_it_and_the_plan_says_so(demo, store, c
     assert {name for name, status in ran.items() if status == "computed"} == below
 
 
-def test_a_threshold_that_leaves_the_grid_as_it_was_runs_nothing_below_alignment(demo, store, cli, monkeypatch):
+def test_a_threshold_that_leaves_the_grid_unchanged_runs_nothing_after_alignment(demo, store, cli, monkeypatch):
     skip_rendering(monkeypatch)
     artifacts = open_store(store)
     run = artifacts.runs.load(demo["run"])
     coverage = np.concatenate([artifacts.load(run.stage(f"{r}.align").key)["coverage"] for r in ("removed", "added")])
-    higher = float(coverage[coverage >= 0.5].min())  # every patch inside stays inside up to this
+    higher = float(coverage[coverage >= 0.5].min())  # up to this threshold every patch inside stays inside
     threshold = (0.5 + higher) / 2
     assert threshold > 0.5
     change = [*SCENE.arguments, "--set", f"align.threshold={threshold}", "--store", store, "--json"]

@@ -1,4 +1,4 @@
-"""The whole method on a GPU: the real one if there is one, and in any case one that is pretended."""
+"""The whole method on a simulated GPU, and on a real one if available."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTINGS = {**SCENE.clicks, **FEW_STEPS, "generate.candidates": 2, "remix.cycle_
 
 
 def edit(folder, device):
-    """The edit on a device: action keys and outputs of every stage."""
+    """Run the edit on a device: action keys and outputs of every stage."""
     session = Session(folder)
     given = {**SETTINGS, "execution.device": device.type}
     request = session.request("manipulate", PICTURES, given, targets=TARGETS)
@@ -25,38 +25,38 @@ def edit(folder, device):
 
 
 @pytest.fixture(scope="module")
-def on_the_processor(tmp_path_factory):
-    return edit(tmp_path_factory.mktemp("processor"), torch.device("cpu"))
+def on_cpu(tmp_path_factory):
+    return edit(tmp_path_factory.mktemp("cpu"), torch.device("cpu"))
 
 
-def test_every_stage_puts_its_tensors_where_its_model_is(on_the_processor, tmp_path):
-    """With a pretended GPU, of which any tensor in the wrong place makes an error, and no number is another.
+def test_every_stage_puts_its_tensors_on_the_device_of_its_model(on_cpu, tmp_path):
+    """On a simulated GPU, any misplaced tensor is an error, and results are bit-identical.
 
-    But those of the noise network, which takes another memory layout there and so sums in another order.
+    Except those of the noise network, which uses another memory layout there and so sums in another order.
     """
     with PretendGpu():
         keys, outputs = edit(tmp_path, GPU)
-    wanted_keys, wanted = on_the_processor
-    assert keys.keys() == wanted_keys.keys()
+    expected_keys, expected = on_cpu
+    assert keys.keys() == expected_keys.keys()
     rounded = [f"manipulated.{stage}" for stage in ("diffuse", "decode", "vocode", "choose", "scores")]
-    for node in wanted.keys() - rounded:
-        assert keys[node] == wanted_keys[node]
-        for name, array in wanted[node].items():
+    for node in expected.keys() - rounded:
+        assert keys[node] == expected_keys[node]
+        for name, array in expected[node].items():
             np.testing.assert_array_equal(outputs[node][name], array, err_msg=f"{node}.{name}")
-    for node, name, off in zip(rounded, ("latents", "mel"), (1e-3, 1e-2), strict=False):
-        np.testing.assert_allclose(outputs[node][name], wanted[node][name], atol=off, err_msg=f"{node}.{name}")
-    assert keys["manipulated.diffuse"] == wanted_keys["manipulated.diffuse"]
+    for node, name, atol in zip(rounded, ("latents", "mel"), (1e-3, 1e-2), strict=False):
+        np.testing.assert_allclose(outputs[node][name], expected[node][name], atol=atol, err_msg=f"{node}.{name}")
+    assert keys["manipulated.diffuse"] == expected_keys["manipulated.diffuse"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_real_gpu_makes_the_same_but_for_rounding(on_the_processor, tmp_path):
+def test_a_real_gpu_differs_only_by_rounding(on_cpu, tmp_path):
     keys, outputs = edit(tmp_path, torch.device("cuda"))
-    wanted_keys, wanted = on_the_processor
+    expected_keys, expected = on_cpu
     for node in ("original.tokens", "removed.mask", "edited.locals"):
-        assert keys[node] == wanted_keys[node]
+        assert keys[node] == expected_keys[node]
     for node in ("removed.mask", "added.mask"):
-        assert (outputs[node]["mask"] == wanted[node]["mask"]).mean() > 0.99
+        assert (outputs[node]["mask"] == expected[node]["mask"]).mean() > 0.99
     for node, name in (("original.tokens", "embedding"), ("mix", "embedding")):
-        one, other = (np.ravel(found[node][name]) for found in (outputs, wanted))
+        one, other = (np.ravel(found[node][name]) for found in (outputs, expected))
         assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.999
     assert np.isfinite(outputs["manipulated.vocode"]["waveforms"]).all()

@@ -1,4 +1,4 @@
-"""`svdaudio hear`: labels, a file of labels, pictures, errors in one line; and batches of sounds."""
+"""`svdaudio hear`: labels, a file of labels, pictures, one-line errors, and batches of sounds."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def test_labels_and_pictures_as_json(cli, place):
         (("--bundle", "mini"), 3, "has no sound_encoder"),
     ],
 )
-def test_what_cannot_be_is_one_line(cli, place, arguments, code, words):
-    done = cli("hear", "a.wav", *arguments)
-    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
-    assert words in done.err
+def test_invalid_arguments_are_a_one_line_error(cli, place, arguments, code, words):
+    result = cli("hear", "a.wav", *arguments)
+    assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
+    assert words in result.err
 
 
 def test_a_batch_of_sounds(cli, place):
     (place / "b.wav").write_bytes((place / "a.wav").read_bytes())
     (place / "sounds.csv").write_text('sound,hear.labels\na.wav,"cat,owl"\nb.wav,"cat,dog"\n')
-    done = cli("batch", "sounds.csv", "--method", "hear", "--bundle", "hearing", "--table", "out.csv", "--json")
-    assert done.code == 0, done.err
+    result = cli("batch", "sounds.csv", "--method", "hear", "--bundle", "hearing", "--table", "out.csv", "--json")
+    assert result.code == 0, result.err
     table = (place / "out.csv").read_text()
     assert "sound.cat,sound.owl,cosine.cat,cosine.owl" in table

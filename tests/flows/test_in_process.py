@@ -1,4 +1,4 @@
-"""The in-process runner on the toy workflow: what runs, what does not, and what the records say."""
+"""The in-process runner on the toy workflow: which stages run, and what the records contain."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_notes_outputs_and_inputs_are_recorded(toy):
     np.testing.assert_array_equal(read_outputs(toy.work(run=run), "original.align")["grid"], [0, 0, 1, 1])
 
 
-def test_threads_hold_for_their_run_and_are_told_where_an_artifact_is_reused(toy):
+def test_thread_counts_apply_to_their_run_and_are_noted_for_reused_artifacts(toy):
     before = torch.get_num_threads()
     used = []
 
@@ -84,7 +84,7 @@ def test_threads_hold_for_their_run_and_are_told_where_an_artifact_is_reused(toy
 
     request = toy.request(execution__threads=3)
     run = toy.run(request, body=body)
-    assert used == [before] * 7 + [3]  # the scores alone draw on a model
+    assert used == [before] * 7 + [3]  # only the scores use a model
     assert torch.get_num_threads() == before
     toy.failing["scores"] = RuntimeError("no")
     toy.with_model(3.0)
@@ -107,7 +107,7 @@ def test_threads_hold_for_their_run_and_are_told_where_an_artifact_is_reused(toy
     assert "computed on 3 threads, not 2" in again.stage("manipulated.scores").reason
 
 
-def test_records_of_earlier_versions_do_not_say_how_many_threads(toy):
+def test_records_of_earlier_versions_have_no_thread_count(toy):
     record = toy.store.find(toy.run().stage("manipulated.scores").key)
     fields = json.loads(record.to_json())
     del fields["execution"], fields["check"], fields["format"]
@@ -116,7 +116,7 @@ def test_records_of_earlier_versions_do_not_say_how_many_threads(toy):
     assert reasons_to_reuse(toy.request(execution__threads=3), earlier) == (Unchanged(),)
 
 
-def test_numbers_that_are_not_finite_are_not_kept(toy):
+def test_numbers_that_are_not_finite_are_not_stored(toy):
     def body(stage):
         whole = toy.body(stage)
 
@@ -135,7 +135,7 @@ def test_numbers_that_are_not_finite_are_not_kept(toy):
     assert toy.run().state == "finished"
 
 
-def test_models_of_one_stage_are_held_together(toy):
+def test_only_the_models_of_the_present_stage_are_held(toy):
     held = []
 
     class Source(dict):
@@ -147,7 +147,7 @@ def test_models_of_one_stage_are_held_together(toy):
     assert held == [("tagger",)]
 
 
-def test_a_parameter_runs_only_what_lies_downstream(toy):
+def test_a_changed_parameter_runs_only_downstream_stages(toy):
     toy.run()
     run = toy.run(toy.request(svd__alpha=0.2))
     assert toy.calls == {"mix": 1, "scores": 1}
@@ -162,7 +162,7 @@ def test_early_cutoff_when_a_threshold_gives_the_same_grid(toy):
     assert statuses(run)["mix"] == "cached"
 
 
-def test_a_model_and_a_seed_run_only_the_stage_that_uses_them(toy):
+def test_a_changed_model_or_seed_runs_only_the_stage_that_uses_it(toy):
     toy.run()
     run = toy.run(toy.request(seed=7))
     assert (toy.calls, run.stage("manipulated.scores").reason) == ({"scores": 1}, "seed changed 42 → 7")
@@ -171,7 +171,7 @@ def test_a_model_and_a_seed_run_only_the_stage_that_uses_them(toy):
     assert (toy.calls, run.stage("manipulated.scores").reason) == ({"scores": 1}, "model tagger changed")
 
 
-def test_a_file_counts_by_its_content(toy):
+def test_a_file_is_identified_by_its_content(toy):
     toy.run()
     toy.files["original"] = toy.files["original"].rename(toy.folder / "renamed.txt")
     toy.run()
@@ -190,7 +190,7 @@ def test_the_same_bytes_in_any_order_of_caching(toy, tmp_path):
     assert toy.run(toy.request(svd__k=9)).stage("manipulated.scores").outputs == want
 
 
-def test_a_failing_stage_is_recorded_and_resume_goes_on(toy):
+def test_a_failed_stage_is_recorded_and_resume_continues(toy):
     toy.failing["mix"] = InputError("the region is empty", fix="click on the object")
     request = toy.request()
     run = new_run(request)
@@ -222,7 +222,7 @@ def test_an_unexpected_error_leaves_its_traceback(toy):
     assert "ZeroDivisionError" in run.traceback
 
 
-def test_an_interrupted_run_says_so(toy):
+def test_an_interrupted_run_is_recorded_as_interrupted(toy):
     def interrupt(event):
         if event.node == "mix":
             raise KeyboardInterrupt
@@ -243,7 +243,7 @@ def test_resume_refuses_a_changed_or_missing_file(toy):
         resumed_request(run, toy.method, toy.bundle)
 
 
-def test_a_run_is_worked_on_by_one_process_only(toy):
+def test_only_one_process_executes_a_run(toy):
     run = new_run(toy.request())
     with toy.store.runs.hold(run.id):
         assert toy.store.runs.is_active(run.id)
@@ -252,7 +252,7 @@ def test_a_run_is_worked_on_by_one_process_only(toy):
     assert not toy.store.runs.is_active(run.id)
 
 
-def test_a_damaged_input_is_set_aside_and_computed_anew(toy, caplog):
+def test_a_damaged_input_is_quarantined_and_recomputed(toy, caplog):
     first = toy.run()
     damage_chunk(toy.store, first.stage("original.factors").key, "region")
     with caplog.at_level(logging.WARNING):
@@ -265,7 +265,7 @@ def test_a_damaged_input_is_set_aside_and_computed_anew(toy, caplog):
     assert len(list((toy.store.folder / "quarantine").iterdir())) == 1
 
 
-def test_damage_all_the_way_up_is_mended(toy):
+def test_damage_to_all_upstream_artifacts_is_repaired(toy):
     first = toy.run()
     for node, array in (("original.image", "pixels"), ("original.factors", "region"), ("edited.factors", "region")):
         damage_chunk(toy.store, first.stage(node).key, array)
@@ -274,7 +274,7 @@ def test_damage_all_the_way_up_is_mended(toy):
     assert run.state == "finished"
 
 
-def test_outputs_that_are_gone_are_computed_anew_on_reading(toy):
+def test_missing_outputs_are_recomputed_on_reading(toy):
     run = toy.run()
     damage_chunk(toy.store, run.stage("manipulated.scores").key, "scores")
     toy.calls.clear()
@@ -304,7 +304,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(toy):
     assert not list(toy.store.keys())
 
 
-def test_a_body_that_breaks_its_table_is_a_fault(toy):
+def test_a_body_that_contradicts_the_stage_table_is_a_fault(toy):
     request = toy.request()
     with pytest.raises(RuntimeError, match=r"returned \['wrong'\]"):
         toy.run(request, body=lambda stage: lambda **_: {"wrong": np.zeros(1)})
@@ -328,14 +328,14 @@ def test_a_body_cannot_change_the_key_by_its_parameters(toy):
     assert toy.store.find(run.stage("align").key).action.parameters == {"points": points}
 
 
-def test_a_store_that_cannot_be_written_ends_in_one_line(toy):
+def test_an_unwritable_store_is_a_one_line_error(toy):
     toy.store.folder.write_text("a file is in the way")
     with pytest.raises(StoreError) as caught:
         toy.run()
     assert "\n" not in caught.value.line()
 
 
-def test_plan_agrees_with_what_a_run_then_does(toy):
+def test_plan_agrees_with_the_run_that_follows(toy):
     assert {p.status for p in plan(toy.request(), toy.store)} == {"run", "unknown"}
     toy.run()
     for changes in ({"svd__alpha": 0.2}, {"align__threshold": 0.65}, {"seed": 3}):

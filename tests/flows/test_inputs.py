@@ -1,4 +1,4 @@
-"""Regions as people have them, through the command line: clicks, boxes, mask files, one side or both, many objects."""
+"""Regions on the command line: clicks, boxes, mask files, one side or both, several objects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = PAIR[:2]
 
 @pytest.fixture
 def world(monkeypatch, tmp_path):
-    """A world with mask files beside the pictures."""
+    """A folder with mask files next to the pictures."""
     install(monkeypatch, tmp_path)
     inside = np.zeros((48, 64), bool)
     inside[8:30, 10:40] = True
@@ -79,7 +79,7 @@ def test_an_edit_may_only_remove_or_only_add(world, cli, side):
     assert sweep["settings"][1]["cosine.edited"] == pytest.approx(shown["results"]["cosines"]["edited"], abs=2e-6)
 
 
-def test_neither_is_one_line(world, cli):
+def test_no_region_is_a_one_line_error(world, cli):
     result = cli("run", *FILES)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert "no region given to remove or add" in result.err
@@ -91,7 +91,7 @@ def test_the_same_picture_may_be_given_twice(world, cli):
     assert keys(result)["original.tokens"] == keys(result)["edited.tokens"]
 
 
-def test_a_mask_file_takes_the_place_of_a_click(world, cli, finished_run):
+def test_a_mask_file_replaces_a_click(world, cli, finished_run):
     folder, clicked = finished_run
     shutil.copytree(folder / "store", world.store)
     assert cli("mask", "one.png", "--point", "20,20", "--out", "kept.png").code == 0
@@ -115,7 +115,7 @@ def test_a_changed_mask_file_is_another_region(world, cli):
     assert "has changed" in cli("resume", before["run"]).err
 
 
-def test_a_mask_file_is_one_whatever_it_is_called(world, cli):
+def test_a_mask_file_is_recognised_whatever_its_name(world, cli):
     def words(command, name):
         return (command, *FILES, "--remove-mask", name, "--add-mask", "dog.npy", "--no-baselines", "--json")
 
@@ -140,7 +140,7 @@ def test_several_objects_are_one_region(world, cli):
     alone = cli("run", *FILES, *named).json()
     assert keys(alone)["removed.mask"] == keys(result.json())["removed.dog.mask"]
     clicks = cli("plan", *FILES, "--remove", "50,30", "--remove", "3,3,0", "--no-baselines", "--json").json()
-    assert all_cached(clicks), "a single object needs no name"
+    assert all_cached(clicks), "the name of a single object is irrelevant"
     assert cli("resume", result.json()["run"]).code == 0
 
 
@@ -160,7 +160,7 @@ def test_several_objects_are_one_region(world, cli):
         (["--remove", "12o,20"], "an object cannot be read: expected a click X,Y, a box"),
     ],
 )
-def test_what_cannot_be_used_is_one_line(world, cli, prompts, words):
+def test_an_invalid_region_is_a_one_line_error(world, cli, prompts, words):
     for command in ("run", "plan"):
         result = cli(command, *FILES, *prompts)
         assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
@@ -170,7 +170,7 @@ def test_what_cannot_be_used_is_one_line(world, cli, prompts, words):
 
 @pytest.mark.parametrize("prompt", [["--point", "20,20"], ["--box", "3,4,40,40"], ["--mask", "cat.png"]])
 @pytest.mark.parametrize("suffix", [".png", ".npy"])
-def test_a_mask_that_is_kept_gives_the_same_region(world, cli, prompt, suffix):
+def test_a_saved_mask_gives_the_same_region(world, cli, prompt, suffix):
     out = world.folder / f"kept{suffix}"
     first = cli("mask", "one.png", *prompt, "--out", out, "--json").json()
     assert (first["mask"], (first["score"] is None)) == (str(out), prompt[0] == "--mask")
@@ -181,7 +181,7 @@ def test_a_mask_that_is_kept_gives_the_same_region(world, cli, prompt, suffix):
     assert out.read_bytes() == before
 
 
-def test_mask_refuses_what_it_cannot_use(world, cli):
+def test_mask_refuses_invalid_arguments(world, cli):
     for words, text in (
         (["--box", "1,2"], "--box is not valid: expected LEFT,TOP,RIGHT,BOTTOM, got 1,2"),
         (["--point", "1,2", "--out", "mask.jpg"], "a name that ends in .png or .npy"),
@@ -192,7 +192,7 @@ def test_mask_refuses_what_it_cannot_use(world, cli):
         assert text in result.err
 
 
-def test_batches_take_every_form(world, cli):
+def test_batches_accept_every_form_of_region(world, cli):
     folder = world.folder / "pairs"
     folder.mkdir()
     (folder / "c.png").write_bytes(Path("cat.png").read_bytes())
@@ -208,7 +208,7 @@ def test_batches_take_every_form(world, cli):
     result = cli("batch", folder / "pairs.csv", "--no-baselines", "--json")
     assert result.code == 0, result.err
     assert [row["name"] for row in result.json()["pairs"]] == list(rows)
-    assert "remove.cat" not in result.json()["pairs"][0], "regions are no settings"
+    assert "remove.cat" not in result.json()["pairs"][0], "regions are not settings"
     objects = [
         {"original": "../one.png", "edited": "../two.png", "remove": {"cat": {"points": [[20, 20]]}, "dog": "c.png"}},
         {"original": "../one.png", "edited": "../two.png", "remove": ["cat=20,20", "dog=c.png"]},
@@ -229,8 +229,8 @@ def test_batches_take_every_form(world, cli):
     assert "pairs.csv, line 2: file not found:" in result.err
 
 
-def test_a_flow_elsewhere_finds_mask_files_by_its_own_paths(world, monkeypatch):
-    """As scheduled runs do: absolute paths by name, and settings as they were typed."""
+def test_a_flow_in_another_folder_finds_mask_files(world, monkeypatch):
+    """As in scheduled runs: absolute paths by name, and settings as typed."""
     sessions = Session(
         world.store, open_bundle=lambda name: ToyBundle(), open_models=lambda bundle, config: dict.fromkeys(LOADERS)
     )

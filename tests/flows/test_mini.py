@@ -1,4 +1,4 @@
-"""The real stage table with the mini bundle, at few steps: deployed flow and in-process runner give the same bytes."""
+"""The real stages with the mini bundle, at few steps: deployed flow and in-process runner give the same bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from svdaudio.store import open_store
 
 SETTINGS = {**SCENE.clicks, **FEW_STEPS}
 
-pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+pytestmark = pytest.mark.filterwarnings("default")  # Prefect and its dependencies emit warnings
 
 
 def test_the_deployed_flow_gives_the_bytes_of_the_in_process_runner(prefect_api, tmp_path):

@@ -1,4 +1,4 @@
-"""The mixer with the mini bundle: mutes, faders, stems, and what is refused."""
+"""The mixer with the mini bundle: mutes, faders, stems and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def statuses(result):
     return {stage["stage"]: stage["status"] for stage in result["stages"]}
 
 
-def test_a_muted_animal_is_gone_and_its_neighbour_stays(mix, cli):
+def test_a_muted_animal_is_silent_and_its_neighbour_stays(mix, cli):
     muted = mix("756,581", *AUDIBLE_ARGUMENTS, command="mute")
     assert muted["audio"].keys() == {"original", "mix", "stems"}
     assert muted["scores"]["original"]["cat"] > 0.9
@@ -28,7 +28,7 @@ def test_a_muted_animal_is_gone_and_its_neighbour_stays(mix, cli):
     assert (finding["object"], finding["class_name"], finding["ok"]) == ("object", "cat", True)
     assert finding["text"].startswith("object (cat): silenced (")
 
-    # the same by names: another object is no other sound
+    # the same by name: more objects do not change the sound
     again = mix(*OBJECTS, "--gain", "cat=-inf", *AUDIBLE_ARGUMENTS)
     assert again["scores"] == muted["scores"]
     computed = {name for name, status in statuses(again).items() if status == "computed"}
@@ -45,7 +45,7 @@ def test_without_a_gain_the_mix_is_the_plain_sound(mix):
     assert plain["scores"]["mix"] == plain["scores"]["original"]
     found = statuses(plain)
     for stage in ("diffuse", "decode", "vocode", "choose", "finish", "scores"):
-        assert {found[f"mix.{stage}"], found[f"original.{stage}"]} == {"cached"}, "it is one computation"
+        assert {found[f"mix.{stage}"], found[f"original.{stage}"]} == {"cached"}, "the computation is shared"
 
 
 def test_stems_add_up_and_gains_are_exact(mix, tmp_path):
@@ -56,7 +56,7 @@ def test_stems_add_up_and_gains_are_exact(mix, tmp_path):
     with soundfile.SoundFile(tmp_path / "stems.wav") as file:
         assert (file.channels, file.subtype, file.title) == (3, "FLOAT", "cat, dog, rest: dog_cat.jpg")
         assert np.array_equal(file.read(dtype="float32"), np.stack(list(stems.values()), 1))
-    assert not stems["rest"].any(), "nothing is detected outside of the objects"
+    assert not stems["rest"].any(), "nothing is detected outside the objects"
 
     second = mix(*OBJECTS, "--stems", "--gain", "cat=-6.5", "--gain", "dog=-inf", *FEW_STEPS_ARGUMENTS)
     softer = samples(second["audio"]["stems"]["cat"])
@@ -102,9 +102,9 @@ def test_the_embeddings_of_objects_can_be_mixed(mix):
         ([*OBJECTS, *(f"--gain={name}=-inf" for name in ("cat", "dog", "rest"))], "everything is silenced"),
     ],
 )
-def test_what_cannot_be_mixed_is_one_line(cli, tmp_path, arguments, message):
-    done = cli("mix", PICTURES[0], *arguments, "--store", tmp_path / "store")
-    assert (done.code, done.out) == (2, "")
-    assert message in done.err
-    assert done.err.count("\n") == 1
+def test_invalid_arguments_are_a_one_line_error(cli, tmp_path, arguments, message):
+    result = cli("mix", PICTURES[0], *arguments, "--store", tmp_path / "store")
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
     assert not (tmp_path / "store" / "runs").exists() or not list((tmp_path / "store" / "runs").glob("*.json"))

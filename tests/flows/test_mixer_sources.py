@@ -1,4 +1,4 @@
-"""The mixer with sounds and texts beside the picture, and a negative text, with the mini bundle."""
+"""The mixer with sounds, texts and a negative text in addition to the picture, with the mini bundle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def computed(result):
     return {stage["stage"] for stage in result["stages"] if stage["status"] == "computed"}
 
 
-def test_a_sound_and_a_text_are_heard_beside_the_picture_or_by_themselves(mix):
+def test_a_sound_and_a_text_are_mixed_with_the_picture_or_alone(mix):
     alone = mix("--sound", OWL, "--gain", "rest=-inf", *AUDIBLE_ARGUMENTS)
     assert alone["scores"]["mix"]["owl"] > 0.9
     assert alone["scores"]["mix"]["cat"] < 0.5
@@ -38,7 +38,7 @@ def test_a_sound_and_a_text_are_heard_beside_the_picture_or_by_themselves(mix):
     assert not computed(spoken) & {"original.diffuse", "original.remix"}
 
 
-def test_a_text_is_led_away_from(mix):
+def test_a_negative_text_lowers_its_score(mix):
     found = mix("--without-text", "dog", *AUDIBLE_ARGUMENTS)
     assert found["scores"]["original"]["dog"] > 0.9
     assert found["scores"]["mix"]["dog"] < 0.1
@@ -62,14 +62,14 @@ def test_a_sound_is_its_own_stem_at_its_exact_gain(mix, cli):
     assert computed(softer) == {"owl.gain", "mix.mixdown", "mix.scores"}
 
 
-def test_sounds_of_a_file_of_parameters_lie_beside_it(mix, tmp_path):
+def test_sounds_in_a_parameter_file_are_relative_to_it(mix, tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "owl.ogg").write_bytes(OWL.read_bytes())
     file = tmp_path / "here" / "mix.toml"
     file.write_text('form = "clap"\n[sounds]\nowl = "owl.ogg"\n[texts]\nbird = "duck"\n[gains]\nowl = "-inf"\n')
     found = mix("--config", file, *FEW_STEPS_ARGUMENTS)
     assert "bird.describe" in computed(found)
-    assert "owl.listen" not in computed(found), "what is silent is not listened to"
+    assert "owl.listen" not in computed(found), "a silent source is not computed"
 
 
 @pytest.mark.parametrize(
@@ -89,20 +89,20 @@ def test_sounds_of_a_file_of_parameters_lie_beside_it(mix, tmp_path):
         (["--text", "owl", "--gain", "rain=-6"], "unknown name 'rain' in gains"),
     ],
 )
-def test_what_cannot_be_a_source_is_one_line(cli, tmp_path, arguments, message):
-    done = cli("mix", PICTURES[0], *arguments, "--store", tmp_path / "store")
-    assert (done.code, done.out) == (2, "")
-    assert message in done.err
-    assert done.err.count("\n") == 1
+def test_an_invalid_source_is_a_one_line_error(cli, tmp_path, arguments, message):
+    result = cli("mix", PICTURES[0], *arguments, "--store", tmp_path / "store")
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1
     assert not list((tmp_path / "store").glob("runs/*.json"))
 
 
-def test_a_bundle_without_a_text_encoder_is_one_line(cli, tmp_path, monkeypatch):
+def test_a_bundle_without_a_text_encoder_is_a_one_line_error(cli, tmp_path, monkeypatch):
     folder = shutil.copytree(Bundle.open("mini").entry("tagger").path.parent, tmp_path / "checkpoints" / "deaf")
     described = json.loads((folder / "bundle.json").read_text())
     del described["models"]["text_encoder"]
     (folder / "bundle.json").write_text(json.dumps(described))
     monkeypatch.setenv("SVDAUDIO_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    done = cli("mix", PICTURES[0], "--text", "owl", "--bundle", "deaf", "--store", tmp_path / "store")
-    assert (done.code, done.err.count("\n")) == (3, 1)
-    assert "the bundle 'deaf' has no text_encoder" in done.err
+    result = cli("mix", PICTURES[0], "--text", "owl", "--bundle", "deaf", "--store", tmp_path / "store")
+    assert (result.code, result.err.count("\n")) == (3, 1)
+    assert "the bundle 'deaf' has no text_encoder" in result.err

@@ -1,4 +1,4 @@
-"""The example notebook, executed by a kernel of this interpreter, with fewer steps than it asks for."""
+"""The example notebook, executed by a kernel of this interpreter with fewer steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def written():
 
 @pytest.fixture(scope="module")
 def executed(written, tmp_path_factory):
-    """The notebook with its outputs. Jupyter's and IPython's own folders are kept away from the user's."""
+    """The notebook with its outputs. The folders of Jupyter and IPython are isolated from the user's."""
     folder = tmp_path_factory.mktemp("notebook")
     kernel = folder / "share" / "kernels" / "python3"
     kernel.mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_progress_is_one_line_for_each_run(executed):
     assert "22 of 22 stages: 11 cached, 11 computed; " in mute
 
 
-def test_it_is_kept_without_outputs(written):
+def test_the_notebook_is_stored_without_outputs(written):
     assert NOTEBOOK.stat().st_size < MAX_BYTES
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in written.cells)
     assert nbformat.validator.isvalid(json.loads(NOTEBOOK.read_text()))

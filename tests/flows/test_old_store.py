@@ -1,6 +1,6 @@
-"""A store of svdaudio 0.1.0 is read, and all that it holds is found: see tests/fixtures/store-0.1/README.md.
+"""A store of svdaudio 0.1.0 is readable, and everything in it is found: see tests/fixtures/store-0.1/README.md.
 
-Nothing is computed here, so that the processor does not matter: floats are read as they were written.
+Nothing is computed, so the tests do not depend on the CPU: floats are read as they were written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RUNS = [
 ]  # fmt: skip
 """Kind and state of each run, newest first."""
 LAST_RUN, RUN_WITH_TOP_K, STOPPED_BATCH, FAILED, STOPPED = 3, 4, 5, 8, 9
-"""Places in the list above."""
+"""Positions in the list above."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def old(written, tmp_path, monkeypatch):
-    """A copy of the store as it was written, which is the one that commands use; and what it knows of its runs."""
+    """A copy of the store as it was written, set as the store of commands; and the records of its runs."""
     skip_rendering(monkeypatch)
     folder = shutil.copytree(written, tmp_path / "store")
     monkeypatch.setenv("SVDAUDIO_STORE", str(folder))
@@ -55,11 +55,11 @@ def contents(folder):
 
 
 REACH = {"removed.reach", "added.reach"}
-"""Nodes that the method had not yet, which measure others."""
+"""Nodes added to the method since, which measure others."""
 
 
 def unchanged_but_for_the_reach(old, objects):
-    """Whether artifacts were added for the reach alone, and no other file changed."""
+    """Whether only artifacts of the reach were added and no other file changed."""
     now = old.objects()
     added = {path: data for path, data in now.items() if path not in objects}
     stages = {json.loads(data)["stage"] for path, data in added.items() if path.name == "record.json"}
@@ -74,7 +74,7 @@ def keys_of(record):
     return {stage["node"]: stage["key"] for stage in record["stages"]}
 
 
-def test_plan_says_that_everything_is_cached(old, cli):
+def test_plan_reports_everything_as_cached(old, cli):
     result = cli("plan", *OLD_PAIR, "--json")
     assert (result.code, result.err) == (0, NOTE)
     stages = result.json()["stages"]
@@ -101,10 +101,10 @@ def test_run_computes_nothing_and_changes_no_file(old, cli):
     assert {path for path in now if path.name != ".report.json"} == out.keys()
     assert {path for path, data in out.items() if now[path] != data and path.suffix != ".png"} <= {
         path for path in out if path.name == ".pictures.json"
-    }, "pictures alone are drawn again, as they are drawn now"
+    }, "only pictures are drawn again, in their present form"
 
 
-def test_a_run_with_a_finish_finds_all_else_and_computes_the_finish_alone(old, cli):
+def test_a_run_with_a_finish_computes_only_the_finish(old, cli):
     result = cli("run", *pinned.NEW_PAIR, "--json")
     assert result.code == 0, result.err
     found, before = result.json(), old.records[LAST_RUN]
@@ -119,15 +119,15 @@ def test_a_run_with_a_finish_finds_all_else_and_computes_the_finish_alone(old, c
     assert diff["stages"] == []
 
 
-def test_second_run_writes_nothing_at_all(old, cli):
-    """The first adds what the report was made from, which earlier versions did not keep."""
+def test_a_second_run_writes_nothing(old, cli):
+    """The first run adds inputs of the report that earlier versions did not store."""
     assert cli("run", *OLD_PAIR).code == 0
     before = contents(old.folder / "out")
     assert cli("run", *OLD_PAIR).code == 0
     assert contents(old.folder / "out") == before
 
 
-def test_sounds_are_written_again_from_what_is_stored(old, cli):
+def test_sounds_are_rewritten_from_the_store(old, cli):
     sounds = {path: path.read_bytes() for path in old.folder.glob("out/*/*.wav")}
     for path in sounds:
         path.unlink()
@@ -156,7 +156,7 @@ def test_batch_computes_nothing(old, cli):
     assert unchanged_but_for_the_reach(old, objects)
 
 
-def test_a_batch_that_was_stopped_is_known_again_by_what_it_was_to_compute(old, cli):
+def test_a_stopped_batch_is_recognised_by_its_requests(old, cli):
     objects = old.objects()
     result = cli("batch", *OLD_BATCH, "--no-baselines", "--json")
     assert result.code == 0, result.err
@@ -169,7 +169,7 @@ def test_a_batch_that_was_stopped_is_known_again_by_what_it_was_to_compute(old, 
     assert unchanged_but_for_the_reach(old, objects)
 
 
-def test_resume_goes_on_with_what_was_stopped(old, cli):
+def test_resume_continues_a_stopped_run_and_batch(old, cli):
     pinned.relocate(old.folder)
     objects = old.objects()
     batch = cli("resume", "--json")
@@ -180,11 +180,11 @@ def test_resume_goes_on_with_what_was_stopped(old, cli):
     assert {stage["status"] for stage in run.json()["stages"]} == {"cached"}
     assert keys_of({"stages": [{**s, "node": s["stage"]} for s in run.json()["stages"]]}) == keys_of(
         old.records[LAST_RUN]
-    ), "it ends as it began: without a finish"
+    ), "a run begun without a finish ends without one"
     assert old.objects() == objects
 
 
-def test_resume_of_what_failed_fails_in_the_same_way(old, cli):
+def test_resume_of_a_failed_run_fails_with_the_same_error(old, cli):
     pinned.relocate(old.folder)
     assert "the mask covers no patch" in old.records[FAILED]["error"]
     again = cli("resume", old.ids[FAILED])
@@ -192,13 +192,13 @@ def test_resume_of_what_failed_fails_in_the_same_way(old, cli):
     assert "the mask covers no patch" in again.err.splitlines()[-1]
 
 
-def test_resume_misses_pictures_that_are_gone(old, cli):
+def test_resume_reports_missing_pictures(old, cli):
     result = cli("resume", old.ids[STOPPED])
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "/pictures/dog_cat.jpg" in result.err
 
 
-def test_runs_lists_them(old, cli):
+def test_runs_lists_every_run(old, cli):
     result = cli("runs", "--json")
     assert (result.code, result.err) == (0, "")
     runs = result.json()["runs"]
@@ -220,13 +220,13 @@ def test_show_and_inspect_read_every_run(old, cli, place):
     assert {n: v["from"] for n, v in shown["config"].items() if v["from"] != "default"} == {
         n: v for n, v in record["sources"].items() if v != "default"
     }
-    described = cli("inspect", name, "--json").json()["stages"]  # every array is read, and checked against its digest
+    described = cli("inspect", name, "--json").json()["stages"]  # reads every array and checks its digest
     assert {stage["stage"]: {a["name"]: a["digest"] for a in stage["arrays"]} for stage in described} == {
         stage["node"]: stage["outputs"] for stage in record["stages"] if stage["outputs"]
     }
 
 
-def test_compare_takes_two_of_them(old, cli):
+def test_compare_reads_two_old_runs(old, cli):
     result = cli("compare", old.ids[RUN_WITH_TOP_K], old.ids[LAST_RUN], "--json")
     assert (result.code, result.err) == (0, "")
     found = result.json()
@@ -235,7 +235,7 @@ def test_compare_takes_two_of_them(old, cli):
     assert stages == dict.fromkeys(["original.locals", "edited.locals"], ("locals.top_k changed 8 → 16", True))
 
 
-def test_a_plan_compares_with_them(old, cli):
+def test_plan_compares_with_old_runs(old, cli):
     result = cli("plan", *OLD_PAIR, "--set", "svd.alpha=0.15", "--json")
     mix = next(stage for stage in result.json()["stages"] if stage["stage"] == "mix")
     assert (mix["status"], mix["reason"]) == ("run", "svd.alpha changed 0.2 → 0.15")
@@ -255,7 +255,7 @@ def test_the_cache_is_listed_and_explained(old, cli):
     assert old.ids[LAST_RUN] in {use["run"] for use in why.json()["used_by"]}
 
 
-def test_gc_would_take_nothing_away(old, cli):
+def test_gc_would_remove_nothing(old, cli):
     result = cli("gc", "--dry-run", "--grace-hours", "0", "--json")
     assert (result.code, result.err) == (0, "")
     found = result.json()
@@ -263,14 +263,14 @@ def test_gc_would_take_nothing_away(old, cli):
     assert {left["kind"] for left in found["leftovers"]} <= {"lock"}
 
 
-def test_gc_forgets_old_runs_and_what_only_they_used(old, cli):
+def test_gc_removes_old_runs_and_the_artifacts_that_only_they_used(old, cli):
     found = cli("gc", "--keep-days", "0", "--grace-hours", "0", "--json").json()
     assert set(found["runs"]) == set(old.ids)
     assert found["kept"]["artifacts"] == 0
     assert old.objects() == {}
 
 
-def test_doctor_finds_nothing_wrong_with_it(old, cli):
+def test_doctor_finds_nothing_wrong_with_the_store(old, cli):
     checks = {check["name"]: check for check in cli("doctor", "--json").json()["checks"]}
     assert (checks["store"]["state"], checks["store"]["found"]) == ("ok", f"{old.folder}, {len(RUNS)} runs")
     assert checks["leftovers"]["state"] == "ok"
@@ -278,7 +278,7 @@ def test_doctor_finds_nothing_wrong_with_it(old, cli):
     assert "runs" not in checks
 
 
-def test_it_is_copied_whole(old, cli):
+def test_the_whole_store_is_copied(old, cli):
     result = cli("store", "copy", old.folder, old.folder.parent / "copy", "--json")
     assert (result.code, result.err) == (0, "")
     found = result.json()
@@ -288,7 +288,7 @@ def test_it_is_copied_whole(old, cli):
     assert copied == {path.parent.name for path in old.folder.glob("objects/*/*/record.json")}
 
 
-def test_a_sweep_over_what_is_there_computes_nothing(old, cli):
+def test_a_sweep_over_stored_settings_computes_nothing(old, cli):
     objects = old.objects()
     for more in ([], ["--embeddings-only"]):
         assert cli("sweep", *OLD_PAIR, "--grid", "svd.alpha=0.2,0.3", *more, "--json").code == 0

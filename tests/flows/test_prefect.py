@@ -1,4 +1,4 @@
-"""The Prefect runner does what the in-process runner does, and Prefect's page shows it."""
+"""The Prefect runner gives the results of the in-process runner, and Prefect's page shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from svdaudio.errors import InputError, RunError
 
 pytestmark = [
-    pytest.mark.filterwarnings("default"),  # Prefect and what it stands on have warnings of their own
+    pytest.mark.filterwarnings("default"),  # Prefect and its dependencies emit warnings
 ]
 
 NODES = (
@@ -33,22 +33,22 @@ def runner(prefect_api):
 
 
 def flow_run_and_tasks(api_url, name):
-    """A flow run, and its task runs by their names, as the server has them."""
+    """A flow run, and its task runs by name, as stored on the server."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    wanted = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
+    by_name = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
         earlier = None
-        for _ in range(100):  # task runs reach the server as events, a moment later
-            tasks = {task.name: task for task in client.read_task_runs(flow_run_filter=wanted)}
+        for _ in range(100):  # task runs reach the server as events, with a delay
+            tasks = {task.name: task for task in client.read_task_runs(flow_run_filter=by_name)}
             now = {name: task.state_name for name, task in tasks.items()}
             if now == earlier and now and not set(now.values()) & {"Pending", "Running"}:
                 break
             earlier = now
             time.sleep(0.5)
-        [flow_run] = client.read_flow_runs(flow_run_filter=wanted)
+        [flow_run] = client.read_flow_runs(flow_run_filter=by_name)
     return flow_run, tasks
 
 
@@ -58,7 +58,7 @@ def states(api_url, name):
 
 
 def comparable(run):
-    """A record less what differs from run to run."""
+    """A record without the fields that differ from run to run."""
     stages = tuple(replace(entry, seconds=0.0) for entry in run.stages)
     return replace(run, id="", created_at="", seconds=0.0, stages=stages, results={}, runner="", sources={})
 
@@ -76,7 +76,7 @@ def artifacts(store):
 def wait_for(condition, timeout_s=60):
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)
 
 
@@ -137,7 +137,7 @@ def test_a_stage_has_one_task_named_after_it():
     assert not align.persist_result
 
 
-def test_damage_is_mended_through_prefect_too(world, notes, runner):
+def test_damage_is_repaired_through_prefect(world, notes, runner):
     session = world.session(runner=runner)
     first = session.run(world.request(session)).run
     folder = session.store.path(first.stage("edited.factors").key) / "arrays.zarr" / "region" / "c"
@@ -149,7 +149,7 @@ def test_damage_is_mended_through_prefect_too(world, notes, runner):
     assert run.stage("edited.factors").status == "computed"
 
 
-def test_several_tasks_under_way_give_the_same(world, notes, prefect_api):
+def test_concurrent_tasks_give_the_same_results(world, notes, prefect_api):
     from prefect import flow
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.task_runners import ThreadPoolTaskRunner
@@ -173,7 +173,7 @@ def test_several_tasks_under_way_give_the_same(world, notes, prefect_api):
     assert {e.key for e in session.run(request).run.stages} == {e.key for e in finished[0].stages}
 
 
-def test_a_run_ends_between_stages_and_is_resumed(world, notes, runner, prefect_api):
+def test_a_stopped_run_ends_between_stages_and_is_resumed(world, notes, runner, prefect_api):
     session = world.session(runner=runner)
     request = world.request(session)
     done = []
@@ -194,7 +194,7 @@ def test_a_trial_leaves_no_run(world, runner):
     assert session.arrays(result.run)["mix"]["waveform"].shape == (2205,)
 
 
-def test_without_a_server_it_says_so(world, monkeypatch, tmp_path):
+def test_a_missing_server_is_reported(world, monkeypatch, tmp_path):
     from svdaudio.flows.run import PrefectRunner
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -251,7 +251,7 @@ def test_a_batch_is_a_flow_with_a_task_for_each_node_of_each_pair(world, notes, 
     assert (flow_run.state_name, flow_run.state.message) == ("Failed", "1 of 1 pairs failed")
 
 
-def test_a_batch_is_shared_out_among_processes_that_each_are_a_flow(world, notes, runner):
+def test_a_batch_is_divided_among_processes_with_one_flow_each(world, notes, runner):
     from svdaudio.engine.batches import Prepared
 
     session = world.session(runner=runner)
@@ -262,7 +262,7 @@ def test_a_batch_is_shared_out_among_processes_that_each_are_a_flow(world, notes
     assert len(notes.processes("mix")) == 2
 
 
-def test_a_cluster_is_not_for_a_batch():
+def test_a_cluster_cannot_run_a_batch():
     from svdaudio.flows.run import PrefectRunner
 
     with pytest.raises(InputError, match="--runner dask cannot run a batch"):
@@ -284,8 +284,8 @@ print(run.state, time.time(), flush=True)
 """
 
 
-def test_a_server_that_dies_costs_seconds_and_no_result(world, notes, tmp_path):
-    """As a process of its own, because what waits for the server is sent when a process ends."""
+def test_a_server_that_dies_costs_seconds_but_no_result(world, notes, tmp_path):
+    """In a separate process, because pending data is sent to the server when a process ends."""
     from svdaudio.flows import server
 
     running = server.start(tmp_path / "server")

@@ -1,4 +1,4 @@
-"""The example of docs/pretraining.md, as it stands there but for fewer epochs and a smaller network."""
+"""The example of docs/pretraining.md, unchanged except for fewer epochs and a smaller network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def blocks(language):
 
 @pytest.fixture
 def birds(tmp_path, monkeypatch):
-    """The current folder, with the folder of the example and more of the same."""
+    """The current folder, with the folder of the example and more files of the same kind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SVDAUDIO_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
@@ -58,8 +58,8 @@ def test_the_commands_of_the_example(cli, birds, tmp_path):
         settings = [
             word for one in more for word in (("--set", one) if isinstance(one, str) and "=" in one else (one,))
         ]
-        done = cli(*words, *settings)
-        assert done.code == 0, done.err
+        result = cli(*words, *settings)
+        assert result.code == 0, result.err
     assert (tmp_path / "checkpoints" / "birds" / "card.md").is_file()
 
 

@@ -1,4 +1,4 @@
-"""What a flow shows on Prefect's page: stages, pictures, scores, links to the sounds."""
+"""The artifacts of a flow on Prefect's page: stages, pictures, scores, links to the sounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toy_method import CLASSES, PAIR, install
 
 from svdaudio.cli import main
 
-pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+pytestmark = pytest.mark.filterwarnings("default")  # Prefect and its dependencies emit warnings
 
 
 def artifacts(api_url, flow_run_name):
@@ -31,8 +31,8 @@ def artifacts(api_url, flow_run_name):
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
         named = FlowRunFilter(name=FlowRunFilterName(any_=[flow_run_name]))
         [run] = client.read_flow_runs(flow_run_filter=named)
-        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
-        return {one.key: one for one in client.read_artifacts(artifact_filter=wanted)}
+        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        return {one.key: one for one in client.read_artifacts(artifact_filter=of_run)}
 
 
 def picture(url):
@@ -48,14 +48,14 @@ def here(prefect_api, monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_a_run_shows_what_it_made(here, prefect_api, capsys):
+def test_a_run_publishes_its_results(here, prefect_api, capsys):
     assert main(["run", *PAIR, "--json"]) == 0
     printed = capsys.readouterr()
-    told = json.loads(printed.out)
+    result = json.loads(printed.out)
     assert not re.search("INFO|Finished in state", printed.err), "Prefect's own log"
     assert re.search(r"^\[\d+/\d+\] manipulated\.scores: ", printed.err, re.MULTILINE)
     assert "note: edited.locals: one object" in printed.err
-    found = artifacts(prefect_api, told["run"])
+    found = artifacts(prefect_api, result["run"])
     sounds = ("original", "edited", "manipulated")
     assert found.keys() == {
         "stages", "removed-mask", "added-mask", "scores",
@@ -66,10 +66,10 @@ def test_a_run_shows_what_it_made(here, prefect_api, capsys):
         assert 100 < max(picture(found[name].data).size) <= 900
     rows = json.loads(found["scores"].data)
     assert [row["class"] for row in rows] == list(CLASSES)
-    assert rows[0]["manipulated"] == round(told["scores"]["manipulated"]["cat"], 3)
-    assert Path(told["audio"]["manipulated"]).as_uri() in found["manipulated-sound"].data
+    assert rows[0]["manipulated"] == round(result["scores"]["manipulated"]["cat"], 3)
+    assert Path(result["audio"]["manipulated"]).as_uri() in found["manipulated-sound"].data
     stages = {row["stage"]: row["status"] for row in json.loads(found["stages"].data)}
-    assert stages == {entry["stage"]: "computed" for entry in told["stages"]}
+    assert stages == {entry["stage"]: "computed" for entry in result["stages"]}
 
     assert main(["run", *PAIR, "--set", "svd.alpha=0.2", "--json"]) == 0
     stages = json.loads(artifacts(prefect_api, json.loads(capsys.readouterr().out)["run"])["stages"].data)
@@ -77,23 +77,23 @@ def test_a_run_shows_what_it_made(here, prefect_api, capsys):
     assert [row["status"] for row in stages if row["stage"] == "original.tokens"] == ["cached"]
 
 
-def test_a_batch_shows_its_table(here, prefect_api, capsys):
+def test_a_batch_publishes_its_table(here, prefect_api, capsys):
     (here / "pairs.csv").write_text('original,edited,remove,add,name\none.png,two.png,"20,20","40,30",a\n')
     assert main(["batch", "pairs.csv", "--no-baselines", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    found = artifacts(prefect_api, told["batch"])
+    result = json.loads(capsys.readouterr().out)
+    found = artifacts(prefect_api, result["batch"])
     assert found.keys() == {"pairs"}
-    assert json.loads(found["pairs"].data) == told["pairs"]
+    assert json.loads(found["pairs"].data) == result["pairs"]
 
 
-def test_markup_in_a_path_is_shown_as_it_is(here, prefect_api, capsys, monkeypatch):
+def test_markup_in_a_path_is_escaped(here, prefect_api, capsys, monkeypatch):
     (here / "one.png").rename(here / "[a](b) <b>*.png")
     monkeypatch.setenv("SVDAUDIO_STORE", str(here / "st(o)re"))
     assert main(["run", "[a](b) <b>*.png", *PAIR[1:], "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    link = artifacts(prefect_api, told["run"])["manipulated-sound"].data
+    result = json.loads(capsys.readouterr().out)
+    link = artifacts(prefect_api, result["run"])["manipulated-sound"].data
     text, _, url = link.removeprefix("[").removesuffix(")").partition("](")
-    assert re.sub(r"\\(.)", r"\1", text) == told["audio"]["manipulated"]
+    assert re.sub(r"\\(.)", r"\1", text) == result["audio"]["manipulated"]
     assert not re.search(r"(?<!\\)[\[\]<>*_]", text)
     assert not set("()[]<>") & set(url)
 

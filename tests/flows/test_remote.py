@@ -1,4 +1,4 @@
-"""Runs over a store in a bucket: what they give, and what the command line does with one."""
+"""Runs and commands on a store in a bucket."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_a_run_gives_the_same_as_in_a_folder(toy, location, tmp_path):
     assert {key: toy.store.find(key).outputs for key in list(toy.store.keys())} == expected
     assert [(e.node, e.status, e.key) for e in remote.stages] == [(e.node, e.status, e.key) for e in local.stages]
     toy.run()
-    assert not toy.calls, "something was computed again"
+    assert not toy.calls, "a stage was recomputed"
     toy.run(toy.request(svd__alpha=0.2))
     assert dict(toy.calls) == {"mix": 1, "scores": 1}
     assert {node.status for node in plan(toy.request(), toy.store)} == {"cached"}
     assert not list(toy.store.leftovers())
 
 
-def test_a_failed_run_is_gone_on_with(toy, location):
+def test_a_failed_run_is_resumed(toy, location):
     toy.store = open_store(location)
     toy.failing["scores"] = InputError("no sound")
     with pytest.raises(InputError):
@@ -46,7 +46,7 @@ def test_a_failed_run_is_gone_on_with(toy, location):
     assert dict(toy.calls) == {"scores": 1}
 
 
-def test_damage_is_mended_on_the_way(toy, location):
+def test_damage_is_repaired_during_a_run(toy, location):
     toy.store = open_store(location)
     run = toy.run()
     key = run.stage("original.factors").key
@@ -63,13 +63,13 @@ def test_damage_is_mended_on_the_way(toy, location):
 
 
 class TestCommandLine:
-    def test_copy_there_and_look(self, toy, location, capsys):
+    def test_copy_to_the_bucket_and_list(self, toy, location, capsys):
         run = toy.run()
         assert invoke(["store", "copy", toy.store.location, location, "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert told["complete"]
-        assert set(told["copied"]) == set(toy.store.keys())
-        assert told["runs"] == [run.id]
+        result = json.loads(capsys.readouterr().out)
+        assert result["complete"]
+        assert set(result["copied"]) == set(toy.store.keys())
+        assert result["runs"] == [run.id]
         assert invoke(["store", "copy", toy.store.location, location, "--run", run.id]) == 0
         assert capsys.readouterr().out.startswith("0 artifacts (0.0 MB of arrays) and 0 runs copied to s3://")
         assert invoke(["runs", "--store", location, "--json"]) == 0
@@ -77,7 +77,7 @@ class TestCommandLine:
         assert invoke(["inspect", "latest", "--store", location, "--json"]) == 0
         assert len(json.loads(capsys.readouterr().out)["stages"]) == len(run.stages)
 
-    def test_a_damaged_artifact_is_told(self, toy, location, capsys):
+    def test_a_damaged_artifact_is_reported(self, toy, location, capsys):
         run = toy.run()
         key = run.stage("mix").key
         next((toy.store.path(key) / "arrays.zarr" / "embedding").glob("c/*")).write_bytes(b"damaged")
@@ -98,7 +98,7 @@ class TestCommandLine:
         assert "rejects these credentials" in error
         assert error.count("\n") == 1
 
-    def test_doctor_looks_at_it(self, location):
+    def test_doctor_checks_the_bucket(self, location):
         from svdaudio.doctor import examine
 
         (check,) = (check for check in examine(store=location, bundle="mini") if check.name == "store")

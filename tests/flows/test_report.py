@@ -1,4 +1,4 @@
-"""`svdaudio report`, by the command line: what its page is made of; with toy models."""
+"""`svdaudio report` on the command line: the contents of its page, with toy models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lanes_of(text):
     return re.findall(r'data-lane="(.*?)"', text)
 
 
-def test_the_page_lies_beside_the_sounds_and_is_the_same_each_time(done, cli):
+def test_the_page_is_next_to_the_sounds_and_the_same_each_time(done, cli):
     result = cli("report", "latest", "--json")
     assert result.code == 0, result.err
     page = Path(result.json()["report"])
@@ -37,10 +37,10 @@ def test_the_page_lies_beside_the_sounds_and_is_the_same_each_time(done, cli):
     assert page.read_bytes() == before
     sounds = ["run0-original", "run0-edited", "run0-manipulated"]
     others = [f"{sound}-{n}" for sound in sounds for n in (2, 3)]
-    assert sorted(lanes_of(before.decode())) == sorted(sounds + others), "the candidate that was kept is its sound"
+    assert sorted(lanes_of(before.decode())) == sorted(sounds + others), "the chosen candidate is the sound of the run"
 
 
-def test_the_command_on_the_page_makes_the_run_again(done, cli):
+def test_the_command_on_the_page_repeats_the_run(done, cli):
     text = Path(cli("report", "latest", "--json").json()["report"]).read_text()
     assert "svdaudio run one.png two.png --method manipulate --set" in text
     assert text.count(done["stages"][0]["key"]) == 1
@@ -63,7 +63,7 @@ def test_another_run_adds_only_the_sounds_that_differ(done, cli, tmp_path):
     assert differing == ["mix.alpha"]
 
 
-def test_what_cannot_be_reported_is_refused_in_one_line(done, cli, tmp_path):
+def test_invalid_arguments_are_a_one_line_error(done, cli, tmp_path):
     refused = cli("report", "latest", "-o", tmp_path / "report.pdf")
     assert refused.code == 2
     assert "expected a name that ends in .html" in refused.err
@@ -76,7 +76,7 @@ def test_what_cannot_be_reported_is_refused_in_one_line(done, cli, tmp_path):
     assert "is a batch, but a report shows single runs. Name some of its runs" in of_batch.err
 
 
-def test_cells_of_a_workflow_lie_apart_and_every_arrow_points_right(done):
+def test_workflow_cells_do_not_overlap_and_every_arrow_points_right(done):
     from svdaudio.cli.sessions import open_session
 
     session = open_session(os.environ["SVDAUDIO_STORE"])

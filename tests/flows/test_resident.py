@@ -1,4 +1,4 @@
-"""The resident process: same results as without it, nothing lost if it dies or its command is interrupted."""
+"""The resident process: same results as without it; nothing is lost if it dies or its command is interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from svdaudio.resident.runner import ResidentRunner
 
 @pytest.fixture(scope="module")
 def resident(toy_notes, tmp_path_factory):
-    """A resident process that finds the toy."""
+    """A resident process that can import the toy."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
         folder = tmp_path_factory.mktemp("resident")
@@ -35,7 +35,7 @@ def bytes_of(result):
     return {name: path.read_bytes() for name, path in result.audio.items()}
 
 
-def test_it_computes_what_the_command_would_have_computed(world, notes, resident):
+def test_results_equal_those_of_the_command_alone(world, notes, resident):
     alone = world.session("alone")
     expected = alone.run(world.request(alone))
     notes.clear()
@@ -75,10 +75,10 @@ def test_an_interrupted_command_ends_its_run_between_two_stages(world, notes, re
     assert run.state == "interrupted"
     assert notes.calls()["scores"] == 0
     assert session.resume(run).run.state == "finished"
-    assert notes.calls()["image"] == 2, "what was done is kept"
+    assert notes.calls()["image"] == 2, "completed stages are kept"
 
 
-def test_if_it_dies_the_command_goes_on_by_itself(world, notes, resident, tmp_path_factory, caplog):
+def test_if_it_dies_the_command_continues_alone(world, notes, resident, tmp_path_factory, caplog):
     notes.kill("factors", 1)
     folder = tmp_path_factory.mktemp("doomed")
     with pytest.MonkeyPatch.context() as patch:
@@ -97,7 +97,7 @@ def test_if_it_dies_the_command_goes_on_by_itself(world, notes, resident, tmp_pa
     killer.join()
     assert result.run.state == "finished"
     assert notes.processes("scores") == {os.getpid()}
-    assert notes.calls()["image"] == 2, "what it had computed is found"
+    assert notes.calls()["image"] == 2, "its completed stages are reused"
     assert "the resident process died: the run continues without it" in caplog.text
     assert find(folder) is None
 
@@ -120,14 +120,14 @@ def test_two_commands_are_served_one_after_another(world, notes, resident, caplo
     assert "the resident process is busy: requests ahead of this one: 1" in caplog.text
 
 
-def test_another_environment_is_noticed(resident, monkeypatch):
+def test_another_environment_is_detected(resident, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     assert resident.identity == identity()
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert resident.identity != identity()
 
 
-def test_commands_use_it_start_it_and_stop_it(cli, monkeypatch, tmp_path):
+def test_commands_start_use_and_stop_it(cli, monkeypatch, tmp_path):
     from svdaudio.cli import options
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -150,7 +150,7 @@ def test_commands_use_it_start_it_and_stop_it(cli, monkeypatch, tmp_path):
     assert cli("resident", "stop").out == "no resident process was running\n"
 
 
-def test_it_ends_when_idle(tmp_path):
+def test_it_exits_when_idle(tmp_path):
     resident = control.start(tmp_path, idle_s=0.05, warm=False)
     while start_time(resident.pid) == resident.began:
         time.sleep(0.05)

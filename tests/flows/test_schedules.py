@@ -1,4 +1,4 @@
-"""`svdaudio schedule` against a real server, through to a batch that a real worker picked up and finished."""
+"""`svdaudio schedule` against a real server, up to a batch that a real worker picks up and finishes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NIGHTLY = ["schedule", "add", "nightly", "--cron", "0 3 * * *", "--timezone", "E
 
 MASK = PICTURES[0].with_name("dog_cat.cat.mask.png")
 
-pytestmark = pytest.mark.filterwarnings("default")  # Prefect and what it stands on have warnings of their own
+pytestmark = pytest.mark.filterwarnings("default")  # Prefect and its dependencies emit warnings
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def cli(cli_and_children):
 
 @pytest.fixture
 def server(prefect_api, monkeypatch, tmp_path):
-    """Its address in the environment, a store, and a file of one pair."""
+    """The server's address in the environment, a store, and a file with one pair."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
     pictures = ",".join(map(str, PICTURES))
@@ -48,8 +48,8 @@ def server(prefect_api, monkeypatch, tmp_path):
 
 @contextlib.contextmanager
 def started_worker(folder, name="worker.log"):
-    """A worker, as the background of a shell script starts it, where SIGINT is ignored: its process, and its log."""
-    # It looks for work more often than usual, and is in no folder that anything is relative to.
+    """Start a worker as a shell script does in the background, with SIGINT ignored: its process and its log."""
+    # It polls more often than usual, in a folder that no path is relative to.
     environment = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1"}
     environment.pop("SVDAUDIO_STORE", None)
     (folder / "elsewhere").mkdir(exist_ok=True)
@@ -68,14 +68,14 @@ def started_worker(folder, name="worker.log"):
 
 @pytest.fixture
 def worker(server, tmp_path):
-    """The process of a worker, and its log."""
+    """The process of a worker and its log."""
     with started_worker(tmp_path) as (process, log):
         yield process, log
         assert process.poll() is None, "the worker ended by itself"
 
 
 def children(pid):
-    """Ids of the processes that a process started, and of those that they started."""
+    """Ids of all descendants of a process."""
     found = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [tuple(map(int, line.split())) for line in found.splitlines()]
     own = [child for child, parent in pairs if parent == pid]
@@ -85,31 +85,31 @@ def children(pid):
 def wait_until(condition, timeout_s=120):
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.1)
     return found
 
 
 def rested_log(process, log):
-    """What a worker has logged, once the processes of its flow runs have ended."""
+    """The log of a worker, once the processes of its flow runs have ended."""
     wait_until(lambda: not children(process.pid))
     return log.read_text()
 
 
 def flow_run(run_id):
-    """A flow run, and its artifacts by their keys, as the server has them."""
+    """A flow run, and its artifacts by key, as stored on the server."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
     api_url = os.environ["PREFECT_API_URL"]
     with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
-        found = {one.key: one for one in client.read_artifacts(artifact_filter=wanted)}
+        found = {one.key: one for one in client.read_artifacts(artifact_filter=of_run)}
         return client.read_flow_run(run_id), found
 
 
-def test_before_the_first_schedule_there_is_an_empty_list(cli, prefect_server, server, monkeypatch):
+def test_the_list_is_empty_before_the_first_schedule(cli, prefect_server, server, monkeypatch):
     listed = cli("schedule", "list", "--json")
     assert (listed.code, listed.json()["schedules"], listed.json()["workers"]) == (0, [], 0)
 
@@ -125,17 +125,17 @@ def test_from_a_schedule_to_a_finished_batch(cli, server, request, tmp_path):
     assert again.code == 2
     assert "schedule nightly already exists" in again.err
 
-    # the server plans the nights to come
+    # the server schedules the coming nights
     deadline = time.monotonic() + 120
     while (board := cli("schedule", "list", "--json").json())["schedules"][0]["next_at"] is None:
-        assert time.monotonic() < deadline, "the server plans nothing"
+        assert time.monotonic() < deadline, "the server schedules nothing"
         time.sleep(0.5)
     local = datetime.fromisoformat(board["schedules"][0]["next_at"]).astimezone(ZoneInfo("Europe/Berlin"))
     assert (local.hour, local.minute) == (3, 0)
     assert board["workers"] == 0
     shown = cli("schedule", "list")
     assert "0 3 * * * Europe/Berlin" in shown.out
-    assert re.search(r"\d 03:00 CES?T", shown.out), "the next start, in the zone of the schedule's own times"
+    assert re.search(r"\d 03:00 CES?T", shown.out), "the next start, in the schedule's time zone"
     assert "no worker is running" in shown.err
 
     assert cli("schedule", "pause", "nightly", "--json").json()["paused"] is True
@@ -144,22 +144,22 @@ def test_from_a_schedule_to_a_finished_batch(cli, server, request, tmp_path):
     assert cli("schedule", "resume", "nightly", "--json").json()["paused"] is False
 
     process, log = request.getfixturevalue("worker")
-    done = cli("schedule", "run-now", "nightly", "--wait", "--json")
-    assert (done.code, done.json()["state"]) == (0, "Completed"), done.err + log.read_text()
+    result = cli("schedule", "run-now", "nightly", "--wait", "--json")
+    assert (result.code, result.json()["state"]) == (0, "Completed"), result.err + log.read_text()
     store = open_store(tmp_path / "store")
     batch, run = list(store.runs)
     assert (batch.kind, batch.state, batch.results["counts"]) == ("batch", "finished", {"finished": 1})
     assert run.state == "finished"
     assert Path(run.results["audio"]["manipulated"]).is_file()
     assert Path(batch.results["table"]).is_file()
-    found, artifacts = flow_run(done.json()["flow_run"])
+    found, artifacts = flow_run(result.json()["flow_run"])
     assert found.deployment_id is not None
     assert json.loads(artifacts["pairs"].data)[0]["name"] == "duck"
     listed = cli("schedule", "list", "--json").json()
     assert listed["workers"] == 1
     assert listed["schedules"][0]["last"]["state"] == "Completed"
 
-    # what cannot run any more fails, and says why in one line
+    # a schedule that can no longer run fails with a one-line error
     (tmp_path / "pairs.csv").unlink()
     failed = cli("schedule", "run-now", "nightly", "--wait")
     assert failed.code == 1
@@ -202,17 +202,17 @@ def test_every_command_can_be_scheduled(cli, server, tmp_path):
             "store": str(tmp_path / "store"), "keep_days": 30.0, "max_bytes": 10**10, "grace_hours": 24.0,
         }),
     ):  # fmt: skip
-        made = cli("schedule", "add", name, *clock, *arguments, "--json")
-        assert made.code == 0, made.err
-        assert made.json()["parameters"] == parameters
-        assert made.json()["cron"] == "15 4 1 * *"
+        result = cli("schedule", "add", name, *clock, *arguments, "--json")
+        assert result.code == 0, result.err
+        assert result.json()["parameters"] == parameters
+        assert result.json()["cron"] == "15 4 1 * *"
     listed = {one["name"]: one["command"] for one in cli("schedule", "list", "--json").json()["schedules"]}
     assert listed == {
         "edit": "run", "masked": "run", "one": "baseline", "other": "baseline", "figures": "evaluate edits", "gc": "gc",
     }  # fmt: skip
     started = cli("schedule", "run-now", "gc")
     assert started.code == 0
-    assert "no worker is running" in started.err or "worker" not in started.err  # one may have stopped a moment ago
+    assert "no worker is running" in started.err or "worker" not in started.err  # a worker may just have stopped
     for name in ("edit", "masked", "one", "other", "figures", "gc"):
         assert cli("schedule", "remove", name).code == 0
 
@@ -223,17 +223,17 @@ def test_there_is_no_telemetry(cli, server):
 
     from svdaudio.flows import schedules
 
-    made = cli("schedule", "add", "quiet", "--cron", "0 0 * * *", "gc")
-    assert made.code == 0, made.err
+    result = cli("schedule", "add", "quiet", "--cron", "0 0 * * *", "gc")
+    assert result.code == 0, result.err
     with temporary_settings({PREFECT_API_URL: server}), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("gc/quiet")
     assert deployment.job_variables["env"] == schedules.QUIET
     assert schedules.QUIET.items() <= schedules.worker_environment({"PREFECT_API_URL": server}).items()
-    assert "never" in schedules.worker_command(limit=1), "a worker must install nothing"
+    assert "never" in schedules.worker_command(limit=1), "a worker must not install packages"
     cli("schedule", "remove", "quiet")
 
 
-def test_cleaning_is_a_flow(prefect_api, toy):
+def test_gc_is_a_flow(prefect_api, toy):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from svdaudio.flows.gc import gc
@@ -269,7 +269,7 @@ def test_cleaning_is_a_flow(prefect_api, toy):
         (["schedule", "add", "x", "--cron", "0 3 * * *", "dance"], "No such command 'dance'"),
     ],
 )
-def test_what_cannot_be_scheduled_is_one_line(cli, monkeypatch, tmp_path, arguments, message):
+def test_an_invalid_schedule_is_a_one_line_error(cli, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SVDAUDIO_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
@@ -278,7 +278,7 @@ def test_what_cannot_be_scheduled_is_one_line(cli, monkeypatch, tmp_path, argume
     assert message in result.err
 
 
-def test_without_a_server_it_says_so(cli, monkeypatch, tmp_path):
+def test_a_missing_server_is_reported(cli, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     for command in (["list"], ["worker"], ["pause", "x"]):
@@ -300,7 +300,7 @@ def run_states(store):
 
 
 def set_state(flow_run_id, state):
-    """Ask for a state of a flow run, as buttons of Prefect's page do."""
+    """Request a state of a flow run, as the buttons of Prefect's page do."""
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -309,8 +309,8 @@ def set_state(flow_run_id, state):
         client.set_flow_run_state(flow_run_id, state, force=True)
 
 
-def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, notes, monkeypatch, tmp_path):
-    """A new method is scheduled without a line of its own; a worker is killed, a flow run tried again and cancelled."""
+def test_a_run_of_a_killed_worker_is_resumed_by_another(cli, server, world, notes, monkeypatch, tmp_path):
+    """Any method can be scheduled; a worker is killed, and a flow run is retried and cancelled."""
     from prefect.states import Cancelling, Scheduled
 
     from svdaudio.flows import schedules
@@ -331,7 +331,7 @@ def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, 
             os.kill(pid, signal.SIGKILL)
     [(run_id, state)] = run_states(store).items()
     assert state == "running"
-    wait_until(lambda: not store.runs.is_active(run_id))  # the system releases the locks of the killed in its own time
+    wait_until(lambda: not store.runs.is_active(run_id))  # locks of killed processes are released with a delay
 
     with started_worker(tmp_path, "second.log") as (process, log):
         set_state(started.id, Scheduled(name="AwaitingRetry"))
@@ -344,7 +344,7 @@ def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, 
         stages = {row["stage"]: row["status"] for row in json.loads(artifacts["stages"].data)}
         assert (stages["original.image"], stages["mix"]) == ("cached", "computed")
 
-        # a failure that users cause is a line in the log
+        # a user error is one line in the log
         notes.clear()
         world.files["original"].write_text("1 2 6 9")
         notes.fail("mix", "the region is empty")
@@ -352,7 +352,7 @@ def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, 
         assert (failed.code, "the region is empty" in failed.out) == (1, True)
         assert not re.search("Traceback|NoneType", rested_log(process, log))
 
-        # a flow run that is cancelled leaves a run to be resumed
+        # a cancelled flow run leaves a resumable run
         notes.clear()
         notes.kill("mix", 1)
         started, _ = schedules.run_now("toy")
@@ -369,7 +369,7 @@ def test_a_method_that_a_worker_loses_is_resumed_by_another(cli, server, world, 
     assert cli("schedule", "remove", "toy").code == 0
 
 
-def test_two_workers_share_what_is_due_and_compute_nothing_twice(cli, server, world, notes, monkeypatch, tmp_path):
+def test_two_workers_share_the_due_runs_and_compute_nothing_twice(cli, server, world, notes, monkeypatch, tmp_path):
     from svdaudio.flows import schedules
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
@@ -377,7 +377,7 @@ def test_two_workers_share_what_is_due_and_compute_nothing_twice(cli, server, wo
     add = ["schedule", "add", "toy", "--cron", "0 3 1 1 *", "run", "--method", "cluster-toy", *files]
     assert cli(*add).code == 0
     store = open_store(tmp_path / "store")
-    notes.delay("image", 5)  # so that both are at work at the same time
+    notes.delay("image", 5)  # so that both work at the same time
     with started_worker(tmp_path, "one.log") as (one, _), started_worker(tmp_path, "two.log") as (two, _):
         wait_until(lambda: cli("schedule", "list", "--json").json()["workers"] == 2)
         ids = [schedules.run_now("toy")[0].id for _ in range(2)]

@@ -1,4 +1,4 @@
-"""The local Prefect server: found again, not started twice, stopped with all it started."""
+"""The local Prefect server: it is found again, not started twice, and stopped with its children."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_where_the_api_is_found(prefect_server, monkeypatch, tmp_path):
     assert server.require_api_url(home) == "http://elsewhere/api"
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
+def test_a_server_that_cannot_start_reports_why(tmp_path, monkeypatch):
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "prefect.py").write_text("raise SystemExit('the port is taken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
@@ -44,7 +44,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
     assert not (tmp_path / "home" / "server.json").exists()
 
 
-def test_a_server_that_never_answers_is_ended(tmp_path, monkeypatch):
+def test_a_server_that_never_answers_is_stopped(tmp_path, monkeypatch):
     (tmp_path / "prefect.py").write_text("import time; print('thinking', flush=True); time.sleep(60)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(RunError, match=r"did not answer within 0\.5 s"):
@@ -52,7 +52,7 @@ def test_a_server_that_never_answers_is_ended(tmp_path, monkeypatch):
     assert server.status(tmp_path / "home") is None
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "home").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
         server.start(tmp_path / "home")
@@ -88,7 +88,7 @@ def test_a_stale_or_damaged_state_counts_as_no_server(tmp_path, state):
     assert server.stop(tmp_path) is None
 
 
-def test_the_servers_environment(tmp_path):
+def test_the_environment_of_the_server(tmp_path):
     environment = server.server_environment(
         tmp_path,
         {"PATH": "/bin", "PREFECT_API_URL": "http://x", "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql://y"},
@@ -101,7 +101,7 @@ def test_the_servers_environment(tmp_path):
     assert environment["PREFECT_HOME"] == str(tmp_path / "data")
 
 
-def test_importing_it_does_not_import_prefect():
+def test_importing_the_module_does_not_import_prefect():
     code = "import svdaudio.flows.server, sys; print('prefect' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

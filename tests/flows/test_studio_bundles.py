@@ -1,4 +1,4 @@
-"""What bundles lack, and fetching it from the studio's page; from a local server."""
+"""The models that bundles lack, and fetching them through the studio from a local server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from svdaudio.studio.app import Studio, create_app
 
 @dataclass
 class World:
-    """A page of the studio, a server of weights, and the studio itself."""
+    """A client of the studio, a server of weights, and the studio."""
 
     page: TestClient
     server: FileServer
@@ -52,7 +52,7 @@ def wait_for(condition):
         threading.Event().wait(0.01)
 
 
-def test_bundles_say_what_they_lack_and_what_is_fetched_is_usable(world):
+def test_bundles_list_what_they_lack_and_fetched_models_are_usable(world):
     mini, full = (world.bundle(name) for name in ("mini", "full"))
     assert mini["ready"]
     assert {model["role"] for model in mini["models"]} >= {"segmenter", "diffuser"}
@@ -62,10 +62,10 @@ def test_bundles_say_what_they_lack_and_what_is_fetched_is_usable(world):
     [lacking] = full["lacks"]
     assert (lacking["bytes"], lacking["bytes_here"], lacking["licence"]) == (N_BYTES, 0, "CC BY 4.0")
     job = world.fetch().json()
-    told = events(world.page, job["id"])
-    assert told[-1][1]["state"] == "finished", told[-1]
-    assert [data["state"] for name, data in told if name == "model"] == ["queued", "fetching", "fetched"]
-    last = [data for name, data in told if name == "bytes"][-1]
+    received = events(world.page, job["id"])
+    assert received[-1][1]["state"] == "finished", received[-1]
+    assert [data["state"] for name, data in received if name == "model"] == ["queued", "fetching", "fetched"]
+    last = [data for name, data in received if name == "bytes"][-1]
     assert (last["n_done"], last["n_total"], last["n_files_done"], last["n_files"]) == (N_BYTES, N_BYTES, 1, 1)
     full = world.bundle()
     assert (full["ready"], full["lacks"], full["faults"]) == (True, [], {})
@@ -85,19 +85,19 @@ def test_a_stopped_download_is_resumed_and_others_see_it(world):
     other = TestClient(world.page.app, base_url="http://127.0.0.1:8000")
     shown = other.get("/api/bundles").json()
     assert (shown["job"]["id"], shown["job"]["state"]) == (job["id"], "running")
-    assert other.post("/api/bundles/full/fetch", json={}).json()["id"] == job["id"], "not twice"
+    assert other.post("/api/bundles/full/fetch", json={}).json()["id"] == job["id"], "a download is not started twice"
     other.post(f"/api/jobs/{job['id']}/stop", json={})
     world.server.held_after = None
-    world.server.go.set()  # the next bytes come
+    world.server.go.set()  # the download continues
     assert events(world.page, job["id"])[-1][1]["state"] == "stopped"
     assert 0 < world.bundle()["lacks"][0]["bytes_here"] < N_BYTES
     again = world.fetch().json()
     assert events(world.page, again["id"])[-1][1]["state"] == "finished"
-    assert world.server.ranges[-1] is not None, "only the rest is asked for"
+    assert world.server.ranges[-1] is not None, "only the rest is requested"
     assert world.bundle()["ready"]
 
 
-def test_a_digest_that_is_not_published_is_accepted_first(world, monkeypatch):
+def test_a_model_without_a_published_digest_must_be_accepted_first(world, monkeypatch):
     publish(monkeypatch, world.server.url, None)
     assert world.bundle()["lacks"][0]["needs_trust"]
     refused = world.fetch()
@@ -108,10 +108,10 @@ def test_a_digest_that_is_not_published_is_accepted_first(world, monkeypatch):
 
 def test_errors_are_those_of_the_command_line(world, monkeypatch):
     world.server.statuses = [404]
-    told = events(world.page, world.fetch().json()["id"])
-    assert told[-1][1]["state"] == "failed"
-    assert "cannot download everything.ckpt: got 127.0.0.1" in told[-1][1]["error"]["error"]
-    assert "answered 404" in told[-1][1]["error"]["error"]
+    received = events(world.page, world.fetch().json()["id"])
+    assert received[-1][1]["state"] == "failed"
+    assert "cannot download everything.ckpt: got 127.0.0.1" in received[-1][1]["error"]["error"]
+    assert "answered 404" in received[-1][1]["error"]["error"]
     publish(monkeypatch, "", None)
     [lacking] = world.bundle()["lacks"]
     assert lacking["by_hand"].startswith("download everything.ckpt from https://example.org/everything with a browser")
@@ -119,7 +119,7 @@ def test_errors_are_those_of_the_command_line(world, monkeypatch):
     assert world.fetch(name="nothing").json()["error"].startswith("unknown bundle 'nothing'")
 
 
-def test_files_that_are_lost_or_cut_are_found(world, tmp_path):
+def test_missing_and_truncated_files_are_detected(world, tmp_path):
     events(world.page, world.fetch().json()["id"])
     path = tmp_path / "checkpoints" / "full" / "everything.ckpt"
     path.unlink()
@@ -134,7 +134,7 @@ def test_files_that_are_lost_or_cut_are_found(world, tmp_path):
     assert "is damaged" in damaged["faults"][""]
 
 
-def test_only_those_who_may_change_something_fetch(world, tmp_path):
+def test_fetching_needs_permission(world, tmp_path):
     elsewhere = world.page.post("/api/bundles/full/fetch", json={}, headers={"Origin": "http://evil.example"})
     assert elsewhere.status_code == 403
     guarded = create_app(Studio(Session(tmp_path / "store"), {}, access_for("0.0.0.0", "correct horse")))

@@ -21,7 +21,7 @@ from svdaudio.studio.app import Studio, create_app
 REGIONS = {"remove": [[20, 20, 1]], "add": [[40, 30, 1]]}
 
 
-def made(folder, access):
+def studio_in(folder, access):
     scene = Scene(
         original=folder / "one.png", edited=folder / "two.png", remove=((20, 20),), add=((40, 30),),
         removed=("cat",), added=("duck",),
@@ -32,7 +32,7 @@ def made(folder, access):
 @pytest.fixture
 def studio(monkeypatch, tmp_path):
     toy_method.install(monkeypatch, tmp_path)
-    return made(tmp_path, access_for("127.0.0.1", None))
+    return studio_in(tmp_path, access_for("127.0.0.1", None))
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def ask(**settings):
 
 def run(page, **settings):
     job = page.post("/api/jobs", json=ask(**settings)).json()
-    told = events(page, job["id"])
-    assert told[-1][1]["state"] == "finished", told[-1]
-    computed = {data["node"] for name, data in told if name == "stage" and data["status"] == "computed"}
-    return told[-1][1]["run"], computed
+    received = events(page, job["id"])
+    assert received[-1][1]["state"] == "finished", received[-1]
+    computed = {data["node"] for name, data in received if name == "stage" and data["status"] == "computed"}
+    return received[-1][1]["run"], computed
 
 
 def test_tabs_are_described_from_their_methods(page):
@@ -83,25 +83,25 @@ def test_from_a_click_to_a_sound_and_what_a_change_runs(page):
     assert plan["will_run"][:2] == ["reach", "mix"]
     assert "tokens" not in plan["will_run"]
     assert plan["estimate_s"] is not None
-    told = page.post("/api/feedback", json=ask(**{"svd.alpha": 0.2})).json()
-    assert set(told["reach"]) == {"removed", "added"}
-    assert sum(weight for _, weight in told["weights"]) == pytest.approx(1)
+    feedback = page.post("/api/feedback", json=ask(**{"svd.alpha": 0.2})).json()
+    assert set(feedback["reach"]) == {"removed", "added"}
+    assert sum(weight for _, weight in feedback["weights"]) == pytest.approx(1)
     _, again = run(page, **{"svd.alpha": 0.2})
     assert again <= {"removed.reach", "mix", *(f"manipulated.{s}" for s in plan["will_run"])}
 
 
 def test_results_are_served_by_name_in_every_format(page):
-    made, _ = run(page)
-    wav = page.get(f"/api/runs/{made}/sounds/manipulated.wav").content
+    run_id, _ = run(page)
+    wav = page.get(f"/api/runs/{run_id}/sounds/manipulated.wav").content
     assert wav[:4] == b"RIFF"
-    assert page.get(f"/api/runs/{made}/sounds/manipulated.flac").content[:4] == b"fLaC"
-    assert page.get(f"/api/runs/{made}/sounds/nothing.wav").status_code == 404
-    assert page.get(f"/api/runs/{made}/sounds/manipulated.exe").status_code == 400
-    assert "<!doctype html>" in page.get(f"/api/runs/{made}/report").text
-    assert "svd.alpha = 0.3" in page.get(f"/api/runs/{made}/config.toml").text
-    page.post(f"/api/runs/{made}/star", json={"starred": True})
+    assert page.get(f"/api/runs/{run_id}/sounds/manipulated.flac").content[:4] == b"fLaC"
+    assert page.get(f"/api/runs/{run_id}/sounds/nothing.wav").status_code == 404
+    assert page.get(f"/api/runs/{run_id}/sounds/manipulated.exe").status_code == 400
+    assert "<!doctype html>" in page.get(f"/api/runs/{run_id}/report").text
+    assert "svd.alpha = 0.3" in page.get(f"/api/runs/{run_id}/config.toml").text
+    page.post(f"/api/runs/{run_id}/star", json={"starred": True})
     [starred] = page.get("/api/history", params={"starred": True}).json()["runs"]
-    assert starred["id"] == made
+    assert starred["id"] == run_id
     assert page.get("/api/history", params={"search": "no such words"}).json()["runs"] == []
 
 
@@ -113,7 +113,7 @@ def test_results_are_served_by_name_in_every_format(page):
         ({"remove": {"cat": {"mask": "/etc/passwd"}}}, None, "a file cannot be named here"),
     ],
 )
-def test_errors_are_the_engine_s_and_name_their_field(page, settings, field, words):
+def test_errors_are_those_of_the_engine_and_name_their_field(page, settings, field, words):
     answer = page.post("/api/plan", json=ask(**settings))
     assert answer.status_code == 400
     assert answer.json()["field"] == field
@@ -130,13 +130,13 @@ def test_pictures_are_limited_and_private(page, studio, monkeypatch):
     assert refused.status_code == 400
     assert not re.search(r"/tmp|/var|svdaudio-studio", refused.text)
     page.cookies.clear()
-    assert page.get(added["url"]).status_code == 400, "another person has no such picture"
+    assert page.get(added["url"]).status_code == 400, "pictures of other users are not found"
     too_large = page.post("/api/pictures", headers={"Content-Length": str(10**9)}, content=iter([b""]))
     assert too_large.status_code in (411, 413)
 
 
 def mask_png(width=64, height=48):
-    """White in the left half."""
+    """A mask that is white in the left half."""
     inside = np.zeros((height, width), np.uint8)
     inside[:, : width // 2] = 255
     buffer = io.BytesIO()
@@ -156,14 +156,14 @@ def test_a_mask_file_instead_of_clicks(page):
     assert shown["path"].startswith("M")
     given = {"remove": {"cat": {"mask": added["id"]}}}
     stages = page.post("/api/plan", json=ask(**given)).json()["stages"]
-    assert {one["node"]: one["status"] for one in stages}["removed.mask"] == "cached", "the trial has computed it"
+    assert {one["node"]: one["status"] for one in stages}["removed.mask"] == "cached", "computed by the trial"
     assert set(page.post("/api/feedback", json=ask(**given)).json()["reach"]) == {"removed", "added"}
-    made, computed = run(page, **given)
+    run_id, computed = run(page, **given)
     assert "manipulated.diffuse" in computed
-    told = [page.get(f"/api/runs/{made}{rest}").text for rest in ("", "/config.toml", "/report")]
-    assert "cat.png" in told[1]
-    assert json.loads(told[0])["title"] == "one → two", "a run is called after its pictures"
-    assert not any("svdaudio-studio-" in text for text in told), "no path of this machine is told"
+    texts = [page.get(f"/api/runs/{run_id}{rest}").text for rest in ("", "/config.toml", "/report")]
+    assert "cat.png" in texts[1]
+    assert json.loads(texts[0])["title"] == "one → two", "a run is named after its pictures"
+    assert not any("svdaudio-studio-" in text for text in texts), "no path of this machine is shown"
     files = {"original": "toy-original"}
     settings = {"objects": {"cat": {"mask": added["id"]}}, "gains": {"cat": -6}}
     plan = page.post("/api/plan", json={"method": "mixer", "files": files, "settings": settings})
@@ -177,7 +177,7 @@ def test_a_mask_file_instead_of_clicks(page):
         (b"no picture", "cat.png is not an image"),
     ],
 )
-def test_a_wrong_mask_is_refused_in_one_line(page, data, words):
+def test_an_invalid_mask_is_refused_in_one_line(page, data, words):
     refused = upload_mask(page, data)
     assert refused.status_code == 400
     assert words in refused.json()["error"]
@@ -194,7 +194,7 @@ def test_masks_are_limited_and_private(page):
     page.cookies.clear()
     refused = page.post("/api/plan", json=ask(**given))
     assert refused.status_code == 400
-    assert "unknown mask" in refused.json()["error"], "another person has none"
+    assert "unknown mask" in refused.json()["error"], "masks of other users are not found"
 
 
 def test_a_duration_beyond_the_recommended_one_is_planned_and_an_impossible_one_refused(page):
@@ -210,16 +210,16 @@ def test_no_file_is_served_by_its_path(page, path):
     assert page.get(f"/static/{path}").status_code == 404
 
 
-def test_other_names_other_pages_and_large_bodies_are_refused(page):
+def test_foreign_hosts_foreign_origins_and_large_bodies_are_refused(page):
     assert page.get("/", headers={"Host": "evil.example"}).status_code == 400
     assert page.post("/api/plan", json=ask(), headers={"Origin": "http://evil.example"}).status_code == 403
     assert page.post("/api/plan", content=b"{" + b" " * 2**21).status_code == 413
     assert page.get("/docs").status_code == 404
 
 
-def test_a_password_is_asked_where_others_can_reach_it(monkeypatch, tmp_path):
+def test_a_password_is_required_where_others_can_connect(monkeypatch, tmp_path):
     toy_method.install(monkeypatch, tmp_path)
-    app = create_app(made(tmp_path, access_for("0.0.0.0", "correct horse")))
+    app = create_app(studio_in(tmp_path, access_for("0.0.0.0", "correct horse")))
     with TestClient(app, base_url="http://studio.example", follow_redirects=False) as client:
         assert client.get("/").headers["location"] == "/login"
         assert client.get("/api/start").status_code == 401
@@ -228,15 +228,15 @@ def test_a_password_is_asked_where_others_can_reach_it(monkeypatch, tmp_path):
         assert client.get("/api/start").status_code == 200
 
 
-def test_a_batch_tells_its_rows_and_gives_its_table(page):
+def test_a_batch_reports_its_rows_and_serves_its_table(page):
     header = "name,original,edited,remove,add"
     rows = ['first,one.png,two.png,"[[20,20,1]]","[[40,30,1]]"', 'second,two.png,one.png,"[[30,20,1]]","[[40,30,1]]"']
     body = {"name": "rows.csv", "csv": "\n".join([header, *rows]), "method": "manipulate"}
     job = page.post("/api/batch", json=body).json()
     assert [row["name"] for row in job["rows"]] == ["first", "second"]
-    told = events(page, job["id"])
-    assert told[-1][1]["state"] == "finished", told[-1]
-    last = {data["name"]: data["state"] for name, data in told if name == "row"}
+    received = events(page, job["id"])
+    assert received[-1][1]["state"] == "finished", received[-1]
+    last = {data["name"]: data["state"] for name, data in received if name == "row"}
     assert last == {"first": "finished", "second": "finished"}
     table = page.get(f"/api/jobs/{job['id']}/table.csv").text
     assert "first" in table
@@ -259,7 +259,7 @@ def test_a_batch_opens_and_writes_nothing_by_path(page, row, words):
     assert words in refused.json()["error"]
 
 
-def test_the_example_is_there_at_once(page, studio):
+def test_the_example_is_available_at_once(page, studio):
     assert page.get("/api/start").json()["example_run"] is None
     studio.warm_up()
     while (found := page.get("/api/start").json()["example_run"]) is None:
@@ -267,7 +267,7 @@ def test_the_example_is_there_at_once(page, studio):
     assert page.get(f"/api/runs/{found}").json()["title"] == "one → two"
 
 
-def test_two_people_work_side_by_side(studio):
+def test_two_users_work_independently(studio):
     app = create_app(studio)
     with TestClient(app, base_url="http://127.0.0.1:8000") as one:
         two = TestClient(app, base_url="http://127.0.0.1:8000")
@@ -281,7 +281,7 @@ def test_two_people_work_side_by_side(studio):
         assert two.get(f"/api/jobs/{jobs[one]['id']}/events").status_code == 400
 
 
-def test_a_run_that_was_stopped_goes_on_from_the_history(page, studio):
+def test_a_stopped_run_is_resumed_from_the_history(page, studio):
     request = studio.example_request()
     run = studio.session.run(request, stopping=lambda: True).run
     assert run.state == "interrupted"

@@ -1,4 +1,4 @@
-"""A studio whose jobs are computed by two processes: side by side, and one that is killed costs only its own job."""
+"""A studio with two worker processes: they run jobs in parallel, and a killed one costs only its own job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from svdaudio.studio.app import Studio, create_app
 
 @pytest.fixture
 def people(notes, tmp_path, monkeypatch):
-    """Two people at a studio with two workers, and their pictures."""
+    """Two users of a studio with two workers, and their pictures."""
     path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("SVDAUDIO_METHODS", picture_toy.PLACE)
@@ -34,11 +34,11 @@ def people(notes, tmp_path, monkeypatch):
     app = create_app(studio)
     with TestClient(app, base_url="http://127.0.0.1:8000") as one:
         yield [Person(page, studio) for page in (one, TestClient(app, base_url="http://127.0.0.1:8000"))]
-    assert [worker.pid for worker in workers] == [None, None], "they end with the studio"
+    assert [worker.pid for worker in workers] == [None, None], "workers end with the studio"
 
 
 class Person:
-    """Somebody with a picture."""
+    """A user of the studio with a picture."""
 
     def __init__(self, page, studio):
         self.page, self._studio = page, studio
@@ -53,7 +53,7 @@ class Person:
     def submit(self, level):
         return self.page.post("/api/jobs", json=self.ask(level)).json()
 
-    def told(self, job):
+    def events_so_far(self, job):
         """The events of a job so far."""
         return self._studio.desk.find(self.page.cookies["svdaudio-person"], job["id"]).events
 
@@ -66,7 +66,7 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
-def test_two_jobs_compute_at_a_time_and_a_killed_worker_costs_its_own_job_alone(people, notes: Notes):
+def test_two_jobs_run_at_once_and_a_killed_worker_costs_only_its_own_job(people, notes: Notes):
     one, two = people
     notes.hold("tone")
     jobs = [(one, one.submit(0.1)), (two, two.submit(0.2))]
@@ -76,7 +76,7 @@ def test_two_jobs_compute_at_a_time_and_a_killed_worker_costs_its_own_job_alone(
     assert os.getpid() not in pids
     third = one.submit(0.3)
     assert (third["state"], third["position"]) == ("queued", 1)
-    assert two.page.post("/api/plan", json=two.ask(0.4)).json()["will_run"] == ["tone", "scores"], "answered meanwhile"
+    assert two.page.post("/api/plan", json=two.ask(0.4)).json()["will_run"] == ["tone", "scores"], "plans do not wait"
 
     os.kill(pids.pop(), signal.SIGKILL)
     wait_for(lambda: notes.calls()["tone"] == 3)  # a fresh process computes the third
@@ -89,15 +89,15 @@ def test_two_jobs_compute_at_a_time_and_a_killed_worker_costs_its_own_job_alone(
     assert "died: got killed by signal 9. Start again; finished stages are kept" in failed["error"]["error"]
 
     resumed = person.page.post(f"/api/runs/{failed['run']}/resume", json={}).json()
-    told = events(person.page, resumed["id"])
-    assert told[-1][1]["state"] == "finished"
-    status = {data["node"]: data["status"] for name, data in told if name == "stage" and data["kind"] == "finished"}
+    received = events(person.page, resumed["id"])
+    assert received[-1][1]["state"] == "finished"
+    status = {data["node"]: data["status"] for name, data in received if name == "stage" and data["kind"] == "finished"}
     assert (status["look"], status["tone"]) == ("cached", "computed")
-    assert notes.calls()["look"] == 1, "they share the store"
+    assert notes.calls()["look"] == 1, "workers share the store"
 
 
-def kinds(told):
-    return [data["kind"] for name, data in told if name == "stage"]
+def kinds(received):
+    return [data["kind"] for name, data in received if name == "stage"]
 
 
 def test_equal_requests_are_computed_once_and_a_job_stops_between_two_stages(people, notes: Notes):
@@ -105,7 +105,7 @@ def test_equal_requests_are_computed_once_and_a_job_stops_between_two_stages(peo
     notes.hold("tone")
     jobs = [(one, one.submit(0.1)), (two, two.submit(0.1))]
     other = one.submit(0.5)
-    waits = [lambda person=person, job=job: "waiting" in kinds(person.told(job)) for person, job in jobs]
+    waits = [lambda person=person, job=job: "waiting" in kinds(person.events_so_far(job)) for person, job in jobs]
     wait_for(lambda: any(wait() for wait in waits))
     stopped = one.submit(0.6)
     one.page.post(f"/api/jobs/{stopped['id']}/stop", json={})

@@ -1,4 +1,4 @@
-"""`svdaudio study` with a method of tiny stages: grids, Optuna, interruptions, and what is refused."""
+"""`svdaudio study` with a method of tiny stages: grids, Optuna, interruptions and errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ picture = "one.png"
 """
 OPTUNA = GRID.replace('kind = "grid"', 'kind = "optuna"\nn_trials = 4\nseed = 3').replace('"0.2,0.8"', '"0.2..0.8"')
 N_SETTINGS = 5
-"""The grid and the baseline, which is not in it."""
+"""The grid, and the baseline in addition."""
 N_SEEDS = 2
 
 
@@ -65,7 +65,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def interrupt_after(monkeypatch, n_calls):
-    """Let the last stage raise as Ctrl-C does, after some calls; the list of calls grows."""
+    """Make the last stage raise KeyboardInterrupt after some calls; returns the growing list of calls."""
     calls = []
     judge = listening_method.judge
 
@@ -89,11 +89,11 @@ def test_a_grid_from_the_forecast_to_the_page(folder, cli):
     n_runs = N_SETTINGS * 2 * N_SEEDS
     planned = cli("study", "grid.toml", "--dry-run", "--json").json()
     assert (planned["settings"], planned["runs"], planned["cached"]) == (5, n_runs, 0)
-    assert planned["left"]["blend"] == 3 * 2 * 2  # weights, scenes, seeds: echoes are made below
+    assert planned["left"]["blend"] == 3 * 2 * 2  # weights, scenes, seeds; echoes are added downstream
     assert not (folder / "store" / "out").exists()
-    told = cli("study", "grid.toml", "--out", "found", "--json")
-    assert told.code == 0, told.err
-    found = told.json()
+    result = cli("study", "grid.toml", "--out", "found", "--json")
+    assert result.code == 0, result.err
+    found = result.json()
     assert found["counts"] == {"settings": 5, "scenes": 2, "seeds": 2, "runs": n_runs, "missing": 0}
     first, *others = found["settings"]
     assert (first["blend.weight"], first["blend.n_echoes"]) == (0.5, 0)
@@ -105,8 +105,8 @@ def test_a_grid_from_the_forecast_to_the_page(folder, cli):
     rows = read(folder / "found" / "study.csv")
     assert len(rows) == n_runs
     for row in rows:
-        wanted = float(row["level.made"]) - abs(float(row["made.cat"]) - 0.5)
-        assert float(row["objective"]) == pytest.approx(wanted, abs=1e-5)
+        expected = float(row["level.made"]) - abs(float(row["made.cat"]) - 0.5)
+        assert float(row["objective"]) == pytest.approx(expected, abs=1e-5)
     for setting in found["settings"]:
         values = [float(row["objective"]) for row in rows if row["setting"] == str(setting["setting"])]
         assert setting["mean"] == pytest.approx(np.mean(values), abs=1e-5)
@@ -125,17 +125,17 @@ def test_a_grid_from_the_forecast_to_the_page(folder, cli):
 
 
 @pytest.mark.parametrize("goes_on", [["resume"], ["study", "grid.toml", "--out", "found"]])
-def test_an_interrupted_grid_goes_on(folder, cli, monkeypatch, goes_on):
+def test_an_interrupted_grid_is_resumed(folder, cli, monkeypatch, goes_on):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 5)
-        told = cli("study", "grid.toml", "--out", "found")
-        assert told.code == 130
-        assert "svdaudio resume" in told.err
+        result = cli("study", "grid.toml", "--out", "found")
+        assert result.code == 130
+        assert "svdaudio resume" in result.err
     assert not (folder / "found" / "study.csv").exists()
     calls = interrupt_after(monkeypatch, None)
-    told = cli(*goes_on, "--json")
-    assert told.code == 0, told.err
-    assert told.json()["counts"]["missing"] == 0
+    result = cli(*goes_on, "--json")
+    assert result.code == 0, result.err
+    assert result.json()["counts"]["missing"] == 0
     assert len(calls) == N_SETTINGS * N_SEEDS - 5
     assert len(read(folder / "found" / "study.csv")) == N_SETTINGS * N_SEEDS
     assert (
@@ -143,7 +143,7 @@ def test_an_interrupted_grid_goes_on(folder, cli, monkeypatch, goes_on):
     )
 
 
-def test_a_study_of_a_kind_that_this_version_lacks_is_not_resumed(folder):
+def test_a_study_of_an_unknown_kind_is_not_resumed(folder):
     record = RunRecord(id="20300101-batch", kind="batch", created_at="2030", files={}, config={})
     with pytest.raises(
         RunError, match=r"was started by another version.*edits or parameters or ablation or .*, got later"
@@ -152,7 +152,7 @@ def test_a_study_of_a_kind_that_this_version_lacks_is_not_resumed(folder):
     assert resume._finish_for({"folder": "of a record without a kind"}, record) is evaluate.finish
 
 
-def test_an_interrupted_search_asks_for_the_same_trials_and_counts_none_twice(folder, cli, monkeypatch):
+def test_an_interrupted_search_repeats_the_same_trials_and_counts_none_twice(folder, cli, monkeypatch):
     whole = cli("study", "optuna.toml", "--store", "another", "--out", "whole", "--json").json()
     assert len(whole["settings"]) == 4
     assert (whole["settings"][0]["blend.weight"], whole["settings"][0]["blend.n_echoes"]) == (0.5, 0)
@@ -162,9 +162,9 @@ def test_an_interrupted_search_asks_for_the_same_trials_and_counts_none_twice(fo
     with monkeypatch.context() as patch:
         interrupt_after(patch, 2)  # in the third
         assert cli("resume").code == 130
-    told = cli("study", "optuna.toml", "--out", "found", "--json")
-    assert told.code == 0, told.err
-    assert told.json()["settings"] == whole["settings"]
+    result = cli("study", "optuna.toml", "--out", "found", "--json")
+    assert result.code == 0, result.err
+    assert result.json()["settings"] == whole["settings"]
     calls = interrupt_after(monkeypatch, None)
     again = cli("study", "optuna.toml", "--out", "found", "--json").json()
     assert (again["settings"], again["batches"], calls) == (whole["settings"], [], [])
@@ -183,10 +183,10 @@ def test_a_failed_run_is_missing_and_the_rest_is_reported(folder, cli, monkeypat
         return blend(weight=weight, seed=seed, note=note, **arguments)
 
     monkeypatch.setattr(listening_method, "blend", fails)
-    told = cli("study", "grid.toml", "--json")
-    assert told.code == 1
-    assert "2 of 10 runs have no result" in told.err
-    found = told.json()
+    result = cli("study", "grid.toml", "--json")
+    assert result.code == 1
+    assert "2 of 10 runs have no result" in result.err
+    found = result.json()
     assert [one["n"] for one in found["settings"]] == [2, 1, 1, 2, 2]
     (row, *_) = [row for row in read(found["files"]["every run"]) if not row["objective"]]
     assert (row["state"], row["error"]) == ("failed", "ValueError: no such blend")
@@ -205,11 +205,11 @@ def test_a_failed_run_is_missing_and_the_rest_is_reported(folder, cli, monkeypat
         ("seeds = [7, 8]", "seeds = [7, 7]", "'seeds' has an invalid value"),
     ],
 )
-def test_what_cannot_be_studied_is_one_line(folder, cli, before, after, message):
+def test_an_invalid_study_is_a_one_line_error(folder, cli, before, after, message):
     (folder / "grid.toml").write_text(GRID.replace(before, after, 1))
-    told = cli("study", "grid.toml", "--out", "found")
-    assert (told.code, told.out) == (2, "")
-    assert message in told.err
-    assert told.err.splitlines()[-1].startswith("error: ")
+    result = cli("study", "grid.toml", "--out", "found")
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.splitlines()[-1].startswith("error: ")
     assert not (folder / "found").exists()
     assert not (folder / "store").exists()

@@ -1,4 +1,4 @@
-"""The wheel, installed where there is no checkout and run in a folder with modules of the same names."""
+"""The wheel, installed without a checkout and run in a folder with modules of conflicting names."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def wheel(tmp_path_factory):
         if built.returncode == 0:
             return next(out.glob("*.whl"))
     if "hatchling" in built.stderr:
-        pytest.skip(f"hatchling, which builds the wheel, is not to be had: {built.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"hatchling, which builds the wheel, is not available: {built.stderr.strip().splitlines()[-1]}")
     return pytest.fail(built.stderr)
 
 
 @pytest.fixture(scope="module")
 def site(wheel, tmp_path_factory):
-    """A folder with the installed package; what it depends on is that of this environment."""
+    """A folder with the installed package; dependencies come from this environment."""
     folder = tmp_path_factory.mktemp("site")
     subprocess.run(
         ["uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--python", sys.executable,
@@ -79,7 +79,7 @@ def site(wheel, tmp_path_factory):
 
 @pytest.fixture
 def here(tmp_path):
-    """A folder with a `tasks.py` and a `flows.py` that nothing may import."""
+    """A folder with a `tasks.py` and a `flows.py` that must not be imported."""
     folder = tmp_path / "here"
     folder.mkdir()
     for name in ("tasks.py", "flows.py"):
@@ -97,17 +97,17 @@ def python(site, here, tmp_path):
     }  # fmt: skip
 
     def run(*arguments, code=0):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=here, env=environment, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
-        assert done.returncode == code, done.stderr
-        return done
+        assert result.returncode == code, result.stderr
+        return result
 
     return run
 
 
-def test_it_has_one_package_with_weights_and_scenes(wheel):
+def test_the_wheel_has_one_package_with_weights_and_scenes(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"svdaudio"}
@@ -122,15 +122,15 @@ def test_it_has_one_package_with_weights_and_scenes(wheel):
         for path in (ROOT / "checkpoints" / bundle).iterdir()
     ]
     assert {f"svdaudio/{name}" for name in expected} <= set(names)
-    assert wheel.stat().st_size < 75e6, "README.md says what it weighs"
+    assert wheel.stat().st_size < 75e6, "README.md states its size"
 
 
-def test_bodies_flows_and_data_are_those_of_the_package(python, site):
+def test_bodies_flows_and_data_come_from_the_package(python, site):
     found = Path(python("-c", EVERY_WAY_IN).stdout.strip())
     assert found == site / "svdaudio" / "__init__.py"
 
 
-def test_the_demo_runs_in_a_folder_of_its_own(python, here, site):
+def test_the_demo_runs_in_any_folder(python, here, site):
     python("-m", "svdaudio.cli", "plan", *scene(site), *FEW_STEPS)
     done = json.loads(python("-m", "svdaudio.cli", "demo", *FEW_STEPS, "--json").stdout)
     sounds = [Path(path) for path in done["audio"].values()]
@@ -138,7 +138,7 @@ def test_the_demo_runs_in_a_folder_of_its_own(python, here, site):
     assert all((here / "artifacts" / "out") in path.parents and path.is_file() for path in sounds)
 
 
-def test_weights_are_those_of_the_package_and_full_goes_to_the_user(python, site, tmp_path):
+def test_mini_comes_from_the_package_and_full_from_the_user_folder(python, site, tmp_path):
     lines = python("-m", "svdaudio.cli", "checkpoints", "list", "--json").stdout
     assert json.loads(lines)["bundles"][0]["bundle"] == "mini"
     where = python(

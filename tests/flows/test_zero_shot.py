@@ -1,4 +1,4 @@
-"""`svdaudio evaluate zero-shot` on small data sets, with an encoder that hears which of a few tones is loudest."""
+"""`svdaudio evaluate zero-shot` on small data sets, with an encoder that detects the loudest of a few tones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELS = tuple(TONES_HZ)
 
 
 class Encoder:
-    """Its embedding is one-hot: which third of the mel bands has the loudest one."""
+    """A one-hot embedding of the third of the mel bands that contains the loudest band."""
 
     preset = "published"
 
@@ -37,7 +37,7 @@ class Encoder:
 
 
 class Guide:
-    """Each text in turn is one of the unit vectors."""
+    """Assigns a unit vector to each text in turn."""
 
     def __init__(self, dim, texts=()):
         self.dim = dim
@@ -91,7 +91,7 @@ def esc50(tmp_path):
     ):
         rows.append(f"{fold}-{number}.wav,{fold},{label},{LABELS[label].replace(' ', '_')},False,{recording},A")
     folder = data_sets.esc50(tmp_path / "ESC-50", rows, without=["1-7.wav"])
-    heard = [*(300, 1500, 6000, 300, 1500), 6000]  # the last is not what its label says
+    heard = [*(300, 1500, 6000, 300, 1500), 6000]  # the last contradicts its label
     for number, hz in enumerate(heard):
         data_sets.write_sound(folder / "audio" / rows[number].split(",")[0], hz=hz + number)
     (folder / "audio/1-6.wav").write_text("no sound")
@@ -136,7 +136,7 @@ def test_a_second_call_embeds_nothing_and_prints_the_same(cli, models, esc50):
 
 
 @pytest.mark.parametrize("again", ["same", "resume"])
-def test_an_interrupted_one_goes_on(cli, models, esc50, again):
+def test_an_interrupted_evaluation_is_resumed(cli, models, esc50, again):
     words = ["evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50, "--fold", "1", "--fold", "2"]
     models["sound_encoder"].stops_after = 4
     stopped = cli(*words)
@@ -148,7 +148,7 @@ def test_an_interrupted_one_goes_on(cli, models, esc50, again):
     assert "mean of the folds" in finished.out
 
 
-def test_a_sound_that_fails_on_the_way_is_listed(cli, models, esc50):
+def test_a_sound_that_fails_is_listed(cli, models, esc50):
     values = np.full(3200, np.nan, np.float32)
     soundfile.write(esc50 / "audio/1-0.wav", values, 16_000, subtype="FLOAT")
     call = cli("evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50, "--json")
@@ -158,7 +158,7 @@ def test_a_sound_that_fails_on_the_way_is_listed(cli, models, esc50):
     assert "NaN or infinity" in reasons["1-0"]
 
 
-def test_limit_takes_sounds_at_even_distances(cli, models, esc50):
+def test_limit_selects_evenly_spaced_sounds(cli, models, esc50):
     call = cli("evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50, "--limit", "3", "--json")
     assert [(one["name"], one["n"]) for one in call.json()["figures"]] == [
         ("fold 1", 2), ("fold 2", 1), ("mean of the folds", 3),
@@ -174,7 +174,7 @@ def test_audioset_by_mean_average_precision(cli, models, tmp_path):
     call = cli("evaluate", "zero-shot", "--dataset", "audioset", "--root", tmp_path, "--json")
     assert call.code == 0, call.err
     found = call.json()
-    # Speech: A and C are nearest, one of them right, 1/2. Dog: B first, 1. Animal: all tie, two of three, 2/3.
+    # Speech: A and C are nearest, one is correct, 1/2. Dog: B is first, 1. Animal: all tie, two of three, 2/3.
     assert {one["name"]: one["value"] for one in found["per_class"]} == {
         "Speech": pytest.approx(0.5), "Animal, pet": pytest.approx(2 / 3), "Dog": 1.0,
     }  # fmt: skip
@@ -183,7 +183,7 @@ def test_audioset_by_mean_average_precision(cli, models, tmp_path):
     assert found["confusions"] == []
 
 
-def test_the_farm_is_made_and_has_goals(cli, models, tmp_path):
+def test_farm_sounds_are_generated_and_have_goals(cli, models, tmp_path):
     models.update(sound_encoder=Encoder(9), guide=Guide(9, texts=farm.CLASSES))
     words = ["evaluate", "zero-shot", "--dataset", "farm", "--limit", "2", "--out", tmp_path / "out", "--json"]
     call = cli(*words)
@@ -210,7 +210,7 @@ def test_the_farm_is_made_and_has_goals(cli, models, tmp_path):
         (["--dataset", "farm", "--root", "ESC-50"], "--root does not apply to the farm"),
     ],
 )
-def test_what_cannot_be_evaluated_is_one_line(cli, models, esc50, tmp_path, monkeypatch, words, says):
+def test_an_invalid_evaluation_is_a_one_line_error(cli, models, esc50, tmp_path, monkeypatch, words, says):
     monkeypatch.chdir(tmp_path)
     call = cli("evaluate", "zero-shot", *words)
     assert call.code == 2
@@ -219,7 +219,7 @@ def test_what_cannot_be_evaluated_is_one_line(cli, models, esc50, tmp_path, monk
     assert len(call.err.strip().splitlines()) == 1
 
 
-def test_models_that_do_not_fit_are_refused(cli, models, esc50):
+def test_incompatible_models_are_refused(cli, models, esc50):
     words = ["evaluate", "zero-shot", "--dataset", "esc50", "--root", esc50]
     models["guide"] = Guide(3, texts=("cat", "dog"))
     call = cli(*words)

@@ -1,4 +1,4 @@
-"""Module by module against the installed `audioldm` package, from one checkpoint that the package itself wrote."""
+"""Module by module against the installed `audioldm` package, from a checkpoint that the package wrote."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::SyntaxWarning"),
     pytest.mark.filterwarnings("ignore:.*weight_norm.*", "ignore:.*torch.meshgrid.*", "ignore:.*mixed-case.*"),
-    pytest.mark.timeout(900),  # the package imports a great deal, which takes minutes on a cold disk
+    pytest.mark.timeout(900),  # importing the package takes minutes on a cold disk
 ]
 CLOSE = 1e-4
 
@@ -89,7 +89,7 @@ def test_the_noise_network(package, published):
         theirs = package.apply_model(latents, steps, clap[:, None])
     assert float(theirs.std()) > 0.1
     assert off(diffuser.noise(latents, steps, clap), theirs) < CLOSE
-    assert off(package.apply_model(latents, steps, clap[:, None]), theirs) > 0.01  # the averages are other weights
+    assert off(package.apply_model(latents, steps, clap[:, None]), theirs) > 0.01  # the averages are different weights
 
 
 @torch.no_grad()
@@ -125,7 +125,7 @@ def test_the_text_branch(package, published):
 
 
 @torch.no_grad()
-def test_the_empty_text_stands_for_no_condition(package, published):
+def test_the_empty_text_is_the_unconditional_input(package, published):
     tokens = torch.ones(1, N_TEXT_TOKENS, dtype=torch.long)
     tokens[0, 0], tokens[0, 1] = 0, 2
     padded = {"input_ids": tokens, "attention_mask": (tokens != 1).long()}
@@ -144,7 +144,7 @@ def test_the_audio_branch(package, published, seconds):
 
 
 def clap_audio_embedding(clap, sound):
-    """As the package's conditioning model does it, without the empty text that it computes beside it."""
+    """As the package's conditioning model computes it, without the additional empty text."""
     import torchaudio
     from audioldm.clap.training.data import get_audio_features
 
@@ -169,7 +169,7 @@ def test_ten_steps_of_ddim_with_the_same_noise(package, checkpoint, monkeypatch)
         noise=joint_noise(torch.Generator().manual_seed(7)),
     )
 
-    def keep(self, name, value):  # the package's asks for a GPU by name, whatever the model is on
+    def keep(self, name, value):  # the package's method requests a GPU whatever the device of the model
         setattr(self, name, value)
 
     monkeypatch.setattr(DDIMSampler, "register_buffer", keep)
@@ -183,21 +183,21 @@ def test_ten_steps_of_ddim_with_the_same_noise(package, checkpoint, monkeypatch)
     assert off(ours, theirs) < 1e-3
 
 
-def test_every_tensor_of_the_full_size_has_its_place(monkeypatch):
+def test_every_tensor_of_the_full_size_is_mapped(monkeypatch):
     offline(monkeypatch)
     from audioldm import hifigan
     from audioldm.hifigan.utilities import HIFIGAN_16K_64
     from audioldm.latent_diffusion.openaimodel import UNetModel
     from audioldm.variational_autoencoder import autoencoder as vae
 
-    monkeypatch.setitem(HIFIGAN_16K_64, "upsample_initial_channel", 1024)  # as published, whatever was set for others
+    monkeypatch.setitem(HIFIGAN_16K_64, "upsample_initial_channel", 1024)  # as published, whatever other tests set
 
     def vocoder(*_):
         generator = hifigan.Generator(hifigan.AttrDict(HIFIGAN_16K_64))
         generator.remove_weight_norm()
         return generator
 
-    monkeypatch.setattr(vae, "get_vocoder", vocoder)  # the package's moves it to the processor, where sizes are bytes
+    monkeypatch.setattr(vae, "get_vocoder", vocoder)  # the package's moves it to the CPU, allocating memory
     params = package_config(base=128)
     with torch.device("meta"):
         noise = UNetModel(**params["unet_config"]["params"])
@@ -220,7 +220,7 @@ def test_every_tensor_of_the_full_size_has_its_place(monkeypatch):
     assert covered == {id(noise): set(noise.state_dict()), id(first): set(first.state_dict())}
 
 
-def test_there_and_back_gives_a_checkpoint_that_the_package_loads(package, checkpoint, folder, tmp_path):
+def test_a_round_trip_gives_a_checkpoint_that_the_package_loads(package, checkpoint, folder, tmp_path):
     to_checkpoint(folder, tmp_path / "back.ckpt")
     back = torch.load(tmp_path / "back.ckpt", weights_only=True)["state_dict"]
     was = torch.load(checkpoint, weights_only=True)["state_dict"]
@@ -253,7 +253,7 @@ def test_the_folder_is_one_that_diffusers_and_transformers_read(folder):
     assert json.loads((folder / "model_index.json").read_text())["_class_name"] == "AudioLDMPipeline"
 
 
-def test_a_folder_without_the_audio_branch_says_so(folder, tmp_path):
+def test_a_folder_without_the_audio_branch_is_reported(folder, tmp_path):
     import shutil
 
     shutil.copytree(folder, tmp_path / "published", ignore=shutil.ignore_patterns("audio_encoder", "rest.*"))
@@ -267,22 +267,22 @@ def test_a_folder_without_the_audio_branch_says_so(folder, tmp_path):
 GENERATION = {"scheduler": "ddim", "n_steps": 5, "guidance_scale": 2.5, "n_candidates": 2, "duration_s": 0.6}
 
 
-def test_the_package_as_backend_differs_by_rounding_alone(package, checkpoint):
+def test_the_package_as_backend_differs_only_by_rounding(package, checkpoint):
     given = {name: generated(checkpoint, name) for name in BACKENDS}
     assert all(float(theirs.std()) > 0 for theirs in given["audioldm"])
     assert all(off(*pair) < 1e-3 for pair in zip(given["diffusers"], given["audioldm"], strict=True))
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_a_backend_works_where_its_networks_are(package, checkpoint, name):
+def test_a_backend_runs_on_the_device_of_its_networks(package, checkpoint, name):
     with PretendGpu():
         there = generated(checkpoint, name, device=GPU)
-    # The memory layout of a GPU's noise network lets it sum in another order.
+    # The memory layout of the noise network on a GPU changes the order of sums.
     assert all(off(*pair) < 1e-3 for pair in zip(there, generated(checkpoint, name), strict=True))
 
 
 def generated(checkpoint, name, device="cpu"):
-    """Latents, spectrograms and sounds by a backend."""
+    """Generate latents, spectrograms and sounds with a backend."""
     backend, where = open_backend(name), {"device": device, "architecture": SMALL}
     generator = torch.Generator().manual_seed(3)
     latents = backend.diffuse(
@@ -292,7 +292,7 @@ def generated(checkpoint, name, device="cpu"):
         noise=joint_noise(generator),
     )
     mel = backend.decode(load_autoencoder(checkpoint, **where), latents)
-    assert torch.equal(generator.get_state(), drawn(2, 6, latents[0].shape))  # start, and one for each step
+    assert torch.equal(generator.get_state(), drawn(2, 6, latents[0].shape))  # the start, and one draw per step
     return latents, mel, backend.vocode(load_vocoder(checkpoint, **where), mel)
 
 
@@ -312,7 +312,7 @@ def drawn(n_candidates, n_draws, shape):
         ({"n_steps": 1000}, "does not reach all noise levels"),
     ],
 )
-def test_what_the_package_cannot_do_is_refused(checkpoint, changes, message):
+def test_settings_that_the_package_lacks_are_refused(checkpoint, changes, message):
     diffuser = load_diffuser(checkpoint, architecture=SMALL)
     with pytest.raises(ConfigError, match=message):
         open_backend("audioldm").diffuse(

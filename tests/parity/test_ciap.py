@@ -16,7 +16,7 @@ from svdaudio.svd.geometry import Geometry
 
 
 @pytest.mark.parametrize("older", [False, True])
-def test_embeddings_are_those_of_the_published_steps(tmp_path, older, caplog):
+def test_embeddings_match_the_published_steps(tmp_path, older, caplog):
     path = tmp_path / "ciap_image_encoder.pt"
     state = made_up_files.write_ciap(path, older=older)
     backbone = torch.nn.Sequential(*list(torchvision.models.resnet18().children())[:-1]).eval()
@@ -30,11 +30,11 @@ def test_embeddings_are_those_of_the_published_steps(tmp_path, older, caplog):
     projection = "fc" if older else "proj"
     with torch.inference_mode():
         features = backbone(inputs).flatten(1)
-        wanted = functional.linear(features, state[f"{projection}.weight"], state[f"{projection}.bias"])
+        expected = functional.linear(features, state[f"{projection}.weight"], state[f"{projection}.bias"])
         if not older:
-            wanted = functional.layer_norm(wanted, (512,), state["ln.weight"], state["ln.bias"])
-        wanted = wanted / (wanted.norm(dim=-1, keepdim=True) + 1e-8)
+            expected = functional.layer_norm(expected, (512,), state["ln.weight"], state["ln.bias"])
+        expected = expected / (expected.norm(dim=-1, keepdim=True) + 1e-8)
     found = load_image_encoder(path).embed(pictures, Geometry.SQUASH)
-    assert np.abs(found - wanted.numpy()).max() < 1e-4
+    assert np.abs(found - expected.numpy()).max() < 1e-4
     assert np.abs(found[0] - found[1]).max() > 1e-3
     assert ("older form" in caplog.text) == older

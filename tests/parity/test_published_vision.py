@@ -1,4 +1,4 @@
-"""Published vision formats against the packages that they come from, on made-up weights."""
+"""Published vision formats against their original packages, on made-up weights."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from svdaudio.svd.geometry import Geometry
 
 @pytest.fixture(scope="module")
 def picture():
-    """Blocks of colour and some noise: something that a network answers to."""
+    """Blocks of colour and some noise, to which a network responds."""
     rng = np.random.default_rng(0)
     blocks = np.kron(rng.integers(0, 256, (6, 9, 3)), np.ones((50, 50, 1)))
     return np.clip(blocks + rng.normal(0, 10, blocks.shape), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # open_clip reads the archive by torch.jit.load
-def test_the_class_token_is_what_open_clip_encodes(tmp_path, picture):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # open_clip reads the archive with torch.jit.load
+def test_the_class_token_equals_the_embedding_of_open_clip(tmp_path, picture):
     path = tmp_path / "ViT-L-14.pt"
     made_up_files.write_clip_archive(path, made_up_files.clip(width=128, layers=3, text_width=64, text_layers=1))
     theirs = load_openai_model(str(path), precision="fp32", device="cpu")
     preprocess = image_transform(224, is_train=False, mean=OPENAI_DATASET_MEAN, std=OPENAI_DATASET_STD)
     with torch.inference_mode():
-        wanted = theirs.encode_image(preprocess(Image.fromarray(picture))[None], normalize=True)[0].numpy()
+        expected = theirs.encode_image(preprocess(Image.fromarray(picture))[None], normalize=True)[0].numpy()
     ours = load_image_encoder(path)
     seen = ours.tokens(picture, Geometry.CROP)
-    assert np.abs(seen.tokens[0] - wanted).max() < 1e-5
-    assert np.abs(seen.embedding - wanted).max() < 1e-5
-    assert np.abs(ours.tokens(picture, Geometry.SQUASH).embedding - wanted).max() < 1e-5
+    assert np.abs(seen.tokens[0] - expected).max() < 1e-5
+    assert np.abs(seen.embedding - expected).max() < 1e-5
+    assert np.abs(ours.tokens(picture, Geometry.SQUASH).embedding - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_boxes_are_those_of_ultralytics_own_predictor(tmp_path, picture, augment):
+def test_boxes_match_the_predictor_of_ultralytics(tmp_path, picture, augment):
     with kept_process_state():
         from ultralytics import YOLO
 

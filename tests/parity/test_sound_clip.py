@@ -1,4 +1,4 @@
-"""Sounds in CLIP's space, against restatements that share no code with ours, and against timm and open_clip."""
+"""Sounds in CLIP's space, against independent reimplementations, timm and open_clip."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def slaney_filters():
 
 
 def restated(waveform, preset, place):
-    """Step by step as the publication's code, in double precision; resized by torch instead of OpenCV."""
+    """The steps of the publication's code in double precision, resized by torch instead of OpenCV."""
     padded = np.pad(waveform.astype(np.float64), 1024, mode="reflect")
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2048) / 2048)
     n_frames = 1 + len(waveform) // HOP_LENGTH
@@ -69,7 +69,7 @@ def test_the_picture_of_a_sound(preset, n_samples, place):
 
 
 def by_functions(state, images):
-    """The forward pass in torch's functions alone."""
+    """The forward pass, using only torch's functions."""
 
     def normed(x, name):
         mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
@@ -107,7 +107,7 @@ def test_the_published_sound_encoder(tmp_path):
     assert np.abs(found[0] - found[1]).max() > 1e-3
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # open_clip reads the archive by torch.jit.load
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # open_clip reads the archive with torch.jit.load
 def test_both_towers_of_a_published_clip(tmp_path):
     path = tmp_path / "ViT-B-32.pt"
     model = made_up_files.clip(width=64, layers=2, text_width=64, text_layers=2, patch_size=32, dim=512)

@@ -1,10 +1,10 @@
-"""SSV2A at full size against what the published code computes, and cycle_mix against the distribution it draws from.
+"""SSV2A at full size against results of the published code, and cycle_mix against the distribution of its results.
 
-Two samples are compared by Kolmogorov-Smirnov tests of every number of a result, joined by Bonferroni's bound, and by
-a permutation test of their energy distance. On the recorded results this has the power to tell var_samples 8 from 10
-(a standard deviation 11 % smaller; shown below). It has none against a round too few or feedback left out: with
-weights that have learnt nothing, these hardly move the recorded numbers. Those are tested in
-tests/unit/ssv2a/test_cycle.py, on a small model that is made sensitive to them, against the plain loop.
+Two samples are compared by Kolmogorov-Smirnov tests of every number of a result, joined by Bonferroni's bound, and by a
+permutation test of their energy distance. On the recorded results this has the power to distinguish var_samples 8 from
+10 (a standard deviation 11 % smaller; tested below). It cannot detect a missing round or missing feedback: with
+untrained weights, these hardly change the recorded numbers. Those are tested in tests/unit/ssv2a/test_cycle.py, on a
+small model that is sensitive to them, against a plain loop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.nn import functional
 from svdaudio.models.ssv2a import SSV2A
 
 DATA = Path(__file__).parent / "data"
-# False alarms of one comparison; seeds are fixed, so a test that passed stays so on the same machine.
+# False alarm rate of one comparison; seeds are fixed, so results are reproducible on the same machine.
 LEVEL = 1e-3
 N_AT_ONCE = 16
 
@@ -93,13 +93,13 @@ def results(model: SSV2A, recorded: dict[str, NDArray[np.float32]], *, n: int, *
 
 
 def ks_p_value(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """The least p-value over the columns, times their number."""
+    """The smallest p-value over the columns, times their number."""
     least = min(float(ks_2samp(a, b).pvalue) for a, b in zip(one.T, other.T, strict=True))
     return min(1.0, least * one.shape[1])
 
 
 def energy_p_value(one: NDArray[np.float64], other: NDArray[np.float64], n_permutations: int = 1999) -> float:
-    """Of the energy distance between two samples, by permutation."""
+    """The p-value of the energy distance between two samples, by permutation."""
     both = np.r_[one, other] / np.r_[one, other].std(0)
     squares = (both**2).sum(1)
     distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * both @ both.T, 0))

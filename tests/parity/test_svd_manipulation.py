@@ -1,4 +1,4 @@
-"""Steps 3 to 7 against what the published method's code computes (data/README.md)."""
+"""Steps 3 to 7 against results of the published method's code (data/README.md)."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_without_vulnerable_releases_it_succeeds(uv, code):
 )
 def test_an_unreachable_service_is_reported_in_one_line_and_succeeds(uv, code, reason):
     uv(code)
-    assert audit.audit(longest_s=0.5 if "sleep" in code else 20) == (0, [f"not audited: {reason}"])
+    assert audit.audit(timeout_s=0.5 if "sleep" in code else 20) == (0, [f"not audited: {reason}"])
 
 
 def test_uv_accepts_the_options_and_does_not_hang_on_an_unreachable_service():

@@ -21,7 +21,7 @@ def sources():
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
 def test_every_body_matches_its_pinned_version(stage, sources):
-    complaint = bodies.complaint(stage, PINNED.get(stage.name), sources)
+    complaint = bodies.problem_of(stage, PINNED.get(stage.name), sources)
     assert complaint is None, complaint
 
 
@@ -105,7 +105,7 @@ def toy(tmp_path):
         return bodies.Sources(tmp_path, ("toylib", "toybodies"))
 
     pinned = bodies.pinned_of({"double": DOUBLE}, written())["double"]
-    return lambda *changes, stage=DOUBLE: bodies.complaint(stage, pinned, written(*changes))
+    return lambda *changes, stage=DOUBLE: bodies.problem_of(stage, pinned, written(*changes))
 
 
 CHANGED = (
@@ -166,6 +166,6 @@ def test_a_new_version_must_be_pinned_and_never_decreases(toy):
         "stage double has a new version: re-pin it with `uv run python tests/bodies.py`"
     )
     assert toy(stage=replace(DOUBLE, version=2)) == "stage double had version 3 and has 2 now: versions only rise"
-    assert bodies.complaint(DOUBLE, None, None) == (
+    assert bodies.problem_of(DOUBLE, None, None) == (
         "stage double is new: re-pin it with `uv run python tests/bodies.py`"
     )
