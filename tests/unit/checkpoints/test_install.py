@@ -365,7 +365,7 @@ def test_a_later_change_to_a_file_is_detected(folder, yolo_file):
         install.fetch(find("yolov8x-oiv7"), folder)
 
 
-def test_an_untouched_file_is_not_hashed_again_unless_asked(folder, yolo_file, monkeypatch):
+def test_an_unchanged_file_is_hashed_again_only_on_request(folder, yolo_file, monkeypatch):
     install.take(yolo_file, folder, trust=True)
     bundle = opened(folder)
     monkeypatch.setattr("svdaudio.weights.digests.hash_file", lambda path: pytest.fail("it was hashed"))

@@ -81,7 +81,7 @@ def test_execution_settings_do_not_make_another_batch(toy):
     assert opened(toy, 0.1, execution__threads=1).record.id == first.record.id
 
 
-def test_a_batch_that_is_being_worked_on_is_left_alone(toy):
+def test_an_active_batch_is_not_reopened(toy):
     first = opened(toy, 0.1)
     with toy.store.runs.hold(first.record.id):
         assert opened(toy, 0.1).record.id != first.record.id

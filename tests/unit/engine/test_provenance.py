@@ -72,7 +72,7 @@ def test_inputs_are_matched_by_content_after_the_workflow_changed(toy, runs):
     assert "  file_original --> original_image" in mermaid(first).splitlines()
 
 
-def test_the_document_names_what_it_relates(toy, runs):
+def test_the_document_describes_everything_that_it_relates(toy, runs):
     for run in (*runs, with_sound(toy, runs[1])):
         document = json.loads(json.dumps(prov_document(run, toy.store, workflow(toy))))
         known = identifiers(document)

@@ -40,7 +40,7 @@ def test_lossless_formats_preserve_the_pixels(pixels, kind):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_lossy_formats_come_close(pixels, kind):
+def test_lossy_formats_approximate_the_pixels(pixels, kind):
     found = decode_image(encoded(Image.fromarray(pixels), kind, quality=95), "x")
     assert np.abs(found.astype(int) - pixels).mean() < 4
 
@@ -316,7 +316,7 @@ def test_a_png_is_rotated_by_any_orientation_tag(pixels, how):
 
 
 @pytest.mark.parametrize("kind", [b"IDAT", b"PLTE", b"tRNS"])
-def test_damage_to_what_pixels_need_is_still_refused(kind):
+def test_damage_to_chunks_needed_for_pixels_is_still_refused(kind):
     image = Image.fromarray(np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH) % 2)
     image.putpalette([200, 0, 0, 0, 0, 200])
     data = bytearray(encoded(image, transparency=0))

@@ -59,7 +59,7 @@ def test_all_tokens_are_projected_and_the_first_is_clips_own(visual):
     torch.testing.assert_close(tokens[:, 0], own, atol=1e-5, rtol=0)
 
 
-def test_the_first_token_is_what_a_whole_clip_returns():
+def test_the_first_token_is_the_embedding_of_a_complete_clip():
     """open_clip's `encode_image`, of a CLIP with the same weights."""
     torch.manual_seed(0)
     text = {"context_length": 4, "vocab_size": 8, "width": 32, "heads": 2, "layers": 1}
@@ -118,7 +118,7 @@ def test_no_pictures_yield_no_embeddings(encoder):
     assert encoder.embed([]).shape == (0, 768)
 
 
-def test_weights_come_back_from_a_file(tmp_path, visual, pixels):
+def test_weights_round_trip_through_a_file(tmp_path, visual, pixels):
     path = tmp_path / "image_encoder.safetensors"
     rounded = {name: tensor.half().float() for name, tensor in visual.state_dict().items()}
     save_weights(

@@ -75,5 +75,5 @@ def test_a_published_clip_knows_any_text(tmp_path, picture):
         published.load_image_encoder(path)
 
 
-def test_vit_l_14_is_a_guide_too(clip_archive):
+def test_vit_l_14_is_also_a_guide(clip_archive):
     assert published.load_guide(clip_archive).dim == 768

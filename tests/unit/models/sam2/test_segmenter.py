@@ -187,7 +187,7 @@ def test_points_are_split_into_coordinates_and_labels():
     assert split_points([])[0].shape == (0, 2)
 
 
-def test_weights_come_back_from_a_file(tmp_path, model, pixels):
+def test_weights_round_trip_through_a_file(tmp_path, model, pixels):
     path = tmp_path / "segmenter.safetensors"
     rounded = {name: tensor.half().float() for name, tensor in model.state_dict().items()}
     save_weights(

@@ -37,7 +37,7 @@ def test_the_layout_is_the_published_one():
     assert network(torch.zeros(1, 1, 128, 512, device="meta")).shape == (1, 512)
 
 
-def test_weights_come_back_from_a_file(tmp_path, state):
+def test_weights_round_trip_through_a_file(tmp_path, state):
     path = tmp_path / "sound_encoder.safetensors"
     save_weights(path, state, header(preset="corrected"))
     encoder = load_sound_encoder(path)

@@ -16,7 +16,7 @@ def tone(frequency_hz=1000.0, *, n_samples=RATE_HZ, amplitude=0.5, rate_hz=RATE_
     return (amplitude * np.sin(2 * np.pi * frequency_hz * np.arange(n_samples) / rate_hz)).astype(np.float32)
 
 
-def test_level_is_kept_by_the_corrected_preset_alone():
+def test_only_the_corrected_preset_preserves_levels():
     loud, quiet = tone(), 0.1 * tone()
     published = [mel_image(one, RATE_HZ, preset="published") for one in (loud, quiet)]
     corrected = [mel_image(one, RATE_HZ, preset="corrected") for one in (loud, quiet)]

@@ -168,7 +168,7 @@ def saved(path, model, **changes):
     return path
 
 
-def test_weights_come_back_from_a_file(tmp_path, model, pixels):
+def test_weights_round_trip_through_a_file(tmp_path, model, pixels):
     found = load_detector(saved(tmp_path / "detector.safetensors", model))
     assert found.names == NAMES
     assert found.image_size_px == 96
