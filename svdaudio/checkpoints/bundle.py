@@ -226,11 +226,10 @@ def _open(name: str, roots: Sequence[Path], *, above: tuple[str, ...]) -> Bundle
         there = sorted({p.parent.name for root in roots for p in root.glob(f"*/{MANIFEST}")})
         raise CheckpointError(
             f"unknown bundle '{name}'",
-            expected=f"one of {there}" if there else None,
-            got=f"no {path}",
-            fix="run `svdaudio checkpoints fetch`, which fills it"
+            expected=" or ".join(there) or None,
+            fix=f"run `svdaudio checkpoints fetch`, which fills {path.parent}"
             if name == FULL
-            else "put its files there"
+            else f"choose one of those, or put its files into {path.parent}"
             if there
             else restore_advice(),
         ) from None
