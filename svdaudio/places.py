@@ -1,6 +1,6 @@
 """Locations of weights, scenes and stores: in a checkout of the repository, and in an installed wheel.
 
-A checkout has its weights, example scenes, store and trainings in folders of its own. A wheel contains the mini weights
+A checkout has its weights, example scenes, store and trainings in its own folders. A wheel contains the mini weights
 and the scenes as package data; published weights are in a folder of the user, stores and trainings in the current
 folder.
 """

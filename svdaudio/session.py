@@ -373,7 +373,7 @@ class Session:
         """A run to resume: the named one, else the newest unfinished one.
 
         Raises:
-            RunError: there is no such run.
+            RunError: the run does not exist.
         """
         if name is not None:
             return self.store.runs.load(name)

@@ -272,7 +272,7 @@ class Harness:
         for place in itertools.count(self.random.randrange(stride), stride):
             world = self.new_world()
             status = self.disturb(world, self._kill_before, place)
-            if status == 0:  # there are no more changes
+            if status == 0:  # no changes are left
                 self.happened["changes"] = place
                 return
             assert status == -signal.SIGKILL

@@ -104,7 +104,7 @@ def check_labels(config: HearingConfig, known: tuple[str, ...]) -> None:
         known: the only texts that the guide knows; empty if it knows any text.
 
     Raises:
-        ConfigError: there are no labels, or the guide does not know one.
+        ConfigError: no label is given, or the guide does not know one.
     """
     labels = config.hear.labels or known
     if not labels:

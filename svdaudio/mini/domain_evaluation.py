@@ -53,7 +53,7 @@ def pictures_in(folder: Path) -> dict[Path, NDArray[np.uint8]]:
     """The pictures in a folder and its subfolders; other files are skipped.
 
     Raises:
-        InputError: there are no pictures.
+        InputError: the folder has no pictures.
     """
     found: dict[Path, NDArray[np.uint8]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -1,7 +1,7 @@
 """Contrastive losses between two sides of a batch of pairs, with identity or soft targets.
 
-With few classes in a batch, many of an item's "wrong" partners are of its own class. The published trainings push them
-away anyway (`identity_targets`); soft targets are spread over all similar items (Li et al. 2021, ALBEF).
+With few classes in a batch, many of an item's "wrong" partners belong to the same class. The published trainings push
+them away anyway (`identity_targets`); soft targets are spread over all similar items (Li et al. 2021, ALBEF).
 """
 
 from __future__ import annotations

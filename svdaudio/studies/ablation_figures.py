@@ -44,7 +44,7 @@ from svdaudio.studies.sweep import setting_name
 LEAST_CHANGE = 0.05
 """Least mean difference of a score that counts as an effect, if its interval excludes 0."""
 LEAST_SHOWN = 0.001
-"""Mean difference below which there is no effect even if the interval excludes 0."""
+"""Smaller mean differences count as no effect, even if the interval excludes 0."""
 ROLES: tuple[str, ...] = ("removed", "added", "kept")
 """Columns of the classes of a case; a mute removes one and keeps the other."""
 HEARD = tuple(dict.fromkeys((ORIGINAL, PLAIN, *(one.name for one in WITH_SOUND))))
@@ -304,6 +304,6 @@ def _plain(figures: Sequence[Figure]) -> dict[str, dict[str, Any]]:
 def _scores(
     roles: Mapping[str, str], before: Mapping[str, float], after: Mapping[str, float]
 ) -> dict[str, float | None]:
-    """Scores before and after of the class in each role; None if there is no score."""
+    """Scores before and after of the class in each role; None without a score."""
     times = {"before": before, "after": after}
     return {f"{role}.{time}": scores.get(name) for role, name in roles.items() for time, scores in times.items()}

@@ -115,7 +115,7 @@ def rows_of(tables: Sequence[Mapping[str, Any]], path: Path, method: Method) -> 
         method: the method of the requests.
 
     Raises:
-        InputError: there are no tables, or one is invalid.
+        InputError: no table is found, or one is invalid.
         ConfigError: a key is not a parameter.
     """
     placed = ((f"{path.name}, case {number}", one) for number, one in enumerate(tables, start=1))

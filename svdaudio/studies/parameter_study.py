@@ -278,7 +278,7 @@ class StudyResults:
 
     @property
     def best(self) -> int | None:
-        """The index of the setting with the best mean, the first of equals; None if there are no results."""
+        """The index of the setting with the best mean, the first of equals; None without results."""
         there = ~np.isnan(self.values)
         counts = there.sum(axis=(1, 2))
         if not counts.any():

@@ -150,7 +150,7 @@ def write_bundle(
 
 
 def _minutes(folder: Path) -> float:
-    """Duration of a training in minutes, from its log; NaN if there is no log."""
+    """Duration of a training in minutes, from its log; NaN without one."""
     with suppress(OSError, ValueError, IndexError):
         return float((folder / f"{CHECKPOINT}.log.csv").read_text().splitlines()[-1].split(",")[1]) / 60
     return math.nan

@@ -124,7 +124,7 @@ class ZeroShotStudy:
 
         Raises:
             CheckpointError: sounds and texts are in different spaces.
-            InputError: there are no embeddings.
+            InputError: no sound could be embedded.
         """
         items, bad = self.readable
         items = [item for item in items if item.name in embeddings]

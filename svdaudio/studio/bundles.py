@@ -100,7 +100,7 @@ def downloadable_models(name: str, *, trust: bool) -> list[Published]:
         trust: include models with files without a published digest; the digests of the downloads are recorded.
 
     Raises:
-        CheckpointError: there are none.
+        CheckpointError: no model can be downloaded.
     """
     folder = folder_of(name)
     lacking = models_to_fetch(folder)

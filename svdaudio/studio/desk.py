@@ -196,7 +196,8 @@ class Desk:
     def _order(self) -> list[Job]:
         """The waiting jobs in the order in which they start, provided that running jobs end in the order they began.
 
-        Next is always the oldest job of the person with the fewest running jobs; among equals, whoever's turn is first.
+        Next is always the oldest job of the person with the fewest running jobs; ties go to the person whose turn is
+        first.
         """
         queued = [one for one in self._jobs.values() if one.state == "queued"]
         waiting = {person: deque(one for one in queued if one.person == person) for person in self._turns}

@@ -84,7 +84,7 @@ def combine(
     A missing region, or a missing background (no patch is outside the regions), drops out of the mix.
 
     Raises:
-        InputError: there are no parts, their shapes differ, a number is not finite, or `weights.direct` is given
+        InputError: no parts are given, their shapes differ, a number is not finite, or `weights.direct` is given
             without a direct embedding.
         EmptyRegionError: nothing is left, as when only the background has a weight and there is none.
     """

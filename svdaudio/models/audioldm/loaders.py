@@ -108,7 +108,7 @@ def load_text_encoder(path: Path, device: str | torch.device = "cpu", *, digest:
         digest: not needed: safetensors are mapped directly.
 
     Raises:
-        CheckpointError: a tensor is missing, unknown, or of the wrong shape; or there is no tokenizer.
+        CheckpointError: a tensor is missing, unknown, or of the wrong shape; or the tokenizer is missing.
     """
     del digest
     source = published.DiffusersFolder(path)

@@ -2,7 +2,7 @@
 
 Its backbone is torchvision's ResNet-18 as a numbered list of parts without the last layer: `backbone.0` is `conv1`,
 `backbone.1` is `bn1`, `backbone.4` to `backbone.7` are the layers. The projection is `proj` and the layer norm `ln`. In
-an older form the projection is named `fc`, and there is no layer norm; the published programs then skip the trained
+an older form the projection is named `fc`, and the layer norm is missing; the published programs then skip the trained
 projection and use a random one. Here both forms are read completely: a file with a missing or an extra entry is
 rejected.
 """

@@ -212,7 +212,7 @@ def test_artifacts_with_a_future_date_of_use_are_removed_first(toy):
         age(toy.store, key, 10)
     age(toy.store, keys[0], -70 * 365 * DAY_S)
     age(toy.store, keys[1], DAY_S)
-    age(toy.store, keys[2], -300)  # the present by the clock of another machine
+    age(toy.store, keys[2], -300)  # the present, as another machine's clock shows it
     most = sum(sizes.values()) - sizes[keys[0]] - sizes[keys[1]]
     collection = collect(toy.store, Policy(max_bytes=most))
     assert [removal.footprint.key for removal in collection.removals] == keys[:2]

@@ -183,7 +183,7 @@ def test_a_run_from_the_future_is_not_the_latest(runs):
     for run_id in ids:
         runs.write(replace(RUN, id=run_id))
     assert runs.load("latest").id == next(iter(runs)).id == ids[2]
-    soon = new_run_id(now + timedelta(minutes=5))  # by the clock of another machine
+    soon = new_run_id(now + timedelta(minutes=5))  # on another machine's clock
     assert newest_first([ids[2], soon], now=now) == [soon, ids[2]]
     assert newest_first(["another", "some"], now=now) == ["some", "another"]
     assert newest_first([ids[3], ids[4]], now=now) == [ids[4], ids[3]]
